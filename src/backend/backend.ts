@@ -1,0 +1,86 @@
+/**
+ * Backend: who runs the collective?
+ *
+ * The process group checks arguments, numbers calls, keeps deadlines and hands a {@link Request} to the backend of its
+ * group. Write your own as an object with these methods, and pass `backend: (context) => new MyBackend(context)`.
+ */
+import { UnsupportedError, type WebcclError } from "../errors.ts";
+import type { Logger } from "../options.ts";
+import type { ReduceOp } from "../reduce-op.ts";
+import type { Store } from "../store/store.ts";
+import type { Tensor } from "../types.ts";
+
+/** One collective, its arguments checked on this rank and its defaults filled in. Roots and peers are ranks of the group. */
+export type Request =
+  | { collective: "broadcast"; tensor: Tensor; root: number }
+  | { collective: "allReduce"; tensor: Tensor; op: ReduceOp }
+  | { collective: "reduce"; tensor: Tensor; root: number; op: ReduceOp }
+  | { collective: "allGather"; outputs: readonly Tensor[]; input: Tensor }
+  | { collective: "allGatherIntoTensor"; output: Tensor; input: Tensor }
+  | { collective: "gather"; outputs: readonly Tensor[] | null; input: Tensor; root: number }
+  | { collective: "scatter"; output: Tensor; inputs: readonly Tensor[] | null; root: number }
+  | { collective: "reduceScatter"; output: Tensor; inputs: readonly Tensor[]; op: ReduceOp }
+  | { collective: "reduceScatterTensor"; output: Tensor; input: Tensor; op: ReduceOp }
+  | { collective: "allToAll"; outputs: readonly Tensor[]; inputs: readonly Tensor[] }
+  | {
+      collective: "allToAllSingle";
+      output: Tensor;
+      input: Tensor;
+      outputSplits: readonly number[];
+      inputSplits: readonly number[];
+    }
+  | { collective: "barrier" }
+  | { collective: "scan"; tensor: Tensor; op: ReduceOp }
+  | { collective: "exscan"; tensor: Tensor; op: ReduceOp }
+  | { collective: "send"; tensor: Tensor; peer: number; tag: number }
+  | { collective: "recv"; tensor: Tensor; peer: number; tag: number }
+  | { collective: "recvAnySource"; tensor: Tensor; tag: number };
+
+/** The name of a collective, as in a {@link Request}, a message and a trace. */
+export type Collective = Request["collective"];
+
+/** How this one call is to be run. */
+export interface Call {
+  /** The call's number in its group; point-to-point calls count apart from collectives. */
+  readonly sequence: number;
+  /** The algorithm the caller named, or undefined. */
+  readonly algorithm: string | undefined;
+  /** Bits must not depend on anything but the inputs and the rank order. */
+  readonly deterministic: boolean;
+  /** Withdraws an unmatched recv; anything else is aborted by the group. */
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What a backend is made with. */
+export interface BackendContext {
+  readonly rank: number;
+  readonly size: number;
+  readonly groupName: string;
+  /** The group's own key space. */
+  readonly store: Store;
+  readonly logger: Logger;
+  /** To be called when the backend learns that the group cannot go on. */
+  onDead(cause: WebcclError): void;
+}
+
+/** Runs collectives for one group. */
+export interface Backend {
+  /** "direct", "nccl", or your own. */
+  readonly name: string;
+  /**
+   * Runs the collective. Several may run at once; they were called in the same order on every rank.
+   * Resolves to the source rank for recv and recvAnySource, else to undefined.
+   */
+  run(request: Request, call: Call): Promise<number | undefined>;
+  /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
+  stragglers(sequence: number): Promise<number[]>;
+  /** The group is dead: end everything that runs with `cause`, and tell the peers. */
+  abort(cause: WebcclError): void;
+  /** The group is done and nothing runs: give everything back. */
+  dispose(): Promise<void>;
+}
+
+/** The error of a backend that has no such collective. */
+export function unsupported(backend: string, collective: Collective): UnsupportedError {
+  return new UnsupportedError(`Backend ${backend} does not support ${collective}`, { collective });
+}

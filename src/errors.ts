@@ -1,0 +1,180 @@
+/**
+ * Errors someone would catch. A caller's mistake is a plain TypeError or RangeError and leaves the group whole;
+ * everything else is a {@link WebcclError} with a stable `code`. docs/errors.md lists every code and what to do.
+ */
+
+/** Stable identifiers of the errors, one per class. */
+export type ErrorCode =
+  | "MISMATCH"
+  | "PEER_LOST"
+  | "TIMEOUT"
+  | "ABORTED"
+  | "HUB_LOST"
+  | "NO_ADAPTER"
+  | "DEVICE_LOST"
+  | "UNSUPPORTED"
+  | "STORE"
+  | "ADMISSION"
+  | "PROTOCOL";
+
+/** Where an error arose. Ranks are ranks of the named group. */
+export interface ErrorPlace {
+  group?: string;
+  rank?: number;
+  collective?: string;
+  sequence?: number;
+  /** What became of the caller's tensors: "untouched", or "overwritten" if any byte of them may have changed. */
+  tensors?: "untouched" | "overwritten";
+}
+
+/** Everything an error carries beyond its message; it crosses the wire, so that every rank rejects with the same one. */
+export interface ErrorDetails extends ErrorPlace {
+  /** The rank that was lost, for PeerLostError. */
+  peer?: number;
+  /** Ranks that did not arrive, for TimeoutError. */
+  missingRanks?: number[];
+  /** The hub's address, for HubLostError. */
+  url?: string;
+  /** The differing field and both sides, for MismatchError. */
+  field?: string;
+  cause?: unknown;
+}
+
+/** Base of webccl's errors. */
+export class WebcclError extends Error {
+  override readonly name: string = "WebcclError";
+  readonly code: ErrorCode;
+  readonly details: Readonly<ErrorDetails>;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.details = details;
+  }
+
+  /** What became of the caller's tensors, where a collective was running. */
+  get tensors(): "untouched" | "overwritten" | undefined {
+    return this.details.tensors;
+  }
+}
+
+/** Ranks called different collectives, or the same with different arguments. The group is whole. */
+export class MismatchError extends WebcclError {
+  override readonly name = "MismatchError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("MISMATCH", message, details);
+  }
+}
+
+/** A rank's process, tab or link went away. The group is dead. */
+export class PeerLostError extends WebcclError {
+  override readonly name = "PeerLostError";
+  /** The rank that was lost, in the group of the call that rejects. */
+  readonly rank: number;
+  constructor(message: string, details: ErrorDetails & { peer: number }) {
+    super("PEER_LOST", message, details);
+    this.rank = details.peer;
+  }
+}
+
+/** An operation or a wait took longer than its `timeoutMs`. For a collective, the group is dead. */
+export class TimeoutError extends WebcclError {
+  override readonly name = "TimeoutError";
+  /** The ranks that had not arrived, as far as known. */
+  readonly missingRanks: readonly number[];
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("TIMEOUT", message, details);
+    this.missingRanks = details.missingRanks ?? [];
+  }
+}
+
+/** The group was aborted, by this rank or another, or an AbortSignal fired. The group is dead. */
+export class AbortedError extends WebcclError {
+  override readonly name = "AbortedError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ABORTED", message, details);
+  }
+}
+
+/** The link to the hub closed, and no rank hosted it. The group is dead. */
+export class HubLostError extends WebcclError {
+  override readonly name = "HubLostError";
+  readonly url: string;
+  constructor(message: string, details: ErrorDetails & { url: string }) {
+    super("HUB_LOST", message, details);
+    this.url = details.url;
+  }
+}
+
+/** Something this runtime, backend, executor or transport cannot do; the message says which one can. */
+export class UnsupportedError extends WebcclError {
+  override readonly name = "UnsupportedError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("UNSUPPORTED", message, details);
+  }
+}
+
+/** A store could not do what it was asked: a key misused, a file or server out of reach. */
+export class StoreError extends WebcclError {
+  override readonly name = "StoreError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("STORE", message, details);
+  }
+}
+
+/** A hub or a rank refused the connection: token, origin, group size, or a rank already taken. */
+export class AdmissionError extends WebcclError {
+  override readonly name = "AdmissionError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("ADMISSION", message, details);
+  }
+}
+
+/** The other side sent what the protocol does not allow. */
+export class ProtocolError extends WebcclError {
+  override readonly name = "ProtocolError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("PROTOCOL", message, details);
+  }
+}
+
+/** An error as it crosses the wire: plain values only. */
+export interface WireError {
+  code: ErrorCode;
+  message: string;
+  details: Omit<ErrorDetails, "cause" | "tensors">;
+}
+
+/** The part of `error` that peers are told. */
+export function toWireError(error: WebcclError): WireError {
+  const { cause: _cause, tensors: _tensors, ...details } = error.details;
+  return { code: error.code, message: error.message, details };
+}
+
+/** The error of the class that `code` names, rebuilt on another rank. `extra` adds what only this rank knows. */
+export function fromWireError(wire: WireError, extra: ErrorDetails = {}): WebcclError {
+  const details = { ...wire.details, ...extra };
+  const { message } = wire;
+  switch (wire.code) {
+    case "MISMATCH":
+      return new MismatchError(message, details);
+    case "PEER_LOST":
+      return new PeerLostError(message, { ...details, peer: details.peer ?? -1 });
+    case "TIMEOUT":
+      return new TimeoutError(message, details);
+    case "ABORTED":
+      return new AbortedError(message, details);
+    case "HUB_LOST":
+      return new HubLostError(message, { ...details, url: details.url ?? "" });
+    case "UNSUPPORTED":
+      return new UnsupportedError(message, details);
+    case "STORE":
+      return new StoreError(message, details);
+    case "ADMISSION":
+      return new AdmissionError(message, details);
+    case "PROTOCOL":
+      return new ProtocolError(message, details);
+    default:
+      return new WebcclError(wire.code, message, details);
+  }
+}

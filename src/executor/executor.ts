@@ -1,0 +1,69 @@
+/**
+ * Executor: in which memory does a tensor live, and who adds two of them?
+ *
+ * Algorithms see tensors as {@link Span}s and use these verbs only, so they are written once for every memory kind.
+ * Work on spans happens in the order it was asked for: a `read` sees every `reduce` and `copy` before it.
+ */
+import type { ReduceOp } from "../reduce-op.ts";
+import type { DataType, Tensor } from "../types.ts";
+
+/** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
+export interface Span {
+  readonly dtype: DataType;
+  readonly count: number;
+  readonly byteLength: number;
+}
+
+/** Bytes on loan between an executor and a transport. `release` ends the loan; afterwards `bytes` must not be used. */
+export interface Lease {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+/** The memory and the arithmetic of one device. */
+export interface Executor {
+  /** "cpu", "webgpu". */
+  readonly name: string;
+  /** A hash of a kernel self-test: equal ids give equal bits for every operation. See docs/arithmetic.md. */
+  readonly arithmeticId: string;
+  /** What `info()` says of it, such as "wasm-simd" or "plain loops: WebAssembly is blocked". */
+  readonly description: string;
+
+  /** Does this tensor live in this executor's memory? */
+  owns(tensor: Tensor): boolean;
+  /**
+   * The tensor's elements.
+   * @throws TypeError if it is not a tensor of this executor, if its dtype does not fit its array, or if its buffer is detached.
+   */
+  span(tensor: Tensor): Span;
+  /** Elements `start` to `start + count` of `span`, sharing its memory. */
+  slice(span: Span, start: number, count: number): Span;
+  /** Memory for intermediate results, contents undefined. Give it back with `release`. */
+  scratch(dtype: DataType, count: number): Span;
+  release(scratch: Span): void;
+  /** A host array that this executor reduces without copying it first. Freed with the array. */
+  alloc(dtype: DataType, count: number): Tensor;
+
+  /** The bytes of `span`, little-endian, to be sent. */
+  read(span: Span): Lease | Promise<Lease>;
+  /** Room for `span.byteLength` bytes that arrive for `span`; `write` then makes them its contents. */
+  receive(span: Span): Lease;
+  /** Makes the bytes received in `lease` the contents of `span`, and ends the loan. */
+  write(span: Span, lease: Lease): void | Promise<void>;
+
+  /** target = source. Equal counts and dtypes; the spans are the same or disjoint. */
+  copy(target: Span, source: Span): void;
+  /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
+  reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;
+  /** What `op` does to each input before the fold, in place: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else nothing. */
+  prepare(op: ReduceOp, span: Span, size: number): void;
+  /** What `op` does to the result after the fold, in place: AVG on integers divides by size and truncates, else nothing. */
+  finish(op: ReduceOp, span: Span, size: number): void;
+  /** Sets every element to `value`. */
+  fill(span: Span, value: number | bigint): void;
+
+  /** Resolves when all work asked for so far is done; rejects if any of it failed. */
+  settled(): Promise<void>;
+  /** Gives all memory back. The executor cannot be used afterwards. */
+  dispose(): Promise<void>;
+}

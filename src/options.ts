@@ -1,0 +1,60 @@
+/** Options of the public calls. An absent field means its default. */
+import type { ReduceOpLike } from "./reduce-op.ts";
+
+/** Where diagnostics go. `console` fits. */
+export interface Logger {
+  error(message: string, ...details: unknown[]): void;
+  warn(message: string, ...details: unknown[]): void;
+  info(message: string, ...details: unknown[]): void;
+  debug(message: string, ...details: unknown[]): void;
+}
+
+/** How long a collective may take before it rejects with TimeoutError, in milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 300_000;
+
+/** How long a silent rank stays a member, in milliseconds. */
+export const DEFAULT_PEER_TIMEOUT_MS = 60_000;
+
+/** What every collective takes as its one trailing argument. */
+export interface CollectiveOptions {
+  /** Milliseconds until the call rejects with TimeoutError and the group is dead. Default: the group's. */
+  timeoutMs?: number;
+  /** Aborts the call, and with it the group (an unmatched recv alone is withdrawn and leaves the group whole). */
+  signal?: AbortSignal;
+  /** Runs this algorithm instead of the one `select.ts` picks; the same name on every rank. */
+  algorithm?: string;
+}
+
+/** Options of a collective that reduces. */
+export interface ReduceOptions extends CollectiveOptions {
+  /** Default: `ReduceOp.SUM`. */
+  op?: ReduceOpLike;
+}
+
+/** Options of a collective with a root. */
+export interface RootOptions extends CollectiveOptions {
+  /** Rank in this group. Default: 0. */
+  root?: number;
+}
+
+/** Options of `reduce`. */
+export interface RootedReduceOptions extends ReduceOptions, RootOptions {}
+
+/** Options of `send`, `recv` and `recvAnySource`. */
+export interface PointToPointOptions extends CollectiveOptions {
+  /** A message is received by the first pending recv of its source and tag. A whole number from 0 to 2^32 - 1. Default: 0. */
+  tag?: number;
+}
+
+/** Options of `allToAllSingle`: elements for and from each rank. Default: equal shares. */
+export interface AllToAllSingleOptions extends CollectiveOptions {
+  outputSplits?: readonly number[];
+  inputSplits?: readonly number[];
+}
+
+/** Options of `monitoredBarrier`. */
+export interface MonitoredBarrierOptions {
+  timeoutMs?: number;
+  /** Wait out the timeout and name every missing rank, instead of the first. Default: false. */
+  waitAllRanks?: boolean;
+}

@@ -1,0 +1,132 @@
+/**
+ * Reduce operations: what is done to two elements that meet. Exact arithmetic: docs/arithmetic.md.
+ */
+import { type DataType, isFloat } from "./types.ts";
+
+/** The name of a reduction, as it stands in a fingerprint, a table and a message. */
+export type ReduceOpName = "sum" | "avg" | "product" | "min" | "max" | "band" | "bor" | "bxor" | "premul-sum" | "custom";
+
+/** Every name, in the order of its code in a frame's fingerprint (docs/protocol.md). */
+export const REDUCE_OP_NAMES = [
+  "sum",
+  "avg",
+  "product",
+  "min",
+  "max",
+  "band",
+  "bor",
+  "bxor",
+  "premul-sum",
+  "custom",
+] as const satisfies readonly ReduceOpName[];
+
+/** An operation that needs nothing beyond its name. */
+export interface NamedReduceOp {
+  readonly name: Exclude<ReduceOpName, "premul-sum" | "custom">;
+}
+
+/** Each rank's input times this rank's own factor, rounded, then summed (c10d and NCCL's PREMUL_SUM). */
+export interface PremulSumReduceOp {
+  readonly name: "premul-sum";
+  readonly factor: number | bigint;
+}
+
+/** A user's operation. `wgsl` and `js` must compute the same function; their fingerprint is `label` and `wgsl`. */
+export interface CustomReduceOp {
+  readonly name: "custom";
+  readonly label: string;
+  /** A WGSL expression over `a` and `b`, in the dtype's WGSL type. `a` is the lower rank's element. */
+  readonly wgsl: string;
+  /** The same function on the cpu: numbers, or bigints for i64 and u64. The result is rounded or wrapped to the dtype. */
+  readonly js: (a: never, b: never) => number | bigint;
+  readonly identity: number | bigint;
+  readonly commutative: boolean;
+}
+
+/** An operation in its one internal form; what the public functions take is {@link ReduceOpLike}. */
+export type ReduceOp = NamedReduceOp | PremulSumReduceOp | CustomReduceOp;
+
+/** What `op:` takes: a `ReduceOp`, or its name for the eight that have no argument. */
+export type ReduceOpLike = ReduceOp | NamedReduceOp["name"];
+
+/** What {@link ReduceOp.custom} is given. */
+export interface CustomReduceOpOptions {
+  name: string;
+  wgsl: string;
+  js: ((a: number, b: number) => number) | ((a: bigint, b: bigint) => bigint);
+  identity: number | bigint;
+  commutative: boolean;
+}
+
+const named = (name: NamedReduceOp["name"]): NamedReduceOp => Object.freeze({ name });
+
+/** The reductions, as c10d names them. */
+export const ReduceOp = Object.freeze({
+  SUM: named("sum"),
+  AVG: named("avg"),
+  PRODUCT: named("product"),
+  MIN: named("min"),
+  MAX: named("max"),
+  BAND: named("band"),
+  BOR: named("bor"),
+  BXOR: named("bxor"),
+
+  /**
+   * SUM of each rank's input times that rank's `factor`; the product is rounded (floats) or wraps (integers).
+   * @throws TypeError if `factor` is neither a number nor a bigint.
+   */
+  premulSum(factor: number | bigint): PremulSumReduceOp {
+    if (typeof factor !== "number" && typeof factor !== "bigint") {
+      throw new TypeError(`premulSum: factor must be a number or a bigint, got ${typeof factor}`);
+    }
+    return Object.freeze({ name: "premul-sum", factor });
+  },
+
+  /**
+   * An operation of your own. With `commutative: false` it is folded strictly in rank order.
+   * @throws TypeError if a field is missing or of the wrong type.
+   */
+  custom({ name, wgsl, js, identity, commutative }: CustomReduceOpOptions): CustomReduceOp {
+    if (typeof name !== "string" || name === "") throw new TypeError("custom: name must be a non-empty string");
+    if (typeof wgsl !== "string") throw new TypeError("custom: wgsl must be a string, an expression over a and b");
+    if (typeof js !== "function") throw new TypeError("custom: js must be a function of a and b");
+    if (typeof identity !== "number" && typeof identity !== "bigint") {
+      throw new TypeError("custom: identity must be a number or a bigint");
+    }
+    if (typeof commutative !== "boolean") throw new TypeError("custom: commutative must be true or false");
+    return Object.freeze({ name: "custom", label: name, wgsl, js: js as CustomReduceOp["js"], identity, commutative });
+  },
+});
+
+const BY_NAME = new Map<string, NamedReduceOp>(
+  [
+    ReduceOp.SUM,
+    ReduceOp.AVG,
+    ReduceOp.PRODUCT,
+    ReduceOp.MIN,
+    ReduceOp.MAX,
+    ReduceOp.BAND,
+    ReduceOp.BOR,
+    ReduceOp.BXOR,
+  ].map((op) => [op.name, op]),
+);
+
+/**
+ * The operation that `op` names, checked against the dtype it is to reduce.
+ * @throws TypeError if it names none, or is bitwise and `dtype` is a float.
+ */
+export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
+  const resolved = typeof op === "string" ? BY_NAME.get(op) : op;
+  if (!resolved || !REDUCE_OP_NAMES.includes(resolved.name)) {
+    throw new TypeError(`unknown reduce op ${JSON.stringify(op)}: use one of ${[...BY_NAME.keys()].join(", ")}, or ReduceOp`);
+  }
+  if (isFloat(dtype) && (resolved.name === "band" || resolved.name === "bor" || resolved.name === "bxor")) {
+    throw new TypeError(`reduce op ${resolved.name} is for integers, and the tensor is ${dtype}`);
+  }
+  return resolved;
+}
+
+/** False only for a custom operation that said so: then ranks must be folded in order. */
+export function isCommutative(op: ReduceOp): boolean {
+  return op.name !== "custom" || op.commutative;
+}

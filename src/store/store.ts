@@ -1,0 +1,106 @@
+/**
+ * Store: a small shared key space, through which ranks find each other (c10d's Store).
+ *
+ * Keys are strings, values bytes; strings given as values are stored as UTF-8. Every write wakes those who wait for the
+ * key. Subclass it with the nine abstract methods and the rest works; override the rest where you can do it in one trip.
+ */
+import { DEFAULT_TIMEOUT_MS } from "../options.ts";
+
+/** What may be stored. Strings become UTF-8. */
+export type StoreValue = Uint8Array | string;
+
+/** The bytes of a value. */
+export function toBytes(value: StoreValue): Uint8Array {
+  return typeof value === "string" ? new TextEncoder().encode(value) : value;
+}
+
+/** A shared key space. */
+export abstract class Store {
+  /** How long `get` and `wait` wait by default, in milliseconds. */
+  timeoutMs: number = DEFAULT_TIMEOUT_MS;
+
+  /** Overwrites the value of `key`. */
+  abstract set(key: string, value: StoreValue): Promise<void>;
+  /**
+   * The value of `key`, waiting for it if it is not there.
+   * @throws TimeoutError after `timeoutMs`, naming the key.
+   */
+  abstract get(key: string): Promise<Uint8Array>;
+  /**
+   * Writes `desired` if the key holds `expected`, or if it is absent and `expected` is empty.
+   * Returns what the key holds afterwards; for an absent key and a non-empty `expected`, `expected`.
+   */
+  abstract compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array>;
+  /**
+   * Adds to a 64-bit counter kept as decimal text, created at 0, and returns the new value.
+   * @throws StoreError if the key holds something else, or if the sum is not a safe integer.
+   */
+  abstract add(key: string, amount: number): Promise<number>;
+  /** Are all keys there? Answers at once. */
+  abstract check(keys: readonly string[]): Promise<boolean>;
+  /**
+   * Resolves when all keys are there.
+   * @throws TimeoutError after `timeoutMs`, naming the missing keys.
+   */
+  abstract wait(keys: readonly string[], timeoutMs?: number): Promise<void>;
+  /** Removes `key`; true if it was there. */
+  abstract deleteKey(key: string): Promise<boolean>;
+  /** How many keys there are. */
+  abstract numKeys(): Promise<number>;
+  /** Ends this client's use of the store; pending waits reject. */
+  abstract close(): Promise<void>;
+
+  /** True if append, multiGet, multiSet and the queues are one trip each and atomic, not built from the calls above. */
+  hasExtendedApi(): boolean {
+    return false;
+  }
+
+  /** Appends to the value of `key`, created empty. */
+  async append(key: string, value: StoreValue): Promise<void> {
+    const tail = toBytes(value);
+    for (;;) {
+      const present = await this.check([key]);
+      const head = present ? await this.get(key) : new Uint8Array(0);
+      const joined = new Uint8Array(head.length + tail.length);
+      joined.set(head);
+      joined.set(tail, head.length);
+      const now = await this.compareSet(key, head, joined);
+      if (equalBytes(now, joined)) return;
+    }
+  }
+
+  /** The values of all keys, waiting for each. */
+  async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
+    return Promise.all(keys.map((key) => this.get(key)));
+  }
+
+  /** Sets each key to the value at the same index. */
+  async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
+    if (keys.length !== values.length) {
+      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    }
+    await Promise.all(keys.map((key, i) => this.set(key, values[i]!)));
+  }
+
+  /** Puts a value at the end of the queue `key`. */
+  async queuePush(key: string, value: StoreValue): Promise<void> {
+    const index = await this.add(`${key}/tail`, 1);
+    await this.set(`${key}/${index}`, value);
+  }
+
+  /**
+   * Takes the value at the head of the queue. With `block: false` an empty queue is an error, else it is waited for.
+   * @throws StoreError if the queue is empty and `block` is false; TimeoutError after `timeoutMs`.
+   */
+  abstract queuePop(key: string, options?: { block?: boolean }): Promise<Uint8Array>;
+
+  /** How many values the queue holds. */
+  abstract queueLen(key: string): Promise<number>;
+}
+
+/** Are the bytes the same? */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -1,0 +1,80 @@
+/**
+ * Transport: how do bytes get from rank to rank?
+ *
+ * From below: a {@link Socket} carries messages, a {@link Link} carries frames (docs/protocol.md) to one peer.
+ * From above: a {@link Exchange} is one collective's (or one point-to-point message's) traffic, matched and bounded.
+ */
+import type { WebcclError } from "../errors.ts";
+
+/** How two ranks are joined; select.ts chooses algorithms by it. */
+export type LinkKind = "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
+
+/** A message-oriented, ordered, reliable connection: a WebSocket of any runtime. */
+export interface Socket {
+  /** Sends the parts as one binary message. The parts must not change until `onSent` is called. */
+  send(parts: readonly Uint8Array[], onSent?: () => void): void;
+  /** Bytes accepted by `send` that the operating system has not taken yet. */
+  readonly bufferedBytes: number;
+  /** Stops reading, so that the other side feels back-pressure. Does nothing where the platform has no such thing. */
+  pause(): void;
+  resume(): void;
+  /** Sends what is buffered, then closes. `code` is a WebSocket close code. */
+  close(code?: number, reason?: string): void;
+  /** Closes at once. */
+  terminate(): void;
+  /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
+  onMessage: (fragments: readonly Uint8Array[]) => void;
+  /** Called exactly once. */
+  onClose: (code: number, reason: string) => void;
+}
+
+/** The bytes behind a frame's header as they arrive; valid during the call that hands them over. */
+export interface Payload {
+  readonly byteLength: number;
+  /** Copies all bytes to the start of `target`, which is at least as long. */
+  copyTo(target: Uint8Array): void;
+  /** A payload that stays valid, copied only where it must be. */
+  keep(): Payload;
+}
+
+/** Called by a link. */
+export interface LinkReceiver {
+  /** `header` is valid during the call. */
+  onFrame(header: Uint8Array, payload: Payload): void;
+  /** The link has closed and nothing more arrives. Called exactly once. */
+  onClose(): void;
+}
+
+/** An ordered, reliable way to one peer. */
+export interface Link {
+  readonly kind: LinkKind;
+  /** Sends one frame. `header` and `payload` must not change until `onSent` is called. */
+  send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void;
+  /** Starts delivery; frames that came before are delivered now, in order. */
+  start(receiver: LinkReceiver): void;
+  /** Sends what was accepted, then closes. */
+  close(): void;
+}
+
+/**
+ * All messages of one collective on one rank. Messages from one peer in one slot arrive in the order they were sent;
+ * different slots are independent of each other. Peers are ranks of the group.
+ */
+export interface Exchange {
+  /** Resolves when `bytes` may be overwritten, which may be before the peer has received them. */
+  send(peer: number, bytes: Uint8Array, slot: number): Promise<void>;
+  /** Resolves when the next message from `peer` in `slot`, which must be `into.byteLength` long, fills `into`. */
+  recv(peer: number, into: Uint8Array, slot: number): Promise<void>;
+  /** Counts of data messages sent and received by this rank in this exchange; announcements and grants are not in them. */
+  readonly traffic: Readonly<Traffic>;
+  /** Why the exchange failed, or null. After a failure nothing is written to any `into`. */
+  readonly error: WebcclError | null;
+}
+
+/** What one rank sent and received. */
+export interface Traffic {
+  messagesSent: number;
+  messagesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}

@@ -1,0 +1,74 @@
+/**
+ * Element types and tensors: what a collective is given.
+ *
+ * A tensor is a flat run of elements; webccl knows no shapes. `count` is always in elements, `...Bytes` in bytes.
+ */
+
+/** The element types of c10d and NCCL. `f16` is IEEE binary16, `bf16` the upper half of binary32. */
+export type DataType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "f16" | "bf16" | "f32" | "f64";
+
+/** Every element type, in the order of its code in a frame's fingerprint (docs/protocol.md). */
+export const DATA_TYPES = [
+  "i8",
+  "u8",
+  "i16",
+  "u16",
+  "i32",
+  "u32",
+  "i64",
+  "u64",
+  "f16",
+  "bf16",
+  "f32",
+  "f64",
+] as const satisfies readonly DataType[];
+
+const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
+  i8: 1,
+  u8: 1,
+  i16: 2,
+  u16: 2,
+  i32: 4,
+  u32: 4,
+  i64: 8,
+  u64: 8,
+  f16: 2,
+  bf16: 2,
+  f32: 4,
+  f64: 8,
+};
+
+/** Bytes of one element of `dtype`. */
+export function bytesPerElement(dtype: DataType): number {
+  return BYTES_PER_ELEMENT[dtype];
+}
+
+/** True for f16, bf16, f32 and f64, the types that round and that have no bitwise operators. */
+export function isFloat(dtype: DataType): boolean {
+  return dtype === "f16" || dtype === "bf16" || dtype === "f32" || dtype === "f64";
+}
+
+/** A typed array, whose class tells its dtype. A `Float16Array` is taken as f16 where the runtime has one. */
+export type HostArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
+
+/** A typed array whose dtype is named: f16 and bf16 as their bits in a `Uint16Array`, any other in its own class. */
+export interface HostTensor {
+  data: HostArray;
+  dtype: DataType;
+}
+
+/** What a collective reads or writes. A bare typed array has its own dtype. */
+export type Tensor = HostArray | HostTensor;
+
+/** The runtime a rank runs in. */
+export type Runtime = "node" | "deno" | "browser";

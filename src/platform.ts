@@ -1,0 +1,93 @@
+/**
+ * Platform: what differs between Node, Deno and a browser, and nothing else. Each runtime's index gives its own to
+ * `init.ts`; no code asks which runtime it is in.
+ */
+import type { Logger } from "./options.ts";
+import type { Socket } from "./transport/transport.ts";
+import type { Runtime } from "./types.ts";
+
+/** What a connecting rank says of itself, and proves that it holds the group's token for. docs/protocol.md, "Handshake". */
+export interface Hello {
+  /** Name of the group on the hub, or of the job on a direct link. */
+  group: string;
+  /** The rank it wants, or null for the next free one (a hub gives it). */
+  rank: number | null;
+  worldSize: number;
+  /** "hub" to join a hub's group, "link" to make a direct link. */
+  purpose: "hub" | "link";
+}
+
+/** How a listener is opened. */
+export interface ListenOptions {
+  /** Interface to bind. Default: 127.0.0.1. Another one needs a token and TLS, or `insecure`. */
+  host?: string;
+  /** 0 picks a free one. Default: 0. */
+  port?: number;
+  tls?: { cert: string; key: string };
+  /** Proof of this secret is asked of whoever connects. Without one, whoever connects is let in. */
+  token?: string;
+  /** Allows a bind beyond loopback without token and TLS. */
+  insecure?: boolean;
+  /** Browser origins that are let in. Default: none. */
+  origins?: readonly string[];
+  /** Host header values that are let in beyond loopback names and `host`. */
+  allowHosts?: readonly string[];
+  logger?: Logger;
+}
+
+/** An open listener. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  /** "ws://host:port" or "wss://host:port". */
+  readonly url: string;
+  /** Closes the port; sockets handed out stay open. */
+  close(): Promise<void>;
+}
+
+/** A running hub, hosted by this process. */
+export interface HubHandle {
+  readonly url: string;
+  readonly port: number;
+  /** Resolves when every member of `group` has left, or after `timeoutMs`. */
+  drained(group: string, timeoutMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** One runtime. */
+export interface Platform {
+  readonly runtime: Runtime;
+  /** Version text for `info()`, such as "node 20.20.2". */
+  readonly version: string;
+  /** An environment variable, or undefined. */
+  env(name: string): string | undefined;
+  /** Equal for two processes exactly if they can share files and loopback; empty where that cannot be known. */
+  readonly hostId: string;
+  /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
+  readonly canListen: boolean;
+  /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */
+  connect(url: string, hello: Hello, options: ConnectOptions): Promise<{ socket: Socket; welcome: Welcome }>;
+  /** Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError. */
+  listen(options: ListenOptions, accept: (hello: Hello, socket: Socket) => void): Promise<Listener>;
+  /** Starts a hub in this process. `hostRank` tells members which rank dies with it. */
+  startHub(options: ListenOptions & { hostRank?: number }): Promise<HubHandle>;
+  /** A store in a file, for `file://`. */
+  openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
+}
+
+/** How a connection is made. */
+export interface ConnectOptions {
+  token?: string | undefined;
+  /** Milliseconds for connecting and proving; a refused port is tried again until then. */
+  timeoutMs: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** What the accepting side answered. */
+export interface Welcome {
+  rank: number;
+  worldSize: number;
+  epoch: number;
+  /** The rank whose process hosts the hub, or null if it stands alone or this is a direct link. */
+  hostRank: number | null;
+}

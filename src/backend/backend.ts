@@ -30,25 +30,67 @@ export type Request =
       inputSplits: readonly number[];
     }
   | { collective: "barrier" }
+  | { collective: "newGroup"; ranks: readonly number[] }
+  | ObjectRequest
   | { collective: "scan"; tensor: Tensor; op: ReduceOp }
   | { collective: "exscan"; tensor: Tensor; op: ReduceOp }
   | { collective: "send"; tensor: Tensor; peer: number; tag: number }
   | { collective: "recv"; tensor: Tensor; peer: number; tag: number }
   | { collective: "recvAnySource"; tensor: Tensor; tag: number };
 
+/**
+ * A collective of byte strings whose lengths only their senders know: `outgoing[r]` goes to rank r (null: nothing), and
+ * what each of `sources` sends is put at its index of `received`.
+ */
+export interface ObjectRequest {
+  collective: "allGatherObject" | "broadcastObject" | "gatherObject" | "scatterObject" | "split";
+  outgoing: readonly (Uint8Array | null)[];
+  sources: readonly number[];
+  received: (Uint8Array | null)[];
+  /** Null where every rank is a source. */
+  root: number | null;
+}
+
 /** The name of a collective, as in a {@link Request}, a message and a trace. */
 export type Collective = Request["collective"];
 
+/** Every collective, in the order of its code in a frame's fingerprint (docs/protocol.md). */
+export const COLLECTIVES = [
+  "broadcast",
+  "allReduce",
+  "reduce",
+  "allGather",
+  "allGatherIntoTensor",
+  "gather",
+  "scatter",
+  "reduceScatter",
+  "reduceScatterTensor",
+  "allToAll",
+  "allToAllSingle",
+  "barrier",
+  "newGroup",
+  "scan",
+  "exscan",
+  "send",
+  "recv",
+  "recvAnySource",
+  "allGatherObject",
+  "broadcastObject",
+  "gatherObject",
+  "scatterObject",
+  "split",
+] as const satisfies readonly Collective[];
+
 /** How this one call is to be run. */
 export interface Call {
-  /** The call's number in its group; point-to-point calls count apart from collectives. */
+  /** The call's number in its group, from 1; point-to-point calls count apart from collectives. */
   readonly sequence: number;
   /** The algorithm the caller named, or undefined. */
   readonly algorithm: string | undefined;
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
-  /** Withdraws an unmatched recv; anything else is aborted by the group. */
-  readonly signal: AbortSignal | undefined;
+  /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
+  overwritten: boolean;
 }
 
 /** What a backend is made with. */
@@ -70,10 +112,15 @@ export interface Backend {
   /**
    * Runs the collective. Several may run at once; they were called in the same order on every rank.
    * Resolves to the source rank for recv and recvAnySource, else to undefined.
+   *
+   * What it cannot run it refuses by throwing before anything is sent (TypeError, RangeError, UnsupportedError): then the
+   * call has not happened, and its sequence goes to the next one.
    */
   run(request: Request, call: Call): Promise<number | undefined>;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
+  /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */
+  withdraw(sequence: number, reason: WebcclError): boolean;
   /** The group is dead: end everything that runs with `cause`, and tell the peers. */
   abort(cause: WebcclError): void;
   /** The group is done and nothing runs: give everything back. */

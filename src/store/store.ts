@@ -4,6 +4,7 @@
  * Keys are strings, values bytes; strings given as values are stored as UTF-8. Every write wakes those who wait for the
  * key. Subclass it with the nine abstract methods and the rest works; override the rest where you can do it in one trip.
  */
+import { StoreError } from "../errors.ts";
 import { DEFAULT_TIMEOUT_MS } from "../options.ts";
 
 /** What may be stored. Strings become UTF-8. */
@@ -16,8 +17,20 @@ export function toBytes(value: StoreValue): Uint8Array {
 
 /** A shared key space. */
 export abstract class Store {
-  /** How long `get` and `wait` wait by default, in milliseconds. */
-  timeoutMs: number = DEFAULT_TIMEOUT_MS;
+  #timeoutMs = DEFAULT_TIMEOUT_MS;
+
+  /**
+   * How long `get`, `wait` and `queuePop` wait by default, in milliseconds. Default: 300,000.
+   * @throws RangeError when set to what is not a number of at least 0.
+   */
+  get timeoutMs(): number {
+    return this.#timeoutMs;
+  }
+
+  set timeoutMs(timeoutMs: number) {
+    if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must be a number of at least 0, got ${timeoutMs}`);
+    this.#timeoutMs = timeoutMs;
+  }
 
   /** Overwrites the value of `key`. */
   abstract set(key: string, value: StoreValue): Promise<void>;
@@ -57,16 +70,16 @@ export abstract class Store {
 
   /** Appends to the value of `key`, created empty. */
   async append(key: string, value: StoreValue): Promise<void> {
+    // Appenders take turns, each waiting for the one before: compareSet alone cannot tell whose equal bytes were written.
+    const turn = await this.add(`${key}/append-turns`, 1);
+    if (turn > 1) await this.wait([`${key}/append-done-${turn - 1}`]);
     const tail = toBytes(value);
-    for (;;) {
-      const present = await this.check([key]);
-      const head = present ? await this.get(key) : new Uint8Array(0);
-      const joined = new Uint8Array(head.length + tail.length);
-      joined.set(head);
-      joined.set(tail, head.length);
-      const now = await this.compareSet(key, head, joined);
-      if (equalBytes(now, joined)) return;
-    }
+    const head = (await this.check([key])) ? await this.get(key) : new Uint8Array(0);
+    const joined = new Uint8Array(head.length + tail.length);
+    joined.set(head);
+    joined.set(tail, head.length);
+    await this.set(key, joined);
+    await this.set(`${key}/append-done-${turn}`, "");
   }
 
   /** The values of all keys, waiting for each. */
@@ -92,10 +105,23 @@ export abstract class Store {
    * Takes the value at the head of the queue. With `block: false` an empty queue is an error, else it is waited for.
    * @throws StoreError if the queue is empty and `block` is false; TimeoutError after `timeoutMs`.
    */
-  abstract queuePop(key: string, options?: { block?: boolean }): Promise<Uint8Array>;
+  async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
+    for (;;) {
+      const index = (await this.add(`${key}/head`, 0)) + 1;
+      if (!block && !(await this.check([`${key}/${index}`]))) throw new StoreError(`the queue "${key}" is empty`);
+      const value = await this.get(`${key}/${index}`);
+      // Of those who see the same head, the one whose claim is the first has the value; the others look again.
+      if ((await this.add(`${key}/claims-${index}`, 1)) === 1) {
+        await this.add(`${key}/head`, 1);
+        return value;
+      }
+    }
+  }
 
   /** How many values the queue holds. */
-  abstract queueLen(key: string): Promise<number>;
+  async queueLen(key: string): Promise<number> {
+    return (await this.add(`${key}/tail`, 0)) - (await this.add(`${key}/head`, 0));
+  }
 }
 
 /** Are the bytes the same? */

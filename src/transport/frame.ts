@@ -21,7 +21,7 @@
  *      2     1  reduce op code, 255 if none
  *      3     1  zero
  *      4     4  root, 0xFFFFFFFF if none; the tag of a point-to-point message
- *      8     8  count of elements
+ *      8     8  count of elements, 2^53 - 1 where ranks may have different ones
  *     16     8  hash of what else must be equal: list lengths, ranks of a new group; 0 if nothing
  *     24     8  hash of a custom operation's name and wgsl; 0 if none
  *     32     4  hash of the algorithm's name
@@ -70,6 +70,8 @@ export interface Fingerprint {
 export const NO_CODE = 255;
 /** The value of `root` where there is none. */
 export const NO_ROOT = 0xffffffff;
+/** The value of `count` where ranks may have different ones. */
+export const NO_COUNT = Number.MAX_SAFE_INTEGER;
 
 const U32 = 0x1_0000_0000;
 

@@ -1,0 +1,163 @@
+/**
+ * What keeps several segments in flight, and the few steps that most algorithms are made of.
+ *
+ * A tensor is cut into *stripes*: stripe j is segment j of every rank's chunk. Each stripe runs an algorithm's textbook
+ * loop by itself, in its own slot of the exchange, and `segmentsInFlight` stripes run at once. Every rank starts the
+ * stripes in the same order, so the first one that is unfinished anywhere is running on every rank that still has to
+ * work on it: a stripe never waits for a later one.
+ */
+import type { Executor, Span } from "../executor/executor.ts";
+import type { ReduceOp } from "../reduce-op.ts";
+import { type DataType, isFloat } from "../types.ts";
+import { type Context, recv, send } from "./context.ts";
+import { elementsPerSegment, partition, segmentRange } from "./partition.ts";
+
+/** Runs `body(0)` … `body(length - 1)`, started in this order, `segmentsInFlight` at once. */
+export async function pipelined(
+  context: Context,
+  length: number,
+  body: (index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    try {
+      while (next < length) await body(next++);
+    } catch (error) {
+      next = length;
+      throw error;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(length, context.segmentsInFlight) }, lane));
+}
+
+/** Gives a chunk's segment in one stripe; it is empty where the chunk is shorter than others. */
+export type Cut = (chunk: Span) => Span;
+
+/** Runs `body` on every stripe of `chunks`, which have one dtype. Nothing runs if all are empty. */
+export function inStripes(
+  context: Context,
+  chunks: readonly Span[],
+  body: (cut: Cut, slot: number) => Promise<void>,
+): Promise<void> {
+  const perSegment = elementsPerSegment(context.segmentBytes, chunks[0]!.dtype);
+  const longest = Math.max(...chunks.map((chunk) => chunk.count));
+  return pipelined(context, Math.ceil(longest / perSegment), (stripe) => {
+    const cut: Cut = (chunk) => {
+      const { start, count } = segmentRange(chunk.count, stripe, perSegment);
+      return context.executor.slice(chunk, start, count);
+    };
+    return body(cut, stripe);
+  });
+}
+
+/** Every rank's chunk of a tensor that all ranks have. */
+export function chunksOf(context: Context, tensor: Span): Span[] {
+  return partition(tensor.count, context.size, tensor.dtype).map(({ start, count }) =>
+    context.executor.slice(tensor, start, count),
+  );
+}
+
+/** Lends scratch of these counts to `body`. */
+export async function withScratch(
+  executor: Executor,
+  dtype: DataType,
+  counts: readonly number[],
+  body: (scratch: readonly Span[]) => Promise<void>,
+): Promise<void> {
+  const scratch = counts.map((count) => executor.scratch(dtype, count));
+  try {
+    await body(scratch);
+  } finally {
+    for (const span of scratch) executor.release(span);
+  }
+}
+
+/** Lends `inputs` to `body` as `op` wants them before a fold: themselves, or prepared copies where `op` changes them. */
+export function withPrepared(
+  context: Context,
+  inputs: readonly Span[],
+  op: ReduceOp,
+  body: (prepared: readonly Span[]) => Promise<void>,
+): Promise<void> {
+  const { dtype } = inputs[0]!;
+  if (op.name !== "premul-sum" && !(op.name === "avg" && isFloat(dtype))) return body(inputs);
+  const { executor, size } = context;
+  const counts = inputs.map((input) => input.count);
+  return withScratch(executor, dtype, counts, (copies) => {
+    inputs.forEach((input, i) => {
+      if (input.count === 0) return;
+      executor.copy(copies[i]!, input);
+      executor.prepare(op, copies[i]!, size);
+    });
+    return body(copies);
+  });
+}
+
+/** Sends one segment and receives another, at the same time. An empty one is no message: both sides know its length. */
+export async function sendRecv(
+  context: Context,
+  to: number,
+  outgoing: Span,
+  from: number,
+  incoming: Span,
+  slot: number,
+): Promise<void> {
+  await Promise.all([
+    outgoing.count > 0 && send(context, to, outgoing, slot),
+    incoming.count > 0 && recv(context, from, incoming, slot),
+  ]);
+}
+
+/** target = what `peer` gave and what is this rank's, folded; the lower rank's is the left operand. */
+export function reducePair(context: Context, op: ReduceOp, target: Span, peer: number, theirs: Span, mine: Span): void {
+  if (target.count === 0) return;
+  if (peer < context.rank) context.executor.reduce(op, target, theirs, mine);
+  else context.executor.reduce(op, target, mine, theirs);
+}
+
+/**
+ * target = ((x0 op x1) op x2) …, the operands in rank order. `operands[own]` is kept, unless it is `target` itself;
+ * the others are scratch and may be overwritten.
+ */
+export function foldInRankOrder(
+  executor: Executor,
+  op: ReduceOp,
+  target: Span,
+  operands: readonly Span[],
+  own: number,
+): void {
+  if (target.count === 0) return;
+  if (operands.length === 1) executor.copy(target, operands[0]!);
+  let folded = operands[0]!;
+  for (let i = 1; i < operands.length; i++) {
+    // `target` may be the own operand's memory, so it is first written when that operand is used.
+    const result = i < own ? folded : target;
+    executor.reduce(op, result, folded, operands[i]!);
+    folded = result;
+  }
+}
+
+/**
+ * Sends a span of any length to `peer`, in slots 0, 1, …. The last message is always shorter than a full segment, and
+ * empty if need be, so a receiver that expects another length gets a message of the wrong length, whatever the lengths.
+ */
+export function sendSpan(context: Context, peer: number, span: Span): Promise<void> {
+  return eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
+}
+
+/** Receives from `peer` what {@link sendSpan} sends. */
+export function recvSpan(context: Context, peer: number, span: Span): Promise<void> {
+  return eachSegment(context, span, (segment, slot) => recv(context, peer, segment, slot));
+}
+
+function eachSegment(
+  context: Context,
+  span: Span,
+  move: (segment: Span, slot: number) => Promise<void>,
+): Promise<void> {
+  const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
+  return pipelined(context, Math.floor(span.count / perSegment) + 1, (slot) => {
+    const { start, count } = segmentRange(span.count, slot, perSegment);
+    return move(context.executor.slice(span, start, count), slot);
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * The direct backend: webccl's own algorithms over a channel and an executor.
+ */
+import { type Context, recv, send } from "../algorithm/context.ts";
+import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
+import { AbortedError, type WebcclError } from "../errors.ts";
+import type { Executor, Span } from "../executor/executor.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { ChannelExchange } from "../transport/exchange.ts";
+import type { Backend, Call, Request } from "./backend.ts";
+import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
+
+/** What a direct backend is made with. */
+export interface DirectOptions {
+  channel: Channel;
+  executor: Executor;
+  /** The slowest kind of link in the group. */
+  link: PlanScope["link"];
+  sameArithmetic: boolean;
+  segmentBytes: number;
+  segmentsInFlight: number;
+  /** Called once when the backend is done with its channel. */
+  onDispose(): void;
+}
+
+/** Runs collectives of one group. */
+export class DirectBackend implements Backend {
+  readonly name = "direct";
+  readonly #options: DirectOptions;
+  readonly #scope: PlanScope;
+
+  constructor(options: DirectOptions) {
+    const { channel, executor, link, sameArithmetic, segmentBytes } = options;
+    this.#options = options;
+    this.#scope = { executor, link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+  }
+
+  run(request: Request, call: Call): Promise<number | undefined> {
+    const { executor } = this.#options;
+    switch (request.collective) {
+      case "send":
+        return this.#send(executor.span(request.tensor), request.peer, request.tag, call);
+      case "recv":
+        return this.#recv("recv", executor.span(request.tensor), request.peer, request.tag, call);
+      case "recvAnySource":
+        return this.#recv("recvAnySource", executor.span(request.tensor), null, request.tag, call);
+      default:
+        return this.#collective(planCollective(request, call, this.#scope), call);
+    }
+  }
+
+  stragglers(sequence: number): Promise<number[]> {
+    return this.#options.channel.stragglers(sequence);
+  }
+
+  withdraw(sequence: number, reason: WebcclError): boolean {
+    return this.#options.channel.pointToPoint.withdraw(sequence, reason);
+  }
+
+  abort(cause: WebcclError): void {
+    this.#options.channel.abort(cause);
+  }
+
+  async dispose(): Promise<void> {
+    this.#options.onDispose();
+  }
+
+  async #collective(plan: Plan, call: Call): Promise<undefined> {
+    const { channel, executor } = this.#options;
+    const exchange = channel.open(call.sequence, plan.fingerprint);
+    try {
+      const done = plan.run(this.#context(exchange));
+      channel.announce(exchange);
+      await done;
+      await executor.settled();
+    } catch (error) {
+      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
+      throw this.#failed(exchange, error);
+    } finally {
+      channel.close(exchange);
+    }
+  }
+
+  async #send(span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
+    const { channel } = this.#options;
+    const exchange = channel.pointToPoint.open(peer, messageFingerprint("send", span, tag));
+    try {
+      await this.#segments(span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
+    } catch (error) {
+      call.overwritten = false;
+      throw this.#failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeOutgoing(peer, exchange);
+    }
+  }
+
+  async #recv(
+    collective: "recv" | "recvAnySource",
+    span: Span,
+    peer: number | null,
+    tag: number,
+    call: Call,
+  ): Promise<number> {
+    const { channel, executor } = this.#options;
+    const fingerprint = messageFingerprint(collective, span, tag);
+    const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
+    try {
+      await this.#segments(span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
+      await executor.settled();
+      return source;
+    } catch (error) {
+      call.overwritten = exchange.traffic.messagesReceived > 0;
+      throw this.#failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeIncoming(source, exchange);
+    }
+  }
+
+  /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
+  async #segments(
+    span: Span,
+    transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
+    exchange: ChannelExchange,
+  ): Promise<void> {
+    const { executor, segmentBytes, segmentsInFlight } = this.#options;
+    const context = this.#context(exchange);
+    const perSegment = elementsPerSegment(segmentBytes, span.dtype);
+    const total = Math.max(1, Math.ceil(span.count / perSegment));
+    const running: Promise<void>[] = [];
+    for (let index = 0; index < total; index++) {
+      const { start, count } = segmentRange(span.count, index, perSegment);
+      running.push(transfer(context, executor.slice(span, start, count), index));
+      if (running.length >= segmentsInFlight) await running.shift();
+    }
+    await Promise.all(running);
+  }
+
+  #context(exchange: ChannelExchange): Context {
+    const { channel, executor, segmentBytes, segmentsInFlight } = this.#options;
+    return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
+  }
+
+  /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
+  #failed(exchange: ChannelExchange, error: unknown): unknown {
+    if (exchange.error) return exchange.error;
+    const { channel } = this.#options;
+    const text = error instanceof Error ? error.message : String(error);
+    const cause = new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
+      group: channel.name,
+      cause: error,
+    });
+    channel.abort(cause);
+    return cause;
+  }
+}

@@ -1,0 +1,260 @@
+/**
+ * Plan: a request turned into what runs it: the algorithm's table row, its spans, and the fingerprint that all ranks must
+ * share. Everything that can be refused is refused here, before a byte is sent.
+ */
+import type { Context } from "../algorithm/context.ts";
+import { exchangeObjects } from "../algorithm/objects.ts";
+import type { Executor, Span } from "../executor/executor.ts";
+import { isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
+import { hash32, hash52 } from "../transport/fingerprint.ts";
+import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
+import type { LinkKind } from "../transport/transport.ts";
+import { DATA_TYPES, type DataType, isFloat } from "../types.ts";
+import { type Call, COLLECTIVES, type Request } from "./backend.ts";
+import { type AlgorithmFamily, type SelectQuery, selectAlgorithm } from "./select.ts";
+
+/** A request of a whole group; point-to-point ones need no plan. */
+export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" | "recvAnySource" }>;
+
+/** What does not change from call to call of a group. */
+export interface PlanScope {
+  readonly executor: Executor;
+  readonly rank: number;
+  readonly size: number;
+  readonly link: LinkKind;
+  /** All ranks' executors report one arithmetic id. */
+  readonly sameArithmetic: boolean;
+  readonly segmentBytes: number;
+}
+
+/** A request ready to run. */
+export interface Plan {
+  readonly fingerprint: Fingerprint;
+  /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
+  readonly writes: "no" | "as messages come" | "at once";
+  run(context: Context): Promise<void>;
+}
+
+/** What a plan says of the call beyond the request itself. */
+interface Facts {
+  dtype?: DataType;
+  op?: ReduceOp;
+  root?: number;
+  count?: number;
+  detail?: string;
+  /** For the choice of the algorithm; the same on every rank. */
+  bytes?: number;
+}
+
+/**
+ * Plans a request.
+ * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
+ */
+export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
+  const { executor, rank, size } = scope;
+  const span = executor.span.bind(executor);
+  const spans = (tensors: readonly Parameters<typeof span>[0][]) => tensors.map(span);
+  const isRoot = "root" in request && request.root === rank;
+
+  switch (request.collective) {
+    case "allReduce": {
+      const tensor = span(request.tensor);
+      const { op } = request;
+      const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
+      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+        row.run(context, tensor, op),
+      );
+    }
+    case "broadcast": {
+      const tensor = span(request.tensor);
+      const { root } = request;
+      const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
+      const writes = isRoot ? "no" : "as messages come";
+      return plan(request, row.algorithm, { ...whole(tensor), root }, scope, writes, (context) =>
+        row.run(context, tensor, root),
+      );
+    }
+    case "reduce": {
+      const tensor = span(request.tensor);
+      const { root, op } = request;
+      const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
+      const writes = isRoot ? startOfFold(op, tensor) : "no";
+      return plan(request, row.algorithm, { ...whole(tensor), root, op }, scope, writes, (context) =>
+        row.run(context, tensor, root, op),
+      );
+    }
+    case "allGather":
+    case "allGatherIntoTensor": {
+      const input = span(request.input);
+      const outputs =
+        request.collective === "allGather" ? spans(request.outputs) : equalParts(executor, span(request.output), size);
+      const row = choose("allGather", { bytes: totalBytes(outputs) }, call, scope);
+      return plan(request, row.algorithm, lists(outputs), scope, "at once", (context) =>
+        row.run(context, outputs, input),
+      );
+    }
+    case "reduceScatter":
+    case "reduceScatterTensor": {
+      const output = span(request.output);
+      const { op } = request;
+      const inputs =
+        request.collective === "reduceScatter" ? spans(request.inputs) : equalParts(executor, span(request.input), size);
+      const row = choose("reduceScatter", { op, bytes: totalBytes(inputs) }, call, scope);
+      return plan(request, row.algorithm, { ...lists(inputs), op }, scope, "at once", (context) =>
+        row.run(context, output, inputs, op),
+      );
+    }
+    case "gather": {
+      const input = span(request.input);
+      const outputs = request.outputs && spans(request.outputs);
+      const row = choose("gather", {}, call, scope);
+      const facts = { dtype: input.dtype, root: request.root };
+      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "no", (context) =>
+        row.run(context, outputs, input, request.root),
+      );
+    }
+    case "scatter": {
+      const output = span(request.output);
+      const inputs = request.inputs && spans(request.inputs);
+      const row = choose("scatter", {}, call, scope);
+      const facts = { dtype: output.dtype, root: request.root };
+      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
+        row.run(context, output, inputs, request.root),
+      );
+    }
+    case "allToAll":
+    case "allToAllSingle": {
+      const outputs =
+        request.collective === "allToAll"
+          ? spans(request.outputs)
+          : parts(executor, span(request.output), request.outputSplits);
+      const inputs =
+        request.collective === "allToAll"
+          ? spans(request.inputs)
+          : parts(executor, span(request.input), request.inputSplits);
+      const row = choose("allToAll", {}, call, scope);
+      return plan(request, row.algorithm, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
+        row.run(context, outputs, inputs),
+      );
+    }
+    case "scan":
+    case "exscan": {
+      const tensor = span(request.tensor);
+      const { op } = request;
+      const exclusive = request.collective === "exscan";
+      const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
+      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+        row.run(context, tensor, op, { exclusive }),
+      );
+    }
+    case "barrier":
+    case "newGroup": {
+      const row = choose("barrier", {}, call, scope);
+      const facts = request.collective === "newGroup" ? { detail: request.ranks.join() } : {};
+      return plan(request, row.algorithm, facts, scope, "no", (context) => row.run(context));
+    }
+    default: {
+      const { outgoing, sources, received, root } = request;
+      return plan(request, "direct", root === null ? {} : { root }, scope, "no", (context) =>
+        exchangeObjects(context, outgoing, sources, received),
+      );
+    }
+  }
+}
+
+/** The fingerprint of a point-to-point message; its tag stands where a root does. */
+export function messageFingerprint(collective: "send" | "recv" | "recvAnySource", span: Span, tag: number): Fingerprint {
+  return {
+    ...EMPTY,
+    collective: COLLECTIVES.indexOf(collective),
+    dtype: DATA_TYPES.indexOf(span.dtype),
+    count: span.count,
+    root: tag,
+  };
+}
+
+const EMPTY: Fingerprint = {
+  collective: 0,
+  dtype: NO_CODE,
+  op: NO_CODE,
+  root: NO_ROOT,
+  count: NO_COUNT,
+  detail: 0,
+  customOp: 0,
+  algorithm: 0,
+  segmentBytes: 0,
+};
+
+function plan(
+  { collective }: CollectiveRequest,
+  algorithm: string,
+  { dtype, op, root, count, detail }: Facts,
+  { segmentBytes }: PlanScope,
+  writes: Plan["writes"],
+  run: Plan["run"],
+): Plan {
+  const fingerprint = {
+    collective: COLLECTIVES.indexOf(collective),
+    dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
+    op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
+    root: root ?? NO_ROOT,
+    count: count ?? NO_COUNT,
+    detail: detail === undefined ? 0 : hash52(detail),
+    customOp: op?.name === "custom" ? hash52(`${op.label}\n${op.wgsl}`) : 0,
+    algorithm: hash32(algorithm),
+    segmentBytes,
+  };
+  return { fingerprint, writes, run };
+}
+
+function choose<C extends AlgorithmFamily>(
+  collective: C,
+  { op, bytes = 0 }: Facts,
+  call: Call,
+  { size, link, sameArithmetic }: PlanScope,
+) {
+  const query: SelectQuery<C> = {
+    collective,
+    bytes,
+    size,
+    link,
+    deterministic: call.deterministic,
+    commutative: op === undefined || isCommutative(op),
+    sameArithmetic: sameArithmetic && op?.name !== "custom",
+    algorithm: call.algorithm,
+  };
+  return selectAlgorithm(query);
+}
+
+/** An operation that prepares its inputs changes an in-place tensor before anything is sent. */
+function startOfFold(op: ReduceOp, { dtype }: Span): Plan["writes"] {
+  return op.name === "premul-sum" || (op.name === "avg" && isFloat(dtype)) ? "at once" : "as messages come";
+}
+
+function whole({ dtype, count }: Span): Facts {
+  return { dtype, count };
+}
+
+/** Lists whose lengths every rank must agree on. */
+function lists(spans: readonly Span[]): Facts {
+  const counts = spans.map(({ count }) => count);
+  return { dtype: spans[0]!.dtype, count: counts.reduce((a, b) => a + b, 0), detail: counts.join() };
+}
+
+function totalBytes(spans: readonly Span[]): number {
+  return spans.reduce((bytes, { byteLength }) => bytes + byteLength, 0);
+}
+
+function equalParts(executor: Executor, span: Span, size: number): Span[] {
+  const count = span.count / size;
+  return Array.from({ length: size }, (_, r) => executor.slice(span, r * count, count));
+}
+
+function parts(executor: Executor, span: Span, counts: readonly number[]): Span[] {
+  let start = 0;
+  return counts.map((count) => {
+    const part = executor.slice(span, start, count);
+    start += count;
+    return part;
+  });
+}

@@ -1,0 +1,180 @@
+/**
+ * Which algorithm runs: a table per collective, of which the first row that fits is taken.
+ *
+ * The sizes at which one row gives way to the next are provisional: reasoned from message and byte counts, not measured.
+ */
+import { allGatherDirect } from "../algorithm/all-gather-direct.ts";
+import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
+import { allGatherRing } from "../algorithm/all-gather-ring.ts";
+import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
+import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
+import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
+import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
+import { allToAll } from "../algorithm/all-to-all.ts";
+import { barrier } from "../algorithm/barrier.ts";
+import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
+import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
+import { gather } from "../algorithm/gather.ts";
+import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
+import { reduceDirect } from "../algorithm/reduce-direct.ts";
+import { reduceScatterDirect } from "../algorithm/reduce-scatter-direct.ts";
+import { reduceOwnerDirect, reduceScatterGather } from "../algorithm/reduce-scatter-gather.ts";
+import { reduceScatterRing } from "../algorithm/reduce-scatter-ring.ts";
+import { scan } from "../algorithm/scan.ts";
+import { scatter } from "../algorithm/scatter.ts";
+import type { LinkKind } from "../transport/transport.ts";
+
+/** What each collective's algorithms look like. */
+interface Run {
+  allReduce: typeof allReduceRing;
+  reduceScatter: typeof reduceScatterRing;
+  allGather: typeof allGatherRing;
+  broadcast: typeof broadcastBinomial;
+  reduce: typeof reduceBinomial;
+  gather: typeof gather;
+  scatter: typeof scatter;
+  allToAll: typeof allToAll;
+  barrier: typeof barrier;
+  scan: typeof scan;
+}
+
+/** A collective that has algorithms; the other public calls are forms of these. */
+export type AlgorithmFamily = keyof Run;
+
+/** One algorithm, and when it is taken. */
+export interface Row<C extends AlgorithmFamily> {
+  /** What `algorithm:` and WEBCCL_ALGO call it. */
+  readonly algorithm: string;
+  readonly run: Run[C];
+  /** Every element is computed by one rank. Else several ranks compute it, and their arithmetic must be equal. */
+  readonly ownerComputes: boolean;
+  /** The result is the left fold ((x0 op x1) op x2) … in rank order, or nothing is folded at all. */
+  readonly rankOrder: boolean;
+  /** Where it is the better one; a caller who names it is not held to these. */
+  readonly links?: readonly LinkKind[];
+  readonly maxBytes?: number;
+  readonly maxRanks?: number;
+}
+
+const KIB = 1024;
+
+/** A row that only moves data, or folds on the one rank that gets the result, in rank order. */
+const exact = { ownerComputes: true, rankOrder: true } as const;
+/** A row that folds each element on one rank, in an order of its own. */
+const owned = { ownerComputes: true, rankOrder: false } as const;
+
+const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
+const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
+const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact } as const;
+const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
+const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
+const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
+const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as const;
+
+/**
+ * The rows, best first. In each list a row without limits stands behind the others, and one that is `exact` among them,
+ * so that every call finds one. On links through a hub every message takes the same two hops, so the fewest steps win.
+ */
+const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
+  allReduce: [
+    { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
+    { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { ...doubling, maxBytes: 64 * KIB },
+    { ...ownerDirect, links: ["hub"] },
+    { algorithm: "ring", run: allReduceRing, ...owned },
+    ownerDirect,
+  ],
+  reduceScatter: [
+    { ...scatterDirect, maxBytes: 1024 * KIB },
+    { ...scatterDirect, links: ["hub"] },
+    { algorithm: "ring", run: reduceScatterRing, ...owned },
+    scatterDirect,
+  ],
+  allGather: [
+    { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
+    { ...gatherDirect, links: ["hub"] },
+    { algorithm: "ring", run: allGatherRing, ...exact },
+  ],
+  broadcast: [
+    { ...binomial, maxBytes: 512 * KIB },
+    { ...binomial, maxRanks: 2 },
+    { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
+  ],
+  reduce: [
+    { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
+    { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
+    { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned },
+    { ...reduceSmall, maxBytes: 256 * KIB },
+    { algorithm: "owner-direct", run: reduceOwnerDirect, ...exact },
+  ],
+  gather: [{ algorithm: "linear", run: gather, ...exact }],
+  scatter: [{ algorithm: "linear", run: scatter, ...exact }],
+  allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
+  barrier: [{ algorithm: "dissemination", run: barrier, ...exact }],
+  scan: [{ algorithm: "chain", run: scan, ...exact }],
+};
+
+/** What the choice depends on. All of it is the same on every rank of a call. */
+export interface SelectQuery<C extends AlgorithmFamily> {
+  collective: C;
+  /** Bytes of the tensor; where ranks have blocks of their own, of all blocks together. */
+  bytes: number;
+  /** Ranks in the group. */
+  size: number;
+  /** The slowest kind of link in the group. */
+  link: LinkKind;
+  deterministic: boolean;
+  /** False for an operation that must be folded in rank order. */
+  commutative: boolean;
+  /** All ranks report one arithmetic id, and the operation is not a custom one. */
+  sameArithmetic: boolean;
+  /** The algorithm the caller named. */
+  algorithm?: string | undefined;
+}
+
+/** The names of a collective's algorithms, each once. */
+export function algorithmNames(collective: AlgorithmFamily): string[] {
+  return namesOf(TABLE[collective]);
+}
+
+/**
+ * The row that runs a call: the one the caller named, else the first that fits.
+ * @throws RangeError if the collective has no algorithm of that name, or if it may not be used for this call: it does not
+ * fold in rank order where the call is deterministic or the operation not commutative, or several ranks would compute the
+ * same element with unequal arithmetic. The message lists the names that would do.
+ */
+export function selectAlgorithm<C extends AlgorithmFamily>(query: SelectQuery<C>): Row<C> {
+  const { collective, algorithm } = query;
+  const rows: readonly Row<C>[] = TABLE[collective];
+  const allowed = rows.filter((row) => objection(row, query) === null);
+  const chosen =
+    algorithm === undefined
+      ? allowed.find((row) => fits(row, query))
+      : allowed.find((row) => row.algorithm === algorithm);
+  if (chosen) return chosen;
+
+  const named = rows.find((row) => row.algorithm === algorithm);
+  const reason = named ? objection(named, query) : `${collective} has no such algorithm`;
+  throw new RangeError(`algorithm ${JSON.stringify(algorithm)}: ${reason}; use one of ${namesOf(allowed).join(", ")}`);
+}
+
+/** Why a row would give wrong or unequal bits, or null if it would not. */
+function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>): string | null {
+  if (query.deterministic && !row.rankOrder) return "deterministic mode needs one that folds in rank order";
+  if (!query.commutative && !row.rankOrder)
+    return "an operation that is not commutative needs one that folds in rank order";
+  if (!query.sameArithmetic && !row.ownerComputes) {
+    return "several ranks would compute the same element, and their arithmetic is not known to be equal";
+  }
+  return null;
+}
+
+function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link }: SelectQuery<C>): boolean {
+  const { maxBytes = Infinity, maxRanks = Infinity, links } = row;
+  return bytes <= maxBytes && size <= maxRanks && (links === undefined || links.includes(link));
+}
+
+function namesOf(rows: readonly { algorithm: string }[]): string[] {
+  return [...new Set(rows.map((row) => row.algorithm))];
+}

@@ -1,0 +1,169 @@
+/**
+ * The cpu executor: tensors in host memory, reduced by WebAssembly SIMD kernels or, where those may not run, by plain
+ * loops with the same bits. All of its verbs are synchronous.
+ */
+import type { ReduceOp } from "../reduce-op.ts";
+import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
+import { fillSpan, foldCustom } from "./custom-loop.ts";
+import type { Executor, Lease, Span } from "./executor.ts";
+import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
+import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
+import { type FoldName, factorOf, type Kernels } from "./kernels.ts";
+import { PlainLoops } from "./plain-loops.ts";
+import { arithmeticIdOf } from "./self-test.ts";
+import { WasmKernels } from "./wasm-kernels.ts";
+
+/** Options of {@link createCpuExecutor}. */
+export interface CpuExecutorOptions {
+  /** False keeps to plain loops. Default: true, WebAssembly wherever it may run. */
+  wasm?: boolean;
+}
+
+/** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
+export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<Executor> {
+  const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
+  return typeof wasm === "string" ? new CpuExecutor(new PlainLoops(wasm), null) : new CpuExecutor(wasm, wasm);
+}
+
+/** What an operation folds with, once `prepare` has done its part. */
+function foldName(name: Exclude<ReduceOp["name"], "custom">): FoldName {
+  return name === "avg" || name === "premul-sum" ? "sum" : name;
+}
+
+class CpuExecutor implements Executor {
+  readonly name = "cpu";
+  readonly arithmeticId: string;
+  readonly #kernels: Kernels;
+  readonly #wasm: WasmKernels | null;
+
+  constructor(kernels: Kernels, wasm: WasmKernels | null) {
+    this.#kernels = kernels;
+    this.#wasm = wasm;
+    this.arithmeticId = arithmeticIdOf(kernels);
+  }
+
+  get description(): string {
+    return this.#kernels.description;
+  }
+
+  owns(tensor: Tensor): boolean {
+    return isHostTensor(tensor);
+  }
+
+  span(tensor: Tensor): HostSpan {
+    const { data, dtype } = describeHostTensor(tensor);
+    return this.#spanOf(dtype, data.length, data.buffer, data.byteOffset);
+  }
+
+  slice(span: Span, start: number, count: number): HostSpan {
+    const { dtype, bytes } = this.#own(span);
+    if (start < 0 || count < 0 || start + count > span.count) {
+      throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
+    }
+    return this.#spanOf(dtype, count, bytes.buffer, bytes.byteOffset + start * bytesPerElement(dtype));
+  }
+
+  scratch(dtype: DataType, count: number): HostSpan {
+    const byteLength = count * bytesPerElement(dtype);
+    const memory = this.#wasm?.memory;
+    const pointer = memory?.allocate(byteLength) ?? OUTSIDE;
+    if (!memory || pointer === OUTSIDE) return new HostSpan(dtype, count, new Uint8Array(byteLength), OUTSIDE);
+    const span = new HostSpan(dtype, count, memory.bytesAt(pointer, byteLength), pointer);
+    span.ownsBlock = true;
+    return span;
+  }
+
+  release(scratch: Span): void {
+    const span = this.#own(scratch);
+    if (!span.ownsBlock) return;
+    span.ownsBlock = false;
+    this.#wasm?.memory.release(span.pointer, span.byteLength);
+  }
+
+  /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
+  alloc(dtype: DataType, count: number): Tensor {
+    const byteLength = count * bytesPerElement(dtype);
+    const owned = byteLength > 0 ? this.#wasm?.memory.allocateOwned(byteLength) : null;
+    const { buffer, start } = owned ?? { buffer: new ArrayBuffer(byteLength), start: 0 };
+    if (owned) new Uint8Array(buffer, start, byteLength).fill(0);
+    const data = new LANE_ARRAY[dtype](buffer, start, count);
+    return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
+  }
+
+  read(span: Span): Lease {
+    return this.#own(span);
+  }
+
+  receive(span: Span): Lease {
+    return this.#own(span);
+  }
+
+  write(span: Span, lease: Lease): void {
+    const { bytes } = this.#own(span);
+    if (lease.bytes !== bytes) bytes.set(lease.bytes);
+    lease.release();
+  }
+
+  copy(target: Span, source: Span): void {
+    const to = this.#own(target);
+    const from = this.#own(source);
+    requireEqual(to, from);
+    if (to.bytes !== from.bytes) to.bytes.set(from.bytes);
+  }
+
+  reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
+    const [t, l, r] = [this.#own(target), this.#own(left), this.#own(right)];
+    requireEqual(t, l);
+    requireEqual(t, r);
+    if (t.count === 0) return;
+    if (op.name === "custom") foldCustom(op, t, l, r);
+    else this.#kernels.fold(foldName(op.name), t, l, r);
+  }
+
+  /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
+  prepare(op: ReduceOp, span: Span, size: number): void {
+    const own = this.#own(span);
+    const { dtype } = own;
+    if (op.name === "premul-sum") this.#scale(own, factorOf(dtype, op.factor));
+    else if (op.name === "avg" && isFloat(dtype)) this.#scale(own, factorOf(dtype, 1 / size));
+  }
+
+  finish(op: ReduceOp, span: Span, size: number): void {
+    const own = this.#own(span);
+    if (op.name === "avg" && !isFloat(own.dtype) && own.count > 0) this.#kernels.divide(own, size);
+  }
+
+  /** @throws TypeError or RangeError if the span is of 64-bit integers and `value` is not whole. */
+  fill(span: Span, value: number | bigint): void {
+    fillSpan(this.#own(span), value);
+  }
+
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Memory goes with the executor's last reference; arrays from `alloc` stay valid as long as they are held. */
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #scale(span: HostSpan, factor: number | bigint): void {
+    if (span.count > 0) this.#kernels.scale(span, factor);
+  }
+
+  #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {
+    const bytes = new Uint8Array(buffer, byteOffset, count * bytesPerElement(dtype));
+    return new HostSpan(dtype, count, bytes, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
+  }
+
+  #own(span: Span): HostSpan {
+    if (!(span instanceof HostSpan)) throw new TypeError("the span belongs to another executor");
+    return span;
+  }
+}
+
+function requireEqual(a: HostSpan, b: HostSpan): void {
+  if (a.dtype !== b.dtype || a.count !== b.count) {
+    throw new RangeError(`spans differ: ${a.count} of ${a.dtype} and ${b.count} of ${b.dtype}`);
+  }
+}

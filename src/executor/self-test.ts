@@ -1,0 +1,113 @@
+/**
+ * The arithmetic id: a hash over the bits that a set of kernels gives for inputs on which implementations are known to
+ * differ. Ranks whose ids are equal compute equal bits, and may compute the same element side by side.
+ *
+ * Inputs are the full product of a list of special values with itself: rounding ties and their neighbours, subnormals,
+ * the ends of the range, both zeros, both infinities, and NaNs with several payloads. PREMUL_SUM is done on top: a
+ * kernel that fuses its product into its sum gives other bits.
+ */
+import { HostSpan, OUTSIDE } from "./host-span.ts";
+import type { FoldName, Kernels } from "./kernels.ts";
+
+type FloatType = "f16" | "bf16" | "f32" | "f64";
+
+/** Bit patterns of positive values of each type; each is also taken with its sign set. */
+const PATTERNS: Readonly<Record<FloatType, readonly bigint[]>> = {
+  f16: [
+    0x0000n,
+    0x0001n,
+    0x03ffn,
+    0x0400n,
+    0x1001n,
+    0x1400n,
+    0x2e66n,
+    0x3555n,
+    0x3c00n,
+    0x3c01n,
+    0x4248n,
+    0x6800n,
+  ].concat([0x6801n, 0x7bffn, 0x7c00n, 0x7c01n, 0x7e00n, 0x7fffn]),
+  bf16: [
+    0x0000n,
+    0x0001n,
+    0x007fn,
+    0x0080n,
+    0x2001n,
+    0x3dcdn,
+    0x3eabn,
+    0x3f7fn,
+    0x3f80n,
+    0x3f81n,
+    0x4049n,
+    0x4380n,
+  ].concat([0x4381n, 0x7f7fn, 0x7f80n, 0x7f81n, 0x7fc0n, 0x7fffn]),
+  f32: [0x00000000n, 0x00000001n, 0x007fffffn, 0x00800000n, 0x20000001n, 0x33800000n, 0x33800001n, 0x3dcccccdn]
+    .concat([0x3eaaaaabn, 0x3f7fffffn, 0x3f800000n, 0x3f800001n, 0x40490fdbn, 0x4b800000n, 0x4b800001n, 0x7f7fffffn])
+    .concat([0x7f800000n, 0x7f800001n, 0x7fc00000n, 0x7fffffffn]),
+  f64: [0n, 1n, 0x000fffffffffffffn, 0x0010000000000000n, 0x2000000000000001n, 0x3ca0000000000000n]
+    .concat([0x3ca0000000000001n, 0x3fb999999999999an, 0x3fd5555555555555n, 0x3fefffffffffffffn, 0x3ff0000000000000n])
+    .concat([0x3ff0000000000001n, 0x400921fb54442d18n, 0x4340000000000000n, 0x4340000000000001n, 0x7fefffffffffffffn])
+    .concat([0x7ff0000000000000n, 0x7ff0000000000001n, 0x7ff8000000000000n, 0x7fffffffffffffffn]),
+};
+
+const BITS: Readonly<Record<FloatType, number>> = { f16: 16, bf16: 16, f32: 32, f64: 64 };
+const FLOAT_TYPES = ["f16", "bf16", "f32", "f64"] as const;
+const FOLDS: readonly FoldName[] = ["sum", "product", "min", "max"];
+/** 1/3 as an f32: AVG's factor at three ranks, and inexact. */
+const FACTOR = Math.fround(1 / 3);
+
+/** Every pattern with both signs, as the left or the right side of the full product. */
+function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
+  const signBit = 1n << BigInt(BITS[dtype] - 1);
+  const values = PATTERNS[dtype].flatMap((pattern) => [pattern, pattern | signBit]);
+  const pairs = values.flatMap((a) => values.map((b) => (side === "left" ? a : b)));
+  const width = BITS[dtype] / 8;
+  const bytes = new Uint8Array(pairs.length * width);
+  pairs.forEach((pattern, i) => {
+    for (let k = 0; k < width; k++) bytes[i * width + k] = Number((pattern >> BigInt(8 * k)) & 0xffn);
+  });
+  return new HostSpan(dtype, pairs.length, bytes, OUTSIDE);
+}
+
+/** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
+class Fnv1a {
+  #high = 0xcbf29ce4;
+  #low = 0x84222325;
+
+  update(bytes: Uint8Array): void {
+    let high = this.#high;
+    let low = this.#low;
+    for (const byte of bytes) {
+      low = (low ^ byte) >>> 0;
+      const product = low * 0x1b3;
+      high = (Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
+      low = product >>> 0;
+    }
+    this.#high = high;
+    this.#low = low;
+  }
+
+  /** Sixteen hexadecimal digits. */
+  digest(): string {
+    return [this.#high, this.#low].map((half) => half.toString(16).padStart(8, "0")).join("");
+  }
+}
+
+/** The arithmetic id of `kernels`: sixteen hexadecimal digits. About a millisecond. */
+export function arithmeticIdOf(kernels: Kernels): string {
+  const hash = new Fnv1a();
+  for (const dtype of FLOAT_TYPES) {
+    const left = operand(dtype, "left");
+    const right = operand(dtype, "right");
+    const target = new HostSpan(dtype, left.count, new Uint8Array(left.byteLength), OUTSIDE);
+    for (const name of FOLDS) {
+      kernels.fold(name, target, left, right);
+      hash.update(target.bytes);
+    }
+    kernels.scale(left, FACTOR);
+    kernels.scale(right, FACTOR);
+    kernels.fold("sum", target, left, right);
+    hash.update(target.bytes);
+  }
+  return hash.digest();
+}

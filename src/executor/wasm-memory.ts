@@ -1,0 +1,155 @@
+/**
+ * The memory that WebAssembly kernels work in, and its allocator: first fit over a sorted list of free blocks, which
+ * are joined with their neighbours when they come back. Blocks are multiples of 64 bytes, a cache line.
+ *
+ * Shared memory grows on demand up to its maximum and never shrinks; memory that is not shared stays as it is, for
+ * growing it would detach every view of it.
+ */
+
+const PAGE_BYTES = 65_536;
+const ALIGNMENT_BYTES = 64;
+const GROWTH_BYTES = 1_048_576;
+/** Maxima to try, in pages: 4 GiB, and 256 MiB where so much address space is not to be had. */
+const MAXIMUM_PAGES = [65_536, 4_096];
+const UNSHARED_PAGES = 256;
+
+interface Block {
+  start: number;
+  end: number;
+}
+
+/** May this runtime share memory? Browsers only let pages do that which are cross-origin isolated. */
+function canShare(): boolean {
+  if (typeof SharedArrayBuffer === "undefined") return false;
+  return globalThis.crossOriginIsolated !== false; // undefined in Node and Deno
+}
+
+function createMemory(): { memory: WebAssembly.Memory; shared: boolean } {
+  if (canShare()) {
+    for (const maximum of MAXIMUM_PAGES) {
+      try {
+        return { memory: new WebAssembly.Memory({ initial: 16, maximum, shared: true }), shared: true };
+      } catch {
+        // Too little address space, or no shared memory in this engine: the next smaller one.
+      }
+    }
+  }
+  return { memory: new WebAssembly.Memory({ initial: UNSHARED_PAGES, maximum: UNSHARED_PAGES }), shared: false };
+}
+
+/** What `byteLength` bytes take up. */
+function blockBytes(byteLength: number): number {
+  return Math.max(1, Math.ceil(byteLength / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
+}
+
+/** See the file's head. */
+export class WasmMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly shared: boolean;
+  /** `memory.buffer` as of the last growth. */
+  #buffer: ArrayBufferLike;
+  readonly #free: Block[];
+  #usedBytes = 0;
+  /** Every buffer object that stands for this memory: each growth of shared memory makes another. */
+  readonly #buffers = new WeakSet<ArrayBufferLike>();
+  readonly #abandoned = new FinalizationRegistry<{ start: number; byteLength: number }>(({ start, byteLength }) =>
+    this.release(start, byteLength),
+  );
+
+  constructor() {
+    const { memory, shared } = createMemory();
+    this.memory = memory;
+    this.shared = shared;
+    this.#buffer = memory.buffer;
+    this.#buffers.add(this.#buffer);
+    this.#free = [{ start: ALIGNMENT_BYTES, end: this.#buffer.byteLength }];
+  }
+
+  /** Address of a byte of `buffer`, or -1 if that is not this memory. */
+  addressOf(buffer: ArrayBufferLike, byteOffset: number): number {
+    return this.#buffers.has(buffer) ? byteOffset : -1;
+  }
+
+  /** Address of a new block, or -1 if there is no room. */
+  allocate(byteLength: number): number {
+    const size = blockBytes(byteLength);
+    const free = this.#free;
+    let index = 0;
+    while (index < free.length && free[index]!.end - free[index]!.start < size) index++;
+    if (index === free.length) {
+      if (!this.#grow(size)) return -1;
+      index = free.length - 1;
+    }
+    const block = free[index]!;
+    const { start } = block;
+    block.start += size;
+    if (block.start === block.end) free.splice(index, 1);
+    this.#usedBytes += size;
+    return start;
+  }
+
+  /** Gives back, once, the block that `allocate(byteLength)` put at `start`. */
+  release(start: number, byteLength: number): void {
+    const size = blockBytes(byteLength);
+    this.#usedBytes -= size;
+    this.#addFree(start, start + size);
+  }
+
+  /** A view of `byteLength` bytes at an address. */
+  bytesAt(start: number, byteLength: number): Uint8Array {
+    return new Uint8Array(this.#buffer, start, byteLength);
+  }
+
+  /**
+   * A buffer object of its own for a new block, and the block's address, or null if there is no room. The block is
+   * freed when that object and all views of it are gone: hence the clone, which shares the memory and is nobody else's.
+   */
+  allocateOwned(byteLength: number): { buffer: ArrayBufferLike; start: number } | null {
+    if (!this.shared) return null;
+    const start = this.allocate(byteLength);
+    if (start < 0) return null;
+    const buffer = structuredClone(this.#buffer);
+    this.#buffers.add(buffer);
+    this.#abandoned.register(buffer, { start, byteLength });
+    return { buffer, start };
+  }
+
+  /** Bytes of all blocks that are not free. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  #addFree(start: number, end: number): void {
+    const free = this.#free;
+    let at = free.length;
+    while (at > 0 && free[at - 1]!.start > start) at--;
+    const before = free[at - 1];
+    const after = free[at];
+    const joinsBefore = before?.end === start;
+    const joinsAfter = after?.start === end;
+    if (joinsBefore && joinsAfter) {
+      before.end = after.end;
+      free.splice(at, 1);
+    } else if (joinsBefore) before.end = end;
+    else if (joinsAfter) after.start = start;
+    else free.splice(at, 0, { start, end });
+  }
+
+  /** Makes the last free block at least `size` bytes long. */
+  #grow(size: number): boolean {
+    if (!this.shared) return false;
+    const end = this.#buffer.byteLength;
+    const last = this.#free.at(-1);
+    const missing = size - (last?.end === end ? end - last.start : 0);
+    const wanted = Math.max(missing, GROWTH_BYTES);
+    try {
+      this.memory.grow(Math.ceil(wanted / PAGE_BYTES));
+    } catch {
+      return false; // The maximum is reached, or the machine has no more memory.
+    }
+    this.#buffer = this.memory.buffer;
+    this.#buffers.add(this.#buffer);
+    this.#addFree(end, this.#buffer.byteLength);
+    return true;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Admission: the accepting side of the handshake, over any socket.
+ *
+ *   open ── challenge sent ──▶ waiting ── hello, proof right, `accept` returns ── welcome sent ──▶ admitted
+ *                                │
+ *                                └── no hello in time · a message too large · malformed · proof wrong ──▶ "refused", closed
+ *
+ * Until the proof is right the other side learns nothing and nothing is kept for it (S4); afterwards refusals have reasons.
+ */
+import { AdmissionError } from "../errors.ts";
+import type { Hello, Welcome } from "../platform.ts";
+import { FragmentsPayload, totalBytes } from "../transport/fragments.ts";
+import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce, verify } from "../transport/handshake.ts";
+import type { Socket } from "../transport/transport.ts";
+
+/** How long a socket may stay open without a hello, in milliseconds (S7). */
+export const HELLO_TIMEOUT_MS = 5_000;
+/** Largest message before authentication (S8). */
+export const MAX_HELLO_BYTES = 4_096;
+/** How long a refused socket may take to close, in milliseconds (S4 allows 1,000). */
+const REFUSED_CLOSE_MS = 500;
+
+/** Refuses a rank for a reason that may pass: the rank is asked to try again. */
+export class RetryLaterError extends AdmissionError {}
+
+export interface AdmissionOptions {
+  /** The secret whose proof is asked for. Without one, every well-formed hello is let in. */
+  token?: string | undefined;
+  /** Default: {@link HELLO_TIMEOUT_MS}. */
+  helloTimeoutMs?: number | undefined;
+  /**
+   * Called when the proof is right. Takes over the socket's `onMessage` and `onClose`, must not send before it returns,
+   * and refuses by throwing AdmissionError, whose message the other side is told.
+   */
+  accept: (hello: Hello, socket: Socket) => Welcome;
+  /** Called once, when the socket is admitted, refused or gone. */
+  onSettled?: (admitted: boolean) => void;
+  /** Told what `accept` threw that is no AdmissionError; the socket is refused without a reason. */
+  onError?: (error: unknown) => void;
+}
+
+/** Greets a socket that has just opened. */
+export function admit(socket: Socket, options: AdmissionOptions): void {
+  const { token, helloTimeoutMs = HELLO_TIMEOUT_MS, accept, onSettled, onError } = options;
+  const nonce = makeNonce();
+  const timer = setTimeout(() => refuse(GENERIC_REFUSAL), helloTimeoutMs);
+  let settled = false;
+
+  const settle = (admitted: boolean) => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    onSettled?.(admitted);
+  };
+  const refuse = (reason: string, retry = false) => {
+    settle(false);
+    const closing = setTimeout(() => socket.terminate(), REFUSED_CLOSE_MS);
+    socket.onMessage = () => {};
+    socket.onClose = () => clearTimeout(closing);
+    socket.send([encodeHandshake({ type: "refused", reason, retry })]);
+    socket.close(1008, GENERIC_REFUSAL);
+  };
+
+  socket.onClose = () => settle(false);
+  socket.onMessage = (fragments) => {
+    if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse(GENERIC_REFUSAL);
+    const hello = proven(new FragmentsPayload(fragments).toBytes());
+    if (!hello) return refuse(GENERIC_REFUSAL);
+    try {
+      const welcome = accept(hello, socket);
+      settle(true);
+      socket.send([encodeHandshake({ type: "welcome", welcome })]);
+    } catch (error) {
+      if (!(error instanceof AdmissionError)) {
+        onError?.(error);
+        return refuse(GENERIC_REFUSAL);
+      }
+      refuse(error.message, error instanceof RetryLaterError);
+    }
+  };
+  socket.send([encodeHandshake({ type: "challenge", nonce })]);
+
+  /** The hello, if the message is one and its proof is right. */
+  function proven(bytes: Uint8Array): Hello | null {
+    try {
+      const message = decodeHandshake(bytes, ["hello"]);
+      if (message.type !== "hello") return null;
+      return token === undefined || verify(token, nonce, message.hello, message.proof) ? message.hello : null;
+    } catch {
+      // Malformed: whoever sent it holds no token, and is told no more than that.
+      return null;
+    }
+  }
+}

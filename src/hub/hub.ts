@@ -1,0 +1,230 @@
+/**
+ * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct link,
+ * and says who was lost. It works over any {@link Socket} that admission has let in.
+ *
+ * Everything on a hub's link is a frame (docs/protocol.md). A frame for HUB_PEER is the hub's own: a store call or a
+ * goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
+ * sender's rank, which is the socket's and never what the frame says (S15).
+ */
+import { AdmissionError, ProtocolError } from "../errors.ts";
+import type { Logger } from "../options.ts";
+import type { Hello, Welcome } from "../platform.ts";
+import { decodeControl } from "../transport/control.ts";
+import { type FragmentsPayload, splitFrame, totalBytes } from "../transport/fragments.ts";
+import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../transport/frame.ts";
+import { encodeHubFrame } from "../transport/hub-frame.ts";
+import { expectFields, expectOneOf } from "../transport/schema.ts";
+import type { Socket } from "../transport/transport.ts";
+import { expectWireError } from "../transport/wire-error.ts";
+import { RetryLaterError } from "./admission.ts";
+import { DEFAULT_RELAY_LIMITS, Port, Relay, type RelayLimits } from "./relay.ts";
+import { type Departure, Room } from "./room.ts";
+import { runStoreCall } from "./store-calls.ts";
+
+/** Largest message a hub takes from a member, and a member from a hub. */
+export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
+/** How long members may take to answer the hub's close. */
+const CLOSE_GRACE_MS = 1_000;
+/** Most fragments of one message. */
+export const MAX_FRAGMENTS = 4_096;
+
+/** How a hub is made. */
+export interface HubOptions extends Partial<RelayLimits> {
+  /** The rank whose process this hub lives in; null or absent for a hub of its own. */
+  hostRank?: number | null | undefined;
+  /** Default: 16 MiB. */
+  maxMessageBytes?: number | undefined;
+  logger?: Logger | undefined;
+}
+
+/** What a hub holds at this moment, and what it has dropped so far. */
+export interface HubStats {
+  rooms: number;
+  members: number;
+  bytesInFlight: number;
+  droppedFrames: number;
+}
+
+/** A meeting place for groups. */
+export class Hub {
+  readonly #rooms = new Map<string, Room>();
+  readonly #ending = new Set<string>();
+  readonly #sockets = new Set<Socket>();
+  readonly #relay: Relay;
+  readonly #hostRank: number | null;
+  readonly #maxMessageBytes: number;
+  readonly #logger: Logger | undefined;
+  #droppedFrames = 0;
+  #closed = false;
+  #allClosed = () => {};
+
+  constructor(options: HubOptions = {}) {
+    this.#relay = new Relay({
+      highWaterBytes: options.highWaterBytes ?? DEFAULT_RELAY_LIMITS.highWaterBytes,
+      maxRankBytes: options.maxRankBytes ?? DEFAULT_RELAY_LIMITS.maxRankBytes,
+      maxHubBytes: options.maxHubBytes ?? DEFAULT_RELAY_LIMITS.maxHubBytes,
+    });
+    this.#hostRank = options.hostRank ?? null;
+    this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+    this.#logger = options.logger;
+  }
+
+  get stats(): HubStats {
+    let members = 0;
+    for (const room of this.#rooms.values()) members += room.members.size;
+    const { bytesInFlight } = this.#relay;
+    return { rooms: this.#rooms.size, members, bytesInFlight, droppedFrames: this.#droppedFrames };
+  }
+
+  /**
+   * Takes in a rank whose token is proved: the `accept` of admission.ts.
+   * @throws AdmissionError with a reason for the rank: another world size, a rank taken or out of range.
+   */
+  accept(hello: Hello, socket: Socket): Welcome {
+    const { group, worldSize, purpose } = hello;
+    if (purpose !== "hub") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
+    if (hello.rank !== null && hello.rank >= worldSize) {
+      throw new AdmissionError(
+        `rank ${hello.rank} is out of range: world size ${worldSize} has ranks 0 to ${worldSize - 1}`,
+      );
+    }
+    if (this.#closed || this.#ending.has(group)) throw new RetryLaterError("this hub is closing");
+
+    const room = this.#rooms.get(group) ?? new Room(group, worldSize);
+    const rank = room.rankFor(hello);
+    this.#rooms.set(group, room);
+    const port = new Port(socket);
+    const told = [...room.departed.values()];
+    room.members.set(rank, port);
+    this.#sockets.add(socket);
+    socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
+    socket.onClose = (code, reason) => {
+      const text = `its connection closed (${code}${reason && ` ${reason}`})`;
+      this.#depart(room, port, { type: "lost", rank, reason: text });
+      this.#sockets.delete(socket);
+      if (this.#sockets.size === 0) this.#allClosed();
+    };
+    // Not before the welcome, which is sent when this returns.
+    queueMicrotask(() => {
+      for (const departure of told) this.#tell(port, departure);
+    });
+    this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
+    return { rank, worldSize, epoch: 0, hostRank: this.#hostRank };
+  }
+
+  /**
+   * Resolves when every member of `group` has left, or after `timeoutMs`. From now on the group takes nobody in: who
+   * comes is told to try again, and finds the hub that follows this one.
+   */
+  drained(group: string, timeoutMs: number): Promise<void> {
+    this.#ending.add(group);
+    const room = this.#rooms.get(group);
+    if (!room) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(timeoutMs, 2 ** 31 - 1));
+      room.emptied.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Closes every member's connection, and takes no new ones. Resolves when all are closed. */
+  close(): Promise<void> {
+    this.#closed = true;
+    if (this.#sockets.size === 0) return Promise.resolve();
+    for (const socket of this.#sockets) socket.close(1001, "hub closed");
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        for (const socket of this.#sockets) socket.terminate();
+      }, CLOSE_GRACE_MS);
+      this.#allClosed = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #onMessage(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[]): void {
+    if (!port.open) return;
+    const byteLength = totalBytes(fragments);
+    try {
+      if (byteLength > this.#maxMessageBytes) this.#evict(room, rank, port, 1009, "message too large");
+      else if (fragments.length > MAX_FRAGMENTS) this.#evict(room, rank, port, 1009, "too many fragments");
+      else this.#onFrame(room, rank, port, fragments, byteLength);
+    } catch (error) {
+      // One member's fault, or a fault of ours in serving it, must not end the other groups.
+      this.#logger?.warn(`hub: a frame of rank ${rank} of group "${room.group}" was refused`, error);
+      const theirs = error instanceof ProtocolError;
+      this.#evict(room, rank, port, theirs ? 1002 : 1011, theirs ? "protocol error" : "internal error");
+    }
+  }
+
+  #onFrame(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[], byteLength: number): void {
+    const { head, payload } = splitFrame(fragments);
+    const header = decodeHeader(head);
+    const carries = header.kind === FrameKind.DATA || header.kind === FrameKind.CONTROL;
+    if (carries && header.payloadBytes !== payload.byteLength) {
+      throw new ProtocolError(`a frame declares ${header.payloadBytes} bytes and has ${payload.byteLength}`);
+    }
+    if (header.peer === HUB_PEER) {
+      this.#onControl(room, rank, port, header.kind, payload);
+      return;
+    }
+    const to = room.members.get(header.peer);
+    if (!to) {
+      this.#droppedFrames++;
+      return;
+    }
+    setPeer(head, rank);
+    const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
+    if (excess) this.#evict(room, rank, port, 1009, excess);
+  }
+
+  /** Ends one member's connection for what it did; the others are told at once. */
+  #evict(room: Room, rank: number, port: Port, code: number, reason: string): void {
+    this.#depart(room, port, { type: "lost", rank, reason: `the hub closed its connection: ${reason}` });
+    port.socket.close(code, reason);
+  }
+
+  #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
+    if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
+    const message = expectFields(decodeControl(payload.toBytes()));
+    if (expectOneOf(message, "type", ["call", "goodbye"]) === "goodbye") {
+      const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);
+      this.#depart(room, port, { type: "left", rank, cause });
+      return;
+    }
+    runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => this.#send(port, reply));
+  }
+
+  #depart(room: Room, port: Port, departure: Departure): void {
+    if (!port.open) return;
+    this.#relay.remove(port);
+    room.members.delete(departure.rank);
+    room.departed.set(departure.rank, departure);
+    for (const member of room.members.values()) this.#tell(member, departure);
+    this.#logger?.info(
+      `hub: rank ${departure.rank} ${departure.type === "left" ? "left" : "was lost from"} group "${room.group}"`,
+    );
+    if (room.members.size > 0) return;
+    this.#rooms.delete(room.group);
+    void room.store.close();
+    for (const resolve of room.emptied) resolve();
+  }
+
+  #tell(port: Port, departure: Departure): void {
+    this.#send(
+      port,
+      departure.type === "left" && departure.cause === null ? { type: "left", rank: departure.rank } : departure,
+    );
+  }
+
+  /** The hub's own messages count as the receiver's: who does not read its answers is not read either. */
+  #send(port: Port, message: object): void {
+    if (!port.open) return;
+    const parts = encodeHubFrame(message);
+    const excess = this.#relay.forward(port, port, parts, totalBytes(parts));
+    if (excess) port.socket.close(1009, excess);
+  }
+}

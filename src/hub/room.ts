@@ -1,0 +1,62 @@
+/**
+ * Room: one group on a hub. Who is in it, what became of those who left, and the group's store.
+ */
+import { AdmissionError, type WireError } from "../errors.ts";
+import type { Hello } from "../platform.ts";
+import { HashStore } from "../store/hash-store.ts";
+import { RetryLaterError } from "./admission.ts";
+import type { Port } from "./relay.ts";
+
+/** How a rank came to be no longer there. */
+export type Departure =
+  | { type: "left"; rank: number; cause: WireError | null }
+  | { type: "lost"; rank: number; reason: string };
+
+/** A group's members on a hub. */
+export class Room {
+  readonly group: string;
+  readonly worldSize: number;
+  readonly store = new HashStore();
+  readonly members = new Map<number, Port>();
+  readonly departed = new Map<number, Departure>();
+  /** Called when the last member has gone. */
+  readonly emptied: (() => void)[] = [];
+
+  constructor(group: string, worldSize: number) {
+    this.group = group;
+    this.worldSize = worldSize;
+  }
+
+  /**
+   * The rank that a newcomer gets: the one it asks for, or the lowest that nobody has had.
+   * @throws AdmissionError if that cannot be; RetryLaterError if it can once this group's members have gone.
+   */
+  rankFor(hello: Hello): number {
+    const { group, rank, worldSize } = hello;
+    if (worldSize !== this.worldSize) {
+      throw new AdmissionError(`group "${group}" has world size ${this.worldSize}, and this rank says ${worldSize}`);
+    }
+    if (rank === null) {
+      for (let free = 0; free < worldSize; free++) {
+        if (!this.members.has(free) && !this.departed.has(free)) return free;
+      }
+      if (this.departed.size === 0) {
+        throw new AdmissionError(`group "${group}" is full: all its ${worldSize} ranks are here`);
+      }
+      throw new RetryLaterError(
+        `group "${group}" is ending: ${this.departed.size} of its ${worldSize} ranks have gone`,
+      );
+    }
+    if (this.members.has(rank)) {
+      throw new AdmissionError(`rank ${rank} of group "${group}" is already taken: each rank must be started once`);
+    }
+    const departure = this.departed.get(rank);
+    if (departure) {
+      throw new RetryLaterError(
+        `rank ${rank} of group "${group}" has been here and was ${departure.type === "left" ? "ended" : "lost"}; ` +
+          "its other ranks must end before a new group of that name can start",
+      );
+    }
+    return rank;
+  }
+}

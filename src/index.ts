@@ -1,0 +1,37 @@
+/** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
+export type { Backend, BackendContext, Call, Collective, ObjectRequest, Request } from "./backend/backend.ts";
+export { unsupported } from "./backend/backend.ts";
+export {
+  AbortedError,
+  AdmissionError,
+  type ErrorCode,
+  type ErrorDetails,
+  HubLostError,
+  MismatchError,
+  PeerLostError,
+  ProtocolError,
+  StoreError,
+  TimeoutError,
+  UnsupportedError,
+  WebcclError,
+} from "./errors.ts";
+export type { InitOptions } from "./init-options.ts";
+export type {
+  AllToAllSingleOptions,
+  CollectiveOptions,
+  Logger,
+  MonitoredBarrierOptions,
+  PointToPointOptions,
+  ReduceOptions,
+  RootedReduceOptions,
+  RootOptions,
+} from "./options.ts";
+export type { ProcessGroup } from "./process-group.ts";
+export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
+export { HashStore } from "./store/hash-store.ts";
+export { HubStore } from "./store/hub-store.ts";
+export { PrefixStore } from "./store/prefix-store.ts";
+export { Store, type StoreValue } from "./store/store.ts";
+export { DATA_TYPES, type DataType, type HostArray, type HostTensor, type Tensor } from "./types.ts";
+export { type OpType, Work, type WorkInfo, type WorkResult } from "./work.ts";
+export type { GroupInfo } from "./world.ts";

@@ -1,0 +1,98 @@
+/**
+ * The entry `webccl/hub`: a hub in this process, for Node and Deno.
+ */
+import { readFileSync } from "node:fs";
+import { UnsupportedError } from "../errors.ts";
+import { Hub, type HubStats } from "../hub/hub.ts";
+import type { Logger } from "../options.ts";
+import type { HubHandle } from "../platform.ts";
+import { listenWebSocket } from "./websocket-server.ts";
+
+/** Options of {@link createHub}. */
+export interface CreateHubOptions {
+  /** Interface to bind. Default: 127.0.0.1. Another one needs a token and `tls`, or `insecure`. */
+  host?: string | undefined;
+  /** Default: 29500. 0 picks a free one. */
+  port?: number | undefined;
+  /** The secret that every rank must hold. Without one, every program of this machine may join. */
+  token?: string | undefined;
+  /** A file whose first line is the token. */
+  tokenFile?: string | undefined;
+  /** Origins of pages that may join, such as "https://example.org". Default: none. */
+  origins?: readonly string[] | undefined;
+  /** Host names under which this hub is reached, beyond loopback's and `host`. */
+  allowHosts?: readonly string[] | undefined;
+  /** Certificate and key in PEM: the address is then wss://. */
+  tls?: { cert: string; key: string } | undefined;
+  /** Allows a bind beyond loopback without token and TLS. Default: false. */
+  insecure?: boolean | undefined;
+  /** Bytes waiting for one rank at which those who send to it are held back. Default: 16 MiB. */
+  highWaterBytes?: number | undefined;
+  /** Largest message. Default: 16 MiB. */
+  maxMessageBytes?: number | undefined;
+  logger?: Logger | undefined;
+}
+
+/** A running hub. */
+export interface HubServer extends HubHandle {
+  /** Groups and members that are here now, bytes that wait, frames dropped so far. */
+  readonly stats: HubStats;
+}
+
+/** The port of MASTER_PORT's default. */
+const DEFAULT_PORT = 29_500;
+
+/**
+ * Starts a hub, where ranks of any number of groups meet: it keeps their stores, and relays between ranks that cannot
+ * connect to each other, such as browser tabs.
+ * @throws RangeError if the bind is not safe or the port is in use; TypeError if the token file is empty, or both token
+ *   and tokenFile are given; UnsupportedError on Bun.
+ */
+export function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
+  return startHub({ ...options, token: readToken(options), port: options.port ?? DEFAULT_PORT });
+}
+
+/** A hub with the bounds that only tests and embedders set, `hostRank` among them. */
+export async function startHub(
+  options: Omit<CreateHubOptions, "tokenFile"> & {
+    hostRank?: number | undefined;
+    maxRankBytes?: number | undefined;
+    maxHubBytes?: number | undefined;
+    helloTimeoutMs?: number | undefined;
+    maxPendingPerAddress?: number | undefined;
+  },
+): Promise<HubServer> {
+  if ("bun" in process.versions) {
+    throw new UnsupportedError(
+      "a webccl hub cannot run on Bun, whose own WebSocket has no back-pressure: use Node or Deno",
+    );
+  }
+  const hub = new Hub(defined(options));
+  const listener = await listenWebSocket(defined(options), (hello, socket) => hub.accept(hello, socket));
+  options.logger?.info(`hub: listening at ${listener.url}`);
+  return {
+    url: listener.url,
+    port: listener.port,
+    get stats() {
+      return hub.stats;
+    },
+    drained: (group, timeoutMs) => hub.drained(group, timeoutMs),
+    async close() {
+      await listener.close();
+      await hub.close();
+    },
+  };
+}
+
+function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
+  if (tokenFile === undefined) return token;
+  if (token !== undefined) throw new TypeError("createHub: give token or tokenFile, not both");
+  const [line = ""] = readFileSync(tokenFile, "utf8").split(/\r?\n/, 1);
+  if (line.trim() === "") throw new TypeError("createHub: the first line of the token file is empty");
+  return line.trim();
+}
+
+/** The same options without those that are undefined. */
+function defined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,18 @@
+/** webccl on Node. */
+import { initProcessGroupOn } from "../init.ts";
+import type { InitOptions, InternalOptions } from "../init-options.ts";
+import type { ProcessGroup } from "../process-group.ts";
+import { nodePlatform } from "./platform.ts";
+
+export * from "../index.ts";
+export { FileStore } from "./file-store.ts";
+
+/**
+ * Joins the group that the options, or the environment, name; resolves when all its ranks are linked.
+ * @throws RangeError or TypeError for an option or a variable that is missing or wrong, before anything is opened;
+ *   AdmissionError if the hub or a rank refuses (token, group size, rank taken); TimeoutError if ranks did not come
+ *   within `timeoutMs`; AbortedError by the signal.
+ */
+export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
+  return initProcessGroupOn(nodePlatform, options);
+}

@@ -1,0 +1,73 @@
+/**
+ * NodeSocket: a `ws` WebSocket as a {@link BaseSocket}.
+ *
+ * One message is sent as one WebSocket frame per part, corked into one write: nothing is concatenated. What arrives is
+ * handed on as the fragments it came in.
+ */
+import type { Socket as NetSocket } from "node:net";
+import type { WebSocket } from "ws";
+import { BaseSocket } from "../transport/base-socket.ts";
+
+/** Options of `ws` that both sides share. */
+export const WS_OPTIONS = {
+  // S13: a compressed message may swell a thousandfold, and gradients do not compress.
+  perMessageDeflate: false,
+  skipUTF8Validation: true,
+  // How long the other side may take to answer a close.
+  closeTimeout: 5_000,
+} as const;
+
+export class NodeSocket extends BaseSocket {
+  readonly #ws: WebSocket;
+  readonly #net: NetSocket;
+
+  /** `net` is the connection below `ws`, which must be open. */
+  constructor(ws: WebSocket, net: NetSocket) {
+    super();
+    this.#ws = ws;
+    this.#net = net;
+    ws.binaryType = "fragments";
+    ws.on("message", (data: Buffer | Buffer[], isBinary: boolean) => {
+      if (isBinary && Array.isArray(data)) this.deliver(data);
+      else ws.close(1003, "binary messages only");
+    });
+    // The close event follows every error, and carries its code.
+    ws.on("error", () => {});
+    ws.on("close", (code, reason) => this.deliverClose(code, reason.toString()));
+  }
+
+  get bufferedBytes(): number {
+    return this.#ws.bufferedAmount;
+  }
+
+  send(parts: readonly Uint8Array[], onSent?: () => void): void {
+    let last = parts.length - 1;
+    while (last > 0 && parts[last]!.byteLength === 0) last--;
+    this.#net.cork();
+    for (let i = 0; i <= last; i++) {
+      const part = parts[i]!;
+      if (i < last && part.byteLength === 0) continue;
+      // Called with an error too: a closed socket no longer reads the parts either.
+      this.#ws.send(part, { binary: true, fin: i === last }, i === last ? () => onSent?.() : undefined);
+    }
+    this.#net.uncork();
+  }
+
+  pause(): void {
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#ws.resume();
+  }
+
+  close(code = 1000, reason = ""): void {
+    // A paused socket would never see the other side's answer.
+    if (this.#ws.isPaused) this.#ws.resume();
+    this.#ws.close(code, reason);
+  }
+
+  terminate(): void {
+    this.#ws.terminate();
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * The WebSocket server of Node and Deno: who may bind where, who may knock (Origin, Host), and how much may be sent
+ * before the token is proved. Who is let in is admission's and the caller's business.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
+import { WebSocketServer } from "ws";
+import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
+import type { Hello, Listener, ListenOptions, Welcome } from "../platform.ts";
+import type { Socket } from "../transport/transport.ts";
+import { NodeSocket, WS_OPTIONS } from "./node-socket.ts";
+
+/** Most sockets of one address that are open and not authenticated (S8). */
+const MAX_PENDING_PER_ADDRESS = 256;
+/** Most bytes a socket may send before it is authenticated: a hello with its framing, and as much again (S8). */
+const MAX_PENDING_BYTES = 2 * MAX_HELLO_BYTES;
+/** HTTP headers must be complete within this time (S7). */
+const HEADERS_TIMEOUT_MS = 5_000;
+const CHECKING_INTERVAL_MS = 500;
+
+/** What a server needs beyond {@link ListenOptions}; absent fields have safe defaults. */
+export interface ServerOptions extends ListenOptions {
+  maxMessageBytes?: number | undefined;
+  helloTimeoutMs?: number | undefined;
+  maxPendingPerAddress?: number | undefined;
+}
+
+/** An open server. */
+export interface WebSocketListener extends Listener {
+  /** Sockets that are open and not yet authenticated. */
+  readonly pending: number;
+}
+
+/**
+ * Opens a port and admits who proves the token. `accept` takes over the socket and answers with the welcome; it must not
+ * send before it returns, and refuses by throwing AdmissionError.
+ * @throws RangeError if the bind is not safe (S1), or the port is in use or out of reach.
+ */
+export async function listenWebSocket(
+  options: ServerOptions,
+  accept: (hello: Hello, socket: Socket) => Welcome,
+): Promise<WebSocketListener> {
+  const { host = "127.0.0.1", port = 0, tls, token, logger } = options;
+  checkBind(host, options);
+
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  };
+  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
+  server.on("request", (_request, response) => {
+    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
+    response.end("This is a webccl WebSocket address.\n");
+  });
+
+  const webSockets = new WebSocketServer({
+    ...WS_OPTIONS,
+    noServer: true,
+    clientTracking: false,
+    maxPayload: options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
+    // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
+    handleProtocols: () => false,
+  });
+
+  const pending = new Set<NodeSocket>();
+  const pendingByAddress = new Map<string, number>();
+  const allowed = allowedHosts(host, options.allowHosts);
+  server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
+    const address = request.socket.remoteAddress ?? "";
+    const waiting = pendingByAddress.get(address) ?? 0;
+    if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
+    if (!originAllowed(request, options.origins)) return reject(net, "403 Forbidden", "Origin not allowed");
+    if (waiting >= (options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS)) {
+      return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
+    }
+    webSockets.handleUpgrade(request, net, head, (ws) => {
+      pendingByAddress.set(address, (pendingByAddress.get(address) ?? 0) + 1);
+      let bytes = head.byteLength;
+      const count = (chunk: Buffer) => {
+        bytes += chunk.byteLength;
+        if (bytes > MAX_PENDING_BYTES) net.destroy();
+      };
+      net.on("data", count);
+      const socket = new NodeSocket(ws, net);
+      pending.add(socket);
+      admit(socket, {
+        token,
+        helloTimeoutMs: options.helloTimeoutMs,
+        accept,
+        onSettled: () => {
+          net.off("data", count);
+          pending.delete(socket);
+          const left = pendingByAddress.get(address)! - 1;
+          if (left > 0) pendingByAddress.set(address, left);
+          else pendingByAddress.delete(address);
+        },
+        onError: (error) => logger?.error("a connection could not be accepted", error),
+      });
+    });
+  });
+
+  await open(server, host, port);
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    host,
+    port: bound,
+    url: `${tls ? "wss" : "ws"}://${urlHost(host)}:${bound}`,
+    get pending() {
+      return pending.size;
+    },
+    async close() {
+      // The port is free at once; the server's own close event would wait for the sockets that were handed out.
+      server.close();
+      server.closeAllConnections();
+      for (const socket of pending) socket.terminate();
+    },
+  };
+}
+
+/** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
+function checkBind(host: string, { token, tls, insecure }: ListenOptions): void {
+  if (isLoopback(host) || insecure || (token && tls)) return;
+  const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
+  throw new RangeError(
+    `binding ${host} lets other machines connect, and ${missing} is missing: set it, or pass insecure: true ` +
+      "(--insecure) on a network where everyone is trusted",
+  );
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** S3: the names under which this server is meant to be reached, in lower case. */
+function allowedHosts(host: string, more: readonly string[] = []): ReadonlySet<string> {
+  return new Set(["localhost", "127.0.0.1", "[::1]", urlHost(host), ...more].map((name) => name.toLowerCase()));
+}
+
+function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
+  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "");
+  if (!match) return false;
+  const name = match[1]!.toLowerCase();
+  // The address the connection came in on cannot have been rebound: it is no name.
+  const local = request.socket.localAddress?.replace(/^::ffff:/, "") ?? "";
+  return allowed.has(name) || (local !== "" && name === urlHost(local));
+}
+
+/** S2: browsers always send an Origin; programs do not, and have only the token to show. */
+function originAllowed(request: IncomingMessage, origins: readonly string[] = []): boolean {
+  const { origin } = request.headers;
+  return origin === undefined || (origin !== "null" && origins.includes(origin));
+}
+
+function reject(net: NetSocket, status: string, text: string): void {
+  net.on("error", () => net.destroy());
+  net.once("finish", () => net.destroy());
+  net.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+  );
+}
+
+function open(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, fail) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const where = `port ${port} on ${host}`;
+      const text =
+        cause.code === "EADDRINUSE"
+          ? `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one)`
+          : cause.code === "EACCES"
+            ? `${where} may not be opened by this user: choose a port above 1023 (MASTER_PORT, --port)`
+            : `${where} could not be opened: ${cause.message}`;
+      fail(new RangeError(text, { cause }));
+    });
+    server.listen({ port, host }, () => resolve());
+  });
+}
+
+/** A host as it stands in a URL. */
+export function urlHost(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host;
+}

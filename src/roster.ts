@@ -1,0 +1,62 @@
+/** Roster: what every rank says of itself at bring-up, and how two ranks are joined because of it. */
+import { ProtocolError } from "./errors.ts";
+import type { Store } from "./store/store.ts";
+import { decodeControl, encodeControl } from "./transport/control.ts";
+import type { LinkKind } from "./transport/transport.ts";
+import type { Runtime } from "./types.ts";
+
+/** One rank. */
+export interface RosterEntry {
+  readonly rank: number;
+  readonly runtime: Runtime;
+  /** Such as "node 20.20.2". */
+  readonly version: string;
+  readonly hostId: string;
+  /** Where it accepts direct links; null if it does not. */
+  readonly listenUrl: string | null;
+  /** It is a task of the same thread as every other rank. */
+  readonly inMemory: boolean;
+  readonly arithmeticId: string;
+  /** Rank 0's is used by all. */
+  readonly segmentBytes: number;
+}
+
+/** Links from the fastest to the slowest. */
+const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "shared-file", "websocket", "hub"];
+
+/**
+ * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
+ * reach the lower one's address, else the hub relays.
+ */
+export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
+  if (a.inMemory && b.inMemory) return "memory";
+  const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
+  if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
+  return lower.hostId === higher.hostId || !isLoopback(lower.listenUrl) ? "websocket" : "hub";
+}
+
+/** The slowest link between any two of these ranks, by which algorithms are chosen: the same on every rank. */
+export function slowestLink(members: readonly RosterEntry[]): LinkKind {
+  let slowest = 0;
+  members.forEach((a, i) => {
+    for (const b of members.slice(i + 1)) slowest = Math.max(slowest, LINK_SPEED.indexOf(linkBetween(a, b)));
+  });
+  return LINK_SPEED[slowest]!;
+}
+
+/** Publishes this rank's entry and waits for all others'. */
+export async function exchangeRoster(store: Store, own: RosterEntry, worldSize: number): Promise<RosterEntry[]> {
+  await store.set(`roster/${own.rank}`, encodeControl(own));
+  const keys = Array.from({ length: worldSize }, (_, rank) => `roster/${rank}`);
+  await store.wait(keys);
+  return (await store.multiGet(keys)).map((bytes, rank) => {
+    const entry = decodeControl(bytes) as RosterEntry;
+    if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);
+    return entry;
+  });
+}
+
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
+}

@@ -1,0 +1,115 @@
+/** HubStore: the store that a hub keeps for a group, over the group's link to it. What browsers use. */
+import { StoreError } from "../errors.ts";
+import { Store, type StoreValue, toBytes } from "./store.ts";
+
+/** How the hub is asked: `HubConnection` does it. Rejects after `timeoutMs` if no answer has come. */
+export interface StoreCaller {
+  call(op: string, args: readonly unknown[], timeoutMs: number): Promise<unknown>;
+}
+
+/** How much longer than the hub a caller waits, so that the hub's own timeout, which names the keys, comes first. */
+const GRACE_MS = 2_000;
+
+/** Every call is one trip to the hub, and atomic there. */
+export class HubStore extends Store {
+  readonly #caller: StoreCaller;
+  readonly #pending = new Set<(error: StoreError) => void>();
+  #closed = false;
+
+  constructor(caller: StoreCaller) {
+    super();
+    this.#caller = caller;
+  }
+
+  async set(key: string, value: StoreValue): Promise<void> {
+    await this.#call("set", [key, toBytes(value)]);
+  }
+
+  async get(key: string): Promise<Uint8Array> {
+    return asBytes(await this.#call("get", [key, this.timeoutMs]));
+  }
+
+  async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+    return asBytes(await this.#call("compareSet", [key, toBytes(expected), toBytes(desired)]));
+  }
+
+  async add(key: string, amount: number): Promise<number> {
+    return asNumber(await this.#call("add", [key, amount]));
+  }
+
+  async check(keys: readonly string[]): Promise<boolean> {
+    return (await this.#call("check", [keys])) === true;
+  }
+
+  async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
+    await this.#call("wait", [keys, timeoutMs], timeoutMs);
+  }
+
+  async deleteKey(key: string): Promise<boolean> {
+    return (await this.#call("deleteKey", [key])) === true;
+  }
+
+  async numKeys(): Promise<number> {
+    return asNumber(await this.#call("numKeys", []));
+  }
+
+  override hasExtendedApi(): boolean {
+    return true;
+  }
+
+  override async append(key: string, value: StoreValue): Promise<void> {
+    await this.#call("append", [key, toBytes(value)]);
+  }
+
+  override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
+    const values = await this.#call("multiGet", [keys, this.timeoutMs]);
+    if (!Array.isArray(values)) throw new StoreError("the hub answered multiGet with something that is no list");
+    return values.map(asBytes);
+  }
+
+  override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
+    if (keys.length !== values.length)
+      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    await this.#call("multiSet", [keys, values.map(toBytes)]);
+  }
+
+  override async queuePush(key: string, value: StoreValue): Promise<void> {
+    await this.#call("queuePush", [key, toBytes(value)]);
+  }
+
+  override async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
+    return asBytes(await this.#call("queuePop", [key, block, this.timeoutMs]));
+  }
+
+  override async queueLen(key: string): Promise<number> {
+    return asNumber(await this.#call("queueLen", [key]));
+  }
+
+  /** Ends this client's use of the store; the link to the hub stays open. Pending calls reject with StoreError. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const reject of this.#pending) reject(new StoreError("the store was closed"));
+    this.#pending.clear();
+  }
+
+  async #call(op: string, args: readonly unknown[], timeoutMs: number = this.timeoutMs): Promise<unknown> {
+    if (this.#closed) throw new StoreError("the store is closed");
+    return new Promise((resolve, reject) => {
+      this.#pending.add(reject);
+      this.#caller
+        .call(op, args, timeoutMs + GRACE_MS)
+        .then(resolve, reject)
+        .finally(() => this.#pending.delete(reject));
+    });
+  }
+}
+
+function asBytes(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new StoreError("the hub answered with something that is not bytes");
+  return value;
+}
+
+function asNumber(value: unknown): number {
+  if (typeof value !== "number") throw new StoreError("the hub answered with something that is no number");
+  return value;
+}

@@ -1,0 +1,79 @@
+/**
+ * BaseSocket: what the sockets of all runtimes share. A message or a close that comes while no one listens, as it does
+ * between two owners (the handshake, then the mesh), waits for the next listener.
+ */
+import type { Socket } from "./transport.ts";
+
+/** Implements the receiving half of {@link Socket}; a runtime adds the sending half. */
+export abstract class BaseSocket implements Socket {
+  #onMessage: Socket["onMessage"] | null = null;
+  #onClose: Socket["onClose"] | null = null;
+  #waiting: (readonly Uint8Array[])[] = [];
+  #flushing = false;
+  #closed: { code: number; reason: string } | null = null;
+  #closeTold = false;
+
+  abstract send(parts: readonly Uint8Array[], onSent?: () => void): void;
+  abstract readonly bufferedBytes: number;
+  abstract pause(): void;
+  abstract resume(): void;
+  abstract close(code?: number, reason?: string): void;
+  abstract terminate(): void;
+
+  get onMessage(): Socket["onMessage"] {
+    return this.#onMessage ?? ignore;
+  }
+
+  /** What waited is handed over in a microtask, so that the owner can finish setting up. */
+  set onMessage(listener: Socket["onMessage"]) {
+    this.#onMessage = listener;
+    this.#scheduleFlush();
+  }
+
+  get onClose(): Socket["onClose"] {
+    return this.#onClose ?? ignore;
+  }
+
+  set onClose(listener: Socket["onClose"]) {
+    this.#onClose = listener;
+    this.#scheduleFlush();
+  }
+
+  /** Ends the present owner's listening: from here on messages wait for the next. */
+  release(): void {
+    this.#onMessage = null;
+    this.#onClose = null;
+  }
+
+  /** To be called with each message that arrived. */
+  protected deliver(fragments: readonly Uint8Array[]): void {
+    if (this.#onMessage && this.#waiting.length === 0 && !this.#flushing) this.#onMessage(fragments);
+    else this.#waiting.push(fragments);
+  }
+
+  /** To be called once, when nothing more can arrive. */
+  protected deliverClose(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = { code, reason };
+    if (!this.#flushing) this.#flush();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing || (this.#waiting.length === 0 && !this.#closed)) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#onMessage && this.#waiting.length > 0) this.#onMessage(this.#waiting.shift()!);
+    if (this.#closed && !this.#closeTold && this.#waiting.length === 0 && this.#onClose) {
+      this.#closeTold = true;
+      this.#onClose(this.#closed.code, this.#closed.reason);
+    }
+  }
+}
+
+function ignore(): void {}

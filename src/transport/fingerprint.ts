@@ -1,0 +1,61 @@
+/**
+ * Fingerprints: what a rank says of its call, how two are compared, and how a difference is put into words.
+ */
+import { COLLECTIVES } from "../backend/backend.ts";
+import { REDUCE_OP_NAMES } from "../reduce-op.ts";
+import { DATA_TYPES } from "../types.ts";
+import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
+
+/** What differs first between two calls, named as a user would, or null. */
+export function differingField(a: Fingerprint, b: Fingerprint): string | null {
+  if (a.collective !== b.collective) return "collective";
+  if (a.dtype !== b.dtype) return "dtype";
+  if (a.op !== b.op) return "reduce op";
+  if (a.customOp !== b.customOp) return "custom reduce op (its name or its wgsl)";
+  if (a.root !== b.root) return "root";
+  if (a.count !== b.count) return "count";
+  if (a.detail !== b.detail) return COLLECTIVES[a.collective] === "newGroup" ? "list of ranks" : "list of counts";
+  if (a.algorithm !== b.algorithm) return "algorithm";
+  if (a.segmentBytes !== b.segmentBytes) return "segment size";
+  return null;
+}
+
+/** A call in words: `allReduce(f32, count 5, op sum)`. */
+export function describeCall(call: Fingerprint): string {
+  const parts: string[] = [];
+  if (call.dtype !== NO_CODE) parts.push(DATA_TYPES[call.dtype] ?? `dtype ${call.dtype}`);
+  if (call.count !== NO_COUNT) parts.push(`count ${call.count}`);
+  if (call.op !== NO_CODE) parts.push(`op ${REDUCE_OP_NAMES[call.op] ?? call.op}`);
+  const collective = COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
+  const pointToPoint = collective === "send" || collective === "recv" || collective === "recvAnySource";
+  if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);
+  return `${collective}(${parts.join(", ")})`;
+}
+
+/** The collective's name, for an error's details. */
+export function collectiveName(call: Fingerprint): string {
+  return COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
+}
+
+/**
+ * A 52-bit hash of a text (two rounds of 32-bit FNV-1a with different bases), for group ids and fingerprints.
+ * (Fowler, Noll, Vo: draft-eastlake-fnv.)
+ */
+export function hash52(text: string): number {
+  return (fnv1a(text, 0x811c9dc5) % 0x100000) * 0x1_0000_0000 + fnv1a(text, 0x01234567);
+}
+
+/** A 32-bit FNV-1a hash of a text's UTF-16 code units. */
+export function hash32(text: string): number {
+  return fnv1a(text, 0x811c9dc5);
+}
+
+function fnv1a(text: string, basis: number): number {
+  let hash = basis;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    hash = Math.imul(hash ^ (unit & 0xff), 0x01000193);
+    hash = Math.imul(hash ^ (unit >>> 8), 0x01000193);
+  }
+  return hash >>> 0;
+}

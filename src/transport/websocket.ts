@@ -1,0 +1,40 @@
+/**
+ * WebSocket transport: a direct link to a peer, one message per frame. What the platform's socket is made of is its own
+ * affair; a link only cuts a message into head and payload.
+ */
+import { splitFrame } from "./fragments.ts";
+import type { Link, LinkReceiver, Socket } from "./transport.ts";
+
+/** A link over a socket whose handshake is done. */
+export class WebSocketLink implements Link {
+  readonly kind = "websocket";
+  readonly #socket: Socket;
+  readonly #onError: (error: unknown) => void;
+
+  /** `onError` hears of frames that the receiver refused; the link is closed then. */
+  constructor(socket: Socket, onError: (error: unknown) => void) {
+    this.#socket = socket;
+    this.#onError = onError;
+  }
+
+  send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
+    this.#socket.send(payload ? [header, payload] : [header], onSent);
+  }
+
+  start(receiver: LinkReceiver): void {
+    this.#socket.onClose = () => receiver.onClose();
+    this.#socket.onMessage = (fragments) => {
+      try {
+        const { head, payload } = splitFrame(fragments);
+        receiver.onFrame(head, payload);
+      } catch (error) {
+        this.#onError(error);
+        this.#socket.terminate();
+      }
+    };
+  }
+
+  close(): void {
+    this.#socket.close(1000, "goodbye");
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The loops around one vector's work, one per shape. All take byte addresses, aligned to nothing, and a length in
+ * bytes of at least 16 (64-bit division takes any). `dst` may be an operand, else it is disjoint from them.
+ *
+ * No loop has a scalar tail: the last 16 bytes are computed first, from the untouched operands, and stored last. The
+ * vectors before it may write part of the same bytes; they write the same values.
+ */
+import { Op, combine, divided, scaled, splat } from "./lanes";
+import { Format, combineHalf, scaledHalf } from "./half";
+
+/** dst = left op right. */
+// @ts-ignore: decorator
+@inline
+export function binary<T>(op: Op, dst: usize, left: usize, right: usize, bytes: usize): void {
+  const last = bytes - 16;
+  const tail = combine<T>(op, v128.load(left + last), v128.load(right + last));
+  let i: usize = 0;
+  for (; i + 32 <= bytes; i += 32) {
+    const low = combine<T>(op, v128.load(left + i), v128.load(right + i));
+    const high = combine<T>(op, v128.load(left + i, 16), v128.load(right + i, 16));
+    v128.store(dst + i, low);
+    v128.store(dst + i, high, 16);
+  }
+  if (i < last) v128.store(dst + i, combine<T>(op, v128.load(left + i), v128.load(right + i)));
+  v128.store(dst + last, tail);
+}
+
+/** dst = left op right, for f16 and bf16. */
+// @ts-ignore: decorator
+@inline
+export function binaryHalf(format: Format, op: Op, dst: usize, left: usize, right: usize, bytes: usize): void {
+  const last = bytes - 16;
+  const tail = combineHalf(format, op, v128.load(left + last), v128.load(right + last));
+  for (let i: usize = 0; i < last; i += 16) {
+    v128.store(dst + i, combineHalf(format, op, v128.load(left + i), v128.load(right + i)));
+  }
+  v128.store(dst + last, tail);
+}
+
+/** dst = dst * factor. */
+// @ts-ignore: decorator
+@inline
+export function scale<T>(dst: usize, factor: T, bytes: usize): void {
+  const factors = splat<T>(factor);
+  const last = bytes - 16;
+  const tail = scaled<T>(v128.load(dst + last), factors);
+  let i: usize = 0;
+  for (; i + 32 <= bytes; i += 32) {
+    const low = scaled<T>(v128.load(dst + i), factors);
+    const high = scaled<T>(v128.load(dst + i, 16), factors);
+    v128.store(dst + i, low);
+    v128.store(dst + i, high, 16);
+  }
+  if (i < last) v128.store(dst + i, scaled<T>(v128.load(dst + i), factors));
+  v128.store(dst + last, tail);
+}
+
+/** dst = dst * factor, for f16 and bf16. */
+// @ts-ignore: decorator
+@inline
+export function scaleHalf(format: Format, dst: usize, factor: f32, bytes: usize): void {
+  const factors = f32x4.splat(factor);
+  const last = bytes - 16;
+  const tail = scaledHalf(format, v128.load(dst + last), factors);
+  for (let i: usize = 0; i < last; i += 16) {
+    v128.store(dst + i, scaledHalf(format, v128.load(dst + i), factors));
+  }
+  v128.store(dst + last, tail);
+}
+
+/**
+ * dst = dst / divisor, truncated. SIMD divides no 64-bit integers: those go one by one, and gain nothing over a plain
+ * loop (1.0 times its speed), which V8 compiles to the same division instruction.
+ */
+// @ts-ignore: decorator
+@inline
+export function divide<T>(dst: usize, divisor: i32, bytes: usize): void {
+  if (sizeof<T>() == 8) {
+    for (let i: usize = 0; i < bytes; i += 8) store<T>(dst + i, load<T>(dst + i) / (divisor as T));
+    return;
+  }
+  const divisors = sizeof<T>() == 4 ? f64x2.splat(divisor as f64) : f32x4.splat(divisor as f32);
+  const last = bytes - 16;
+  const tail = divided<T>(v128.load(dst + last), divisors);
+  for (let i: usize = 0; i < last; i += 16) v128.store(dst + i, divided<T>(v128.load(dst + i), divisors));
+  v128.store(dst + last, tail);
+}

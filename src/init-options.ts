@@ -110,7 +110,9 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
   }
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
-    throw new RangeError(`transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`);
+    throw new RangeError(
+      `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
+    );
   }
   if (!(timeoutMs > 0)) throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
@@ -150,7 +152,8 @@ function parseMethod(text: string): URL {
 function wholeVariable(platform: Platform, name: string): number | null {
   const text = platform.env(name);
   if (text === undefined || text === "") return null;
-  if (!/^\d+$/.test(text)) throw new RangeError(`the environment variable ${name} is "${text}": a whole number is needed`);
+  if (!/^\d+$/.test(text))
+    throw new RangeError(`the environment variable ${name} is "${text}": a whole number is needed`);
   return Number(text);
 }
 

@@ -10,7 +10,13 @@
  */
 import { StoreError, TimeoutError } from "./errors.ts";
 import { createCpuExecutor } from "./executor/cpu.ts";
-import { type InitOptions, type InternalOptions, masterAddress, resolveSettings, type Settings } from "./init-options.ts";
+import {
+  type InitOptions,
+  type InternalOptions,
+  masterAddress,
+  resolveSettings,
+  type Settings,
+} from "./init-options.ts";
 import type { HubHandle, Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
@@ -72,7 +78,8 @@ async function bringUp(
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
-  const listening = meeting.links || settings.transport === "hub" ? null : await listen(platform, settings, meeting, undo);
+  const listening =
+    meeting.links || settings.transport === "hub" ? null : await listen(platform, settings, meeting, undo);
   const own: RosterEntry = {
     rank,
     runtime: platform.runtime,
@@ -119,12 +126,7 @@ async function bringUp(
 }
 
 /** Finds the store, and this rank's number where a hub gives it. */
-async function meet(
-  platform: Platform,
-  settings: Settings,
-  internal: InternalOptions,
-  undo: Undo[],
-): Promise<Meeting> {
+async function meet(platform: Platform, settings: Settings, internal: InternalOptions, undo: Undo[]): Promise<Meeting> {
   const { method, store, rank, worldSize, groupName, timeoutMs } = settings;
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
   if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };

@@ -11,8 +11,10 @@ const LEVELS = ["OFF", "WARN", "INFO", "DETAIL"] as const;
 export function consoleLogger(level = "WARN"): Logger {
   const shown = LEVELS.indexOf(level.toUpperCase() as (typeof LEVELS)[number]);
   if (shown < 0) throw new RangeError(`WEBCCL_DEBUG is "${level}": use one of ${LEVELS.join(", ")}`);
-  const print = (needed: number, word: string) => (message: string, ...details: unknown[]) => {
-    if (shown >= needed) console.error(`webccl ${word}: ${message}`, ...details);
-  };
+  const print =
+    (needed: number, word: string) =>
+    (message: string, ...details: unknown[]) => {
+      if (shown >= needed) console.error(`webccl ${word}: ${message}`, ...details);
+    };
   return { error: print(1, "error"), warn: print(1, "warning"), info: print(2, "info"), debug: print(3, "debug") };
 }

@@ -53,5 +53,5 @@ function toRange(tensor: Tensor, written: boolean, owner: string): Range {
 }
 
 function overlap(a: Range, b: Range): boolean {
-  return a.buffer === b.buffer && a.start < b.end && b.start < a.end;
+  return a.buffer === b.buffer && Math.max(a.start, b.start) < Math.min(a.end, b.end);
 }

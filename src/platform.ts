@@ -67,7 +67,11 @@ export interface Platform {
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */
   connect(url: string, hello: Hello, options: ConnectOptions): Promise<{ socket: Socket; welcome: Welcome }>;
-  /** Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError. */
+  /**
+   * Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError, whose
+   * message the other side is told. It sets the socket's `onMessage` and `onClose`, and must not send before it returns:
+   * the welcome goes first.
+   */
   listen(options: ListenOptions, accept: (hello: Hello, socket: Socket) => void): Promise<Listener>;
   /** Starts a hub in this process. `hostRank` tells members which rank dies with it. */
   startHub(options: ListenOptions & { hostRank?: number }): Promise<HubHandle>;

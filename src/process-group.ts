@@ -9,6 +9,7 @@
  * with PeerLostError, HubLostError, TimeoutError or AbortedError (the group is dead; every later call rejects so too).
  */
 import type { Backend } from "./backend/backend.ts";
+import { AbortedError, TimeoutError } from "./errors.ts";
 import { Launcher } from "./launcher.ts";
 import { decodeObject, encodeObject, objectCall } from "./objects.ts";
 import type {
@@ -20,12 +21,22 @@ import type {
   RootedReduceOptions,
   RootOptions,
 } from "./options.ts";
-import { ReduceOp, type ReduceOp as Op, type ReduceOpLike, resolveReduceOp } from "./reduce-op.ts";
-import { AbortedError, TimeoutError } from "./errors.ts";
+import { type ReduceOp as Op, ReduceOp, type ReduceOpLike, resolveReduceOp } from "./reduce-op.ts";
 import type { DataType, HostArray, Tensor } from "./types.ts";
-import { checkCount, checkDisjoint, checkDtype, checkList, checkPeer, checkRank, checkSplits, checkTag, shapeOf, subTensor } from "./validate.ts";
-import type { GroupInfo, World } from "./world.ts";
+import {
+  checkCount,
+  checkDisjoint,
+  checkDtype,
+  checkList,
+  checkPeer,
+  checkRank,
+  checkSplits,
+  checkTag,
+  shapeOf,
+  subTensor,
+} from "./validate.ts";
 import type { Work, WorkInfo } from "./work.ts";
+import type { GroupInfo, World } from "./world.ts";
 
 const nothing = () => undefined;
 
@@ -376,8 +387,12 @@ export class ProcessGroup {
     return this.#launcher.launch(options, () => {
       const bytes = encodeObject(value);
       const everyone = this.globalRanks.map((_, rank) => rank);
-      return objectCall("allGatherObject", everyone.map(() => bytes), everyone, null, (received) =>
-        received.map((item) => decodeObject<T>(item)),
+      return objectCall(
+        "allGatherObject",
+        everyone.map(() => bytes),
+        everyone,
+        null,
+        (received) => received.map((item) => decodeObject<T>(item)),
       );
     });
   }
@@ -387,8 +402,12 @@ export class ProcessGroup {
     return this.#launcher.launch(options, () => {
       const root = this.#root(options);
       const bytes = root === this.rank ? encodeObject(value) : null;
-      return objectCall("broadcastObject", this.globalRanks.map(() => bytes), [root], root, (received) =>
-        decodeObject<T>(received[root]),
+      return objectCall(
+        "broadcastObject",
+        this.globalRanks.map(() => bytes),
+        [root],
+        root,
+        (received) => decodeObject<T>(received[root]),
       );
     });
   }
@@ -425,7 +444,8 @@ export class ProcessGroup {
   async newGroup(ranks: readonly number[], options: { name?: string } = {}): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
     await this.#launcher.launch({}, () => {
-      if (!Array.isArray(ranks) || ranks.length === 0) throw new RangeError("newGroup: ranks must be a list with at least one rank");
+      if (!Array.isArray(ranks) || ranks.length === 0)
+        throw new RangeError("newGroup: ranks must be a list with at least one rank");
       for (const rank of ranks) checkRank(rank, this.size, "newGroup: a rank");
       const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
       if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
@@ -443,8 +463,12 @@ export class ProcessGroup {
         throw new RangeError(`split: color must be a whole number or null, got ${color}`);
       }
       const bytes = encodeObject([color, key]);
-      return objectCall("split", everyone.map(() => bytes), everyone, null, (received) =>
-        received.map((item) => decodeObject<[number | null, number]>(item)),
+      return objectCall(
+        "split",
+        everyone.map(() => bytes),
+        everyone,
+        null,
+        (received) => received.map((item) => decodeObject<[number | null, number]>(item)),
       );
     });
     if (color === null) return null;
@@ -503,8 +527,10 @@ export class ProcessGroup {
   }
 
   #checkRootList(list: readonly unknown[] | null, root: number, name: string): void {
-    if (root === this.rank && !list) throw new TypeError(`${name} is null, and this rank (${root}) is the root: it needs them`);
-    if (root !== this.rank && list) throw new TypeError(`${name} is given on rank ${this.rank}, and only the root (${root}) has them: pass null`);
+    if (root === this.rank && !list)
+      throw new TypeError(`${name} is null, and this rank (${root}) is the root: it needs them`);
+    if (root !== this.rank && list)
+      throw new TypeError(`${name} is given on rank ${this.rank}, and only the root (${root}) has them: pass null`);
   }
 
   #equalParts(tensor: Tensor, count: number): Tensor[] {

@@ -4,7 +4,17 @@
 import { type DataType, isFloat } from "./types.ts";
 
 /** The name of a reduction, as it stands in a fingerprint, a table and a message. */
-export type ReduceOpName = "sum" | "avg" | "product" | "min" | "max" | "band" | "bor" | "bxor" | "premul-sum" | "custom";
+export type ReduceOpName =
+  | "sum"
+  | "avg"
+  | "product"
+  | "min"
+  | "max"
+  | "band"
+  | "bor"
+  | "bxor"
+  | "premul-sum"
+  | "custom";
 
 /** Every name, in the order of its code in a frame's fingerprint (docs/protocol.md). */
 export const REDUCE_OP_NAMES = [
@@ -118,7 +128,9 @@ const BY_NAME = new Map<string, NamedReduceOp>(
 export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
   const resolved = typeof op === "string" ? BY_NAME.get(op) : op;
   if (!resolved || !REDUCE_OP_NAMES.includes(resolved.name)) {
-    throw new TypeError(`unknown reduce op ${JSON.stringify(op)}: use one of ${[...BY_NAME.keys()].join(", ")}, or ReduceOp`);
+    throw new TypeError(
+      `unknown reduce op ${JSON.stringify(op)}: use one of ${[...BY_NAME.keys()].join(", ")}, or ReduceOp`,
+    );
   }
   if (isFloat(dtype) && (resolved.name === "band" || resolved.name === "bor" || resolved.name === "bxor")) {
     throw new TypeError(`reduce op ${resolved.name} is for integers, and the tensor is ${dtype}`);

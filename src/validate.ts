@@ -44,12 +44,21 @@ export function checkTag(tag: number): number {
 }
 
 /** A list with one tensor per rank, all of one dtype. */
-export function checkList(tensors: readonly Tensor[] | null, size: number, dtype: DataType, name: string): TensorShape[] {
+export function checkList(
+  tensors: readonly Tensor[] | null,
+  size: number,
+  dtype: DataType,
+  name: string,
+): TensorShape[] {
   if (!Array.isArray(tensors)) {
-    throw new TypeError(`${name} must be a list of ${size} tensors, one per rank; got ${tensors === null ? "null" : typeof tensors}`);
+    throw new TypeError(
+      `${name} must be a list of ${size} tensors, one per rank; got ${tensors === null ? "null" : typeof tensors}`,
+    );
   }
   if (tensors.length !== size) {
-    throw new RangeError(`${name} has ${tensors.length} tensors, and the group has ${size} ranks: one per rank is needed`);
+    throw new RangeError(
+      `${name} has ${tensors.length} tensors, and the group has ${size} ranks: one per rank is needed`,
+    );
   }
   return tensors.map((tensor: Tensor, i) => {
     const shape = shapeOf(tensor, `${name}[${i}]`);
@@ -59,7 +68,8 @@ export function checkList(tensors: readonly Tensor[] | null, size: number, dtype
 }
 
 export function checkDtype(dtype: DataType, expected: DataType, name: string): void {
-  if (dtype !== expected) throw new TypeError(`${name} is ${dtype}, and the other tensors of this call are ${expected}`);
+  if (dtype !== expected)
+    throw new TypeError(`${name} is ${dtype}, and the other tensors of this call are ${expected}`);
 }
 
 export function checkCount(count: number, expected: number, name: string, because: string): void {
@@ -67,10 +77,17 @@ export function checkCount(count: number, expected: number, name: string, becaus
 }
 
 /** Split sizes that add up to `count`, or equal shares. */
-export function checkSplits(splits: readonly number[] | undefined, count: number, size: number, name: string): number[] {
+export function checkSplits(
+  splits: readonly number[] | undefined,
+  count: number,
+  size: number,
+  name: string,
+): number[] {
   if (splits === undefined) {
     if (count % size !== 0) {
-      throw new RangeError(`${name} has ${count} elements, which ${size} ranks cannot share equally: give ${name}Splits`);
+      throw new RangeError(
+        `${name} has ${count} elements, which ${size} ranks cannot share equally: give ${name}Splits`,
+      );
     }
     return new Array<number>(size).fill(count / size);
   }
@@ -79,7 +96,8 @@ export function checkSplits(splits: readonly number[] | undefined, count: number
   }
   let total = 0;
   for (const split of splits) {
-    if (!Number.isInteger(split) || split < 0) throw new RangeError(`${name}Splits holds ${split}: whole numbers are needed`);
+    if (!Number.isInteger(split) || split < 0)
+      throw new RangeError(`${name}Splits holds ${split}: whole numbers are needed`);
     total += split;
   }
   checkCount(count, total, name, `${name}Splits, which add up to ${total},`);
@@ -121,9 +139,8 @@ function bytesOf(tensor: Tensor): ArrayBufferView {
 function overlap(a: Tensor, b: Tensor): boolean {
   const x = bytesOf(a);
   const y = bytesOf(b);
-  return (
-    x.buffer === y.buffer && x.byteOffset < y.byteOffset + y.byteLength && y.byteOffset < x.byteOffset + x.byteLength
-  );
+  const end = Math.min(x.byteOffset + x.byteLength, y.byteOffset + y.byteLength);
+  return x.buffer === y.buffer && Math.max(x.byteOffset, y.byteOffset) < end;
 }
 
 function same(a: Tensor, b: Tensor): boolean {

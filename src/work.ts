@@ -144,9 +144,12 @@ export class Work<T> implements Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => {
         reject(
-          new TimeoutError(`${this.opType} ${this.sequence} has not ended within ${timeoutMs} ms; it is still running`, {
-            sequence: this.sequence,
-          }),
+          new TimeoutError(
+            `${this.opType} ${this.sequence} has not ended within ${timeoutMs} ms; it is still running`,
+            {
+              sequence: this.sequence,
+            },
+          ),
         );
       }, timeoutMs);
       native.then(resolve, reject).finally(() => clearTimeout(timer));
@@ -246,7 +249,8 @@ export class Work<T> implements Promise<T> {
     this.#reject?.(error);
     if (!this.#observed) {
       setTimeout(() => {
-        if (!this.#observed) this.#logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
+        if (!this.#observed)
+          this.#logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
       }, 0);
     }
   }

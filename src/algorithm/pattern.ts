@@ -47,18 +47,20 @@ export function binomialPeers(rank: number, size: number, root: number): TreePee
   return { parent: relative === 0 ? null : wrap(rank - distance, size), children };
 }
 
-/** A rank's part in recursive doubling. */
+/** A rank's part in recursive doubling or halving. */
 export interface DoublingPeers {
+  /** Its number among the P ranks that take part; the proxy's if it sits out. */
+  place: number;
   /** This rank hands its tensor to that one, sits out, and gets the result back. */
   proxy: number | null;
   /** This rank speaks for that one too. */
   ward: number | null;
-  /** Whom a rank that takes part trades with, in order; empty if it sits out. */
+  /** Whom a rank that takes part trades with, at distances 1, 2, 4, … P/2 in places; empty if it sits out. */
   partners: number[];
 }
 
 /**
- * Recursive doubling among the largest power of two of ranks, P. The size − P ranks too many are the even ones of the
+ * Recursive doubling, or halving, among the largest power of two of ranks, P. The size − P ranks too many are the even ones of the
  * first pairs (0, 1), (2, 3), …, each spoken for by its odd neighbour. So what a rank holds is always a run of
  * consecutive ranks, and the run of a lower partner is wholly below it.
  */
@@ -67,11 +69,12 @@ export function doublingPeers(rank: number, size: number): DoublingPeers {
   while (power * 2 <= size) power *= 2;
   const extra = size - power;
   const paired = rank < 2 * extra;
-  if (paired && rank % 2 === 0) return { proxy: rank + 1, ward: null, partners: [] };
+  const place = paired ? Math.floor(rank / 2) : rank - extra;
+  if (paired && rank % 2 === 0) return { place, proxy: rank + 1, ward: null, partners: [] };
 
-  const place = paired ? (rank - 1) / 2 : rank - extra;
   const rankAt = (at: number) => (at < extra ? 2 * at + 1 : at + extra);
   return {
+    place,
     proxy: null,
     ward: paired ? rank - 1 : null,
     partners: doublingDistances(power).map((distance) => rankAt(place ^ distance)),

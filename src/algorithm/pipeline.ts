@@ -9,7 +9,7 @@
 import type { Executor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type DataType, isFloat } from "../types.ts";
-import { type Context, recv, send } from "./context.ts";
+import { type Context, recv, recvReduce, send } from "./context.ts";
 import { elementsPerSegment, partition, segmentRange } from "./partition.ts";
 
 /** Runs `body(0)` … `body(length - 1)`, started in this order, `segmentsInFlight` at once. */
@@ -148,6 +148,13 @@ export function sendSpan(context: Context, peer: number, span: Span): Promise<vo
 /** Receives from `peer` what {@link sendSpan} sends. */
 export function recvSpan(context: Context, peer: number, span: Span): Promise<void> {
   return eachSegment(context, span, (segment, slot) => recv(context, peer, segment, slot));
+}
+
+/** Receives from `peer` what {@link sendSpan} sends, and folds it into `span` as `recvReduce` does. */
+export function recvReduceSpan(context: Context, peer: number, span: Span, op: ReduceOp): Promise<void> {
+  return eachSegment(context, span, (segment, slot) =>
+    segment.count > 0 ? recvReduce(context, peer, segment, op, slot) : recv(context, peer, segment, slot),
+  );
 }
 
 function eachSegment(

@@ -3,6 +3,7 @@
  */
 import { type Context, recv, send } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
+import { pipelined } from "../algorithm/pipeline.ts";
 import { AbortedError, type WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
@@ -122,17 +123,14 @@ export class DirectBackend implements Backend {
     transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
     exchange: ChannelExchange,
   ): Promise<void> {
-    const { executor, segmentBytes, segmentsInFlight } = this.#options;
+    const { executor, segmentBytes } = this.#options;
     const context = this.#context(exchange);
     const perSegment = elementsPerSegment(segmentBytes, span.dtype);
     const total = Math.max(1, Math.ceil(span.count / perSegment));
-    const running: Promise<void>[] = [];
-    for (let index = 0; index < total; index++) {
+    await pipelined(context, total, (index) => {
       const { start, count } = segmentRange(span.count, index, perSegment);
-      running.push(transfer(context, executor.slice(span, start, count), index));
-      if (running.length >= segmentsInFlight) await running.shift();
-    }
-    await Promise.all(running);
+      return transfer(context, executor.slice(span, start, count), index);
+    });
   }
 
   #context(exchange: ChannelExchange): Context {

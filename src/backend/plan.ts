@@ -98,7 +98,9 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const output = span(request.output);
       const { op } = request;
       const inputs =
-        request.collective === "reduceScatter" ? spans(request.inputs) : equalParts(executor, span(request.input), size);
+        request.collective === "reduceScatter"
+          ? spans(request.inputs)
+          : equalParts(executor, span(request.input), size);
       const row = choose("reduceScatter", { op, bytes: totalBytes(inputs) }, call, scope);
       return plan(request, row.algorithm, { ...lists(inputs), op }, scope, "at once", (context) =>
         row.run(context, output, inputs, op),
@@ -163,7 +165,11 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
 }
 
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
-export function messageFingerprint(collective: "send" | "recv" | "recvAnySource", span: Span, tag: number): Fingerprint {
+export function messageFingerprint(
+  collective: "send" | "recv" | "recvAnySource",
+  span: Span,
+  tag: number,
+): Fingerprint {
   return {
     ...EMPTY,
     collective: COLLECTIVES.indexOf(collective),

@@ -8,6 +8,7 @@ import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
 import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
+import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
@@ -81,6 +82,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
     { ...ownerDirect, links: ["hub"] },
+    { algorithm: "halving", run: allReduceHalving, ...owned, maxBytes: 1024 * KIB },
     { algorithm: "ring", run: allReduceRing, ...owned },
     ownerDirect,
   ],

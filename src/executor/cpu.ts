@@ -26,7 +26,10 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
 }
 
 /** What an operation folds with, once `prepare` has done its part. */
-function foldName(name: Exclude<ReduceOp["name"], "custom">): FoldName {
+function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): FoldName {
+  if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
+    throw new TypeError(`reduce op ${name} is for integers, and the span is ${dtype}`);
+  }
   return name === "avg" || name === "premul-sum" ? "sum" : name;
 }
 
@@ -117,7 +120,7 @@ class CpuExecutor implements Executor {
     requireEqual(t, r);
     if (t.count === 0) return;
     if (op.name === "custom") foldCustom(op, t, l, r);
-    else this.#kernels.fold(foldName(op.name), t, l, r);
+    else this.#kernels.fold(foldName(op.name, t.dtype), t, l, r);
   }
 
   /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
@@ -133,7 +136,7 @@ class CpuExecutor implements Executor {
     if (op.name === "avg" && !isFloat(own.dtype) && own.count > 0) this.#kernels.divide(own, size);
   }
 
-  /** @throws TypeError or RangeError if the span is of 64-bit integers and `value` is not whole. */
+  /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
   fill(span: Span, value: number | bigint): void {
     fillSpan(this.#own(span), value);
   }

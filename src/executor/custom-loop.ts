@@ -70,7 +70,7 @@ export function foldCustom(op: CustomReduceOp, target: HostSpan, left: HostSpan,
 
 /**
  * Every element = value, rounded or wrapped to the dtype.
- * @throws TypeError if `dtype` is an integer type and `value` is not a whole number.
+ * @throws RangeError if the span is i64 or u64 and `value` is not a whole number.
  */
 export function fillSpan(span: HostSpan, value: number | bigint): void {
   if (span.count === 0) return;

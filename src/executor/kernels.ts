@@ -12,7 +12,7 @@ export type FoldName = (typeof FOLD_NAMES)[number];
 export interface Kernels {
   /** "wasm-simd …" or "plain loops: why". */
   readonly description: string;
-  /** target = left op right. */
+  /** target = left op right. The bitwise three are for integers only. */
   fold(name: FoldName, target: HostSpan, left: HostSpan, right: HostSpan): void;
   /** span = span * factor, with a factor that {@link factorOf} gave. */
   scale(span: HostSpan, factor: number | bigint): void;

@@ -4,7 +4,7 @@
  * Operands inside that memory are reduced in place. Others pass through it in blocks that stay in the cache, which
  * costs two or three copies and still beats a plain loop, 64-bit division apart (docs/arithmetic.md has the figures).
  */
-import { DATA_TYPES, type DataType, isFloat } from "../types.ts";
+import { DATA_TYPES, type DataType } from "../types.ts";
 import { type HostSpan, OUTSIDE } from "./host-span.ts";
 import { FOLD_NAMES, type FoldName, type Kernels, signedLane } from "./kernels.ts";
 import { WasmMemory } from "./wasm-memory.ts";
@@ -35,10 +35,9 @@ function forUnsharedMemory(module: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuf
   return patched;
 }
 
-/** The export that folds `dtype`; undefined for bitwise operations on floats. */
-function foldKernel(exports: Exports, name: FoldName, dtype: DataType): Fold | undefined {
+/** The export that folds `dtype`. */
+function foldKernel(exports: Exports, name: FoldName, dtype: DataType): Fold {
   const bitwise = name === "band" || name === "bor" || name === "bxor";
-  if (bitwise && isFloat(dtype)) return undefined;
   const lane = bitwise ? "i8" : name === "min" || name === "max" ? dtype : signedLane(dtype);
   return exports[`${name}_${lane}`] as Fold;
 }
@@ -52,7 +51,7 @@ function perDtype<T>(entry: (dtype: DataType) => T): Readonly<Record<DataType, T
 export class WasmKernels implements Kernels {
   readonly description: string;
   readonly memory: WasmMemory;
-  readonly #folds: Readonly<Record<DataType, Readonly<Record<FoldName, Fold | undefined>>>>;
+  readonly #folds: Readonly<Record<DataType, Readonly<Record<FoldName, Fold>>>>;
   readonly #scales: Readonly<Record<DataType, Scale>>;
   readonly #divides: Readonly<Record<DataType, Divide>>;
   /** Room for a block of the left operand, which becomes the result, and of the right one. */
@@ -65,7 +64,7 @@ export class WasmKernels implements Kernels {
     this.memory = memory;
     this.#folds = perDtype((dtype) => {
       const kernels = FOLD_NAMES.map((name) => [name, foldKernel(exports, name, dtype)]);
-      return Object.fromEntries(kernels) as Record<FoldName, Fold | undefined>;
+      return Object.fromEntries(kernels) as Record<FoldName, Fold>;
     });
     this.#scales = perDtype((dtype) => exports[`scale_${signedLane(dtype)}`] as Scale);
     this.#divides = perDtype((dtype) => exports[`divide_${dtype}`] as Divide);
@@ -95,7 +94,6 @@ export class WasmKernels implements Kernels {
 
   fold(name: FoldName, target: HostSpan, left: HostSpan, right: HostSpan): void {
     const kernel = this.#folds[target.dtype][name];
-    if (!kernel) throw new TypeError(`${name} is for integers, and the span is ${target.dtype}`);
     const { byteLength } = target;
     if (isInside(target) && isInside(left) && isInside(right)) {
       kernel(target.pointer, left.pointer, right.pointer, byteLength);

@@ -48,7 +48,7 @@ const DEFAULT_PORT = 29_500;
  * @throws RangeError if the bind is not safe or the port is in use; TypeError if the token file is empty, or both token
  *   and tokenFile are given; UnsupportedError on Bun.
  */
-export function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
+export async function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
   return startHub({ ...options, token: readToken(options), port: options.port ?? DEFAULT_PORT });
 }
 

@@ -7,7 +7,14 @@
  *   rank. So all ranks reject with the same error, and the group goes on at the next sequence.
  * - A group that died stays dead: its first cause is told to the other ranks and answers every later call.
  */
-import { fromWireError, MismatchError, PeerLostError, toWireError, type WebcclError, type WireError } from "../errors.ts";
+import {
+  fromWireError,
+  MismatchError,
+  PeerLostError,
+  toWireError,
+  type WebcclError,
+  type WireError,
+} from "../errors.ts";
 import type { Logger } from "../options.ts";
 import { encodeMessage, type GroupMessage } from "./control-messages.ts";
 import { ChannelExchange, type ExchangeOwner } from "./exchange.ts";

@@ -73,7 +73,11 @@ function wireError(value: unknown): WireError {
   if (details.missingRanks !== undefined) {
     known.missingRanks = list(details.missingRanks, "missingRanks").map((rank) => whole(rank, "missingRanks"));
   }
-  return { code: text(fields.code, "code") as WireError["code"], message: text(fields.message, "message"), details: known };
+  return {
+    code: text(fields.code, "code") as WireError["code"],
+    message: text(fields.message, "message"),
+    details: known,
+  };
 }
 
 function record(value: unknown, what: string): Record<string, unknown> {

@@ -27,7 +27,7 @@ function plain(bytes: Uint8Array): Uint8Array {
 
 /**
  * `value` in MessagePack: null, booleans, numbers, strings, Uint8Array, arrays and plain objects of these. `undefined`
- * becomes null.
+ * becomes null, and -0 becomes 0.
  * @throws TypeError if it holds something else, or is nested deeper or has more items than a receiver takes.
  */
 export function encodeControl(value: unknown): Uint8Array {

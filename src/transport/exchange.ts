@@ -2,7 +2,8 @@
  * One collective's messages on one rank (or one point-to-point message's), over the peers of its group.
  *
  * The first frame to each peer carries the call's fingerprint, and whatever comes from a peer is compared with this
- * rank's own as soon as both are known.
+ * rank's own as soon as both are known. From a difference on the exchange is frozen: nothing is received any more, so the
+ * call cannot end well here or at any rank that depends on this one, until the group's verdict fails it.
  */
 import type { WebcclError } from "../errors.ts";
 import { differingField } from "./fingerprint.ts";
@@ -37,6 +38,7 @@ export class ChannelExchange implements Exchange {
   readonly #mailbox = new Mailbox();
   readonly #heard = new Map<number, Fingerprint>();
   readonly #announced = new Set<number>();
+  #frozen = false;
   /** Sends that are not done: how to give each up. */
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
   /** Receives that met their message and wait for its bytes. */
@@ -115,6 +117,10 @@ export class ChannelExchange implements Exchange {
         },
         fail: reject,
       };
+      if (this.#frozen) {
+        this.#receiving.add(receive);
+        return;
+      }
       const arrival = this.#mailbox.post(this.#key(rank, slot), receive);
       if (arrival) this.#meet(rank, arrival, receive);
       else if (this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
@@ -124,7 +130,8 @@ export class ChannelExchange implements Exchange {
   /** An eager message has come; its bytes are kept if no receive waits for them. */
   onData(peer: Peer, rank: number, slot: number, payload: Payload): void {
     const receive = this.#claim(rank, slot);
-    if (receive) this.#meet(rank, peer.arrival(payload), receive);
+    if (this.#frozen) peer.consumed(payload.byteLength);
+    else if (receive) this.#meet(rank, peer.arrival(payload), receive);
     else this.#mailbox.hold(this.#key(rank, slot), peer.arrival(payload.keep()));
   }
 
@@ -165,23 +172,25 @@ export class ChannelExchange implements Exchange {
   }
 
   #claim(rank: number, slot: number): PostedReceive | null {
-    return this.#mailbox.claim(this.#key(rank, slot));
+    return this.#frozen ? null : this.#mailbox.claim(this.#key(rank, slot));
   }
 
   #meet(rank: number, arrival: Arrival, receive: PostedReceive): void {
+    this.#receiving.add(receive);
     if (arrival.byteLength !== receive.into.byteLength) {
-      this.#receiving.add(receive);
+      this.#frozen = true;
       arrival.drop();
       this.#owner.onLengthMismatch(this, rank, arrival.byteLength, receive.into.byteLength);
       return;
     }
-    this.#receiving.add(receive);
     arrival.deliver(receive);
   }
 
   #compare(rank: number, theirs: Fingerprint): void {
     const field = differingField(this.fingerprint!, theirs);
-    if (field && !this.error) this.#owner.onMismatch(this, rank, field);
+    if (!field || this.error) return;
+    this.#frozen = true;
+    this.#owner.onMismatch(this, rank, field);
   }
 
   #route(slot: number): Route {

@@ -85,7 +85,8 @@ export class Mesh {
     this.#channels.set(channel.group, channel);
     const early = this.#early.get(channel.group) ?? [];
     this.#early.delete(channel.group);
-    for (const { peer, header, fingerprint, payload } of early) this.#dispatch(channel, peer, header, fingerprint, payload);
+    for (const { peer, header, fingerprint, payload } of early)
+      this.#dispatch(channel, peer, header, fingerprint, payload);
     for (const peer of this.#peers.values()) if (peer.closed && !peer.left) channel.onPeerLeft(peer);
     return channel;
   }
@@ -200,4 +201,3 @@ function contents(payload: Payload): Uint8Array {
   payload.copyTo(bytes);
   return bytes;
 }
-

@@ -14,7 +14,7 @@
  *                           ←   clear r, when a receive meets it
  *   data (granted, r)       →   fills that receive
  */
-import { encodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header, HEADER_BYTES } from "./frame.ts";
+import { encodeHeader, type Fingerprint, FrameFlag, FrameKind, HEADER_BYTES, type Header } from "./frame.ts";
 import type { Arrival, PostedReceive } from "./mailbox.ts";
 import type { Link, Payload } from "./transport.ts";
 

@@ -1,0 +1,143 @@
+/**
+ * One rank of `webccl bench`: fills, runs, checks and times each collective at each size, and tells the launcher.
+ *
+ * A size is checked before its timed runs and again after them. A rank's time of one run is from its call until its
+ * promise settles; the launcher takes the slowest rank's.
+ */
+import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
+import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
+import type { BenchConfig, WorkerMessage } from "./bench.ts";
+import { sizesOf } from "./bench-report.ts";
+import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
+
+/** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
+const PERIOD = 1021;
+
+const tell = (message: WorkerMessage) => process.send?.(message);
+
+async function main(config: BenchConfig): Promise<void> {
+  const group = await initProcessGroup({
+    ...(config.transport === undefined ? {} : { transport: config.transport }),
+  });
+  try {
+    if (group.rank === 0) tell({ type: "group", ...describeGroup(group) });
+    for (const name of config.collectives) {
+      const row = benchRow(name);
+      for (const bytes of sizesOf(config, row)) await measure(group, row, bytes, config);
+    }
+  } finally {
+    await group.destroy();
+  }
+}
+
+function describeGroup(group: ProcessGroup): { device: string; transport: string; runtime: string } {
+  const { executor, ranks } = group.info();
+  const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
+  return { device: executor.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
+}
+
+async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
+  const count = blockCount(row, bytes, bytesPerElement(config.dtype), group.size);
+  tell({ type: "start", collective: row.name, count });
+  const buffers = allocate(group, row, count, config.dtype);
+  const options = {
+    op: config.op,
+    ...(config.algorithm === undefined || row.factor === null ? {} : { algorithm: config.algorithm }),
+  };
+  const runOnce = () => row.run(group, buffers, options);
+  const checkedRun = async () => {
+    fillInputs(row, buffers, group, config);
+    await runOnce();
+    return countWrong(row, buffers, group, config);
+  };
+
+  let wrong = await checkedRun();
+  const { warmups, iterations } = repetitions(bytes, config);
+  for (let i = 0; i < warmups; i++) await runOnce();
+  await group.barrier();
+  const timesUs: number[] = [];
+  for (let i = 0; i < iterations; i++) {
+    const start = performance.now();
+    await runOnce();
+    timesUs.push((performance.now() - start) * 1000);
+  }
+  wrong += await checkedRun();
+  tell({ type: "row", collective: row.name, count, timesUs, wrong });
+}
+
+/** As asked; where not asked, fewer runs of more than 4 MiB, so that a size takes about as long as the one before. */
+function repetitions(bytes: number, config: BenchConfig): { warmups: number; iterations: number } {
+  const scale = Math.min(1, 2 ** 22 / bytes);
+  return {
+    warmups: config.warmups ?? Math.max(2, Math.round(5 * scale)),
+    iterations: config.iterations ?? Math.max(5, Math.round(20 * scale)),
+  };
+}
+
+function allocate(group: ProcessGroup, row: BenchRow, count: number, dtype: DataType): BenchBuffers {
+  const shape = row.buffers(group.rank, group.size);
+  const allocate = (blocks: number) => ({ data: arrayOf(group.alloc(dtype, blocks * count)), dtype });
+  const input = allocate(shape.inputs);
+  const output = shape.outputs === "in place" ? input : allocate(shape.outputs);
+  return { input, output, inputs: blocksOf(input, count), outputs: blocksOf(output, count) };
+}
+
+function blocksOf({ data, dtype }: HostTensor, count: number): HostTensor[] {
+  const blocks: HostTensor[] = [];
+  for (let start = 0; start < data.length; start += count) {
+    blocks.push({ data: data.subarray(start, start + count), dtype });
+  }
+  return blocks;
+}
+
+const arrayOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data : tensor);
+
+function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): void {
+  const value = patternOf(row, group, config);
+  for (const { data } of buffers.outputs) data.fill(0 as never);
+  buffers.inputs.forEach(({ data }, block) => {
+    store(data, config.dtype, Math.min(PERIOD, data.length), (index) => value(group.rank, block, index));
+    for (let done = PERIOD; done < data.length; done *= 2) data.copyWithin(done, 0, done);
+  });
+}
+
+function countWrong(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): number {
+  const reciprocal = isFloat(config.dtype) ? reciprocalOf(config.dtype, group.size) : null;
+  const fold = foldOf(config.op, group.size, reciprocal);
+  const expected = row.expected(patternOf(row, group, config), fold, group.rank, group.size);
+  let wrong = 0;
+  buffers.outputs.forEach(({ data }, block) => {
+    const reference = data.slice(0, PERIOD);
+    store(reference, config.dtype, reference.length, (index) => expected(block, index));
+    for (let i = 0, j = 0; i < data.length; i++) {
+      if (data[i] !== reference[j]) wrong++;
+      if (++j === PERIOD) j = 0;
+    }
+  });
+  return wrong;
+}
+
+const patternOf = (row: BenchRow, group: ProcessGroup, config: BenchConfig) =>
+  inputValue(REDUCING.has(row.name) ? config.op : null, group.size);
+
+/** 1 / size in the precision in which AVG multiplies by it. */
+function reciprocalOf(dtype: DataType, size: number): number {
+  return dtype === "f64" ? 1 / size : Math.fround(1 / size);
+}
+
+/** Sets the first `count` elements; integers wrap, floats round to nearest even, each in its dtype. */
+function store(data: HostArray, dtype: DataType, count: number, value: (index: number) => number): void {
+  for (let i = 0; i < count; i++) {
+    const element = value(i);
+    if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(element);
+    else if (dtype === "f16") data[i] = f32ToF16(element);
+    else if (dtype === "bf16") data[i] = f32ToBf16(element);
+    else data[i] = element;
+  }
+}
+
+main(JSON.parse(process.argv[2] ?? "{}") as BenchConfig).catch((error: unknown) => {
+  tell({ type: "error", message: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
+  process.exitCode = 1;
+});

@@ -1,0 +1,143 @@
+/** `webccl bench`: starts the ranks, gathers what they measured, prints nccl-tests' columns or JSON. */
+import { fileURLToPath } from "node:url";
+import type { InitOptions } from "../init-options.ts";
+import type { DataType } from "../types.ts";
+import { type BenchKernelsOptions, benchKernels } from "./bench-kernels.ts";
+import {
+  type BenchReport,
+  kernelLine,
+  reportedOp,
+  resultOf,
+  slowest,
+  tableFooter,
+  tableHeader,
+  tableLine,
+} from "./bench-report.ts";
+import { type BenchOp, benchRow } from "./bench-table.ts";
+import { launch, siblingModule } from "./launch.ts";
+import { describeFailure } from "./run.ts";
+
+/** What is to be measured; goes to every rank as JSON. */
+export interface BenchConfig {
+  collectives: readonly string[];
+  ranks: number;
+  minBytes: number;
+  maxBytes: number;
+  /** Each size is the one before times this. */
+  factor: number;
+  dtype: DataType;
+  op: BenchOp;
+  /** Untimed and timed runs per size. Default: 5 and 20, fewer above 4 MiB. */
+  warmups?: number;
+  iterations?: number;
+  transport?: NonNullable<InitOptions["transport"]>;
+  algorithm?: string;
+}
+
+/** What a rank tells the launcher. */
+export type WorkerMessage =
+  | { type: "group"; device: string; transport: string; runtime: string }
+  | { type: "start"; collective: string; count: number }
+  | { type: "row"; collective: string; count: number; timesUs: number[]; wrong: number }
+  | { type: "error"; message: string };
+
+/** Called as the measurement goes on. */
+export interface BenchProgress {
+  /** Rank 0 begins with a size. */
+  onStart?(collective: string, count: number): void;
+  /** All ranks are done with a size; the last of `report.results` is new. */
+  onResult?(report: BenchReport): void;
+}
+
+/**
+ * Measures every collective of `config` in one launch of `config.ranks` processes.
+ * @throws Error if a rank fails, with what that rank said.
+ */
+export async function measure(config: BenchConfig, progress: BenchProgress = {}): Promise<BenchReport[]> {
+  const reports: BenchReport[] = [];
+  const errors: string[] = [];
+  const pending = new Map<string, { timesUs: number[][]; wrong: number }>();
+  let group = { device: "", transport: "", runtime: "" };
+
+  const begin = (collective: string) => {
+    const op = reportedOp(collective, config.op);
+    const dtype = benchRow(collective).factor === null ? null : config.dtype;
+    const algorithm = config.algorithm ?? "auto";
+    const report = { collective, ranks: config.ranks, dtype, op, ...group, algorithm, results: [] };
+    reports.push(report);
+  };
+
+  const onMessage = (rank: number, message: unknown) => {
+    const told = message as WorkerMessage;
+    if (told.type === "group") group = { device: told.device, transport: told.transport, runtime: told.runtime };
+    else if (told.type === "error") errors.push(`rank ${rank}: ${told.message}`);
+    else if (told.type === "start") {
+      if (rank !== 0) return;
+      if (reports.at(-1)?.collective !== told.collective) begin(told.collective);
+      progress.onStart?.(told.collective, told.count);
+    } else {
+      const key = `${told.collective} ${told.count}`;
+      const row = pending.get(key) ?? { timesUs: [], wrong: 0 };
+      pending.set(key, row);
+      row.timesUs.push(told.timesUs);
+      row.wrong += told.wrong;
+      if (row.timesUs.length < config.ranks) return;
+      const report = reports.find((candidate) => candidate.collective === told.collective)!;
+      const result = resultOf(benchRow(told.collective), told.count, slowest(row.timesUs), row.wrong, config);
+      report.results.push(result);
+      progress.onResult?.(report);
+    }
+  };
+
+  const script = fileURLToPath(siblingModule("bench-worker"));
+  const result = await launch({ ranks: config.ranks, script, args: [JSON.stringify(config)], onMessage });
+  const reason = describeFailure(result);
+  if (reason) throw new BenchError([...new Set(errors), reason].join("\n"), result.exitCode);
+  return reports;
+}
+
+/** The ranks did not get through the measurement. */
+export class BenchError extends Error {
+  override readonly name = "BenchError";
+  readonly exitCode: number;
+  constructor(message: string, exitCode: number) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/**
+ * Measures and prints. With `json`, one object per collective and nothing else on stdout.
+ * @returns the exit code: 1 if any element was wrong.
+ */
+export async function bench(config: BenchConfig, { json }: { json: boolean }): Promise<number> {
+  const print = (text: string) => process.stdout.write(`${text}\n`);
+  const status = statusLine();
+  const reports = await measure(config, {
+    onResult: (report) => {
+      status("");
+      if (json) return;
+      if (report.results.length === 1) print(tableHeader(report));
+      print(tableLine(report, report.results.at(-1)!));
+    },
+    onStart: (collective, count) => status(`${collective}: ${count} elements …`),
+  }).finally(() => status(""));
+  if (json) for (const report of reports) print(JSON.stringify(report));
+  else print(tableFooter(reports));
+  return reports.some((report) => report.results.some((result) => result.wrong > 0)) ? 1 : 0;
+}
+
+/** `bench kernels`: WebAssembly against plain loops, in this process. With `json`, one object. Returns the exit code. */
+export async function kernels(options: BenchKernelsOptions, { json }: { json: boolean }): Promise<number> {
+  const print = (text: string) => process.stdout.write(`${text}\n`);
+  if (!json) print(kernelLine(null));
+  const rows = await benchKernels({ ...options, ...(json ? {} : { onRow: (row) => print(kernelLine(row)) }) });
+  if (json) print(JSON.stringify({ collective: "kernels", results: rows }));
+  return 0;
+}
+
+/** A line on a terminal's stderr that the next call overwrites; nothing where stderr is no terminal. */
+function statusLine(): (text: string) => void {
+  if (!process.stderr.isTTY) return () => {};
+  return (text) => void process.stderr.write(`\r\u001b[K${text}`);
+}

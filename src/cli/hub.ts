@@ -1,0 +1,57 @@
+/** `webccl hub`: a hub of its own, until a signal ends it. */
+import { existsSync, readFileSync } from "node:fs";
+import { createHub } from "../node/hub.ts";
+import { type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
+
+/** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */
+export async function hub(flags: Readonly<Record<string, FlagValue>>): Promise<number> {
+  const tokenFile = textFlag("--token-file", flags.tokenFile);
+  const cert = textFlag("--cert", flags.cert);
+  const key = textFlag("--key", flags.key);
+  if ((cert === undefined) !== (key === undefined)) throw new UsageError("--cert and --key go together");
+  if (tokenFile !== undefined) mustExist("--token-file", tokenFile);
+
+  const stopped = nextSignal(["SIGINT", "SIGTERM"]);
+  const server = await createHub({
+    host: textFlag("--host", flags.host),
+    port: integerFlag("--port", flags.port, 0),
+    tokenFile,
+    token: tokenFile === undefined ? process.env.WEBCCL_TOKEN : undefined,
+    origins: list(flags.origin),
+    allowHosts: list(flags.allowHost),
+    tls: cert === undefined || key === undefined ? undefined : { cert: pem("--cert", cert), key: pem("--key", key) },
+    insecure: flags.insecure === true,
+  }).catch((error: unknown) => {
+    if (error instanceof RangeError || error instanceof TypeError) throw new UsageError(error.message);
+    throw error;
+  });
+  process.stdout.write(`${server.url}\n`);
+  await stopped;
+  await server.close();
+  return 0;
+}
+
+/** Resolves at the first of `signals`; a second one then ends the process as usual. */
+function nextSignal(signals: readonly NodeJS.Signals[]): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = () => {
+      for (const signal of signals) process.off(signal, stop);
+      resolve();
+    };
+    for (const signal of signals) process.on(signal, stop);
+  });
+}
+
+function list(value: FlagValue): string[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+function mustExist(flag: string, file: string): void {
+  if (!existsSync(file)) throw new UsageError(`${flag}: no such file: ${file}`);
+}
+
+function pem(flag: string, file: string): string {
+  mustExist(flag, file);
+  return readFileSync(file, "utf8");
+}

@@ -1,0 +1,76 @@
+/** `webccl info`: what is here, and what is missing with the fix. */
+import { availableParallelism, totalmem } from "node:os";
+import { createCpuExecutor } from "../executor/cpu.ts";
+import { nodePlatform } from "../node/platform.ts";
+import { typeScriptRunner } from "./launch.ts";
+
+/** What `--json` prints. */
+export interface Info {
+  webccl: string;
+  runtime: string;
+  system: { platform: string; arch: string; cores: number; memoryBytes: number };
+  cpu: { description: string; arithmeticId: string };
+  transports: string[];
+  /** How `webccl run` starts a .ts file. */
+  typeScript: string;
+  /** Equal for two processes that can share files and loopback. */
+  hostId: string;
+  missing: { what: string; fix: string }[];
+}
+
+/** Prints it and returns the exit code. What is missing is no failure. */
+export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {
+  const found = await gather(version);
+  process.stdout.write(json ? `${JSON.stringify(found)}\n` : describe(found));
+  return 0;
+}
+
+async function gather(version: string): Promise<Info> {
+  const executor = await createCpuExecutor();
+  const cpu = { description: executor.description, arithmeticId: executor.arithmeticId };
+  await executor.dispose();
+  const typeScript = typeScriptRunner();
+  const missing: Info["missing"] = [];
+  if (typeScript === null) {
+    missing.push({
+      what: "running .ts files",
+      fix: "npm install --save-dev tsx, or Node 22.18 or later",
+    });
+  }
+  if (!cpu.description.includes("wasm")) {
+    missing.push({ what: `WebAssembly SIMD (${cpu.description})`, fix: "start Node without --jitless" });
+  }
+  return {
+    webccl: version,
+    runtime: nodePlatform.version,
+    system: {
+      platform: process.platform,
+      arch: process.arch,
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+    },
+    cpu,
+    transports: ["memory", "websocket", "hub"],
+    typeScript: typeScript ?? "missing",
+    hostId: nodePlatform.hostId,
+    missing,
+  };
+}
+
+function describe(found: Info): string {
+  const { system, missing } = found;
+  const rows: [string, string][] = [
+    ["webccl", found.webccl],
+    ["runtime", found.runtime],
+    [
+      "system",
+      `${system.platform} ${system.arch}, ${system.cores} cores, ${(system.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
+    ],
+    ["cpu", `${found.cpu.description}, arithmetic ${found.cpu.arithmeticId}`],
+    ["transports", found.transports.join(", ")],
+    ["TypeScript", found.typeScript],
+    ["host", found.hostId],
+    ...missing.map(({ what, fix }): [string, string] => ["missing", `${what}: ${fix}`]),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join("");
+}

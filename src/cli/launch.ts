@@ -1,0 +1,232 @@
+/**
+ * Starts the ranks of one host as processes, and sees to it that they end together.
+ *
+ * The first rank that ends badly decides the result. The others are given SURVIVOR_GRACE_MS to report what they saw
+ * (their PeerLostError), then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
+ * the ranks the same way, without the first wait; a launcher that dies itself takes them along (orphan.ts).
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { constants } from "node:os";
+import { resolve } from "node:path";
+import { Transform } from "node:stream";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { UsageError } from "./usage.ts";
+
+const SURVIVOR_GRACE_MS = 2_000;
+const KILL_GRACE_MS = 3_000;
+
+/** How long after a rank's exit its pipes may stay open, in case a process of its own still holds them. */
+const DRAIN_MS = 1_000;
+
+const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** What to start. */
+export interface LaunchOptions {
+  /** Number of processes, at least 1. */
+  ranks: number;
+  /** Path of the program, JavaScript or TypeScript. */
+  script: string;
+  args?: readonly string[];
+  /** Address of a running hub. Default: rank 0 hosts one on a free port of 127.0.0.1. */
+  hub?: string | undefined;
+  /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
+  prefix?: boolean;
+  /** Gets what a rank passes to `process.send`. */
+  onMessage?: (rank: number, message: unknown) => void;
+}
+
+/** How one rank ended: one of the two is null. */
+export interface RankEnd {
+  rank: number;
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** How the job ended. */
+export interface LaunchResult {
+  /** 0, or the first failed rank's code, or 128 plus the number of the signal that ended it or the launcher. */
+  exitCode: number;
+  /** The first rank that ended badly, or null. */
+  failure: RankEnd | null;
+  /** Every rank, in the order in which they ended. */
+  ends: readonly RankEnd[];
+  /** The signal that told the launcher to stop, or null. */
+  stoppedBy: NodeJS.Signals | null;
+}
+
+/**
+ * Runs `script` as `ranks` processes and resolves when none is left.
+ * @throws UsageError if the script does not exist, or is TypeScript and nothing here can run it.
+ */
+export async function launch(options: LaunchOptions): Promise<LaunchResult> {
+  const { ranks, hub, args = [] } = options;
+  const prefix = options.prefix ?? ranks > 1;
+  const script = resolve(options.script);
+  if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
+  const orphan = siblingModule("orphan");
+  const nodeArgs = [...typeScriptLoader([script, orphan.pathname]), "--import", orphan.href, script, ...args];
+  const environment = await jobEnvironment(ranks, hub);
+
+  return new Promise((finish) => {
+    const children = new Map<number, ChildProcess>();
+    const ends: RankEnd[] = [];
+    let failure: RankEnd | null = null;
+    let stoppedBy: NodeJS.Signals | null = null;
+    let timer: NodeJS.Timeout | undefined;
+
+    const signalAll = (signal: NodeJS.Signals) => {
+      for (const child of children.values()) child.kill(signal);
+    };
+    const terminate = () => {
+      signalAll("SIGTERM");
+      clearTimeout(timer);
+      timer = setTimeout(signalAll, KILL_GRACE_MS, "SIGKILL");
+    };
+    const stop = (signal: NodeJS.Signals) => {
+      if (stoppedBy) return signalAll("SIGKILL");
+      stoppedBy = signal;
+      terminate();
+    };
+    const brokenPipe = () => stop("SIGPIPE");
+    const killAll = () => signalAll("SIGKILL");
+
+    const onEnd = (end: RankEnd) => {
+      if (!children.delete(end.rank)) return;
+      ends.push(end);
+      if (!failure && end.code !== 0) {
+        failure = end;
+        if (!stoppedBy) timer = setTimeout(terminate, SURVIVOR_GRACE_MS);
+      }
+      if (children.size > 0) return;
+      clearTimeout(timer);
+      for (const signal of STOP_SIGNALS) process.off(signal, stop);
+      process.off("exit", killAll);
+      process.stdout.off("error", brokenPipe);
+      for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(stream.getMaxListeners() - ranks);
+      finish({ exitCode: exitCode(stoppedBy, failure), failure, ends, stoppedBy });
+    };
+
+    for (const signal of STOP_SIGNALS) process.on(signal, stop);
+    process.on("exit", killAll);
+    process.stdout.on("error", brokenPipe);
+    for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(stream.getMaxListeners() + ranks);
+
+    for (let rank = 0; rank < ranks; rank++) {
+      const output = prefix ? "pipe" : "inherit";
+      const child = spawn(process.execPath, nodeArgs, {
+        env: { ...environment, RANK: String(rank), LOCAL_RANK: String(rank) },
+        stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
+      });
+      children.set(rank, child);
+      if (prefix) {
+        child.stdout!.pipe(linePrefixer(rank)).pipe(process.stdout, { end: false });
+        child.stderr!.pipe(linePrefixer(rank)).pipe(process.stderr, { end: false });
+      }
+      child.on("message", (message) => options.onMessage?.(rank, message));
+      child.once("error", () => onEnd({ rank, code: 1, signal: null }));
+      child.once("exit", (code, signal) => {
+        const end = { rank, code, signal };
+        const drained = setTimeout(onEnd, DRAIN_MS, end);
+        child.once("close", () => {
+          clearTimeout(drained);
+          onEnd(end);
+        });
+      });
+    }
+  });
+}
+
+/** `rank 2 was killed by SIGKILL`, `rank 2 exited with code 3`. */
+export function describeEnd({ rank, code, signal }: RankEnd): string {
+  return signal ? `rank ${rank} was killed by ${signal}` : `rank ${rank} exited with code ${code}`;
+}
+
+/** The module `name` of this folder, in the form this file itself runs in: source or build. */
+export function siblingModule(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
+}
+
+function exitCode(stoppedBy: NodeJS.Signals | null, failure: RankEnd | null): number {
+  const signal = stoppedBy ?? failure?.signal;
+  return signal ? 128 + constants.signals[signal] : (failure?.code ?? 0);
+}
+
+/** What every rank finds in its environment; the token is there and never in an argument list, which all users can read. */
+async function jobEnvironment(ranks: number, hub: string | undefined): Promise<NodeJS.ProcessEnv> {
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    WORLD_SIZE: String(ranks),
+    LOCAL_WORLD_SIZE: String(ranks),
+  };
+  if (hub !== undefined) return { ...environment, WEBCCL_INIT_METHOD: hub };
+  return {
+    ...environment,
+    MASTER_ADDR: "127.0.0.1",
+    MASTER_PORT: String(await freePort()),
+    WEBCCL_TOKEN: process.env.WEBCCL_TOKEN ?? randomBytes(32).toString("hex"),
+  };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const server = createServer();
+    server.once("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (address && typeof address === "object" ? found(address.port) : failed(new Error("no port"))));
+    });
+  });
+}
+
+/** Node's arguments that let it run `files`: none, or tsx from the first one's project or from beside webccl. */
+function typeScriptLoader(files: readonly [string, string]): string[] {
+  const typed = files.find((file) => /\.[mc]?tsx?$/.test(file));
+  if (typed === undefined || stripsTypes()) return [];
+  const tsx = findTsx(files[0]);
+  if (tsx !== null) return ["--import", pathToFileURL(tsx).href];
+  throw new UsageError(
+    `${typed} is TypeScript, which Node ${process.versions.node} does not run by itself: ` +
+      "install tsx beside it (npm install --save-dev tsx), or use Node 22.18 or later",
+  );
+}
+
+/** How a .ts file of the working folder would be run, or null if nothing here can. */
+export function typeScriptRunner(): string | null {
+  if (stripsTypes()) return "by Node itself";
+  return findTsx(resolve("script.ts")) && "through tsx";
+}
+
+const stripsTypes = () => Boolean((process.features as { typescript?: unknown }).typescript);
+
+function findTsx(script: string): string | null {
+  for (const from of [script, fileURLToPath(import.meta.url)]) {
+    try {
+      return createRequire(from).resolve("tsx");
+    } catch {
+      // Not installed there.
+    }
+  }
+  return null;
+}
+
+/** Passes whole lines on, each with `[rank] ` before it, so that lines of different ranks never mix. */
+function linePrefixer(rank: number): Transform {
+  const decoder = new TextDecoder();
+  let rest = "";
+  const mark = (lines: readonly string[]) => lines.map((line) => `[${rank}] ${line}\n`).join("");
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      done(null, mark(lines));
+    },
+    flush(done) {
+      rest += decoder.decode();
+      done(null, rest === "" ? "" : mark([rest]));
+    },
+  });
+}

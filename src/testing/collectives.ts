@@ -1,0 +1,311 @@
+/** What each collective must do, said once per collective: the tensors before, the call, the tensors after. */
+import type { DataType, HostArray, Tensor } from "../types.ts";
+import { arrayOf } from "./reference.ts";
+import type { Stage } from "./stage.ts";
+
+/** One collective, or one way to call it. */
+export interface CollectiveCase {
+  /** Has it an operation? */
+  readonly reduces: boolean;
+  /** What it is run on. Default: every dtype. */
+  readonly dtypes?: readonly DataType[];
+  /** Operations it has no meaning for. */
+  readonly without?: readonly string[];
+  /** Fewest ranks. Default: 1. */
+  readonly ranks?: number;
+  run(stage: Stage): Promise<void>;
+}
+
+/** The arrays one after the other. */
+function concat(dtype: DataType, arrays: readonly HostArray[]): HostArray {
+  const result = arrayOf(
+    dtype,
+    arrays.reduce((length, array) => length + array.length, 0),
+  );
+  let at = 0;
+  for (const array of arrays) {
+    (result as Uint8Array).set(array as Uint8Array, at);
+    at += array.length;
+  }
+  return result;
+}
+
+/** Where each of the lengths starts. */
+function starts(lengths: readonly number[]): number[] {
+  let next = 0;
+  return lengths.map((length) => {
+    const start = next;
+    next += length;
+    return start;
+  });
+}
+
+const sum = (lengths: readonly number[]): number => lengths.reduce((total, length) => total + length, 0);
+
+const broadcast: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const data = stage.input(stage.root);
+    const tensor = stage.rank === stage.root ? stage.tensor(data, data, true) : stage.output(data, true);
+    await stage.group.broadcast(tensor, { root: stage.root });
+  },
+};
+
+const allReduce: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    await stage.group.allReduce(stage.tensor(stage.input(stage.rank), stage.reduced(), true), { op: stage.op });
+  },
+};
+
+const reduce: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    const data = stage.input(stage.rank);
+    const tensor = stage.tensor(data, stage.rank === stage.root ? stage.reduced() : data);
+    await stage.group.reduce(tensor, { root: stage.root, op: stage.op });
+  },
+};
+
+const allGather: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const outputs = stage.ranks.map((rank) => stage.output(stage.input(rank, stage.uneven(rank)), true));
+    await stage.group.allGather(outputs, stage.tensor(stage.input(stage.rank, stage.uneven(stage.rank))));
+  },
+};
+
+const allGatherInPlace: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const data = (rank: number) => stage.input(rank, stage.uneven(rank));
+    const outputs = stage.ranks.map((rank) =>
+      rank === stage.rank ? stage.tensor(data(rank), data(rank), true) : stage.output(data(rank), true),
+    );
+    await stage.group.allGather(outputs, outputs[stage.rank] as Tensor);
+  },
+};
+
+const allGatherIntoTensor: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const gathered = concat(
+      stage.spec.dtype,
+      stage.ranks.map((rank) => stage.input(rank)),
+    );
+    await stage.group.allGatherIntoTensor(stage.output(gathered, true), stage.tensor(stage.input(stage.rank)));
+  },
+};
+
+const allGatherIntoTensorInPlace: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const { rank, count, spec } = stage;
+    const gathered = concat(
+      spec.dtype,
+      stage.ranks.map((peer) => stage.input(peer)),
+    );
+    const noise = stage.ranks.map((peer) => stage.input(rank, count, peer === rank ? 0 : 1));
+    const output = stage.tensor(concat(spec.dtype, noise), gathered, true);
+    await stage.group.allGatherIntoTensor(output, stage.part(output, rank * count, count));
+  },
+};
+
+/** `inPlace`: the root's own part is where it belongs already. */
+const gather = (inPlace: boolean): CollectiveCase => ({
+  reduces: false,
+  async run(stage) {
+    const { root, rank } = stage;
+    const data = (peer: number) => stage.input(peer, stage.uneven(peer));
+    const input = stage.tensor(data(rank));
+    if (rank !== root) await stage.group.gather(null, input, { root });
+    else {
+      const outputs = stage.ranks.map((peer) => (inPlace && peer === root ? input : stage.output(data(peer))));
+      await stage.group.gather(outputs, input, { root });
+    }
+  },
+});
+
+const scatter = (inPlace: boolean): CollectiveCase => ({
+  reduces: false,
+  async run(stage) {
+    const { root, rank } = stage;
+    const lengths = stage.ranks.map((peer) => stage.uneven(peer));
+    const pieces = starts(lengths).map((start, peer) => stage.input(root, lengths[peer], start));
+    const inputs = rank === root ? pieces.map((piece) => stage.tensor(piece)) : null;
+    const own = inPlace ? inputs?.[rank] : undefined;
+    await stage.group.scatter(own ?? stage.output(pieces[rank] as HostArray), inputs, { root });
+  },
+});
+
+/** `inPlace`: the result replaces this rank's own part of the input. */
+const reduceScatter = (inPlace: boolean): CollectiveCase => ({
+  reduces: true,
+  async run(stage) {
+    const { rank } = stage;
+    const lengths = stage.ranks.map((peer) => stage.uneven(peer));
+    const first = starts(lengths);
+    const result = stage.reduced(lengths[rank], first[rank]);
+    const inputs = lengths.map((length, peer) => {
+      const data = stage.input(rank, length, first[peer]);
+      return stage.tensor(data, inPlace && peer === rank ? result : data);
+    });
+    const output = inPlace ? (inputs[rank] as Tensor) : stage.output(result);
+    await stage.group.reduceScatter(output, inputs, { op: stage.op });
+  },
+});
+
+const reduceScatterTensor: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    const { rank, count, size } = stage;
+    const output = stage.output(stage.reduced(count, rank * count));
+    await stage.group.reduceScatterTensor(output, stage.tensor(stage.input(rank, count * size)), { op: stage.op });
+  },
+};
+
+const reduceScatterTensorInPlace: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    const { rank, count, spec } = stage;
+    const blocks = stage.ranks.map((peer) => stage.input(rank, count, peer * count));
+    const before = concat(spec.dtype, blocks);
+    const after = concat(
+      spec.dtype,
+      blocks.map((block, peer) => (peer === rank ? stage.reduced(count, rank * count) : block)),
+    );
+    const input = stage.tensor(before, after);
+    await stage.group.reduceScatterTensor(stage.part(input, rank * count, count), input, { op: stage.op });
+  },
+};
+
+/** Elements that rank `from` has for rank `to`. */
+const forPeer = (stage: Stage, from: number, to: number): number => stage.uneven(from + 2 * to);
+
+/** What `from` sends to each rank, cut out of its input. */
+function sharesOf(stage: Stage, from: number): HostArray[] {
+  const lengths = stage.ranks.map((to) => forPeer(stage, from, to));
+  return starts(lengths).map((start, to) => stage.input(from, lengths[to], start));
+}
+
+const received = (stage: Stage): HostArray[] =>
+  stage.ranks.map((from) => sharesOf(stage, from)[stage.rank] as HostArray);
+
+const allToAll: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const inputs = sharesOf(stage, stage.rank).map((share) => stage.tensor(share));
+    const outputs = received(stage).map((share) => stage.output(share));
+    await stage.group.allToAll(outputs, inputs);
+  },
+};
+
+const allToAllSingle: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const { count, size, rank } = stage;
+    const blocks = stage.ranks.map((from) => stage.input(from, count, rank * count));
+    const output = stage.output(concat(stage.spec.dtype, blocks));
+    await stage.group.allToAllSingle(output, stage.tensor(stage.input(rank, count * size)));
+  },
+};
+
+const allToAllSingleSplits: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const inputSplits = stage.ranks.map((to) => forPeer(stage, stage.rank, to));
+    const outputSplits = stage.ranks.map((from) => forPeer(stage, from, stage.rank));
+    const input = stage.tensor(stage.input(stage.rank, sum(inputSplits)));
+    const output = stage.output(concat(stage.spec.dtype, received(stage)));
+    await stage.group.allToAllSingle(output, input, { inputSplits, outputSplits });
+  },
+};
+
+/** Lengths of the tensors of one coalesced call. */
+const coalescedLengths = (stage: Stage): number[] => [stage.uneven(0), stage.count, stage.uneven(2)];
+
+const allReduceCoalesced: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    const lengths = coalescedLengths(stage);
+    const tensors = starts(lengths).map((start, index) =>
+      stage.tensor(stage.input(stage.rank, lengths[index], start), stage.reduced(lengths[index], start), true),
+    );
+    await stage.group.allReduceCoalesced(tensors, { op: stage.op });
+  },
+};
+
+const allGatherIntoTensorCoalesced: CollectiveCase = {
+  reduces: false,
+  async run(stage) {
+    const lengths = coalescedLengths(stage);
+    const first = starts(lengths);
+    const inputs = lengths.map((length, index) => stage.tensor(stage.input(stage.rank, length, first[index])));
+    const outputs = lengths.map((length, index) => {
+      const blocks = stage.ranks.map((rank) => stage.input(rank, length, first[index]));
+      return stage.output(concat(stage.spec.dtype, blocks), true);
+    });
+    await stage.group.allGatherIntoTensorCoalesced(outputs, inputs);
+  },
+};
+
+const reduceScatterTensorCoalesced: CollectiveCase = {
+  reduces: true,
+  async run(stage) {
+    const { rank, size } = stage;
+    const lengths = coalescedLengths(stage);
+    const first = starts(lengths.map((length) => length * size));
+    const inputs = lengths.map((length, index) => stage.tensor(stage.input(rank, length * size, first[index])));
+    const outputs = lengths.map((length, index) =>
+      stage.output(stage.reduced(length, (first[index] as number) + rank * length)),
+    );
+    await stage.group.reduceScatterTensorCoalesced(outputs, inputs, { op: stage.op });
+  },
+};
+
+const scan: CollectiveCase = {
+  reduces: true,
+  // The mean of a prefix is nowhere defined: MPI has no mean.
+  without: ["avg"],
+  async run(stage) {
+    const tensor = stage.tensor(stage.input(stage.rank), stage.prefix(stage.rank));
+    await stage.group.scan(tensor, { op: stage.op });
+  },
+};
+
+const exscan: CollectiveCase = {
+  reduces: true,
+  without: ["avg"],
+  async run(stage) {
+    const data = stage.input(stage.rank);
+    const tensor = stage.tensor(data, stage.rank === 0 ? data : stage.prefix(stage.rank - 1));
+    await stage.group.exscan(tensor, { op: stage.op });
+  },
+};
+
+/** The collectives that reduce or move tensors among all ranks. */
+export const TENSOR_COLLECTIVES = {
+  broadcast,
+  allReduce,
+  reduce,
+  allGather,
+  allGatherInPlace,
+  allGatherIntoTensor,
+  allGatherIntoTensorInPlace,
+  gather: gather(false),
+  gatherInPlace: gather(true),
+  scatter: scatter(false),
+  scatterInPlace: scatter(true),
+  reduceScatter: reduceScatter(false),
+  reduceScatterInPlace: reduceScatter(true),
+  reduceScatterTensor,
+  reduceScatterTensorInPlace,
+  allToAll,
+  allToAllSingle,
+  allToAllSingleSplits,
+  allReduceCoalesced,
+  allGatherIntoTensorCoalesced,
+  reduceScatterTensorCoalesced,
+  scan,
+  exscan,
+} as const satisfies Record<string, CollectiveCase>;

@@ -1,0 +1,89 @@
+/**
+ * The conformance suite of a process group: every collective on every dtype, operation and length, compared with an
+ * independent reference. It is for any backend, transport and runtime, and for any test runner: a case is a function
+ * that every rank calls with its group, and that throws where the group is wrong.
+ */
+import type { ProcessGroup } from "../process-group.ts";
+import { DATA_TYPES, type DataType } from "../types.ts";
+import { CASE_OPS, CaseData, type CaseOp, opFits } from "./case-data.ts";
+import { type CollectiveCase, TENSOR_COLLECTIVES } from "./collectives.ts";
+import { GROUP_CASES } from "./group-cases.ts";
+import { type CaseResult, type CaseSpec, nameOf, Stage } from "./stage.ts";
+
+const COLLECTIVES: Readonly<Record<string, CollectiveCase>> = { ...TENSOR_COLLECTIVES, ...GROUP_CASES };
+
+/** Every collective of the suite, some in more than one way of calling. */
+export const CASE_COLLECTIVES: readonly string[] = Object.keys(COLLECTIVES);
+
+/** Lengths around the ends of vectors, of segments and of nothing. */
+export const CASE_COUNTS: readonly number[] = [0, 1, 3, 17, 1000, 65537];
+
+/** One case. */
+export interface ConformanceCase {
+  readonly spec: CaseSpec;
+  /** The case in words. */
+  readonly name: string;
+  /**
+   * Runs this rank's part. Every rank of the group calls it for the same cases in the same order.
+   * @throws ConformanceError that names the case, the rank and the first wrong element; or what a collective rejected with.
+   */
+  run(group: ProcessGroup): Promise<CaseResult>;
+}
+
+/**
+ * The case that `spec` names. Cases with the same `data` share inputs and results computed once.
+ * @throws RangeError if there is no such case.
+ */
+export function conformanceCase(spec: CaseSpec, data = new CaseData()): ConformanceCase {
+  const collective = COLLECTIVES[spec.collective];
+  if (!collective || !isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1)) {
+    throw new RangeError(`no such case: ${nameOf(spec)}`);
+  }
+  return {
+    spec,
+    name: nameOf(spec),
+    async run(group) {
+      const stage = new Stage(group, spec, data);
+      await collective.run(stage);
+      return stage.finish();
+    },
+  };
+}
+
+/** Is this a case for a group of `size` ranks? `op` is null exactly if nothing is reduced. */
+export function isCase(name: string, dtype: DataType, op: CaseOp | null, size: number): boolean {
+  const collective = COLLECTIVES[name];
+  if (!collective || size < (collective.ranks ?? 1)) return false;
+  if (collective.dtypes && !collective.dtypes.includes(dtype)) return false;
+  if (op === null || !collective.reduces) return (op === null) !== collective.reduces;
+  return opFits(op, dtype) && !collective.without?.includes(op);
+}
+
+/** Which cases {@link conformanceCases} makes. What is absent means all. */
+export interface CaseFilter {
+  collectives?: readonly string[];
+  dtypes?: readonly DataType[];
+  ops?: readonly CaseOp[];
+  counts?: readonly number[];
+  /** Ranks of the group the cases are for. Default: 2. */
+  size?: number;
+  /** Default: 1. */
+  seed?: number;
+}
+
+/** The full product of collective, dtype, operation and count. */
+export function* conformanceCases(filter: CaseFilter = {}): Generator<ConformanceCase> {
+  const { collectives = CASE_COLLECTIVES, dtypes = DATA_TYPES, ops = CASE_OPS, size = 2, seed = 1 } = filter;
+  // From the longest down, so that shorter inputs and results are parts of what is there.
+  const counts = [...(filter.counts ?? CASE_COUNTS)].sort((a, b) => b - a);
+  const data = new CaseData();
+  for (const dtype of dtypes) {
+    for (const op of [...ops, null]) {
+      for (const count of counts) {
+        for (const collective of collectives) {
+          if (isCase(collective, dtype, op, size)) yield conformanceCase({ collective, dtype, op, count, seed }, data);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * For people who write a backend, a transport or a store: the conformance suite of a process group, its reference
+ * arithmetic, and what it is built of. Nothing here depends on a test runner or on a platform.
+ */
+export { CASE_OPS, CaseData, type CaseOp, type Inputs, opFits, opOfRank } from "./case-data.ts";
+export {
+  CASE_COLLECTIVES,
+  CASE_COUNTS,
+  type CaseFilter,
+  type ConformanceCase,
+  conformanceCase,
+  conformanceCases,
+  isCase,
+} from "./conformance.ts";
+export { digest } from "./digest.ts";
+export { type PairFilter, pairwiseCover, type Row } from "./pairwise.ts";
+export {
+  arrayOf,
+  combineElements,
+  decodeHalf,
+  encodeHalf,
+  finishElements,
+  foldElements,
+  prepareElements,
+} from "./reference.ts";
+export { SeededRandom } from "./seeded-random.ts";
+export { type CaseResult, type CaseSpec, ConformanceError } from "./stage.ts";

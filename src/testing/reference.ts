@@ -1,0 +1,253 @@
+/**
+ * The arithmetic of docs/arithmetic.md a second time, as plainly as it can be said, for tests to compare with. It shares
+ * nothing with the executors.
+ *
+ * Integers: numbers whose store into a typed array wraps, or bigints. Floats: every step is done in doubles and rounded
+ * once. That is exact: the sum of two values of at most 24 significant bits, rounded to 53 and then to theirs, is
+ * the sum rounded once (S. Figueroa, "When is double rounding innocuous?", doi:10.1145/221332.221334), and their
+ * product has at most 48 bits.
+ */
+import type { ReduceOp } from "../reduce-op.ts";
+import { type DataType, type HostArray, isFloat } from "../types.ts";
+
+type BigArray = BigInt64Array | BigUint64Array;
+type NumberArray = Exclude<HostArray, BigArray>;
+
+/** A 16-bit float format. */
+interface HalfFormat {
+  readonly mantissaBits: number;
+  readonly bias: number;
+}
+
+const HALF_FORMATS: Partial<Record<DataType, HalfFormat>> = {
+  f16: { mantissaBits: 10, bias: 15 },
+  bf16: { mantissaBits: 7, bias: 127 },
+};
+
+const ARRAY_CLASSES = {
+  i8: Int8Array,
+  u8: Uint8Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  i64: BigInt64Array,
+  u64: BigUint64Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  f32: Float32Array,
+  f64: Float64Array,
+} as const satisfies Record<DataType, unknown>;
+
+/** A new array of `count` zeros, of the class that holds `dtype`; f16 and bf16 as bits. */
+export function arrayOf(dtype: DataType, count: number): HostArray {
+  return new ARRAY_CLASSES[dtype](count);
+}
+
+/** `count` elements at `byteOffset` of `buffer`, in the class that holds `dtype`. */
+export function viewOf(dtype: DataType, buffer: ArrayBuffer, byteOffset: number, count: number): HostArray {
+  return new ARRAY_CLASSES[dtype](buffer, byteOffset, count);
+}
+
+/** The values of a 16-bit float format, by their bits. */
+export function decodeHalf(dtype: "f16" | "bf16", bits: number): number {
+  return decode(HALF_FORMATS[dtype] as HalfFormat, bits);
+}
+
+/** The bits of `value`, rounded once, to nearest even. */
+export function encodeHalf(dtype: "f16" | "bf16", value: number): number {
+  return encode(HALF_FORMATS[dtype] as HalfFormat, value);
+}
+
+/** What an operation does to one rank's input before the fold; the input itself where it does nothing. */
+export function prepareElements(dtype: DataType, op: ReduceOp, input: HostArray, size: number): HostArray {
+  const float = isFloat(dtype);
+  if (op.name === "avg" && float && !isBig(input)) {
+    const factor = dtype === "f64" ? 1 / size : Math.fround(1 / size);
+    return map(dtype, input, (value) => value * factor);
+  }
+  if (op.name !== "premul-sum") return input;
+  if (isBig(input)) {
+    const bigFactor = BigInt(op.factor);
+    return mapBig(input, (value) => value * bigFactor);
+  }
+  const factor = Number(op.factor);
+  return map(dtype, input, float ? (value) => value * factor : (value) => multiply(value, factor));
+}
+
+/** left op right, element by element, each result rounded or wrapped to the dtype; a NaN is the canonical one. */
+export function combineElements(dtype: DataType, op: ReduceOp, left: HostArray, right: HostArray): HostArray {
+  if (isBig(left)) {
+    const step = bigStep(op);
+    const other = right as BigArray;
+    return mapBig(left, (value, index) => step(value, other[index] as bigint));
+  }
+  const step = isFloat(dtype) ? floatStep(op) : integerStep(op);
+  const format = HALF_FORMATS[dtype];
+  const other = right as NumberArray;
+  if (format) return map(dtype, left, (value, index) => step(value, decode(format, other[index] as number)));
+  return map(dtype, left, (value, index) => step(value, other[index] as number));
+}
+
+/** What an operation does to the result of the fold; the result itself where it does nothing. */
+export function finishElements(dtype: DataType, op: ReduceOp, folded: HostArray, size: number): HostArray {
+  if (op.name !== "avg" || isFloat(dtype)) return folded;
+  if (isBig(folded)) return mapBig(folded, (value) => value / BigInt(size));
+  return map(dtype, folded, (value) => Math.trunc(value / size));
+}
+
+/**
+ * The left fold ((x0 op x1) op x2) ... of all ranks' inputs. `ops[rank]` is that rank's operation: they differ only in
+ * the factor of premul-sum. Without `size`, as many ranks as inputs.
+ */
+export function foldElements(
+  dtype: DataType,
+  ops: readonly ReduceOp[],
+  inputs: readonly HostArray[],
+  size = inputs.length,
+): HostArray {
+  const op = ops[0] as ReduceOp;
+  const prepared = inputs.map((input, rank) => prepareElements(dtype, ops[rank] as ReduceOp, input, size));
+  const folded = prepared.reduce((left, right) => combineElements(dtype, op, left, right));
+  return finishElements(dtype, op, folded, size);
+}
+
+function isBig(array: HostArray): array is BigArray {
+  return array instanceof BigInt64Array || array instanceof BigUint64Array;
+}
+
+function mapBig(input: BigArray, step: (value: bigint, index: number) => bigint): BigArray {
+  const result = input instanceof BigInt64Array ? new BigInt64Array(input.length) : new BigUint64Array(input.length);
+  for (let index = 0; index < result.length; index++) result[index] = step(input[index] as bigint, index);
+  return result;
+}
+
+/** Stores `step` of each element, rounded or wrapped to the dtype. */
+function map(dtype: DataType, input: NumberArray, step: (value: number, index: number) => number): HostArray {
+  const result = arrayOf(dtype, input.length) as NumberArray;
+  const format = HALF_FORMATS[dtype];
+  for (let index = 0; index < result.length; index++) {
+    const value = input[index] as number;
+    result[index] = format ? encode(format, step(decode(format, value), index)) : step(value, index);
+  }
+  // A NaN stored into a typed array may have any sign and payload.
+  if (result instanceof Float32Array) {
+    const bits = new Uint32Array(result.buffer);
+    for (let index = 0; index < bits.length; index++) {
+      if (Number.isNaN(result[index])) bits[index] = 0x7fc00000;
+    }
+  } else if (result instanceof Float64Array) {
+    const bits = new BigUint64Array(result.buffer);
+    for (let index = 0; index < bits.length; index++) {
+      if (Number.isNaN(result[index])) bits[index] = 0x7ff8000000000000n;
+    }
+  }
+  return result;
+}
+
+function floatStep(op: ReduceOp): (a: number, b: number) => number {
+  switch (op.name) {
+    case "sum":
+    case "avg":
+    case "premul-sum":
+      return (a, b) => a + b;
+    case "product":
+      return (a, b) => a * b;
+    // In JavaScript, too, -0 is less than +0 here and NaN wins.
+    case "min":
+      return Math.min;
+    case "max":
+      return Math.max;
+    case "custom":
+      return op.js as (a: number, b: number) => number;
+    default:
+      throw new TypeError(`reduce op ${op.name} is for integers`);
+  }
+}
+
+/** The low 32 bits of the product, which is all that a store keeps. */
+function multiply(a: number, b: number): number {
+  return Math.imul(a, b);
+}
+
+function integerStep(op: ReduceOp): (a: number, b: number) => number {
+  switch (op.name) {
+    case "product":
+      return multiply;
+    case "band":
+      return (a, b) => a & b;
+    case "bor":
+      return (a, b) => a | b;
+    case "bxor":
+      return (a, b) => a ^ b;
+    default:
+      return floatStep(op);
+  }
+}
+
+function bigStep(op: ReduceOp): (a: bigint, b: bigint) => bigint {
+  switch (op.name) {
+    case "sum":
+    case "avg":
+    case "premul-sum":
+      return (a, b) => a + b;
+    case "product":
+      return (a, b) => a * b;
+    case "min":
+      // biome-ignore lint/complexity/useMathMinMax: it takes no bigints
+      return (a, b) => (a < b ? a : b);
+    case "max":
+      // biome-ignore lint/complexity/useMathMinMax: it takes no bigints
+      return (a, b) => (a > b ? a : b);
+    case "band":
+      return (a, b) => a & b;
+    case "bor":
+      return (a, b) => a | b;
+    case "bxor":
+      return (a, b) => a ^ b;
+    case "custom":
+      return op.js as unknown as (a: bigint, b: bigint) => bigint;
+  }
+}
+
+function decode({ mantissaBits, bias }: HalfFormat, bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits & 0x7fff) >> mantissaBits;
+  const mantissa = bits & ((1 << mantissaBits) - 1);
+  if (exponent === (1 << (15 - mantissaBits)) - 1) return mantissa === 0 ? sign * Infinity : Number.NaN;
+  if (exponent === 0) return sign * mantissa * powerOfTwo(1 - bias - mantissaBits);
+  return sign * ((1 << mantissaBits) + mantissa) * powerOfTwo(exponent - bias - mantissaBits);
+}
+
+/** 2 ** n for n from -200 to 200, which covers both formats. */
+const POWERS_OF_TWO = Float64Array.from({ length: 401 }, (_, index) => 2 ** (index - 200));
+
+function powerOfTwo(exponent: number): number {
+  return POWERS_OF_TWO[exponent + 200] as number;
+}
+
+const scratch = new Float64Array(1);
+const scratchWords = new Uint32Array(scratch.buffer);
+
+/** floor(log2(value)) of a positive finite double; -1023 if it is denormal. */
+function exponentOf(value: number): number {
+  scratch[0] = value;
+  return ((scratchWords[1] as number) >>> 20) - 1023;
+}
+
+function encode({ mantissaBits, bias }: HalfFormat, value: number): number {
+  const infinity = ((1 << (15 - mantissaBits)) - 1) << mantissaBits;
+  if (Number.isNaN(value)) return infinity | (1 << (mantissaBits - 1));
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (magnitude === Infinity) return sign | infinity;
+  const exponent = Math.max(exponentOf(magnitude), 1 - bias);
+  if (exponent > bias) return sign | infinity;
+  // The value in units of its last place: dividing by a power of two loses nothing.
+  const units = magnitude / powerOfTwo(exponent - mantissaBits);
+  let rounded = Math.floor(units);
+  const rest = units - rounded;
+  if (rest > 0.5 || (rest === 0.5 && rounded % 2 === 1)) rounded++;
+  // A normal value's leading bit adds one to the exponent field, and so does a carry out of the mantissa.
+  return sign | Math.min(((exponent + bias - 1) << mantissaBits) + rounded, infinity);
+}

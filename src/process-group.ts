@@ -11,7 +11,6 @@
 import type { Backend } from "./backend/backend.ts";
 import { AbortedError, TimeoutError } from "./errors.ts";
 import { Launcher } from "./launcher.ts";
-import { decodeObject, encodeObject, objectCall } from "./objects.ts";
 import type {
   AllToAllSingleOptions,
   CollectiveOptions,
@@ -21,24 +20,10 @@ import type {
   RootedReduceOptions,
   RootOptions,
 } from "./options.ts";
-import { type ReduceOp as Op, ReduceOp, type ReduceOpLike, resolveReduceOp } from "./reduce-op.ts";
+import * as requests from "./requests.ts";
 import type { DataType, HostArray, Tensor } from "./types.ts";
-import {
-  checkCount,
-  checkDisjoint,
-  checkDtype,
-  checkList,
-  checkPeer,
-  checkRank,
-  checkSplits,
-  checkTag,
-  shapeOf,
-  subTensor,
-} from "./validate.ts";
 import type { Work, WorkInfo } from "./work.ts";
 import type { GroupInfo, World } from "./world.ts";
-
-const nothing = () => undefined;
 
 /** What a group is made with; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
 export interface ProcessGroupOptions {
@@ -109,192 +94,67 @@ export class ProcessGroup {
 
   /** Root's tensor to all ranks: afterwards every rank's `tensor`, of the same count and dtype, holds root's. */
   broadcast(tensor: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      shapeOf(tensor, "tensor");
-      const root = this.#root(options);
-      const isRoot = root === this.rank;
-      return {
-        request: { collective: "broadcast", tensor, root },
-        read: isRoot ? [tensor] : [],
-        written: isRoot ? [] : [tensor],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.broadcast(this, tensor, options));
   }
 
   /** In place: afterwards every rank's `tensor` holds x0 op x1 op … x(N−1), with the same bits everywhere. */
   allReduce(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const op = this.#op(options.op, tensor);
-      return { request: { collective: "allReduce", tensor, op }, written: [tensor], value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.allReduce(tensor, options));
   }
 
   /** Like {@link allReduce}, in place on root alone; the other ranks' tensors stay as they are. */
   reduce(tensor: Tensor, options: RootedReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const root = this.#root(options);
-      const isRoot = root === this.rank;
-      const op = this.#op(options.op, tensor);
-      return {
-        request: { collective: "reduce", tensor, root, op },
-        read: isRoot ? [] : [tensor],
-        written: isRoot ? [tensor] : [],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.reduce(this, tensor, options));
   }
 
   /** Every rank's input to all: `outputs[r]`, as long as rank r's input, holds it. `input` may be `outputs[rank]` itself. Lengths may differ (allgatherv). */
   allGather(outputs: readonly Tensor[], input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype, count } = shapeOf(input, "input");
-      const shapes = checkList(outputs, this.size, dtype, "outputs");
-      checkCount(count, shapes[this.rank]!.count, "input", `outputs[${this.rank}], this rank's own,`);
-      checkDisjoint([input], outputs, this.rank);
-      return { request: { collective: "allGather", outputs, input }, read: [input], written: outputs, value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.allGather(this, outputs, input));
   }
 
   /** Like {@link allGather} into one tensor of N × input.count elements, rank after rank. `input` may be this rank's part of it. */
   allGatherIntoTensor(output: Tensor, input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype, count } = shapeOf(input, "input");
-      const out = shapeOf(output, "output");
-      checkDtype(out.dtype, dtype, "output");
-      checkCount(out.count, count * this.size, "output", `${this.size} ranks × ${count} elements`);
-      const parts = this.#equalParts(output, count);
-      checkDisjoint([input], parts, this.rank);
-      return {
-        request: { collective: "allGatherIntoTensor", output, input },
-        read: [input],
-        written: [output],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.allGatherIntoTensor(this, output, input));
   }
 
   /** Every rank's input to root: there `outputs[r]` holds rank r's; elsewhere `outputs` is null. Lengths may differ (gatherv). */
   gather(outputs: readonly Tensor[] | null, input: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype, count } = shapeOf(input, "input");
-      const root = this.#root(options);
-      this.#checkRootList(outputs, root, "outputs");
-      if (outputs) {
-        const shapes = checkList(outputs, this.size, dtype, "outputs");
-        checkCount(count, shapes[this.rank]!.count, "input", `outputs[${this.rank}], this rank's own,`);
-        checkDisjoint([input], outputs, this.rank);
-      }
-      return {
-        request: { collective: "gather", outputs, input, root },
-        read: [input],
-        written: outputs ?? [],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.gather(this, outputs, input, options));
   }
 
   /** Root's `inputs[r]` to rank r's `output`; elsewhere `inputs` is null. Lengths may differ (scatterv). */
   scatter(output: Tensor, inputs: readonly Tensor[] | null, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype, count } = shapeOf(output, "output");
-      const root = this.#root(options);
-      this.#checkRootList(inputs, root, "inputs");
-      if (inputs) {
-        const shapes = checkList(inputs, this.size, dtype, "inputs");
-        checkCount(count, shapes[this.rank]!.count, "output", `inputs[${this.rank}], this rank's own,`);
-        checkDisjoint(inputs, [output], this.rank);
-      }
-      return {
-        request: { collective: "scatter", output, inputs, root },
-        read: inputs ?? [],
-        written: [output],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.scatter(this, output, inputs, options));
   }
 
   /** Rank r's `output` becomes the fold of all ranks' `inputs[r]`. `output` may be `inputs[rank]` itself; the others stay. Lengths may differ by r. */
   reduceScatter(output: Tensor, inputs: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const op = this.#op(options.op, output, "output");
-      const { dtype, count } = shapeOf(output, "output");
-      const shapes = checkList(inputs, this.size, dtype, "inputs");
-      checkCount(count, shapes[this.rank]!.count, "output", `inputs[${this.rank}], this rank's own,`);
-      checkDisjoint(inputs, [output], this.rank);
-      return {
-        request: { collective: "reduceScatter", output, inputs, op },
-        read: inputs,
-        written: [output],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.reduceScatter(this, output, inputs, options));
   }
 
   /** Like {@link reduceScatter} from one tensor of N × output.count elements. `output` may be this rank's part of it. */
   reduceScatterTensor(output: Tensor, input: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const op = this.#op(options.op, output, "output");
-      const { dtype, count } = shapeOf(output, "output");
-      const shape = shapeOf(input, "input");
-      checkDtype(shape.dtype, dtype, "input");
-      checkCount(shape.count, count * this.size, "input", `${this.size} ranks × ${count} elements`);
-      checkDisjoint(this.#equalParts(input, count), [output], this.rank);
-      return {
-        request: { collective: "reduceScatterTensor", output, input, op },
-        read: [input],
-        written: [output],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.reduceScatterTensor(this, output, input, options));
   }
 
   /** `inputs[r]` goes to rank r; `outputs[r]` receives what rank r sent here. Lengths may differ, pair by pair (alltoallv). */
   allToAll(outputs: readonly Tensor[], inputs: readonly Tensor[], options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype } = checkFirst(inputs, this.size, "inputs");
-      const sent = checkList(inputs, this.size, dtype, "inputs");
-      const received = checkList(outputs, this.size, dtype, "outputs");
-      checkCount(received[this.rank]!.count, sent[this.rank]!.count, `outputs[${this.rank}]`, `inputs[${this.rank}]`);
-      checkDisjoint(inputs, outputs, -1);
-      return { request: { collective: "allToAll", outputs, inputs }, read: inputs, written: outputs, value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.allToAll(this, outputs, inputs));
   }
 
   /** Like {@link allToAll} on one tensor each, cut into equal shares or by the split sizes (elements per rank). */
   allToAllSingle(output: Tensor, input: Tensor, options: AllToAllSingleOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const { dtype, count } = shapeOf(input, "input");
-      const out = shapeOf(output, "output");
-      checkDtype(out.dtype, dtype, "output");
-      const inputSplits = checkSplits(options.inputSplits, count, this.size, "input");
-      const outputSplits = checkSplits(options.outputSplits, out.count, this.size, "output");
-      const { rank } = this;
-      checkCount(outputSplits[rank]!, inputSplits[rank]!, `outputSplits[${rank}]`, `inputSplits[${rank}]`);
-      checkDisjoint([input], [output], -1);
-      return {
-        request: { collective: "allToAllSingle", output, input, outputSplits, inputSplits },
-        read: [input],
-        written: [output],
-        value: nothing,
-      };
-    });
+    return this.#launcher.launch(options, () => requests.allToAllSingle(this, output, input, options));
   }
 
   /** In place: rank r's tensor becomes x0 op … op xr (MPI_Scan). */
   scan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const op = this.#op(options.op, tensor);
-      return { request: { collective: "scan", tensor, op }, written: [tensor], value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.scan(tensor, options));
   }
 
   /** In place: rank r's tensor becomes x0 op … op x(r−1); rank 0's stays as it is (MPI_Exscan). */
   exscan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      const op = this.#op(options.op, tensor);
-      return { request: { collective: "exscan", tensor, op }, written: [tensor], value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.exscan(tensor, options));
   }
 
   /** {@link allReduce} of each tensor, as one Work. */
@@ -333,36 +193,22 @@ export class ProcessGroup {
 
   /** Sends `tensor` to `dst`. Resolves when it may be overwritten, which may be before it is received. */
   send(tensor: Tensor, dst: number, options: PointToPointOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => {
-      shapeOf(tensor, "tensor");
-      const peer = checkPeer(dst, this.rank, this.size, "dst");
-      const tag = checkTag(options.tag ?? 0);
-      return { request: { collective: "send", tensor, peer, tag }, read: [tensor], value: nothing };
-    });
+    return this.#launcher.launch(options, () => requests.send(this, tensor, dst, options));
   }
 
   /** Receives the next message of `src` with this tag; resolves to `src`. A dtype or count that differs from the sender's rejects on both sides. */
   recv(tensor: Tensor, src: number, options: PointToPointOptions = {}): Work<number> {
-    return this.#launcher.launch(options, () => {
-      shapeOf(tensor, "tensor");
-      const peer = checkPeer(src, this.rank, this.size, "src");
-      const tag = checkTag(options.tag ?? 0);
-      return { request: { collective: "recv", tensor, peer, tag }, written: [tensor], value: (source) => source! };
-    });
+    return this.#launcher.launch(options, () => requests.recv(this, tensor, src, options));
   }
 
   /** Receives the next message with this tag from whichever rank; resolves to that rank. */
   recvAnySource(tensor: Tensor, options: PointToPointOptions = {}): Work<number> {
-    return this.#launcher.launch(options, () => {
-      shapeOf(tensor, "tensor");
-      const tag = checkTag(options.tag ?? 0);
-      return { request: { collective: "recvAnySource", tensor, tag }, written: [tensor], value: (source) => source! };
-    });
+    return this.#launcher.launch(options, () => requests.recvAnySource(tensor, options));
   }
 
   /** Resolves on every rank once all have called it. */
   barrier(options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => ({ request: { collective: "barrier" }, value: nothing }));
+    return this.#launcher.launch(options, () => requests.barrier());
   }
 
   /**
@@ -384,57 +230,22 @@ export class ProcessGroup {
 
   /** Every rank's value, in rank order, on every rank. Values are whatever MessagePack can hold. */
   allGatherObject<T = unknown>(value: T, options: CollectiveOptions = {}): Work<T[]> {
-    return this.#launcher.launch(options, () => {
-      const bytes = encodeObject(value);
-      const everyone = this.globalRanks.map((_, rank) => rank);
-      return objectCall(
-        "allGatherObject",
-        everyone.map(() => bytes),
-        everyone,
-        null,
-        (received) => received.map((item) => decodeObject<T>(item)),
-      );
-    });
+    return this.#launcher.launch(options, () => requests.allGatherObject(this, value));
   }
 
   /** Root's value on every rank. */
   broadcastObject<T = unknown>(value: T, options: RootOptions = {}): Work<T> {
-    return this.#launcher.launch(options, () => {
-      const root = this.#root(options);
-      const bytes = root === this.rank ? encodeObject(value) : null;
-      return objectCall(
-        "broadcastObject",
-        this.globalRanks.map(() => bytes),
-        [root],
-        root,
-        (received) => decodeObject<T>(received[root]),
-      );
-    });
+    return this.#launcher.launch(options, () => requests.broadcastObject(this, value, options));
   }
 
   /** Every rank's value, in rank order, on root; null elsewhere. */
   gatherObject<T = unknown>(value: T, options: RootOptions = {}): Work<T[] | null> {
-    return this.#launcher.launch(options, () => {
-      const root = this.#root(options);
-      const outgoing = this.globalRanks.map((_, rank) => (rank === root ? encodeObject(value) : null));
-      const sources = root === this.rank ? this.globalRanks.map((_, rank) => rank) : [];
-      return objectCall("gatherObject", outgoing, sources, root, (received) =>
-        root === this.rank ? received.map((item) => decodeObject<T>(item)) : null,
-      );
-    });
+    return this.#launcher.launch(options, () => requests.gatherObject(this, value, options));
   }
 
   /** Root's `values[r]` on rank r; elsewhere `values` is null. */
   scatterObject<T = unknown>(values: readonly T[] | null, options: RootOptions = {}): Work<T> {
-    return this.#launcher.launch(options, () => {
-      const root = this.#root(options);
-      this.#checkRootList(values, root, "values");
-      if (values && values.length !== this.size) {
-        throw new RangeError(`values has ${values.length} entries, and the group has ${this.size} ranks`);
-      }
-      const outgoing = this.globalRanks.map((_, rank) => (values ? encodeObject(values[rank]) : null));
-      return objectCall("scatterObject", outgoing, [root], root, (received) => decodeObject<T>(received[root]));
-    });
+    return this.#launcher.launch(options, () => requests.scatterObject(this, values, options));
   }
 
   /**
@@ -443,35 +254,16 @@ export class ProcessGroup {
    */
   async newGroup(ranks: readonly number[], options: { name?: string } = {}): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    await this.#launcher.launch({}, () => {
-      if (!Array.isArray(ranks) || ranks.length === 0)
-        throw new RangeError("newGroup: ranks must be a list with at least one rank");
-      for (const rank of ranks) checkRank(rank, this.size, "newGroup: a rank");
-      const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
-      if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
-      return { request: { collective: "newGroup", ranks }, value: nothing };
-    });
+    await this.#launcher.launch({}, () => requests.newGroup(this, ranks));
     return this.#child(ranks, `${this.name}/${sequence}`, options.name);
   }
 
   /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */
   async split(color: number | null, key = 0): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    const everyone = this.globalRanks.map((_, rank) => rank);
-    const choices = await this.#launcher.launch({}, () => {
-      if (color !== null && (!Number.isInteger(color) || color < 0)) {
-        throw new RangeError(`split: color must be a whole number or null, got ${color}`);
-      }
-      const bytes = encodeObject([color, key]);
-      return objectCall(
-        "split",
-        everyone.map(() => bytes),
-        everyone,
-        null,
-        (received) => received.map((item) => decodeObject<[number | null, number]>(item)),
-      );
-    });
+    const choices = await this.#launcher.launch({}, () => requests.split(this, color, key));
     if (color === null) return null;
+    const everyone = choices.map((_, rank) => rank);
     const members = everyone.filter((rank) => choices[rank]![0] === color);
     members.sort((a, b) => choices[a]![1] - choices[b]![1] || a - b);
     return this.#child(members, `${this.name}/${sequence}:${color}`, undefined);
@@ -518,25 +310,6 @@ export class ProcessGroup {
     return new ProcessGroup({ world: this.#world, name, description: description ?? name, globalRanks, rank });
   }
 
-  #root(options: RootOptions): number {
-    return checkRank(options.root ?? 0, this.size, "root");
-  }
-
-  #op(op: ReduceOpLike | undefined, tensor: Tensor, name = "tensor"): Op {
-    return resolveReduceOp(op ?? ReduceOp.SUM, shapeOf(tensor, name).dtype);
-  }
-
-  #checkRootList(list: readonly unknown[] | null, root: number, name: string): void {
-    if (root === this.rank && !list)
-      throw new TypeError(`${name} is null, and this rank (${root}) is the root: it needs them`);
-    if (root !== this.rank && list)
-      throw new TypeError(`${name} is given on rank ${this.rank}, and only the root (${root}) has them: pass null`);
-  }
-
-  #equalParts(tensor: Tensor, count: number): Tensor[] {
-    return this.globalRanks.map((_, rank) => subTensor(tensor, rank * count, count));
-  }
-
   #pairs(
     outputs: readonly Tensor[],
     inputs: readonly Tensor[],
@@ -552,9 +325,4 @@ export class ProcessGroup {
       });
     }, opType);
   }
-}
-
-function checkFirst(tensors: readonly Tensor[], size: number, name: string) {
-  if (!Array.isArray(tensors) || tensors.length === 0) throw new TypeError(`${name} must be a list of ${size} tensors`);
-  return shapeOf(tensors[0] as Tensor, `${name}[0]`);
 }

@@ -123,7 +123,7 @@ const BY_NAME = new Map<string, NamedReduceOp>(
 
 /**
  * The operation that `op` names, checked against the dtype it is to reduce.
- * @throws TypeError if it names none, or is bitwise and `dtype` is a float.
+ * @throws TypeError if it names none, is bitwise on floats, or multiplies integers by a factor that is not whole.
  */
 export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
   const resolved = typeof op === "string" ? BY_NAME.get(op) : op;
@@ -135,10 +135,17 @@ export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
   if (isFloat(dtype) && (resolved.name === "band" || resolved.name === "bor" || resolved.name === "bxor")) {
     throw new TypeError(`reduce op ${resolved.name} is for integers, and the tensor is ${dtype}`);
   }
+  if (resolved.name === "premul-sum" && !isFloat(dtype) && !isWhole(resolved.factor)) {
+    throw new TypeError(`premulSum(${resolved.factor}): a tensor of ${dtype} needs a whole factor`);
+  }
   return resolved;
 }
 
 /** False only for a custom operation that said so: then ranks must be folded in order. */
 export function isCommutative(op: ReduceOp): boolean {
   return op.name !== "custom" || op.commutative;
+}
+
+function isWhole(factor: number | bigint): boolean {
+  return typeof factor === "bigint" || Number.isInteger(factor);
 }

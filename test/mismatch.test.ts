@@ -22,6 +22,13 @@ afterEach(async () => {
   await Promise.all(groups.map((group) => group.destroy()));
 });
 
+/** What the call rejects with, or null. */
+const failureOf = (call: PromiseLike<unknown>): Promise<MismatchError | null> =>
+  Promise.resolve(call).then(
+    () => null,
+    (error) => error,
+  );
+
 /** Runs one call per rank; all must reject with the same MismatchError that has these words; then the group must work. */
 async function expectMismatch(
   size: number,
@@ -29,20 +36,13 @@ async function expectMismatch(
   words: RegExp,
 ): Promise<void> {
   const members = await memoryGroups(size);
-  const errors = await Promise.all(
-    members.map((group) =>
-      call(group).then(
-        () => null,
-        (error) => error,
-      ),
-    ),
-  );
+  const errors = await Promise.all(members.map((group) => failureOf(call(group))));
   for (const error of errors) {
     expect(error).toBeInstanceOf(MismatchError);
-    expect(error.message).toMatch(words);
-    expect(error.message).toBe(errors[0].message);
+    expect(error!.message).toMatch(words);
+    expect(error!.message).toBe(errors[0]!.message);
     // With two ranks, and a collective that writes nothing of its own, no byte can have come.
-    if (size === 2 && !/allGather/.test(error.message)) expect(error.tensors).toBe("untouched");
+    if (size === 2 && !/allGather/.test(error!.message)) expect(error!.tensors).toBe("untouched");
   }
   await Promise.all(
     members.map(async (group) => {
@@ -76,16 +76,9 @@ describe("a mismatch", () => {
     await expectMismatch(2, (group) => group.allReduce(f32(5 + group.rank)), /count differs: .*count 5.*count 6/);
     const members = await memoryGroups(2);
     // Rank 0's call needs no message and may be over before rank 1's begins; rank 1's must still be refused.
-    const [, second] = await Promise.all(
-      members.map((group) =>
-        group.allReduce(f32(group.rank * 5)).then(
-          () => null,
-          (error) => error,
-        ),
-      ),
-    );
+    const [, second] = await Promise.all(members.map((group) => failureOf(group.allReduce(f32(group.rank * 5)))));
     expect(second).toBeInstanceOf(MismatchError);
-    expect(second.message).toMatch(/count differs: .*count 0.*count 5/);
+    expect(second!.message).toMatch(/count differs: .*count 0.*count 5/);
   });
 
   it("of the count at a size where the algorithms differ too", async () => {
@@ -138,14 +131,11 @@ describe("a mismatch", () => {
     const errors = await Promise.all(
       members.map((group) => {
         const inputs = [0, 1, 2].map((peer) => f32(group.rank === 0 && peer === 2 ? 7 : 2));
-        return group.allToAll([f32(2), f32(2), f32(2)], inputs).then(
-          () => null,
-          (error) => error,
-        );
+        return failureOf(group.allToAll([f32(2), f32(2), f32(2)], inputs));
       }),
     );
     expect(errors[2]).toBeInstanceOf(MismatchError);
-    expect(errors[2].message).toMatch(/rank 0 sent 28 bytes where rank 2 expected 8: count differs/);
+    expect(errors[2]!.message).toMatch(/rank 0 sent 28 bytes where rank 2 expected 8: count differs/);
   });
 
   it("of the algorithm", async () => {
@@ -159,50 +149,31 @@ describe("a mismatch", () => {
   it("of newGroup's ranks", async () => {
     const members = await memoryGroups(3);
     const errors = await Promise.all(
-      members.map((group) =>
-        group.newGroup(group.rank === 1 ? [0, 1] : [0, 2]).then(
-          () => null,
-          (error) => error,
-        ),
-      ),
+      members.map((group) => failureOf(group.newGroup(group.rank === 1 ? [0, 1] : [0, 2]))),
     );
-    for (const error of errors) expect(error.message).toMatch(/list of ranks differs/);
+    for (const error of errors) expect(error!.message).toMatch(/list of ranks differs/);
   });
 
   it("is noticed by a rank that comes later", async () => {
     const members = await memoryGroups(3);
     const early = await Promise.all(
-      members.slice(0, 2).map((group) =>
-        group.allReduce(f32(4 + group.rank)).then(
-          () => null,
-          (error) => error,
-        ),
-      ),
+      members.slice(0, 2).map((group) => failureOf(group.allReduce(f32(4 + group.rank)))),
     );
-    const late = await members[2]!.allReduce(f32(4)).then(
-      () => null,
-      (error) => error,
-    );
-    for (const error of [...early, late]) expect(error.message).toBe(early[0].message);
+    const late = await failureOf(members[2]!.allReduce(f32(4)));
+    for (const error of [...early, late]) expect(error!.message).toBe(early[0]!.message);
     await Promise.all(members.map((group) => group.barrier()));
   });
 
   it("of a message's dtype or count rejects on both sides, and the next message comes through", async () => {
     const [a, b] = (await memoryGroups(2)) as [ProcessGroup, ProcessGroup];
     const big = 4_000_000;
-    const sent = a.send(f32(big), 1).then(
-      () => null,
-      (error) => error,
-    );
-    const received = await b.recv(f32(big - 1), 0).then(
-      () => null,
-      (error) => error,
-    );
+    const sent = failureOf(a.send(f32(big), 1));
+    const received = await failureOf(b.recv(f32(big - 1), 0));
     expect(received).toBeInstanceOf(MismatchError);
-    expect(received.message).toMatch(
+    expect(received!.message).toMatch(
       /count differs: rank 0 called send\(f32, count 4000000, tag 0\), rank 1 called recv\(f32, count 3999999, tag 0\)/,
     );
-    expect((await sent).message).toBe(received.message);
+    expect((await sent)!.message).toBe(received!.message);
     const work = a.send(Float32Array.of(1, 2), 1);
     const tensor = f32(2);
     expect(await b.recv(tensor, 0)).toBe(0);

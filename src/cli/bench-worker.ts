@@ -95,7 +95,7 @@ const arrayOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data :
 
 function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): void {
   const value = patternOf(row, group, config);
-  for (const { data } of buffers.outputs) data.fill(0 as never);
+  for (const { data } of buffers.outputs) new Uint8Array(data.buffer, data.byteOffset, data.byteLength).fill(0);
   buffers.inputs.forEach(({ data }, block) => {
     store(data, config.dtype, Math.min(PERIOD, data.length), (index) => value(group.rank, block, index));
     for (let done = PERIOD; done < data.length; done *= 2) data.copyWithin(done, 0, done);

@@ -17,18 +17,20 @@ import { expectFields, expectOneOf } from "../transport/schema.ts";
 import type { Socket } from "../transport/transport.ts";
 import { expectWireError } from "../transport/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
-import { DEFAULT_RELAY_LIMITS, Port, Relay, type RelayLimits } from "./relay.ts";
+import { Port, Relay, type RelayLimits } from "./relay.ts";
 import { type Departure, Room } from "./room.ts";
 import { runStoreCall } from "./store-calls.ts";
 
 /** Largest message a hub takes from a member, and a member from a hub. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
+const DEFAULT_HIGH_WATER_BYTES = 16 * 2 ** 20;
+const DEFAULT_MAX_HUB_BYTES = 2 ** 30;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
 /** Most fragments of one message. */
 export const MAX_FRAGMENTS = 4_096;
 
-/** How a hub is made. */
+/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, and 1 GiB. */
 export interface HubOptions extends Partial<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
@@ -59,13 +61,15 @@ export class Hub {
   #allClosed = () => {};
 
   constructor(options: HubOptions = {}) {
+    this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+    const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
     this.#relay = new Relay({
-      highWaterBytes: options.highWaterBytes ?? DEFAULT_RELAY_LIMITS.highWaterBytes,
-      maxRankBytes: options.maxRankBytes ?? DEFAULT_RELAY_LIMITS.maxRankBytes,
-      maxHubBytes: options.maxHubBytes ?? DEFAULT_RELAY_LIMITS.maxHubBytes,
+      highWaterBytes,
+      // Out of reach of a rank that is paused at the high-water mark.
+      maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
+      maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
     });
     this.#hostRank = options.hostRank ?? null;
-    this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     this.#logger = options.logger;
   }
 

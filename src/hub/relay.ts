@@ -1,27 +1,25 @@
 /**
  * Relay: passes frames from member to member without copying or reading what is behind the header.
  *
- * Back-pressure: bytes for a member wait in its socket. When more than the high-water mark wait, every member that sends
- * to it is paused, and so, through its own socket, its process; at half the mark they are resumed. A paused source adds
- * at most what had been read before the pause took hold, so a destination holds about the mark and one message per source.
+ * Back-pressure: bytes for a member wait in its socket, and count as in flight from their sender. A sender is not read,
+ * and so in the end its process blocks, while
+ *   - a member it sends to has more than the high-water mark waiting, until half of it is left; or
+ *   - it has itself more than the high-water mark in flight, until half of it is left; or
+ *   - the hub holds more than half of its cap, and the sender has anything in flight.
+ * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
+ * goes past them nevertheless.
  */
 import type { Socket } from "../transport/transport.ts";
 
 /** Bounds on what waits in a hub. */
 export interface RelayLimits {
-  /** Bytes waiting for one member at which its sources are paused. Default: 16 MiB. */
+  /** Bytes waiting for one member, or in flight from one, at which senders are paused. */
   highWaterBytes: number;
-  /** Most bytes of one rank's that wait for others (S9). Default: 64 MiB, which pausing keeps out of reach. */
+  /** Most bytes in flight from one rank (S9). */
   maxRankBytes: number;
-  /** Most bytes that wait in the whole hub (S9). Default: 1 GiB. */
+  /** Most bytes in flight in the whole hub (S9). */
   maxHubBytes: number;
 }
-
-export const DEFAULT_RELAY_LIMITS: RelayLimits = {
-  highWaterBytes: 16 * 2 ** 20,
-  maxRankBytes: 64 * 2 ** 20,
-  maxHubBytes: 2 ** 30,
-};
 
 /** One socket's traffic through the relay. */
 export class Port {
@@ -32,6 +30,8 @@ export class Port {
   readonly pausedFor = new Set<Port>();
   /** Ports that are paused because this one is full. */
   readonly pausing = new Set<Port>();
+  /** Paused because it has too much in flight itself. */
+  overdrawn = false;
   open = true;
 
   constructor(socket: Socket) {
@@ -66,13 +66,24 @@ export class Relay {
       from.bytesInFlight -= byteLength;
       this.#bytesInFlight -= byteLength;
       if (to.pausing.size > 0 && to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#resumeSources(to);
+      if (from.overdrawn && from.bytesInFlight <= this.#allowance / 2) {
+        from.overdrawn = false;
+        resumeIfFree(from);
+      }
     });
-    if (to.open && from.open && to.socket.bufferedBytes > this.#limits.highWaterBytes && !to.pausing.has(from)) {
+    if (!from.open || !to.open) return null;
+    if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
       to.pausing.add(from);
-      if (from.pausedFor.size === 0) from.socket.pause();
       from.pausedFor.add(to);
     }
+    if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
+    if (isHeld(from)) from.socket.pause();
     return null;
+  }
+
+  /** What one port may have in flight before it is paused. */
+  get #allowance(): number {
+    return this.#bytesInFlight > this.#limits.maxHubBytes / 2 ? 0 : this.#limits.highWaterBytes;
   }
 
   /** Forgets a port that is gone: nobody waits for it any longer. */
@@ -80,17 +91,25 @@ export class Relay {
     port.open = false;
     this.#resumeSources(port);
     for (const full of port.pausedFor) full.pausing.delete(port);
-    if (port.pausedFor.size > 0) {
-      port.pausedFor.clear();
-      port.socket.resume();
-    }
+    port.pausedFor.clear();
+    port.overdrawn = false;
+    // To see its close, or what is left to ignore before it.
+    port.socket.resume();
   }
 
   #resumeSources(full: Port): void {
     for (const source of full.pausing) {
       source.pausedFor.delete(full);
-      if (source.pausedFor.size === 0) source.socket.resume();
+      resumeIfFree(source);
     }
     full.pausing.clear();
   }
+}
+
+function isHeld(port: Port): boolean {
+  return port.overdrawn || port.pausedFor.size > 0;
+}
+
+function resumeIfFree(port: Port): void {
+  if (!isHeld(port)) port.socket.resume();
 }

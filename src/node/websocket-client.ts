@@ -28,6 +28,8 @@ export async function connectWebSocket(
   const { timeoutMs, token, signal } = options;
   const deadline = performance.now() + timeoutMs;
   let delayMs = FIRST_RETRY_MS;
+  // Says more than that the last try, cut short, was not answered in time.
+  let refusal: RetryableRefusal | undefined;
   for (;;) {
     try {
       const leftMs = Math.max(1, deadline - performance.now());
@@ -36,10 +38,10 @@ export async function connectWebSocket(
       const welcome = await introduce(socket, hello, { token, timeoutMs: afterMs, signal, url });
       return { socket, welcome };
     } catch (error) {
-      const passing = error instanceof NotThere || error instanceof RetryableRefusal;
-      if (!passing) throw error;
+      if (error instanceof RetryableRefusal) refusal = error;
+      else if (!(error instanceof NotThere)) throw error instanceof TimeoutError && refusal ? refusal : error;
       if (performance.now() + delayMs >= deadline) {
-        if (error instanceof RetryableRefusal) throw error;
+        if (refusal) throw refusal;
         const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
         throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms: ${detail}`, {
           group: hello.group,

@@ -17,11 +17,11 @@ import {
 } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import { encodeMessage, type GroupMessage } from "./control-messages.ts";
-import { ChannelExchange, type ExchangeOwner } from "./exchange.ts";
+import { ChannelExchange } from "./exchange.ts";
 import { collectiveName, describeCall, differingField } from "./fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "./frame.ts";
 import type { Peer } from "./peer.ts";
-import { PointToPoint } from "./point-to-point.ts";
+import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Payload } from "./transport.ts";
 
 /** How many finished collectives are remembered for comparing late calls. */
@@ -45,7 +45,7 @@ export interface ChannelOptions {
 }
 
 /** One group on one rank. */
-export class Channel implements ExchangeOwner {
+export class Channel implements PointToPointOwner {
   readonly group: number;
   readonly name: string;
   readonly rank: number;
@@ -115,7 +115,10 @@ export class Channel implements ExchangeOwner {
   /** A frame of this group from `peer`. */
   onFrame(peer: Peer, header: Header, theirs: Fingerprint | null, payload: Payload): void {
     const rank = this.rankOf(peer);
-    if (rank < 0 || this.dead) return this.#drop(peer, header, payload);
+    if (rank < 0 || this.dead) {
+      this.#drop(peer, header, payload);
+      return;
+    }
     if (header.flags & FrameFlag.POINT_TO_POINT) {
       if (!this.pointToPoint.onFrame(peer, rank, header, theirs, payload)) this.#drop(peer, header, payload);
       return;
@@ -126,11 +129,12 @@ export class Channel implements ExchangeOwner {
       (sequence > this.#entered && !this.#verdicts.has(sequence) ? this.#exchange(sequence) : null);
     if (!exchange) {
       this.#late(rank, sequence, theirs);
-      return this.#drop(peer, header, payload);
+      this.#drop(peer, header, payload);
+      return;
     }
     if (theirs) exchange.hear(rank, theirs);
-    if (exchange.error) return this.#drop(peer, header, payload);
-    if (header.kind === FrameKind.DATA) exchange.onData(peer, rank, header.slot, payload);
+    if (exchange.error) this.#drop(peer, header, payload);
+    else if (header.kind === FrameKind.DATA) exchange.onData(peer, rank, header.slot, payload);
     else if (header.kind === FrameKind.REQUEST) exchange.onRequest(rank, header.slot, peer.request(header));
   }
 

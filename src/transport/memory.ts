@@ -74,7 +74,10 @@ export class MemoryLink implements Link {
 
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
     const other = this.#other;
-    if (this.#closing || !other || other.#closing) return onSent?.();
+    if (this.#closing || !other || other.#closing) {
+      onSent?.();
+      return;
+    }
     other.#inbox.push({ header, payload, onSent });
     other.#wake();
   }
@@ -88,7 +91,7 @@ export class MemoryLink implements Link {
     if (this.#closing) return;
     this.#closing = true;
     const other = this.#other;
-    if (other) other.#wake();
+    if (other !== null) other.#wake();
   }
 
   #wake(): void {
@@ -107,7 +110,7 @@ export class MemoryLink implements Link {
     }
     this.#draining = false;
     const other = this.#other;
-    if (other && other.#closing && !this.#closing) {
+    if (!this.#closing && other !== null && other.#closing) {
       this.#closing = true;
       receiver.onClose();
     }

@@ -126,18 +126,14 @@ export class Mesh {
   #onFrame(peer: Peer, bytes: Uint8Array, payload: Payload): void {
     const header = decodeHeader(bytes);
     const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
-    switch (header.kind) {
-      case FrameKind.CONSUMED:
-        return peer.onConsumed(header.request);
-      case FrameKind.CLEAR:
-        return peer.onClear(header.request);
-      case FrameKind.CONTROL:
-        if (header.group === JOB) return this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
-        break;
-      case FrameKind.DATA:
-        if (header.flags & FrameFlag.GRANTED) return peer.onGranted(header, payload);
-        break;
-    }
+    if (header.kind === FrameKind.CONSUMED) peer.onConsumed(header.request);
+    else if (header.kind === FrameKind.CLEAR) peer.onClear(header.request);
+    else if (header.kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
+    else if (header.group === JOB) this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
+    else this.#onGroupFrame(peer, header, fingerprint, payload);
+  }
+
+  #onGroupFrame(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
     const channel = this.#channels.get(header.group);
     if (channel) this.#dispatch(channel, peer, header, fingerprint, payload);
     else if (!this.#closedGroups.has(header.group)) this.#keepEarly(peer, header, fingerprint, payload);
@@ -145,7 +141,10 @@ export class Mesh {
   }
 
   #dispatch(channel: Channel, peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
-    if (header.kind !== FrameKind.CONTROL) return channel.onFrame(peer, header, fingerprint, payload);
+    if (header.kind !== FrameKind.CONTROL) {
+      channel.onFrame(peer, header, fingerprint, payload);
+      return;
+    }
     const message = decodeMessage(contents(payload));
     if (message.type !== "goodbye" && message.type !== "lost") channel.onControl(peer, message);
   }

@@ -6,8 +6,8 @@
  * rejects on both sides, and the group goes on.
  */
 import { MismatchError, toWireError, type WebcclError } from "../errors.ts";
-import type { Channel } from "./channel.ts";
-import { ChannelExchange } from "./exchange.ts";
+import type { GroupMessage } from "./control-messages.ts";
+import { ChannelExchange, type ExchangeOwner } from "./exchange.ts";
 import { describeCall } from "./fingerprint.ts";
 import { type Fingerprint, FrameKind, type Header } from "./frame.ts";
 import type { Peer } from "./peer.ts";
@@ -33,16 +33,24 @@ interface Receive {
   reject(error: Error): void;
 }
 
+/** What point-to-point messages need of their channel. */
+export interface PointToPointOwner extends ExchangeOwner {
+  readonly name: string;
+  readonly rank: number;
+  readonly dead: WebcclError | null;
+  tell(rank: number, message: GroupMessage): void;
+}
+
 /** The messages between this rank and the others of its group. */
 export class PointToPoint {
-  readonly #channel: Channel;
+  readonly #channel: PointToPointOwner;
   readonly #sequences = new Map<number, number>();
   readonly #outgoing = new Map<string, ChannelExchange>();
   readonly #incoming = new Map<string, ChannelExchange>();
   readonly #envelopes = new Set<Envelope>();
   readonly #receives = new Set<Receive>();
 
-  constructor(channel: Channel) {
+  constructor(channel: PointToPointOwner) {
     this.#channel = channel;
   }
 

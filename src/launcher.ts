@@ -68,14 +68,7 @@ export class Launcher {
 
   /** Checks a call with `prepare` and runs it. Whatever `prepare` throws rejects the Work and changes nothing. */
   launch<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
-    let launch: Launch<T>;
-    try {
-      checkOptions(options);
-      launch = prepare();
-    } catch (error) {
-      return this.#refused(asError(error));
-    }
-    const work = this.#run(launch, options ?? {});
+    const work = this.#checked(options, prepare);
     this.#collected?.push(work);
     return work;
   }
@@ -91,8 +84,6 @@ export class Launcher {
       this.#collected = outer;
     }
     const all = Promise.all(works).then(() => undefined);
-    // The others' failures are this one's.
-    for (const work of works) work.exception();
     return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#options.logger });
   }
 
@@ -123,6 +114,17 @@ export class Launcher {
     if (this.dead) return;
     this.#backend!.abort(cause);
     this.die(cause);
+  }
+
+  #checked<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
+    let launch: Launch<T>;
+    try {
+      checkOptions(options);
+      launch = prepare();
+    } catch (error) {
+      return this.#refused(asError(error));
+    }
+    return this.#run(launch, options ?? {});
   }
 
   #run<T>({ request, read = [], written = [], value }: Launch<T>, options: CollectiveOptions): Work<T> {

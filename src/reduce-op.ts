@@ -141,6 +141,11 @@ export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
   return resolved;
 }
 
+/** Does `op` change each input before the fold (AVG scales floats, PREMUL_SUM everything)? */
+export function changesInputs(op: ReduceOp, dtype: DataType): boolean {
+  return op.name === "premul-sum" || (op.name === "avg" && isFloat(dtype));
+}
+
 /** False only for a custom operation that said so: then ranks must be folded in order. */
 export function isCommutative(op: ReduceOp): boolean {
   return op.name !== "custom" || op.commutative;

@@ -24,7 +24,7 @@ export async function exchangeObjects(
   });
   for (const source of sources) {
     if (source === context.rank) received[source] = outgoing[source] ?? null;
-    else transfers.push(recvObject(context, source).then((bytes) => void (received[source] = bytes)));
+    else transfers.push(recvObject(context, source, received));
   }
   await Promise.all(transfers);
 }
@@ -37,12 +37,12 @@ async function sendObject(context: Context, peer: number, bytes: Uint8Array): Pr
   await Promise.all(sends);
 }
 
-async function recvObject(context: Context, source: number): Promise<Uint8Array> {
+async function recvObject(context: Context, source: number, received: (Uint8Array | null)[]): Promise<void> {
   const length = new Uint8Array(LENGTH_BYTES);
   await context.exchange.recv(source, length, 0);
   const bytes = new Uint8Array(Number(new DataView(length.buffer).getBigUint64(0, true)));
   await Promise.all(segments(context, bytes).map((segment) => context.exchange.recv(source, segment, 0)));
-  return bytes;
+  received[source] = bytes;
 }
 
 function segments({ segmentBytes }: Context, bytes: Uint8Array): Uint8Array[] {

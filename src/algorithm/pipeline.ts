@@ -7,8 +7,8 @@
  * work on it: a stripe never waits for a later one.
  */
 import type { Executor, Span } from "../executor/executor.ts";
-import type { ReduceOp } from "../reduce-op.ts";
-import { type DataType, isFloat } from "../types.ts";
+import { changesInputs, type ReduceOp } from "../reduce-op.ts";
+import type { DataType } from "../types.ts";
 import { type Context, recv, recvReduce, send } from "./context.ts";
 import { elementsPerSegment, partition, segmentRange } from "./partition.ts";
 
@@ -80,7 +80,7 @@ export function withPrepared(
   body: (prepared: readonly Span[]) => Promise<void>,
 ): Promise<void> {
   const { dtype } = inputs[0]!;
-  if (op.name !== "premul-sum" && !(op.name === "avg" && isFloat(dtype))) return body(inputs);
+  if (!changesInputs(op, dtype)) return body(inputs);
   const { executor, size } = context;
   const counts = inputs.map((input) => input.count);
   return withScratch(executor, dtype, counts, (copies) => {

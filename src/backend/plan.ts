@@ -5,11 +5,11 @@
 import type { Context } from "../algorithm/context.ts";
 import { exchangeObjects } from "../algorithm/objects.ts";
 import type { Executor, Span } from "../executor/executor.ts";
-import { isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
+import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
 import { hash32, hash52 } from "../transport/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
 import type { LinkKind } from "../transport/transport.ts";
-import { DATA_TYPES, type DataType, isFloat } from "../types.ts";
+import { DATA_TYPES, type DataType } from "../types.ts";
 import { type Call, COLLECTIVES, type Request } from "./backend.ts";
 import { type AlgorithmFamily, type SelectQuery, selectAlgorithm } from "./select.ts";
 
@@ -145,7 +145,9 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const { op } = request;
       const exclusive = request.collective === "exscan";
       const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+      // Rank 0 finishes an AVG without waiting for anyone.
+      const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
+      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, writes, (context) =>
         row.run(context, tensor, op, { exclusive }),
       );
     }
@@ -234,7 +236,7 @@ function choose<C extends AlgorithmFamily>(
 
 /** An operation that prepares its inputs changes an in-place tensor before anything is sent. */
 function startOfFold(op: ReduceOp, { dtype }: Span): Plan["writes"] {
-  return op.name === "premul-sum" || (op.name === "avg" && isFloat(dtype)) ? "at once" : "as messages come";
+  return changesInputs(op, dtype) ? "at once" : "as messages come";
 }
 
 function whole({ dtype, count }: Span): Facts {

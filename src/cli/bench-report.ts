@@ -119,7 +119,11 @@ export function reportedOp(collective: string, op: BenchOp): BenchOp | null {
 
 const WIDTHS = [12, 12, 7, 8, 6, 11, 9, 9, 8] as const;
 
-const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padStart(WIDTHS[i]!)).join("");
+const line = (cells: readonly string[]) =>
+  cells
+    .map((cell, i) => cell.padStart(WIDTHS[i]!))
+    .join("")
+    .trimEnd();
 
 /** Five significant places or so, as nccl-tests prints times. */
 const fixed = (value: number) => value.toFixed(value < 100 ? 2 : value < 1000 ? 1 : 0);

@@ -89,7 +89,11 @@ export async function listenWebSocket(
       admit(socket, {
         token,
         helloTimeoutMs: options.helloTimeoutMs,
-        accept,
+        accept: (hello) => {
+          // Frames may come before the new owner listens: they wait for it.
+          socket.release();
+          return accept(hello, socket);
+        },
         onSettled: () => {
           net.off("data", count);
           pending.delete(socket);

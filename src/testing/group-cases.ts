@@ -28,15 +28,20 @@ const sendRecv: CollectiveCase = {
   },
 };
 
-/** The root receives one message of every other rank, in whatever order they come. */
+/**
+ * The root receives one message of every other rank, in whatever order they come. It answers at last, so that no rank can
+ * send for the next case into this one.
+ */
 const recvAnySource: CollectiveCase = {
   reduces: false,
   ranks: 2,
   async run(stage) {
     const { group, rank, root, count } = stage;
-    const tag = tagOf(stage, 2);
+    const [tag, answerTag] = [tagOf(stage, 2), tagOf(stage, 3)];
+    const answer = stage.input(root, 1);
     if (rank !== root) {
       await group.send(stage.tensor(stage.input(rank)), root, { tag });
+      await group.recv(stage.output(answer), root, { tag: answerTag });
       return;
     }
     const senders: number[] = [];
@@ -48,6 +53,7 @@ const recvAnySource: CollectiveCase = {
       stage.expect(memory, stage.input(source, count));
     }
     const others = stage.ranks.filter((peer) => peer !== root);
+    for (const peer of others) await group.send(stage.tensor(answer), peer, { tag: answerTag });
     stage.equal(
       "sources of recvAnySource",
       senders.sort((a, b) => a - b),

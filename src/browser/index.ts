@@ -1,0 +1,20 @@
+/** webccl in a browser's page or worker. */
+import { UnsupportedError } from "../errors.ts";
+import { initProcessGroupOn } from "../init.ts";
+import type { InitOptions, InternalOptions } from "../init-options.ts";
+import type { ProcessGroup } from "../process-group.ts";
+import { browserPlatform } from "./platform.ts";
+
+export * from "../index.ts";
+
+/** Files are shared by processes of one host; a page has none. Throws UnsupportedError. */
+export class FileStore {
+  constructor() {
+    throw new UnsupportedError("a browser has no FileStore: use the store of a hub, or HashStore within one page");
+  }
+}
+
+/** Joins a group through a hub, or one of tasks in this thread (`memory://`). As on Node; `listen` has no use here. */
+export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
+  return initProcessGroupOn(browserPlatform, options);
+}

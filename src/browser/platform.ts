@@ -1,0 +1,22 @@
+/** A browser's page or worker as a {@link Platform}. */
+import { UnsupportedError } from "../errors.ts";
+import type { Platform } from "../platform.ts";
+import { connectWebSocket } from "./websocket-client.ts";
+
+const cannot = (what: string) =>
+  Promise.reject(new UnsupportedError(`a browser cannot ${what}: join through a hub (ws://host:port/group)`));
+
+/** What a browser offers to `init.ts`. */
+export const browserPlatform: Platform = {
+  runtime: "browser",
+  get version() {
+    return navigator.userAgent;
+  },
+  env: () => undefined,
+  hostId: "",
+  canListen: false,
+  connect: connectWebSocket,
+  listen: () => cannot("accept connections"),
+  startHub: () => cannot("host a hub"),
+  openFileStore: () => cannot("share a file"),
+};

@@ -1,0 +1,25 @@
+/** Which machine this is, as far as sharing files and loopback goes. */
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+
+/**
+ * Name, boot and network namespace of this machine: two containers of one host share the boot but not loopback, and two
+ * machines may share a name.
+ */
+export function hostIdentity(): string {
+  return [
+    hostname(),
+    attempt(() => readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()),
+    attempt(() => readlinkSync("/proc/self/ns/net")),
+    attempt(() => readlinkSync("/proc/self/ns/mnt")),
+  ].join(" ");
+}
+
+/** What is not there on this operating system adds nothing. */
+function attempt(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import type { AlgorithmFamily } from "../../src/backend/select.ts";
+import { FAMILIES, rowsOf, runCase } from "./cases.ts";
+import { COSTS } from "./cost.ts";
+
+const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 31, 33, 64];
+/** Blocks of 64 bytes per rank's chunk: with segments of 64, 100 and 192 bytes, one to six messages. */
+const BLOCKS_PER_CHUNK = [1, 3, 6];
+const SEGMENT_BYTES = [64, 100, 192, 1000, 4096];
+/** More than this among all ranks takes long and shows nothing new. */
+const MOST_MESSAGES = 30_000;
+
+for (const collective of [...FAMILIES, "barrier"] as const) describeFamily(collective);
+
+function describeFamily<C extends AlgorithmFamily>(collective: C): void {
+  describe.each(rowsOf(collective))(`${collective} $algorithm`, (row) => {
+    it.each(SIZES)("sends the messages and bytes of its header, on %i ranks", async (size) => {
+      const formula = COSTS[collective]![row.algorithm]!;
+      const blocks = BLOCKS_PER_CHUNK[size % 3]!;
+      // Where ranks have blocks of their own, one of them; else a tensor that divides evenly into its chunks.
+      const ownBlocks = ["reduceScatter", "allGather", "gather", "scatter", "allToAll"].includes(collective);
+      const chunks = row.algorithm === "halving" ? 2 ** Math.floor(Math.log2(size)) : size;
+      const bytes = 64 * blocks * (ownBlocks ? 1 : chunks);
+      let runs = 0;
+      for (const segmentBytes of SEGMENT_BYTES) {
+        const root = size - 1 - (segmentBytes % size);
+        const costs = Array.from({ length: size }, (_, rank) => formula({ rank, size, bytes, segmentBytes, root }));
+        if (costs.reduce((total, { messagesSent }) => total + messagesSent, 0) > MOST_MESSAGES) continue;
+        const { traffic } = await runCase(collective, row, {
+          size,
+          count: bytes / 4,
+          segmentBytes,
+          dtype: "i32",
+          root,
+        });
+        expect(traffic).toEqual(costs);
+        runs++;
+      }
+      expect(runs).toBeGreaterThan(0);
+    });
+  });
+}
+
+describe.each(FAMILIES)("%s of nothing", (collective) => {
+  const lengthsMayDisagree = ["gather", "scatter", "allToAll"].includes(collective);
+
+  it.each(rowsOf(collective))(
+    lengthsMayDisagree ? "sends one empty message per piece, by $algorithm" : "sends nothing, by $algorithm",
+    async (row) => {
+      const { traffic } = await runCase(collective, row, { size: 5, count: 0, segmentBytes: 64, dtype: "i32" });
+      const messages = traffic.reduce((total, { messagesSent }) => total + messagesSent, 0);
+      expect(messages).toBe(!lengthsMayDisagree ? 0 : collective === "allToAll" ? 20 : 4);
+    },
+  );
+});
+
+describe("formulas", () => {
+  it("cover every algorithm, and no others", () => {
+    for (const collective of [...FAMILIES, "barrier"] as const) {
+      expect(Object.keys(COSTS[collective]!).sort()).toEqual(
+        rowsOf(collective)
+          .map((row) => row.algorithm)
+          .sort(),
+      );
+    }
+  });
+});

@@ -1,0 +1,166 @@
+/**
+ * What the algorithms' headers say of messages and bytes, as formulas: N ranks, a tensor of `bytes` bytes that
+ * divides evenly into its chunks, or blocks of `bytes` each.
+ */
+
+export interface CostQuery {
+  rank: number;
+  size: number;
+  /** Bytes of the tensor, or of one rank's block. */
+  bytes: number;
+  segmentBytes: number;
+  root: number;
+}
+
+/** Messages and bytes that one rank sends and receives. */
+export interface Cost {
+  messagesSent: number;
+  messagesReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
+type Formula = (query: CostQuery) => Cost;
+
+/** Runs of `bytes`, each in m = ⌈bytes / segmentBytes⌉ messages. */
+function runs(sent: number, received: number, bytes: number, segmentBytes: number): Cost {
+  const messages = Math.ceil(bytes / segmentBytes);
+  return {
+    messagesSent: sent * messages,
+    messagesReceived: received * messages,
+    bytesSent: sent * bytes,
+    bytesReceived: received * bytes,
+  };
+}
+
+/** Runs of `bytes`, each in ⌊bytes / segmentBytes⌋ + 1 messages, the last of which tells the length. */
+function told(sent: number, received: number, bytes: number, segmentBytes: number): Cost {
+  const messages = Math.floor(bytes / segmentBytes) + 1;
+  return {
+    ...runs(sent, received, bytes, segmentBytes),
+    messagesSent: sent * messages,
+    messagesReceived: received * messages,
+  };
+}
+
+function sum(costs: readonly Cost[]): Cost {
+  const total = { messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
+  for (const cost of costs) {
+    total.messagesSent += cost.messagesSent;
+    total.messagesReceived += cost.messagesReceived;
+    total.bytesSent += cost.bytesSent;
+    total.bytesReceived += cost.bytesReceived;
+  }
+  return total;
+}
+
+/** `times` (N − 1) runs of a block each way. */
+const blocks =
+  (times: number): Formula =>
+  ({ size, bytes, segmentBytes }) =>
+    runs(times * (size - 1), times * (size - 1), bytes, segmentBytes);
+
+/** The same, of chunks of S / N. */
+const chunks =
+  (times: number): Formula =>
+  (query) =>
+    blocks(times)({ ...query, bytes: query.bytes / query.size });
+
+/** Children of a rank in the binomial tree: one for every 2^k below the lowest set bit that is within the tree. */
+function children({ rank, size, root }: CostQuery): number {
+  const relative = (rank - root + size) % size;
+  let count = 0;
+  for (let distance = 1; distance < size; distance *= 2) {
+    if (relative % (2 * distance) !== 0) break;
+    if (relative + distance < size) count++;
+  }
+  return count;
+}
+
+const isRoot = ({ rank, root }: CostQuery) => rank === root;
+
+const doubling: Formula = ({ rank, size, bytes, segmentBytes }) => {
+  const steps = Math.floor(Math.log2(size));
+  const paired = rank < 2 * (size - 2 ** steps);
+  const tensors = !paired ? steps : rank % 2 === 0 ? 1 : steps + 1;
+  return runs(tensors, tensors, bytes, segmentBytes);
+};
+
+const halving: Formula = ({ rank, size, bytes, segmentBytes }) => {
+  const steps = Math.floor(Math.log2(size));
+  const paired = rank < 2 * (size - 2 ** steps);
+  const whole = told(1, 1, bytes, segmentBytes);
+  if (paired && rank % 2 === 0) return whole;
+  const runsOfChunks = Array.from({ length: steps }, (_, k) => told(2, 2, (bytes / 2 ** steps) * 2 ** k, segmentBytes));
+  return sum(paired ? [whole, ...runsOfChunks] : runsOfChunks);
+};
+
+const reduceScatterGather: Formula = (query) => {
+  const { size, bytes, segmentBytes } = query;
+  const gather = isRoot(query) ? runs(0, size - 1, bytes / size, segmentBytes) : runs(1, 0, bytes / size, segmentBytes);
+  return sum([chunks(1)(query), gather]);
+};
+
+/** By collective and algorithm. */
+export const COSTS: Record<string, Record<string, Formula>> = {
+  allReduce: {
+    direct: blocks(1),
+    "owner-direct": chunks(2),
+    doubling,
+    halving,
+    ring: chunks(2),
+  },
+  reduceScatter: { direct: blocks(1), ring: blocks(1) },
+  allGather: {
+    direct: blocks(1),
+    ring: blocks(1),
+    doubling: ({ size, bytes, segmentBytes }) => {
+      const steps = Array.from({ length: Math.ceil(Math.log2(size)) }, (_, k) => Math.min(2 ** k, size - 2 ** k));
+      return sum(steps.map((moved) => told(1, 1, moved * bytes, segmentBytes)));
+    },
+  },
+  broadcast: {
+    binomial: (query) => runs(children(query), isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
+    "scatter-all-gather": (query) => {
+      const { rank, size, bytes, segmentBytes, root } = query;
+      if (size === 1) return runs(0, 0, 0, segmentBytes);
+      if (isRoot(query)) return runs(2 * (size - 1), 0, bytes / size, segmentBytes);
+      const beforeRoot = (rank + 1) % size === root;
+      return runs(beforeRoot ? 0 : size - 1, size, bytes / size, segmentBytes);
+    },
+  },
+  reduce: {
+    direct: (query) =>
+      isRoot(query)
+        ? runs(0, query.size - 1, query.bytes, query.segmentBytes)
+        : runs(1, 0, query.bytes, query.segmentBytes),
+    binomial: (query) => runs(isRoot(query) ? 0 : 1, children(query), query.bytes, query.segmentBytes),
+    "reduce-scatter-gather": reduceScatterGather,
+    "owner-direct": reduceScatterGather,
+  },
+  gather: {
+    linear: (query) =>
+      isRoot(query)
+        ? told(0, query.size - 1, query.bytes, query.segmentBytes)
+        : told(1, 0, query.bytes, query.segmentBytes),
+  },
+  scatter: {
+    linear: (query) =>
+      isRoot(query)
+        ? told(query.size - 1, 0, query.bytes, query.segmentBytes)
+        : told(0, 1, query.bytes, query.segmentBytes),
+  },
+  allToAll: {
+    pairwise: ({ size, bytes, segmentBytes }) => told(size - 1, size - 1, bytes, segmentBytes),
+  },
+  barrier: {
+    dissemination: ({ size }) => {
+      const rounds = Math.ceil(Math.log2(size));
+      return { messagesSent: rounds, messagesReceived: rounds, bytesSent: 0, bytesReceived: 0 };
+    },
+  },
+  scan: {
+    chain: ({ rank, size, bytes, segmentBytes }) =>
+      runs(rank < size - 1 ? 1 : 0, rank > 0 ? 1 : 0, bytes, segmentBytes),
+  },
+};

@@ -1,0 +1,224 @@
+/**
+ * Ranks as tasks of one process, over an exchange that can be as eager, as reluctant and as disorderly as the contract
+ * allows, and the cpu executor, with scratch spoiled before it is lent and after it is given back.
+ */
+import type { Context } from "../../src/algorithm/context.ts";
+import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
+import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import type { Exchange, Traffic } from "../../src/transport/transport.ts";
+import type { DataType } from "../../src/types.ts";
+
+/**
+ * "eager": a send is done at once. "rendezvous": a send is done when its message has been received.
+ * "shuffled": the same, and what is ready to be delivered is delivered in random order.
+ */
+export type Delivery = "eager" | "rendezvous" | "shuffled";
+
+export interface SimulationOptions {
+  size: number;
+  segmentBytes: number;
+  segmentsInFlight?: number;
+  delivery?: Delivery;
+  seed?: number;
+}
+
+/** What a simulation left behind. */
+export interface Outcome {
+  traffic: Traffic[];
+  longestMessage: number;
+}
+
+/**
+ * Runs `program` on every rank to its end.
+ * @throws Error if the ranks wait for each other, a message is never received, a length differs, or scratch is not given back.
+ */
+export async function simulate(
+  options: SimulationOptions,
+  program: (context: Context, executor: WatchedExecutor) => Promise<void>,
+): Promise<Outcome> {
+  const network = new Network(options);
+  const executors = Array.from({ length: options.size }, () => new WatchedExecutor());
+  const ranks = executors.map((executor, rank) =>
+    program(
+      {
+        rank,
+        size: options.size,
+        executor,
+        exchange: network.exchange(rank),
+        segmentBytes: options.segmentBytes,
+        segmentsInFlight: options.segmentsInFlight ?? 2,
+      },
+      executor,
+    ),
+  );
+  await network.deliver(Promise.all(ranks));
+  network.assertEmpty();
+  for (const executor of executors) executor.assertNothingLent();
+  return { traffic: network.traffic, longestMessage: network.longestMessage };
+}
+
+interface Posted {
+  bytes: Uint8Array;
+  done: () => void;
+}
+
+interface Lane {
+  sends: Posted[];
+  receives: Posted[];
+}
+
+class Network {
+  readonly traffic: Traffic[];
+  longestMessage = 0;
+  readonly #eager: boolean;
+  readonly #random: SeededRandom | null;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #ready: (() => void)[] = [];
+
+  constructor({ size, delivery = "rendezvous", seed = 1 }: SimulationOptions) {
+    this.#eager = delivery === "eager";
+    this.#random = delivery === "shuffled" ? new SeededRandom(seed, size) : null;
+    this.traffic = Array.from({ length: size }, () => ({
+      messagesSent: 0,
+      messagesReceived: 0,
+      bytesSent: 0,
+      bytesReceived: 0,
+    }));
+  }
+
+  exchange(rank: number): Exchange {
+    const traffic = this.traffic[rank]!;
+    return {
+      traffic,
+      error: null,
+      send: (peer, bytes, slot) => {
+        traffic.messagesSent++;
+        traffic.bytesSent += bytes.byteLength;
+        this.longestMessage = Math.max(this.longestMessage, bytes.byteLength);
+        const lane = this.#lane(rank, peer, slot);
+        return new Promise((done) => {
+          if (this.#eager) done();
+          lane.sends.push({ bytes: this.#eager ? bytes.slice() : bytes, done });
+          this.#match(lane, lane.receives.length >= lane.sends.length);
+        });
+      },
+      recv: (peer, into, slot) => {
+        const lane = this.#lane(peer, rank, slot);
+        return new Promise((resolve) => {
+          const done = () => {
+            traffic.messagesReceived++;
+            traffic.bytesReceived += into.byteLength;
+            resolve();
+          };
+          lane.receives.push({ bytes: into, done });
+          this.#match(lane, lane.sends.length >= lane.receives.length);
+        });
+      },
+    };
+  }
+
+  /** Delivers until `finished`, a few messages per turn of the event loop, so that the ranks' tasks interleave. */
+  async deliver(finished: Promise<unknown>): Promise<void> {
+    let over = false;
+    finished.then(
+      () => (over = true),
+      () => (over = true),
+    );
+    for (let idleTurns = 0; idleTurns < 3; idleTurns++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (over) return void (await finished);
+      for (let i = this.#random ? 1 + this.#random.below(this.#ready.length + 1) : Infinity; i > 0; i--) {
+        const at = this.#random && this.#ready.length > 0 ? this.#random.below(this.#ready.length) : 0;
+        const [next] = this.#ready.splice(at, 1);
+        if (!next) break;
+        next();
+        idleTurns = 0;
+      }
+    }
+    throw new Error(`the ranks wait for each other: ${this.#open().join("; ")}`);
+  }
+
+  assertEmpty(): void {
+    const open = this.#open();
+    if (open.length > 0) throw new Error(`messages were left over: ${open.join("; ")}`);
+  }
+
+  #match(lane: Lane, met: boolean): void {
+    if (!met) return;
+    this.#ready.push(() => {
+      const sent = lane.sends.shift()!;
+      const received = lane.receives.shift()!;
+      if (sent.bytes.byteLength !== received.bytes.byteLength) {
+        throw new Error(`${sent.bytes.byteLength} bytes were sent and ${received.bytes.byteLength} expected`);
+      }
+      received.bytes.set(sent.bytes);
+      received.done();
+      sent.done();
+    });
+  }
+
+  #lane(from: number, to: number, slot: number): Lane {
+    const key = `${from} to ${to} in slot ${slot}`;
+    let lane = this.#lanes.get(key);
+    if (!lane) {
+      lane = { sends: [], receives: [] };
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  #open(): string[] {
+    return [...this.#lanes]
+      .filter(([, { sends, receives }]) => sends.length + receives.length > 0)
+      .map(([key, { sends, receives }]) => `${key}: ${sends.length} sent, ${receives.length} awaited`);
+  }
+}
+
+const SPOILED = 0xa5;
+const cpu = await createCpuExecutor();
+
+/** One rank's view of the cpu executor: it moves bytes only later, as a GPU's would, and keeps an eye on scratch. */
+export class WatchedExecutor implements Executor {
+  readonly name = cpu.name;
+  readonly arithmeticId = cpu.arithmeticId;
+  readonly description = cpu.description;
+  readonly #lent = new Set<Span>();
+
+  scratch(dtype: DataType, count: number): Span {
+    const scratch = cpu.scratch(dtype, count);
+    cpu.receive(scratch).bytes.fill(SPOILED);
+    this.#lent.add(scratch);
+    return scratch;
+  }
+  release(scratch: Span): void {
+    if (!this.#lent.delete(scratch)) throw new Error("what is given back was not lent");
+    cpu.receive(scratch).bytes.fill(SPOILED);
+    cpu.release(scratch);
+  }
+  assertNothingLent(): void {
+    if (this.#lent.size > 0) throw new Error(`${this.#lent.size} spans of scratch were not given back`);
+  }
+
+  async read(span: Span): Promise<Lease> {
+    return cpu.read(span);
+  }
+  receive(span: Span): Lease {
+    return { bytes: new Uint8Array(span.byteLength), release: () => {} };
+  }
+  async write(span: Span, lease: Lease): Promise<void> {
+    await cpu.write(span, lease);
+  }
+
+  owns = cpu.owns.bind(cpu);
+  span = cpu.span.bind(cpu);
+  slice = cpu.slice.bind(cpu);
+  alloc = cpu.alloc.bind(cpu);
+  copy = cpu.copy.bind(cpu);
+  reduce = cpu.reduce.bind(cpu);
+  prepare = cpu.prepare.bind(cpu);
+  finish = cpu.finish.bind(cpu);
+  fill = cpu.fill.bind(cpu);
+  settled = cpu.settled.bind(cpu);
+  async dispose(): Promise<void> {}
+}

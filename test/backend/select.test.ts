@@ -1,0 +1,105 @@
+import { describe, expect, it } from "vitest";
+import { type AlgorithmFamily, algorithmNames, type SelectQuery, selectAlgorithm } from "../../src/backend/select.ts";
+
+const FAMILIES: AlgorithmFamily[] = [
+  "allReduce",
+  "reduceScatter",
+  "allGather",
+  "broadcast",
+  "reduce",
+  "gather",
+  "scatter",
+  "allToAll",
+  "barrier",
+  "scan",
+];
+
+function query(collective: AlgorithmFamily, changes: Partial<SelectQuery<AlgorithmFamily>> = {}) {
+  return {
+    collective,
+    bytes: 1024,
+    size: 4,
+    link: "websocket",
+    deterministic: false,
+    commutative: true,
+    sameArithmetic: true,
+    ...changes,
+  } as SelectQuery<AlgorithmFamily>;
+}
+
+describe("selectAlgorithm()", () => {
+  it("finds a row that keeps the promises of every call", () => {
+    let calls = 0;
+    for (const collective of FAMILIES)
+      for (const bytes of [0, 1, 8192, 8193, 65536, 1048576, 1048577, 2 ** 33])
+        for (const size of [1, 2, 3, 8, 9, 64, 1000])
+          for (const link of ["memory", "shared-memory", "shared-file", "websocket", "hub"] as const)
+            for (const deterministic of [false, true])
+              for (const commutative of [false, true])
+                for (const sameArithmetic of [false, true]) {
+                  const row = selectAlgorithm(
+                    query(collective, { bytes, size, link, deterministic, commutative, sameArithmetic }),
+                  );
+                  if (deterministic || !commutative) expect(row.rankOrder).toBe(true);
+                  if (!sameArithmetic) expect(row.ownerComputes).toBe(true);
+                  calls++;
+                }
+    expect(calls).toBe(10 * 8 * 7 * 5 * 8);
+  });
+
+  it("takes fewer steps for small tensors and fewer bytes for large ones", () => {
+    const pick = (collective: AlgorithmFamily, bytes: number, size: number, link: "websocket" | "hub" = "websocket") =>
+      selectAlgorithm(query(collective, { bytes, size, link })).algorithm;
+    expect(pick("allReduce", 1024, 4)).toBe("direct");
+    expect(pick("allReduce", 1024, 32)).toBe("doubling");
+    expect(pick("allReduce", 2 ** 18, 4)).toBe("owner-direct");
+    expect(pick("allReduce", 2 ** 18, 32)).toBe("halving");
+    expect(pick("allReduce", 2 ** 26, 4)).toBe("ring");
+    expect(pick("allReduce", 2 ** 26, 4, "hub")).toBe("owner-direct");
+    expect(pick("broadcast", 1024, 8)).toBe("binomial");
+    expect(pick("broadcast", 2 ** 26, 8)).toBe("scatter-all-gather");
+    expect(pick("broadcast", 2 ** 26, 2)).toBe("binomial");
+    expect(pick("reduce", 2 ** 26, 8)).toBe("reduce-scatter-gather");
+    expect(pick("allGather", 1024, 32)).toBe("doubling");
+    expect(pick("allGather", 2 ** 26, 4)).toBe("ring");
+  });
+
+  it("takes the named one, whatever the size", () => {
+    for (const collective of FAMILIES) {
+      for (const algorithm of algorithmNames(collective)) {
+        for (const bytes of [0, 2 ** 33]) {
+          expect(selectAlgorithm(query(collective, { bytes, algorithm, size: 100 })).algorithm).toBe(algorithm);
+        }
+      }
+    }
+  });
+
+  it("refuses a name that the collective does not have, and lists those it has", () => {
+    expect(() => selectAlgorithm(query("allReduce", { algorithm: "butterfly" }))).toThrow(
+      new RangeError(
+        'algorithm "butterfly": allReduce has no such algorithm; use one of direct, owner-direct, doubling, halving, ring',
+      ),
+    );
+  });
+
+  it("refuses a fold that is not in rank order where the order matters, and lists those that are", () => {
+    expect(() => selectAlgorithm(query("allReduce", { algorithm: "ring", deterministic: true }))).toThrow(
+      new RangeError(
+        'algorithm "ring": deterministic mode needs one that folds in rank order; use one of direct, owner-direct',
+      ),
+    );
+    expect(() => selectAlgorithm(query("reduce", { algorithm: "binomial", commutative: false }))).toThrow(
+      new RangeError(
+        'algorithm "binomial": an operation that is not commutative needs one that folds in rank order; use one of direct, owner-direct',
+      ),
+    );
+  });
+
+  it("refuses an algorithm whose ranks could come to different bits", () => {
+    expect(() => selectAlgorithm(query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
+      new RangeError(
+        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of owner-direct, halving, ring',
+      ),
+    );
+  });
+});

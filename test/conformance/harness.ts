@@ -1,0 +1,120 @@
+/** Groups whose ranks are tasks of this process, over every transport. */
+import { createServer } from "node:net";
+import { initProcessGroup } from "../../src/node/index.ts";
+import type { ProcessGroup } from "../../src/process-group.ts";
+import { type ConformanceCase, ConformanceError } from "../../src/testing/index.ts";
+
+/** How the ranks of a test are joined; "hub" relays everything. */
+export type TestTransport = "memory" | "websocket" | "hub";
+export const TEST_TRANSPORTS: readonly TestTransport[] = ["memory", "websocket", "hub"];
+
+type InitOptions = NonNullable<Parameters<typeof initProcessGroup>[0]>;
+
+/** What one rank does. */
+export type RankTask<T> = (group: ProcessGroup, rank: number) => Promise<T>;
+
+let memoryGroups = 0;
+
+/** A TCP port of 127.0.0.1 that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (typeof address !== "object" || address === null) throw new Error("no address");
+  return address.port;
+}
+
+/** An initMethod that no other group has. */
+export async function initMethodOf(transport: TestTransport): Promise<string> {
+  if (transport === "memory") return `memory://test-${process.pid}-${memoryGroups++}`;
+  return `tcp://127.0.0.1:${await freePort()}`;
+}
+
+/**
+ * Runs `task` on every rank of a new group and gives back what each returned, by rank. When one throws, the others are
+ * aborted and its error is thrown.
+ */
+export async function withGroup<T>(
+  transport: TestTransport,
+  size: number,
+  task: RankTask<T>,
+  options: InitOptions = {},
+): Promise<T[]> {
+  const initMethod = await initMethodOf(transport);
+  const failures: unknown[] = [];
+  const runRank = async (rank: number): Promise<T | undefined> => {
+    const defaults = { initMethod, rank, worldSize: size, transport, backend: "cpu", timeoutMs: 25_000 } as const;
+    let group: ProcessGroup | null = null;
+    try {
+      group = await initProcessGroup({ ...defaults, ...options });
+      const result = await task(group, rank);
+      await group.destroy();
+      return result;
+    } catch (error) {
+      failures.push(error);
+      group?.abort(String(error));
+      return undefined;
+    }
+  };
+  const results = await Promise.all(Array.from({ length: size }, (_, rank) => runRank(rank)));
+  if (failures.length > 0) throw failures[0];
+  return results as T[];
+}
+
+/** {@link withGroup} over memory. */
+export function withMemoryGroups<T>(size: number, task: RankTask<T>, options: InitOptions = {}): Promise<T[]> {
+  return withGroup("memory", size, task, options);
+}
+
+/** What one rank found in a list of cases. */
+export interface CasesReport {
+  /** Cases that ran on this rank. */
+  ran: number;
+  /** Wrong results, in words. */
+  wrong: string[];
+  /** Per case, SHA-256 of what must be equal on all ranks. */
+  digests: string[];
+}
+
+/** Runs this rank's part of the cases, one after the other and without waiting for the other ranks in between. */
+export async function runCases(group: ProcessGroup, cases: Iterable<ConformanceCase>): Promise<CasesReport> {
+  const report: CasesReport = { ran: 0, wrong: [], digests: [] };
+  for (const one of cases) {
+    try {
+      report.digests.push(await (await one.run(group)).shared());
+    } catch (error) {
+      // After a wrong result the ranks are still in step; after any other error they may not be.
+      if (!(error instanceof ConformanceError)) {
+        throw new Error(`${one.name}, rank ${group.rank} of ${group.size}: ${String(error)}`, { cause: error });
+      }
+      report.digests.push("wrong");
+      if (report.wrong.length < 10) report.wrong.push(error.message);
+    }
+    report.ran++;
+  }
+  return report;
+}
+
+/**
+ * Runs the cases on a new group, and gives back how many ran.
+ * @throws Error that lists wrong results, if there are any, and cases whose results were not equal on all ranks.
+ */
+export async function checkCases(
+  transport: TestTransport,
+  size: number,
+  cases: readonly ConformanceCase[],
+  options: InitOptions = {},
+): Promise<number> {
+  const reports = await withGroup(transport, size, (group) => runCases(group, cases), options);
+  const wrong = reports.flatMap((report) => report.wrong);
+  cases.forEach((one, index) => {
+    const digests = reports.map((report) => report.digests[index]);
+    if (new Set(digests).size !== 1) wrong.push(`${one.name}: ranks differ: ${digests.join(", ")}`);
+  });
+  if (wrong.length > 0) throw new Error(`${wrong.length} wrong:\n${wrong.slice(0, 20).join("\n")}`);
+  return reports.reduce((least, report) => Math.min(least, report.ran), cases.length);
+}

@@ -1,0 +1,3 @@
+import { describeFullProduct } from "./full-product.ts";
+
+describeFullProduct(2, 8838);

@@ -1,0 +1,3 @@
+import { describeFullProduct } from "./full-product.ts";
+
+describeFullProduct(3, 8838);

@@ -1,0 +1,130 @@
+import { execFileSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { build, isBuilt } from "../scripts/build.ts";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const require = createRequire(import.meta.url);
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+
+/** Every string in the `exports` map. */
+const targets = (entry: unknown): string[] =>
+  typeof entry === "string" ? [entry] : Object.values(entry as object).flatMap(targets);
+
+/** A program that uses the public types, without anything installed but this package. */
+const CONSUMER = `
+import { initProcessGroup, ReduceOp, PeerLostError, type ProcessGroup, type Tensor, type Work } from "webccl";
+import { createHub } from "webccl/hub";
+
+const group: ProcessGroup = await initProcessGroup({ initMethod: "memory://consumer", rank: 0, worldSize: 1 });
+const tensor: Tensor = new Float32Array(4);
+const work: Work<void> = group.allReduce(tensor, { op: ReduceOp.SUM });
+await work;
+const source: number = await group.recvAnySource(tensor, { tag: 1 });
+const values: unknown[] = await group.allGatherObject(source);
+const typed: 0 extends 1 & typeof group ? "any" : "typed" = "typed";
+try {
+  await group.destroy();
+} catch (error) {
+  if (error instanceof PeerLostError) console.log(error.rank, values, createHub, typed);
+}
+`;
+
+describe("the packed package", () => {
+  let folder: string;
+  let installed: string;
+
+  beforeAll(() => {
+    if (!isBuilt()) build();
+    folder = mkdtempSync(join(tmpdir(), "webccl-package-"));
+    installed = join(folder, "node_modules", "webccl");
+    mkdirSync(installed, { recursive: true });
+    const packed = execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], {
+      cwd: root,
+    });
+    const [{ filename }] = JSON.parse(packed.toString());
+    execFileSync("tar", ["-xzf", join(folder, filename), "--strip-components=1", "-C", installed]);
+    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+    writeFileSync(join(folder, "consumer.ts"), CONSUMER);
+  }, 120_000);
+
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("has every file that its exports and its command name, and its licence", () => {
+    const files = [...targets(manifest.exports), ...targets(manifest.bin), "LICENSE", "README.md", "CHANGELOG.md"];
+    expect(files.filter((file) => !existsSync(join(installed, file)))).toEqual([]);
+  });
+
+  it("states the export conditions in the order types, browser, deno, node, default", () => {
+    expect(Object.keys(manifest.exports["."])).toEqual(["types", "browser", "deno", "node", "default"]);
+    const order = ["types", "browser", "deno", "node", "default"];
+    for (const entry of Object.values(manifest.exports).filter((value) => typeof value === "object")) {
+      const conditions = Object.keys(entry as object);
+      expect(conditions).toEqual(order.filter((condition) => conditions.includes(condition)));
+    }
+  });
+
+  it("imports no .ts file in what it ships", () => {
+    const shipped = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+    const specifiers = shipped
+      .filter((file) => /\.[jt]s$/.test(file))
+      .flatMap(
+        (file) =>
+          readFileSync(join(installed, "dist", file), "utf8").match(/(from|import)[ (]*"\.{1,2}\/[^"]*"/g) ?? [],
+      );
+    expect(specifiers.length).toBeGreaterThan(10);
+    expect(specifiers.filter((specifier) => specifier.endsWith('.ts"'))).toEqual([]);
+  });
+
+  it.each([
+    ["typescript", "NodeNext", "NodeNext"],
+    ["typescript", "ESNext", "Bundler"],
+    ["typescript-5.9", "NodeNext", "NodeNext"],
+    ["typescript-5.9", "ESNext", "Bundler"],
+  ])("has types that %s accepts with module %s", (compiler, module, moduleResolution) => {
+    const options = {
+      module,
+      moduleResolution,
+      target: "ES2022",
+      lib: ["ES2023", "DOM"],
+      types: [],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+    };
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] }));
+    const tsc = join(dirname(require.resolve(`${compiler}/package.json`)), "bin", "tsc");
+    expect(compile(tsc)).toBe("");
+  });
+
+  const compile = (tsc: string): string => {
+    try {
+      return execFileSync(process.execPath, [tsc, "-p", folder], { encoding: "utf8" });
+    } catch (error) {
+      return (error as { stdout: string }).stdout;
+    }
+  };
+
+  it("runs its command", () => {
+    for (const name of Object.keys(manifest.dependencies)) {
+      const target = join(folder, "node_modules", name);
+      mkdirSync(dirname(target), { recursive: true });
+      symlinkSync(join(root, "node_modules", name), target);
+    }
+    const command = join(installed, manifest.bin.webccl);
+    expect(execFileSync(command, ["--version"], { encoding: "utf8" })).toContain(`webccl/${manifest.version}`);
+  });
+});

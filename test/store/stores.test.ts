@@ -1,0 +1,103 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FileStore } from "../../src/node/file-store.ts";
+import { startHub } from "../../src/node/hub.ts";
+import { connectWebSocket } from "../../src/node/websocket-client.ts";
+import { HashStore } from "../../src/store/hash-store.ts";
+import { HubStore } from "../../src/store/hub-store.ts";
+import { PrefixStore } from "../../src/store/prefix-store.ts";
+import { Store, type StoreValue } from "../../src/store/store.ts";
+import { HubConnection } from "../../src/transport/hub-connection.ts";
+import { closeConformance, type StoreUnderTest, storeConformance } from "../conformance/store.ts";
+
+async function makeHashStore(): Promise<StoreUnderTest> {
+  const store = new HashStore();
+  return { store, other: store, dispose: () => store.close() };
+}
+
+async function makePrefixStore(): Promise<StoreUnderTest> {
+  const below = new HashStore();
+  const at = () => new PrefixStore("inner", new PrefixStore("outer", below));
+  return { store: at(), other: at(), dispose: () => below.close() };
+}
+
+async function makeFileStore(): Promise<StoreUnderTest> {
+  const folder = mkdtempSync(join(tmpdir(), "webccl-store-"));
+  const store = new FileStore(join(folder, "store"));
+  const other = new FileStore(join(folder, "store"));
+  return {
+    store,
+    other,
+    async dispose() {
+      await Promise.all([store.close(), other.close()]);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function makeHubStore(): Promise<StoreUnderTest> {
+  const hub = await startHub({ port: 0 });
+  const connect = async (rank: number) => {
+    const hello = { group: "stores", rank, worldSize: 2, purpose: "hub" } as const;
+    const { socket, welcome } = await connectWebSocket(hub.url, hello, { timeoutMs: 5_000 });
+    return new HubConnection(socket, welcome, hub.url);
+  };
+  const connections = await Promise.all([connect(0), connect(1)]);
+  return {
+    store: new HubStore(connections[0]!),
+    other: new HubStore(connections[1]!),
+    async dispose() {
+      for (const connection of connections) connection.close();
+      await hub.close();
+    },
+  };
+}
+
+/** A user's own store: the nine mandatory calls, and the rest as inherited. */
+class MinimalStore extends Store {
+  readonly #inner = new HashStore();
+  set(key: string, value: StoreValue) {
+    return this.#inner.set(key, value);
+  }
+  get(key: string) {
+    return this.#inner.get(key, this.timeoutMs);
+  }
+  compareSet(key: string, expected: StoreValue, desired: StoreValue) {
+    return this.#inner.compareSet(key, expected, desired);
+  }
+  add(key: string, amount: number) {
+    return this.#inner.add(key, amount);
+  }
+  check(keys: readonly string[]) {
+    return this.#inner.check(keys);
+  }
+  wait(keys: readonly string[], timeoutMs?: number) {
+    return this.#inner.wait(keys, timeoutMs ?? this.timeoutMs);
+  }
+  deleteKey(key: string) {
+    return this.#inner.deleteKey(key);
+  }
+  numKeys() {
+    return this.#inner.numKeys();
+  }
+  close() {
+    return this.#inner.close();
+  }
+}
+
+async function makeMinimalStore(): Promise<StoreUnderTest> {
+  const store = new MinimalStore();
+  return { store, other: store, dispose: () => store.close() };
+}
+
+storeConformance("HashStore", makeHashStore);
+storeConformance("PrefixStore", makePrefixStore);
+storeConformance("FileStore", makeFileStore, { cannotDelete: true });
+storeConformance("HubStore", makeHubStore);
+storeConformance("a subclass of Store", makeMinimalStore);
+
+closeConformance("HashStore", makeHashStore);
+closeConformance("FileStore", makeFileStore);
+closeConformance("HubStore", makeHubStore);
+closeConformance("a subclass of Store", makeMinimalStore);

@@ -71,8 +71,7 @@ export class DirectBackend implements Backend {
     const exchange = channel.open(call.sequence, plan.fingerprint);
     try {
       const done = plan.run(this.#context(exchange));
-      channel.announce(exchange);
-      await done;
+      await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);

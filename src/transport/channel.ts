@@ -99,9 +99,14 @@ export class Channel implements PointToPointOwner {
     return exchange;
   }
 
-  /** After the algorithm's first sends: makes sure that the next rank hears of the call, so that a difference is always seen. */
-  announce(exchange: ChannelExchange): void {
-    if (this.size > 1 && !this.dead) exchange.announce((this.rank + 1) % this.size);
+  /**
+   * After the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when the one before
+   * was heard to make the same. So if any two calls differ, two neighbours' do, and one of them cannot end well.
+   */
+  agree(exchange: ChannelExchange): Promise<void> {
+    if (this.size === 1) return Promise.resolve();
+    exchange.announce((this.rank + 1) % this.size);
+    return exchange.sameCallOf((this.rank + this.size - 1) % this.size);
   }
 
   /** This rank's call is done. */

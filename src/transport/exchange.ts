@@ -38,6 +38,8 @@ export class ChannelExchange implements Exchange {
   readonly #mailbox = new Mailbox();
   readonly #heard = new Map<number, Fingerprint>();
   readonly #announced = new Set<number>();
+  /** Who waits to hear a peer's call. */
+  readonly #awaitedCalls = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #frozen = false;
   /** Sends that are not done: how to give each up. */
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
@@ -60,6 +62,17 @@ export class ChannelExchange implements Exchange {
   hear(rank: number, theirs: Fingerprint): void {
     this.#heard.set(rank, theirs);
     if (this.fingerprint) this.#compare(rank, theirs);
+    if (!this.#frozen) this.#awaitedCalls.get(rank)?.resolve();
+  }
+
+  /** Resolves when the call of `rank` is known and is the same as this rank's. */
+  sameCallOf(rank: number): Promise<void> {
+    if (this.error) return Promise.reject(this.error);
+    if (this.#heard.has(rank) && !this.#frozen) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#awaitedCalls.set(rank, { resolve, reject });
+      if (!this.#heard.has(rank) && this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
+    });
   }
 
   heardFrom(rank: number): Fingerprint | undefined {
@@ -144,15 +157,14 @@ export class ChannelExchange implements Exchange {
 
   /** Does anything here wait for `rank`? */
   needs(rank: number): boolean {
-    if (this.#mailbox.waitingFor().has(rank)) return true;
-    for (const { peer } of this.#receiving) if (peer === rank) return true;
-    return false;
+    return this.waitingFor().has(rank);
   }
 
   /** Peers from whom a message is awaited. */
   waitingFor(): Set<number> {
     const peers = this.#mailbox.waitingFor();
     for (const { peer } of this.#receiving) peers.add(peer);
+    for (const rank of this.#awaitedCalls.keys()) if (!this.#heard.has(rank)) peers.add(rank);
     return peers;
   }
 
@@ -162,6 +174,7 @@ export class ChannelExchange implements Exchange {
     this.error = error;
     for (const sending of this.#sending) sending.fail(error);
     this.#sending.clear();
+    for (const awaited of this.#awaitedCalls.values()) awaited.reject(error);
     const { receives, arrivals } = this.#mailbox.clear();
     for (const receive of [...receives, ...this.#receiving]) {
       receive.cancelled = true;

@@ -32,7 +32,7 @@ import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
 import { World } from "./world.ts";
 
-const DEFAULT_SEGMENT_BYTES = 256 * 1024;
+const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
 
 /** Undoes one step of bring-up. */
@@ -48,6 +48,8 @@ interface Meeting {
   readonly hosted: HubHandle | null;
   /** All links, where they need no bring-up. */
   readonly links: ReadonlyMap<number, Link> | null;
+  /** Gives the place up, where there is one to give up. */
+  leave?(): void;
 }
 
 /** `initProcessGroup` on one platform. */
@@ -113,6 +115,7 @@ async function bringUp(
       hub?.close();
       await listening?.close();
       await store.close();
+      meeting.leave?.();
       await hosted?.drained(groupName, settings.peerTimeoutMs);
       await hosted?.close();
     },
@@ -134,6 +137,7 @@ async function meet(platform: Platform, settings: Settings, internal: InternalOp
     case "memory:": {
       const name = method.href.slice("memory://".length);
       const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+      undo.push(() => place.leave());
       return { ...alone, ...place, store: place.shared };
     }
     case "file:": {

@@ -122,6 +122,8 @@ interface MemoryJob {
   readonly size: number;
   readonly shared: unknown;
   readonly taken: Set<number>;
+  /** Ranks that have not left. The name is free again when there are none. */
+  readonly present: Set<number>;
   readonly links: Map<number, Link>[];
 }
 
@@ -134,6 +136,8 @@ export interface MemoryPlace<T> {
   readonly shared: T;
   /** Links to all other ranks; a rank that has not joined yet finds what was sent when it does. */
   readonly links: ReadonlyMap<number, Link>;
+  /** Gives the place up; with the last one the job's name is free for another job. */
+  leave(): void;
 }
 
 /**
@@ -150,7 +154,7 @@ export function joinMemoryJob<T>(
 ): MemoryPlace<T> {
   let job = jobs.get(name);
   if (!job) {
-    job = { size, shared: share(), taken: new Set(), links: Array.from({ length: size }, () => new Map()) };
+    job = { size, shared: share(), taken: new Set(), present: new Set(), links: Array.from({ length: size }, () => new Map()) };
     for (let a = 0; a < size; a++) {
       for (let b = a + 1; b < size; b++) {
         const [endOfA, endOfB] = MemoryLink.pair(a, b, knobs);
@@ -170,7 +174,16 @@ export function joinMemoryJob<T>(
       rank === null ? {} : { rank },
     );
   }
-  job.taken.add(place);
-  if (job.taken.size === size) jobs.delete(name);
-  return { rank: place, shared: job.shared as T, links: job.links[place]! };
+  const { taken, present, shared, links } = job;
+  taken.add(place);
+  present.add(place);
+  return {
+    rank: place,
+    shared: shared as T,
+    links: links[place]!,
+    leave: () => {
+      present.delete(place);
+      if (present.size === 0) jobs.delete(name);
+    },
+  };
 }

@@ -106,6 +106,22 @@ export class HubLostError extends WebcclError {
   }
 }
 
+/** No GPU adapter answered; the message says what to install or switch on in this runtime. */
+export class NoAdapterError extends WebcclError {
+  override readonly name = "NoAdapterError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("NO_ADAPTER", message, details);
+  }
+}
+
+/** The GPU device was lost or destroyed while work was under way. The group is dead. */
+export class DeviceLostError extends WebcclError {
+  override readonly name = "DeviceLostError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("DEVICE_LOST", message, details);
+  }
+}
+
 /** Something this runtime, backend, executor or transport cannot do; the message says which one can. */
 export class UnsupportedError extends WebcclError {
   override readonly name = "UnsupportedError";
@@ -166,6 +182,10 @@ export function fromWireError(wire: WireError, extra: ErrorDetails = {}): Webccl
       return new AbortedError(message, details);
     case "HUB_LOST":
       return new HubLostError(message, { ...details, url: details.url ?? "" });
+    case "NO_ADAPTER":
+      return new NoAdapterError(message, details);
+    case "DEVICE_LOST":
+      return new DeviceLostError(message, details);
     case "UNSUPPORTED":
       return new UnsupportedError(message, details);
     case "STORE":

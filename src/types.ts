@@ -67,6 +67,19 @@ export interface HostTensor {
   dtype: DataType;
 }
 
+/**
+ * Elements in a GPUBuffer with the usage flags STORAGE, COPY_SRC and COPY_DST. Commands that write the buffer must be
+ * submitted before the call that is given it.
+ */
+export interface GpuTensor {
+  buffer: GPUBuffer;
+  dtype: DataType;
+  /** Where the elements begin, a multiple of 4. Default: 0. */
+  byteOffset?: number;
+  /** Elements. Default: all up to the buffer's end; 8- and 16-bit dtypes must say it, since buffers are padded to 4 bytes. */
+  count?: number;
+}
+
 /** What a collective reads or writes. A bare typed array has its own dtype. */
 export type Tensor = HostArray | HostTensor;
 

@@ -14,7 +14,7 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, send } from "./context.ts";
 import { otherRanks } from "./pattern.ts";
-import { foldInRankOrder, inStripes, withScratch } from "./pipeline.ts";
+import { inStripes, withScratch } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceDirect(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
@@ -34,7 +34,7 @@ export async function allReduceDirect(context: Context, tensor: Span, op: Reduce
         ...others.map((peer) => send(context, peer, mine, slot)),
         ...others.map((peer) => recv(context, peer, operands[peer]!, slot)),
       ]);
-      foldInRankOrder(executor, op, mine, operands, rank);
+      executor.reduceMany(op, mine, operands);
     });
     executor.finish(op, mine, size);
   });

@@ -116,28 +116,6 @@ export function reducePair(context: Context, op: ReduceOp, target: Span, peer: n
 }
 
 /**
- * target = ((x0 op x1) op x2) …, the operands in rank order. `operands[own]` is kept, unless it is `target` itself;
- * the others are scratch and may be overwritten.
- */
-export function foldInRankOrder(
-  executor: Executor,
-  op: ReduceOp,
-  target: Span,
-  operands: readonly Span[],
-  own: number,
-): void {
-  if (target.count === 0) return;
-  if (operands.length === 1) executor.copy(target, operands[0]!);
-  let folded = operands[0]!;
-  for (let i = 1; i < operands.length; i++) {
-    // `target` may be the own operand's memory, so it is first written when that operand is used.
-    const result = i < own ? folded : target;
-    executor.reduce(op, result, folded, operands[i]!);
-    folded = result;
-  }
-}
-
-/**
  * Sends a span of any length to `peer`, in slots 0, 1, …. The last message is always shorter than a full segment, and
  * empty if need be, so a receiver that expects another length gets a message of the wrong length, whatever the lengths.
  */

@@ -14,7 +14,7 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, send } from "./context.ts";
 import { otherRanks } from "./pattern.ts";
-import { foldInRankOrder, inStripes, withPrepared, withScratch } from "./pipeline.ts";
+import { inStripes, withPrepared, withScratch } from "./pipeline.ts";
 
 /** The root's `tensor` becomes the fold of all; the others' are not changed. The counts are the same on all ranks. */
 export async function reduceDirect(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {
@@ -38,7 +38,7 @@ export async function reduceDirect(context: Context, tensor: Span, root: number,
         operands[peer] = scratch[i]!;
       });
       await Promise.all(others.map((peer) => recv(context, peer, operands[peer]!, slot)));
-      foldInRankOrder(executor, op, mine, operands, rank);
+      executor.reduceMany(op, mine, operands);
     });
     executor.finish(op, mine, size);
   });

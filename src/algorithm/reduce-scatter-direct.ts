@@ -14,7 +14,7 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, send } from "./context.ts";
 import { otherRanks } from "./pattern.ts";
-import { foldInRankOrder, inStripes, withPrepared, withScratch } from "./pipeline.ts";
+import { inStripes, withPrepared, withScratch } from "./pipeline.ts";
 
 /**
  * Rank r's `output` becomes the fold of every rank's `inputs[r]`. `inputs` has one span per rank, their lengths the
@@ -53,7 +53,7 @@ export async function directReduce(
       ...sending.map((peer) => send(context, peer, inputs[peer]!, slot)),
       ...receiving.map((peer) => recv(context, peer, operands[peer]!, slot)),
     ]);
-    foldInRankOrder(executor, op, output, operands, rank);
+    if (output.count > 0) executor.reduceMany(op, output, operands);
   });
   if (output.count > 0) executor.finish(op, output, size);
 }

@@ -83,6 +83,8 @@ class CpuExecutor implements Executor {
     this.#wasm?.memory.release(span.pointer, span.byteLength);
   }
 
+  admit(): void {}
+
   /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
   alloc(dtype: DataType, count: number): Tensor {
     const byteLength = count * bytesPerElement(dtype);
@@ -121,6 +123,24 @@ class CpuExecutor implements Executor {
     if (t.count === 0) return;
     if (op.name === "custom") foldCustom(op, t, l, r);
     else this.#kernels.fold(foldName(op.name, t.dtype), t, l, r);
+  }
+
+  reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void {
+    if (operands.length === 1) this.copy(target, operands[0]!);
+    // `target` may be an operand's own memory, so it is first written when that operand is used.
+    const { bytes } = this.#own(target);
+    const last = operands.findLastIndex((operand) => {
+      const own = this.#own(operand).bytes;
+      return own.buffer === bytes.buffer && own.byteOffset === bytes.byteOffset;
+    });
+    const scratch = last > 1 ? this.scratch(target.dtype, target.count) : null;
+    let folded = operands[0]!;
+    for (let i = 1; i < operands.length; i++) {
+      const result = scratch && i < last ? scratch : target;
+      this.reduce(op, result, folded, operands[i]!);
+      folded = result;
+    }
+    if (scratch) this.release(scratch);
   }
 
   /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */

@@ -5,7 +5,7 @@
  * Work on spans happens in the order it was asked for: a `read` sees every `reduce` and `copy` before it.
  */
 import type { ReduceOp } from "../reduce-op.ts";
-import type { DataType, Tensor } from "../types.ts";
+import type { DataType, GpuTensor, Tensor } from "../types.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
 export interface Span {
@@ -30,19 +30,27 @@ export interface Executor {
   readonly description: string;
 
   /** Does this tensor live in this executor's memory? */
-  owns(tensor: Tensor): boolean;
+  owns(tensor: Tensor | GpuTensor): boolean;
   /**
    * The tensor's elements.
    * @throws TypeError if it is not a tensor of this executor, if its dtype does not fit its array, or if its buffer is detached.
    */
-  span(tensor: Tensor): Span;
+  span(tensor: Tensor | GpuTensor): Span;
   /** Elements `start` to `start + count` of `span`, sharing its memory. */
   slice(span: Span, start: number, count: number): Span;
   /** Memory for intermediate results, contents undefined. Give it back with `release`. */
   scratch(dtype: DataType, count: number): Span;
   release(scratch: Span): void;
-  /** A host array that this executor reduces without copying it first. Freed with the array. */
-  alloc(dtype: DataType, count: number): Tensor;
+  /** A tensor that this executor reduces without copying it first. Freed with the array; a GPUBuffer by its `destroy()`. */
+  alloc(dtype: DataType, count: number): Tensor | GpuTensor;
+
+  /**
+   * Refuses, before anything is sent, what this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or
+   * with no `op`, moving them. Undefined if there is nothing to wait for.
+   * @throws UnsupportedError naming dtype, op and an executor that can; TypeError for a custom operation that does not compile
+   * or a buffer that is not usable here.
+   */
+  admit(spans: readonly Span[], op: ReduceOp | null): void | Promise<void>;
 
   /** The bytes of `span`, little-endian, to be sent. */
   read(span: Span): Lease | Promise<Lease>;
@@ -55,6 +63,11 @@ export interface Executor {
   copy(target: Span, source: Span): void;
   /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;
+  /**
+   * target = ((x0 op x1) op x2) …, in one pass where the executor can. `target` may be one of the operands, which are
+   * otherwise kept, else it is disjoint from all.
+   */
+  reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void;
   /** What `op` does to each input before the fold, in place: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else nothing. */
   prepare(op: ReduceOp, span: Span, size: number): void;
   /** What `op` does to the result after the fold, in place: AVG on integers divides by size and truncates, else nothing. */

@@ -80,30 +80,28 @@ export interface DataKey {
   readonly seed: number;
 }
 
-/** All ranks' inputs to one reduction, and their folds. Arrays handed out are shared: read them only. */
-class Series {
+/** Inputs that differ in nothing else serve several operations. */
+type InputKind = "any" | "odd" | "float" | "powers" | "shares" | "scaled";
+
+function inputKind({ dtype, op }: DataKey): InputKind {
+  if (op === null) return "any";
+  // A product of many even integers is soon zero.
+  if (!isFloat(dtype)) return op === "product" ? "odd" : "any";
+  return op === "product" ? "powers" : op === "avg" ? "shares" : op === "premul-sum" ? "scaled" : "float";
+}
+
+/** The folds of all ranks' inputs to one operation. */
+class Folds {
   readonly #key: DataKey;
-  readonly #capacity: number;
-  readonly #inputs = new Map<number, HostArray>();
+  readonly #input: (rank: number) => HostArray;
   readonly #prefixes = new Map<number, HostArray>();
   #total: HostArray | null = null;
+  readonly capacity: number;
 
-  constructor(key: DataKey, capacity: number) {
+  constructor(key: DataKey, capacity: number, input: (rank: number) => HostArray) {
     this.#key = key;
-    this.#capacity = capacity;
-  }
-
-  get capacity(): number {
-    return this.#capacity;
-  }
-
-  input(rank: number): HostArray {
-    let input = this.#inputs.get(rank);
-    if (!input) {
-      input = makeInput(this.#key, rank, this.#capacity);
-      this.#inputs.set(rank, input);
-    }
-    return input;
+    this.#input = input;
+    this.capacity = capacity;
   }
 
   /** The left fold of ranks 0 to `last`. */
@@ -112,7 +110,7 @@ class Series {
     const known = this.#prefixes.get(last);
     if (known) return known;
     const operation = opOfRank(op as CaseOp, dtype, last);
-    const own = prepareElements(dtype, operation, this.input(last), size);
+    const own = prepareElements(dtype, operation, this.#input(last), size);
     const folded = last === 0 ? own : combineElements(dtype, operation, this.prefix(last - 1), own);
     this.#prefixes.set(last, folded);
     return folded;
@@ -125,66 +123,101 @@ class Series {
   }
 }
 
-/** Makes inputs and results on demand and keeps the latest, since many cases use the same. */
-export class CaseData {
-  readonly #series = new Map<string, Series>();
+/** A Map that keeps the latest entries. */
+class Recent<T> {
+  readonly #entries = new Map<string, T>();
   readonly #most: number;
 
-  /** Keeps the data of `most` keys. */
-  constructor(most = 6) {
+  constructor(most: number) {
     this.#most = most;
+  }
+
+  /** The entry of `name`; a new one if there is none or it is not `enough`. */
+  get(name: string, enough: (entry: T) => boolean, make: () => T): T {
+    let entry = this.#entries.get(name);
+    if (entry === undefined || !enough(entry)) entry = make();
+    // A Map keeps the order of insertion: the first key is the one unused for longest.
+    this.#entries.delete(name);
+    this.#entries.set(name, entry);
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#most) break;
+      this.#entries.delete(oldest);
+    }
+    return entry;
+  }
+}
+
+/**
+ * Makes inputs and results on demand and keeps the latest, since many cases use the same. Arrays handed out are shared:
+ * read them only.
+ */
+export class CaseData {
+  readonly #inputs: Recent<HostArray>;
+  readonly #folds: Recent<Folds>;
+
+  /** Keeps the results of `most` keys, and the inputs of 8 ranks to each. */
+  constructor(most = 6) {
+    this.#inputs = new Recent(8 * most);
+    this.#folds = new Recent(most);
   }
 
   /** The first `count` elements of the input of `rank`. */
   input(key: DataKey, rank: number, count: number): HostArray {
-    return this.#at(key, count).input(rank).subarray(0, count);
+    const name = [key.dtype, inputKind(key), key.inputs, key.size, key.seed, rank].join("/");
+    const enough = (input: HostArray) => input.length >= count;
+    return this.#inputs.get(name, enough, () => makeInput(key, rank, roomFor(count))).subarray(0, count);
   }
 
   /** The first `count` elements of the left fold of ranks 0 to `last`. */
   prefix(key: DataKey, last: number, count: number): HostArray {
-    return this.#at(key, count).prefix(last).subarray(0, count);
+    return this.#foldsOf(key, count).prefix(last).subarray(0, count);
   }
 
   /** The first `count` elements of the reduction of all ranks. */
   total(key: DataKey, count: number): HostArray {
-    return this.#at(key, count).total().subarray(0, count);
+    return this.#foldsOf(key, count).total().subarray(0, count);
   }
 
-  #at(key: DataKey, count: number): Series {
+  #foldsOf(key: DataKey, count: number): Folds {
     const name = [key.dtype, key.op, key.inputs, key.size, key.seed].join("/");
-    let series = this.#series.get(name);
-    // With some room, since the next case may want a few more.
-    if (!series || series.capacity < count) series = new Series(key, count + (count >> 2) + 8);
-    // A Map keeps the order of insertion: the first key is the one unused for longest.
-    this.#series.delete(name);
-    this.#series.set(name, series);
-    for (const oldest of this.#series.keys()) {
-      if (this.#series.size <= this.#most) break;
-      this.#series.delete(oldest);
-    }
-    return series;
+    const make = () => {
+      const capacity = roomFor(count);
+      return new Folds(key, capacity, (rank) => this.input(key, rank, capacity));
+    };
+    return this.#folds.get(name, (folds) => folds.capacity >= count, make);
   }
+}
+
+/** Some more than `count`, since the next case may want a few more. */
+function roomFor(count: number): number {
+  return count + (count >> 4) + 8;
 }
 
 /** One rank's input. A longer one begins with a shorter one. */
 function makeInput(key: DataKey, rank: number, count: number): HostArray {
-  const { dtype, op, inputs, seed } = key;
-  const own = new SeededRandom(seed, "own", dtype, op ?? "moved", rank);
+  const { dtype, inputs, seed } = key;
+  const kind = inputKind(key);
+  const own = new SeededRandom(seed, "own", dtype, kind, rank);
   const result = arrayOf(dtype, count);
-  if (op === null || !isFloat(dtype)) {
+  if (kind === "any" || kind === "odd") {
     const words = new Uint32Array(Math.ceil(result.byteLength / 4));
-    for (let index = 0; index < words.length; index++) words[index] = own.u32();
+    own.fill(words);
     const bytes = bytesOf(words).subarray(0, result.byteLength);
-    // Odd factors: a product of many even ones is soon zero.
-    if (op === "product") for (let at = 0; at < bytes.length; at += bytesPerElement(dtype)) bytes[at]! |= 1;
+    if (kind === "odd") for (let at = 0; at < bytes.length; at += bytesPerElement(dtype)) bytes[at]! |= 1;
     bytesOf(result).set(bytes);
     return result;
   }
-  const make = inputs === "random" ? () => randomFloat(own, dtype, op) : exactFloats(key, op, rank, own);
+  const make = inputs === "random" ? () => randomFloat(own, dtype, kind) : exactFloats(key, kind, rank, own);
+  const values = new Float64Array(count);
+  for (let index = 0; index < count; index++) values[index] = make();
+  if (dtype === "f16" || dtype === "bf16") {
+    for (let index = 0; index < count; index++) result[index] = encodeHalf(dtype, values[index] as number);
+  } else {
+    (result as Float64Array).set(values);
+  }
+  const noise = new SeededRandom(seed, "NaN", dtype, rank);
   for (let index = 0; index < count; index++) {
-    const value = make();
-    result[index] = dtype === "f16" || dtype === "bf16" ? encodeHalf(dtype, value) : value;
-    if (Number.isNaN(value)) writeNaN(result, index, key.size > 1 ? own.u32() : 0);
+    if (Number.isNaN(values[index])) writeNaN(result, index, key.size > 1 ? noise.u32() : 0);
   }
   return result;
 }
@@ -212,36 +245,36 @@ const FLOAT_FORMATS: Partial<Record<DataType, { significantBits: number; smalles
 };
 
 /** A value whose every bit matters; products of a few stay in range. */
-function randomFloat(own: SeededRandom, dtype: DataType, op: CaseOp): number {
+function randomFloat(own: SeededRandom, dtype: DataType, kind: InputKind): number {
   const sign = own.u32() % 2 === 0 ? 1 : -1;
   const mantissa = 1 + own.u32() / 2 ** 32;
-  const range = op === "product" ? 1 : dtype === "f16" ? 4 : 16;
+  const range = kind === "powers" ? 1 : dtype === "f16" ? 4 : 16;
   return sign * mantissa * 2 ** (own.below(2 * range) - range);
 }
 
 const SPECIALS = [Number.NaN, Infinity, -Infinity, 0, 0, -0, -0, -0];
 
 /** A generator of this rank's "exact" floats. The kind of an element is the same on all ranks. */
-function exactFloats(key: DataKey, op: CaseOp, rank: number, own: SeededRandom): () => number {
+function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRandom): () => number {
   const { dtype, size, seed } = key;
   const { significantBits, smallestExponent } = FLOAT_FORMATS[dtype]!;
-  const common = new SeededRandom(seed, "common", dtype, op);
+  const common = new SeededRandom(seed, "common", dtype, kind);
   // The whole sum, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
   const largest = Math.max(1, Math.min(100, Math.floor(2 ** significantBits / (8 * size))));
   // With another divisor than a power of two each share rounds, so that a sum of two would tell their order.
-  const oneContributes = op === "avg" && !Number.isInteger(Math.log2(size));
+  const oneContributes = kind === "shares" && !Number.isInteger(Math.log2(size));
   return () => {
-    const kind = common.below(32);
+    const special = common.below(32);
     const contributor = common.below(size);
     const scale = common.below(7) - 3;
     const draw = own.u32();
-    if (kind === 0) return SPECIALS[draw % SPECIALS.length] as number;
-    if (kind === 1) return draw % 8 === 0 ? 0 : -0;
-    if (op === "product") return (draw & 8 ? -1 : 1) * ([0.5, 1, 2, 1] as const)[draw % 4]!;
+    if (special === 0) return SPECIALS[draw % SPECIALS.length] as number;
+    if (special === 1) return draw % 8 === 0 ? 0 : -0;
+    if (kind === "powers") return (draw & 8 ? -1 : 1) * ([0.5, 1, 2, 1] as const)[draw % 4]!;
     if (oneContributes && rank !== contributor) return 0;
     const integer = (draw % (2 * largest + 1)) - largest;
     // Factors below one would round the smallest denormals.
-    if (kind === 2 && op !== "avg" && op !== "premul-sum") return integer * 2 ** smallestExponent;
+    if (special === 2 && kind === "float") return integer * 2 ** smallestExponent;
     return integer * 2 ** scale;
   };
 }

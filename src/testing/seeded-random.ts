@@ -28,6 +28,20 @@ export class SeededRandom {
     return sum >>> 0;
   }
 
+  /** Fills `words` with what as many calls of {@link u32} would give, several times faster. */
+  fill(words: Uint32Array): void {
+    let [a, b, c, counter] = [this.#a, this.#b, this.#c, this.#counter];
+    for (let index = 0; index < words.length; index++) {
+      const sum = (a + b + counter) | 0;
+      counter = (counter + 1) | 0;
+      a = b ^ (b >>> 9);
+      b = (c + (c << 3)) | 0;
+      c = (((c << 21) | (c >>> 11)) + sum) | 0;
+      words[index] = sum;
+    }
+    [this.#a, this.#b, this.#c, this.#counter] = [a, b, c, counter];
+  }
+
   /** A whole number from 0 to `limit - 1`; `limit` is at most 2^32. */
   below(limit: number): number {
     return Math.floor((this.u32() / 2 ** 32) * limit);

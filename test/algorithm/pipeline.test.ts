@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Context } from "../../src/algorithm/context.ts";
-import { foldInRankOrder, pipelined, recvSpan, sendSpan } from "../../src/algorithm/pipeline.ts";
-import { ReduceOp } from "../../src/reduce-op.ts";
-import { simulate, WatchedExecutor } from "./simulate.ts";
+import { pipelined, recvSpan, sendSpan } from "../../src/algorithm/pipeline.ts";
+import { simulate } from "./simulate.ts";
 
 const lanes = (segmentsInFlight: number) => ({ segmentsInFlight }) as Context;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -33,32 +32,6 @@ describe("pipelined()", () => {
     await turn();
     await turn();
     expect(started).toEqual([0, 1, 2, 3]);
-  });
-});
-
-describe("foldInRankOrder()", () => {
-  it.each([0, 1, 2, 3])("keeps the operand of rank %i, which it may overwrite only as the target", (own) => {
-    const minus = ReduceOp.custom({
-      name: "minus",
-      wgsl: "a - b",
-      js: (a: number, b: number) => a - b,
-      identity: 0,
-      commutative: false,
-    });
-    const executor = new WatchedExecutor();
-    for (const inPlace of [true, false]) {
-      const arrays = [100, 30, 4, 1].map((value) => Int32Array.of(value));
-      const target = inPlace ? arrays[own]! : Int32Array.of(0);
-      foldInRankOrder(
-        executor,
-        minus,
-        executor.span(target),
-        arrays.map((array) => executor.span(array)),
-        own,
-      );
-      expect(target[0]).toBe(65);
-      if (!inPlace) expect(arrays[own]![0]).toBe([100, 30, 4, 1][own]);
-    }
   });
 });
 

@@ -215,7 +215,9 @@ export class WatchedExecutor implements Executor {
   slice = cpu.slice.bind(cpu);
   alloc = cpu.alloc.bind(cpu);
   copy = cpu.copy.bind(cpu);
+  admit = cpu.admit.bind(cpu);
   reduce = cpu.reduce.bind(cpu);
+  reduceMany = cpu.reduceMany.bind(cpu);
   prepare = cpu.prepare.bind(cpu);
   finish = cpu.finish.bind(cpu);
   fill = cpu.fill.bind(cpu);

@@ -11,9 +11,9 @@ const group = await initProcessGroup({ transport, backend: "cpu", timeoutMs: 25_
 const cases = conformanceCases({
   size: group.size,
   seed: 9,
-  dtypes: ["f32", "i64", "bf16", "u8"],
-  ops: ["sum", "avg"],
-  counts: [0, 17, 20_000],
+  dtypes: ["f32", "i32", "u8"],
+  ops: ["sum"],
+  counts: [17, 20_000],
 });
 const report = await runCases(group, cases);
 await group.destroy();

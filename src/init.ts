@@ -48,8 +48,8 @@ interface Meeting {
   readonly hosted: HubHandle | null;
   /** All links, where they need no bring-up. */
   readonly links: ReadonlyMap<number, Link> | null;
-  /** Gives the place up, where there is one to give up. */
-  leave?(): void;
+  /** Gives up what was taken for the meeting. */
+  leave?(): Promise<void> | void;
 }
 
 /** `initProcessGroup` on one platform. */
@@ -92,7 +92,7 @@ async function bringUp(
     arithmeticId: executor.arithmeticId,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
-  const roster = await exchangeRoster(store, own, worldSize);
+  const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
   const relayed = hub ? new HubLinks(hub) : null;
   const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
@@ -115,7 +115,7 @@ async function bringUp(
       hub?.close();
       await listening?.close();
       await store.close();
-      meeting.leave?.();
+      await meeting.leave?.();
       await hosted?.drained(groupName, settings.peerTimeoutMs);
       await hosted?.close();
     },
@@ -138,13 +138,14 @@ async function meet(platform: Platform, settings: Settings, internal: InternalOp
       const name = method.href.slice("memory://".length);
       const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
       undo.push(() => place.leave());
-      return { ...alone, ...place, store: place.shared };
+      return { ...alone, ...place, store: new PrefixStore(groupName, place.shared) };
     }
     case "file:": {
       const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);
-      undo.push(() => file.close());
+      const leave = () => file.close();
+      undo.push(leave);
       file.timeoutMs = timeoutMs;
-      return { ...alone, rank: rank!, store: new PrefixStore(groupName, file) };
+      return { ...alone, rank: rank!, store: new PrefixStore(groupName, file), leave };
     }
     case "ws:":
     case "wss:":

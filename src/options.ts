@@ -42,7 +42,7 @@ export interface RootedReduceOptions extends ReduceOptions, RootOptions {}
 
 /** Options of `send`, `recv` and `recvAnySource`. */
 export interface PointToPointOptions extends CollectiveOptions {
-  /** A message is received by the first pending recv of its source and tag. A whole number from 0 to 2^32 - 1. Default: 0. */
+  /** A message is received by the first pending recv of its source and tag. A whole number from 0 to 2^32 - 2. Default: 0. */
   tag?: number;
 }
 

@@ -1,5 +1,5 @@
 /** Roster: what every rank says of itself at bring-up, and how two ranks are joined because of it. */
-import { ProtocolError } from "./errors.ts";
+import { ProtocolError, TimeoutError } from "./errors.ts";
 import type { Store } from "./store/store.ts";
 import { decodeControl, encodeControl } from "./transport/control.ts";
 import type { LinkKind } from "./transport/transport.ts";
@@ -44,11 +44,30 @@ export function slowestLink(members: readonly RosterEntry[]): LinkKind {
   return LINK_SPEED[slowest]!;
 }
 
-/** Publishes this rank's entry and waits for all others'. */
-export async function exchangeRoster(store: Store, own: RosterEntry, worldSize: number): Promise<RosterEntry[]> {
+/**
+ * Publishes this rank's entry and waits for all others'.
+ * @throws TimeoutError naming the ranks that did not come within `timeoutMs`.
+ */
+export async function exchangeRoster(
+  store: Store,
+  own: RosterEntry,
+  worldSize: number,
+  timeoutMs: number,
+): Promise<RosterEntry[]> {
   await store.set(`roster/${own.rank}`, encodeControl(own));
   const keys = Array.from({ length: worldSize }, (_, rank) => `roster/${rank}`);
-  await store.wait(keys);
+  try {
+    await store.wait(keys, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    const present = await Promise.all(keys.map((key) => store.check([key])));
+    const missingRanks = present.flatMap((there, rank) => (there ? [] : [rank]));
+    throw new TimeoutError(
+      `rank ${own.rank}: ${worldSize - missingRanks.length} of ${worldSize} ranks came within ${timeoutMs} ms; ` +
+        `missing: rank ${missingRanks.join(", rank ")}`,
+      { rank: own.rank, missingRanks, cause: error },
+    );
+  }
   return (await store.multiGet(keys)).map((bytes, rank) => {
     const entry = decodeControl(bytes) as RosterEntry;
     if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);

@@ -15,7 +15,7 @@ import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
-import type { DataType, HostArray, Runtime } from "./types.ts";
+import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -106,7 +106,7 @@ export class World {
   }
 
   alloc(dtype: DataType, count: number): HostArray {
-    const tensor = this.#options.executor.alloc(dtype, count);
+    const tensor = this.#options.executor.alloc(dtype, count) as Tensor;
     return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
   }
 

@@ -5,7 +5,7 @@
  * Work on spans happens in the order it was asked for: a `read` sees every `reduce` and `copy` before it.
  */
 import type { ReduceOp } from "../reduce-op.ts";
-import type { DataType, GpuTensor, Tensor } from "../types.ts";
+import type { DataType, Tensor } from "../types.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
 export interface Span {
@@ -30,19 +30,19 @@ export interface Executor {
   readonly description: string;
 
   /** Does this tensor live in this executor's memory? */
-  owns(tensor: Tensor | GpuTensor): boolean;
+  owns(tensor: Tensor): boolean;
   /**
    * The tensor's elements.
    * @throws TypeError if it is not a tensor of this executor, if its dtype does not fit its array, or if its buffer is detached.
    */
-  span(tensor: Tensor | GpuTensor): Span;
+  span(tensor: Tensor): Span;
   /** Elements `start` to `start + count` of `span`, sharing its memory. */
   slice(span: Span, start: number, count: number): Span;
   /** Memory for intermediate results, contents undefined. Give it back with `release`. */
   scratch(dtype: DataType, count: number): Span;
   release(scratch: Span): void;
   /** A tensor that this executor reduces without copying it first. Freed with the array; a GPUBuffer by its `destroy()`. */
-  alloc(dtype: DataType, count: number): Tensor | GpuTensor;
+  alloc(dtype: DataType, count: number): Tensor;
 
   /**
    * Refuses, before anything is sent, what this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or

@@ -14,7 +14,7 @@ import { openDevice, type WebgpuExecutorOptions } from "./webgpu-adapter.ts";
 import { GpuDevice, type GpuStats } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
 import { arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
-import type { KernelWork, Unary } from "./webgpu-source.ts";
+import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
 import { Readback, UploadMemory } from "./webgpu-staging.ts";
 
@@ -82,6 +82,9 @@ const EMPTY: Lease = { bytes: new Uint8Array(0), release() {} };
 
 class WebgpuExecutor implements GpuExecutor {
   readonly name = "webgpu";
+  get sharedMemory(): GPUDevice {
+    return this.device;
+  }
   readonly arithmeticId: string;
   readonly description: string;
   readonly f16: "native" | "packed";
@@ -235,14 +238,14 @@ class WebgpuExecutor implements GpuExecutor {
   prepare(op: ReduceOp, span: Span, size: number): void {
     const own = this.#own(span);
     const { dtype } = own;
-    if (op.name === "premul-sum") this.#scale(own, factorOf(dtype, op.factor));
-    else if (op.name === "avg" && isFloat(dtype)) this.#scale(own, factorOf(dtype, 1 / size));
+    if (op.name === "premul-sum") this.#scale(op, own, op.factor);
+    else if (op.name === "avg" && isFloat(dtype)) this.#scale(op, own, 1 / size);
   }
 
   finish(op: ReduceOp, span: Span, size: number): void {
     const own = this.#own(span);
     if (op.name !== "avg" || isFloat(own.dtype) || own.count === 0) return;
-    this.#fold({ work: unaryWork(own.dtype, "divide"), divisor: size }, own, [own]);
+    this.#fold({ work: { ...moveWork(own.dtype), dtype: own.dtype, unary: "divide" }, divisor: size }, own, [own]);
   }
 
   /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
@@ -268,9 +271,10 @@ class WebgpuExecutor implements GpuExecutor {
     this.#close();
   }
 
-  #scale(span: GpuSpan, factor: number | bigint): void {
-    const work = unaryWork(span.dtype, "scale");
-    if (span.count > 0) this.#fold({ work, factor: bitsOf(span.dtype, factor) }, span, [span]);
+  #scale(op: ReduceOp, span: GpuSpan, factor: number | bigint): void {
+    const work: KernelWork = { ...foldWork(op, span.dtype), op: null, unary: "scale" };
+    const bits = bitsOf(span.dtype, factorOf(span.dtype, factor));
+    if (span.count > 0) this.#fold({ work, factor: bits }, span, [span]);
   }
 
   #upload(span: GpuSpan, bytes: Uint8Array): void {
@@ -340,22 +344,14 @@ function foldWork(op: ReduceOp, dtype: DataType): KernelWork {
   if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
     throw new TypeError(`reduce op ${name} is for integers, and the span is ${dtype}`);
   }
-  if (dtype === "f64" && name !== "min" && name !== "max") throw unsupportedF64(name);
+  if (dtype === "f64" && name !== "min" && name !== "max") {
+    throw new UnsupportedError(
+      `reduce op ${name} on f64: WGSL has no 64-bit floats, so the webgpu executor cannot do it exactly; the cpu executor can, on a Float64Array`,
+    );
+  }
   if (name === "custom") return { dtype, op, unary: "same", when: "before" };
   const fold: FoldName = name === "avg" || name === "premul-sum" ? "sum" : name;
   return { dtype, op: fold, unary: "same", when: "before" };
-}
-
-function unsupportedF64(name: string): UnsupportedError {
-  return new UnsupportedError(
-    `reduce op ${name} on f64: WGSL has no 64-bit floats, so the webgpu executor cannot do it exactly; use the cpu executor, which takes a Float64Array`,
-  );
-}
-
-/** Scaling or division alone. */
-function unaryWork(dtype: DataType, unary: Unary): KernelWork {
-  if (dtype === "f64") throw unsupportedF64(unary === "scale" ? "premul-sum" : "avg");
-  return { dtype, op: null, unary, when: "before" };
 }
 
 /** Moving elements, which depends on their size alone. */

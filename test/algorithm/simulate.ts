@@ -100,6 +100,8 @@ class Network {
     return {
       traffic,
       error: null,
+      takesHandles: () => false,
+      sendHandle: () => Promise.reject(new Error("these messages have bytes")),
       send: (peer, bytes, slot) => {
         traffic.messagesSent++;
         traffic.bytesSent += bytes.byteLength;
@@ -189,6 +191,7 @@ const cpu = await createCpuExecutor();
 /** One rank's view of the cpu executor: it moves bytes only later, as a GPU's would, and keeps an eye on scratch. */
 export class WatchedExecutor implements Executor {
   readonly name = cpu.name;
+  readonly sharedMemory = null;
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();

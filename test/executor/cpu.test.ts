@@ -5,7 +5,14 @@ import { createCpuExecutor } from "../../src/executor/cpu.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { OUTSIDE } from "../../src/executor/host-span.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor, type HostArray, type Tensor } from "../../src/types.ts";
+import {
+  bytesPerElement,
+  DATA_TYPES,
+  type DataType,
+  type GpuTensor,
+  type HostArray,
+  type Tensor,
+} from "../../src/types.ts";
 
 let executor: Executor;
 beforeAll(async () => {

@@ -202,11 +202,17 @@ async function compare(
 
 function hex(bytes: Uint8Array, at: number, width: number): string {
   const start = at - (at % width);
-  return [...bytes.subarray(start, start + width)].reverse().map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...bytes.subarray(start, start + width)]
+    .reverse()
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }
 
 /** The ways in which two operands and a target can lie, for elements of this size. */
-export function placements(dtype: DataType, count: number): { name: string; foldCase: Pick<FoldCase, "operands" | "target">; sizes: number[] }[] {
+export function placements(
+  dtype: DataType,
+  count: number,
+): { name: string; foldCase: Pick<FoldCase, "operands" | "target">; sizes: number[] }[] {
   const width = bytesPerElement(dtype);
   const bytes = Math.ceil((count * width) / 4) * 4;
   const apart = Math.ceil((bytes + 300) / 256) * 256;
@@ -215,15 +221,45 @@ export function placements(dtype: DataType, count: number): { name: string; fold
     { name: "three buffers", operands: [at(1, 0), at(2, 0)], target: at(0, 0), sizes: [bytes, bytes, bytes] },
     { name: "in place of the left", operands: [at(0, 0), at(1, 0)], target: 0, sizes: [bytes + 256, bytes] },
     { name: "in place of the right", operands: [at(0, 16), at(1, 0)], target: 1, sizes: [bytes + 256, bytes] },
-    { name: "offsets 4, 256, 260", operands: [at(0, 256), at(1, 260)], target: at(2, 4), sizes: [bytes + 512, bytes + 512, bytes + 512] },
-    { name: "one buffer, far apart", operands: [at(0, 0), at(0, apart)], target: at(0, 2 * apart), sizes: [3 * apart + 256] },
-    { name: "one buffer, side by side", operands: [at(0, 0), at(0, bytes)], target: at(0, 2 * bytes), sizes: [3 * bytes + 256] },
+    {
+      name: "offsets 4, 256, 260",
+      operands: [at(0, 256), at(1, 260)],
+      target: at(2, 4),
+      sizes: [bytes + 512, bytes + 512, bytes + 512],
+    },
+    {
+      name: "one buffer, far apart",
+      operands: [at(0, 0), at(0, apart)],
+      target: at(0, 2 * apart),
+      sizes: [3 * apart + 256],
+    },
+    {
+      name: "one buffer, side by side",
+      operands: [at(0, 0), at(0, bytes)],
+      target: at(0, 2 * bytes),
+      sizes: [3 * bytes + 256],
+    },
     { name: "the same operand twice", operands: [at(0, 0), at(0, 0)], target: at(1, 0), sizes: [bytes, bytes] },
   ];
   const odd = [
-    { name: "odd offsets", operands: [at(1, 3 * width), at(2, width)], target: at(0, 2 * width), sizes: [bytes + 32, bytes + 32, bytes + 32] },
-    { name: "odd and in place", operands: [at(0, width), at(1, 2 * width)], target: 0, sizes: [bytes + 32, bytes + 32] },
-    { name: "touching within words", operands: [at(0, 0), at(0, count * width)], target: at(0, 2 * count * width), sizes: [3 * bytes + 32] },
+    {
+      name: "odd offsets",
+      operands: [at(1, 3 * width), at(2, width)],
+      target: at(0, 2 * width),
+      sizes: [bytes + 32, bytes + 32, bytes + 32],
+    },
+    {
+      name: "odd and in place",
+      operands: [at(0, width), at(1, 2 * width)],
+      target: 0,
+      sizes: [bytes + 32, bytes + 32],
+    },
+    {
+      name: "touching within words",
+      operands: [at(0, 0), at(0, count * width)],
+      target: at(0, 2 * count * width),
+      sizes: [3 * bytes + 32],
+    },
   ];
   return (width < 4 ? [...all, ...odd] : all).map(({ name, operands, target, sizes }) => ({
     name,

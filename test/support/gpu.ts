@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { type GpuExecutor, createWebgpuExecutor, type WebgpuExecutorOptions } from "../../src/executor/webgpu.ts";
+import { createWebgpuExecutor, type GpuExecutor, type WebgpuExecutorOptions } from "../../src/executor/webgpu.ts";
 import { openGpu } from "../../src/node/gpu.ts";
 
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -13,7 +13,9 @@ const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 export function gpuEnvironment(): Record<string, string> {
   if (process.env.WEBCCL_TEST_GPU === "system") return {};
   if (!existsSync(SWIFTSHADER)) {
-    throw new Error(`${SWIFTSHADER} is missing: \`npx tsx scripts/system-packages.ts\` installs the packages that tests need`);
+    throw new Error(
+      `${SWIFTSHADER} is missing: \`npx tsx scripts/system-packages.ts\` installs the packages that tests need`,
+    );
   }
   return { VK_ICD_FILENAMES: SWIFTSHADER, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() };
 }

@@ -20,12 +20,15 @@ for (const f16 of ["auto", "packed"] as const) {
   for (const dtype of f16 === "auto" ? DATA_TYPES : (["f16"] as const)) {
     for (const op of gpuOps(dtype)) {
       // At once: Deno looks for results of the GPU every 10 ms.
-      const cases = [1, 5, 256, 1000].flatMap((count) => placements(dtype, count).map((placed) => ({ ...placed, count })));
+      const cases = [1, 5, 256, 1000].flatMap((count) =>
+        placements(dtype, count).map((placed) => ({ ...placed, count })),
+      );
       await Promise.all(
         cases.map(async ({ name, foldCase, sizes, count }) => {
           const outcome = await runFold(gpu, cpu, { ...foldCase, dtype, op, count }, sizes, random);
           compared += outcome.compared;
-          if (outcome.difference) differences.push(`${f16} ${dtype} ${op.name} ${count} ${name}: ${outcome.difference}`);
+          if (outcome.difference)
+            differences.push(`${f16} ${dtype} ${op.name} ${count} ${name}: ${outcome.difference}`);
         }),
       );
     }

@@ -5,17 +5,18 @@
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { WebcclError } from "./errors.ts";
+import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
+import type { GpuExecutor } from "./executor/webgpu.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
-import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
+import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -23,7 +24,10 @@ export interface GroupInfo {
   rank: number;
   size: number;
   backend: string;
-  executor: { name: string; description: string; arithmeticId: string };
+  /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
+  executors: { name: string; description: string; arithmeticId: string }[];
+  /** Why there is a GPU, or why not. */
+  gpu: string;
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -39,6 +43,7 @@ export interface WorldGroup {
   readonly rank: number;
   readonly size: number;
   readonly globalRanks: readonly number[];
+  abort(cause: WebcclError): void;
   destroy(): Promise<void>;
 }
 
@@ -47,7 +52,10 @@ export interface WorldOptions {
   rank: number;
   mesh: Mesh;
   roster: readonly RosterEntry[];
-  executor: Executor;
+  cpu: Executor;
+  gpu: GpuExecutor | null;
+  /** For `info()`. */
+  gpuReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -79,6 +87,16 @@ export class World {
     this.deterministic = options.deterministic;
     this.algorithm = options.algorithm;
     this.logger = options.logger;
+    void options.gpu?.device.lost.then(({ reason, message }) => {
+      if (reason === "destroyed" && this.#groups.size === 0) return;
+      const cause = new DeviceLostError(`rank ${options.rank} lost its GPU (${reason}): ${message}`);
+      for (const group of [...this.#groups]) group.abort(cause);
+    });
+  }
+
+  /** The GPUDevice whose buffers this rank's calls take, or null. */
+  get device(): GPUDevice | null {
+    return this.#options.gpu?.device ?? null;
   }
 
   /** The backend of a group of `globalRanks`, in which this rank is `rank`. */
@@ -88,17 +106,18 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, executor, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
+    const members = globalRanks.map((member) => roster[member]!);
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
     return new DirectBackend({
       channel,
-      executor,
-      link: slowestLink(globalRanks.map((member) => roster[member]!)),
-      sameArithmetic: this.#sameArithmetic(globalRanks),
+      executors: this.#executors(),
+      link: slowestLink(members),
+      sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
       onDispose: () => mesh.close(channel),
@@ -106,20 +125,21 @@ export class World {
   }
 
   alloc(dtype: DataType, count: number): HostArray {
-    const tensor = this.#options.executor.alloc(dtype, count) as Tensor;
+    const tensor = this.#options.cpu.alloc(dtype, count) as HostArray | HostTensor;
     return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { executor, roster, segmentBytes } = this.#options;
-    const { name, description, arithmeticId } = executor;
+    const { roster, segmentBytes, gpuReason } = this.#options;
+    const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
       rank: group.rank,
       size: group.size,
       backend,
-      executor: { name, description, arithmeticId },
-      sameArithmetic: this.#sameArithmetic(group.globalRanks),
+      executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
+      gpu: gpuReason,
+      sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
       segmentBytes,
@@ -144,12 +164,11 @@ export class World {
     this.deadlines.close();
     this.#options.mesh.leave();
     await this.#options.onLeave();
-    await this.#options.executor.dispose();
+    for (const executor of this.#executors()) await executor.dispose();
   }
 
-  #sameArithmetic(globalRanks: readonly number[]): boolean {
-    const { roster } = this.#options;
-    const ids = new Set(globalRanks.map((rank) => roster[rank]!.arithmeticId));
-    return ids.size === 1;
+  #executors(): Executor[] {
+    const { cpu, gpu } = this.#options;
+    return gpu ? [cpu, gpu] : [cpu];
   }
 }

@@ -4,17 +4,19 @@
 import { type Context, recv, send } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
-import { AbortedError, type WebcclError } from "../errors.ts";
+import { AbortedError, DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
-import type { Backend, Call, Request } from "./backend.ts";
+import type { Tensor } from "../types.ts";
+import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
 
 /** What a direct backend is made with. */
 export interface DirectOptions {
   channel: Channel;
-  executor: Executor;
+  /** The memories that tensors may be in; the first serves calls without tensors. */
+  executors: readonly Executor[];
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
   sameArithmetic: boolean;
@@ -28,25 +30,25 @@ export interface DirectOptions {
 export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
-  readonly #scope: PlanScope;
+  readonly #scope: Omit<PlanScope, "executor">;
 
   constructor(options: DirectOptions) {
-    const { channel, executor, link, sameArithmetic, segmentBytes } = options;
+    const { channel, link, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#scope = { executor, link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+    this.#scope = { link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
-    const { executor } = this.#options;
+    const executor = this.#executorOf(tensorsOf(request));
     switch (request.collective) {
       case "send":
-        return this.#send(executor.span(request.tensor), request.peer, request.tag, call);
+        return this.#send(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recv":
-        return this.#recv("recv", executor.span(request.tensor), request.peer, request.tag, call);
+        return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recvAnySource":
-        return this.#recv("recvAnySource", executor.span(request.tensor), null, request.tag, call);
+        return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
       default:
-        return this.#collective(planCollective(request, call, this.#scope), call);
+        return this.#collective(executor, planCollective(request, call, { ...this.#scope, executor }), call);
     }
   }
 
@@ -66,11 +68,27 @@ export class DirectBackend implements Backend {
     this.#options.onDispose();
   }
 
-  async #collective(plan: Plan, call: Call): Promise<undefined> {
-    const { channel, executor } = this.#options;
+  /** The executor in whose memory all of a call's tensors are. */
+  #executorOf(tensors: readonly Tensor[]): Executor {
+    const { executors } = this.#options;
+    const executor = tensors.length === 0 ? executors[0] : executors.find((candidate) => candidate.owns(tensors[0]!));
+    if (!executor) {
+      throw new UnsupportedError(
+        `this rank has no executor for the tensor's memory, only ${executors.map(({ name }) => name).join(", ")}: ` +
+          'for GPUBuffers pass their device, or backend: "webgpu", to initProcessGroup',
+      );
+    }
+    if (!tensors.every((tensor) => executor.owns(tensor))) {
+      throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all GPUBuffers");
+    }
+    return executor;
+  }
+
+  async #collective(executor: Executor, plan: Plan, call: Call): Promise<undefined> {
+    const { channel } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     try {
-      const done = plan.run(this.#context(exchange));
+      const done = plan.run(this.#context(executor, exchange));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
@@ -81,11 +99,11 @@ export class DirectBackend implements Backend {
     }
   }
 
-  async #send(span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
+  async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
     const { channel } = this.#options;
     const exchange = channel.pointToPoint.open(peer, messageFingerprint("send", span, tag));
     try {
-      await this.#segments(span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
+      await this.#segments(executor, span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
     } catch (error) {
       call.overwritten = false;
       throw this.#failed(exchange, error);
@@ -94,18 +112,12 @@ export class DirectBackend implements Backend {
     }
   }
 
-  async #recv(
-    collective: "recv" | "recvAnySource",
-    span: Span,
-    peer: number | null,
-    tag: number,
-    call: Call,
-  ): Promise<number> {
-    const { channel, executor } = this.#options;
-    const fingerprint = messageFingerprint(collective, span, tag);
+  async #recv(executor: Executor, span: Span, peer: number | null, tag: number, call: Call): Promise<number> {
+    const { channel } = this.#options;
+    const fingerprint = messageFingerprint(peer === null ? "recvAnySource" : "recv", span, tag);
     const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
     try {
-      await this.#segments(span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
+      await this.#segments(executor, span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
       await executor.settled();
       return source;
     } catch (error) {
@@ -118,12 +130,13 @@ export class DirectBackend implements Backend {
 
   /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
   async #segments(
+    executor: Executor,
     span: Span,
     transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
     exchange: ChannelExchange,
   ): Promise<void> {
-    const { executor, segmentBytes } = this.#options;
-    const context = this.#context(exchange);
+    const { segmentBytes } = this.#options;
+    const context = this.#context(executor, exchange);
     const perSegment = elementsPerSegment(segmentBytes, span.dtype);
     const total = Math.max(1, Math.ceil(span.count / perSegment));
     await pipelined(context, total, (index) => {
@@ -132,8 +145,8 @@ export class DirectBackend implements Backend {
     });
   }
 
-  #context(exchange: ChannelExchange): Context {
-    const { channel, executor, segmentBytes, segmentsInFlight } = this.#options;
+  #context(executor: Executor, exchange: ChannelExchange): Context {
+    const { channel, segmentBytes, segmentsInFlight } = this.#options;
     return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
   }
 
@@ -141,6 +154,10 @@ export class DirectBackend implements Backend {
   #failed(exchange: ChannelExchange, error: unknown): unknown {
     if (exchange.error) return exchange.error;
     const { channel } = this.#options;
+    if (error instanceof DeviceLostError) {
+      channel.abort(error);
+      return error;
+    }
     const text = error instanceof Error ? error.message : String(error);
     const cause = new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
       group: channel.name,

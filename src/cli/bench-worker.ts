@@ -32,9 +32,9 @@ async function main(config: BenchConfig): Promise<void> {
 }
 
 function describeGroup(group: ProcessGroup): { device: string; transport: string; runtime: string } {
-  const { executor, ranks } = group.info();
+  const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
-  return { device: executor.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
+  return { device: executors[0]!.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
 }
 
 async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
@@ -91,7 +91,7 @@ function blocksOf({ data, dtype }: HostTensor, count: number): HostTensor[] {
   return blocks;
 }
 
-const arrayOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data : tensor);
+const arrayOf = (tensor: HostArray | HostTensor): HostArray => ("data" in tensor ? tensor.data : tensor);
 
 function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): void {
   const value = patternOf(row, group, config);

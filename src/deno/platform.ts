@@ -1,4 +1,5 @@
 /** Deno as a {@link Platform}: its own WebSocket, and Node's files where they need only node: modules. */
+import { builtInGpu } from "../browser/gpu.ts";
 import { connectWebSocket } from "../browser/websocket-client.ts";
 import { UnsupportedError } from "../errors.ts";
 import { FileStore } from "../node/file-store.ts";
@@ -22,5 +23,8 @@ export const denoPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
+  openGpu: async () =>
+    builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
+  hasBuiltInGpu: true,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

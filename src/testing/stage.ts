@@ -136,7 +136,7 @@ export class Stage {
   /** Elements `start` to `start + count` of a tensor, in the same memory. */
   part(tensor: Tensor, start: number, count: number): Tensor {
     if ("data" in tensor) return { ...tensor, data: tensor.data.subarray(start, start + count) };
-    return tensor.subarray(start, start + count);
+    return (tensor as HostArray).subarray(start, start + count);
   }
 
   /** Throws unless `actual` and `expected` are the same as JSON, byte arrays as lists. */

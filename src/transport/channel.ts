@@ -217,11 +217,6 @@ export class Channel implements PointToPointOwner {
     this.#die(cause);
   }
 
-  /** Kills the group at this rank only: there is nobody to tell, or they know. */
-  die(cause: WebcclError): void {
-    this.#die(cause);
-  }
-
   /**
    * Ranks that keep call `sequence` from ending: those that do not answer; if all answer, those that have not made the
    * call; if all have, those that the others wait for.

@@ -4,10 +4,13 @@
  */
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import { NcclBackend } from "./backend/nccl.ts";
+import { NCCL_NOTES } from "./backend/nccl-plan.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
@@ -28,6 +31,10 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -56,6 +63,9 @@ export interface WorldOptions {
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
+  /** NCCL, if every rank of the job can use it. */
+  nccl: NcclChoice | null;
+  ncclReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -106,14 +116,19 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight, nccl } = this.#options;
+    const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
-      const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
-    return new DirectBackend({
+    let onNccl: NcclBackend | null = null;
+    const onChannelDead = (cause: WebcclError) => {
+      onNccl?.die(cause);
+      onDead(cause);
+    };
+    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
+    const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link: slowestLink(members),
@@ -122,6 +137,11 @@ export class World {
       segmentsInFlight,
       onDispose: () => mesh.close(channel),
     });
+    if (!nccl) return direct;
+    const { library, device, isHighPriorityStream, config } = nccl;
+    const init = { ...config, device, isHighPriorityStream };
+    onNccl = new NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    return onNccl;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -130,7 +150,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -139,6 +159,8 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      nccl: ncclReason,
+      notes: nccl ? NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,

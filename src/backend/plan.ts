@@ -36,7 +36,7 @@ export interface Plan {
 }
 
 /** What a plan says of the call beyond the request itself. */
-interface Facts {
+export interface Facts {
   dtype?: DataType;
   op?: ReduceOp;
   root?: number;
@@ -201,7 +201,18 @@ function plan(
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
-  const fingerprint = {
+  const facts = { dtype, op, root, count, detail };
+  return { fingerprint: fingerprintOf(collective, algorithm, facts, segmentBytes), writes, run };
+}
+
+/** What all ranks of a call must have in common. */
+export function fingerprintOf(
+  collective: CollectiveRequest["collective"],
+  algorithm: string,
+  { dtype, op, root, count, detail }: { [F in keyof Facts]: Facts[F] | undefined },
+  segmentBytes: number,
+): Fingerprint {
+  return {
     collective: COLLECTIVES.indexOf(collective),
     dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
     op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
@@ -212,7 +223,6 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, writes, run };
 }
 
 function choose<C extends AlgorithmFamily>(

@@ -4,6 +4,7 @@ import { connectWebSocket } from "../browser/websocket-client.ts";
 import { UnsupportedError } from "../errors.ts";
 import { FileStore } from "../node/file-store.ts";
 import { hostIdentity } from "../node/host-identity.ts";
+import { loadNccl } from "../node/nccl.ts";
 import type { Platform } from "../platform.ts";
 
 const cannot = (what: string) =>
@@ -26,5 +27,6 @@ export const denoPlatform: Platform = {
   openGpu: async () =>
     builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
   hasBuiltInGpu: true,
+  loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

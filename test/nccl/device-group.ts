@@ -68,9 +68,8 @@ const METHODS = new Set([
   ...["reduceScatterTensor", "allToAll", "allToAllSingle", "scan", "exscan", "send", "recv", "recvAnySource"],
 ]);
 
-/** The same group, over CUDA memory. Calls are made one after the other in the order they were asked for. */
-export function onDevice(group: ProcessGroup, nccl: typeof Nccl): ProcessGroup {
-  const device = group.rank;
+/** The same group, over memory of this rank's device. Calls are made one after the other in the order they were asked for. */
+export function onDevice(group: ProcessGroup, nccl: typeof Nccl, device = group.rank): ProcessGroup {
   let turn: Promise<unknown> = Promise.resolve();
   return new Proxy(group, {
     get(target, name) {
@@ -80,7 +79,7 @@ export function onDevice(group: ProcessGroup, nccl: typeof Nccl): ProcessGroup {
         return async (...args: unknown[]) => {
           await turn;
           const result = await value.apply(target, args);
-          return name === "newGroup" || name === "split" ? result && onDevice(result, nccl) : result;
+          return name === "newGroup" || name === "split" ? result && onDevice(result, nccl, device) : result;
         };
       }
       return (...args: unknown[]) => {

@@ -121,7 +121,7 @@ const tasks: Record<string, () => Promise<Report>> = {
     const tensor = new Float32Array(64 * 2 ** 20);
     const times: { ms: number; maxMs: number; p99Ms: number }[] = [];
     let wrong = 0;
-    for (let run = 0; run < 5; run++) {
+    for (let run = 0; run < 3; run++) {
       tensor.fill(run + 1);
       globalThis.gc?.();
       await group.barrier();
@@ -136,6 +136,19 @@ const tasks: Record<string, () => Promise<Report>> = {
     }
     await group.destroy();
     return { times, wrong };
+  },
+
+  /** The longest pause of an event loop that has nothing to do, in several spans of time. */
+  async idle() {
+    const maxMs: number[] = [];
+    for (let span = 0; span < 6; span++) {
+      const histogram = monitorEventLoopDelay({ resolution: 1 });
+      histogram.enable();
+      await delay(1000);
+      histogram.disable();
+      maxMs.push(histogram.max / 1e6);
+    }
+    return { maxMs };
   },
 
   /** A thousand operations of several kinds; what is alive at the end. */

@@ -28,19 +28,18 @@ describe("backend nccl", { timeout: TIMEOUT_MS }, () => {
   });
 
   it("does not hold the event loop while 256 MiB are reduced", async () => {
-    // Other processes hold up any event loop here, so one that has nothing to do is watched beside those of the ranks.
-    const [reports, [idle]] = await Promise.all([runRanks("delay", 2), runRanks("idle", 1)]);
-    const idleMs = idle?.maxMs as number[];
-    console.log(`a loop with nothing to do was held up for at most ${idleMs.map((ms) => ms.toFixed(1)).join(", ")} ms`);
+    const reports = await runRanks("delay", 2);
     for (const report of reports) {
-      const times = report?.times as { ms: number; maxMs: number; p99Ms: number }[];
+      const times = report?.times as { ms: number; ownMs: number; maxMs: number; p99Ms: number }[];
       const texts = times.map(
-        ({ ms, maxMs, p99Ms }) => `${ms.toFixed(0)} ms, loop at most ${maxMs.toFixed(1)} (p99 ${p99Ms.toFixed(1)})`,
+        ({ ms, ownMs, maxMs, p99Ms }) =>
+          `${ms.toFixed(0)} ms, loop at most ${ownMs.toFixed(1)} ` +
+          `(${maxMs.toFixed(1)} with what it waited for a processor, p99 ${p99Ms.toFixed(1)})`,
       );
       console.log(`256 MiB: ${texts.join("; ")}`);
       expect(report?.wrong).toBe(0);
-      const quietest = Math.min(...times.map(({ maxMs }) => maxMs));
-      expect(quietest).toBeLessThanOrEqual(Math.max(5, Math.min(...idleMs)));
+      // Two ranks and what stands for their devices want more than two processors; that wait is not the addon's.
+      expect(Math.max(...times.map(({ ownMs }) => ownMs))).toBeLessThanOrEqual(5);
     }
   });
 });

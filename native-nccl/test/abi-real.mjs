@@ -12,5 +12,7 @@ assert.ok(id.some((byte) => byte !== 0));
 const failure = await nccl.initRank(1, id, 0).catch((error) => error);
 assert.match(failure.message, /libcuda\.so\.1 could not be opened|driver/);
 assert.match(failure.message, /install|nvidia-smi/);
-console.log(`NCCL ${major}.${minor}.${patch} from ${nccl.libraryPath().split("/").slice(-4).join("/")}: every symbol is there, a unique id was made`);
+console.log(
+  `NCCL ${major}.${minor}.${patch} from ${nccl.libraryPath().split("/").slice(-4).join("/")}: every symbol is there, a unique id was made`,
+);
 console.log(`  without a GPU initRank says: ${failure.message.slice(0, 90)}…`);

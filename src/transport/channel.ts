@@ -158,7 +158,8 @@ export class Channel implements PointToPointOwner {
         this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
         break;
       case "abort":
-        this.#die(fromWireError(message.error));
+        // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
+        this.abort(fromWireError(message.error));
         break;
       case "probe": {
         const exchange = this.#exchanges.get(message.sequence);

@@ -136,8 +136,7 @@ const newGroup: CollectiveCase = {
     stage.equal("membership", group !== null, members.includes(stage.rank));
     if (!group) return;
     stage.equal("rank and size", [group.rank, group.size], [members.indexOf(stage.rank), members.length]);
-    await within(stage.as({}, group));
-    await group.destroy();
+    await within(stage.as({}, group)).finally(() => group.destroy());
   },
 };
 
@@ -153,8 +152,7 @@ const split: CollectiveCase = {
     if (!group) return;
     const members = stage.ranks.filter((peer) => peer % 3 === color).reverse();
     stage.equal("rank and size", [group.rank, group.size], [members.indexOf(rank), members.length]);
-    await within(stage.as({}, group));
-    await group.destroy();
+    await within(stage.as({}, group)).finally(() => group.destroy());
   },
 };
 
@@ -171,7 +169,8 @@ const concurrent: CollectiveCase = {
   reduces: true,
   async run(stage) {
     const { group, root, rank } = stage;
-    const others = (["i32", "f64", "u8"] as const).map((dtype) => stage.as({ dtype, op: "sum" }));
+    const dtypes = (["i32", "f64", "u8"] as const).filter((dtype) => stage.memory.reduces(dtype, "sum"));
+    const others = dtypes.map((dtype) => stage.as({ dtype, op: "sum" }));
     const data = stage.input(root);
     const works: PromiseLike<unknown>[] = [stage, ...others].map((one) =>
       one.group.allReduce(one.tensor(one.input(rank), one.reduced(), true), { op: one.op }),

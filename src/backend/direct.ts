@@ -4,7 +4,7 @@
 import { type Context, recv, send } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
-import { AbortedError, DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
+import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
@@ -47,8 +47,10 @@ export class DirectBackend implements Backend {
         return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recvAnySource":
         return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
-      default:
-        return this.#collective(executor, planCollective(request, call, { ...this.#scope, executor }), call);
+      default: {
+        const plan = planCollective(request, call, { ...this.#scope, executor });
+        return this.#collective(executor, plan, executor.admit(plan.spans, plan.op), call);
+      }
     }
   }
 
@@ -84,19 +86,36 @@ export class DirectBackend implements Backend {
     return executor;
   }
 
-  async #collective(executor: Executor, plan: Plan, call: Call): Promise<undefined> {
+  async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
     const { channel } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     try {
+      if (admitted) await this.#admitted(admitted, exchange);
       const done = plan.run(this.#context(executor, exchange));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
+      if (error instanceof Refusal) throw error.cause;
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
       channel.close(exchange);
     }
+  }
+
+  /**
+   * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
+   * as a mismatch, and the group goes on at the next one.
+   */
+  async #admitted(admitted: Promise<void>, exchange: ChannelExchange): Promise<void> {
+    try {
+      await admitted;
+    } catch (cause) {
+      if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
+      this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
+      throw new Refusal("not admitted", { cause });
+    }
+    if (exchange.error) throw exchange.error;
   }
 
   async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
@@ -167,3 +186,6 @@ export class DirectBackend implements Backend {
     return cause;
   }
 }
+
+/** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */
+class Refusal extends Error {}

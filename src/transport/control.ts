@@ -1,29 +1,14 @@
 /**
  * Control messages: small values in MessagePack. What came from outside is scanned before the decoder sees a byte of it
- * (S11): the decoder's own options keep out neither records nor nesting deep enough to exhaust a stack.
+ * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a stack.
  */
-import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { ProtocolError } from "../errors.ts";
+import { decodeValue, encodeValue } from "./control-codec.ts";
 
 /** Deepest nesting of arrays and maps. */
 export const MAX_CONTROL_DEPTH = 16;
 /** Most values in one message, map keys and containers counted. */
 export const MAX_CONTROL_ITEMS = 10_000;
-
-const packr = new Packr({
-  useRecords: false,
-  mapsAsObjects: true,
-  moreTypes: false,
-  encodeUndefinedAsNil: true,
-  variableMapSize: true,
-});
-// Byte strings are copied: a value that is kept must not keep alive the network buffer it came in.
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true, int64AsType: "number" });
-
-/** A view of the same bytes that is a plain Uint8Array: Node's Buffer would hand its own class on to what is decoded. */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
 
 /**
  * `value` in MessagePack: null, booleans, numbers, strings, Uint8Array, arrays and plain objects of these. `undefined`
@@ -33,7 +18,7 @@ function plain(bytes: Uint8Array): Uint8Array {
 export function encodeControl(value: unknown): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = plain(packr.pack(value));
+    bytes = encodeValue(value, MAX_CONTROL_DEPTH);
   } catch (cause) {
     throw new TypeError(`this value cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
@@ -51,11 +36,7 @@ export function encodeControl(value: unknown): Uint8Array {
 export function decodeControl(bytes: Uint8Array): unknown {
   const fault = scan(bytes);
   if (fault) throw new ProtocolError(`a control message was refused: ${fault}`);
-  try {
-    return unpackr.unpack(plain(bytes));
-  } catch (cause) {
-    throw new ProtocolError("a control message could not be decoded", { cause });
-  }
+  return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
 
 /** Bytes of the length behind bin 8/16/32, str 8/16/32, array 16/32 and map 16/32. */

@@ -2,7 +2,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
-import { type CasesReport, freePort } from "../../conformance/harness.ts";
+import { freePort } from "../../conformance/harness.ts";
+import type { CasesReport } from "../../conformance/run-cases.ts";
 
 const SCRIPT = fileURLToPath(new URL("rank.ts", import.meta.url));
 const running = new Set<ReturnType<typeof spawn>>();

@@ -4,7 +4,7 @@
  */
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { conformanceCases } from "../../../src/testing/index.ts";
-import { runCases } from "../../conformance/harness.ts";
+import { runCases } from "../../conformance/run-cases.ts";
 
 const transport = process.argv[2] as "websocket" | "hub";
 const group = await initProcessGroup({ transport, backend: "cpu", timeoutMs: 25_000 });

@@ -67,8 +67,8 @@ export class World {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
-  readonly deadlines = new Deadlines();
-  readonly ownership = new Ownership();
+  readonly deadlines: Deadlines = new Deadlines();
+  readonly ownership: Ownership = new Ownership();
   readonly #options: WorldOptions;
   #root: WorldGroup | null = null;
   readonly #groups = new Set<WorldGroup>();

@@ -2,8 +2,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
+import type { Job } from "../job.ts";
 import { bundle } from "./bundle.ts";
-import type { Job } from "./job.ts";
 import { type PageKind, Pages } from "./pages.ts";
 
 const ENTRY = fileURLToPath(new URL("../../../src/browser/index.ts", import.meta.url));
@@ -39,7 +39,7 @@ describe("a page", () => {
   async function sumWith(kind: PageKind, inWorker: boolean) {
     const initMethod = `${hub.url}/sum-${groups++}`;
     const options = { initMethod, worldSize: 2, token: TOKEN, timeoutMs: 20_000 };
-    const job: Job = { task: "sum", inWorker, options: { ...options, rank: 0 } };
+    const job: Job = { task: { name: "sum" }, inWorker, options: { ...options, rank: 0 } };
     const [outcome, tensor] = await Promise.all([
       pages.run(job, kind),
       initProcessGroup({ ...options, rank: 1 }).then(async (group) => {
@@ -57,14 +57,14 @@ describe("a page", () => {
   for (const inWorker of [false, true]) {
     const where = inWorker ? "a module worker" : "a page";
     it(`runs in ${where} under a strict policy, without shared memory`, async () => {
-      expect(await sumWith({ scripts: WASM }, inWorker)).toEqual({
+      expect(await sumWith({ scripts: WASM }, inWorker)).toMatchObject({
         ...{ first: 3, last: 3, sharedTensor: false, isolated: false, shares: false },
         executor: "wasm-simd, memory not shared",
       });
     });
 
     it(`runs in ${where} that shares memory, which never reaches a WebSocket uncopied`, async () => {
-      expect(await sumWith({ scripts: WASM, isolated: true }, inWorker)).toEqual({
+      expect(await sumWith({ scripts: WASM, isolated: true }, inWorker)).toMatchObject({
         ...{ first: 3, last: 3, sharedTensor: true, isolated: true, shares: true },
         executor: "wasm-simd",
       });

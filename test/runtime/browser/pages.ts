@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright";
 import { launchChromium } from "../../../src/cli/chromium.ts";
+import type { Job, Outcome } from "../job.ts";
 import { bundle } from "./bundle.ts";
-import type { Job, Outcome } from "./job.ts";
 
 const PROGRAM = fileURLToPath(new URL("program.ts", import.meta.url));
 

@@ -9,10 +9,11 @@ import type { WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
+import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
@@ -46,6 +47,8 @@ export interface WorldGroup {
 export interface WorldOptions {
   rank: number;
   mesh: Mesh;
+  /** What the hub can fold, if the ranks meet at one. */
+  hub: HubFolds | null;
   roster: readonly RosterEntry[];
   executor: Executor;
   store: Store;
@@ -88,16 +91,18 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, executor, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, executor, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
+    const members = globalRanks.map((member) => roster[member]!);
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
     return new DirectBackend({
       channel,
       executor,
-      link: slowestLink(globalRanks.map((member) => roster[member]!)),
+      link: slowestLink(members),
+      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
       sameArithmetic: this.#sameArithmetic(globalRanks),
       segmentBytes,
       segmentsInFlight,

@@ -8,6 +8,8 @@ import { AbortedError, type WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
+import type { HubGroup } from "../transport/hub-folds.ts";
+import type { HubReduction } from "../transport/transport.ts";
 import type { Backend, Call, Request } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
 
@@ -17,6 +19,8 @@ export interface DirectOptions {
   executor: Executor;
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
+  /** The folds at the hub, if all ranks of the group are connected to one. */
+  hub: HubGroup | null;
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
@@ -31,9 +35,11 @@ export class DirectBackend implements Backend {
   readonly #scope: PlanScope;
 
   constructor(options: DirectOptions) {
-    const { channel, executor, link, sameArithmetic, segmentBytes } = options;
+    const { channel, executor, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#scope = { executor, link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+    const { rank, size } = channel;
+    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    this.#scope = { executor, link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
@@ -63,20 +69,23 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    this.#options.hub?.close();
     this.#options.onDispose();
   }
 
   async #collective(plan: Plan, call: Call): Promise<undefined> {
-    const { channel, executor } = this.#options;
+    const { channel, executor, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const folds = plan.atHub ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight) : null;
     try {
-      const done = plan.run(this.#context(exchange));
+      const done = plan.run(this.#context(exchange, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
+      folds?.close();
       channel.close(exchange);
     }
   }
@@ -132,9 +141,9 @@ export class DirectBackend implements Backend {
     });
   }
 
-  #context(exchange: ChannelExchange): Context {
+  #context(exchange: ChannelExchange, hub: HubReduction | null = null): Context {
     const { channel, executor, segmentBytes, segmentsInFlight } = this.#options;
-    return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
+    return { rank: channel.rank, size: channel.size, executor, exchange, hub, segmentBytes, segmentsInFlight };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

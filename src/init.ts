@@ -26,6 +26,7 @@ import { HubStore } from "./store/hub-store.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { HubConnection } from "./transport/hub-connection.ts";
+import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
@@ -97,12 +98,14 @@ async function bringUp(
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
   const relayed = hub ? new HubLinks(hub) : null;
+  const folds = hub ? new HubFolds(hub) : null;
   const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
     rank,
     mesh,
+    hub: folds,
     roster,
     cpu,
     gpu,
@@ -128,7 +131,7 @@ async function bringUp(
   const globalRanks = roster.map((entry) => entry.rank);
   const group = new ProcessGroup({ world, name: groupName, description: groupName, globalRanks, rank });
   mesh.start();
-  if (hub) followHub(hub, relayed!, mesh);
+  if (hub) followHub(hub, relayed!, folds!, mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
 }
@@ -335,13 +338,14 @@ async function linkAll(
 }
 
 /** What the hub says from now on: frames it relays, ranks that are gone, and its own end. */
-function followHub(hub: HubConnection, relayed: HubLinks, mesh: Mesh): void {
+function followHub(hub: HubConnection, relayed: HubLinks, folds: HubFolds, mesh: Mesh): void {
   const { hostRank } = hub.welcome;
   hub.start({
     onFrame: (header, payload) => {
       const from = new DataView(header.buffer, header.byteOffset).getUint32(4, true);
       relayed.deliver(from, header, payload);
     },
+    onFold: (header, payload) => folds.deliver(header, payload),
     onLost: (rank, reason) => mesh.lost(rank, reason),
     onLeft: (rank) => relayed.closed(rank),
     onClosed: () => {

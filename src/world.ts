@@ -10,10 +10,11 @@ import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
+import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
@@ -51,6 +52,8 @@ export interface WorldGroup {
 export interface WorldOptions {
   rank: number;
   mesh: Mesh;
+  /** What the hub can fold, if the ranks meet at one. */
+  hub: HubFolds | null;
   roster: readonly RosterEntry[];
   cpu: Executor;
   gpu: GpuExecutor | null;
@@ -75,8 +78,8 @@ export class World {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
-  readonly deadlines = new Deadlines();
-  readonly ownership = new Ownership();
+  readonly deadlines: Deadlines = new Deadlines();
+  readonly ownership: Ownership = new Ownership();
   readonly #options: WorldOptions;
   #root: WorldGroup | null = null;
   readonly #groups = new Set<WorldGroup>();
@@ -106,7 +109,7 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -117,6 +120,7 @@ export class World {
       channel,
       executors: this.#executors(),
       link: slowestLink(members),
+      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,

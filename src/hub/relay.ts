@@ -26,6 +26,8 @@ export class Port {
   readonly socket: Socket;
   /** Bytes that came from this port and wait for others. */
   bytesInFlight = 0;
+  /** Bytes of this port that are kept until others have come. */
+  heldBytes = 0;
   /** Ports that are full and for which this one is paused. */
   readonly pausedFor = new Set<Port>();
   /** Ports that are paused because this one is full. */
@@ -57,7 +59,7 @@ export class Relay {
    * Sends `parts` to `to`, on `from`'s account.
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was sent.
    */
-  forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number): string | null {
+  forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
     if (from.bytesInFlight + byteLength > this.#limits.maxRankBytes) return "too many bytes in flight from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in flight in this hub";
     from.bytesInFlight += byteLength;
@@ -65,6 +67,7 @@ export class Relay {
     to.socket.send(parts, () => {
       from.bytesInFlight -= byteLength;
       this.#bytesInFlight -= byteLength;
+      onSent?.();
       if (to.pausing.size > 0 && to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#resumeSources(to);
       if (from.overdrawn && from.bytesInFlight <= this.#allowance / 2) {
         from.overdrawn = false;
@@ -79,6 +82,24 @@ export class Relay {
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
     return null;
+  }
+
+  /**
+   * Counts bytes of `from` that the hub keeps.
+   * @returns why `from` must be closed, if it has gone past a cap; then nothing was counted.
+   */
+  hold(from: Port, byteLength: number): string | null {
+    if (from.heldBytes + byteLength > this.#limits.maxRankBytes) return "too many bytes to fold from this rank";
+    if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in this hub";
+    from.heldBytes += byteLength;
+    this.#bytesInFlight += byteLength;
+    return null;
+  }
+
+  /** What was held is kept no longer. */
+  release(from: Port, byteLength: number): void {
+    from.heldBytes -= byteLength;
+    this.#bytesInFlight -= byteLength;
   }
 
   /** What one port may have in flight before it is paused. */

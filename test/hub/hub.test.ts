@@ -277,6 +277,7 @@ describe("HubConnection", () => {
       const list: unknown[] = [];
       late.start({
         onFrame: (header, payload) => list.push([header.length, payload.byteLength]),
+        onFold: () => list.push("fold"),
         onLost: () => list.push("lost"),
         onLeft: (rank) => resolve([...list, rank]),
         onClosed: () => list.push("closed"),

@@ -355,7 +355,17 @@ export class Communicator {
         throw new RangeError(`${kind}: a tensor has ${tensor.count} elements, and ${count * factorOfSize} are needed`);
       }
     }
-    this.#native.run(KINDS[kind], ...whole(from), ...whole(to), count, code, opCode, peer, factor, Stream.handle(stream));
+    this.#native.run(
+      KINDS[kind],
+      ...whole(from),
+      ...whole(to),
+      count,
+      code,
+      opCode,
+      peer,
+      factor,
+      Stream.handle(stream),
+    );
   }
 }
 
@@ -410,11 +420,13 @@ function cliqueOf(tensors) {
 }
 
 async function onAll(inputs, { streams, communicators }, call) {
-  if (!Array.isArray(inputs) || inputs.length === 0) throw new TypeError("inputs must be a list of at least one tensor");
+  if (!Array.isArray(inputs) || inputs.length === 0)
+    throw new TypeError("inputs must be a list of at least one tensor");
   inputs.forEach((tensor, i) => {
     describe(tensor, String(i), true);
   });
-  if (streams && streams.length !== inputs.length) throw new RangeError("number of streams is not equal to number of inputs");
+  if (streams && streams.length !== inputs.length)
+    throw new RangeError("number of streams is not equal to number of inputs");
   if (communicators && communicators.length !== inputs.length) {
     throw new RangeError("number of communicators is not equal to number of inputs");
   }
@@ -441,7 +453,9 @@ export async function reduce(inputs, { output = inputs[0], root = 0, op = "sum",
 
 export async function broadcast(tensors, { root = 0, ...options } = {}) {
   checkRoot(root, tensors.length);
-  await onAll(tensors, options, (communicator, i, stream) => communicator.broadcast(tensors[i], tensors[i], root, stream));
+  await onAll(tensors, options, (communicator, i, stream) =>
+    communicator.broadcast(tensors[i], tensors[i], root, stream),
+  );
 }
 
 export async function allGather(inputs, outputs, options = {}) {
@@ -451,5 +465,7 @@ export async function allGather(inputs, outputs, options = {}) {
 
 export async function reduceScatter(inputs, outputs, { op = "sum", ...options } = {}) {
   checkOutputs(outputs, inputs);
-  await onAll(inputs, options, (communicator, i, stream) => communicator.reduceScatter(outputs[i], inputs[i], op, stream));
+  await onAll(inputs, options, (communicator, i, stream) =>
+    communicator.reduceScatter(outputs[i], inputs[i], op, stream),
+  );
 }

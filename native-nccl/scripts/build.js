@@ -48,7 +48,9 @@ function compile(target, inputs, flags, force) {
     encoding: "utf8",
   });
   if (error) {
-    throw new Error(`${compiler} could not be started (${error.message}): install a C++17 compiler, such as g++, or set CXX`);
+    throw new Error(
+      `${compiler} could not be started (${error.message}): install a C++17 compiler, such as g++, or set CXX`,
+    );
   }
   if (stderr) console.error(stderr);
   if (status !== 0) throw new Error(`${compiler} failed on ${target}`);
@@ -77,7 +79,14 @@ export function build({ standIn = false, sanitize = false, force = false } = {})
   // Vector instructions of this very machine: stand-ins are built where they run.
   const fast = sanitize ? mode : ["-O3", "-march=native"];
   const cuda = [file("cuda.cc"), abi];
-  const nccl = [file("nccl.cc"), file("arithmetic.cc"), file("arithmetic.h"), file("sockets.cc"), file("sockets.h"), abi];
+  const nccl = [
+    file("nccl.cc"),
+    file("arithmetic.cc"),
+    file("arithmetic.h"),
+    file("sockets.cc"),
+    file("sockets.h"),
+    abi,
+  ];
   compile(out.cuda, cuda, [...fast, "-Wl,-soname,libcuda.so.1"], force);
   const linked = (library) => [...fast, out.cuda, `-Wl,-rpath,${library}`, "-Wl,-soname,libnccl.so.2"];
   compile(out.nccl, nccl, linked("$ORIGIN"), force);

@@ -2,6 +2,7 @@
  * World: what all groups of one job share on one rank: the mesh, the executor, deadlines, memory ownership, and the way
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -63,6 +64,7 @@ export interface WorldOptions {
   algorithm: string | undefined;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** Ends what bring-up began: hub connection, listener, hub. */
@@ -106,7 +108,7 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -120,6 +122,7 @@ export class World {
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
+      onTransfer,
       onDispose: () => mesh.close(channel),
     });
   }

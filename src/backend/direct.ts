@@ -1,7 +1,7 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send } from "../algorithm/context.ts";
+import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
 import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
@@ -22,6 +22,7 @@ export interface DirectOptions {
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -165,8 +166,9 @@ export class DirectBackend implements Backend {
   }
 
   #context(executor: Executor, exchange: ChannelExchange): Context {
-    const { channel, segmentBytes, segmentsInFlight } = this.#options;
-    return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
+    const { channel, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { rank, size } = channel;
+    return { rank, size, executor, exchange, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

@@ -1,4 +1,5 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { consoleLogger } from "./logger.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "./options.ts";
@@ -63,6 +64,8 @@ export interface InternalOptions {
   /** Most bytes of one message. Rank 0's is used by all. */
   segmentBytes?: number;
   segmentsInFlight?: number;
+  /** Hears of each step of each message this rank sends. */
+  onTransfer?: (transfer: Transfer) => void;
   memory?: MemoryKnobs;
   /** "packed" keeps the GPU to integer arithmetic for f16. */
   f16?: "auto" | "packed";

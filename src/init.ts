@@ -117,6 +117,7 @@ async function bringUp(
     algorithm: settings.algorithm,
     segmentBytes: roster[0]!.segmentBytes,
     segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
+    onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
     onLeave: async () => {
       hub?.goodbye();

@@ -2,6 +2,7 @@
  * World: what all groups of one job share on one rank: the mesh, the executor, deadlines, memory ownership, and the way
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -66,6 +67,7 @@ export interface WorldOptions {
   algorithm: string | undefined;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** Ends what bring-up began: hub connection, listener, hub. */
@@ -109,7 +111,8 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger } = this.#options;
+    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -124,6 +127,7 @@ export class World {
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
+      onTransfer,
       onDispose: () => mesh.close(channel),
     });
   }

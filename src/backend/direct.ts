@@ -1,7 +1,7 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send } from "../algorithm/context.ts";
+import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
 import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
@@ -26,6 +26,7 @@ export interface DirectOptions {
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -174,8 +175,9 @@ export class DirectBackend implements Backend {
   }
 
   #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
-    const { channel, segmentBytes, segmentsInFlight } = this.#options;
-    return { rank: channel.rank, size: channel.size, executor, exchange, hub, segmentBytes, segmentsInFlight };
+    const { channel, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { rank, size } = channel;
+    return { rank, size, executor, exchange, hub, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

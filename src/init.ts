@@ -18,6 +18,7 @@ import {
   resolveSettings,
   type Settings,
 } from "./init-options.ts";
+import { chooseNccl, openNccl } from "./nccl-offer.ts";
 import type { HubHandle, Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
@@ -81,6 +82,7 @@ async function bringUp(
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings, internal);
   if (gpu) undo.push(() => gpu.dispose());
+  const ncclHere = await openNccl(platform, settings, internal.loadNccl);
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
@@ -94,9 +96,11 @@ async function bringUp(
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
+    cuda: ncclHere.offer,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
+  const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
   const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
@@ -110,6 +114,8 @@ async function bringUp(
     cpu,
     gpu,
     gpuReason: reason,
+    nccl,
+    ncclReason,
     store,
     logger,
     timeoutMs,
@@ -145,7 +151,7 @@ async function openGpu(
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
   if (device)
     return { gpu: await createWebgpuExecutor({ device, f16 }), reason: "the device given to initProcessGroup" };
-  if (backend === "cpu") return { gpu: null, reason: 'backend is "cpu"' };
+  if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {
     return { gpu: null, reason: 'none was asked for: pass backend: "webgpu" or a device' };
   }

@@ -5,10 +5,13 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import { NcclBackend } from "./backend/nccl.ts";
+import { NCCL_NOTES } from "./backend/nccl-plan.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
@@ -30,6 +33,10 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -60,6 +67,9 @@ export interface WorldOptions {
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
+  /** NCCL, if every rank of the job can use it. */
+  nccl: NcclChoice | null;
+  ncclReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -111,15 +121,20 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
     const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
-      const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
-    return new DirectBackend({
+    let onNccl: NcclBackend | null = null;
+    const onChannelDead = (cause: WebcclError) => {
+      onNccl?.die(cause);
+      onDead(cause);
+    };
+    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
+    const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link: slowestLink(members),
@@ -130,6 +145,11 @@ export class World {
       onTransfer,
       onDispose: () => mesh.close(channel),
     });
+    if (!nccl) return direct;
+    const { library, device, isHighPriorityStream, config } = nccl;
+    const init = { ...config, device, isHighPriorityStream };
+    onNccl = new NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    return onNccl;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -138,7 +158,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -147,6 +167,8 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      nccl: ncclReason,
+      notes: nccl ? NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,

@@ -48,7 +48,7 @@ interface Planning extends PlanScope {
 }
 
 /** What a plan says of the call beyond the request itself. */
-interface Facts {
+export interface Facts {
   dtype?: DataType;
   op?: ReduceOp;
   root?: number;
@@ -214,7 +214,19 @@ function plan(
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
-  const fingerprint = {
+  const facts = { dtype, op, root, count, detail };
+  const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
+  return { fingerprint, spans, op: op ?? null, writes, atHub: needs !== undefined, run };
+}
+
+/** What all ranks of a call must have in common. */
+export function fingerprintOf(
+  collective: CollectiveRequest["collective"],
+  algorithm: string,
+  { dtype, op, root, count, detail }: { [F in keyof Facts]: Facts[F] | undefined },
+  segmentBytes: number,
+): Fingerprint {
+  return {
     collective: COLLECTIVES.indexOf(collective),
     dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
     op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
@@ -225,7 +237,6 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, spans, op: op ?? null, writes, atHub: needs !== undefined, run };
 }
 
 function choose<C extends AlgorithmFamily>(

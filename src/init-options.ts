@@ -23,8 +23,13 @@ export interface InitOptions {
   rank?: number;
   /** Number of ranks. Default: WORLD_SIZE. */
   worldSize?: number;
-  /** Default: "auto", which is "cpu" here. A function makes a backend of your own. */
-  backend?: "auto" | "cpu" | ((context: BackendContext) => Backend);
+  /**
+   * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. Default: "auto", which opens
+   * one if `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
+   */
+  backend?: "auto" | "webgpu" | "cpu" | ((context: BackendContext) => Backend);
+  /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
+  device?: GPUDevice;
   /** "auto": memory for memory://, else websocket between ranks that can listen and reach each other, else hub. */
   transport?: "auto" | "memory" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
@@ -59,6 +64,8 @@ export interface InternalOptions {
   segmentBytes?: number;
   segmentsInFlight?: number;
   memory?: MemoryKnobs;
+  /** "packed" keeps the GPU to integer arithmetic for f16. */
+  f16?: "auto" | "packed";
   /** False: the cpu executor's plain loops. */
   wasm?: boolean;
 }
@@ -70,6 +77,8 @@ export interface Settings {
   readonly rank: number | null;
   readonly worldSize: number;
   readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
+  readonly backend: "auto" | "webgpu" | "cpu";
+  readonly device: GPUDevice | undefined;
   readonly transport: NonNullable<InitOptions["transport"]>;
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;
@@ -83,6 +92,7 @@ export interface Settings {
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
+const BACKENDS = ["auto", "webgpu", "cpu"];
 const TRANSPORTS = ["auto", "memory", "websocket", "hub"];
 
 /**
@@ -103,8 +113,8 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
   const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  if (typeof backend !== "function" && backend !== "auto" && backend !== "cpu") {
-    throw new RangeError(`backend is ${JSON.stringify(backend)}: use "auto", "cpu" or a function`);
+  if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
+    throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
   }
   if (!TRANSPORTS.includes(transport)) {
     throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
@@ -122,6 +132,8 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     rank,
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
+    backend: typeof backend === "function" ? "auto" : backend,
+    device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,

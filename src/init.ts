@@ -8,8 +8,9 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-import { StoreError, TimeoutError } from "./errors.ts";
+import { NoAdapterError, StoreError, TimeoutError } from "./errors.ts";
 import { createCpuExecutor } from "./executor/cpu.ts";
+import { createWebgpuExecutor, type GpuExecutor } from "./executor/webgpu.ts";
 import {
   type InitOptions,
   type InternalOptions,
@@ -76,8 +77,10 @@ async function bringUp(
   undo: Undo[],
 ): Promise<ProcessGroup> {
   const { worldSize, logger, groupName, timeoutMs } = settings;
-  const executor = await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm });
-  undo.push(() => executor.dispose());
+  const cpu = await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm });
+  undo.push(() => cpu.dispose());
+  const { gpu, reason } = await openGpu(platform, settings, internal);
+  if (gpu) undo.push(() => gpu.dispose());
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
@@ -90,7 +93,7 @@ async function bringUp(
     hostId: platform.hostId,
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
-    arithmeticId: executor.arithmeticId,
+    arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
@@ -104,7 +107,9 @@ async function bringUp(
     mesh,
     hub: folds,
     roster,
-    executor,
+    cpu,
+    gpu,
+    gpuReason: reason,
     store,
     logger,
     timeoutMs,
@@ -129,6 +134,27 @@ async function bringUp(
   if (hub) followHub(hub, relayed!, folds!, mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
+}
+
+/** The GPU that the settings want, if any, and why. */
+async function openGpu(
+  platform: Platform,
+  { backend, device }: Settings,
+  { f16 = "auto" }: InternalOptions,
+): Promise<{ gpu: GpuExecutor | null; reason: string }> {
+  if (device)
+    return { gpu: await createWebgpuExecutor({ device, f16 }), reason: "the device given to initProcessGroup" };
+  if (backend === "cpu") return { gpu: null, reason: 'backend is "cpu"' };
+  if (backend === "auto" && !platform.hasBuiltInGpu) {
+    return { gpu: null, reason: 'none was asked for: pass backend: "webgpu" or a device' };
+  }
+  try {
+    const { gpu, hint } = await platform.openGpu();
+    return { gpu: await createWebgpuExecutor({ gpu, hint, f16 }), reason: "an adapter of this runtime" };
+  } catch (error) {
+    if (backend === "webgpu" || !(error instanceof NoAdapterError)) throw error;
+    return { gpu: null, reason: error.message };
+  }
 }
 
 /** Finds the store, and this rank's number where a hub gives it. */

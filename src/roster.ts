@@ -16,7 +16,8 @@ export interface RosterEntry {
   readonly listenUrl: string | null;
   /** It is a task of the same thread as every other rank. */
   readonly inMemory: boolean;
-  readonly arithmeticId: string;
+  /** Of each of its executors. */
+  readonly arithmeticIds: readonly string[];
   /** Rank 0's is used by all. */
   readonly segmentBytes: number;
 }
@@ -42,6 +43,14 @@ export function slowestLink(members: readonly RosterEntry[]): LinkKind {
     for (const b of members.slice(i + 1)) slowest = Math.max(slowest, LINK_SPEED.indexOf(linkBetween(a, b)));
   });
   return LINK_SPEED[slowest]!;
+}
+
+/**
+ * Do all executors of these ranks compute the same bits? Ranks may give tensors in different memories to one call, and all
+ * must choose the same algorithm, so every executor counts.
+ */
+export function haveSameArithmetic(members: readonly RosterEntry[]): boolean {
+  return new Set(members.flatMap(({ arithmeticIds }) => arithmeticIds)).size === 1;
 }
 
 /**

@@ -81,7 +81,7 @@ export interface GpuTensor {
 }
 
 /** What a collective reads or writes. A bare typed array has its own dtype. */
-export type Tensor = HostArray | HostTensor;
+export type Tensor = HostArray | HostTensor | GpuTensor;
 
 /** The runtime a rank runs in. */
 export type Runtime = "node" | "deno" | "browser";

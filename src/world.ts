@@ -5,18 +5,19 @@
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { WebcclError } from "./errors.ts";
+import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
+import type { GpuExecutor } from "./executor/webgpu.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { clustersOf, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
-import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
+import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -24,7 +25,10 @@ export interface GroupInfo {
   rank: number;
   size: number;
   backend: string;
-  executor: { name: string; description: string; arithmeticId: string };
+  /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
+  executors: { name: string; description: string; arithmeticId: string }[];
+  /** Why there is a GPU, or why not. */
+  gpu: string;
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -40,6 +44,7 @@ export interface WorldGroup {
   readonly rank: number;
   readonly size: number;
   readonly globalRanks: readonly number[];
+  abort(cause: WebcclError): void;
   destroy(): Promise<void>;
 }
 
@@ -50,7 +55,10 @@ export interface WorldOptions {
   /** What the hub can fold, if the ranks meet at one. */
   hub: HubFolds | null;
   roster: readonly RosterEntry[];
-  executor: Executor;
+  cpu: Executor;
+  gpu: GpuExecutor | null;
+  /** For `info()`. */
+  gpuReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -82,6 +90,16 @@ export class World {
     this.deterministic = options.deterministic;
     this.algorithm = options.algorithm;
     this.logger = options.logger;
+    void options.gpu?.device.lost.then(({ reason, message }) => {
+      if (reason === "destroyed" && this.#groups.size === 0) return;
+      const cause = new DeviceLostError(`rank ${options.rank} lost its GPU (${reason}): ${message}`);
+      for (const group of [...this.#groups]) group.abort(cause);
+    });
+  }
+
+  /** The GPUDevice whose buffers this rank's calls take, or null. */
+  get device(): GPUDevice | null {
+    return this.#options.gpu?.device ?? null;
   }
 
   /** The backend of a group of `globalRanks`, in which this rank is `rank`. */
@@ -91,7 +109,7 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, executor, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
     if (makeBackend) {
       const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -100,10 +118,10 @@ export class World {
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
     return new DirectBackend({
       channel,
-      executor,
+      executors: this.#executors(),
       link: slowestLink(members),
       hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
-      sameArithmetic: this.#sameArithmetic(globalRanks),
+      sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
       onDispose: () => mesh.close(channel),
@@ -111,20 +129,21 @@ export class World {
   }
 
   alloc(dtype: DataType, count: number): HostArray {
-    const tensor = this.#options.executor.alloc(dtype, count) as Tensor;
+    const tensor = this.#options.cpu.alloc(dtype, count) as HostArray | HostTensor;
     return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { executor, roster, segmentBytes } = this.#options;
-    const { name, description, arithmeticId } = executor;
+    const { roster, segmentBytes, gpuReason } = this.#options;
+    const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
       rank: group.rank,
       size: group.size,
       backend,
-      executor: { name, description, arithmeticId },
-      sameArithmetic: this.#sameArithmetic(group.globalRanks),
+      executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
+      gpu: gpuReason,
+      sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
       segmentBytes,
@@ -149,12 +168,11 @@ export class World {
     this.deadlines.close();
     this.#options.mesh.leave();
     await this.#options.onLeave();
-    await this.#options.executor.dispose();
+    for (const executor of this.#executors()) await executor.dispose();
   }
 
-  #sameArithmetic(globalRanks: readonly number[]): boolean {
-    const { roster } = this.#options;
-    const ids = new Set(globalRanks.map((rank) => roster[rank]!.arithmeticId));
-    return ids.size === 1;
+  #executors(): Executor[] {
+    const { cpu, gpu } = this.#options;
+    return gpu ? [cpu, gpu] : [cpu];
   }
 }

@@ -4,7 +4,7 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Span } from "../executor/executor.ts";
+import type { Executor, Handle, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { Exchange, HubReduction } from "../transport/transport.ts";
 
@@ -24,9 +24,15 @@ export interface Context {
 
 /** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */
 export async function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
-  const lease = await context.executor.read(span);
+  const { executor, exchange } = context;
+  const memory = executor.sharedMemory;
+  if (memory && exchange.takesHandles(peer)) {
+    const { byteLength } = span;
+    return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
+  }
+  const lease = await executor.read(span);
   try {
-    await context.exchange.send(peer, lease.bytes, slot);
+    await exchange.send(peer, lease.bytes, slot);
   } finally {
     lease.release();
   }
@@ -34,14 +40,22 @@ export async function send(context: Context, peer: number, span: Span, slot = 0)
 
 /** Receives one message from `peer` into `span`. */
 export async function recv(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
-  const lease = context.executor.receive(span);
+  const { executor, exchange } = context;
+  const lease = executor.receive(span);
+  let adopted = false;
+  const adopt = (handle: Handle) => {
+    adopted = handle.memory === executor.sharedMemory;
+    if (adopted) executor.copy(span, handle.span);
+    return adopted;
+  };
   try {
-    await context.exchange.recv(peer, lease.bytes, slot);
+    await exchange.recv(peer, lease.bytes, slot, adopt);
   } catch (error) {
     lease.release();
     throw error;
   }
-  await context.executor.write(span, lease);
+  if (adopted) lease.release();
+  else await executor.write(span, lease);
 }
 
 /**

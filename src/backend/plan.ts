@@ -9,7 +9,7 @@ import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "..
 import { hash32, hash52 } from "../transport/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
 import type { LinkKind } from "../transport/transport.ts";
-import { DATA_TYPES, type DataType } from "../types.ts";
+import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
 import { type Call, COLLECTIVES, type Request } from "./backend.ts";
 import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
@@ -32,11 +32,19 @@ export interface PlanScope {
 /** A request ready to run. */
 export interface Plan {
   readonly fingerprint: Fingerprint;
+  /** The caller's tensors, for the executor to admit. */
+  readonly spans: readonly Span[];
+  readonly op: ReduceOp | null;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
   /** Does the algorithm use what the hub can do beyond relaying? */
   readonly atHub: boolean;
   run(context: Context): Promise<void>;
+}
+
+/** A scope, and the spans made so far. */
+interface Planning extends PlanScope {
+  readonly spans: Span[];
 }
 
 /** What a plan says of the call beyond the request itself. */
@@ -54,10 +62,15 @@ interface Facts {
  * Plans a request.
  * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
  */
-export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
+export function planCollective(request: CollectiveRequest, call: Call, given: PlanScope): Plan {
+  const scope: Planning = { ...given, spans: [] };
   const { executor, rank, size } = scope;
-  const span = executor.span.bind(executor);
-  const spans = (tensors: readonly Parameters<typeof span>[0][]) => tensors.map(span);
+  const span = (tensor: Tensor) => {
+    const made = executor.span(tensor);
+    scope.spans.push(made);
+    return made;
+  };
+  const spans = (tensors: readonly Tensor[]) => tensors.map(span);
   const isRoot = "root" in request && request.root === rank;
 
   switch (request.collective) {
@@ -197,7 +210,7 @@ function plan(
   { collective }: CollectiveRequest,
   { algorithm, needs }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs">,
   { dtype, op, root, count, detail }: Facts,
-  { segmentBytes }: PlanScope,
+  { spans, segmentBytes }: Planning,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
@@ -212,7 +225,7 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, writes, atHub: needs !== undefined, run };
+  return { fingerprint, spans, op: op ?? null, writes, atHub: needs !== undefined, run };
 }
 
 function choose<C extends AlgorithmFamily>(

@@ -1,9 +1,10 @@
 /**
- * Deno as a {@link Platform}: what node/ does with node: modules and `ws`, under Deno's name.
+ * Deno as a {@link Platform}: what node/ does with node: modules and `ws`, under Deno's name, and its own WebGPU.
  *
  * Deno's own WebSocket is not used: neither side of it can stop reading, so that a hub or a rank could not hold a fast
  * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
  */
+import { builtInGpu } from "../browser/gpu.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
 
@@ -17,4 +18,7 @@ export const denoPlatform: Platform = {
   get hostId() {
     return nodePlatform.hostId;
   },
+  openGpu: async () =>
+    builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
+  hasBuiltInGpu: true,
 };

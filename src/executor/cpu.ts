@@ -34,6 +34,7 @@ function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): F
 }
 
 class CpuExecutor implements Executor {
+  readonly sharedMemory = null;
   readonly name = "cpu";
   readonly arithmeticId: string;
   readonly #kernels: Kernels;

@@ -5,26 +5,34 @@
 import { ProtocolError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./control-codec.ts";
 
-/** Deepest nesting of arrays and maps. */
-export const MAX_CONTROL_DEPTH = 16;
-/** Most values in one message, map keys and containers counted. */
-export const MAX_CONTROL_ITEMS = 10_000;
+/** How large a value may be. */
+export interface Limits {
+  /** Deepest nesting of arrays and maps. */
+  readonly depth: number;
+  /** Most values, map keys and containers counted. */
+  readonly items: number;
+}
+
+/** Of control messages, before and after authentication. */
+export const CONTROL_LIMITS: Limits = { depth: 16, items: 10_000 };
+/** Of the values that ranks exchange by the object collectives. */
+export const OBJECT_LIMITS: Limits = { depth: 128, items: 2 ** 24 };
 
 /**
  * `value` in MessagePack: null, booleans, numbers, strings, Uint8Array, arrays and plain objects of these. `undefined`
  * becomes null, and -0 becomes 0.
  * @throws TypeError if it holds something else, or is nested deeper or has more items than a receiver takes.
  */
-export function encodeControl(value: unknown): Uint8Array {
+export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = encodeValue(value, MAX_CONTROL_DEPTH);
+    bytes = encodeValue(value, limits.depth);
   } catch (cause) {
     throw new TypeError(`this value cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
     });
   }
-  const fault = scan(bytes);
+  const fault = scan(bytes, limits);
   if (fault) throw new TypeError(`this value cannot be sent: ${fault}`);
   return bytes;
 }
@@ -33,8 +41,8 @@ export function encodeControl(value: unknown): Uint8Array {
  * The value that `bytes` hold. Maps become plain objects, on which a key such as `__proto__` sets no prototype.
  * @throws ProtocolError if the bytes are not exactly one value, or hold what {@link encodeControl} never makes.
  */
-export function decodeControl(bytes: Uint8Array): unknown {
-  const fault = scan(bytes);
+export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unknown {
+  const fault = scan(bytes, limits);
   if (fault) throw new ProtocolError(`a control message was refused: ${fault}`);
   return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
@@ -54,7 +62,7 @@ const LENGTH_BYTES = new Map([
 ]);
 
 /** Why the bytes must not reach the decoder, or null. One pass, no recursion, no allocation that the bytes could size. */
-function scan(bytes: Uint8Array): string | null {
+function scan(bytes: Uint8Array, limits: Limits): string | null {
   const end = bytes.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, end);
   // pending[d]: values still to come at depth d. In a map an even number is left before a key, an odd one before a value.
@@ -72,7 +80,7 @@ function scan(bytes: Uint8Array): string | null {
     }
     const isKey = inMap[depth]! && pending[depth]! % 2 === 0;
     pending[depth]!--;
-    if (++items > MAX_CONTROL_ITEMS) return `more than ${MAX_CONTROL_ITEMS} items`;
+    if (++items > limits.items) return `more than ${limits.items} items`;
     if (at >= end) return "it ends in the middle of a value";
 
     const type = bytes[at++]!;
@@ -118,7 +126,7 @@ function scan(bytes: Uint8Array): string | null {
     at += skip;
     if (children >= 0) {
       if (children > end - at) return "a length runs past the end";
-      if (pending.length > MAX_CONTROL_DEPTH) return `nested deeper than ${MAX_CONTROL_DEPTH}`;
+      if (pending.length > limits.depth) return `nested deeper than ${limits.depth}`;
       pending.push(children);
       inMap.push(map);
     }

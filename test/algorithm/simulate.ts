@@ -10,12 +10,14 @@ import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { FragmentsPayload } from "../../src/transport/fragments.ts";
 import type { Exchange, HubReduction, Payload, Traffic } from "../../src/transport/transport.ts";
 import type { DataType } from "../../src/types.ts";
+import { memoryExchanges } from "./memory-exchanges.ts";
 
 /**
  * "eager": a send is done at once. "rendezvous": a send is done when its message has been received.
  * "shuffled": the same, and what is ready to be delivered is delivered in random order.
+ * "memory": no simulation, but the memory transport.
  */
-export type Delivery = "eager" | "rendezvous" | "shuffled";
+export type Delivery = "eager" | "rendezvous" | "shuffled" | "memory";
 
 export interface SimulationOptions {
   size: number;
@@ -51,6 +53,7 @@ export async function simulate(
   program: (context: Context, executor: WatchedExecutor) => Promise<void>,
 ): Promise<Outcome> {
   const network = new Network(options);
+  const memory = options.delivery === "memory" ? memoryExchanges(options.size) : null;
   const executors = Array.from({ length: options.size }, () => new WatchedExecutor());
   const ranks = executors.map((executor, rank) =>
     program(
@@ -58,7 +61,7 @@ export async function simulate(
         rank,
         size: options.size,
         executor,
-        exchange: network.exchange(rank),
+        exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
         hub: network.hub(rank),
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
@@ -66,9 +69,14 @@ export async function simulate(
       executor,
     ),
   );
-  await network.deliver(Promise.all(ranks));
+  if (memory) await Promise.all(ranks);
+  else await network.deliver(Promise.all(ranks));
   network.assertEmpty();
   for (const executor of executors) executor.assertNothingLent();
+  if (memory) {
+    memory.close();
+    return { traffic: memory.exchanges.map(({ traffic }) => ({ ...traffic })), longestMessage: Number.NaN };
+  }
   return { traffic: network.traffic, longestMessage: network.longestMessage };
 }
 
@@ -111,6 +119,8 @@ class Network {
     return {
       traffic,
       error: null,
+      takesHandles: () => false,
+      sendHandle: () => Promise.reject(new Error("these messages have bytes")),
       send: (peer, bytes, slot) => {
         traffic.messagesSent++;
         traffic.bytesSent += bytes.byteLength;
@@ -244,6 +254,7 @@ const cpu = await createCpuExecutor();
 /** One rank's view of the cpu executor: it moves bytes only later, as a GPU's would, and keeps an eye on scratch. */
 export class WatchedExecutor implements Executor {
   readonly name = cpu.name;
+  readonly sharedMemory = null;
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();

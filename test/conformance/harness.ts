@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { initProcessGroup } from "../../src/node/index.ts";
 import type { ProcessGroup } from "../../src/process-group.ts";
 import type { ConformanceCase } from "../../src/testing/index.ts";
-import { runCases } from "./run-cases.ts";
+import { judge, runCases } from "./run-cases.ts";
 
 /** How the ranks of a test are joined; "hub" relays everything. */
 export type TestTransport = "memory" | "websocket" | "hub";
@@ -82,11 +82,5 @@ export async function checkCases(
   options: InitOptions = {},
 ): Promise<number> {
   const reports = await withGroup(transport, size, (group) => runCases(group, cases), options);
-  const wrong = reports.flatMap((report) => report.wrong);
-  cases.forEach((one, index) => {
-    const digests = reports.map((report) => report.digests[index]);
-    if (new Set(digests).size !== 1) wrong.push(`${one.name}: ranks differ: ${digests.join(", ")}`);
-  });
-  if (wrong.length > 0) throw new Error(`${wrong.length} wrong:\n${wrong.slice(0, 20).join("\n")}`);
-  return reports.reduce((least, report) => Math.min(least, report.ran), cases.length);
+  return judge(reports, cases);
 }

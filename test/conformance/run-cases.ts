@@ -1,6 +1,6 @@
-/** One rank's part of a list of cases, in any runtime. */
+/** Lists of conformance cases on one group, in any runtime. */
 import type { ProcessGroup } from "../../src/process-group.ts";
-import { type ConformanceCase, ConformanceError } from "../../src/testing/index.ts";
+import { type ConformanceCase, ConformanceError, type TestMemory } from "../../src/testing/index.ts";
 
 /** What one rank found in a list of cases. */
 export interface CasesReport {
@@ -13,11 +13,15 @@ export interface CasesReport {
 }
 
 /** Runs this rank's part of the cases, one after the other and without waiting for the other ranks in between. */
-export async function runCases(group: ProcessGroup, cases: Iterable<ConformanceCase>): Promise<CasesReport> {
+export async function runCases(
+  group: ProcessGroup,
+  cases: Iterable<ConformanceCase>,
+  memory?: TestMemory,
+): Promise<CasesReport> {
   const report: CasesReport = { ran: 0, wrong: [], digests: [] };
   for (const one of cases) {
     try {
-      report.digests.push(await (await one.run(group)).shared());
+      report.digests.push(await (await one.run(group, memory)).shared());
     } catch (error) {
       // After a wrong result the ranks are still in step; after any other error they may not be.
       if (!(error instanceof ConformanceError)) {
@@ -29,4 +33,18 @@ export async function runCases(group: ProcessGroup, cases: Iterable<ConformanceC
     report.ran++;
   }
   return report;
+}
+
+/**
+ * How many cases every rank ran.
+ * @throws Error that lists wrong results, if there are any, and cases whose results were not equal on all ranks.
+ */
+export function judge(reports: readonly CasesReport[], cases: readonly ConformanceCase[]): number {
+  const wrong = reports.flatMap((report) => report.wrong);
+  cases.forEach((one, index) => {
+    const digests = reports.map((report) => report.digests[index]);
+    if (new Set(digests).size !== 1) wrong.push(`${one.name}: ranks differ: ${digests.join(", ")}`);
+  });
+  if (wrong.length > 0) throw new Error(`${wrong.length} wrong:\n${wrong.slice(0, 20).join("\n")}`);
+  return reports.reduce((least, report) => Math.min(least, report.ran), cases.length);
 }

@@ -13,14 +13,14 @@ export async function perform(
 ): Promise<Outcome> {
   try {
     const group = await initProcessGroup(job.options);
-    const { executor, ranks } = group.info();
+    const { executors, ranks } = group.info();
     const result = await doTask(job.task, group);
     await group.destroy();
     return {
       ...result,
       rank: group.rank,
       runtime: ranks[group.rank]!.runtime,
-      executor: executor.description,
+      executor: executors[0]!.description,
       isolated: globalThis.crossOriginIsolated,
       shares: typeof SharedArrayBuffer !== "undefined",
     };

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
-import { decodeControl, encodeControl, MAX_CONTROL_DEPTH, MAX_CONTROL_ITEMS } from "../../src/transport/control.ts";
+import { CONTROL_LIMITS, decodeControl, encodeControl } from "../../src/transport/control.ts";
 import { splitFrame } from "../../src/transport/fragments.ts";
 import { decodeFingerprint, decodeHeader } from "../../src/transport/frame.ts";
 
@@ -62,9 +62,9 @@ describe("encodeControl() and decodeControl()", () => {
   });
 
   it("take nesting and items up to the limit and no further", () => {
-    expect(decodeControl(encodeControl(nested(MAX_CONTROL_DEPTH)))).toEqual(nested(MAX_CONTROL_DEPTH));
-    expect(() => encodeControl(nested(MAX_CONTROL_DEPTH + 1))).toThrow(TypeError);
-    const most = Array.from({ length: MAX_CONTROL_ITEMS - 1 }, () => 0);
+    expect(decodeControl(encodeControl(nested(CONTROL_LIMITS.depth)))).toEqual(nested(CONTROL_LIMITS.depth));
+    expect(() => encodeControl(nested(CONTROL_LIMITS.depth + 1))).toThrow(TypeError);
+    const most = Array.from({ length: CONTROL_LIMITS.items - 1 }, () => 0);
     expect(decodeControl(encodeControl(most))).toEqual(most);
     expect(() => encodeControl([...most, 0])).toThrow(TypeError);
   });

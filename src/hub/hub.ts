@@ -9,7 +9,7 @@
  */
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
-import type { Logger } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Hello, Welcome } from "../platform.ts";
 import { decodeControl } from "../transport/control.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../transport/fragments.ts";
@@ -28,6 +28,10 @@ import { runStoreCall } from "./store-calls.ts";
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 const DEFAULT_HIGH_WATER_BYTES = 16 * 2 ** 20;
 const DEFAULT_MAX_HUB_BYTES = 2 ** 30;
+/** A hub's members are those of one life of the group: who is lost does not come back. */
+const EPOCH = 0;
+/** Most frames of one member that belong nowhere. */
+const MAX_STRAY_FRAMES = 64;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
 /** Kinds whose payload is what follows the head. */
@@ -35,7 +39,7 @@ const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL
 /** Most fragments of one message. */
 export const MAX_FRAGMENTS = 4_096;
 
-/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, and 1 GiB. */
+/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends Partial<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
@@ -59,6 +63,8 @@ export class Hub {
   readonly #rooms = new Map<string, Room>();
   readonly #ending = new Set<string>();
   readonly #sockets = new Set<Socket>();
+  /** Where a port belongs. */
+  readonly #homes = new WeakMap<Port, { room: Room; rank: number }>();
   readonly #relay: Relay;
   readonly #executor: Executor;
   readonly #hostRank: number | null;
@@ -72,11 +78,17 @@ export class Hub {
     this.#executor = options.executor;
     this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
-    this.#relay = new Relay({
+    const limits = {
       highWaterBytes,
       // Out of reach of a rank that is paused at the high-water mark.
       maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
       maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
+      slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
+    };
+    this.#relay = new Relay(limits, (port) => {
+      const { room, rank } = this.#homes.get(port)!;
+      this.#evict(room, rank, port, 1008, `it has not read for ${limits.slowReaderMs} ms`);
+      port.socket.terminate();
     });
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
@@ -109,6 +121,7 @@ export class Hub {
     const port = new Port(socket);
     const told = [...room.departed.values()];
     room.members.set(rank, port);
+    this.#homes.set(port, { room, rank });
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
     socket.onClose = (code, reason) => {
@@ -122,7 +135,7 @@ export class Hub {
       for (const departure of told) this.#tell(port, departure);
     });
     this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
-    return { rank, worldSize, epoch: 0, hostRank: this.#hostRank };
+    return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank };
   }
 
   /**
@@ -181,7 +194,7 @@ export class Hub {
       throw new ProtocolError(`a frame declares ${header.payloadBytes} bytes and has ${payload.byteLength}`);
     }
     if (header.peer === HUB_PEER && header.kind === FrameKind.FOLD) {
-      if (!room.reduction.arrive(rank, header, head, payload)) this.#droppedFrames++;
+      if (!room.reduction.arrive(rank, header, head, payload)) this.#drop(port);
       return;
     }
     if (header.peer === HUB_PEER) {
@@ -189,13 +202,23 @@ export class Hub {
       return;
     }
     const to = room.members.get(header.peer);
-    if (!to) {
-      this.#droppedFrames++;
+    if (!to || header.epoch !== EPOCH || header.peer === rank) {
+      // A rank that has gone is missed by its peers only when they hear of it.
+      if (room.departed.has(header.peer) && header.epoch === EPOCH) this.#droppedFrames++;
+      else this.#drop(port);
       return;
     }
     setPeer(head, rank);
     const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
     if (excess) this.#evict(room, rank, port, 1009, excess);
+  }
+
+  /** A frame that belongs nowhere (S14). */
+  #drop(port: Port): void {
+    this.#droppedFrames++;
+    port.strayFrames++;
+    if (port.strayFrames > MAX_STRAY_FRAMES)
+      throw new ProtocolError("too many frames for ranks or groups there are not");
   }
 
   #makeReduction(room: Room): Reduction {

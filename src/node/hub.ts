@@ -60,6 +60,8 @@ export async function startHub(
     maxRankBytes?: number | undefined;
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;
+    silenceMs?: number | undefined;
+    slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
   },
 ): Promise<HubServer> {

@@ -55,14 +55,14 @@ class Writer {
   #number(value: number): void {
     if (!Number.isInteger(value) || value < -0x8000_0000 || value > 0xffff_ffff) {
       this.#byte(0xcb);
-      this.#view.setFloat64(this.#take(8), value);
+      this.#take(8).setFloat64(this.#at - 8, value);
     } else if (value >= -32 && value <= 0x7f) this.#byte(value & 0xff);
     else if (value < 0) {
       this.#byte(0xd2);
-      this.#view.setInt32(this.#take(4), value);
+      this.#take(4).setInt32(this.#at - 4, value);
     } else {
       this.#byte(0xce);
-      this.#view.setUint32(this.#take(4), value);
+      this.#take(4).setUint32(this.#at - 4, value);
     }
   }
 
@@ -79,25 +79,24 @@ class Writer {
       this.#byte(length);
     } else if (length <= 0xffff) {
       this.#byte(in16);
-      this.#view.setUint16(this.#take(2), length);
+      this.#take(2).setUint16(this.#at - 2, length);
     } else {
       this.#byte(in32);
-      this.#view.setUint32(this.#take(4), length);
+      this.#take(4).setUint32(this.#at - 4, length);
     }
   }
 
   #byte(value: number): void {
-    this.#bytes[this.#take(1)] = value;
+    this.#take(1).setUint8(this.#at - 1, value);
   }
 
   #raw(bytes: Uint8Array): void {
-    const at = this.#take(bytes.byteLength);
-    this.#bytes.set(bytes, at);
+    this.#take(bytes.byteLength);
+    this.#bytes.set(bytes, this.#at - bytes.byteLength);
   }
 
-  /** Makes room for `count` bytes, and returns where it is. */
-  #take(count: number): number {
-    const at = this.#at;
+  /** Makes room for `count` bytes before `#at`, and returns the view to write them with: it may be another than before. */
+  #take(count: number): DataView {
     this.#at += count;
     if (this.#at > this.#bytes.byteLength) {
       const larger = new Uint8Array(2 * this.#at);
@@ -105,7 +104,7 @@ class Writer {
       this.#bytes = larger;
       this.#view = new DataView(larger.buffer);
     }
-    return at;
+    return this.#view;
   }
 }
 

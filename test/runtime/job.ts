@@ -12,6 +12,18 @@ export type Task =
   /** `times` allReduces of `bytes`, with `algorithm` if it is given. */
   | { name: "allReduce"; dtype: DataType; bytes: number; times: number; algorithm?: string };
 
+/** A page compares an allReduce at the hub with its bare WebSocket: S up to a server and S down, in turns. */
+export interface RawJob {
+  raw: { url: string; bytes: number; times: number };
+  options: Job["options"];
+}
+
+/** Milliseconds of each turn. */
+export interface RawOutcome {
+  rawMs: number[];
+  hubMs: number[];
+}
+
 export interface Job {
   task: Task;
   options: Omit<InitOptions, "store" | "backend" | "signal" | "logger">;

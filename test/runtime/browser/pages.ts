@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright";
 import { launchChromium } from "../../../src/cli/chromium.ts";
-import type { Job, Outcome } from "../job.ts";
+import type { Job, Outcome, RawJob } from "../job.ts";
 import { bundle } from "./bundle.ts";
 
 const PROGRAM = fileURLToPath(new URL("program.ts", import.meta.url));
@@ -57,7 +57,7 @@ export class Pages {
   }
 
   /** Opens a page that does `job`. */
-  async start(job: Job, kind: PageKind = {}): Promise<Page> {
+  async start(job: Job | RawJob, kind: PageKind = {}): Promise<Page> {
     const page = await this.#browser.newPage();
     const path = encodeURIComponent(JSON.stringify(kind));
     await page.goto(`${this.origin}/${path}/#${encodeURIComponent(JSON.stringify(job))}`);
@@ -65,7 +65,7 @@ export class Pages {
   }
 
   /** Opens a page, waits for its outcome and closes it. */
-  async run(job: Job, kind: PageKind = {}): Promise<Outcome> {
+  async run<O = Outcome>(job: Job | RawJob, kind: PageKind = {}): Promise<O> {
     const page = await this.start(job, kind);
     const problems: string[] = [];
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
@@ -74,7 +74,7 @@ export class Pages {
       const outcome = await page.waitForFunction(() => (globalThis as { outcome?: unknown }).outcome, null, {
         timeout: 120_000,
       });
-      return (await outcome.jsonValue()) as Outcome;
+      return (await outcome.jsonValue()) as O;
     } catch (error) {
       throw new Error(`the page said nothing: ${problems.join("; ")}`, { cause: error });
     } finally {

@@ -3,11 +3,13 @@
  * `globalThis.outcome`, or posts it.
  */
 import { initProcessGroup } from "../../../src/browser/index.ts";
-import type { Job } from "../job.ts";
+import type { Job, RawJob } from "../job.ts";
 import { perform } from "../perform.ts";
+import { compareWithRaw } from "./raw.ts";
 
-const job: Job = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-if (typeof document === "undefined") postMessage(await perform(job, initProcessGroup));
+const job: Job | RawJob = JSON.parse(decodeURIComponent(location.hash.slice(1)));
+if ("raw" in job) Object.assign(globalThis, { outcome: await compareWithRaw(job) });
+else if (typeof document === "undefined") postMessage(await perform(job, initProcessGroup));
 else if (job.inWorker) {
   const worker = new Worker(`${import.meta.url}${location.hash}`, { type: "module" });
   worker.onmessage = ({ data }) => Object.assign(globalThis, { outcome: data });

@@ -5,8 +5,7 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
-import { NcclBackend } from "./backend/nccl.ts";
-import { NCCL_NOTES } from "./backend/nccl-plan.ts";
+import type { NcclBackend } from "./backend/nccl.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
@@ -146,9 +145,9 @@ export class World {
       onDispose: () => mesh.close(channel),
     });
     if (!nccl) return direct;
-    const { library, device, isHighPriorityStream, config } = nccl;
+    const { library, backend, device, isHighPriorityStream, config } = nccl;
     const init = { ...config, device, isHighPriorityStream };
-    onNccl = new NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
     return onNccl;
   }
 
@@ -168,7 +167,7 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
-      notes: nccl ? NCCL_NOTES : [],
+      notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,

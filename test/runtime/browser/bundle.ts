@@ -4,11 +4,34 @@ import { build } from "vite";
 
 export interface Bundle {
   code: string;
-  gzippedBytes: number;
+}
+
+/** What a page loads at once, and what only when it opens a GPU, in gzipped bytes. */
+export interface Sizes {
+  entry: number;
+  later: number;
 }
 
 /** Bundles `entry`, an absolute path, with all that it imports, for `worker`s too. */
 export async function bundle(entry: string): Promise<Bundle> {
+  const chunks = await buildChunks(entry, false);
+  if (chunks.length !== 1) throw new Error(`one file was expected, and there are ${chunks.length}`);
+  return { code: chunks[0]!.code };
+}
+
+/** The sizes of `entry` bundled as a bundler does by itself, with what is imported later in files of its own. */
+export async function sizesOf(entry: string): Promise<Sizes> {
+  const sizes = { entry: 0, later: 0 };
+  const chunks = await buildChunks(entry, true);
+  const first = chunks.find((chunk) => chunk.isEntry)!;
+  const atOnce = new Set([first.fileName, ...first.imports]);
+  for (const { code, fileName } of chunks) {
+    sizes[atOnce.has(fileName) ? "entry" : "later"] += gzipSync(code, { level: 9 }).byteLength;
+  }
+  return sizes;
+}
+
+async function buildChunks(entry: string, codeSplitting: boolean) {
   const result = await build({
     configFile: false,
     root: new URL("../../../", import.meta.url).pathname,
@@ -20,14 +43,11 @@ export async function bundle(entry: string): Promise<Bundle> {
       rollupOptions: {
         input: entry,
         preserveEntrySignatures: "strict",
-        output: { codeSplitting: false, entryFileNames: "entry.js" },
+        output: { codeSplitting, entryFileNames: "entry.js" },
       },
     },
   });
   const [output] = [result].flat();
   if (!output || !("output" in output)) throw new Error("vite watched instead of building");
-  const chunks = output.output.filter((file) => file.type === "chunk");
-  if (chunks.length !== 1) throw new Error(`one file was expected, and there are ${chunks.length}`);
-  const { code } = chunks[0]!;
-  return { code, gzippedBytes: gzipSync(code, { level: 9 }).byteLength };
+  return output.output.filter((file) => file.type === "chunk");
 }

@@ -1,4 +1,5 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import type { NcclConfig, NcclLibrary } from "./backend/nccl-library.ts";
 import { UnsupportedError } from "./errors.ts";
@@ -72,6 +73,8 @@ export interface InternalOptions {
   /** Most bytes of one message. Rank 0's is used by all. */
   segmentBytes?: number;
   segmentsInFlight?: number;
+  /** Hears of each step of each message this rank sends. */
+  onTransfer?: (transfer: Transfer) => void;
   memory?: MemoryKnobs;
   /** "packed" keeps the GPU to integer arithmetic for f16. */
   f16?: "auto" | "packed";

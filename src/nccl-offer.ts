@@ -7,9 +7,13 @@ import type { Settings } from "./init-options.ts";
 import type { Platform } from "./platform.ts";
 import type { CudaOffer, RosterEntry } from "./roster.ts";
 
+/** The backend's code, which is loaded only where the library is: a browser never loads it. */
+type NcclModule = typeof import("./backend/nccl.ts");
+
 /** NCCL for a job on this rank. */
 export interface NcclChoice {
   readonly library: NcclLibrary;
+  readonly backend: NcclModule;
   readonly device: number;
   readonly isHighPriorityStream: boolean;
   readonly config: NcclConfig;
@@ -17,7 +21,7 @@ export interface NcclChoice {
 
 /** NCCL as this rank has it, and what it tells the others. */
 export interface NcclHere {
-  readonly library: NcclLibrary | null;
+  readonly found: { library: NcclLibrary; backend: NcclModule } | null;
   readonly offer: CudaOffer;
 }
 
@@ -30,14 +34,15 @@ export async function openNccl(
   { backend, makeBackend, deterministic }: Settings,
   load: (() => Promise<NcclLibrary>) | undefined,
 ): Promise<NcclHere> {
-  const without = (missing: string): NcclHere => ({ library: null, offer: { missing } });
+  const without = (missing: string): NcclHere => ({ found: null, offer: { missing } });
   if (makeBackend) return without("it has a backend of its own");
   if (backend !== "nccl" && backend !== "auto") return without(`its backend is "${backend}"`);
   if (deterministic) return without("deterministic is true, and NCCL's order is its own");
   try {
     const library = await (load ?? platform.loadNccl)();
     const { version, devices } = await library.load();
-    return { library, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
+    const found = { library, backend: await import("./backend/nccl.ts") };
+    return { found, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     if (backend === "nccl") {
@@ -76,7 +81,7 @@ export function assignDevices(roster: readonly RosterEntry[]): number[] | string
  * @throws UnsupportedError if this rank's settings name nccl and some rank cannot.
  */
 export function chooseNccl(
-  { library }: NcclHere,
+  { found }: NcclHere,
   roster: readonly RosterEntry[],
   rank: number,
   { backend, ncclOptions }: Settings,
@@ -89,7 +94,7 @@ export function chooseNccl(
   const device = devices[rank]!;
   const { isHighPriorityStream = false, config = {} } = ncclOptions;
   return {
-    nccl: { library: library!, device, isHighPriorityStream, config },
+    nccl: { ...found!, device, isHighPriorityStream, config },
     reason: `every rank has a CUDA device; this one's is device ${device}`,
   };
 }

@@ -61,6 +61,20 @@ export function haveSameArithmetic(members: readonly RosterEntry[]): boolean {
 }
 
 /**
+ * The members in sets whose ranks are all linked directly, by their places in the list: each member joins the first set
+ * of which that holds. The same on every rank.
+ */
+export function clustersOf(members: readonly RosterEntry[]): number[][] {
+  const clusters: number[][] = [];
+  members.forEach((member, place) => {
+    const home = clusters.find((cluster) => cluster.every((other) => linkBetween(member, members[other]!) !== "hub"));
+    if (home) home.push(place);
+    else clusters.push([place]);
+  });
+  return clusters;
+}
+
+/**
  * Publishes this rank's entry and waits for all others'.
  * @throws TimeoutError naming the ranks that did not come within `timeoutMs`.
  */

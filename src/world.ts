@@ -2,10 +2,10 @@
  * World: what all groups of one job share on one rank: the mesh, the executor, deadlines, memory ownership, and the way
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
-import { NcclBackend } from "./backend/nccl.ts";
-import { NCCL_NOTES } from "./backend/nccl-plan.ts";
+import type { NcclBackend } from "./backend/nccl.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
@@ -13,10 +13,11 @@ import type { GpuExecutor } from "./executor/webgpu.ts";
 import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
+import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
@@ -58,6 +59,8 @@ export interface WorldGroup {
 export interface WorldOptions {
   rank: number;
   mesh: Mesh;
+  /** What the hub can fold, if the ranks meet at one. */
+  hub: HubFolds | null;
   roster: readonly RosterEntry[];
   cpu: Executor;
   gpu: GpuExecutor | null;
@@ -73,6 +76,7 @@ export interface WorldOptions {
   algorithm: string | undefined;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** Ends what bring-up began: hub connection, listener, hub. */
@@ -85,8 +89,8 @@ export class World {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
-  readonly deadlines = new Deadlines();
-  readonly ownership = new Ownership();
+  readonly deadlines: Deadlines = new Deadlines();
+  readonly ownership: Ownership = new Ownership();
   readonly #options: WorldOptions;
   #root: WorldGroup | null = null;
   readonly #groups = new Set<WorldGroup>();
@@ -116,7 +120,8 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight, nccl } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
+    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -132,15 +137,17 @@ export class World {
       channel,
       executors: this.#executors(),
       link: slowestLink(members),
+      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
+      onTransfer,
       onDispose: () => mesh.close(channel),
     });
     if (!nccl) return direct;
-    const { library, device, isHighPriorityStream, config } = nccl;
+    const { library, backend, device, isHighPriorityStream, config } = nccl;
     const init = { ...config, device, isHighPriorityStream };
-    onNccl = new NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
     return onNccl;
   }
 
@@ -160,7 +167,7 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
-      notes: nccl ? NCCL_NOTES : [],
+      notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,

@@ -1,13 +1,15 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send } from "../algorithm/context.ts";
+import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
-import { AbortedError, DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
+import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
+import type { HubGroup } from "../transport/hub-folds.ts";
+import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
@@ -19,9 +21,12 @@ export interface DirectOptions {
   executors: readonly Executor[];
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
+  /** The folds at the hub, if all ranks of the group are connected to one. */
+  hub: HubGroup | null;
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -33,9 +38,11 @@ export class DirectBackend implements Backend {
   readonly #scope: Omit<PlanScope, "executor">;
 
   constructor(options: DirectOptions) {
-    const { channel, link, sameArithmetic, segmentBytes } = options;
+    const { channel, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#scope = { link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+    const { rank, size } = channel;
+    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
@@ -47,8 +54,10 @@ export class DirectBackend implements Backend {
         return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recvAnySource":
         return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
-      default:
-        return this.#collective(executor, planCollective(request, call, { ...this.#scope, executor }), call);
+      default: {
+        const plan = planCollective(request, call, { ...this.#scope, executor });
+        return this.#collective(executor, plan, executor.admit(plan.spans, plan.op), call);
+      }
     }
   }
 
@@ -65,6 +74,7 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    this.#options.hub?.close();
     this.#options.onDispose();
   }
 
@@ -84,19 +94,38 @@ export class DirectBackend implements Backend {
     return executor;
   }
 
-  async #collective(executor: Executor, plan: Plan, call: Call): Promise<undefined> {
-    const { channel } = this.#options;
+  async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
+    const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const folds = plan.atHub ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight) : null;
     try {
-      const done = plan.run(this.#context(executor, exchange));
+      if (admitted) await this.#admitted(admitted, exchange);
+      const done = plan.run(this.#context(executor, exchange, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
+      if (error instanceof Refusal) throw error.cause;
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
+      folds?.close();
       channel.close(exchange);
     }
+  }
+
+  /**
+   * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
+   * as a mismatch, and the group goes on at the next one.
+   */
+  async #admitted(admitted: Promise<void>, exchange: ChannelExchange): Promise<void> {
+    try {
+      await admitted;
+    } catch (cause) {
+      if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
+      this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
+      throw new Refusal("not admitted", { cause });
+    }
+    if (exchange.error) throw exchange.error;
   }
 
   async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
@@ -145,9 +174,10 @@ export class DirectBackend implements Backend {
     });
   }
 
-  #context(executor: Executor, exchange: ChannelExchange): Context {
-    const { channel, segmentBytes, segmentsInFlight } = this.#options;
-    return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
+  #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
+    const { channel, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { rank, size } = channel;
+    return { rank, size, executor, exchange, hub, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
@@ -167,3 +197,6 @@ export class DirectBackend implements Backend {
     return cause;
   }
 }
+
+/** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */
+class Refusal extends Error {}

@@ -252,3 +252,5 @@ function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
   });
 }
+
+export { NCCL_NOTES } from "./nccl-plan.ts";

@@ -6,7 +6,7 @@
  */
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
-import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { sizesOf } from "./bench-report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";

@@ -109,6 +109,15 @@ export class Channel implements PointToPointOwner {
     return exchange.sameCallOf((this.rank + this.size - 1) % this.size);
   }
 
+  /** This rank cannot make the call it has opened: every other rank's rejects, too. */
+  refuse(exchange: ChannelExchange, reason: string): void {
+    const error = new MismatchError(
+      `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
+      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "tensor"),
+    );
+    this.#tellJudge(exchange.sequence, toWireError(error));
+  }
+
   /** This rank's call is done. */
   close(exchange: ChannelExchange): void {
     this.#exchanges.delete(exchange.sequence);
@@ -158,7 +167,8 @@ export class Channel implements PointToPointOwner {
         this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
         break;
       case "abort":
-        this.#die(fromWireError(message.error));
+        // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
+        this.abort(fromWireError(message.error));
         break;
       case "probe": {
         const exchange = this.#exchanges.get(message.sequence);

@@ -15,7 +15,7 @@ import {
   WebcclError,
 } from "../../../src/node/index.ts";
 import { type CaseFilter, conformanceCases, encodeHalf } from "../../../src/testing/index.ts";
-import { runCases } from "../../conformance/harness.ts";
+import { runCases } from "../../conformance/run-cases.ts";
 import { onDevice } from "../device-group.ts";
 
 type Report = Record<string, unknown>;

@@ -103,7 +103,10 @@ function interleave(version: number, data: readonly number[]): number[] {
   const [degree, ...groups] = BLOCKS[version - 1]!;
   const lengths = groups.flatMap(([count, length]) => new Array<number>(count).fill(length));
   let at = 0;
-  const blocks = lengths.map((length) => data.slice(at, (at += length)));
+  const blocks = lengths.map((length) => {
+    at += length;
+    return data.slice(at - length, at);
+  });
   const checks = blocks.map((block) => correction(block, degree));
   const columns = (rows: number[][]) =>
     Array.from({ length: Math.max(...rows.map((row) => row.length)) }, (_, i) => rows.flatMap((row) => row[i] ?? []));

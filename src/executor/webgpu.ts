@@ -16,7 +16,7 @@ import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold
 import { arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
 import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
-import { Readback, UploadMemory } from "./webgpu-staging.ts";
+import { HostMemory, Readback } from "./webgpu-staging.ts";
 
 export type { WebgpuExecutorOptions } from "./webgpu-adapter.ts";
 export type { GpuStats } from "./webgpu-device.ts";
@@ -91,7 +91,7 @@ class WebgpuExecutor implements GpuExecutor {
   readonly #device: GpuDevice;
   readonly #limits: FoldLimits;
   readonly #close: () => void;
-  readonly #uploads = new UploadMemory();
+  readonly #hostMemory = new HostMemory();
   /** Readbacks of this generation, by span: a span that goes to several ranks is read once. */
   readonly #readbacks = new Map<Span, Readback>();
   #readbacksGeneration = -1;
@@ -177,7 +177,7 @@ class WebgpuExecutor implements GpuExecutor {
     }
     let readback = this.#readbacks.get(span);
     if (!readback) {
-      readback = new Readback(this.#device, own);
+      readback = new Readback(this.#device, own, this.#hostMemory);
       this.#readbacks.set(span, readback);
       void this.#device.submitted.then(() => this.#readbacks.delete(span));
     }
@@ -185,7 +185,7 @@ class WebgpuExecutor implements GpuExecutor {
   }
 
   receive(span: Span): Lease {
-    return this.#uploads.take(this.#own(span).byteLength);
+    return this.#hostMemory.take(this.#own(span).byteLength);
   }
 
   write(span: Span, lease: Lease): void {

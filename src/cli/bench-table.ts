@@ -9,17 +9,17 @@
 import type { CollectiveOptions } from "../options.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import type { NamedReduceOp } from "../reduce-op.ts";
-import type { HostTensor } from "../types.ts";
+import type { Tensor } from "../types.ts";
 
 export type BenchOp = NamedReduceOp["name"];
 
 /** What one run of a collective is given. `output` is `input` where the collective works in place. */
 export interface BenchBuffers {
-  input: HostTensor;
-  output: HostTensor;
+  input: Tensor;
+  output: Tensor;
   /** `input` and `output` cut into their blocks. */
-  inputs: readonly HostTensor[];
-  outputs: readonly HostTensor[];
+  inputs: readonly Tensor[];
+  outputs: readonly Tensor[];
 }
 
 /** The value of one element of a block, before any collective. */

@@ -10,6 +10,7 @@ import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
 const TRANSPORTS = ["auto", "websocket", "hub"] as const;
+const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
 type Flags = Readonly<Record<string, FlagValue>>;
@@ -43,6 +44,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
     .option("-w, --warmup <count>", "Untimed runs per size, 5 if absent, fewer above 4M")
     .option("-i, --iterations <count>", "Timed runs per size, 20 if absent, fewer above 4M")
+    .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
+    .option("--html <file>", "kernels: write a page with the plot")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
@@ -109,7 +112,9 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const { bench, kernels } = await import("./bench.ts");
+  const device = choiceFlag("--device", flags.device, DEVICES);
+  const html = textFlag("--html", flags.html);
+  if (html !== undefined && name !== "kernels") throw new UsageError("--html is for bench kernels");
   if (name === "kernels") {
     const bytes = sizeFlag("-b", flags.b);
     const only = {
@@ -117,7 +122,11 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
       ...(givenDtype === undefined ? {} : { dtypes: [givenDtype] }),
       ...(givenOp === undefined ? {} : { ops: [givenOp] }),
     };
-    return kernels(only, { json });
+    const { kernels } = await import("./kernels.ts");
+    return kernels(
+      { ...only, ...(device === undefined ? {} : { device }) },
+      { json, ...(html === undefined ? {} : { html }) },
+    );
   }
   const minBytes = sizeFlag("-b", flags.b) ?? 64;
   const maxBytes = sizeFlag("-e", flags.e) ?? Math.max(minBytes, 64 * 1024 ** 2);
@@ -139,7 +148,9 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     ...(iterations === undefined ? {} : { iterations }),
     ...(transport === undefined ? {} : { transport }),
     ...(algorithm === undefined ? {} : { algorithm }),
+    ...(device === undefined ? {} : { device }),
   };
+  const { bench } = await import("./bench.ts");
   return bench(config, { json });
 }
 

@@ -66,7 +66,7 @@ function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
   pairs.forEach((pattern, i) => {
     for (let k = 0; k < width; k++) bytes[i * width + k] = Number((pattern >> BigInt(8 * k)) & 0xffn);
   });
-  return new HostSpan(dtype, pairs.length, bytes, OUTSIDE);
+  return new HostSpan(dtype, pairs.length, bytes.buffer, 0, OUTSIDE);
 }
 
 /** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
@@ -99,7 +99,7 @@ export function arithmeticIdOf(kernels: Kernels): string {
   for (const dtype of FLOAT_TYPES) {
     const left = operand(dtype, "left");
     const right = operand(dtype, "right");
-    const target = new HostSpan(dtype, left.count, new Uint8Array(left.byteLength), OUTSIDE);
+    const target = new HostSpan(dtype, left.count, new ArrayBuffer(left.byteLength), 0, OUTSIDE);
     for (const name of FOLDS) {
       kernels.fold(name, target, left, right);
       hash.update(target.bytes);

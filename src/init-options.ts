@@ -25,8 +25,8 @@ export interface InitOptions {
   worldSize?: number;
   /** Default: "auto", which is "cpu" here. A function makes a backend of your own. */
   backend?: "auto" | "cpu" | ((context: BackendContext) => Backend);
-  /** "auto": memory for memory://, else websocket between ranks that can listen and reach each other, else hub. */
-  transport?: "auto" | "memory" | "websocket" | "hub";
+  /** "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, else websocket between ranks that can listen and reach each other, else hub. */
+  transport?: "auto" | "memory" | "shared-memory" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -83,7 +83,7 @@ export interface Settings {
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
-const TRANSPORTS = ["auto", "memory", "websocket", "hub"];
+const TRANSPORTS = ["auto", "memory", "shared-memory", "websocket", "hub"];
 
 /**
  * Fills in defaults from the environment and checks everything that can be checked alone.

@@ -8,8 +8,8 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-import { StoreError, TimeoutError } from "./errors.ts";
-import { createCpuExecutor } from "./executor/cpu.ts";
+import { StoreError, TimeoutError, UnsupportedError } from "./errors.ts";
+import { createCpuExecutor, createSharedCpuExecutor } from "./executor/cpu.ts";
 import {
   type InitOptions,
   type InternalOptions,
@@ -17,7 +17,7 @@ import {
   resolveSettings,
   type Settings,
 } from "./init-options.ts";
-import type { HubHandle, Platform } from "./platform.ts";
+import type { HubHandle, Platform, ThreadJob } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
 import { HashStore } from "./store/hash-store.ts";
@@ -28,9 +28,11 @@ import { HubConnection } from "./transport/hub-connection.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
+import { SharedDirectory } from "./transport/shared-directory.ts";
+import { SharedMemoryLinks } from "./transport/shared-memory.ts";
 import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
-import { World } from "./world.ts";
+import { World, type WorldThreads } from "./world.ts";
 
 const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
@@ -75,7 +77,9 @@ async function bringUp(
   undo: Undo[],
 ): Promise<ProcessGroup> {
   const { worldSize, logger, groupName, timeoutMs } = settings;
-  const executor = await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm });
+  const threads = await joinThreads(platform, settings, internal);
+  const executor =
+    threads?.executor ?? (await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm }));
   undo.push(() => executor.dispose());
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
@@ -89,12 +93,13 @@ async function bringUp(
     hostId: platform.hostId,
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
+    thread: threads && { job: threads.job.id, index: threads.job.index },
     arithmeticId: executor.arithmeticId,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
   const relayed = hub ? new HubLinks(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
+  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -110,6 +115,7 @@ async function bringUp(
     segmentBytes: roster[0]!.segmentBytes,
     segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
     makeBackend: settings.makeBackend,
+    threads,
     onLeave: async () => {
       hub?.goodbye();
       hub?.close();
@@ -126,6 +132,28 @@ async function bringUp(
   if (hub) followHub(hub, relayed!, mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
+}
+
+/** This rank's part of what the threads of its job share; null if it is no such thread, or another transport is asked for. */
+async function joinThreads(
+  platform: Platform,
+  { transport, method }: Settings,
+  internal: InternalOptions,
+): Promise<(WorldThreads & { job: ThreadJob }) | null> {
+  const forced = transport === "shared-memory";
+  const wanted = forced || (transport === "auto" && method.protocol !== "memory:" && internal.wasm !== false);
+  const job = wanted ? platform.threadJob() : null;
+  const shared = job && (await createSharedCpuExecutor(job.memory));
+  if (forced && !shared) {
+    throw new UnsupportedError(
+      job
+        ? "threads share WebAssembly memory, and WebAssembly may not run here"
+        : 'transport "shared-memory" is for threads of one job: start the ranks with "webccl run --threads"',
+    );
+  }
+  if (!job || !shared) return null;
+  const { executor, heap } = shared;
+  return { job, executor, heap, directory: new SharedDirectory(heap), cores: job.cores, turn: job.turn };
 }
 
 /** Finds the store, and this rank's number where a hub gives it. */
@@ -255,6 +283,7 @@ async function linkAll(
   rank: number,
   listening: Listening | null,
   relayed: HubLinks | null,
+  threads: WorldThreads | null,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const { groupName, worldSize, timeoutMs, signal, logger } = settings;
@@ -280,10 +309,14 @@ async function linkAll(
     pending.delete(other.rank);
   };
 
+  const byMemory = threads && new SharedMemoryLinks(rank, threads.heap, threads.directory);
+  if (byMemory) undo.push(() => byMemory.close());
   const direct: Promise<void>[] = [];
   for (const other of roster) {
     if (other.rank === rank) continue;
-    if (linkBetween(own, other) === "websocket") direct.push(link(other));
+    const kind = linkBetween(own, other);
+    if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
+    else if (kind === "websocket") direct.push(link(other));
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(

@@ -4,16 +4,20 @@
  */
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { WebcclError } from "./errors.ts";
-import type { Executor } from "./executor/executor.ts";
+import type { Executor, SharedExecutor } from "./executor/executor.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
+import type { Channel } from "./transport/channel.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { Mesh } from "./transport/mesh.ts";
+import type { SharedDirectory, SharedHeap } from "./transport/shared-directory.ts";
+import { pageBytes } from "./transport/shared-page.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
 
@@ -42,6 +46,15 @@ export interface WorldGroup {
   destroy(): Promise<void>;
 }
 
+/** What threads of one job share. */
+export interface WorldThreads {
+  readonly heap: SharedHeap;
+  readonly directory: SharedDirectory;
+  readonly executor: SharedExecutor;
+  readonly cores: number;
+  turn(): Promise<void>;
+}
+
 /** What a world is made with. */
 export interface WorldOptions {
   rank: number;
@@ -57,6 +70,8 @@ export interface WorldOptions {
   segmentsInFlight: number;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
+  /** What this rank shares with the other threads of its job; null if it is no thread of one. */
+  threads: WorldThreads | null;
   /** Ends what bring-up began: hub connection, listener, hub. */
   onLeave(): Promise<void>;
 }
@@ -94,14 +109,20 @@ export class World {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
+    const link = slowestLink(globalRanks.map((member) => roster[member]!));
+    const region = link === "shared-memory" ? this.#openRegion(channel) : null;
     return new DirectBackend({
       channel,
       executor,
-      link: slowestLink(globalRanks.map((member) => roster[member]!)),
+      link,
+      region: region?.region ?? null,
       sameArithmetic: this.#sameArithmetic(globalRanks),
       segmentBytes,
       segmentsInFlight,
-      onDispose: () => mesh.close(channel),
+      onDispose: () => {
+        mesh.close(channel);
+        region?.close();
+      },
     });
   }
 
@@ -145,6 +166,15 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     await this.#options.executor.dispose();
+  }
+
+  /** The shared region of a group whose ranks are threads of one job. */
+  #openRegion({ group, rank, size }: Channel): { region: Region; close(): void } {
+    const { heap, directory, executor, cores, turn } = this.#options.threads!;
+    const bytes = pageBytes(size);
+    const address = directory.acquire(group, bytes);
+    const region = new Region({ buffer: heap.bufferTo(address + bytes), address, rank, size, executor, cores, turn });
+    return { region, close: () => directory.release(group) };
   }
 
   #sameArithmetic(globalRanks: readonly number[]): boolean {

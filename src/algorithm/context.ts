@@ -4,9 +4,16 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Span } from "../executor/executor.ts";
+import type { Executor, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
+import type { SharedRegion } from "../transport/shared-region.ts";
 import type { Exchange } from "../transport/transport.ts";
+
+/** A region, and the executor whose memory it is in. */
+export interface Shared {
+  readonly region: SharedRegion;
+  readonly executor: SharedExecutor;
+}
 
 /** One collective on one rank. */
 export interface Context {
@@ -14,6 +21,8 @@ export interface Context {
   readonly size: number;
   readonly executor: Executor;
   readonly exchange: Exchange;
+  /** What the ranks share beyond messages; null unless all are threads of one job. */
+  readonly shared: Shared | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
   readonly segmentBytes: number;
   /** How many segments are in flight at once, at least 2. */

@@ -9,7 +9,9 @@ import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Backend, Call, Request } from "./backend.ts";
+
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
+import type { Region } from "./region.ts";
 
 /** What a direct backend is made with. */
 export interface DirectOptions {
@@ -20,6 +22,8 @@ export interface DirectOptions {
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
+  /** What the ranks share; null unless all are threads of one job. */
+  region: Region | null;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -67,17 +71,35 @@ export class DirectBackend implements Backend {
   }
 
   async #collective(plan: Plan, call: Call): Promise<undefined> {
-    const { channel, executor } = this.#options;
+    const { channel, executor, region } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     try {
-      const done = plan.run(this.#context(exchange));
-      await Promise.all([done, channel.agree(exchange)]);
-      await executor.settled();
+      if (region) {
+        await this.#inRegion(region, plan, exchange);
+      } else {
+        const done = plan.run(this.#context(exchange));
+        await Promise.all([done, channel.agree(exchange)]);
+        await executor.settled();
+      }
     } catch (error) {
-      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
+      call.overwritten = region
+        ? plan.writes !== "no" && region.agreed
+        : plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
       channel.close(exchange);
+    }
+  }
+
+  /** Runs the call when those before it are done. One that is all messages makes the step that compares the calls first. */
+  async #inRegion(region: Region, plan: Plan, exchange: ChannelExchange): Promise<void> {
+    const turn = region.begin(this.#options.channel, exchange);
+    if (turn) await turn;
+    try {
+      if (!plan.inRegion) await region.step();
+      await plan.run(this.#context(exchange));
+    } finally {
+      region.end();
     }
   }
 
@@ -133,8 +155,9 @@ export class DirectBackend implements Backend {
   }
 
   #context(exchange: ChannelExchange): Context {
-    const { channel, executor, segmentBytes, segmentsInFlight } = this.#options;
-    return { rank: channel.rank, size: channel.size, executor, exchange, segmentBytes, segmentsInFlight };
+    const { channel, executor, region, segmentBytes, segmentsInFlight } = this.#options;
+    const shared = region && { region, executor: region.executor };
+    return { rank: channel.rank, size: channel.size, executor, exchange, shared, segmentBytes, segmentsInFlight };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

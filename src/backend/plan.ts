@@ -11,7 +11,7 @@ import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame
 import type { LinkKind } from "../transport/transport.ts";
 import { DATA_TYPES, type DataType } from "../types.ts";
 import { type Call, COLLECTIVES, type Request } from "./backend.ts";
-import { type AlgorithmFamily, type SelectQuery, selectAlgorithm } from "./select.ts";
+import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
 export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" | "recvAnySource" }>;
@@ -32,6 +32,8 @@ export interface Plan {
   readonly fingerprint: Fingerprint;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
+  /** It runs in the group's shared region, and writes nothing before all calls are known to be the same. */
+  readonly inRegion: boolean;
   run(context: Context): Promise<void>;
 }
 
@@ -61,7 +63,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const tensor = span(request.tensor);
       const { op } = request;
       const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+      return plan(request, row, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
         row.run(context, tensor, op),
       );
     }
@@ -70,16 +72,14 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const { root } = request;
       const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? "no" : "as messages come";
-      return plan(request, row.algorithm, { ...whole(tensor), root }, scope, writes, (context) =>
-        row.run(context, tensor, root),
-      );
+      return plan(request, row, { ...whole(tensor), root }, scope, writes, (context) => row.run(context, tensor, root));
     }
     case "reduce": {
       const tensor = span(request.tensor);
       const { root, op } = request;
       const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? startOfFold(op, tensor) : "no";
-      return plan(request, row.algorithm, { ...whole(tensor), root, op }, scope, writes, (context) =>
+      return plan(request, row, { ...whole(tensor), root, op }, scope, writes, (context) =>
         row.run(context, tensor, root, op),
       );
     }
@@ -89,9 +89,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const outputs =
         request.collective === "allGather" ? spans(request.outputs) : equalParts(executor, span(request.output), size);
       const row = choose("allGather", { bytes: totalBytes(outputs) }, call, scope);
-      return plan(request, row.algorithm, lists(outputs), scope, "at once", (context) =>
-        row.run(context, outputs, input),
-      );
+      return plan(request, row, lists(outputs), scope, "at once", (context) => row.run(context, outputs, input));
     }
     case "reduceScatter":
     case "reduceScatterTensor": {
@@ -102,7 +100,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
           ? spans(request.inputs)
           : equalParts(executor, span(request.input), size);
       const row = choose("reduceScatter", { op, bytes: totalBytes(inputs) }, call, scope);
-      return plan(request, row.algorithm, { ...lists(inputs), op }, scope, "at once", (context) =>
+      return plan(request, row, { ...lists(inputs), op }, scope, "at once", (context) =>
         row.run(context, output, inputs, op),
       );
     }
@@ -111,7 +109,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const outputs = request.outputs && spans(request.outputs);
       const row = choose("gather", {}, call, scope);
       const facts = { dtype: input.dtype, root: request.root };
-      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "no", (context) =>
+      return plan(request, row, facts, scope, isRoot ? "at once" : "no", (context) =>
         row.run(context, outputs, input, request.root),
       );
     }
@@ -120,7 +118,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const inputs = request.inputs && spans(request.inputs);
       const row = choose("scatter", {}, call, scope);
       const facts = { dtype: output.dtype, root: request.root };
-      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
+      return plan(request, row, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
         row.run(context, output, inputs, request.root),
       );
     }
@@ -135,7 +133,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
           ? spans(request.inputs)
           : parts(executor, span(request.input), request.inputSplits);
       const row = choose("allToAll", {}, call, scope);
-      return plan(request, row.algorithm, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
+      return plan(request, row, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
         row.run(context, outputs, inputs),
       );
     }
@@ -147,7 +145,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
       // Rank 0 finishes an AVG without waiting for anyone.
       const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
-      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, writes, (context) =>
+      return plan(request, row, { ...whole(tensor), op }, scope, writes, (context) =>
         row.run(context, tensor, op, { exclusive }),
       );
     }
@@ -155,11 +153,11 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
     case "newGroup": {
       const row = choose("barrier", {}, call, scope);
       const facts = request.collective === "newGroup" ? { detail: request.ranks.join() } : {};
-      return plan(request, row.algorithm, facts, scope, "no", (context) => row.run(context));
+      return plan(request, row, facts, scope, "no", (context) => row.run(context));
     }
     default: {
       const { outgoing, sources, received, root } = request;
-      return plan(request, "direct", root === null ? {} : { root }, scope, "no", (context) =>
+      return plan(request, { algorithm: "direct" }, root === null ? {} : { root }, scope, "no", (context) =>
         exchangeObjects(context, outgoing, sources, received),
       );
     }
@@ -195,7 +193,7 @@ const EMPTY: Fingerprint = {
 
 function plan(
   { collective }: CollectiveRequest,
-  algorithm: string,
+  { algorithm, inRegion }: Pick<Row<AlgorithmFamily>, "algorithm" | "inRegion">,
   { dtype, op, root, count, detail }: Facts,
   { segmentBytes }: PlanScope,
   writes: Plan["writes"],
@@ -212,7 +210,7 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, writes, run };
+  return { fingerprint, writes, inRegion: inRegion === true, run };
 }
 
 function choose<C extends AlgorithmFamily>(

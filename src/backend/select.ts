@@ -5,21 +5,28 @@
  */
 import { allGatherDirect } from "../algorithm/all-gather-direct.ts";
 import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
+import { allGatherPull } from "../algorithm/all-gather-pull.ts";
 import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
+import { allReduceOnePass } from "../algorithm/all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
+import { allReduceSlots } from "../algorithm/all-reduce-slots.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
+import { barrierStep } from "../algorithm/barrier-step.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
+import { broadcastPull } from "../algorithm/broadcast-pull.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { gather } from "../algorithm/gather.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
 import { reduceDirect } from "../algorithm/reduce-direct.ts";
+import { reduceOnePass } from "../algorithm/reduce-one-pass.ts";
 import { reduceScatterDirect } from "../algorithm/reduce-scatter-direct.ts";
 import { reduceOwnerDirect, reduceScatterGather } from "../algorithm/reduce-scatter-gather.ts";
+import { reduceScatterOnePass } from "../algorithm/reduce-scatter-one-pass.ts";
 import { reduceScatterRing } from "../algorithm/reduce-scatter-ring.ts";
 import { scan } from "../algorithm/scan.ts";
 import { scatter } from "../algorithm/scatter.ts";
@@ -51,6 +58,8 @@ export interface Row<C extends AlgorithmFamily> {
   readonly ownerComputes: boolean;
   /** The result is the left fold ((x0 op x1) op x2) … in rank order, or nothing is folded at all. */
   readonly rankOrder: boolean;
+  /** It runs in a shared region, which only groups of threads have. */
+  readonly inRegion?: true;
   /** Where it is the better one; a caller who names it is not held to these. */
   readonly links?: readonly LinkKind[];
   readonly maxBytes?: number;
@@ -63,6 +72,9 @@ const KIB = 1024;
 const exact = { ownerComputes: true, rankOrder: true } as const;
 /** A row that folds each element on one rank, in an order of its own. */
 const owned = { ownerComputes: true, rankOrder: false } as const;
+
+/** A row for threads. */
+const inRegion = { ...exact, inRegion: true, links: ["shared-memory"] } as const;
 
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
@@ -78,6 +90,8 @@ const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as cons
  */
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
+    { algorithm: "slots", run: allReduceSlots, ...inRegion, ownerComputes: false, maxBytes: 8 * KIB },
+    { algorithm: "one-pass", run: allReduceOnePass, ...inRegion },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
@@ -87,23 +101,27 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     ownerDirect,
   ],
   reduceScatter: [
+    { algorithm: "one-pass", run: reduceScatterOnePass, ...inRegion },
     { ...scatterDirect, maxBytes: 1024 * KIB },
     { ...scatterDirect, links: ["hub"] },
     { algorithm: "ring", run: reduceScatterRing, ...owned },
     scatterDirect,
   ],
   allGather: [
+    { algorithm: "pull", run: allGatherPull, ...inRegion },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
     { ...gatherDirect, links: ["hub"] },
     { algorithm: "ring", run: allGatherRing, ...exact },
   ],
   broadcast: [
+    { algorithm: "pull", run: broadcastPull, ...inRegion },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
+    { algorithm: "one-pass", run: reduceOnePass, ...inRegion },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
     { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned },
@@ -113,7 +131,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   gather: [{ algorithm: "linear", run: gather, ...exact }],
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
-  barrier: [{ algorithm: "dissemination", run: barrier, ...exact }],
+  barrier: [
+    { algorithm: "step", run: barrierStep, ...inRegion },
+    { algorithm: "dissemination", run: barrier, ...exact },
+  ],
   scan: [{ algorithm: "chain", run: scan, ...exact }],
 };
 
@@ -163,6 +184,7 @@ export function selectAlgorithm<C extends AlgorithmFamily>(query: SelectQuery<C>
 
 /** Why a row would give wrong or unequal bits, or null if it would not. */
 function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>): string | null {
+  if (row.inRegion && query.link !== "shared-memory") return "it needs ranks that are threads of one job";
   if (query.deterministic && !row.rankOrder) return "deterministic mode needs one that folds in rank order";
   if (!query.commutative && !row.rankOrder)
     return "an operation that is not commutative needs one that folds in rank order";

@@ -14,6 +14,7 @@ export const browserPlatform: Platform = {
   },
   env: () => undefined,
   hostId: "",
+  threadJob: () => null,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

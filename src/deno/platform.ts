@@ -18,6 +18,7 @@ export const denoPlatform: Platform = {
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
+  threadJob: () => null,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

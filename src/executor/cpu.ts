@@ -5,26 +5,33 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
-import type { Lease, SharedExecutor, Span } from "./executor.ts";
+import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
 import { type FoldName, factorOf, type Kernels } from "./kernels.ts";
 import { PlainLoops } from "./plain-loops.ts";
 import { arithmeticIdOf } from "./self-test.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
+import type { WasmMemory } from "./wasm-memory.ts";
 
 /** Options of {@link createCpuExecutor}. */
 export interface CpuExecutorOptions {
   /** False keeps to plain loops. Default: true, WebAssembly wherever it may run. */
   wasm?: boolean;
-  /** Memory in which the executors of other threads work too. Default: memory of its own. */
-  memory?: WebAssembly.Memory | undefined;
 }
 
 /** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
-export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<SharedExecutor> {
-  const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load(options.memory);
+export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<Executor> {
+  const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
   return typeof wasm === "string" ? new CpuExecutor(new PlainLoops(wasm), null) : new CpuExecutor(wasm, wasm);
+}
+
+/** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */
+export async function createSharedCpuExecutor(
+  memory: WebAssembly.Memory,
+): Promise<{ executor: SharedExecutor; heap: WasmMemory } | null> {
+  const wasm = await WasmKernels.load(memory);
+  return typeof wasm === "string" ? null : { executor: new CpuExecutor(wasm, wasm), heap: wasm.memory };
 }
 
 /** What an operation folds with, once `prepare` has done its part. */
@@ -158,7 +165,8 @@ class CpuExecutor implements SharedExecutor {
     // `target` may be an operand's own memory, so it is first written when that operand is used.
     const last = operands.findLastIndex(
       ({ buffer, byteOffset, pointer }) =>
-        byteOffset === target.byteOffset && (buffer === target.buffer || (pointer !== OUTSIDE && pointer === target.pointer)),
+        byteOffset === target.byteOffset &&
+        (buffer === target.buffer || (pointer !== OUTSIDE && pointer === target.pointer)),
     );
     const scratch = last > 1 ? this.scratch(target.dtype, target.count) : null;
     let folded = operands[0]!;

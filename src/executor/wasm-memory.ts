@@ -24,7 +24,8 @@ function canShare(): boolean {
   return globalThis.crossOriginIsolated !== false; // undefined in Node and Deno
 }
 
-function createMemory(): { memory: WebAssembly.Memory; shared: boolean } {
+/** New memory, shared if that is allowed. */
+export function createMemory(): { memory: WebAssembly.Memory; shared: boolean } {
   if (canShare()) {
     for (const maximum of MAXIMUM_PAGES) {
       try {

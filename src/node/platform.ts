@@ -3,6 +3,7 @@ import type { Platform } from "../platform.ts";
 import { FileStore } from "./file-store.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { threadJob } from "./threads.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -14,6 +15,7 @@ export const nodePlatform: Platform = {
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
+  threadJob,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -181,6 +181,16 @@ export class Channel implements PointToPointOwner {
     this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
   }
 
+  /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
+  onDisagreement(
+    exchange: ChannelExchange,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): void {
+    const field = differingField(...calls) ?? "call";
+    this.#convict(exchange.sequence, this.#mismatch(exchange.sequence, field, ranks, calls));
+  }
+
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
     const error = new MismatchError(
       `group "${this.name}", ${this.#callName(exchange)}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
@@ -279,17 +289,24 @@ export class Channel implements PointToPointOwner {
   }
 
   #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
-    const sides: [number, Fingerprint][] = [
-      [this.rank, ours],
-      [rank, theirs],
-    ];
-    sides.sort(([a], [b]) => a - b);
-    const error = new MismatchError(
-      `group "${this.name}", call ${sequence}: ${field} differs: ` +
-        sides.map(([who, call]) => `rank ${who} called ${describeCall(call)}`).join(", "),
-      this.#mismatchDetails(sequence, ours, field),
-    );
+    const error =
+      this.rank < rank
+        ? this.#mismatch(sequence, field, [this.rank, rank], [ours, theirs])
+        : this.#mismatch(sequence, field, [rank, this.rank], [theirs, ours]);
     this.#tellJudge(sequence, toWireError(error));
+  }
+
+  #mismatch(
+    sequence: number,
+    field: string,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): MismatchError {
+    return new MismatchError(
+      `group "${this.name}", call ${sequence}: ${field} differs: ` +
+        ranks.map((who, i) => `rank ${who} called ${describeCall(calls[i]!)}`).join(", "),
+      this.#mismatchDetails(sequence, calls[0], field),
+    );
   }
 
   #mismatchDetails(sequence: number, call: Fingerprint, field: string) {

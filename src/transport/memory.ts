@@ -154,7 +154,13 @@ export function joinMemoryJob<T>(
 ): MemoryPlace<T> {
   let job = jobs.get(name);
   if (!job) {
-    job = { size, shared: share(), taken: new Set(), present: new Set(), links: Array.from({ length: size }, () => new Map()) };
+    job = {
+      size,
+      shared: share(),
+      taken: new Set(),
+      present: new Set(),
+      links: Array.from({ length: size }, () => new Map()),
+    };
     for (let a = 0; a < size; a++) {
       for (let b = a + 1; b < size; b++) {
         const [endOfA, endOfB] = MemoryLink.pair(a, b, knobs);

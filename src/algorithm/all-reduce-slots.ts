@@ -11,38 +11,38 @@
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement } from "../types.ts";
-import type { Context, Shared } from "./context.ts";
+import type { Context } from "./context.ts";
 import { sharedOf } from "./shared.ts";
 
-/** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
-export async function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
-  const shared = sharedOf(context);
-  const { region, executor } = shared;
-  const perSlot = Math.floor(region.slotBytes / bytesPerElement(tensor.dtype));
-  if (tensor.count <= perSlot) return reduceSlots(context, shared, tensor, op);
+/** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
+export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {
+  const perSlot = Math.floor(sharedOf(context).region.slotBytes / bytesPerElement(tensor.dtype));
+  return tensor.count <= perSlot ? reduceSlots(context, tensor, op) : inParts(context, tensor, op, perSlot);
+}
+
+async function inParts(context: Context, tensor: Span, op: ReduceOp, perSlot: number): Promise<void> {
+  const { region, executor } = sharedOf(context);
   for (let start = 0; start < tensor.count; start += perSlot) {
-    const part = executor.slice(tensor, start, Math.min(perSlot, tensor.count - start));
-    await reduceSlots(context, shared, part, op);
+    await reduceSlots(context, executor.slice(tensor, start, Math.min(perSlot, tensor.count - start)), op);
     await region.step();
   }
 }
 
-async function reduceSlots(
-  { rank, size }: Context,
-  { region, executor }: Shared,
-  tensor: Span,
-  op: ReduceOp,
-): Promise<void> {
+function reduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {
+  const { region, executor } = sharedOf(context);
+  const { rank, size } = context;
   const { dtype, count } = tensor;
+  if (count === 0) return region.step();
   const slots: Span[] = [];
   for (let r = 0; r < size; r++) slots.push(region.slot(r, dtype, count));
-  if (count > 0) {
-    executor.copy(slots[rank]!, tensor);
-    executor.prepare(op, slots[rank]!, size);
-  }
+  executor.copy(slots[rank]!, tensor);
+  executor.prepare(op, slots[rank]!, size);
+  const fold = () => {
+    executor.reduceInto(op, [tensor], slots);
+    executor.finish(op, tensor, size);
+  };
   const late = region.step();
-  if (late) await late;
-  if (count === 0) return;
-  executor.reduceInto(op, [tensor], slots);
-  executor.finish(op, tensor, size);
+  if (late) return late.then(fold);
+  fold();
+  return undefined;
 }

@@ -3,6 +3,6 @@ import type { Context } from "./context.ts";
 import { sharedOf } from "./shared.ts";
 
 /** Resolves when every rank has called it. */
-export async function barrierStep(context: Context): Promise<void> {
-  await sharedOf(context).region.step();
+export function barrierStep(context: Context): Promise<void> | undefined {
+  return sharedOf(context).region.step();
 }

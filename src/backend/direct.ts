@@ -40,8 +40,8 @@ export class DirectBackend implements Backend {
     this.#scope = { executor, link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
   }
 
-  run(request: Request, call: Call): Promise<number | undefined> {
-    const { executor } = this.#options;
+  run(request: Request, call: Call): Promise<number | undefined> | undefined {
+    const { executor, region } = this.#options;
     switch (request.collective) {
       case "send":
         return this.#send(executor.span(request.tensor), request.peer, request.tag, call);
@@ -49,8 +49,10 @@ export class DirectBackend implements Backend {
         return this.#recv("recv", executor.span(request.tensor), request.peer, request.tag, call);
       case "recvAnySource":
         return this.#recv("recvAnySource", executor.span(request.tensor), null, request.tag, call);
-      default:
-        return this.#collective(planCollective(request, call, this.#scope), call);
+      default: {
+        const plan = planCollective(request, call, this.#scope);
+        return region ? this.#inRegion(region, plan, call) : this.#collective(plan, call);
+      }
     }
   }
 
@@ -71,35 +73,62 @@ export class DirectBackend implements Backend {
   }
 
   async #collective(plan: Plan, call: Call): Promise<undefined> {
-    const { channel, executor, region } = this.#options;
+    const { channel, executor } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     try {
-      if (region) {
-        await this.#inRegion(region, plan, exchange);
-      } else {
-        const done = plan.run(this.#context(exchange));
-        await Promise.all([done, channel.agree(exchange)]);
-        await executor.settled();
-      }
+      const done = plan.run(this.#context(exchange));
+      await Promise.all([done, channel.agree(exchange)]);
+      await executor.settled();
     } catch (error) {
-      call.overwritten = region
-        ? plan.writes !== "no" && region.agreed
-        : plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
+      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
-      channel.close(exchange);
+      channel.close(exchange, false);
     }
   }
 
-  /** Runs the call when those before it are done. One that is all messages makes the step that compares the calls first. */
-  async #inRegion(region: Region, plan: Plan, exchange: ChannelExchange): Promise<void> {
-    const turn = region.begin(this.#options.channel, exchange);
-    if (turn) await turn;
+  /**
+   * Runs the call when those before it are done. One that is all messages makes the step that compares the calls first.
+   * A short call whose ranks come together ends in here, without a promise.
+   */
+  #inRegion(region: Region, plan: Plan, call: Call): Promise<undefined> | undefined {
+    const { channel } = this.#options;
+    if (channel.dead) return Promise.reject(channel.dead);
+    const exchange = channel.open(call.sequence, plan.fingerprint);
+    let running: Promise<void> | undefined;
     try {
-      if (!plan.inRegion) await region.step();
-      await plan.run(this.#context(exchange));
+      running = region.begin(channel, exchange)?.then(() => this.#begun(region, plan, exchange));
+      running ??= this.#begun(region, plan, exchange);
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    if (running) return this.#ending(running, region, plan, exchange, call);
+    region.end();
+    channel.close(exchange, true);
+    return undefined;
+  }
+
+  #begun(region: Region, plan: Plan, exchange: ChannelExchange): Promise<void> | undefined {
+    const context = this.#context(exchange);
+    const late = plan.inRegion ? undefined : region.step();
+    return late ? late.then(() => plan.run(context)) : plan.run(context);
+  }
+
+  async #ending(
+    running: Promise<void>,
+    region: Region,
+    plan: Plan,
+    exchange: ChannelExchange,
+    call: Call,
+  ): Promise<undefined> {
+    try {
+      await running;
+    } catch (error) {
+      call.overwritten = plan.writes !== "no" && region.agreed;
+      throw this.#failed(exchange, error);
     } finally {
       region.end();
+      this.#options.channel.close(exchange, true);
     }
   }
 

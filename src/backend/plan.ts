@@ -9,7 +9,7 @@ import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "..
 import { hash32, hash52 } from "../transport/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
 import type { LinkKind } from "../transport/transport.ts";
-import { DATA_TYPES, type DataType } from "../types.ts";
+import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
 import { type Call, COLLECTIVES, type Request } from "./backend.ts";
 import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
@@ -34,18 +34,19 @@ export interface Plan {
   readonly writes: "no" | "as messages come" | "at once";
   /** It runs in the group's shared region, and writes nothing before all calls are known to be the same. */
   readonly inRegion: boolean;
-  run(context: Context): Promise<void>;
+  /** Undefined if all is done when it returns. */
+  run(context: Context): Promise<void> | undefined;
 }
 
 /** What a plan says of the call beyond the request itself. */
 interface Facts {
-  dtype?: DataType;
-  op?: ReduceOp;
-  root?: number;
-  count?: number;
-  detail?: string;
+  dtype?: DataType | undefined;
+  op?: ReduceOp | undefined;
+  root?: number | undefined;
+  count?: number | undefined;
+  detail?: string | undefined;
   /** For the choice of the algorithm; the same on every rank. */
-  bytes?: number;
+  bytes?: number | undefined;
 }
 
 /**
@@ -54,8 +55,8 @@ interface Facts {
  */
 export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
   const { executor, rank, size } = scope;
-  const span = executor.span.bind(executor);
-  const spans = (tensors: readonly Parameters<typeof span>[0][]) => tensors.map(span);
+  const span = (tensor: Tensor) => executor.span(tensor);
+  const spans = (tensors: readonly Tensor[]) => tensors.map(span);
   const isRoot = "root" in request && request.root === rank;
 
   switch (request.collective) {
@@ -63,7 +64,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const tensor = span(request.tensor);
       const { op } = request;
       const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+      return plan(request, row, whole(tensor, op), scope, startOfFold(op, tensor), (context) =>
         row.run(context, tensor, op),
       );
     }
@@ -72,14 +73,16 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const { root } = request;
       const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? "no" : "as messages come";
-      return plan(request, row, { ...whole(tensor), root }, scope, writes, (context) => row.run(context, tensor, root));
+      return plan(request, row, whole(tensor, undefined, root), scope, writes, (context) =>
+        row.run(context, tensor, root),
+      );
     }
     case "reduce": {
       const tensor = span(request.tensor);
       const { root, op } = request;
       const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? startOfFold(op, tensor) : "no";
-      return plan(request, row, { ...whole(tensor), root, op }, scope, writes, (context) =>
+      return plan(request, row, whole(tensor, op, root), scope, writes, (context) =>
         row.run(context, tensor, root, op),
       );
     }
@@ -145,7 +148,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
       // Rank 0 finishes an AVG without waiting for anyone.
       const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
-      return plan(request, row, { ...whole(tensor), op }, scope, writes, (context) =>
+      return plan(request, row, whole(tensor, op), scope, writes, (context) =>
         row.run(context, tensor, op, { exclusive }),
       );
     }
@@ -237,8 +240,8 @@ function startOfFold(op: ReduceOp, { dtype }: Span): Plan["writes"] {
   return changesInputs(op, dtype) ? "at once" : "as messages come";
 }
 
-function whole({ dtype, count }: Span): Facts {
-  return { dtype, count };
+function whole({ dtype, count }: Span, op?: ReduceOp, root?: number): Facts {
+  return { dtype, count, op, root };
 }
 
 /** Lists whose lengths every rank must agree on. */

@@ -104,10 +104,7 @@ export class Region implements SharedRegion {
     this.#busy = true;
     if (this.#isTurnDue()) await this.#turn();
     this.#agreed = false;
-    if (exchange.error) {
-      this.end();
-      throw exchange.error;
-    }
+    if (exchange.error) throw exchange.error;
     this.#start(channel, exchange);
   }
 

@@ -34,7 +34,7 @@ import type { LinkKind } from "../transport/transport.ts";
 
 /** What each collective's algorithms look like. */
 interface Run {
-  allReduce: typeof allReduceRing;
+  allReduce: (...call: Parameters<typeof allReduceRing>) => Promise<void> | undefined;
   reduceScatter: typeof reduceScatterRing;
   allGather: typeof allGatherRing;
   broadcast: typeof broadcastBinomial;
@@ -42,7 +42,7 @@ interface Run {
   gather: typeof gather;
   scatter: typeof scatter;
   allToAll: typeof allToAll;
-  barrier: typeof barrier;
+  barrier: (...call: Parameters<typeof barrier>) => Promise<void> | undefined;
   scan: typeof scan;
 }
 
@@ -170,13 +170,12 @@ export function algorithmNames(collective: AlgorithmFamily): string[] {
 export function selectAlgorithm<C extends AlgorithmFamily>(query: SelectQuery<C>): Row<C> {
   const { collective, algorithm } = query;
   const rows: readonly Row<C>[] = TABLE[collective];
-  const allowed = rows.filter((row) => objection(row, query) === null);
-  const chosen =
-    algorithm === undefined
-      ? allowed.find((row) => fits(row, query))
-      : allowed.find((row) => row.algorithm === algorithm);
-  if (chosen) return chosen;
+  for (const row of rows) {
+    const meant = algorithm === undefined ? fits(row, query) : row.algorithm === algorithm;
+    if (meant && objection(row, query) === null) return row;
+  }
 
+  const allowed = rows.filter((row) => objection(row, query) === null);
   const named = rows.find((row) => row.algorithm === algorithm);
   const reason = named ? objection(named, query) : `${collective} has no such algorithm`;
   throw new RangeError(`algorithm ${JSON.stringify(algorithm)}: ${reason}; use one of ${namesOf(allowed).join(", ")}`);

@@ -72,10 +72,11 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
   const orphan = siblingModule("orphan");
   const loader = typeScriptLoader([script, orphan.pathname]);
+  const nodeArgs = [...(loader ? ["--import", loader] : []), "--import", orphan.href, script, ...args];
   const environment = await jobEnvironment(ranks, hub);
   const start = options.threads
-    ? startAsThreads({ ranks, script, args, nodeArgs: loader, environment, piped: prefix })
-    : startAsProcesses(ranks, [...loader, "--import", orphan.href, script, ...args], environment, prefix);
+    ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix })
+    : startAsProcesses(ranks, nodeArgs, environment, prefix);
 
   return new Promise((finish) => {
     const children = new Map<number, Rank>();
@@ -242,12 +243,12 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Node's arguments that let it run `files`: none, or tsx from the first one's project or from beside webccl. */
-function typeScriptLoader(files: readonly [string, string]): string[] {
+/** What lets Node run `files`: null for nothing, or the URL of tsx, from the first one's project or from beside webccl. */
+function typeScriptLoader(files: readonly [string, string]): string | null {
   const typed = files.find((file) => /\.[mc]?tsx?$/.test(file));
-  if (typed === undefined || stripsTypes()) return [];
+  if (typed === undefined || stripsTypes()) return null;
   const tsx = findTsx(files[0]);
-  if (tsx !== null) return ["--import", pathToFileURL(tsx).href];
+  if (tsx !== null) return pathToFileURL(tsx).href;
   throw new UsageError(
     `${typed} is TypeScript, which Node ${process.versions.node} does not run by itself: ` +
       "install tsx beside it (npm install --save-dev tsx), or use Node 22.18 or later",

@@ -62,6 +62,8 @@ export class Channel implements PointToPointOwner {
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
   readonly #verdicts = new Map<number, WebcclError>();
+  /** An exchange that is done and as new: the next call's. */
+  #spare: ChannelExchange | null = null;
   #entered = 0;
   #lastProbe = 0;
   readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
@@ -109,10 +111,11 @@ export class Channel implements PointToPointOwner {
     return exchange.sameCallOf((this.rank + this.size - 1) % this.size);
   }
 
-  /** This rank's call is done. */
-  close(exchange: ChannelExchange): void {
+  /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
+  close(exchange: ChannelExchange, agreed: boolean): void {
     this.#exchanges.delete(exchange.sequence);
-    if (exchange.error) return;
+    if (exchange.isUnused) this.#spare = exchange;
+    if (exchange.error || agreed) return;
     this.#finished.set(exchange.sequence, exchange.fingerprint!);
     this.#finished.delete(exchange.sequence - REMEMBERED);
   }
@@ -269,7 +272,10 @@ export class Channel implements PointToPointOwner {
   #exchange(sequence: number): ChannelExchange {
     let exchange = this.#exchanges.get(sequence);
     if (!exchange) {
-      exchange = new ChannelExchange(this, sequence, false);
+      exchange = this.#spare ?? new ChannelExchange(this, sequence, false);
+      exchange.sequence = sequence;
+      exchange.fingerprint = null;
+      this.#spare = null;
       this.#exchanges.set(sequence, exchange);
     }
     return exchange;

@@ -34,7 +34,7 @@ export interface OtherWait {
 
 /** Implementation of {@link Exchange}. */
 export class ChannelExchange implements Exchange {
-  readonly sequence: number;
+  sequence: number;
   readonly pointToPoint: boolean;
   /** This rank's call; null until it enters. */
   fingerprint: Fingerprint | null = null;
@@ -59,6 +59,13 @@ export class ChannelExchange implements Exchange {
     this.#owner = owner;
     this.sequence = sequence;
     this.pointToPoint = pointToPoint;
+  }
+
+  /** Is it as it was when it was made? Then it may serve another call. */
+  get isUnused(): boolean {
+    const { messagesSent, messagesReceived } = this.traffic;
+    const announced = this.#announced.size + this.#heard.size;
+    return this.error === null && messagesSent + messagesReceived + announced + this.#mailbox.size === 0;
   }
 
   /** This rank makes its call. */

@@ -1,8 +1,7 @@
 /**
  * Gate: where the threads of a group meet. Everyone counts itself in, and goes on when all have come.
  *
- * Waiting costs as little as it can be made to: first the counter is read in a loop, for as long as that has paid off
- * lately; then the thread sleeps on it, which gives its core to the rank it waits for; and when BLOCK_MS are over, the wait
+ * Waiting costs as little as it can be made to: first the counter is read in a loop; then the thread sleeps on it, which gives its core to the rank it waits for; and when BLOCK_MS are over, the wait
  * goes on in the event loop. What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or
  * for nothing, and is never missed: who sleeps says so before it looks at the counter for the last time, and who comes
  * last looks for sleepers after it has counted itself in.
@@ -11,9 +10,13 @@
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 export const BLOCK_MS = 1;
 
-/** The longest that the counter is read in a loop, in milliseconds, and the shortest before that is given up. */
-const LONGEST_SPIN_MS = 0.05;
-const SHORTEST_SPIN_MS = 0.002;
+/**
+ * How long the counter is read in a loop before the thread sleeps, in milliseconds: at least about what a sleep and its
+ * wake-up cost, so that less than twice the least is spent; and twice as long as the last wait was, up to a limit, for two
+ * ranks that wake each other in turn would else never find each other awake. Not at all where ranks outnumber cores.
+ */
+const SHORTEST_SPIN_MS = 0.05;
+const LONGEST_SPIN_MS = 0.5;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -33,8 +36,8 @@ export class Gate {
   readonly #rank: number;
   readonly #size: number;
   readonly #canBlock: boolean;
-  readonly #longestSpinMs: number;
-  #spinMs: number;
+  readonly #spins: boolean;
+  #spinMs = SHORTEST_SPIN_MS;
   #target = 0;
   #steps = 0;
 
@@ -43,8 +46,7 @@ export class Gate {
     this.#words = words;
     this.#rank = rank;
     this.#size = size;
-    this.#longestSpinMs = size <= cores ? LONGEST_SPIN_MS : 0;
-    this.#spinMs = this.#longestSpinMs;
+    this.#spins = size <= cores;
     this.#canBlock = canBlock(words);
   }
 
@@ -83,25 +85,23 @@ export class Gate {
   }
 
   #spin(): boolean {
-    if (this.#spinMs === 0) return false;
+    if (!this.#spins) return false;
     const words = this.#words;
     const target = this.#target;
     const end = performance.now() + this.#spinMs;
     do {
       for (let i = 0; i < READS_PER_LOOK; i++) {
-        if (!reached(Atomics.load(words, COUNT), target)) continue;
-        this.#spinMs = Math.min(this.#spinMs * 2, this.#longestSpinMs);
-        return true;
+        if (reached(Atomics.load(words, COUNT), target)) return true;
       }
     } while (performance.now() < end);
-    this.#spinMs = Math.max(this.#spinMs / 2, SHORTEST_SPIN_MS);
     return false;
   }
 
   #sleep(): boolean {
     const words = this.#words;
     const target = this.#target;
-    const end = performance.now() + BLOCK_MS;
+    const start = performance.now();
+    const end = start + BLOCK_MS;
     Atomics.add(words, SLEEPERS, 1);
     let seen = Atomics.load(words, COUNT);
     for (let left = BLOCK_MS; !reached(seen, target) && left > 0; left = end - performance.now()) {
@@ -109,6 +109,9 @@ export class Gate {
       seen = Atomics.load(words, COUNT);
     }
     Atomics.sub(words, SLEEPERS, 1);
+    const waitedMs = performance.now() - start + this.#spinMs;
+    const isShort = reached(seen, target) && waitedMs < LONGEST_SPIN_MS;
+    this.#spinMs = isShort ? Math.min(2 * waitedMs, LONGEST_SPIN_MS) : SHORTEST_SPIN_MS;
     return reached(seen, target);
   }
 }

@@ -1,22 +1,18 @@
 /**
  * Gate: where the threads of a group meet. Everyone counts itself in, and goes on when all have come.
  *
- * Waiting costs as little as it can be made to: first the counter is read in a loop; then the thread sleeps on it, which gives its core to the rank it waits for; and when BLOCK_MS are over, the wait
- * goes on in the event loop. What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or
- * for nothing, and is never missed: who sleeps says so before it looks at the counter for the last time, and who comes
- * last looks for sleepers after it has counted itself in.
+ * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the counter in a loop: a sleep
+ * of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each other
+ * awake. Where ranks outnumber cores it sleeps on the counter, which gives its core to the rank it waits for. After that
+ * the wait goes on in the event loop.
+ *
+ * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
+ * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
+ * it has counted itself in.
  */
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 export const BLOCK_MS = 1;
-
-/**
- * How long the counter is read in a loop before the thread sleeps, in milliseconds: at least about what a sleep and its
- * wake-up cost, so that less than twice the least is spent; and twice as long as the last wait was, up to a limit, for two
- * ranks that wake each other in turn would else never find each other awake. Not at all where ranks outnumber cores.
- */
-const SHORTEST_SPIN_MS = 0.05;
-const LONGEST_SPIN_MS = 0.5;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -35,9 +31,7 @@ export class Gate {
   readonly #words: Int32Array;
   readonly #rank: number;
   readonly #size: number;
-  readonly #canBlock: boolean;
   readonly #spins: boolean;
-  #spinMs = SHORTEST_SPIN_MS;
   #target = 0;
   #steps = 0;
 
@@ -46,8 +40,7 @@ export class Gate {
     this.#words = words;
     this.#rank = rank;
     this.#size = size;
-    this.#spins = size <= cores;
-    this.#canBlock = canBlock(words);
+    this.#spins = size <= cores || !canBlock(words);
   }
 
   /** Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. */
@@ -61,7 +54,7 @@ export class Gate {
       if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
       return true;
     }
-    return this.#spin() || (this.#canBlock && this.#sleep());
+    return this.#spins ? this.#spin() : this.#sleep();
   }
 
   /** Ranks that have not come. */
@@ -85,10 +78,9 @@ export class Gate {
   }
 
   #spin(): boolean {
-    if (!this.#spins) return false;
     const words = this.#words;
     const target = this.#target;
-    const end = performance.now() + this.#spinMs;
+    const end = performance.now() + BLOCK_MS;
     do {
       for (let i = 0; i < READS_PER_LOOK; i++) {
         if (reached(Atomics.load(words, COUNT), target)) return true;
@@ -100,8 +92,7 @@ export class Gate {
   #sleep(): boolean {
     const words = this.#words;
     const target = this.#target;
-    const start = performance.now();
-    const end = start + BLOCK_MS;
+    const end = performance.now() + BLOCK_MS;
     Atomics.add(words, SLEEPERS, 1);
     let seen = Atomics.load(words, COUNT);
     for (let left = BLOCK_MS; !reached(seen, target) && left > 0; left = end - performance.now()) {
@@ -109,9 +100,6 @@ export class Gate {
       seen = Atomics.load(words, COUNT);
     }
     Atomics.sub(words, SLEEPERS, 1);
-    const waitedMs = performance.now() - start + this.#spinMs;
-    const isShort = reached(seen, target) && waitedMs < LONGEST_SPIN_MS;
-    this.#spinMs = isShort ? Math.min(2 * waitedMs, LONGEST_SPIN_MS) : SHORTEST_SPIN_MS;
     return reached(seen, target);
   }
 }

@@ -29,9 +29,9 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
       conformanceCases({
         size: group.size,
         seed: 9,
-        dtypes: ["f32", "i32", "u8"],
+        dtypes: ["f32", "u8"],
         ops: ["sum"] as CaseOp[],
-        counts: [0, 1, 17, 20_000],
+        counts: [0, 17, 5_000],
       }),
     ),
   operations: (group) =>
@@ -40,9 +40,9 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
       conformanceCases({
         size: group.size,
         seed: 5,
-        dtypes: ["f16", "i64", "f32"],
-        ops: ["avg", "max", "premul-sum", "custom-ordered"] as CaseOp[],
-        counts: [5, 9_000],
+        dtypes: ["f16", "f32"],
+        ops: ["avg", "premul-sum", "custom-ordered"] as CaseOp[],
+        counts: [5, 5_000],
       }),
     ),
   /** Tensors in shared memory, which are reduced in place, at sizes around the slots' and the pieces'. */

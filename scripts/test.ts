@@ -1,5 +1,5 @@
 /**
- * `npm test`: builds, then runs every test; words after `npm test --` go to vitest.
+ * `npm test`: sees that the system packages are here, builds, then runs every test; words after `npm test --` go to vitest.
  *
  * With CI=true a test that was skipped is a failure. The counts are left in test-results/vitest.json.
  */
@@ -8,11 +8,9 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build, isBuilt, root } from "./build.ts";
+import { ensureSystemPackages } from "./system-packages.ts";
 
 const results = join(root, "test-results", "vitest.json");
-
-/** What the tests need beyond npm's packages is installed here, where it can be. So far: nothing. */
-function installSystemPackages(): void {}
 
 /** Tests that did not run. */
 function skipped(): number {
@@ -20,7 +18,7 @@ function skipped(): number {
   return numPendingTests + numTodoTests;
 }
 
-installSystemPackages();
+ensureSystemPackages();
 if (!isBuilt()) build();
 
 mkdirSync(dirname(results), { recursive: true });

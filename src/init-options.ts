@@ -1,5 +1,8 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
+import type { NcclConfig, NcclLibrary } from "./backend/nccl-library.ts";
+import { UnsupportedError } from "./errors.ts";
 import { consoleLogger } from "./logger.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -23,9 +26,24 @@ export interface InitOptions {
   rank?: number;
   /** Number of ranks. Default: WORLD_SIZE. */
   worldSize?: number;
-  /** Default: "auto", which is "cpu" here. A function makes a backend of your own. */
-  backend?: "auto" | "cpu" | ((context: BackendContext) => Backend);
-  /** "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, else websocket between ranks that can listen and reach each other, else hub. */
+  /**
+   * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. "nccl" runs on NVIDIA's NCCL,
+   * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
+   * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
+   */
+  backend?: "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
+  /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
+  device?: GPUDevice;
+  /** How NCCL's communicators are made. */
+  ncclOptions?: {
+    /** The streams of collectives go before others' on the device. Default: false. */
+    isHighPriorityStream?: boolean;
+    config?: NcclConfig;
+  };
+  /**
+   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, else websocket between
+   * ranks that can listen and reach each other, else hub.
+   */
   transport?: "auto" | "memory" | "shared-memory" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
@@ -58,7 +76,13 @@ export interface InternalOptions {
   /** Most bytes of one message. Rank 0's is used by all. */
   segmentBytes?: number;
   segmentsInFlight?: number;
+  /** Hears of each step of each message this rank sends. */
+  onTransfer?: (transfer: Transfer) => void;
   memory?: MemoryKnobs;
+  /** "packed" keeps the GPU to integer arithmetic for f16. */
+  f16?: "auto" | "packed";
+  /** The NCCL package, instead of the installed one. */
+  loadNccl?: () => Promise<NcclLibrary>;
   /** False: the cpu executor's plain loops. */
   wasm?: boolean;
 }
@@ -70,6 +94,9 @@ export interface Settings {
   readonly rank: number | null;
   readonly worldSize: number;
   readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
+  readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
+  readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
+  readonly device: GPUDevice | undefined;
   readonly transport: NonNullable<InitOptions["transport"]>;
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;
@@ -83,6 +110,7 @@ export interface Settings {
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
+const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "websocket", "hub"];
 
 /**
@@ -103,8 +131,13 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
   const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  if (typeof backend !== "function" && backend !== "auto" && backend !== "cpu") {
-    throw new RangeError(`backend is ${JSON.stringify(backend)}: use "auto", "cpu" or a function`);
+  if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
+    throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
+  }
+  if (backend === "nccl" && options.deterministic) {
+    throw new UnsupportedError(
+      'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
+    );
   }
   if (!TRANSPORTS.includes(transport)) {
     throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
@@ -122,6 +155,9 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     rank,
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
+    backend: typeof backend === "function" ? "auto" : backend,
+    ncclOptions: options.ncclOptions ?? {},
+    device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,

@@ -90,6 +90,18 @@ export interface Platform {
   listen(options: ListenOptions, accept: (hello: Hello, socket: Socket) => void): Promise<Listener>;
   /** Starts a hub in this process. `hostRank` tells members which rank dies with it. */
   startHub(options: ListenOptions & { hostRank?: number }): Promise<HubHandle>;
+  /**
+   * Where GPU adapters come from, and what to do where there is none.
+   * @throws NoAdapterError if this runtime has no WebGPU.
+   */
+  openGpu(): Promise<{ gpu: GPU; hint: string }>;
+  /** WebGPU is built in, so that "auto" may look for an adapter; elsewhere it must be asked for. */
+  readonly hasBuiltInGpu: boolean;
+  /**
+   * The package that binds NCCL; its libraries are opened later.
+   * @throws UnsupportedError if it is not installed, or if this runtime cannot reach CUDA.
+   */
+  loadNccl(): Promise<import("./backend/nccl-library.ts").NcclLibrary>;
   /** A store in a file, for `file://`. */
   openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
 }

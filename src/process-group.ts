@@ -9,7 +9,7 @@
  * with PeerLostError, HubLostError, TimeoutError or AbortedError (the group is dead; every later call rejects so too).
  */
 import type { Backend } from "./backend/backend.ts";
-import { AbortedError, TimeoutError } from "./errors.ts";
+import { AbortedError, TimeoutError, type WebcclError } from "./errors.ts";
 import { Launcher } from "./launcher.ts";
 import type {
   AllToAllSingleOptions,
@@ -75,6 +75,11 @@ export class ProcessGroup {
   /** "direct", or the name of a backend of your own. */
   get backendName(): string {
     return this.#backend.name;
+  }
+
+  /** The GPUDevice whose buffers calls take: the one given to `initProcessGroup`, else webccl's own, or null. */
+  get device(): GPUDevice | null {
+    return this.#world.device;
   }
 
   /** How many collectives have been called. */
@@ -279,11 +284,10 @@ export class ProcessGroup {
     return this.#launcher.waitForPendingWorks();
   }
 
-  /** Kills the group on every rank: pending and later calls reject with AbortedError. */
-  abort(reason: string): void {
-    this.#launcher.abort(
-      new AbortedError(`group "${this.name}": rank ${this.rank} aborted it: ${reason}`, { group: this.name }),
-    );
+  /** Kills the group on every rank: pending and later calls reject with AbortedError, or with the error given as reason. */
+  abort(reason: string | WebcclError): void {
+    const text = `group "${this.name}": rank ${this.rank} aborted it: ${reason}`;
+    this.#launcher.abort(typeof reason === "string" ? new AbortedError(text, { group: this.name }) : reason);
   }
 
   /**

@@ -13,7 +13,7 @@ import type {
   RootOptions,
 } from "./options.ts";
 import { type ReduceOp as Op, ReduceOp, type ReduceOpLike, resolveReduceOp } from "./reduce-op.ts";
-import { decodeControl, encodeControl } from "./transport/control.ts";
+import { decodeControl, encodeControl, OBJECT_LIMITS } from "./transport/control.ts";
 import type { Tensor } from "./types.ts";
 import {
   checkCount,
@@ -356,12 +356,12 @@ function checkFirst(tensors: readonly Tensor[], size: number, name: string) {
  * @throws TypeError if MessagePack cannot hold it.
  */
 function encodeObject(value: unknown): Uint8Array {
-  return encodeControl(value);
+  return encodeControl(value, OBJECT_LIMITS);
 }
 
 /** The value that {@link encodeObject} was given, on another rank. */
 function decodeObject<T>(bytes: Uint8Array | null | undefined): T {
-  return decodeControl(bytes!) as T;
+  return decodeControl(bytes!, OBJECT_LIMITS) as T;
 }
 
 /** A launch that exchanges byte strings; `value` makes the Work's value of what was received. */

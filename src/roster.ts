@@ -5,6 +5,11 @@ import { decodeControl, encodeControl } from "./transport/control.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
+/** What one rank offers: its NCCL and the UUIDs of the devices it sees, or why it has none. */
+export type CudaOffer =
+  | { readonly version: number; readonly devices: readonly string[] }
+  | { readonly missing: string };
+
 /** One rank. */
 export interface RosterEntry {
   readonly rank: number;
@@ -18,7 +23,10 @@ export interface RosterEntry {
   readonly inMemory: boolean;
   /** The job whose threads share their memory, and which of them it is; null if it is none. */
   readonly thread: { readonly job: string; readonly index: number } | null;
-  readonly arithmeticId: string;
+  /** Of each of its executors. */
+  readonly arithmeticIds: readonly string[];
+  /** Its NCCL, or why it has none. */
+  readonly cuda: CudaOffer;
   /** Rank 0's is used by all. */
   readonly segmentBytes: number;
 }
@@ -45,6 +53,28 @@ export function slowestLink(members: readonly RosterEntry[]): LinkKind {
     for (const b of members.slice(i + 1)) slowest = Math.max(slowest, LINK_SPEED.indexOf(linkBetween(a, b)));
   });
   return LINK_SPEED[slowest]!;
+}
+
+/**
+ * Do all executors of these ranks compute the same bits? Ranks may give tensors in different memories to one call, and all
+ * must choose the same algorithm, so every executor counts.
+ */
+export function haveSameArithmetic(members: readonly RosterEntry[]): boolean {
+  return new Set(members.flatMap(({ arithmeticIds }) => arithmeticIds)).size === 1;
+}
+
+/**
+ * The members in sets whose ranks are all linked directly, by their places in the list: each member joins the first set
+ * of which that holds. The same on every rank.
+ */
+export function clustersOf(members: readonly RosterEntry[]): number[][] {
+  const clusters: number[][] = [];
+  members.forEach((member, place) => {
+    const home = clusters.find((cluster) => cluster.every((other) => linkBetween(member, members[other]!) !== "hub"));
+    if (home) home.push(place);
+    else clusters.push([place]);
+  });
+  return clusters;
 }
 
 /**

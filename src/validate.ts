@@ -1,6 +1,9 @@
 /** Checks of a call's arguments on this rank. Each throws TypeError or RangeError, and then nothing has happened. */
+import { describeCudaTensor, isCudaTensor } from "./executor/cuda-tensor.ts";
+import { describeGpuTensor, isGpuTensor } from "./executor/gpu-tensor.ts";
 import { describeHostTensor } from "./executor/host-tensor.ts";
-import type { DataType, HostTensor, Tensor } from "./types.ts";
+import { extentOf, sameExtent, sharedBytes } from "./extent.ts";
+import { bytesPerElement, type DataType, type Tensor } from "./types.ts";
 
 /** A tensor's dtype and number of elements, whatever memory it is in. */
 export interface TensorShape {
@@ -10,12 +13,28 @@ export interface TensorShape {
 
 /** Dtype and count of `tensor`; `name` is what the caller calls it. */
 export function shapeOf(tensor: Tensor, name: string): TensorShape {
-  const { data, dtype } = named(tensor, name);
-  return { dtype, count: data.length };
+  try {
+    if (isGpuTensor(tensor)) return describeGpuTensor(tensor);
+    if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
+    const { data, dtype } = describeHostTensor(tensor);
+    return { dtype, count: data.length };
+  } catch (error) {
+    const { message } = error as Error;
+    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
+    throw new ErrorClass(`${name}: ${message}`, { cause: error });
+  }
 }
 
-/** Elements `start` to `start + count` of a tensor, sharing its memory. */
+/** Elements `start` to `start + count` of a tensor, sharing its memory; only to be compared with others. */
 export function subTensor(tensor: Tensor, start: number, count: number): Tensor {
+  if (isGpuTensor(tensor)) {
+    const { buffer, dtype, byteOffset = 0 } = tensor;
+    return { buffer, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
+  }
+  if (isCudaTensor(tensor)) {
+    const { cuda, dtype, byteOffset = 0 } = tensor;
+    return { cuda, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
+  }
   if (ArrayBuffer.isView(tensor)) return tensor.subarray(start, start + count);
   return { data: tensor.data.subarray(start, start + count), dtype: tensor.dtype };
 }
@@ -109,42 +128,19 @@ export function checkSplits(
  * elements (the in-place form). Pass -1 where there is none.
  */
 export function checkDisjoint(inputs: readonly Tensor[], outputs: readonly Tensor[], own: number): void {
-  outputs.forEach((output, o) => {
+  const into = outputs.map(extentOf);
+  const from = inputs.map(extentOf);
+  into.forEach((output, o) => {
     for (let other = 0; other < o; other++) {
-      if (overlap(outputs[other]!, output)) throw new TypeError(`outputs ${other} and ${o} share memory`);
+      if (sharedBytes(into[other]!, output)) throw new TypeError(`outputs ${other} and ${o} share memory`);
     }
-    inputs.forEach((input, i) => {
-      const inPlace = own >= 0 && (i === own || inputs.length === 1) && (o === own || outputs.length === 1);
-      if (overlap(input, output) && !(inPlace && same(input, output))) {
+    from.forEach((input, i) => {
+      const inPlace = own >= 0 && (i === own || from.length === 1) && (o === own || into.length === 1);
+      if (sharedBytes(input, output) && !(inPlace && sameExtent(input, output))) {
         throw new TypeError(
           `an input and an output share memory${own >= 0 ? "; in place, this rank's input is exactly its own part" : ""}`,
         );
       }
     });
   });
-}
-
-function named(tensor: Tensor, name: string): HostTensor {
-  try {
-    return describeHostTensor(tensor);
-  } catch (error) {
-    throw new TypeError(`${name}: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-function bytesOf(tensor: Tensor): ArrayBufferView {
-  return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
-}
-
-function overlap(a: Tensor, b: Tensor): boolean {
-  const x = bytesOf(a);
-  const y = bytesOf(b);
-  const end = Math.min(x.byteOffset + x.byteLength, y.byteOffset + y.byteLength);
-  return x.buffer === y.buffer && Math.max(x.byteOffset, y.byteOffset) < end;
-}
-
-function same(a: Tensor, b: Tensor): boolean {
-  const x = bytesOf(a);
-  const y = bytesOf(b);
-  return x.byteOffset === y.byteOffset && x.byteLength === y.byteLength;
 }

@@ -2,24 +2,29 @@
  * World: what all groups of one job share on one rank: the mesh, the executor, deadlines, memory ownership, and the way
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import type { NcclBackend } from "./backend/nccl.ts";
 import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { WebcclError } from "./errors.ts";
+import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor, SharedExecutor } from "./executor/executor.ts";
+import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import type { Channel } from "./transport/channel.ts";
 import { hash52 } from "./transport/fingerprint.ts";
+import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { SharedDirectory, SharedHeap } from "./transport/shared-directory.ts";
 import { pageBytes } from "./transport/shared-page.ts";
 import type { LinkKind } from "./transport/transport.ts";
-import type { DataType, HostArray, Runtime, Tensor } from "./types.ts";
+import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -27,7 +32,14 @@ export interface GroupInfo {
   rank: number;
   size: number;
   backend: string;
-  executor: { name: string; description: string; arithmeticId: string };
+  /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
+  executors: { name: string; description: string; arithmeticId: string }[];
+  /** Why there is a GPU, or why not. */
+  gpu: string;
+  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -43,6 +55,7 @@ export interface WorldGroup {
   readonly rank: number;
   readonly size: number;
   readonly globalRanks: readonly number[];
+  abort(cause: WebcclError): void;
   destroy(): Promise<void>;
 }
 
@@ -59,8 +72,16 @@ export interface WorldThreads {
 export interface WorldOptions {
   rank: number;
   mesh: Mesh;
+  /** What the hub can fold, if the ranks meet at one. */
+  hub: HubFolds | null;
   roster: readonly RosterEntry[];
-  executor: Executor;
+  cpu: Executor;
+  gpu: GpuExecutor | null;
+  /** For `info()`. */
+  gpuReason: string;
+  /** NCCL, if every rank of the job can use it. */
+  nccl: NcclChoice | null;
+  ncclReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -68,6 +89,7 @@ export interface WorldOptions {
   algorithm: string | undefined;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** What this rank shares with the other threads of its job; null if it is no thread of one. */
@@ -82,8 +104,8 @@ export class World {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
-  readonly deadlines = new Deadlines();
-  readonly ownership = new Ownership();
+  readonly deadlines: Deadlines = new Deadlines();
+  readonly ownership: Ownership = new Ownership();
   readonly #options: WorldOptions;
   #root: WorldGroup | null = null;
   readonly #groups = new Set<WorldGroup>();
@@ -94,6 +116,16 @@ export class World {
     this.deterministic = options.deterministic;
     this.algorithm = options.algorithm;
     this.logger = options.logger;
+    void options.gpu?.device.lost.then(({ reason, message }) => {
+      if (reason === "destroyed" && this.#groups.size === 0) return;
+      const cause = new DeviceLostError(`rank ${options.rank} lost its GPU (${reason}): ${message}`);
+      for (const group of [...this.#groups]) group.abort(cause);
+    });
+  }
+
+  /** The GPUDevice whose buffers this rank's calls take, or null. */
+  get device(): GPUDevice | null {
+    return this.#options.gpu?.device ?? null;
   }
 
   /** The backend of a group of `globalRanks`, in which this rank is `rank`. */
@@ -103,44 +135,61 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, executor, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
+    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
-      const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
-    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
-    const link = slowestLink(globalRanks.map((member) => roster[member]!));
+    const members = globalRanks.map((member) => roster[member]!);
+    let onNccl: NcclBackend | null = null;
+    const onChannelDead = (cause: WebcclError) => {
+      onNccl?.die(cause);
+      onDead(cause);
+    };
+    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
+    const link = slowestLink(members);
     const region = link === "shared-memory" ? this.#openRegion(channel) : null;
-    return new DirectBackend({
+    const direct = new DirectBackend({
       channel,
-      executor,
+      executors: this.#executors(),
       link,
       region: region?.region ?? null,
-      sameArithmetic: this.#sameArithmetic(globalRanks),
+      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
+      sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
+      onTransfer,
       onDispose: () => {
         mesh.close(channel);
         region?.close();
       },
     });
+    if (!nccl) return direct;
+    const { library, backend, device, isHighPriorityStream, config } = nccl;
+    const init = { ...config, device, isHighPriorityStream };
+    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    return onNccl;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
-    const tensor = this.#options.executor.alloc(dtype, count) as Tensor;
+    const tensor = this.#options.cpu.alloc(dtype, count) as HostArray | HostTensor;
     return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { executor, roster, segmentBytes } = this.#options;
-    const { name, description, arithmeticId } = executor;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
+    const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
       rank: group.rank,
       size: group.size,
       backend,
-      executor: { name, description, arithmeticId },
-      sameArithmetic: this.#sameArithmetic(group.globalRanks),
+      executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
+      gpu: gpuReason,
+      nccl: ncclReason,
+      notes: nccl ? nccl.backend.NCCL_NOTES : [],
+      sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
       segmentBytes,
@@ -165,7 +214,7 @@ export class World {
     this.deadlines.close();
     this.#options.mesh.leave();
     await this.#options.onLeave();
-    await this.#options.executor.dispose();
+    for (const executor of this.#executors()) await executor.dispose();
   }
 
   /** The shared region of a group whose ranks are threads of one job. */
@@ -177,9 +226,8 @@ export class World {
     return { region, close: () => directory.release(group) };
   }
 
-  #sameArithmetic(globalRanks: readonly number[]): boolean {
-    const { roster } = this.#options;
-    const ids = new Set(globalRanks.map((rank) => roster[rank]!.arithmeticId));
-    return ids.size === 1;
+  #executors(): Executor[] {
+    const { cpu, gpu } = this.#options;
+    return gpu ? [cpu, gpu] : [cpu];
   }
 }

@@ -11,11 +11,11 @@ const src = join(root, "src");
 const FLOORS: readonly (readonly [pattern: RegExp, floor: number])[] = [
   [/^(types|errors|options|reduce-op)\.ts$/, 0],
   [/^algorithm\/(pattern|partition)\.ts$/, 1],
-  [/^transport\/(frame|control|control-messages|schema)\.ts$/, 1],
+  [/^transport\/(frame|control|control-codec|schema)\.ts$/, 1],
   [/^executor\/half\.ts$/, 1],
   [/\.d\.ts$/, 1],
   [
-    /^(store\/store|transport\/transport|transport\/shared-region|executor\/executor|backend\/backend|algorithm\/context|platform)\.ts$/,
+    /^(store\/store|transport\/(transport|shared-region)|executor\/executor|backend\/(backend|nccl-library)|algorithm\/context|platform)\.ts$/,
     2,
   ],
   [/^(algorithm|executor|transport|store)\//, 3],

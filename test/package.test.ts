@@ -100,15 +100,24 @@ describe("the packed package", () => {
       moduleResolution,
       target: "ES2022",
       lib: ["ES2023", "DOM"],
-      types: [],
+      // lib.dom of TypeScript 6 has WebGPU; before it, that is the optional peer's.
+      types: compiler === "typescript" ? [] : ["@webgpu/types"],
       strict: true,
       exactOptionalPropertyTypes: true,
       noEmit: true,
     };
+    link("@webgpu/types");
     writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] }));
     const tsc = join(dirname(require.resolve(`${compiler}/package.json`)), "bin", "tsc");
     expect(compile(tsc)).toBe("");
   });
+
+  /** Lets the consumer find a package that it would have installed. */
+  const link = (name: string) => {
+    const target = join(folder, "node_modules", name);
+    mkdirSync(dirname(target), { recursive: true });
+    if (!existsSync(target)) symlinkSync(join(root, "node_modules", name), target);
+  };
 
   const compile = (tsc: string): string => {
     try {
@@ -119,11 +128,7 @@ describe("the packed package", () => {
   };
 
   it("runs its command", () => {
-    for (const name of Object.keys(manifest.dependencies)) {
-      const target = join(folder, "node_modules", name);
-      mkdirSync(dirname(target), { recursive: true });
-      symlinkSync(join(root, "node_modules", name), target);
-    }
+    for (const name of Object.keys(manifest.dependencies)) link(name);
     const command = join(installed, manifest.bin.webccl);
     expect(execFileSync(command, ["--version"], { encoding: "utf8" })).toContain(`webccl/${manifest.version}`);
   });

@@ -4,10 +4,19 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, SharedExecutor, Span } from "../executor/executor.ts";
+import type { Executor, Handle, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { SharedRegion } from "../transport/shared-region.ts";
-import type { Exchange } from "../transport/transport.ts";
+import type { Exchange, HubReduction } from "../transport/transport.ts";
+
+/** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
+export interface Transfer {
+  /** Out of an executor's memory, or to a peer. */
+  readonly step: "read" | "send";
+  readonly slot: number;
+  readonly start: number;
+  readonly end: number;
+}
 
 /** A region, and the executor whose memory it is in. */
 export interface Shared {
@@ -23,32 +32,65 @@ export interface Context {
   readonly exchange: Exchange;
   /** What the ranks share beyond messages; null unless all are threads of one job. */
   readonly shared: Shared | null;
+  /** For algorithms that select.ts says need it; null for all others. */
+  readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
   readonly segmentBytes: number;
   /** How many segments are in flight at once, at least 2. */
   readonly segmentsInFlight: number;
+  /** Hears of each step as it ends. */
+  readonly onTransfer?: ((transfer: Transfer) => void) | undefined;
 }
 
 /** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */
 export async function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
-  const lease = await context.executor.read(span);
+  const { executor, exchange } = context;
+  const memory = executor.sharedMemory;
+  if (memory && exchange.takesHandles(peer)) {
+    const { byteLength } = span;
+    return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
+  }
+  const read = () => executor.read(span);
+  const lease = await (context.onTransfer ? traced(context, "read", slot, read) : read());
   try {
-    await context.exchange.send(peer, lease.bytes, slot);
+    const sent = () => exchange.send(peer, lease.bytes, slot);
+    await (context.onTransfer ? traced(context, "send", slot, sent) : sent());
   } finally {
     lease.release();
   }
 }
 
+/** Runs a step, and tells of it where somebody listens. */
+async function traced<T>(
+  { onTransfer }: Context,
+  step: Transfer["step"],
+  slot: number,
+  run: () => T | Promise<T>,
+): Promise<T> {
+  const start = performance.now();
+  const result = await run();
+  onTransfer?.({ step, slot, start, end: performance.now() });
+  return result;
+}
+
 /** Receives one message from `peer` into `span`. */
 export async function recv(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
-  const lease = context.executor.receive(span);
+  const { executor, exchange } = context;
+  const lease = executor.receive(span);
+  let adopted = false;
+  const adopt = (handle: Handle) => {
+    adopted = handle.memory === executor.sharedMemory;
+    if (adopted) executor.copy(span, handle.span);
+    return adopted;
+  };
   try {
-    await context.exchange.recv(peer, lease.bytes, slot);
+    await exchange.recv(peer, lease.bytes, slot, adopt);
   } catch (error) {
     lease.release();
     throw error;
   }
-  await context.executor.write(span, lease);
+  if (adopted) lease.release();
+  else await executor.write(span, lease);
 }
 
 /**
@@ -65,4 +107,20 @@ export async function recvReduce(context: Context, peer: number, span: Span, op:
   } finally {
     executor.release(incoming);
   }
+}
+
+/** Comes to `slot` at the hub with `part`, and takes what comes of all parts into `into`, which may be `part`. */
+export async function combine(context: Context, slot: number, part: Span | null, into: Span | null): Promise<void> {
+  const { executor, hub } = context;
+  const outgoing = part ? await executor.read(part) : null;
+  const incoming = into ? executor.receive(into) : null;
+  try {
+    await hub!.combine(slot, outgoing?.bytes ?? null, incoming?.bytes ?? null);
+  } catch (error) {
+    incoming?.release();
+    throw error;
+  } finally {
+    outgoing?.release();
+  }
+  if (into && incoming) await executor.write(into, incoming);
 }

@@ -128,6 +128,17 @@ export interface Backend {
   dispose(): Promise<void>;
 }
 
+/** All tensors of a request. */
+export function tensorsOf(request: Request): Tensor[] {
+  const tensors: Tensor[] = [];
+  if ("tensor" in request) tensors.push(request.tensor);
+  if ("input" in request) tensors.push(request.input);
+  if ("output" in request) tensors.push(request.output);
+  if ("inputs" in request) tensors.push(...(request.inputs ?? []));
+  if ("outputs" in request) tensors.push(...(request.outputs ?? []));
+  return tensors;
+}
+
 /** The error of a backend that has no such collective. */
 export function unsupported(backend: string, collective: Collective): UnsupportedError {
   return new UnsupportedError(`Backend ${backend} does not support ${collective}`, { collective });

@@ -1,29 +1,35 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send } from "../algorithm/context.ts";
+import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
-import { AbortedError, type WebcclError } from "../errors.ts";
+import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
-import type { Backend, Call, Request } from "./backend.ts";
-
+import type { HubGroup } from "../transport/hub-folds.ts";
+import type { HubReduction } from "../transport/transport.ts";
+import type { Tensor } from "../types.ts";
+import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
 
 /** What a direct backend is made with. */
 export interface DirectOptions {
   channel: Channel;
-  executor: Executor;
+  /** The memories that tensors may be in; the first serves calls without tensors. */
+  executors: readonly Executor[];
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
+  /** The folds at the hub, if all ranks of the group are connected to one. */
+  hub: HubGroup | null;
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
   /** What the ranks share; null unless all are threads of one job. */
   region: Region | null;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -32,26 +38,33 @@ export interface DirectOptions {
 export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
-  readonly #scope: PlanScope;
+  readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
 
   constructor(options: DirectOptions) {
-    const { channel, executor, link, sameArithmetic, segmentBytes } = options;
+    const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#scope = { executor, link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+    const { rank, size } = channel;
+    const kind = !hub || region ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
-    const { executor, region } = this.#options;
+    const { region } = this.#options;
+    const executor = this.#executorOf(tensorsOf(request));
     switch (request.collective) {
       case "send":
-        return this.#send(executor.span(request.tensor), request.peer, request.tag, call);
+        return this.#send(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recv":
-        return this.#recv("recv", executor.span(request.tensor), request.peer, request.tag, call);
+        return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
       case "recvAnySource":
-        return this.#recv("recvAnySource", executor.span(request.tensor), null, request.tag, call);
+        return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
       default: {
-        const plan = planCollective(request, call, this.#scope);
-        return region ? this.#inRegion(region, plan, call) : this.#collective(plan, call);
+        const inRegion = region?.executor === executor;
+        const plan = planCollective(request, call, { ...this.#scope, executor, inRegion });
+        const admitted = executor.admit(plan.spans, plan.op);
+        return region
+          ? this.#inRegion(region, executor, plan, admitted, call)
+          : this.#collective(executor, plan, admitted, call);
       }
     }
   }
@@ -69,21 +82,45 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    this.#options.hub?.close();
     this.#options.onDispose();
   }
 
-  async #collective(plan: Plan, call: Call): Promise<undefined> {
-    const { channel, executor } = this.#options;
+  /** The executor in whose memory all of a call's tensors are. */
+  #executorOf(tensors: readonly Tensor[]): Executor {
+    const { executors } = this.#options;
+    const executor = tensors.length === 0 ? executors[0] : executors.find((candidate) => candidate.owns(tensors[0]!));
+    if (!executor) {
+      throw new UnsupportedError(
+        `this rank has no executor for the tensor's memory, only ${executors.map(({ name }) => name).join(", ")}: ` +
+          'for GPUBuffers pass their device, or backend: "webgpu", to initProcessGroup',
+      );
+    }
+    if (!tensors.every((tensor) => executor.owns(tensor))) {
+      throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all GPUBuffers");
+    }
+    return executor;
+  }
+
+  async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
+    const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const folds =
+      plan.needs === "hub" || plan.needs === "hub and clusters"
+        ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
+        : null;
     try {
-      const done = plan.run(this.#context(exchange));
+      if (admitted) await this.#admitted(admitted, exchange);
+      const done = plan.run(this.#context(executor, exchange, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
+      if (error instanceof Refusal) throw error.cause;
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
-      channel.close(exchange, false);
+      folds?.close();
+      channel.close(exchange);
     }
   }
 
@@ -91,14 +128,22 @@ export class DirectBackend implements Backend {
    * Runs the call when those before it are done. One that is all messages makes the step that compares the calls first.
    * A short call whose ranks come together ends in here, without a promise.
    */
-  #inRegion(region: Region, plan: Plan, call: Call): Promise<undefined> | undefined {
+  #inRegion(
+    region: Region,
+    executor: Executor,
+    plan: Plan,
+    admitted: void | Promise<void>,
+    call: Call,
+  ): Promise<undefined> | undefined {
     const { channel } = this.#options;
     if (channel.dead) return Promise.reject(channel.dead);
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const context = this.#context(executor, exchange);
     let running: Promise<void> | undefined;
     try {
-      running = region.begin(channel, exchange)?.then(() => this.#begun(region, plan, exchange));
-      running ??= this.#begun(region, plan, exchange);
+      const later = region.begin(channel, exchange);
+      if (later) running = later.then(() => admitted).then(() => begun(region, plan, context));
+      else running = admitted ? admitted.then(() => begun(region, plan, context)) : begun(region, plan, context);
     } catch (error) {
       running = Promise.reject(error);
     }
@@ -106,12 +151,6 @@ export class DirectBackend implements Backend {
     region.end();
     channel.close(exchange, true);
     return undefined;
-  }
-
-  #begun(region: Region, plan: Plan, exchange: ChannelExchange): Promise<void> | undefined {
-    const context = this.#context(exchange);
-    const late = plan.inRegion ? undefined : region.step();
-    return late ? late.then(() => plan.run(context)) : plan.run(context);
   }
 
   async #ending(
@@ -132,11 +171,26 @@ export class DirectBackend implements Backend {
     }
   }
 
-  async #send(span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
+  /**
+   * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
+   * as a mismatch, and the group goes on at the next one.
+   */
+  async #admitted(admitted: Promise<void>, exchange: ChannelExchange): Promise<void> {
+    try {
+      await admitted;
+    } catch (cause) {
+      if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
+      this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
+      throw new Refusal("not admitted", { cause });
+    }
+    if (exchange.error) throw exchange.error;
+  }
+
+  async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
     const { channel } = this.#options;
     const exchange = channel.pointToPoint.open(peer, messageFingerprint("send", span, tag));
     try {
-      await this.#segments(span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
+      await this.#segments(executor, span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
     } catch (error) {
       call.overwritten = false;
       throw this.#failed(exchange, error);
@@ -145,18 +199,12 @@ export class DirectBackend implements Backend {
     }
   }
 
-  async #recv(
-    collective: "recv" | "recvAnySource",
-    span: Span,
-    peer: number | null,
-    tag: number,
-    call: Call,
-  ): Promise<number> {
-    const { channel, executor } = this.#options;
-    const fingerprint = messageFingerprint(collective, span, tag);
+  async #recv(executor: Executor, span: Span, peer: number | null, tag: number, call: Call): Promise<number> {
+    const { channel } = this.#options;
+    const fingerprint = messageFingerprint(peer === null ? "recvAnySource" : "recv", span, tag);
     const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
     try {
-      await this.#segments(span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
+      await this.#segments(executor, span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
       await executor.settled();
       return source;
     } catch (error) {
@@ -169,12 +217,13 @@ export class DirectBackend implements Backend {
 
   /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
   async #segments(
+    executor: Executor,
     span: Span,
     transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
     exchange: ChannelExchange,
   ): Promise<void> {
-    const { executor, segmentBytes } = this.#options;
-    const context = this.#context(exchange);
+    const { segmentBytes } = this.#options;
+    const context = this.#context(executor, exchange);
     const perSegment = elementsPerSegment(segmentBytes, span.dtype);
     const total = Math.max(1, Math.ceil(span.count / perSegment));
     await pipelined(context, total, (index) => {
@@ -183,16 +232,21 @@ export class DirectBackend implements Backend {
     });
   }
 
-  #context(exchange: ChannelExchange): Context {
-    const { channel, executor, region, segmentBytes, segmentsInFlight } = this.#options;
+  #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
+    const { channel, region, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { rank, size } = channel;
     const shared = region && { region, executor: region.executor };
-    return { rank: channel.rank, size: channel.size, executor, exchange, shared, segmentBytes, segmentsInFlight };
+    return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
   #failed(exchange: ChannelExchange, error: unknown): unknown {
     if (exchange.error) return exchange.error;
     const { channel } = this.#options;
+    if (error instanceof DeviceLostError) {
+      channel.abort(error);
+      return error;
+    }
     const text = error instanceof Error ? error.message : String(error);
     const cause = new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
       group: channel.name,
@@ -202,3 +256,11 @@ export class DirectBackend implements Backend {
     return cause;
   }
 }
+
+function begun(region: Region, plan: Plan, context: Context): Promise<void> | undefined {
+  const late = plan.needs === "region" ? undefined : region.step();
+  return late ? late.then(() => plan.run(context)) : plan.run(context);
+}
+
+/** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */
+class Refusal extends Error {}

@@ -18,10 +18,14 @@ export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" |
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
+  /** The executor's memory is the one that the group's ranks share. */
+  readonly inRegion: boolean;
   readonly executor: Executor;
   readonly rank: number;
   readonly size: number;
   readonly link: LinkKind;
+  /** What the group has of a hub. */
+  readonly hub: SelectQuery<AlgorithmFamily>["hub"];
   /** All ranks' executors report one arithmetic id. */
   readonly sameArithmetic: boolean;
   readonly segmentBytes: number;
@@ -30,16 +34,24 @@ export interface PlanScope {
 /** A request ready to run. */
 export interface Plan {
   readonly fingerprint: Fingerprint;
+  /** The caller's tensors, for the executor to admit. */
+  readonly spans: readonly Span[];
+  readonly op: ReduceOp | null;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
-  /** It runs in the group's shared region, and writes nothing before all calls are known to be the same. */
-  readonly inRegion: boolean;
+  /** What the algorithm needs beyond messages; in a region, nothing is written before all calls are known to be the same. */
+  readonly needs: Row<AlgorithmFamily>["needs"] | undefined;
   /** Undefined if all is done when it returns. */
   run(context: Context): Promise<void> | undefined;
 }
 
+/** A scope, and the spans made so far. */
+interface Planning extends PlanScope {
+  readonly spans: Span[];
+}
+
 /** What a plan says of the call beyond the request itself. */
-interface Facts {
+export interface Facts {
   dtype?: DataType | undefined;
   op?: ReduceOp | undefined;
   root?: number | undefined;
@@ -53,9 +65,14 @@ interface Facts {
  * Plans a request.
  * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
  */
-export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
+export function planCollective(request: CollectiveRequest, call: Call, given: PlanScope): Plan {
+  const scope: Planning = { ...given, spans: [] };
   const { executor, rank, size } = scope;
-  const span = (tensor: Tensor) => executor.span(tensor);
+  const span = (tensor: Tensor) => {
+    const made = executor.span(tensor);
+    scope.spans.push(made);
+    return made;
+  };
   const spans = (tensors: readonly Tensor[]) => tensors.map(span);
   const isRoot = "root" in request && request.root === rank;
 
@@ -196,13 +213,24 @@ const EMPTY: Fingerprint = {
 
 function plan(
   { collective }: CollectiveRequest,
-  { algorithm, inRegion }: Pick<Row<AlgorithmFamily>, "algorithm" | "inRegion">,
-  { dtype, op, root, count, detail }: Facts,
-  { segmentBytes }: PlanScope,
+  { algorithm, needs }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs">,
+  facts: Facts,
+  { spans, segmentBytes }: Planning,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
-  const fingerprint = {
+  const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
+  return { fingerprint, spans, op: facts.op ?? null, writes, needs, run };
+}
+
+/** What all ranks of a call must have in common. */
+export function fingerprintOf(
+  collective: CollectiveRequest["collective"],
+  algorithm: string,
+  { dtype, op, root, count, detail }: Facts,
+  segmentBytes: number,
+): Fingerprint {
+  return {
     collective: COLLECTIVES.indexOf(collective),
     dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
     op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
@@ -213,14 +241,13 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, writes, inRegion: inRegion === true, run };
 }
 
 function choose<C extends AlgorithmFamily>(
   collective: C,
   { op, bytes = 0 }: Facts,
   call: Call,
-  { size, link, sameArithmetic }: PlanScope,
+  { size, link, hub, inRegion, sameArithmetic }: PlanScope,
 ) {
   const query: SelectQuery<C> = {
     collective,
@@ -230,6 +257,9 @@ function choose<C extends AlgorithmFamily>(
     deterministic: call.deterministic,
     commutative: op === undefined || isCommutative(op),
     sameArithmetic: sameArithmetic && op?.name !== "custom",
+    hub,
+    inRegion,
+    custom: op?.name === "custom",
     algorithm: call.algorithm,
   };
   return selectAlgorithm(query);

@@ -10,6 +10,7 @@ import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
+import { allReduceHub, allReduceTwoLevel } from "../algorithm/all-reduce-hub.ts";
 import { allReduceOnePass } from "../algorithm/all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
@@ -21,6 +22,7 @@ import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
 import { broadcastPull } from "../algorithm/broadcast-pull.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { gather } from "../algorithm/gather.ts";
+import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
 import { reduceDirect } from "../algorithm/reduce-direct.ts";
 import { reduceOnePass } from "../algorithm/reduce-one-pass.ts";
@@ -58,11 +60,16 @@ export interface Row<C extends AlgorithmFamily> {
   readonly ownerComputes: boolean;
   /** The result is the left fold ((x0 op x1) op x2) … in rank order, or nothing is folded at all. */
   readonly rankOrder: boolean;
-  /** It runs in a shared region, which only groups of threads have. */
-  readonly inRegion?: true;
+  /**
+   * It cannot run without a hub that all ranks are connected to, or without one and direct links as well; or without a
+   * shared region, which only groups of threads have.
+   */
+  readonly needs?: "hub" | "hub and clusters" | "region";
   /** Where it is the better one; a caller who names it is not held to these. */
   readonly links?: readonly LinkKind[];
+  readonly minBytes?: number;
   readonly maxBytes?: number;
+  readonly minRanks?: number;
   readonly maxRanks?: number;
 }
 
@@ -74,7 +81,7 @@ const exact = { ownerComputes: true, rankOrder: true } as const;
 const owned = { ownerComputes: true, rankOrder: false } as const;
 
 /** A row for threads. */
-const inRegion = { ...exact, inRegion: true, links: ["shared-memory"] } as const;
+const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as const;
 
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
@@ -82,16 +89,28 @@ const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...e
 const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
 const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
 const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
+/** A row that the hub runs. Of two ranks each sends and receives as much without. */
+const atHub = { ...exact, needs: "hub", links: ["hub"], minRanks: 3 } as const;
 const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as const;
 
 /**
  * The rows, best first. In each list a row without limits stands behind the others, and one that is `exact` among them,
- * so that every call finds one. On links through a hub every message takes the same two hops, so the fewest steps win.
+ * so that every call finds one. On links through a hub every message takes the same two hops, so the fewest steps win,
+ * and what the hub folds or copies itself goes up only once.
  */
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
     { algorithm: "slots", run: allReduceSlots, ...inRegion, ownerComputes: false, maxBytes: 8 * KIB },
     { algorithm: "one-pass", run: allReduceOnePass, ...inRegion },
+    {
+      algorithm: "two-level",
+      run: allReduceTwoLevel,
+      ...owned,
+      needs: "hub and clusters",
+      links: ["hub"],
+      minRanks: 3,
+    },
+    { algorithm: "hub", run: allReduceHub, ...atHub },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
@@ -109,6 +128,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   ],
   allGather: [
     { algorithm: "pull", run: allGatherPull, ...inRegion },
+    { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
     { ...gatherDirect, links: ["hub"] },
@@ -116,12 +136,14 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   ],
   broadcast: [
     { algorithm: "pull", run: broadcastPull, ...inRegion },
+    { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
     { algorithm: "one-pass", run: reduceOnePass, ...inRegion },
+    { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
     { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned },
@@ -133,6 +155,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
   barrier: [
     { algorithm: "step", run: barrierStep, ...inRegion },
+    { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],
   scan: [{ algorithm: "chain", run: scan, ...exact }],
@@ -152,6 +175,12 @@ export interface SelectQuery<C extends AlgorithmFamily> {
   commutative: boolean;
   /** All ranks report one arithmetic id, and the operation is not a custom one. */
   sameArithmetic: boolean;
+  /** What the group has of a hub: none, one to which all ranks are connected, or that and direct links among some. */
+  hub: "none" | "all" | "clusters";
+  /** The tensors' executor works in memory that the ranks share. */
+  inRegion: boolean;
+  /** The operation has code of its caller's. */
+  custom: boolean;
   /** The algorithm the caller named. */
   algorithm?: string | undefined;
 }
@@ -183,19 +212,23 @@ export function selectAlgorithm<C extends AlgorithmFamily>(query: SelectQuery<C>
 
 /** Why a row would give wrong or unequal bits, or null if it would not. */
 function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>): string | null {
-  if (row.inRegion && query.link !== "shared-memory") return "it needs ranks that are threads of one job";
   if (query.deterministic && !row.rankOrder) return "deterministic mode needs one that folds in rank order";
   if (!query.commutative && !row.rankOrder)
     return "an operation that is not commutative needs one that folds in rank order";
   if (!query.sameArithmetic && !row.ownerComputes) {
     return "several ranks would compute the same element, and their arithmetic is not known to be equal";
   }
+  if (row.needs === "region") return query.inRegion ? null : "it needs ranks that are threads of one job";
+  if (row.needs && query.hub === "none") return "the ranks are not all connected to one hub";
+  if (row.needs === "hub and clusters" && query.hub !== "clusters") return "no two ranks are linked directly";
+  if (row.needs && query.custom) return "a hub runs no code of its callers'";
   return null;
 }
 
 function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link }: SelectQuery<C>): boolean {
-  const { maxBytes = Infinity, maxRanks = Infinity, links } = row;
-  return bytes <= maxBytes && size <= maxRanks && (links === undefined || links.includes(link));
+  const { minBytes = 0, maxBytes = Infinity, minRanks = 0, maxRanks = Infinity, links } = row;
+  const suits = links === undefined || links.includes(link);
+  return suits && bytes >= minBytes && bytes <= maxBytes && size >= minRanks && size <= maxRanks;
 }
 
 function namesOf(rows: readonly { algorithm: string }[]): string[] {

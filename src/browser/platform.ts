@@ -1,6 +1,7 @@
 /** A browser's page or worker as a {@link Platform}. */
 import { UnsupportedError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { builtInGpu } from "./gpu.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 
 const cannot = (what: string) =>
@@ -19,5 +20,11 @@ export const browserPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
+  openGpu: async () =>
+    builtInGpu(
+      "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu",
+    ),
+  hasBuiltInGpu: true,
+  loadNccl: () => cannot("reach CUDA"),
   openFileStore: () => cannot("share a file"),
 };

@@ -7,7 +7,7 @@
 import { parentPort } from "node:worker_threads";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
-import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { sizesOf } from "./bench-report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
@@ -33,9 +33,9 @@ async function main(config: BenchConfig): Promise<void> {
 }
 
 function describeGroup(group: ProcessGroup): { device: string; transport: string; runtime: string } {
-  const { executor, ranks } = group.info();
+  const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
-  return { device: executor.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
+  return { device: executors[0]!.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
 }
 
 async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
@@ -92,7 +92,7 @@ function blocksOf({ data, dtype }: HostTensor, count: number): HostTensor[] {
   return blocks;
 }
 
-const arrayOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data : tensor);
+const arrayOf = (tensor: HostArray | HostTensor): HostArray => ("data" in tensor ? tensor.data : tensor);
 
 function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): void {
   const value = patternOf(row, group, config);

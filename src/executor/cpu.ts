@@ -43,6 +43,7 @@ function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): F
 }
 
 class CpuExecutor implements SharedExecutor {
+  readonly sharedMemory = null;
   readonly name = "cpu";
   readonly arithmeticId: string;
   readonly #kernels: Kernels;

@@ -5,7 +5,7 @@
  * Work on spans happens in the order it was asked for: a `read` sees every `reduce` and `copy` before it.
  */
 import type { ReduceOp } from "../reduce-op.ts";
-import type { DataType, GpuTensor, Tensor } from "../types.ts";
+import type { DataType, Tensor } from "../types.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
 export interface Span {
@@ -30,6 +30,20 @@ export interface SharedExecutor extends Executor {
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void;
 }
 
+/**
+ * A span on loan to another executor of the same thread, in place of its bytes. `release` is called when every command
+ * that reads it has been queued: what the lender queues from then on comes after them.
+ */
+export interface Handle {
+  readonly byteLength: number;
+  /** The memory both must have, such as a GPUDevice. */
+  readonly memory: object;
+  readonly span: Span;
+  /** The bytes, for a borrower without that memory. */
+  read(): Lease | Promise<Lease>;
+  release(): void;
+}
+
 /** The memory and the arithmetic of one device. */
 export interface Executor {
   /** "cpu", "webgpu". */
@@ -40,19 +54,19 @@ export interface Executor {
   readonly description: string;
 
   /** Does this tensor live in this executor's memory? */
-  owns(tensor: Tensor | GpuTensor): boolean;
+  owns(tensor: Tensor): boolean;
   /**
    * The tensor's elements.
    * @throws TypeError if it is not a tensor of this executor, if its dtype does not fit its array, or if its buffer is detached.
    */
-  span(tensor: Tensor | GpuTensor): Span;
+  span(tensor: Tensor): Span;
   /** Elements `start` to `start + count` of `span`, sharing its memory. */
   slice(span: Span, start: number, count: number): Span;
   /** Memory for intermediate results, contents undefined. Give it back with `release`. */
   scratch(dtype: DataType, count: number): Span;
   release(scratch: Span): void;
   /** A tensor that this executor reduces without copying it first. Freed with the array; a GPUBuffer by its `destroy()`. */
-  alloc(dtype: DataType, count: number): Tensor | GpuTensor;
+  alloc(dtype: DataType, count: number): Tensor;
 
   /**
    * Refuses, before anything is sent, what this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or
@@ -62,6 +76,8 @@ export interface Executor {
    */
   admit(spans: readonly Span[], op: ReduceOp | null): void | Promise<void>;
 
+  /** Memory that another executor of this thread may share and copy from without bytes in between; null if there is none. */
+  readonly sharedMemory: object | null;
   /** The bytes of `span`, little-endian, to be sent. */
   read(span: Span): Lease | Promise<Lease>;
   /** Room for `span.byteLength` bytes that arrive for `span`; `write` then makes them its contents. */
@@ -69,7 +85,7 @@ export interface Executor {
   /** Makes the bytes received in `lease` the contents of `span`, and ends the loan. */
   write(span: Span, lease: Lease): void | Promise<void>;
 
-  /** target = source. Equal counts and dtypes; the spans are the same or disjoint. */
+  /** target = source. Equal counts and dtypes; the spans are the same or disjoint. `source` may be another executor's of the same `sharedMemory`. */
   copy(target: Span, source: Span): void;
   /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;

@@ -62,6 +62,11 @@ export class HostSpan implements Span, Lease {
     this.pointer = pointer;
   }
 
+  /** A span over bytes that do not lie in WebAssembly memory. */
+  static outside(dtype: DataType, { buffer, byteOffset, byteLength }: Uint8Array): HostSpan {
+    return new HostSpan(dtype, byteLength / LANE_ARRAY[dtype].BYTES_PER_ELEMENT, buffer, byteOffset, OUTSIDE);
+  }
+
   /** Made when it is first asked for: a view takes longer to make than a kernel takes for a short tensor. */
   get bytes(): Uint8Array {
     this.#bytes ??= new Uint8Array(this.buffer, this.byteOffset, this.byteLength);

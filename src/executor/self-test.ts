@@ -6,7 +6,7 @@
  * the ends of the range, both zeros, both infinities, and NaNs with several payloads. PREMUL_SUM is done on top: a
  * kernel that fuses its product into its sum gives other bits.
  */
-import { HostSpan, OUTSIDE } from "./host-span.ts";
+import { HostSpan } from "./host-span.ts";
 import type { FoldName, Kernels } from "./kernels.ts";
 
 type FloatType = "f16" | "bf16" | "f32" | "f64";
@@ -54,7 +54,7 @@ const BITS: Readonly<Record<FloatType, number>> = { f16: 16, bf16: 16, f32: 32, 
 const FLOAT_TYPES = ["f16", "bf16", "f32", "f64"] as const;
 const FOLDS: readonly FoldName[] = ["sum", "product", "min", "max"];
 /** 1/3 as an f32: AVG's factor at three ranks, and inexact. */
-const FACTOR = Math.fround(1 / 3);
+export const SELF_TEST_FACTOR = Math.fround(1 / 3);
 
 /** Every pattern with both signs, as the left or the right side of the full product. */
 function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
@@ -66,7 +66,7 @@ function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
   pairs.forEach((pattern, i) => {
     for (let k = 0; k < width; k++) bytes[i * width + k] = Number((pattern >> BigInt(8 * k)) & 0xffn);
   });
-  return new HostSpan(dtype, pairs.length, bytes.buffer, 0, OUTSIDE);
+  return HostSpan.outside(dtype, bytes);
 }
 
 /** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
@@ -93,21 +93,44 @@ class Fnv1a {
   }
 }
 
+/** What one row of the self-test computes: a fold of `left` and `right`, or PREMUL_SUM, each times {@link SELF_TEST_FACTOR}. */
+export interface SelfTestRow {
+  readonly dtype: FloatType;
+  readonly name: FoldName | "premul-sum";
+  readonly left: HostSpan;
+  readonly right: HostSpan;
+}
+
+/** The rows, in the order in which their results are hashed. Operands are new in each. */
+export function* selfTestRows(): Generator<SelfTestRow> {
+  for (const dtype of FLOAT_TYPES) {
+    for (const name of [...FOLDS, "premul-sum"] as const) {
+      yield { dtype, name, left: operand(dtype, "left"), right: operand(dtype, "right") };
+    }
+  }
+}
+
+/** A row's result from `kernels`. The operands are changed. */
+export function selfTestAnswer(kernels: Kernels, { dtype, name, left, right }: SelfTestRow): Uint8Array {
+  const target = HostSpan.outside(dtype, new Uint8Array(left.byteLength));
+  if (name === "premul-sum") {
+    kernels.scale(left, SELF_TEST_FACTOR);
+    kernels.scale(right, SELF_TEST_FACTOR);
+    kernels.fold("sum", target, left, right);
+  } else {
+    kernels.fold(name, target, left, right);
+  }
+  return target.bytes;
+}
+
+/** Sixteen hexadecimal digits for the results of all rows. */
+export function arithmeticIdFrom(answers: Iterable<Uint8Array>): string {
+  const hash = new Fnv1a();
+  for (const answer of answers) hash.update(answer);
+  return hash.digest();
+}
+
 /** The arithmetic id of `kernels`: sixteen hexadecimal digits. About a millisecond. */
 export function arithmeticIdOf(kernels: Kernels): string {
-  const hash = new Fnv1a();
-  for (const dtype of FLOAT_TYPES) {
-    const left = operand(dtype, "left");
-    const right = operand(dtype, "right");
-    const target = new HostSpan(dtype, left.count, new ArrayBuffer(left.byteLength), 0, OUTSIDE);
-    for (const name of FOLDS) {
-      kernels.fold(name, target, left, right);
-      hash.update(target.bytes);
-    }
-    kernels.scale(left, FACTOR);
-    kernels.scale(right, FACTOR);
-    kernels.fold("sum", target, left, right);
-    hash.update(target.bytes);
-  }
-  return hash.digest();
+  return arithmeticIdFrom([...selfTestRows()].map((row) => selfTestAnswer(kernels, row)));
 }

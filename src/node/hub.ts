@@ -3,6 +3,7 @@
  */
 import { readFileSync } from "node:fs";
 import { UnsupportedError } from "../errors.ts";
+import { createCpuExecutor } from "../executor/cpu.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import type { Logger } from "../options.ts";
 import type { HubHandle } from "../platform.ts";
@@ -59,6 +60,8 @@ export async function startHub(
     maxRankBytes?: number | undefined;
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;
+    silenceMs?: number | undefined;
+    slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
   },
 ): Promise<HubServer> {
@@ -67,7 +70,8 @@ export async function startHub(
       "a webccl hub cannot run on Bun, whose own WebSocket has no back-pressure: use Node or Deno",
     );
   }
-  const hub = new Hub(defined(options));
+  const executor = await createCpuExecutor();
+  const hub = new Hub({ ...defined(options), executor });
   const listener = await listenWebSocket(defined(options), (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   return {
@@ -80,6 +84,7 @@ export async function startHub(
     async close() {
       await listener.close();
       await hub.close();
+      await executor.dispose();
     },
   };
 }

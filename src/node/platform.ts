@@ -1,8 +1,10 @@
 /** Node as a {@link Platform}. */
 import type { Platform } from "../platform.ts";
 import { FileStore } from "./file-store.ts";
+import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { loadNccl } from "./nccl.ts";
 import { threadJob } from "./threads.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -24,5 +26,9 @@ export const nodePlatform: Platform = {
       return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
     }),
   startHub,
+  openGpu: async () => ({ ...(await openGpu()), hint: NODE_GPU_HINT }),
+  // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
+  hasBuiltInGpu: false,
+  loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

@@ -8,6 +8,7 @@ import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
+import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
 import type { Hello, Listener, ListenOptions, Welcome } from "../platform.ts";
 import type { Socket } from "../transport/transport.ts";
 import { NodeSocket, WS_OPTIONS } from "./node-socket.ts";
@@ -25,6 +26,8 @@ export interface ServerOptions extends ListenOptions {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
+  /** Milliseconds without a sign of life after which a connection is closed. Default: 60,000. */
+  silenceMs?: number | undefined;
 }
 
 /** An open server. */
@@ -92,6 +95,7 @@ export async function listenWebSocket(
         accept: (hello) => {
           // Frames may come before the new owner listens: they wait for it.
           socket.release();
+          socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
           return accept(hello, socket);
         },
         onSettled: () => {

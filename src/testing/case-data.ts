@@ -4,7 +4,8 @@
  * "exact" inputs have one right result whatever the order of the reduction: integers of any size (arithmetic modulo
  * 2^n), and floats that never round: small integers times a power of two common to all ranks; powers of two for
  * products; denormals; and elements of zeros of both signs, infinities and NaNs. "random" floats round at every step, so
- * that the result tells the order: they are for groups that promise one.
+ * that the result tells the order: they are for groups that promise one. "normal" inputs are "exact" ones without
+ * denormals, which some devices take for zero.
  */
 import { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat } from "../types.ts";
@@ -29,7 +30,7 @@ export const CASE_OPS = [
 export type CaseOp = (typeof CASE_OPS)[number];
 
 /** Which kind of numbers a case is run on. */
-export type Inputs = "exact" | "random";
+export type Inputs = "exact" | "normal" | "random";
 
 /** Is `op` defined for `dtype`? Bitwise operations are for integers, and so is the ordered custom one of these cases. */
 export function opFits(op: CaseOp, dtype: DataType): boolean {
@@ -52,23 +53,36 @@ export function opOfRank(op: CaseOp, dtype: DataType, rank: number): ReduceOp {
   }
 }
 
+/** On the bits, by which NaN is the largest: WGSL's own max may overlook a NaN. */
 const LARGEST_MAGNITUDE = ReduceOp.custom({
   name: "largest-magnitude",
-  wgsl: "max(abs(a), abs(b))",
+  wgsl: "bitcast<f32>(max(bitcast<u32>(a) & 0x7fffffffu, bitcast<u32>(b) & 0x7fffffffu))",
   js: (a: number, b: number) => Math.max(Math.abs(a), Math.abs(b)),
   identity: 0,
   commutative: true,
 });
 
 /** a + b + ab, which is (1 + a)(1 + b) - 1: commutative and associative, also modulo 2^n. */
-const circle = { name: "circle", wgsl: "a + b + a * b", identity: 0, commutative: true };
-const CIRCLE = ReduceOp.custom({ ...circle, js: (a: number, b: number) => a + b + Math.imul(a, b) });
-const CIRCLE_BIG = ReduceOp.custom({ ...circle, js: (a: bigint, b: bigint) => a + b + a * b });
+const CIRCLE = ReduceOp.custom({
+  ...{ name: "circle", wgsl: "a + b + a * b", identity: 0, commutative: true },
+  js: (a: number, b: number) => a + b + Math.imul(a, b),
+});
+/** WGSL has 64-bit integers as vec2<u32>, low word first: there the two are made of what needs no carry. */
+const CIRCLE_BIG = ReduceOp.custom({
+  ...{ name: "equal-bits", wgsl: "~(a ^ b)", identity: -1n, commutative: true },
+  js: (a: bigint, b: bigint) => ~(a ^ b),
+});
 
 /** Appends b to a as a digit to base 31: each order of ranks and each order of steps gives another number. */
-const digits = { name: "digits", wgsl: "a * 31 + b", identity: 0, commutative: false };
-const DIGITS = ReduceOp.custom({ ...digits, js: (a: number, b: number) => a * 31 + b });
-const DIGITS_BIG = ReduceOp.custom({ ...digits, js: (a: bigint, b: bigint) => a * 31n + b });
+const DIGITS = ReduceOp.custom({
+  ...{ name: "digits", wgsl: "a * 31 + b", identity: 0, commutative: false },
+  js: (a: number, b: number) => a * 31 + b,
+});
+/** Turns a by one bit before it takes b: as sensitive to order. */
+const DIGITS_BIG = ReduceOp.custom({
+  ...{ name: "turns", wgsl: "((a << vec2(1u)) | (a.yx >> vec2(31u))) ^ b", identity: 0n, commutative: false },
+  js: (a: bigint, b: bigint) => ((a << 1n) | ((a >> 63n) & 1n)) ^ b,
+});
 
 /** What the data of a case depends on. */
 export interface DataKey {
@@ -256,7 +270,7 @@ const SPECIALS = [Number.NaN, Infinity, -Infinity, 0, 0, -0, -0, -0];
 
 /** A generator of this rank's "exact" floats. The kind of an element is the same on all ranks. */
 function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRandom): () => number {
-  const { dtype, size, seed } = key;
+  const { dtype, inputs, size, seed } = key;
   const { significantBits, smallestExponent } = FLOAT_FORMATS[dtype]!;
   const common = new SeededRandom(seed, "common", dtype, kind);
   // The whole sum, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
@@ -274,7 +288,7 @@ function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRan
     if (oneContributes && rank !== contributor) return 0;
     const integer = (draw % (2 * largest + 1)) - largest;
     // Factors below one would round the smallest denormals.
-    if (special === 2 && kind === "float") return integer * 2 ** smallestExponent;
+    if (special === 2 && kind === "float" && inputs === "exact") return integer * 2 ** smallestExponent;
     return integer * 2 ** scale;
   };
 }

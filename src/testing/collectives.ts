@@ -107,7 +107,8 @@ const allGatherIntoTensorInPlace: CollectiveCase = {
     );
     const noise = stage.ranks.map((peer) => stage.input(rank, count, peer === rank ? 0 : 1));
     const output = stage.tensor(concat(spec.dtype, noise), gathered, true);
-    await stage.group.allGatherIntoTensor(output, stage.part(output, rank * count, count));
+    const own = stage.part(output, rank * count, count) ?? stage.tensor(stage.input(rank));
+    await stage.group.allGatherIntoTensor(output, own);
   },
 };
 
@@ -170,12 +171,14 @@ const reduceScatterTensorInPlace: CollectiveCase = {
     const { rank, count, spec } = stage;
     const blocks = stage.ranks.map((peer) => stage.input(rank, count, peer * count));
     const before = concat(spec.dtype, blocks);
-    const after = concat(
-      spec.dtype,
-      blocks.map((block, peer) => (peer === rank ? stage.reduced(count, rank * count) : block)),
-    );
-    const input = stage.tensor(before, after);
-    await stage.group.reduceScatterTensor(stage.part(input, rank * count, count), input, { op: stage.op });
+    const result = stage.reduced(count, rank * count);
+    const input = stage.tensor(before);
+    const part = stage.part(input, rank * count, count);
+    if (part) {
+      const after = blocks.map((block, peer) => (peer === rank ? result : block));
+      stage.expect(input, concat(spec.dtype, after));
+    }
+    await stage.group.reduceScatterTensor(part ?? stage.output(result), input, { op: stage.op });
   },
 };
 

@@ -3,12 +3,14 @@
  * independent reference. It is for any backend, transport and runtime, and for any test runner: a case is a function
  * that every rank calls with its group, and that throws where the group is wrong.
  */
+import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import { DATA_TYPES, type DataType } from "../types.ts";
-import { CASE_OPS, CaseData, type CaseOp, opFits } from "./case-data.ts";
+import { CASE_OPS, CaseData, type CaseOp, type Inputs, opFits } from "./case-data.ts";
 import { type CollectiveCase, TENSOR_COLLECTIVES } from "./collectives.ts";
 import { GROUP_CASES } from "./group-cases.ts";
-import { type CaseResult, type CaseSpec, nameOf, Stage } from "./stage.ts";
+import { hostMemory, type TestMemory } from "./memory.ts";
+import { type CaseResult, type CaseSpec, ConformanceError, nameOf, Stage } from "./stage.ts";
 
 const COLLECTIVES: Readonly<Record<string, CollectiveCase>> = { ...TENSOR_COLLECTIVES, ...GROUP_CASES };
 
@@ -25,16 +27,17 @@ export interface ConformanceCase {
   readonly name: string;
   /**
    * Runs this rank's part. Every rank of the group calls it for the same cases in the same order.
+   * Tensors live in `memory`, host arrays by default; what cannot be reduced there must be refused, and change nothing.
    * @throws ConformanceError that names the case, the rank and the first wrong element; or what a collective rejected with.
    */
-  run(group: ProcessGroup): Promise<CaseResult>;
+  run(group: ProcessGroup, memory?: TestMemory): Promise<CaseResult>;
 }
 
 /**
  * The case that `spec` names. Cases with the same `data` share inputs and results computed once.
  * @throws RangeError if there is no such case.
  */
-export function conformanceCase(spec: CaseSpec, data = new CaseData()): ConformanceCase {
+export function conformanceCase(spec: CaseSpec, data: CaseData = new CaseData()): ConformanceCase {
   const collective = COLLECTIVES[spec.collective];
   if (!collective || !isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1)) {
     throw new RangeError(`no such case: ${nameOf(spec)}`);
@@ -42,12 +45,26 @@ export function conformanceCase(spec: CaseSpec, data = new CaseData()): Conforma
   return {
     spec,
     name: nameOf(spec),
-    async run(group) {
-      const stage = new Stage(group, spec, data);
+    async run(group, memory = hostMemory) {
+      const stage = new Stage({ group, spec, data, memory });
+      if (spec.op !== null && !memory.reduces(spec.dtype, spec.op)) return refused(stage, collective);
       await collective.run(stage);
       return stage.finish();
     },
   };
+}
+
+/** The call must reject and say which executor can. Where a case makes several, all but the refused ones end first. */
+async function refused(stage: Stage, collective: CollectiveCase): Promise<CaseResult> {
+  const error = await collective.run(stage).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  await stage.group.waitForPendingWorks();
+  if (error === null) throw new ConformanceError(`${nameOf(stage.spec)}: must be refused, and was not`);
+  if (!(error instanceof UnsupportedError)) throw error;
+  stage.equal("the error names who can", /the \w+ executor can/.test(error.message), true);
+  return stage.finishRefused();
 }
 
 /** Is this a case for a group of `size` ranks? `op` is null exactly if nothing is reduced. */
@@ -69,11 +86,14 @@ export interface CaseFilter {
   size?: number;
   /** Default: 1. */
   seed?: number;
+  /** Default: "exact". */
+  inputs?: Inputs;
 }
 
 /** The full product of collective, dtype, operation and count. */
 export function* conformanceCases(filter: CaseFilter = {}): Generator<ConformanceCase> {
   const { collectives = CASE_COLLECTIVES, dtypes = DATA_TYPES, ops = CASE_OPS, size = 2, seed = 1 } = filter;
+  const { inputs = "exact" } = filter;
   // From the longest down, so that shorter inputs and results are parts of what is there.
   const counts = [...(filter.counts ?? CASE_COUNTS)].sort((a, b) => b - a);
   const data = new CaseData();
@@ -81,7 +101,8 @@ export function* conformanceCases(filter: CaseFilter = {}): Generator<Conformanc
     for (const op of [...ops, null]) {
       for (const count of counts) {
         for (const collective of collectives) {
-          if (isCase(collective, dtype, op, size)) yield conformanceCase({ collective, dtype, op, count, seed }, data);
+          if (isCase(collective, dtype, op, size))
+            yield conformanceCase({ collective, dtype, op, count, seed, inputs }, data);
         }
       }
     }

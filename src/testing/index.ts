@@ -13,6 +13,8 @@ export {
   isCase,
 } from "./conformance.ts";
 export { digest } from "./digest.ts";
+export { gpuMemory } from "./gpu-memory.ts";
+export { hostMemory, type Placement, type TestMemory } from "./memory.ts";
 export { type PairFilter, pairwiseCover, type Row } from "./pairwise.ts";
 export {
   arrayOf,

@@ -4,9 +4,10 @@
  */
 import type { ProcessGroup } from "../process-group.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../types.ts";
+import type { DataType, HostArray, Tensor } from "../types.ts";
 import { type CaseData, type CaseOp, type DataKey, type Inputs, opOfRank } from "./case-data.ts";
 import { bytesOf, digest } from "./digest.ts";
+import { GUARD, GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 import { viewOf } from "./reference.ts";
 
 /** Which case: what `conformanceCase` takes. */
@@ -40,27 +41,35 @@ export interface CaseResult {
   shared(): Promise<string>;
 }
 
-interface Placed {
-  readonly memory: Uint8Array;
-  readonly data: HostArray;
+/** A tensor, and where it lies in its region. */
+interface Placed extends Placement {
+  readonly dtype: DataType;
+  readonly start: number;
+  readonly before: HostArray;
   becomes: HostArray;
   readonly shared: boolean;
 }
 
-const GUARD = 0xa5;
-/** Bytes kept free on each side of a tensor, at least. */
-const GUARD_BYTES = 16;
+/** What a stage is made with. */
+export interface StageOptions {
+  group: ProcessGroup;
+  spec: CaseSpec;
+  data: CaseData;
+  memory: TestMemory;
+}
 
 /** One case on one rank. */
 export class Stage {
   readonly group: ProcessGroup;
   readonly spec: CaseSpec;
+  readonly memory: TestMemory;
   readonly #data: CaseData;
   readonly #placed: Placed[];
 
-  constructor(group: ProcessGroup, spec: CaseSpec, data: CaseData, placed: Placed[] = []) {
+  constructor({ group, spec, data, memory }: StageOptions, placed: Placed[] = []) {
     this.group = group;
     this.spec = spec;
+    this.memory = memory;
     this.#data = data;
     this.#placed = placed;
   }
@@ -99,7 +108,8 @@ export class Stage {
 
   /** The same tensors, with data of another kind: another dtype or operation, or of another group. */
   as(change: Partial<CaseSpec>, group = this.group): Stage {
-    return new Stage(group, { ...this.spec, ...change }, this.#data, this.#placed);
+    const { memory, spec } = this;
+    return new Stage({ group, spec: { ...spec, ...change }, data: this.#data, memory }, this.#placed);
   }
 
   /** The input of `rank`: elements `start` to `start + count`. */
@@ -129,14 +139,15 @@ export class Stage {
 
   /** Says after the call what an output must have become. */
   expect(tensor: Tensor, becomes: HostArray): void {
-    const data = "data" in tensor ? tensor.data : tensor;
-    for (const placed of this.#placed) if (placed.data === data) placed.becomes = becomes;
+    for (const placed of this.#placed) if (placed.tensor === tensor) placed.becomes = becomes;
   }
 
-  /** Elements `start` to `start + count` of a tensor, in the same memory. */
-  part(tensor: Tensor, start: number, count: number): Tensor {
-    if ("data" in tensor) return { ...tensor, data: tensor.data.subarray(start, start + count) };
-    return tensor.subarray(start, start + count);
+  /**
+   * Elements `start` to `start + count` of a tensor, in the same memory; null where there can be no such tensor. A case that
+   * is about one then runs out of place.
+   */
+  part(tensor: Tensor, start: number, count: number): Tensor | null {
+    return this.#placed.find((placed) => placed.tensor === tensor)!.part(start, count);
   }
 
   /** Throws unless `actual` and `expected` are the same as JSON, byte arrays as lists. */
@@ -146,25 +157,40 @@ export class Stage {
   }
 
   /** Throws unless every tensor holds what it must and the bytes around each are as they were. */
-  finish(): CaseResult {
-    this.#placed.forEach((placed, index) => {
-      const difference = firstDifference(placed.data, placed.becomes);
+  finish(): Promise<CaseResult> {
+    return this.#compare(({ becomes }) => becomes);
+  }
+
+  /** {@link Stage.finish} after a call that was refused: a tensor is as it was, or done, if it was another call's. */
+  async finishRefused(): Promise<CaseResult> {
+    const expectedOf = ({ before, becomes }: Placed, actual: HostArray) =>
+      firstDifference(actual, before) < 0 ? before : becomes;
+    return { ...(await this.#compare(expectedOf)), shared: () => digest([]) };
+  }
+
+  async #compare(expectedOf: (placed: Placed, actual: HostArray) => HostArray): Promise<CaseResult> {
+    const placed = this.#placed;
+    const regions = await this.memory.collect(placed);
+    const results = placed.map((one, index) => {
+      const { dtype, start } = one;
+      const region = regions[index]!;
+      const actual = viewOf(dtype, region.buffer as ArrayBuffer, start, one.before.length);
+      const expected = expectedOf(one, actual);
+      const difference = firstDifference(actual, expected);
       if (difference >= 0) {
-        const [actual, expected] = [placed.data, placed.becomes].map((array) => elementText(array, difference));
-        const where = `tensor ${index} of ${this.#placed.length}, element ${difference} of ${placed.data.length}`;
-        throw new ConformanceError(`${this.#where()}: ${where}: expected ${expected}, got ${actual}`);
+        const where = `tensor ${index} of ${placed.length}, element ${difference} of ${actual.length}`;
+        const [wanted, got] = [expected, actual].map((array) => elementText(array, difference));
+        throw new ConformanceError(`${this.#where()}: ${where}: expected ${wanted}, got ${got}`);
       }
-      const { byteOffset, byteLength } = placed.data;
-      const before = placed.memory.subarray(0, byteOffset);
-      const after = placed.memory.subarray(byteOffset + byteLength);
-      if (![before, after].every((guard) => guard.every((byte) => byte === GUARD))) {
+      const guards = [region.subarray(0, start), region.subarray(start + actual.byteLength)];
+      if (!guards.every((guard) => guard.every((byte) => byte === GUARD))) {
         throw new ConformanceError(`${this.#where()}: bytes beside tensor ${index} were overwritten`);
       }
+      return actual;
     });
-    const placed = this.#placed;
     return {
-      own: () => digest(placed.map(({ data }) => data)),
-      shared: () => digest(placed.filter(({ shared }) => shared).map(({ data }) => data)),
+      own: () => digest(results),
+      shared: () => digest(results.filter((_, index) => placed[index]!.shared)),
     };
   }
 
@@ -179,13 +205,14 @@ export class Stage {
 
   #place(data: HostArray | null, becomes: HostArray, shared: boolean): Tensor {
     const { dtype } = this.spec;
-    // One element past the start of a 16-byte line, so that kernels meet data that is not aligned for them.
-    const start = GUARD_BYTES + bytesPerElement(dtype);
-    const memory = new Uint8Array(Math.ceil((start + becomes.byteLength + GUARD_BYTES) / 8) * 8).fill(GUARD);
-    const view = viewOf(dtype, memory.buffer, start, becomes.length);
-    if (data) bytesOf(view).set(bytesOf(data));
-    this.#placed.push({ memory, data: view, becomes, shared });
-    return dtype === "f16" || dtype === "bf16" ? { data: view, dtype } : view;
+    const start = this.memory.startOf(dtype);
+    const end = start + becomes.byteLength;
+    const region = new Uint8Array(Math.ceil((end + GUARD_BYTES) / 8) * 8).fill(GUARD);
+    if (data) region.set(bytesOf(data), start);
+    const before = data ?? viewOf(dtype, region.slice().buffer, start, becomes.length);
+    const placement = this.memory.place(dtype, region, start, end);
+    this.#placed.push({ ...placement, dtype, start, before, becomes, shared });
+    return placement.tensor;
   }
 }
 

@@ -111,8 +111,17 @@ export class Channel implements PointToPointOwner {
     return exchange.sameCallOf((this.rank + this.size - 1) % this.size);
   }
 
+  /** This rank cannot make the call it has opened: every other rank's rejects, too. */
+  refuse(exchange: ChannelExchange, reason: string): void {
+    const error = new MismatchError(
+      `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
+      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "tensor"),
+    );
+    this.#tellJudge(exchange.sequence, toWireError(error));
+  }
+
   /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
-  close(exchange: ChannelExchange, agreed: boolean): void {
+  close(exchange: ChannelExchange, agreed = false): void {
     this.#exchanges.delete(exchange.sequence);
     if (exchange.isUnused) this.#spare = exchange;
     if (exchange.error || agreed) return;
@@ -161,7 +170,8 @@ export class Channel implements PointToPointOwner {
         this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
         break;
       case "abort":
-        this.#die(fromWireError(message.error));
+        // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
+        this.abort(fromWireError(message.error));
         break;
       case "probe": {
         const exchange = this.#exchanges.get(message.sequence);
@@ -227,11 +237,6 @@ export class Channel implements PointToPointOwner {
   abort(cause: WebcclError): void {
     if (this.dead) return;
     this.#broadcast({ type: "abort", error: toWireError(cause) });
-    this.#die(cause);
-  }
-
-  /** Kills the group at this rank only: there is nobody to tell, or they know. */
-  die(cause: WebcclError): void {
     this.#die(cause);
   }
 

@@ -1,45 +1,38 @@
 /**
  * Control messages: small values in MessagePack. What came from outside is scanned before the decoder sees a byte of it
- * (S11): the decoder's own options keep out neither records nor nesting deep enough to exhaust a stack.
+ * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a stack.
  */
-import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { ProtocolError } from "../errors.ts";
+import { decodeValue, encodeValue } from "./control-codec.ts";
 
-/** Deepest nesting of arrays and maps. */
-export const MAX_CONTROL_DEPTH = 16;
-/** Most values in one message, map keys and containers counted. */
-export const MAX_CONTROL_ITEMS = 10_000;
-
-const packr = new Packr({
-  useRecords: false,
-  mapsAsObjects: true,
-  moreTypes: false,
-  encodeUndefinedAsNil: true,
-  variableMapSize: true,
-});
-// Byte strings are copied: a value that is kept must not keep alive the network buffer it came in.
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true, int64AsType: "number" });
-
-/** A view of the same bytes that is a plain Uint8Array: Node's Buffer would hand its own class on to what is decoded. */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** How large a value may be. */
+export interface Limits {
+  /** Deepest nesting of arrays and maps. */
+  readonly depth: number;
+  /** Most values, map keys and containers counted. */
+  readonly items: number;
 }
+
+/** Of control messages, before and after authentication. */
+export const CONTROL_LIMITS: Limits = { depth: 16, items: 10_000 };
+/** Of the values that ranks exchange by the object collectives. */
+export const OBJECT_LIMITS: Limits = { depth: 128, items: 2 ** 24 };
 
 /**
  * `value` in MessagePack: null, booleans, numbers, strings, Uint8Array, arrays and plain objects of these. `undefined`
  * becomes null, and -0 becomes 0.
  * @throws TypeError if it holds something else, or is nested deeper or has more items than a receiver takes.
  */
-export function encodeControl(value: unknown): Uint8Array {
+export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = plain(packr.pack(value));
+    bytes = encodeValue(value, limits.depth);
   } catch (cause) {
     throw new TypeError(`this value cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
     });
   }
-  const fault = scan(bytes);
+  const fault = scan(bytes, limits);
   if (fault) throw new TypeError(`this value cannot be sent: ${fault}`);
   return bytes;
 }
@@ -48,14 +41,10 @@ export function encodeControl(value: unknown): Uint8Array {
  * The value that `bytes` hold. Maps become plain objects, on which a key such as `__proto__` sets no prototype.
  * @throws ProtocolError if the bytes are not exactly one value, or hold what {@link encodeControl} never makes.
  */
-export function decodeControl(bytes: Uint8Array): unknown {
-  const fault = scan(bytes);
+export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unknown {
+  const fault = scan(bytes, limits);
   if (fault) throw new ProtocolError(`a control message was refused: ${fault}`);
-  try {
-    return unpackr.unpack(plain(bytes));
-  } catch (cause) {
-    throw new ProtocolError("a control message could not be decoded", { cause });
-  }
+  return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
 
 /** Bytes of the length behind bin 8/16/32, str 8/16/32, array 16/32 and map 16/32. */
@@ -73,7 +62,7 @@ const LENGTH_BYTES = new Map([
 ]);
 
 /** Why the bytes must not reach the decoder, or null. One pass, no recursion, no allocation that the bytes could size. */
-function scan(bytes: Uint8Array): string | null {
+function scan(bytes: Uint8Array, limits: Limits): string | null {
   const end = bytes.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, end);
   // pending[d]: values still to come at depth d. In a map an even number is left before a key, an odd one before a value.
@@ -91,7 +80,7 @@ function scan(bytes: Uint8Array): string | null {
     }
     const isKey = inMap[depth]! && pending[depth]! % 2 === 0;
     pending[depth]!--;
-    if (++items > MAX_CONTROL_ITEMS) return `more than ${MAX_CONTROL_ITEMS} items`;
+    if (++items > limits.items) return `more than ${limits.items} items`;
     if (at >= end) return "it ends in the middle of a value";
 
     const type = bytes[at++]!;
@@ -137,7 +126,7 @@ function scan(bytes: Uint8Array): string | null {
     at += skip;
     if (children >= 0) {
       if (children > end - at) return "a length runs past the end";
-      if (pending.length > MAX_CONTROL_DEPTH) return `nested deeper than ${MAX_CONTROL_DEPTH}`;
+      if (pending.length > limits.depth) return `nested deeper than ${limits.depth}`;
       pending.push(children);
       inMap.push(map);
     }

@@ -6,11 +6,12 @@
  * call cannot end well here or at any rank that depends on this one, until the group's verdict fails it.
  */
 import type { WebcclError } from "../errors.ts";
+import type { Handle } from "../executor/executor.ts";
 import { differingField } from "./fingerprint.ts";
 import type { Fingerprint } from "./frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
 import type { Peer, Route } from "./peer.ts";
-import type { Exchange, Payload, Traffic } from "./transport.ts";
+import { type Exchange, type Payload, passesHandles, type Traffic } from "./transport.ts";
 
 /** What an exchange needs of its channel. Ranks are ranks of the group. */
 export interface ExchangeOwner {
@@ -54,6 +55,8 @@ export class ChannelExchange implements Exchange {
   readonly #receiving = new Set<PostedReceive>();
   /** What waits outside of messages, and for whom. */
   readonly #waits = new Set<OtherWait>();
+  /** Told once if the exchange fails. */
+  readonly #onFailed: ((error: WebcclError) => void)[] = [];
 
   constructor(owner: ExchangeOwner, sequence: number, pointToPoint: boolean) {
     this.#owner = owner;
@@ -64,8 +67,14 @@ export class ChannelExchange implements Exchange {
   /** Is it as it was when it was made? Then it may serve another call. */
   get isUnused(): boolean {
     const { messagesSent, messagesReceived } = this.traffic;
-    const announced = this.#announced.size + this.#heard.size;
-    return this.error === null && messagesSent + messagesReceived + announced + this.#mailbox.size === 0;
+    const heard = this.#announced.size + this.#heard.size + this.#mailbox.size + this.#onFailed.length;
+    return this.error === null && messagesSent + messagesReceived + heard === 0;
+  }
+
+  /** `listener` is told if the exchange fails; at once if it has. */
+  whenFailed(listener: (error: WebcclError) => void): void {
+    if (this.error) listener(this.error);
+    else this.#onFailed.push(listener);
   }
 
   /** This rank makes its call. */
@@ -104,6 +113,10 @@ export class ChannelExchange implements Exchange {
   }
 
   send(rank: number, bytes: Uint8Array, slot: number): Promise<void> {
+    return this.#send(rank, slot, bytes);
+  }
+
+  #send(rank: number, slot: number, contents: Uint8Array | Omit<Handle, "release">): Promise<void> {
     if (this.error) return Promise.reject(this.error);
     const peer = this.#owner.peer(rank);
     if (peer.left) {
@@ -113,7 +126,7 @@ export class ChannelExchange implements Exchange {
     const fingerprint = this.#announced.has(rank) ? null : this.fingerprint;
     this.#announced.add(rank);
     this.traffic.messagesSent += 1;
-    this.traffic.bytesSent += bytes.byteLength;
+    this.traffic.bytesSent += contents.byteLength;
     return new Promise<void>((resolve, reject) => {
       let waiting: { cancel(): void } | null = null;
       const sending = {
@@ -124,19 +137,28 @@ export class ChannelExchange implements Exchange {
         },
       };
       this.#sending.add(sending);
-      waiting = peer.send(this.#route(slot), bytes, fingerprint, () => {
+      waiting = peer.send(this.#route(slot), contents, fingerprint, () => {
         this.#sending.delete(sending);
         resolve();
       });
     });
   }
 
-  recv(rank: number, into: Uint8Array, slot: number): Promise<void> {
+  takesHandles(rank: number): boolean {
+    return passesHandles(this.#owner.peer(rank).link);
+  }
+
+  sendHandle(rank: number, handle: Omit<Handle, "release">, slot: number): Promise<void> {
+    return this.#send(rank, slot, handle);
+  }
+
+  recv(rank: number, into: Uint8Array, slot: number, adopt?: (handle: Handle) => boolean): Promise<void> {
     if (this.error) return Promise.reject(this.error);
     return new Promise<void>((resolve, reject) => {
       const receive: PostedReceive = {
         peer: rank,
         into,
+        adopt,
         cancelled: false,
         done: () => {
           this.#receiving.delete(receive);
@@ -208,6 +230,7 @@ export class ChannelExchange implements Exchange {
     }
     this.#receiving.clear();
     for (const arrival of arrivals) arrival.drop();
+    for (const listener of this.#onFailed) listener(error);
   }
 
   #claim(rank: number, slot: number): PostedReceive | null {

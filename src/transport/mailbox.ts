@@ -3,6 +3,8 @@
  * Whichever comes first waits. A key is one peer in one slot.
  */
 
+import type { Handle } from "../executor/executor.ts";
+
 /** A message that has come, or that its sender asks to send. */
 export interface Arrival {
   readonly byteLength: number;
@@ -17,6 +19,8 @@ export interface PostedReceive {
   /** The peer it waits for, for diagnosis. */
   readonly peer: number;
   readonly into: Uint8Array;
+  /** Takes a message that came by reference; false if it cannot. */
+  readonly adopt?: ((handle: Handle) => boolean) | undefined;
   /** True once the exchange has failed: nothing may be written to `into` any more. */
   cancelled: boolean;
   done(): void;

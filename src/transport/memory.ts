@@ -5,7 +5,8 @@
  * `memory://name` names a job in the one process-wide registry. The knobs make it behave like a slow or choppy network.
  */
 import { AdmissionError } from "../errors.ts";
-import type { Link, LinkReceiver, Payload } from "./transport.ts";
+import type { Handle } from "../executor/executor.ts";
+import type { HandleLink, Link, LinkReceiver, Payload } from "./transport.ts";
 
 /** How a memory link may be made worse, for tests. */
 export interface MemoryKnobs {
@@ -33,16 +34,35 @@ class MemoryPayload implements Payload {
   }
 }
 
+/** A message passed by reference. */
+class HandlePayload implements Payload {
+  readonly byteLength: number;
+  readonly handle: Handle;
+
+  constructor(handle: Handle) {
+    this.handle = handle;
+    this.byteLength = handle.byteLength;
+  }
+
+  copyTo(): never {
+    throw new TypeError("a message passed by reference has no bytes here");
+  }
+
+  keep(): Payload {
+    return this;
+  }
+}
+
 const EMPTY = new MemoryPayload(new Uint8Array(0));
 
 interface Parcel {
   header: Uint8Array;
-  payload: Uint8Array | null;
+  payload: Payload;
   onSent: (() => void) | undefined;
 }
 
 /** One end of a link between two ranks of a job. */
-export class MemoryLink implements Link {
+export class MemoryLink implements HandleLink {
   readonly kind = "memory";
   #other: MemoryLink | null = null;
   #receiver: LinkReceiver | null = null;
@@ -73,9 +93,18 @@ export class MemoryLink implements Link {
   }
 
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
+    this.#post(header, payload ? new MemoryPayload(payload) : EMPTY, onSent);
+  }
+
+  sendHandle(header: Uint8Array, handle: Handle): void {
+    this.#post(header, new HandlePayload(handle), undefined);
+  }
+
+  #post(header: Uint8Array, payload: Payload, onSent: (() => void) | undefined): void {
     const other = this.#other;
     if (this.#closing || !other || other.#closing) {
       onSent?.();
+      payload.handle?.release();
       return;
     }
     other.#inbox.push({ header, payload, onSent });
@@ -105,7 +134,7 @@ export class MemoryLink implements Link {
     for (let parcel = this.#inbox.shift(); parcel; parcel = this.#inbox.shift()) {
       const held = this.#hold?.();
       if (held) await held;
-      receiver.onFrame(parcel.header, parcel.payload ? new MemoryPayload(parcel.payload) : EMPTY);
+      receiver.onFrame(parcel.header, parcel.payload);
       parcel.onSent?.();
     }
     this.#draining = false;

@@ -14,12 +14,16 @@
  *                           ←   clear r, when a receive meets it
  *   data (granted, r)       →   fills that receive
  */
+import type { Handle } from "../executor/executor.ts";
 import { encodeHeader, type Fingerprint, FrameFlag, FrameKind, HEADER_BYTES, type Header } from "./frame.ts";
 import type { Arrival, PostedReceive } from "./mailbox.ts";
-import type { Link, Payload } from "./transport.ts";
+import { type Link, type Payload, passesHandles } from "./transport.ts";
 
 /** Eager bytes one side may have unconsumed at the other, headers included. */
 export const EAGER_BUDGET_BYTES = 8 * 1024 * 1024;
+
+/** A message: its bytes, or a span that a rank of this thread reads itself. */
+export type Contents = Uint8Array | Omit<Handle, "release">;
 
 /** Where a frame belongs. */
 export interface Route {
@@ -32,7 +36,7 @@ export interface Route {
 /** A message that waits for "clear to send". */
 export interface PendingSend {
   readonly route: Route;
-  readonly bytes: Uint8Array;
+  readonly contents: Contents;
   onSent(): void;
 }
 
@@ -65,21 +69,21 @@ export class Peer {
   /** Sends a message, now or when it is cleared. Returns what `cancel` takes if it has to wait. */
   send(
     route: Route,
-    bytes: Uint8Array,
+    contents: Contents,
     fingerprint: Fingerprint | null,
     onSent: () => void,
   ): { cancel(): void } | null {
-    const cost = messageCost(bytes.byteLength);
+    const { byteLength } = contents;
+    const cost = messageCost(byteLength);
     if (this.#eagerBytes + cost <= EAGER_BUDGET_BYTES) {
       this.#eagerBytes += cost;
-      const header = this.#header(FrameKind.DATA, route, bytes.byteLength, 0, 0, fingerprint);
-      this.link.send(header, bytes.byteLength > 0 ? bytes : null, onSent);
+      this.#sendData(this.#header(FrameKind.DATA, route, byteLength, 0, 0, fingerprint), contents, onSent);
       return null;
     }
     this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
     const request = this.#lastRequest;
-    this.#requests.set(request, { route, bytes, onSent });
-    this.link.send(this.#header(FrameKind.REQUEST, route, bytes.byteLength, request, 0, fingerprint), null);
+    this.#requests.set(request, { route, contents, onSent });
+    this.link.send(this.#header(FrameKind.REQUEST, route, byteLength, request, 0, fingerprint), null);
     return { cancel: () => this.#requests.delete(request) };
   }
 
@@ -99,11 +103,13 @@ export class Peer {
     return {
       byteLength: payload.byteLength,
       deliver: (receive) => {
-        payload.copyTo(receive.into);
         this.consumed(payload.byteLength);
-        receive.done();
+        fill(receive, payload);
       },
-      drop: () => this.consumed(payload.byteLength),
+      drop: () => {
+        this.consumed(payload.byteLength);
+        payload.handle?.release();
+      },
     };
   }
 
@@ -125,9 +131,8 @@ export class Peer {
   onGranted(header: Header, payload: Payload): void {
     const receive = this.#grants.get(header.request);
     this.#grants.delete(header.request);
-    if (!receive || receive.cancelled) return;
-    payload.copyTo(receive.into);
-    receive.done();
+    if (receive && !receive.cancelled) fill(receive, payload);
+    else payload.handle?.release();
   }
 
   /** The peer clears a request. */
@@ -135,9 +140,9 @@ export class Peer {
     const pending = this.#requests.get(request);
     if (!pending) return;
     this.#requests.delete(request);
-    const { route, bytes } = pending;
-    const header = this.#header(FrameKind.DATA, route, bytes.byteLength, request, FrameFlag.GRANTED, null);
-    this.link.send(header, bytes.byteLength > 0 ? bytes : null, pending.onSent);
+    const { route, contents, onSent } = pending;
+    const header = this.#header(FrameKind.DATA, route, contents.byteLength, request, FrameFlag.GRANTED, null);
+    this.#sendData(header, contents, onSent);
   }
 
   /** The peer consumed `bytes` of what was sent eagerly. */
@@ -153,6 +158,11 @@ export class Peer {
     const bytes = this.#consumedBytes;
     this.#consumedBytes = 0;
     if (!this.closed) this.link.send(this.#header(FrameKind.CONSUMED, route, 0, bytes, 0, null), null);
+  }
+
+  #sendData(header: Uint8Array, contents: Contents, onSent: () => void): void {
+    if (!("memory" in contents)) this.link.send(header, contents.byteLength > 0 ? contents : null, onSent);
+    else if (passesHandles(this.link)) this.link.sendHandle(header, { ...contents, release: onSent });
   }
 
   #header(
@@ -177,6 +187,32 @@ export class Peer {
       },
       fingerprint,
     );
+  }
+}
+
+/** Puts a message where its receive wants it: by reference if both can, else as bytes. */
+function fill(receive: PostedReceive, payload: Payload): void {
+  const { handle } = payload;
+  if (!handle) {
+    payload.copyTo(receive.into);
+    receive.done();
+  } else if (receive.adopt?.(handle)) {
+    handle.release();
+    receive.done();
+  } else void readHandle(receive, handle);
+}
+
+/** The receiver has other memory: the lender's bytes are read for it. */
+async function readHandle(receive: PostedReceive, handle: Handle): Promise<void> {
+  try {
+    const lease = await handle.read();
+    if (!receive.cancelled) receive.into.set(lease.bytes);
+    lease.release();
+    receive.done();
+  } catch (error) {
+    receive.fail(error as Error);
+  } finally {
+    handle.release();
   }
 }
 

@@ -5,6 +5,7 @@
  * From above: a {@link Exchange} is one collective's (or one point-to-point message's) traffic, matched and bounded.
  */
 import type { WebcclError } from "../errors.ts";
+import type { Handle } from "../executor/executor.ts";
 
 /** How two ranks are joined; select.ts chooses algorithms by it. */
 export type LinkKind = "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
@@ -31,6 +32,8 @@ export interface Socket {
 /** The bytes behind a frame's header as they arrive; valid during the call that hands them over. */
 export interface Payload {
   readonly byteLength: number;
+  /** The message itself, where it was passed by reference; then there are no bytes to copy. */
+  readonly handle?: Handle;
   /** Copies all bytes to the start of `target`, which is at least as long. */
   copyTo(target: Uint8Array): void;
   /** A payload that stays valid, copied only where it must be. */
@@ -43,6 +46,18 @@ export interface LinkReceiver {
   onFrame(header: Uint8Array, payload: Payload): void;
   /** The link has closed and nothing more arrives. Called exactly once. */
   onClose(): void;
+}
+
+/** A link between ranks of one thread: it also passes a message by reference, as a {@link Handle}. */
+export interface HandleLink extends Link {
+  readonly kind: "memory";
+  /** Like `send`. Who receives the frame releases the handle. */
+  sendHandle(header: Uint8Array, handle: Handle): void;
+}
+
+/** Does this link pass handles? */
+export function passesHandles(link: Link): link is HandleLink {
+  return link.kind === "memory";
 }
 
 /** An ordered, reliable way to one peer. */
@@ -63,12 +78,37 @@ export interface Link {
 export interface Exchange {
   /** Resolves when `bytes` may be overwritten, which may be before the peer has received them. */
   send(peer: number, bytes: Uint8Array, slot: number): Promise<void>;
-  /** Resolves when the next message from `peer` in `slot`, which must be `into.byteLength` long, fills `into`. */
-  recv(peer: number, into: Uint8Array, slot: number): Promise<void>;
+  /**
+   * Resolves when the next message from `peer` in `slot`, which must be `into.byteLength` long, fills `into`. If it came by
+   * reference and `adopt` takes it (returns true), `into` stays as it is.
+   */
+  recv(peer: number, into: Uint8Array, slot: number, adopt?: (handle: Handle) => boolean): Promise<void>;
+  /** Is `peer` in this thread, so that it takes messages by reference? */
+  takesHandles(peer: number): boolean;
+  /** Like `send`, by reference. Resolves when the span may be overwritten. */
+  sendHandle(peer: number, handle: Omit<Handle, "release">, slot: number): Promise<void>;
   /** Counts of data messages sent and received by this rank in this exchange; announcements and grants are not in them. */
   readonly traffic: Readonly<Traffic>;
   /** Why the exchange failed, or null. After a failure nothing is written to any `into`. */
   readonly error: WebcclError | null;
+}
+
+/**
+ * What a hub that every rank of a group is connected to can do with one collective's data, beyond relaying it. An
+ * algorithm that uses it says so in select.ts.
+ */
+export interface HubReduction {
+  /**
+   * The group's ranks in sets whose members are all linked directly; each in ascending order, the sets in the order of
+   * their first ranks. The same on every rank.
+   */
+  readonly clusters: readonly (readonly number[])[];
+  /**
+   * Comes to `slot`, as every rank of the group does once. Resolves when all have: `into` then holds the fold, in rank
+   * order, of the parts of those that had one, or the only part where the collective has no operation. Parts of one slot
+   * have one length, which is that of `into`; they must not change until it resolves, but may be `into`.
+   */
+  combine(slot: number, part: Uint8Array | null, into: Uint8Array | null): Promise<void>;
 }
 
 /** What one rank sent and received. */

@@ -32,6 +32,7 @@ function describeFamily<C extends AlgorithmFamily>(collective: C): void {
           segmentBytes,
           dtype: "i32",
           root,
+          delivery: "memory",
         });
         expect(traffic).toEqual(costs);
         runs++;

@@ -5,7 +5,14 @@ import { createCpuExecutor } from "../../src/executor/cpu.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { OUTSIDE } from "../../src/executor/host-span.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { bytesPerElement, DATA_TYPES, type DataType, type HostArray, type Tensor } from "../../src/types.ts";
+import {
+  bytesPerElement,
+  DATA_TYPES,
+  type DataType,
+  type GpuTensor,
+  type HostArray,
+  type Tensor,
+} from "../../src/types.ts";
 
 let executor: Executor;
 beforeAll(async () => {
@@ -16,7 +23,9 @@ afterEach(() => {
 });
 
 /** The typed array of a tensor. */
-function arrayOf(tensor: Tensor): HostArray {
+function arrayOf(tensor: Tensor | GpuTensor): HostArray {
+  if (("buffer" in tensor && !ArrayBuffer.isView(tensor)) || "cuda" in tensor)
+    throw new TypeError("the tensor is in GPU memory");
   return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
 }
 
@@ -305,7 +314,7 @@ describe("custom operations", () => {
       identity,
       commutative: false,
     });
-  const run = (op: ReturnType<typeof custom>, left: Tensor, right: Tensor) => {
+  const run = (op: ReturnType<typeof custom>, left: Tensor | GpuTensor, right: Tensor | GpuTensor) => {
     const target = executor.span(left);
     executor.reduce(op, target, target, executor.span(right));
   };

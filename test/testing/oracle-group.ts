@@ -20,7 +20,7 @@ const CLASSES: Record<string, DataType> = {
   Float64Array: "f64",
 };
 
-const dataOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data : tensor);
+const dataOf = (tensor: Tensor) => ("data" in tensor ? tensor.data : tensor) as HostArray;
 const dtypeOf = (tensor: Tensor): DataType =>
   "data" in tensor ? tensor.dtype : (CLASSES[tensor.constructor.name] as DataType);
 const bytesOf = (array: HostArray) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

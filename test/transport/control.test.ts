@@ -1,8 +1,8 @@
 import fc from "fast-check";
-import { Packr } from "msgpackr/index-no-eval";
+import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
-import { decodeControl, encodeControl, MAX_CONTROL_DEPTH, MAX_CONTROL_ITEMS } from "../../src/transport/control.ts";
+import { CONTROL_LIMITS, decodeControl, encodeControl } from "../../src/transport/control.ts";
 import { splitFrame } from "../../src/transport/fragments.ts";
 import { decodeFingerprint, decodeHeader } from "../../src/transport/frame.ts";
 
@@ -37,6 +37,22 @@ describe("encodeControl() and decodeControl()", () => {
     );
   });
 
+  it("give back what was put in, at any length, and as another decoder reads it", () => {
+    const strings = Array.from({ length: 300 }, (_, i) => "ä".repeat(i));
+    for (const value of [
+      ...strings,
+      { strings, bytes: new Uint8Array(70_000).fill(7), numbers: strings.map((_, i) => 1.5 ** i) },
+      strings.map((text, i) => (i % 2 === 0 ? text : { [text]: i * 1_000 - 150_000 })),
+      "x".repeat(70_000),
+    ]) {
+      const bytes = encodeControl(value);
+      expect(decodeControl(bytes)).toEqual(value);
+      const theirs = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true }).unpack(bytes);
+      expect(JSON.stringify(theirs)).toBe(JSON.stringify(value));
+      expect(decodeControl(new Packr({ useRecords: false }).pack(value))).toEqual(value);
+    }
+  });
+
   it("give bytes as a plain Uint8Array of their own, also out of a Buffer", () => {
     const message = Buffer.from(encodeControl({ bytes: new Uint8Array([1, 2, 3]) }));
     const { bytes } = decodeControl(message) as { bytes: Uint8Array };
@@ -46,9 +62,9 @@ describe("encodeControl() and decodeControl()", () => {
   });
 
   it("take nesting and items up to the limit and no further", () => {
-    expect(decodeControl(encodeControl(nested(MAX_CONTROL_DEPTH)))).toEqual(nested(MAX_CONTROL_DEPTH));
-    expect(() => encodeControl(nested(MAX_CONTROL_DEPTH + 1))).toThrow(TypeError);
-    const most = Array.from({ length: MAX_CONTROL_ITEMS - 1 }, () => 0);
+    expect(decodeControl(encodeControl(nested(CONTROL_LIMITS.depth)))).toEqual(nested(CONTROL_LIMITS.depth));
+    expect(() => encodeControl(nested(CONTROL_LIMITS.depth + 1))).toThrow(TypeError);
+    const most = Array.from({ length: CONTROL_LIMITS.items - 1 }, () => 0);
     expect(decodeControl(encodeControl(most))).toEqual(most);
     expect(() => encodeControl([...most, 0])).toThrow(TypeError);
   });

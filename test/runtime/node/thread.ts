@@ -7,7 +7,7 @@ import { MismatchError, PeerLostError, WebcclError } from "../../../src/errors.t
 import { initProcessGroup } from "../../../src/node/index.ts";
 import type { ProcessGroup } from "../../../src/process-group.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
-import { runCases } from "../../conformance/harness.ts";
+import { runCases } from "../../conformance/run-cases.ts";
 
 const failureOf = (call: PromiseLike<unknown>) =>
   Promise.resolve(call).then(

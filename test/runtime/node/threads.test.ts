@@ -6,7 +6,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { startThreads } from "../../../src/node/threads.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
-import { type CasesReport, freePort } from "../../conformance/harness.ts";
+import { freePort } from "../../conformance/harness.ts";
+import type { CasesReport } from "../../conformance/run-cases.ts";
 
 const SCRIPT = fileURLToPath(new URL("thread.ts", import.meta.url));
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;

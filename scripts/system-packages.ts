@@ -1,0 +1,57 @@
+/**
+ * What the tests need beyond npm's packages: `npx tsx scripts/system-packages.ts` installs it, `npm test` does so first.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** A Debian package, and a file by which it is known to be here. */
+interface SystemPackage {
+  name: string;
+  file: string;
+  purpose: string;
+}
+
+const PACKAGES: readonly SystemPackage[] = [
+  {
+    name: "chromium",
+    file: "/usr/lib/chromium/vk_swiftshader_icd.json",
+    purpose: "the browser, and SwiftShader, the GPU in software of tests in Node",
+  },
+  {
+    name: "mesa-vulkan-drivers",
+    file: "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
+    purpose: "llvmpipe, the GPU in software of tests in Deno",
+  },
+];
+
+/**
+ * Installs the packages that are missing; without the right to do so, says how.
+ * @throws Error naming the command that installs them, if they are not here at the end.
+ */
+export function ensureSystemPackages(): void {
+  const missing = PACKAGES.filter(({ file }) => !existsSync(file));
+  if (missing.length === 0) return;
+  const names = missing.map(({ name }) => name);
+  const commands = [
+    ["apt-get", "update"],
+    ["apt-get", "install", "-y", "--no-install-recommends", ...names],
+  ];
+  if (process.getuid?.() === 0) {
+    for (const [command, ...args] of commands) {
+      const { status } = spawnSync(command!, args, {
+        stdio: "inherit",
+        env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      });
+      if (status !== 0) break;
+    }
+  }
+  const left = missing.filter(({ file }) => !existsSync(file));
+  if (left.length === 0) return;
+  const wanted = left.map(({ name, purpose }) => `${name} (${purpose})`).join(", ");
+  throw new Error(
+    `missing: ${wanted}. Install with: sudo apt-get update && sudo apt-get install -y ${left.map(({ name }) => name).join(" ")}`,
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) ensureSystemPackages();

@@ -1,0 +1,12 @@
+/** WebGPU where it is built in: browsers and Deno. */
+import { NoAdapterError } from "../errors.ts";
+
+/**
+ * The runtime's own GPU object.
+ * @throws NoAdapterError if it has none; `hint` then says what to do.
+ */
+export function builtInGpu(hint: string): { gpu: GPU; hint: string } {
+  const gpu = (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu;
+  if (!gpu) throw new NoAdapterError(`this runtime has no navigator.gpu: ${hint}`);
+  return { gpu, hint };
+}

@@ -1,0 +1,282 @@
+/**
+ * One GPUDevice as webccl uses it: commands in order, memory that is used again, faults. All executors on a device share it,
+ * so what they ask for happens in the order in which they asked, and one may copy from another's spans.
+ *
+ * Commands are kept until the current microtask's work is done and then submitted together, inside one error scope: a scope
+ * that stayed open across an await would catch the user's errors as well.
+ */
+import { DeviceLostError } from "../errors.ts";
+import { BUFFER_USAGE, MAP_READ_MODE } from "./gpu-tensor.ts";
+import { type Command, type GpuStats, submitBatch } from "./webgpu-batch.ts";
+import { ParameterRing } from "./webgpu-parameters.ts";
+import { Pipelines } from "./webgpu-pipelines.ts";
+import { BufferPool } from "./webgpu-pool.ts";
+
+const MEBIBYTE = 2 ** 20;
+const IDLE_SCRATCH_BYTES = 256 * MEBIBYTE;
+const IDLE_STAGING_BYTES = 64 * MEBIBYTE;
+
+const devices = new WeakMap<GPUDevice, GpuDevice>();
+
+/** See the file's head. */
+export class GpuDevice {
+  readonly device: GPUDevice;
+  readonly pipelines: Pipelines;
+  readonly parameters: ParameterRing;
+  readonly scratch: BufferPool;
+  readonly staging: BufferPool;
+  readonly stats: GpuStats = {
+    ...{ mapAsyncCalls: 0, mostMapsInFlight: 0, mapWaitMs: 0, bytesRead: 0, bytesWritten: 0 },
+    ...{ submits: 0, dispatches: 0, liveBuffers: 0 },
+  };
+
+  #users = 0;
+  #commands: Command[] = [];
+  #touched = new Set<GPUBuffer>();
+  #flushed: Promise<void> | null = null;
+  /** Error scopes whose answer is not in. */
+  readonly #scopes = new Set<Promise<void>>();
+  #failure: unknown = null;
+  #lost: DeviceLostError | null = null;
+  /** Rejects those who wait for the device. A race with `device.lost` itself would grow that promise's list for good. */
+  readonly #waiting = new Set<(error: unknown) => void>();
+  /** Buffers to destroy once the commands that use them are submitted. */
+  #doomed: GPUBuffer[] = [];
+  #probe: GPUBuffer | null = null;
+  #mapsInFlight = 0;
+  #mapsSince = 0;
+  #generation = 0;
+  #sequence = 0;
+
+  /** The one of `device`, taken by one more user: {@link GpuDevice.release} gives it back. */
+  static of(device: GPUDevice): GpuDevice {
+    let known = devices.get(device);
+    if (!known) {
+      known = new GpuDevice(device);
+      devices.set(device, known);
+    }
+    known.#users++;
+    return known;
+  }
+
+  private constructor(device: GPUDevice) {
+    this.device = device;
+    this.pipelines = new Pipelines(device);
+    const pool = (usage: number, idleBytes: number) =>
+      new BufferPool({
+        idleBytes,
+        create: (bytes) => this.createBuffer(bytes, usage),
+        destroy: (buffer) => this.destroyBuffer(buffer),
+      });
+    this.scratch = pool(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST, IDLE_SCRATCH_BYTES);
+    this.staging = pool(BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST, IDLE_STAGING_BYTES);
+    this.parameters = new ParameterRing(this);
+    void device.lost.then(({ reason, message }) => {
+      this.#lost = new DeviceLostError(`the GPU device was lost (${reason || "unknown"}): ${message}`);
+      for (const reject of this.#waiting) reject(this.#lost);
+      this.#waiting.clear();
+    });
+  }
+
+  /** Changes with every command that writes: what was read before then is no longer what is there. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Counts commands, writes and submits. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** A buffer of our own. If there is no memory for it, idle buffers are let go and what uses it fails. */
+  createBuffer(bytes: number, usage: number): GPUBuffer {
+    const { device } = this;
+    this.stats.liveBuffers++;
+    device.pushErrorScope("out-of-memory");
+    device.pushErrorScope("validation");
+    const buffer = device.createBuffer({ size: bytes, usage });
+    for (let i = 0; i < 2; i++) {
+      this.#scope(device.popErrorScope(), ({ message }) => {
+        this.scratch.evict();
+        this.staging.evict();
+        return new RangeError(`no GPU memory for a buffer of ${bytes} bytes: ${message}`);
+      });
+    }
+    return buffer;
+  }
+
+  destroyBuffer(buffer: GPUBuffer): void {
+    this.stats.liveBuffers--;
+    if (this.#touched.has(buffer)) this.#doomed.push(buffer);
+    else buffer.destroy();
+  }
+
+  /** Queues a command; it is submitted with the others of this microtask's work. */
+  push(command: Command, writes = true): void {
+    this.#sequence++;
+    this.#commands.push(command);
+    for (const buffer of command.buffers) this.#touched.add(buffer);
+    if (writes) this.#generation++;
+    this.#flushed ??= Promise.resolve().then(() => this.flush());
+  }
+
+  /** Withdraws the last `count` commands, which must still be queued: `sequence` tells that nothing came after them. */
+  withdraw(count: number): void {
+    this.#commands.length -= count;
+  }
+
+  /** Resolves when everything queued so far is submitted. */
+  get submitted(): Promise<void> {
+    return this.#flushed ?? Promise.resolve();
+  }
+
+  /** Submits everything queued so far. */
+  flush(): void {
+    this.#flushed = null;
+    const commands = this.#commands;
+    if (commands.length === 0) return;
+    this.#commands = [];
+    this.#sequence++;
+    if (this.#lost) return;
+    const { device } = this;
+    device.pushErrorScope("validation");
+    try {
+      for (let at = 0; at < commands.length; ) {
+        at = submitBatch(device, commands, at, this.parameters);
+        this.stats.submits++;
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#scope(device.popErrorScope(), ({ message }) => unusable(message));
+    this.#touched.clear();
+    for (const buffer of this.#doomed.splice(0)) buffer.destroy();
+  }
+
+  /** Writes into a buffer, after all commands so far that use it. `bytes` are taken at once; whole words only. */
+  write(buffer: GPUBuffer, byteOffset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#touched.has(buffer)) this.flush();
+    this.#generation++;
+    this.#sequence++;
+    if (this.#lost) return;
+    this.device.pushErrorScope("validation");
+    this.device.queue.writeBuffer(buffer, byteOffset, bytes);
+    this.#scope(this.device.popErrorScope(), ({ message }) => unusable(message));
+    this.stats.bytesWritten += bytes.byteLength;
+  }
+
+  /** Maps the first `bytes` of a staging buffer. Rejects if the device is lost or anything before failed. */
+  async map(buffer: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
+    const { stats } = this;
+    stats.mapAsyncCalls++;
+    stats.bytesRead += bytes;
+    if (this.#mapsInFlight++ === 0) this.#mapsSince = performance.now();
+    stats.mostMapsInFlight = Math.max(stats.mostMapsInFlight, this.#mapsInFlight);
+    try {
+      await this.orLost(buffer.mapAsync(MAP_READ_MODE, 0, bytes));
+    } catch (error) {
+      await this.#answers();
+      this.throwIfFailed();
+      throw error;
+    } finally {
+      if (--this.#mapsInFlight === 0) stats.mapWaitMs += performance.now() - this.#mapsSince;
+    }
+    await this.#answers();
+    this.throwIfFailed();
+    return buffer.getMappedRange(0, bytes);
+  }
+
+  /** `promise`, or a rejection as soon as the device is lost. */
+  orLost<T>(promise: Promise<T>): Promise<T> {
+    if (this.#lost) {
+      promise.catch(() => {});
+      return Promise.reject(this.#lost);
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      promise
+        .finally(() => this.#waiting.delete(reject))
+        .then(resolve, (error: unknown) => {
+          // Some runtimes reject before they tell of the loss.
+          if (!isAbort(error)) reject(error);
+          else setTimeout(() => reject(this.#lost ?? error), 0);
+        });
+    });
+  }
+
+  /** Resolves when the device has done all that was queued so far; rejects, once, with what failed. */
+  async settled(): Promise<void> {
+    this.flush();
+    await this.orLost(this.device.queue.onSubmittedWorkDone() as Promise<unknown>);
+    await this.#answers();
+    const failure = this.#failure;
+    this.#failure = null;
+    if (this.#lost) throw this.#lost;
+    if (failure) throw failure;
+  }
+
+  /**
+   * Asks the device whether it can use these buffers.
+   * @throws TypeError if one belongs to another device or is destroyed.
+   */
+  async vouch(buffers: readonly GPUBuffer[]): Promise<void> {
+    if (this.#lost) throw this.#lost;
+    const { device } = this;
+    // A buffer for nothing else: one from the pool may be in use by commands that are not submitted yet.
+    this.#probe ??= this.createBuffer(4, BUFFER_USAGE.COPY_DST);
+    const probe = this.#probe;
+    device.pushErrorScope("validation");
+    const encoder = device.createCommandEncoder();
+    for (const buffer of buffers) encoder.copyBufferToBuffer(buffer, 0, probe, 0, Math.min(4, buffer.size));
+    device.queue.submit([encoder.finish()]);
+    const error = await this.orLost(device.popErrorScope());
+    if (error) throw unusable(error.message);
+  }
+
+  throwIfFailed(): void {
+    if (this.#lost) throw this.#lost;
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** One user less. As the last one leaves, all idle buffers are destroyed; compiled kernels stay as long as the device. */
+  release(): void {
+    this.flush();
+    if (--this.#users > 0) return;
+    this.scratch.evict();
+    this.staging.evict();
+    this.parameters.destroy();
+    if (this.#probe) this.destroyBuffer(this.#probe);
+    this.#probe = null;
+  }
+
+  #scope(answer: Promise<GPUError | null>, toError: (error: GPUError) => unknown): void {
+    const done: Promise<void> = answer
+      .then(
+        (error) => {
+          if (error) this.#fail(toError(error));
+        },
+        () => {}, // A lost device answers nothing; `device.lost` does.
+      )
+      .finally(() => this.#scopes.delete(done));
+    this.#scopes.add(done);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+  }
+
+  async #answers(): Promise<void> {
+    if (this.#scopes.size > 0) await this.orLost(Promise.all([...this.#scopes]));
+  }
+}
+
+function unusable(message: string): TypeError {
+  return new TypeError(
+    `the GPU device refused a command: a GPUBuffer may belong to another GPUDevice, be destroyed or be mapped. ${message}`,
+  );
+}
+
+function isAbort(error: unknown): boolean {
+  const { name } = (error ?? {}) as { name?: string };
+  return name === "AbortError" || name === "OperationError";
+}

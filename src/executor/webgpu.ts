@@ -1,0 +1,48 @@
+/**
+ * The webgpu executor: tensors in GPUBuffers, reduced by WGSL kernels with the bits of the cpu executor. docs/arithmetic.md
+ * says which, and where a GPU's own arithmetic shows.
+ */
+import { openDevice, type WebgpuExecutorOptions } from "./webgpu-adapter.ts";
+import { GpuDevice } from "./webgpu-device.ts";
+import { type Arithmetic, type GpuExecutor, WebgpuExecutor } from "./webgpu-executor.ts";
+import { arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
+
+export type { WebgpuExecutorOptions } from "./webgpu-adapter.ts";
+export type { GpuStats } from "./webgpu-batch.ts";
+export type { GpuExecutor } from "./webgpu-executor.ts";
+
+/**
+ * An executor for tensors in GPU memory, on the device given, which is left open at the end, or on one of its own.
+ * @throws NoAdapterError if there is no device and no adapter for one.
+ */
+export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}): Promise<GpuExecutor> {
+  const { device: gpuDevice, description, limits, close } = await openDevice(options);
+  const device = GpuDevice.of(gpuDevice);
+  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, close);
+  try {
+    let tested = arithmetics.get(gpuDevice);
+    if (!tested) {
+      tested = testArithmetic(make, gpuDevice.features.has("shader-f16"));
+      arithmetics.set(gpuDevice, tested);
+    }
+    const arithmetic = await tested;
+    return make(options.f16 === "packed" ? { ...arithmetic, f16: "packed", f16Note: "as asked" } : arithmetic);
+  } catch (error) {
+    arithmetics.delete(gpuDevice);
+    device.release();
+    close();
+    throw error;
+  }
+}
+
+/** Self-tests done, or under way. */
+const arithmetics = new WeakMap<GPUDevice, Promise<Arithmetic>>();
+
+async function testArithmetic(make: (arithmetic: Arithmetic) => GpuExecutor, hasF16: boolean): Promise<Arithmetic> {
+  const untested = { id: "", f16Note: "" };
+  const packed = make({ ...untested, f16: "packed" });
+  const id = await arithmeticIdOfGpu(packed);
+  if (!hasF16) return { id, f16: "packed", f16Note: "the adapter has no shader-f16" };
+  const f16Note = await faultOfNativeF16(make({ ...untested, f16: "native" }), packed);
+  return { id, f16: f16Note === "" ? "native" : "packed", f16Note };
+}

@@ -1,0 +1,28 @@
+/**
+ * WebGPU in Node: the `webgpu` package (Dawn), an optional peer dependency.
+ */
+import { NoAdapterError } from "../errors.ts";
+
+/** What to do where no adapter is found. */
+export const NODE_GPU_HINT =
+  "install a Vulkan driver; without a GPU, SwiftShader as Debian's chromium package has it, with VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json and XDG_RUNTIME_DIR set";
+
+/** An open WebGPU implementation. */
+export interface NodeGpu {
+  /** Must stay reachable while any device or buffer lives: without it, garbage collection ends the process. */
+  readonly gpu: GPU;
+}
+
+/**
+ * Loads the `webgpu` package. Two threads of one process that both do crash it: ranks on the GPU are processes.
+ * @throws NoAdapterError if the package is not installed.
+ */
+export async function openGpu(): Promise<NodeGpu> {
+  let create: (options: string[]) => GPU;
+  try {
+    ({ create } = (await import("webgpu")) as unknown as { create: typeof create });
+  } catch (cause) {
+    throw new NoAdapterError("Node has no WebGPU of its own: `npm install webgpu`", { cause });
+  }
+  return { gpu: create([]) };
+}

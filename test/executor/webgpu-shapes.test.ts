@@ -1,0 +1,324 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import type { Span } from "../../src/executor/executor.ts";
+import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
+import { HostSpan } from "../../src/executor/host-span.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu.ts";
+import { ReduceOp } from "../../src/reduce-op.ts";
+import { bytesPerElement, DATA_TYPES, type DataType } from "../../src/types.ts";
+import { defaultDevice, testExecutor } from "../support/gpu.ts";
+import { randomSource, SEED } from "./random.ts";
+import { randomBytes, runFold } from "./webgpu-cases.ts";
+
+console.log(`webgpu-shapes.test.ts: WEBCCL_TEST_SEED=${SEED}`);
+const gpu = await testExecutor();
+const cpu = await createCpuExecutor();
+const random = randomSource(SEED);
+afterAll(() => gpu.dispose());
+
+async function write(executor: GpuExecutor, span: Span, bytes: Uint8Array): Promise<void> {
+  const lease = executor.receive(span);
+  lease.bytes.set(bytes);
+  await executor.write(span, lease);
+}
+
+async function read(executor: GpuExecutor, span: Span): Promise<Uint8Array<ArrayBuffer>> {
+  const lease = await executor.read(span);
+  const bytes = new Uint8Array(lease.bytes);
+  lease.release();
+  return bytes;
+}
+
+describe("reduceMany()", () => {
+  const cases = (["f32", "f16", "u8", "i64"] as const).flatMap((dtype) =>
+    [1, 3, 4, 7, 8, 9, 15].map((operands) => ({ dtype, operands })),
+  );
+  it.each(cases)("folds $operands operands of $dtype from the left", async ({ dtype, operands }) => {
+    const bytes = 600 * bytesPerElement(dtype);
+    const places = Array.from({ length: operands }, (_, i) => ({ buffer: i, byteOffset: 0 }));
+    const sizes = [...places.map(() => bytes), bytes];
+    const targets = [0, Math.floor(operands / 2), operands - 1, { buffer: operands, byteOffset: 0 }];
+    for (const target of targets) {
+      for (const op of [ReduceOp.SUM, ReduceOp.AVG, ReduceOp.MIN]) {
+        const fold = { dtype, op, count: 600, operands: places, target, size: operands };
+        const { difference } = await runFold(gpu, cpu, fold, sizes, random);
+        expect(difference, `target ${JSON.stringify(target)}, ${op.name}, seed ${SEED}`).toBe("");
+      }
+    }
+  });
+
+  it("folds slices that all lie in one buffer", async () => {
+    const operands = Array.from({ length: 8 }, (_, i) => ({ buffer: 0, byteOffset: i * 400 }));
+    const fold = { dtype: "i32", op: ReduceOp.SUM, count: 100, operands, target: 3 } as const;
+    expect((await runFold(gpu, cpu, fold, [3200], random)).difference).toBe("");
+  });
+
+  it("cuts what is larger than a binding and what is more than 65,535 workgroups", async () => {
+    const device = await defaultDevice();
+    expect(device.limits.maxStorageBufferBindingSize).toBe(2 ** 27);
+    const executor = await testExecutor({ device });
+    const mebibytes = [2 ** 26 - 4, 2 ** 26 + 4, 2 ** 27 - 4, 2 ** 27 + 4].map((bytes) => bytes / 4);
+    const counts = [65_535 * 256 - 1, 65_535 * 256 + 1, ...mebibytes];
+    const most = Math.max(...counts);
+    // Random bytes are slow to make: a block of them, again and again, at another place in each operand.
+    const block = randomBytes("i32", 1_000_004, random);
+    const host = [0, 4000].map((skip) => {
+      const bytes = new Uint8Array(4 * most);
+      bytes.set(block.subarray(skip));
+      for (let filled = block.length - skip; filled < bytes.length; filled *= 2) bytes.copyWithin(filled, 0, filled);
+      return bytes;
+    });
+    const tensors = host.map(() => executor.alloc("i32", most));
+    const [left, right] = tensors.map((tensor) => executor.span(tensor)) as [Span, Span];
+    const wanted = HostSpan.outside("i32", new Uint8Array(4 * most));
+    cpu.reduce(ReduceOp.SUM, wanted, HostSpan.outside("i32", host[0]!), HostSpan.outside("i32", host[1]!));
+    await write(executor, right, host[1]!);
+    for (const count of counts) {
+      await write(executor, left, host[0]!);
+      const target = executor.slice(left, 0, count);
+      executor.reduce(ReduceOp.SUM, target, target, executor.slice(right, 0, count));
+      const got = Buffer.from(await read(executor, left));
+      expect(got.compare(wanted.bytes, 0, 4 * count, 0, 4 * count), `${count} elements`).toBe(0);
+      expect(got.compare(host[0]!, 4 * count, 4 * most, 4 * count, 4 * most), `behind ${count} elements`).toBe(0);
+    }
+    await executor.settled();
+    for (const { buffer } of tensors) buffer.destroy();
+    await executor.dispose();
+    device.destroy();
+  }, 60_000);
+});
+
+describe("fill(), copy(), write() and read()", () => {
+  it.each(DATA_TYPES)("touch their elements of %s and no byte beside them", async (dtype: DataType) => {
+    const width = bytesPerElement(dtype);
+    const size = 2048;
+    const tensor = { buffer: gpu.device.createBuffer({ size, usage: TENSOR_USAGE }), dtype, count: size / width };
+    const whole = gpu.span(tensor);
+    const bytes = randomBytes(dtype, size, random);
+    await write(gpu, whole, bytes);
+    for (const [start, count] of [
+      [0, 1],
+      [1, 1],
+      [1, 2],
+      [3, 5],
+      [5, 33],
+      [0, 64],
+      [7, 0],
+    ] as const) {
+      const span = gpu.slice(whole, start, count);
+      const at = start * width;
+      const byteLength = count * width;
+
+      gpu.fill(span, 5);
+      cpu.fill(HostSpan.outside(dtype, bytes.subarray(at, at + byteLength)), 5);
+      expect(await read(gpu, whole)).toEqual(bytes);
+
+      const sent = randomBytes(dtype, byteLength, random);
+      await write(gpu, span, sent);
+      bytes.set(sent, at);
+      expect(await read(gpu, whole)).toEqual(bytes);
+      expect(await read(gpu, span)).toEqual(sent);
+
+      // Within one buffer, from one place in a word to another.
+      gpu.copy(gpu.slice(whole, 65, count), span);
+      bytes.copyWithin(65 * width, at, at + byteLength);
+      expect(await read(gpu, whole)).toEqual(bytes);
+
+      const scratch = gpu.scratch(dtype, count);
+      gpu.copy(scratch, span);
+      expect(await read(gpu, scratch)).toEqual(sent);
+      gpu.release(scratch);
+    }
+    tensor.buffer.destroy();
+  });
+});
+
+describe("read()", () => {
+  it("sees every command before it and none after it", async () => {
+    const span = gpu.scratch("i32", 1000);
+    const ones = gpu.scratch("i32", 1000);
+    gpu.fill(span, 0);
+    gpu.fill(ones, 1);
+    const reads: Promise<Uint8Array>[] = [];
+    for (let i = 0; i < 20; i++) {
+      reads.push(read(gpu, span));
+      gpu.reduce(ReduceOp.SUM, span, span, ones);
+    }
+    const seen = await Promise.all(reads);
+    expect(seen.map((bytes) => new Int32Array(bytes.buffer, bytes.byteOffset, 1)[0])).toEqual([...Array(20).keys()]);
+    gpu.release(span);
+    gpu.release(ones);
+  });
+
+  it("reads a span once for all who ask at the same time, and keeps several readbacks under way", async () => {
+    const span = gpu.scratch("f32", 1000);
+    const other = gpu.scratch("f32", 1000);
+    gpu.fill(span, 2);
+    gpu.fill(other, 3);
+    const before = { ...gpu.stats };
+    const leases = await Promise.all([gpu.read(span), gpu.read(span), gpu.read(span), gpu.read(other)]);
+    expect(gpu.stats.mapAsyncCalls - before.mapAsyncCalls).toBe(2);
+    expect(gpu.stats.submits - before.submits).toBe(1);
+    expect(gpu.stats.mostMapsInFlight).toBeGreaterThanOrEqual(2);
+    leases[0]!.release();
+    leases[0]!.release();
+    leases[1]!.release();
+    expect(leases[2]!.bytes.byteLength).toBe(4000);
+    expect(new Float32Array(leases[2]!.bytes.buffer, leases[2]!.bytes.byteOffset, 1)[0]).toBe(2);
+    leases[2]!.release();
+    expect(leases[2]!.bytes.byteLength).toBe(0);
+    leases[3]!.release();
+    gpu.release(span);
+    gpu.release(other);
+  });
+});
+
+describe("two executors on one device", () => {
+  it("copy and reduce each other's spans in order, without a readback", async () => {
+    const second = await testExecutor({ device: gpu.device });
+    const [mine, theirs] = [gpu.scratch("i32", 100), second.scratch("i32", 100)];
+    const { mapAsyncCalls } = gpu.stats;
+    second.fill(theirs, 5);
+    gpu.copy(mine, theirs);
+    second.fill(theirs, 7);
+    gpu.reduce(ReduceOp.SUM, mine, mine, theirs);
+    await gpu.settled();
+    expect(gpu.stats.mapAsyncCalls).toBe(mapAsyncCalls);
+    expect(new Int32Array((await read(gpu, mine)).buffer)).toEqual(new Int32Array(100).fill(12));
+    gpu.release(mine);
+    second.release(theirs);
+    await second.dispose();
+  });
+});
+
+describe("custom operations", () => {
+  const run = async (
+    dtype: DataType,
+    op: ReturnType<typeof ReduceOp.custom>,
+    left: bigint[] | number[],
+    right: bigint[] | number[],
+  ) => {
+    const bytes = [left, right].map((values) => {
+      const span = HostSpan.outside(dtype, new Uint8Array(values.length * bytesPerElement(dtype)));
+      values.forEach((value, i) => {
+        cpu.fill(cpu.slice(span, i, 1), value);
+      });
+      return span;
+    }) as [HostSpan, HostSpan];
+    const [a, b] = bytes.map(({ count }) => gpu.scratch(dtype, count)) as [Span, Span];
+    await write(gpu, a, bytes[0].bytes);
+    await write(gpu, b, bytes[1].bytes);
+    await gpu.admit([a, b], op);
+    gpu.reduce(op, a, a, b);
+    cpu.reduce(op, bytes[0], bytes[0], bytes[1]);
+    expect(await read(gpu, a)).toEqual(new Uint8Array(bytes[0].bytes));
+    gpu.release(a);
+    gpu.release(b);
+  };
+  const minus = ReduceOp.custom({
+    name: "minus",
+    wgsl: "a - b",
+    js: (a: number, b: number) => a - b,
+    identity: 0,
+    commutative: false,
+  });
+
+  it.each(["f32", "f16", "bf16", "i32", "u32", "i16", "u16", "i8", "u8"] as const)(
+    "see elements of %s",
+    async (dtype) => {
+      await run(dtype, minus, [5, 3, 100, 1, 7], [3, 5, 27, 1, 90]);
+    },
+  );
+
+  it("give the canonical NaN", async () => {
+    await run("f32", minus, [Number.POSITIVE_INFINITY, Number.NaN, 1], [Number.POSITIVE_INFINITY, 1, Number.NaN]);
+  });
+
+  it("see 64-bit elements as two words, such as an argmax of value and index", async () => {
+    const argmax = ReduceOp.custom({
+      name: "argmax",
+      wgsl: "select(a, b, b.y > a.y || (b.y == a.y && b.x < a.x))",
+      js: (a: bigint, b: bigint) => {
+        const [valueA, valueB] = [a >> 32n, b >> 32n];
+        return valueB > valueA || (valueA === valueB && (b & 0xffffffffn) < (a & 0xffffffffn)) ? b : a;
+      },
+      identity: 0n,
+      commutative: true,
+    });
+    const pair = (value: bigint, index: bigint) => (value << 32n) + index;
+    await run("u64", argmax, [pair(5n, 1n), pair(9n, 2n), pair(7n, 4n)], [pair(6n, 7n), pair(8n, 8n), pair(7n, 3n)]);
+  });
+
+  it("that do not compile are refused with the compiler's message", async () => {
+    const wrong = ReduceOp.custom({ ...minus, name: "wrong", wgsl: "a -- nonsense", js: () => 0 });
+    const span = gpu.scratch("f32", 4);
+    await expect(gpu.admit([span], wrong)).rejects.toThrow(/custom op wrong on f32 does not compile: .*nonsense/);
+    // Whoever does not ask first gets no bytes.
+    gpu.reduce(wrong, span, span, span);
+    await expect(gpu.read(span)).rejects.toThrow(/nonsense/);
+    await expect(gpu.settled()).rejects.toThrow(/nonsense/);
+    await gpu.settled();
+    gpu.release(span);
+  });
+});
+
+describe("f64", () => {
+  it("refuses what WGSL cannot do exactly, and names the cpu executor", () => {
+    const span = gpu.scratch("f64", 4);
+    const other = gpu.scratch("f64", 4);
+    for (const op of [ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.AVG]) {
+      expect(() => gpu.reduce(op, span, span, other)).toThrow(/reduce op \w+ on f64: .*cpu executor/);
+      expect(() => gpu.admit([span], op)).toThrow(/reduce op \w+ on f64/);
+    }
+    expect(() => gpu.prepare(ReduceOp.AVG, span, 2)).toThrow(/reduce op avg on f64/);
+    expect(() => gpu.reduce(ReduceOp.BAND, span, span, other)).toThrow(/band is for integers/);
+    gpu.release(span);
+    gpu.release(other);
+  });
+});
+
+describe("prepare() and finish()", () => {
+  it("run in the pass that made the span, unless something came between", async () => {
+    const count = 1000;
+    const [source, target, other] = [0, 1, 2].map(() => gpu.scratch("i32", count)) as [Span, Span, Span];
+    const first = async (span: Span) => new Int32Array((await read(gpu, span)).buffer)[0];
+    const dispatches = async (body: () => void) => {
+      await gpu.settled();
+      const before = gpu.stats.dispatches;
+      body();
+      await gpu.settled();
+      return gpu.stats.dispatches - before;
+    };
+    gpu.fill(source, 30);
+    gpu.fill(other, 12);
+    expect(
+      await dispatches(() => {
+        gpu.copy(target, source);
+        gpu.prepare(ReduceOp.premulSum(2), target, 3);
+      }),
+    ).toBe(1);
+    expect([await first(source), await first(target)]).toEqual([30, 60]);
+    expect(
+      await dispatches(() => {
+        gpu.reduce(ReduceOp.AVG, target, source, other);
+        gpu.finish(ReduceOp.AVG, target, 2);
+      }),
+    ).toBe(1);
+    expect(await first(target)).toBe(21);
+
+    // A readback in between sees the sum, a write in between is divided.
+    gpu.reduce(ReduceOp.AVG, target, source, other);
+    const seen = first(target);
+    gpu.finish(ReduceOp.AVG, target, 2);
+    expect([await seen, await first(target)]).toEqual([42, 21]);
+    gpu.reduce(ReduceOp.AVG, target, source, other);
+    gpu.fill(other, 1);
+    gpu.finish(ReduceOp.AVG, target, 2);
+    expect([await first(target), await first(other)]).toEqual([21, 1]);
+    gpu.copy(target, source);
+    await write(gpu, target, new Uint8Array(Int32Array.from({ length: count }, () => 7).buffer));
+    gpu.prepare(ReduceOp.premulSum(2), target, 3);
+    expect(await first(target)).toBe(14);
+    for (const span of [source, target, other]) gpu.release(span);
+  });
+});

@@ -1,0 +1,39 @@
+/**
+ * The webgpu executor's cases on Deno's own WebGPU, whose llvmpipe has shader-f16: both f16 paths run here. Prints one line of
+ * JSON; exits with 1 if any bit differs.
+ */
+import { createCpuExecutor } from "../../../src/executor/cpu.ts";
+import { createWebgpuExecutor } from "../../../src/executor/webgpu.ts";
+import { DATA_TYPES } from "../../../src/types.ts";
+import { randomSource } from "../../executor/random.ts";
+import { gpuOps, placements, runFold } from "../../executor/webgpu-cases.ts";
+
+const seed = Number(process.argv[2] ?? Math.floor(Math.random() * 2 ** 32));
+const random = randomSource(seed);
+const cpu = await createCpuExecutor();
+const differences: string[] = [];
+const executors: object[] = [];
+let compared = 0;
+for (const f16 of ["auto", "packed"] as const) {
+  const gpu = await createWebgpuExecutor({ f16 });
+  executors.push({ description: gpu.description, f16: gpu.f16, arithmeticId: gpu.arithmeticId });
+  for (const dtype of f16 === "auto" ? DATA_TYPES : (["f16"] as const)) {
+    for (const op of gpuOps(dtype)) {
+      // At once: Deno looks for results of the GPU every 10 ms.
+      const cases = [1, 5, 256, 1000].flatMap((count) =>
+        placements(dtype, count).map((placed) => ({ ...placed, count })),
+      );
+      await Promise.all(
+        cases.map(async ({ name, foldCase, sizes, count }) => {
+          const outcome = await runFold(gpu, cpu, { ...foldCase, dtype, op, count }, sizes, random);
+          compared += outcome.compared;
+          if (outcome.difference)
+            differences.push(`${f16} ${dtype} ${op.name} ${count} ${name}: ${outcome.difference}`);
+        }),
+      );
+    }
+  }
+  await gpu.dispose();
+}
+console.log(JSON.stringify({ seed, executors, cpu: cpu.arithmeticId, compared, differences }));
+if (differences.length > 0) process.exitCode = 1;

@@ -108,7 +108,15 @@ const tasks: Record<string, () => Promise<Report>> = {
     const group = await started;
     const sum = Float32Array.of(group.rank + 1);
     await group.allReduce(sum);
-    const report = { sum: sum[0], backendName: group.backendName, nccl: group.info().nccl, notes: group.info().notes };
+    const premul = Float32Array.of(group.rank + 1);
+    await group.allReduce(premul, { op: ReduceOp.premulSum(3) });
+    const report = {
+      sum: sum[0],
+      premul: premul[0],
+      backendName: group.backendName,
+      nccl: group.info().nccl,
+      notes: group.info().notes,
+    };
     await group.destroy();
     return report;
   },

@@ -8,8 +8,8 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-import { NoAdapterError, StoreError, TimeoutError } from "./errors.ts";
-import { createCpuExecutor } from "./executor/cpu.ts";
+import { NoAdapterError, StoreError, TimeoutError, UnsupportedError } from "./errors.ts";
+import { createCpuExecutor, createSharedCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import {
   type InitOptions,
@@ -18,7 +18,8 @@ import {
   resolveSettings,
   type Settings,
 } from "./init-options.ts";
-import type { HubHandle, Platform } from "./platform.ts";
+import { chooseNccl, openNccl } from "./nccl-offer.ts";
+import type { HubHandle, Platform, ThreadJob } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
 import { HashStore } from "./store/hash-store.ts";
@@ -30,9 +31,11 @@ import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
+import { SharedDirectory } from "./transport/shared-directory.ts";
+import { SharedMemoryLinks } from "./transport/shared-memory.ts";
 import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
-import { World } from "./world.ts";
+import { World, type WorldThreads } from "./world.ts";
 
 const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
@@ -77,10 +80,13 @@ async function bringUp(
   undo: Undo[],
 ): Promise<ProcessGroup> {
   const { worldSize, logger, groupName, timeoutMs } = settings;
-  const cpu = await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm });
+  const threads = await joinThreads(platform, settings, internal);
+  const cpu =
+    threads?.executor ?? (await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings, internal);
   if (gpu) undo.push(() => gpu.dispose());
+  const ncclHere = await openNccl(platform, settings, internal.loadNccl);
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
@@ -93,13 +99,16 @@ async function bringUp(
     hostId: platform.hostId,
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
+    thread: threads && { job: threads.job.id, index: threads.job.index },
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
+    cuda: ncclHere.offer,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
+  const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
+  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -110,6 +119,8 @@ async function bringUp(
     cpu,
     gpu,
     gpuReason: reason,
+    nccl,
+    ncclReason,
     store,
     logger,
     timeoutMs,
@@ -117,7 +128,9 @@ async function bringUp(
     algorithm: settings.algorithm,
     segmentBytes: roster[0]!.segmentBytes,
     segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
+    onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
+    threads,
     onLeave: async () => {
       hub?.goodbye();
       hub?.close();
@@ -136,23 +149,43 @@ async function bringUp(
   return group;
 }
 
-/** The GPU that the settings want, if any, and why. */
+/** This rank's part of what the threads of its job share; null if it is no such thread, or another transport is asked for. */
+async function joinThreads(
+  platform: Platform,
+  { transport, method }: Settings,
+  internal: InternalOptions,
+): Promise<(WorldThreads & { job: ThreadJob }) | null> {
+  const forced = transport === "shared-memory";
+  const wanted = forced || (transport === "auto" && method.protocol !== "memory:" && internal.wasm !== false);
+  const job = wanted ? platform.threadJob() : null;
+  const shared = job && (await createSharedCpuExecutor(job.memory));
+  if (forced && !shared) {
+    throw new UnsupportedError(
+      job
+        ? "threads share WebAssembly memory, and WebAssembly may not run here"
+        : 'transport "shared-memory" is for threads of one job: start the ranks with "webccl run --threads"',
+    );
+  }
+  if (!job || !shared) return null;
+  const { executor, heap } = shared;
+  return { job, executor, heap, directory: new SharedDirectory(heap), cores: job.cores, turn: job.turn };
+}
+
+/** The GPU that the settings want, if any, and why. Its code is loaded only then. */
 async function openGpu(
   platform: Platform,
   { backend, device }: Settings,
   { f16 = "auto" }: InternalOptions,
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
-  // Loaded where it is wanted: a fifth of what a page would load otherwise.
-  const create = async (options: WebgpuExecutorOptions) =>
+  const open = async (options: WebgpuExecutorOptions) =>
     (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16 });
-  if (device) return { gpu: await create({ device }), reason: "the device given to initProcessGroup" };
-  if (backend === "cpu") return { gpu: null, reason: 'backend is "cpu"' };
+  if (device) return { gpu: await open({ device }), reason: "the device given to initProcessGroup" };
+  if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {
     return { gpu: null, reason: 'none was asked for: pass backend: "webgpu" or a device' };
   }
   try {
-    const { gpu, hint } = await platform.openGpu();
-    return { gpu: await create({ gpu, hint }), reason: "an adapter of this runtime" };
+    return { gpu: await open(await platform.openGpu()), reason: "an adapter of this runtime" };
   } catch (error) {
     if (backend === "webgpu" || !(error instanceof NoAdapterError)) throw error;
     return { gpu: null, reason: error.message };
@@ -286,6 +319,7 @@ async function linkAll(
   rank: number,
   listening: Listening | null,
   relayed: HubLinks | null,
+  threads: WorldThreads | null,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const { groupName, worldSize, timeoutMs, signal, logger } = settings;
@@ -311,10 +345,14 @@ async function linkAll(
     pending.delete(other.rank);
   };
 
+  const byMemory = threads && new SharedMemoryLinks(rank, threads.heap, threads.directory);
+  if (byMemory) undo.push(() => byMemory.close());
   const direct: Promise<void>[] = [];
   for (const other of roster) {
     if (other.rank === rank) continue;
-    if (linkBetween(own, other) === "websocket") direct.push(link(other));
+    const kind = linkBetween(own, other);
+    if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
+    else if (kind === "websocket") direct.push(link(other));
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(

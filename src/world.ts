@@ -2,20 +2,27 @@
  * World: what all groups of one job share on one rank: the mesh, the executor, deadlines, memory ownership, and the way
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
+import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import type { NcclBackend } from "./backend/nccl.ts";
+import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
-import type { Executor } from "./executor/executor.ts";
+import type { Executor, SharedExecutor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
+import type { Channel } from "./transport/channel.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
+import type { SharedDirectory, SharedHeap } from "./transport/shared-directory.ts";
+import { pageBytes } from "./transport/shared-page.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
@@ -29,6 +36,10 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -48,6 +59,15 @@ export interface WorldGroup {
   destroy(): Promise<void>;
 }
 
+/** What threads of one job share. */
+export interface WorldThreads {
+  readonly heap: SharedHeap;
+  readonly directory: SharedDirectory;
+  readonly executor: SharedExecutor;
+  readonly cores: number;
+  turn(): Promise<void>;
+}
+
 /** What a world is made with. */
 export interface WorldOptions {
   rank: number;
@@ -59,6 +79,9 @@ export interface WorldOptions {
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
+  /** NCCL, if every rank of the job can use it. */
+  nccl: NcclChoice | null;
+  ncclReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -66,8 +89,11 @@ export interface WorldOptions {
   algorithm: string | undefined;
   segmentBytes: number;
   segmentsInFlight: number;
+  onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
+  /** What this rank shares with the other threads of its job; null if it is no thread of one. */
+  threads: WorldThreads | null;
   /** Ends what bring-up began: hub connection, listener, hub. */
   onLeave(): Promise<void>;
 }
@@ -109,23 +135,41 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
+    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
-      const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
-    return new DirectBackend({
+    let onNccl: NcclBackend | null = null;
+    const onChannelDead = (cause: WebcclError) => {
+      onNccl?.die(cause);
+      onDead(cause);
+    };
+    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
+    const link = slowestLink(members);
+    const region = link === "shared-memory" ? this.#openRegion(channel) : null;
+    const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
-      link: slowestLink(members),
+      link,
+      region: region?.region ?? null,
       hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
-      onDispose: () => mesh.close(channel),
+      onTransfer,
+      onDispose: () => {
+        mesh.close(channel);
+        region?.close();
+      },
     });
+    if (!nccl) return direct;
+    const { library, backend, device, isHighPriorityStream, config } = nccl;
+    const init = { ...config, device, isHighPriorityStream };
+    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    return onNccl;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -134,7 +178,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -143,6 +187,8 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      nccl: ncclReason,
+      notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
@@ -169,6 +215,15 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
+  }
+
+  /** The shared region of a group whose ranks are threads of one job. */
+  #openRegion({ group, rank, size }: Channel): { region: Region; close(): void } {
+    const { heap, directory, executor, cores, turn } = this.#options.threads!;
+    const bytes = pageBytes(size);
+    const address = directory.acquire(group, bytes);
+    const region = new Region({ buffer: heap.bufferTo(address + bytes), address, rank, size, executor, cores, turn });
+    return { region, close: () => directory.release(group) };
   }
 
   #executors(): Executor[] {

@@ -169,7 +169,7 @@ class DeviceBuffer : public Napi::ObjectWrap<DeviceBuffer> {
     const Bytes host = bytesAt(info, 0);
     const Place to = place(info.Env(), sizeAt(info, 1, "byteOffset"), host.length);
     return promise(info.Env(), [&](Settle settle) {
-      const auto lane = Lane::ofDevice(memory_->device);
+      const auto lane = Lane::forCopies(memory_->device);
       lane->copyIn(to, host.data, host.length);
       lane->flush([settle](const std::string& error) { settle(error, undefined); });
     });
@@ -179,7 +179,7 @@ class DeviceBuffer : public Napi::ObjectWrap<DeviceBuffer> {
     const Bytes host = bytesAt(info, 0);
     const Place from = place(info.Env(), sizeAt(info, 1, "byteOffset"), host.length);
     return promise(info.Env(), [&](Settle settle) {
-      const auto lane = Lane::ofDevice(memory_->device);
+      const auto lane = Lane::forCopies(memory_->device);
       lane->copyOut(host.data, from, host.length);
       lane->flush([settle](const std::string& error) { settle(error, undefined); });
     });

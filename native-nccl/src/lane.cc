@@ -37,7 +37,7 @@ std::shared_ptr<DeviceMemory> DeviceMemory::allocate(int device, std::size_t byt
   counts().deviceMemories++;
   counts().deviceBytes += static_cast<long>(bytes);
   return std::shared_ptr<DeviceMemory>(memory, [](DeviceMemory* ended) {
-    Lane::ofDevice(ended->device)->call([ended] { delete ended; });
+    Lane::forFreeing(ended->device)->call([ended] { delete ended; });
   });
 }
 
@@ -88,11 +88,14 @@ std::shared_ptr<Lane> Lane::start(int device, bool highPriority) {
   return lane;
 }
 
-std::shared_ptr<Lane> Lane::ofDevice(int device) {
+std::shared_ptr<Lane> Lane::forCopies(int device) { return shared(device, false); }
+std::shared_ptr<Lane> Lane::forFreeing(int device) { return shared(device, true); }
+
+std::shared_ptr<Lane> Lane::shared(int device, bool freeing) {
   static auto* mutex = new std::mutex;
-  static auto* lanes = new std::map<int, std::shared_ptr<Lane>>;
+  static auto* lanes = new std::map<std::pair<int, bool>, std::shared_ptr<Lane>>;
   std::lock_guard<std::mutex> lock(*mutex);
-  std::shared_ptr<Lane>& lane = (*lanes)[device];
+  std::shared_ptr<Lane>& lane = (*lanes)[{device, freeing}];
   if (!lane) lane = start(device);
   return lane;
 }

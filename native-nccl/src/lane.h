@@ -23,7 +23,7 @@ namespace webccl {
 
 enum Channel { kIn = 0, kMain = 1, kOut = 2, kChannels = 3 };
 
-// Memory of a device. Freed on the device's own lane, since freeing waits for the device.
+// Memory of a device. Freed on a lane for that alone, since freeing waits for the whole device.
 class DeviceMemory {
  public:
   static std::shared_ptr<DeviceMemory> allocate(int device, std::size_t bytes);
@@ -66,8 +66,9 @@ class Lane : public std::enable_shared_from_this<Lane> {
   using Done = std::function<void(const std::string& error)>;
 
   static std::shared_ptr<Lane> start(int device, bool highPriority = false);
-  // The lane of a device that copies of DeviceBuffers use.
-  static std::shared_ptr<Lane> ofDevice(int device);
+  // The lanes of a device that belong to no communicator: one for copies of DeviceBuffers, and one that frees memory.
+  static std::shared_ptr<Lane> forCopies(int device);
+  static std::shared_ptr<Lane> forFreeing(int device);
   virtual ~Lane() = default;
 
   // All of these may be called on any thread and return at once. Host memory must stay as it is until a later flush is done.
@@ -122,6 +123,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
     Done done;
   };
 
+  static std::shared_ptr<Lane> shared(int device, bool freeing);
   void run();
   void open();
   void close();

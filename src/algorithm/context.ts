@@ -4,9 +4,25 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Handle, Span } from "../executor/executor.ts";
+import type { Executor, Handle, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
+import type { SharedRegion } from "../transport/shared-region.ts";
 import type { Exchange, HubReduction } from "../transport/transport.ts";
+
+/** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
+export interface Transfer {
+  /** Out of an executor's memory, or to a peer. */
+  readonly step: "read" | "send";
+  readonly slot: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A region, and the executor whose memory it is in. */
+export interface Shared {
+  readonly region: SharedRegion;
+  readonly executor: SharedExecutor;
+}
 
 /** One collective on one rank. */
 export interface Context {
@@ -14,12 +30,16 @@ export interface Context {
   readonly size: number;
   readonly executor: Executor;
   readonly exchange: Exchange;
+  /** What the ranks share beyond messages; null unless all are threads of one job. */
+  readonly shared: Shared | null;
   /** For algorithms that select.ts says need it; null for all others. */
   readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
   readonly segmentBytes: number;
   /** How many segments are in flight at once, at least 2. */
   readonly segmentsInFlight: number;
+  /** Hears of each step as it ends. */
+  readonly onTransfer?: ((transfer: Transfer) => void) | undefined;
 }
 
 /** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */
@@ -30,12 +50,27 @@ export async function send(context: Context, peer: number, span: Span, slot = 0)
     const { byteLength } = span;
     return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
   }
-  const lease = await executor.read(span);
+  const read = () => executor.read(span);
+  const lease = await (context.onTransfer ? traced(context, "read", slot, read) : read());
   try {
-    await exchange.send(peer, lease.bytes, slot);
+    const sent = () => exchange.send(peer, lease.bytes, slot);
+    await (context.onTransfer ? traced(context, "send", slot, sent) : sent());
   } finally {
     lease.release();
   }
+}
+
+/** Runs a step, and tells of it where somebody listens. */
+async function traced<T>(
+  { onTransfer }: Context,
+  step: Transfer["step"],
+  slot: number,
+  run: () => T | Promise<T>,
+): Promise<T> {
+  const start = performance.now();
+  const result = await run();
+  onTransfer?.({ step, slot, start, end: performance.now() });
+  return result;
 }
 
 /** Receives one message from `peer` into `span`. */

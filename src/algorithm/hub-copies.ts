@@ -46,7 +46,7 @@ export function allGatherHub(context: Context, outputs: readonly Span[], input: 
     await Promise.all(
       outputs.map(async (output, owner) => {
         const segment = cut(output);
-        if (segment.count === 0) return;
+        if (segment.count === 0) return undefined;
         const slot = stripe * size + owner;
         return owner === rank ? combine(context, slot, segment, null) : combine(context, slot, null, segment);
       }),

@@ -16,6 +16,7 @@ export const browserPlatform: Platform = {
   // A page has no environment of its own; whoever opens it may leave it one, as `webccl run --browsers` does.
   env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
+  threadJob: () => null,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
@@ -25,5 +26,6 @@ export const browserPlatform: Platform = {
       "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu",
     ),
   hasBuiltInGpu: true,
+  loadNccl: () => cannot("reach CUDA"),
   openFileStore: () => cannot("share a file"),
 };

@@ -9,7 +9,8 @@ import { splitRunArguments } from "./run.ts";
 import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag, UsageError } from "./usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
-const TRANSPORTS = ["auto", "websocket", "hub"] as const;
+const TRANSPORTS = ["auto", "shared-memory", "websocket", "hub"] as const;
+const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
 type Flags = Readonly<Record<string, FlagValue>>;
@@ -22,8 +23,11 @@ async function main(argv: readonly string[]): Promise<number> {
 
   cli
     .command("run <script>", "Run a program as several ranks on this host; a rank's death ends the others")
-    .usage("run -n <ranks> [--deno <count>] [--browsers <count>] [--hub <url>] <script> [arguments of the script]")
+    .usage(
+      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] <script> [arguments of the script]",
+    )
     .option("-n, --ranks <count>", "Number of ranks")
+    .option("--threads", "Start threads of one process, which share memory, instead of processes")
     .option("--deno <count>", "How many of them run in Deno")
     .option("--browsers <count>", "How many of them run in a browser")
     .option("--hub <url>", "Meet at this hub instead of in rank 0")
@@ -36,6 +40,7 @@ async function main(argv: readonly string[]): Promise<number> {
         ranks,
         deno: integerFlag("--deno", flags.deno, 0),
         browsers: integerFlag("--browsers", flags.browsers, 0),
+        threads: flags.threads === true,
         hub: textFlag("--hub", flags.hub),
         script,
         args: scriptArgs,
@@ -52,6 +57,9 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
     .option("-w, --warmup <count>", "Untimed runs per size, 5 if absent, fewer above 4M")
     .option("-i, --iterations <count>", "Timed runs per size, 20 if absent, fewer above 4M")
+    .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
+    .option("--html <file>", "kernels: write a page with the plot")
+    .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
@@ -118,7 +126,9 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const { bench, kernels } = await import("./bench.ts");
+  const device = choiceFlag("--device", flags.device, DEVICES);
+  const html = textFlag("--html", flags.html);
+  if (html !== undefined && name !== "kernels") throw new UsageError("--html is for bench kernels");
   if (name === "kernels") {
     const bytes = sizeFlag("-b", flags.b);
     const only = {
@@ -126,7 +136,11 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
       ...(givenDtype === undefined ? {} : { dtypes: [givenDtype] }),
       ...(givenOp === undefined ? {} : { ops: [givenOp] }),
     };
-    return kernels(only, { json });
+    const { kernels } = await import("./kernels.ts");
+    return kernels(
+      { ...only, ...(device === undefined ? {} : { device }) },
+      { json, ...(html === undefined ? {} : { html }) },
+    );
   }
   const minBytes = sizeFlag("-b", flags.b) ?? 64;
   const maxBytes = sizeFlag("-e", flags.e) ?? Math.max(minBytes, 64 * 1024 ** 2);
@@ -144,11 +158,14 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     factor: integerFlag("-f", flags.f, 2) ?? 4,
     dtype,
     op,
+    threads: flags.threads === true,
     ...(warmups === undefined ? {} : { warmups }),
     ...(iterations === undefined ? {} : { iterations }),
     ...(transport === undefined ? {} : { transport }),
     ...(algorithm === undefined ? {} : { algorithm }),
+    ...(device === undefined ? {} : { device }),
   };
+  const { bench } = await import("./bench.ts");
   return bench(config, { json });
 }
 

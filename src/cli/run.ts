@@ -6,6 +6,7 @@ export interface RunOptions {
   ranks: number;
   deno?: number | undefined;
   browsers?: number | undefined;
+  threads?: boolean | undefined;
   hub?: string | undefined;
   script: string;
   args: readonly string[];

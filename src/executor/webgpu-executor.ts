@@ -6,7 +6,7 @@ import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } 
 import { fillSpan } from "./custom-loop.ts";
 import type { Executor, Lease, Span } from "./executor.ts";
 import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
-import { HostSpan, OUTSIDE } from "./host-span.ts";
+import { HostSpan } from "./host-span.ts";
 import { factorOf } from "./kernels.ts";
 import type { GpuStats } from "./webgpu-batch.ts";
 import { copyWords } from "./webgpu-copy.ts";
@@ -14,7 +14,7 @@ import type { GpuDevice } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
 import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
-import { Readback, UploadMemory, wholeWords } from "./webgpu-staging.ts";
+import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
 import { bitsOf, foldWork, moveWork } from "./webgpu-work.ts";
 
 /** An executor whose counters and device can be seen. */
@@ -60,7 +60,7 @@ export class WebgpuExecutor implements GpuExecutor {
   readonly #device: GpuDevice;
   readonly #limits: FoldLimits;
   readonly #close: () => void;
-  readonly #uploads = new UploadMemory();
+  readonly #hostMemory = new HostMemory();
   /** Readbacks of this generation, by span: a span that goes to several ranks is read once. */
   readonly #readbacks = new Map<Span, Readback>();
   #readbacksGeneration = -1;
@@ -148,7 +148,7 @@ export class WebgpuExecutor implements GpuExecutor {
     }
     let readback = this.#readbacks.get(span);
     if (!readback) {
-      readback = new Readback(this.#device, own);
+      readback = new Readback(this.#device, own, this.#hostMemory);
       this.#readbacks.set(span, readback);
       void this.#device.submitted.then(() => this.#readbacks.delete(span));
     }
@@ -156,7 +156,7 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   receive(span: Span): Lease {
-    return this.#uploads.take(this.#own(span).byteLength);
+    return this.#hostMemory.take(this.#own(span).byteLength);
   }
 
   write(span: Span, lease: Lease): void {
@@ -225,7 +225,7 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#own(span);
     if (own.count === 0) return;
     // One or two words of the value, repeated as often as it goes into 8 bytes.
-    const pattern = new HostSpan(own.dtype, 8 / bytesPerElement(own.dtype), new Uint8Array(8), OUTSIDE);
+    const pattern = HostSpan.outside(own.dtype, new Uint8Array(8));
     fillSpan(pattern, value);
     const [low, high] = pattern.lanes("u32");
     this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, factor: [low!, high!] }, own, []);

@@ -4,6 +4,8 @@ import { FileStore } from "./file-store.ts";
 import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { loadNccl } from "./nccl.ts";
+import { threadJob } from "./threads.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -15,6 +17,7 @@ export const nodePlatform: Platform = {
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
+  threadJob,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>
@@ -26,5 +29,6 @@ export const nodePlatform: Platform = {
   openGpu: async () => ({ ...(await openGpu()), hint: NODE_GPU_HINT }),
   // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
   hasBuiltInGpu: false,
+  loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

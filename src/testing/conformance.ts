@@ -6,7 +6,7 @@
 import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import { DATA_TYPES, type DataType } from "../types.ts";
-import { CASE_OPS, CaseData, type CaseOp, opFits } from "./case-data.ts";
+import { CASE_OPS, CaseData, type CaseOp, type Inputs, opFits } from "./case-data.ts";
 import { type CollectiveCase, TENSOR_COLLECTIVES } from "./collectives.ts";
 import { GROUP_CASES } from "./group-cases.ts";
 import { hostMemory, type TestMemory } from "./memory.ts";
@@ -86,11 +86,14 @@ export interface CaseFilter {
   size?: number;
   /** Default: 1. */
   seed?: number;
+  /** Default: "exact". */
+  inputs?: Inputs;
 }
 
 /** The full product of collective, dtype, operation and count. */
 export function* conformanceCases(filter: CaseFilter = {}): Generator<ConformanceCase> {
   const { collectives = CASE_COLLECTIVES, dtypes = DATA_TYPES, ops = CASE_OPS, size = 2, seed = 1 } = filter;
+  const { inputs = "exact" } = filter;
   // From the longest down, so that shorter inputs and results are parts of what is there.
   const counts = [...(filter.counts ?? CASE_COUNTS)].sort((a, b) => b - a);
   const data = new CaseData();
@@ -98,7 +101,8 @@ export function* conformanceCases(filter: CaseFilter = {}): Generator<Conformanc
     for (const op of [...ops, null]) {
       for (const count of counts) {
         for (const collective of collectives) {
-          if (isCase(collective, dtype, op, size)) yield conformanceCase({ collective, dtype, op, count, seed }, data);
+          if (isCase(collective, dtype, op, size))
+            yield conformanceCase({ collective, dtype, op, count, seed, inputs }, data);
         }
       }
     }

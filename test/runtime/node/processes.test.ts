@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
+import { gpuEnvironment } from "../../support/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("rank.ts", import.meta.url));
 const running = new Set<ReturnType<typeof spawn>>();
@@ -13,9 +14,16 @@ afterEach(() => {
 });
 
 /** One rank; resolves with what it printed once it has ended by itself. */
-function runRank(rank: number, size: number, port: number, transport: string): Promise<CasesReport & { pid: number }> {
+function runRank(
+  rank: number,
+  size: number,
+  port: number,
+  transport: string,
+  backend: string,
+): Promise<CasesReport & { pid: number }> {
   const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, MASTER_ADDR: "127.0.0.1", MASTER_PORT: `${port}` };
-  const child = spawn(process.execPath, ["--import", "tsx", SCRIPT, transport], { env: { ...process.env, ...place } });
+  const env = { ...process.env, ...(backend === "webgpu" ? gpuEnvironment() : {}), ...place };
+  const child = spawn(process.execPath, ["--import", "tsx", SCRIPT, transport, backend], { env });
   running.add(child);
   let stdout = "";
   let stderr = "";
@@ -36,22 +44,29 @@ function runRank(rank: number, size: number, port: number, transport: string): P
 }
 
 describe("ProcessGroup over real processes", () => {
-  for (const transport of ["websocket", "hub"]) {
-    for (const size of [2, 4]) {
-      it(`runs every collective over ${transport} with ${size} processes, which then end`, {
-        timeout: 60_000,
-      }, async () => {
-        const port = await freePort();
-        const ranks = Array.from({ length: size }, (_, rank) => rank);
-        const reports = await Promise.all(ranks.map((rank) => runRank(rank, size, port, transport)));
-        expect(new Set(reports.map(({ pid }) => pid)).size).toBe(size);
-        for (const { wrong, digests, ran } of reports) {
-          expect(wrong).toEqual([]);
-          expect(digests).toEqual(reports[0]?.digests);
-          expect(ran).toBe(reports[0]?.ran);
-        }
-        expect(reports[0]?.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 2);
-      });
-    }
-  }
+  const kinds = [
+    ["websocket", 2, "cpu"],
+    ["websocket", 4, "cpu"],
+    ["hub", 2, "cpu"],
+    ["hub", 4, "cpu"],
+    ["websocket", 2, "webgpu"],
+  ] as const;
+  it.each(kinds)(
+    "runs every collective over %s with %i processes on %s, which then end",
+    {
+      timeout: 60_000,
+    },
+    async (transport, size, backend) => {
+      const port = await freePort();
+      const ranks = Array.from({ length: size }, (_, rank) => rank);
+      const reports = await Promise.all(ranks.map((rank) => runRank(rank, size, port, transport, backend)));
+      expect(new Set(reports.map(({ pid }) => pid)).size).toBe(size);
+      for (const { wrong, digests, ran } of reports) {
+        expect(wrong).toEqual([]);
+        expect(digests).toEqual(reports[0]?.digests);
+        expect(ran).toBe(reports[0]?.ran);
+      }
+      expect(reports[0]?.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 2);
+    },
+  );
 });

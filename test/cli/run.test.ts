@@ -132,7 +132,7 @@ describe("webccl run", () => {
     [["run", "-n", "two", "script.mjs"], "-n must be a whole number of at least 1, got two"],
     [["run", "-n", "2", "nowhere.mjs"], "no such script: nowhere.mjs"],
     [["run", "--rank", "2", "nowhere.mjs"], "unknown flag --rank for run; did you mean --ranks?"],
-    [["run", "-n", "2", "--threads", "nowhere.mjs"], "unknown flag --threads for run"],
+    [["run", "-n", "2", "--processes", "nowhere.mjs"], "unknown flag --processes for run"],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await webccl(args);
     expect({ code, stdout, message: lines(stderr)[0] }).toEqual({ code: 2, stdout: "", message: `webccl: ${message}` });

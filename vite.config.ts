@@ -1,7 +1,8 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 
-const BROWSER_TESTS = "test/runtime/browser/**/*.test.ts";
+/** Tests that run inside a browser; the others of that folder drive one from Node. */
+const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
 /** Headless, with WebGPU on SwiftShader, and without what a browser does on the network by itself. */
 const CHROMIUM = {

@@ -38,6 +38,6 @@ console.log(
     rounds,
     ...medians,
     ratio: median([...ratios]),
-    readbacks: reports.map((r) => (r as any).readsOfGpu),
+    readbacks: reports.map((report) => (report as { readsOfGpu?: unknown }).readsOfGpu),
   }),
 );

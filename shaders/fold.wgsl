@@ -5,7 +5,7 @@
 //
 //   {{bindings}}  one storage buffer for each separate stretch of memory
 //   {{access}}    load0(i) … loadN(i) and store(i, value)
-//   {{kernel}}    combine(a, b): the operation on two units; apply(a): what is done before or after the fold
+//   {{kernel}}    combine(a, b): the operation on two units; apply(a): what is done to the result
 //   {{body}}      the fold, written out for k inputs
 //
 // The loop strides over the grid, so that no count of units needs more than the 65,535 workgroups of one dimension.

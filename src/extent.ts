@@ -1,8 +1,9 @@
 /** Extent: which bytes of which memory a tensor is, so that two can be told apart. */
+import { describeCudaTensor, isCudaTensor } from "./executor/cuda-tensor.ts";
 import { isGpuTensor } from "./executor/gpu-tensor.ts";
 import { bytesPerElement, type Tensor } from "./types.ts";
 
-/** Bytes `start` to `end` of an ArrayBuffer or a GPUBuffer. */
+/** Bytes `start` to `end` of an ArrayBuffer, a GPUBuffer or a DeviceBuffer. */
 export interface Extent {
   readonly memory: object;
   readonly start: number;
@@ -15,6 +16,10 @@ export function extentOf(tensor: Tensor): Extent {
     const { buffer, dtype, byteOffset = 0, count } = tensor;
     const end = count === undefined ? buffer.size : byteOffset + count * bytesPerElement(dtype);
     return { memory: buffer, start: byteOffset, end };
+  }
+  if (isCudaTensor(tensor)) {
+    const { cuda, dtype, byteOffset, count } = describeCudaTensor(tensor);
+    return { memory: cuda, start: byteOffset, end: byteOffset + count * bytesPerElement(dtype) };
   }
   const { buffer, byteOffset, byteLength } = "dtype" in tensor ? tensor.data : tensor;
   return { memory: buffer, start: byteOffset, end: byteOffset + byteLength };

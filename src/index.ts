@@ -32,6 +32,14 @@ export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { Store, type StoreValue } from "./store/store.ts";
-export { DATA_TYPES, type DataType, type HostArray, type HostTensor, type Tensor } from "./types.ts";
+export {
+  type CudaTensor,
+  DATA_TYPES,
+  type DataType,
+  type DeviceBuffer,
+  type HostArray,
+  type HostTensor,
+  type Tensor,
+} from "./types.ts";
 export { type OpType, Work, type WorkInfo, type WorkResult } from "./work.ts";
 export type { GroupInfo } from "./world.ts";

@@ -1,6 +1,8 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
+import type { NcclConfig, NcclLibrary } from "./backend/nccl-library.ts";
+import { UnsupportedError } from "./errors.ts";
 import { consoleLogger } from "./logger.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -25,12 +27,19 @@ export interface InitOptions {
   /** Number of ranks. Default: WORLD_SIZE. */
   worldSize?: number;
   /**
-   * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. Default: "auto", which opens
-   * one if `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
+   * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. "nccl" runs on NVIDIA's NCCL,
+   * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
+   * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
    */
-  backend?: "auto" | "webgpu" | "cpu" | ((context: BackendContext) => Backend);
+  backend?: "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
   /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
   device?: GPUDevice;
+  /** How NCCL's communicators are made. */
+  ncclOptions?: {
+    /** The streams of collectives go before others' on the device. Default: false. */
+    isHighPriorityStream?: boolean;
+    config?: NcclConfig;
+  };
   /** "auto": memory for memory://, else websocket between ranks that can listen and reach each other, else hub. */
   transport?: "auto" | "memory" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
@@ -69,6 +78,8 @@ export interface InternalOptions {
   memory?: MemoryKnobs;
   /** "packed" keeps the GPU to integer arithmetic for f16. */
   f16?: "auto" | "packed";
+  /** The NCCL package, instead of the installed one. */
+  loadNccl?: () => Promise<NcclLibrary>;
   /** False: the cpu executor's plain loops. */
   wasm?: boolean;
 }
@@ -80,7 +91,8 @@ export interface Settings {
   readonly rank: number | null;
   readonly worldSize: number;
   readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
-  readonly backend: "auto" | "webgpu" | "cpu";
+  readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
+  readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
   readonly device: GPUDevice | undefined;
   readonly transport: NonNullable<InitOptions["transport"]>;
   readonly algorithm: string | undefined;
@@ -95,7 +107,7 @@ export interface Settings {
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
-const BACKENDS = ["auto", "webgpu", "cpu"];
+const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const TRANSPORTS = ["auto", "memory", "websocket", "hub"];
 
 /**
@@ -119,6 +131,11 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
   if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
     throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
   }
+  if (backend === "nccl" && options.deterministic) {
+    throw new UnsupportedError(
+      'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
+    );
+  }
   if (!TRANSPORTS.includes(transport)) {
     throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
   }
@@ -136,6 +153,7 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
     backend: typeof backend === "function" ? "auto" : backend,
+    ncclOptions: options.ncclOptions ?? {},
     device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),

@@ -10,7 +10,7 @@
  */
 import { NoAdapterError, StoreError, TimeoutError } from "./errors.ts";
 import { createCpuExecutor } from "./executor/cpu.ts";
-import { createWebgpuExecutor, type GpuExecutor } from "./executor/webgpu.ts";
+import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import {
   type InitOptions,
   type InternalOptions,
@@ -18,6 +18,7 @@ import {
   resolveSettings,
   type Settings,
 } from "./init-options.ts";
+import { chooseNccl, openNccl } from "./nccl-offer.ts";
 import type { HubHandle, Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
@@ -26,6 +27,7 @@ import { HubStore } from "./store/hub-store.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { HubConnection } from "./transport/hub-connection.ts";
+import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
@@ -80,6 +82,7 @@ async function bringUp(
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings, internal);
   if (gpu) undo.push(() => gpu.dispose());
+  const ncclHere = await openNccl(platform, settings, internal.loadNccl);
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
@@ -93,20 +96,26 @@ async function bringUp(
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
+    cuda: ncclHere.offer,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
+  const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
+  const folds = hub ? new HubFolds(hub) : null;
   const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
     rank,
     mesh,
+    hub: folds,
     roster,
     cpu,
     gpu,
     gpuReason: reason,
+    nccl,
+    ncclReason,
     store,
     logger,
     timeoutMs,
@@ -129,26 +138,26 @@ async function bringUp(
   const globalRanks = roster.map((entry) => entry.rank);
   const group = new ProcessGroup({ world, name: groupName, description: groupName, globalRanks, rank });
   mesh.start();
-  if (hub) followHub(hub, relayed!, mesh);
+  if (hub) followHub(hub, relayed!, folds!, mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
 }
 
-/** The GPU that the settings want, if any, and why. */
+/** The GPU that the settings want, if any, and why. Its code is loaded only then. */
 async function openGpu(
   platform: Platform,
   { backend, device }: Settings,
   { f16 = "auto" }: InternalOptions,
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
-  if (device)
-    return { gpu: await createWebgpuExecutor({ device, f16 }), reason: "the device given to initProcessGroup" };
-  if (backend === "cpu") return { gpu: null, reason: 'backend is "cpu"' };
+  const open = async (options: WebgpuExecutorOptions) =>
+    (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16 });
+  if (device) return { gpu: await open({ device }), reason: "the device given to initProcessGroup" };
+  if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {
     return { gpu: null, reason: 'none was asked for: pass backend: "webgpu" or a device' };
   }
   try {
-    const { gpu, hint } = await platform.openGpu();
-    return { gpu: await createWebgpuExecutor({ gpu, hint, f16 }), reason: "an adapter of this runtime" };
+    return { gpu: await open(await platform.openGpu()), reason: "an adapter of this runtime" };
   } catch (error) {
     if (backend === "webgpu" || !(error instanceof NoAdapterError)) throw error;
     return { gpu: null, reason: error.message };
@@ -336,13 +345,14 @@ async function linkAll(
 }
 
 /** What the hub says from now on: frames it relays, ranks that are gone, and its own end. */
-function followHub(hub: HubConnection, relayed: HubLinks, mesh: Mesh): void {
+function followHub(hub: HubConnection, relayed: HubLinks, folds: HubFolds, mesh: Mesh): void {
   const { hostRank } = hub.welcome;
   hub.start({
     onFrame: (header, payload) => {
       const from = new DataView(header.buffer, header.byteOffset).getUint32(4, true);
       relayed.deliver(from, header, payload);
     },
+    onFold: (header, payload) => folds.deliver(header, payload),
     onLost: (rank, reason) => mesh.lost(rank, reason),
     onLeft: (rank) => relayed.closed(rank),
     onClosed: () => {

@@ -82,6 +82,11 @@ export interface Platform {
   openGpu(): Promise<{ gpu: GPU; hint: string }>;
   /** WebGPU is built in, so that "auto" may look for an adapter; elsewhere it must be asked for. */
   readonly hasBuiltInGpu: boolean;
+  /**
+   * The package that binds NCCL; its libraries are opened later.
+   * @throws UnsupportedError if it is not installed, or if this runtime cannot reach CUDA.
+   */
+  loadNccl(): Promise<import("./backend/nccl-library.ts").NcclLibrary>;
   /** A store in a file, for `file://`. */
   openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
 }

@@ -71,7 +71,29 @@ export interface CustomReduceOpOptions {
 const named = (name: NamedReduceOp["name"]): NamedReduceOp => Object.freeze({ name });
 
 /** The reductions, as c10d names them. */
-export const ReduceOp = Object.freeze({
+export interface ReduceOps {
+  readonly SUM: NamedReduceOp;
+  readonly AVG: NamedReduceOp;
+  readonly PRODUCT: NamedReduceOp;
+  readonly MIN: NamedReduceOp;
+  readonly MAX: NamedReduceOp;
+  readonly BAND: NamedReduceOp;
+  readonly BOR: NamedReduceOp;
+  readonly BXOR: NamedReduceOp;
+  /**
+   * SUM of each rank's input times that rank's `factor`; the product is rounded (floats) or wraps (integers).
+   * @throws TypeError if `factor` is neither a number nor a bigint.
+   */
+  premulSum(factor: number | bigint): PremulSumReduceOp;
+  /**
+   * An operation of your own. With `commutative: false` it is folded strictly in rank order.
+   * @throws TypeError if a field is missing or of the wrong type.
+   */
+  custom(options: CustomReduceOpOptions): CustomReduceOp;
+}
+
+/** See {@link ReduceOps}. */
+export const ReduceOp: ReduceOps = Object.freeze({
   SUM: named("sum"),
   AVG: named("avg"),
   PRODUCT: named("product"),
@@ -80,22 +102,12 @@ export const ReduceOp = Object.freeze({
   BAND: named("band"),
   BOR: named("bor"),
   BXOR: named("bxor"),
-
-  /**
-   * SUM of each rank's input times that rank's `factor`; the product is rounded (floats) or wraps (integers).
-   * @throws TypeError if `factor` is neither a number nor a bigint.
-   */
   premulSum(factor: number | bigint): PremulSumReduceOp {
     if (typeof factor !== "number" && typeof factor !== "bigint") {
       throw new TypeError(`premulSum: factor must be a number or a bigint, got ${typeof factor}`);
     }
     return Object.freeze({ name: "premul-sum", factor });
   },
-
-  /**
-   * An operation of your own. With `commutative: false` it is folded strictly in rank order.
-   * @throws TypeError if a field is missing or of the wrong type.
-   */
   custom({ name, wgsl, js, identity, commutative }: CustomReduceOpOptions): CustomReduceOp {
     if (typeof name !== "string" || name === "") throw new TypeError("custom: name must be a non-empty string");
     if (typeof wgsl !== "string") throw new TypeError("custom: wgsl must be a string, an expression over a and b");

@@ -5,6 +5,11 @@ import { decodeControl, encodeControl } from "./transport/control.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
+/** What one rank offers: its NCCL and the UUIDs of the devices it sees, or why it has none. */
+export type CudaOffer =
+  | { readonly version: number; readonly devices: readonly string[] }
+  | { readonly missing: string };
+
 /** One rank. */
 export interface RosterEntry {
   readonly rank: number;
@@ -18,6 +23,8 @@ export interface RosterEntry {
   readonly inMemory: boolean;
   /** Of each of its executors. */
   readonly arithmeticIds: readonly string[];
+  /** Its NCCL, or why it has none. */
+  readonly cuda: CudaOffer;
   /** Rank 0's is used by all. */
   readonly segmentBytes: number;
 }
@@ -51,6 +58,20 @@ export function slowestLink(members: readonly RosterEntry[]): LinkKind {
  */
 export function haveSameArithmetic(members: readonly RosterEntry[]): boolean {
   return new Set(members.flatMap(({ arithmeticIds }) => arithmeticIds)).size === 1;
+}
+
+/**
+ * The members in sets whose ranks are all linked directly, by their places in the list: each member joins the first set
+ * of which that holds. The same on every rank.
+ */
+export function clustersOf(members: readonly RosterEntry[]): number[][] {
+  const clusters: number[][] = [];
+  members.forEach((member, place) => {
+    const home = clusters.find((cluster) => cluster.every((other) => linkBetween(member, members[other]!) !== "hub"));
+    if (home) home.push(place);
+    else clusters.push([place]);
+  });
+  return clusters;
 }
 
 /**

@@ -80,8 +80,31 @@ export interface GpuTensor {
   count?: number;
 }
 
+/** Memory of a CUDA device: a DeviceBuffer of `@webccl/nccl`. */
+export interface DeviceBuffer {
+  readonly byteLength: number;
+  /** The device's number in this process. */
+  readonly device: number;
+  /** True once it was given back. */
+  readonly disposed: boolean;
+  /** Bytes of the device to and from host memory, from `byteOffset` on. */
+  copyFrom(host: HostArray, byteOffset?: number): Promise<void>;
+  copyTo(host: HostArray, byteOffset?: number): Promise<void>;
+  dispose(): void;
+}
+
+/** Elements in a DeviceBuffer. Work on other streams that writes them must be done before the call that is given it. */
+export interface CudaTensor {
+  cuda: DeviceBuffer;
+  dtype: DataType;
+  /** Where the elements begin, a multiple of the element's size. Default: 0. */
+  byteOffset?: number;
+  /** Elements. Default: all that fit up to the buffer's end. */
+  count?: number;
+}
+
 /** What a collective reads or writes. A bare typed array has its own dtype. */
-export type Tensor = HostArray | HostTensor | GpuTensor;
+export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor;
 
 /** The runtime a rank runs in. */
 export type Runtime = "node" | "deno" | "browser";

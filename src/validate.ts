@@ -1,4 +1,5 @@
 /** Checks of a call's arguments on this rank. Each throws TypeError or RangeError, and then nothing has happened. */
+import { describeCudaTensor, isCudaTensor } from "./executor/cuda-tensor.ts";
 import { describeGpuTensor, isGpuTensor } from "./executor/gpu-tensor.ts";
 import { describeHostTensor } from "./executor/host-tensor.ts";
 import { extentOf, sameExtent, sharedBytes } from "./extent.ts";
@@ -14,6 +15,7 @@ export interface TensorShape {
 export function shapeOf(tensor: Tensor, name: string): TensorShape {
   try {
     if (isGpuTensor(tensor)) return describeGpuTensor(tensor);
+    if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
     const { data, dtype } = describeHostTensor(tensor);
     return { dtype, count: data.length };
   } catch (error) {
@@ -28,6 +30,10 @@ export function subTensor(tensor: Tensor, start: number, count: number): Tensor 
   if (isGpuTensor(tensor)) {
     const { buffer, dtype, byteOffset = 0 } = tensor;
     return { buffer, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
+  }
+  if (isCudaTensor(tensor)) {
+    const { cuda, dtype, byteOffset = 0 } = tensor;
+    return { cuda, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
   }
   if (ArrayBuffer.isView(tensor)) return tensor.subarray(start, start + count);
   return { data: tensor.data.subarray(start, start + count), dtype: tensor.dtype };

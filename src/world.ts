@@ -5,16 +5,19 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import type { NcclBackend } from "./backend/nccl.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { NcclChoice } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { hash52 } from "./transport/fingerprint.ts";
+import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
@@ -29,6 +32,10 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
   deterministic: boolean;
@@ -52,11 +59,16 @@ export interface WorldGroup {
 export interface WorldOptions {
   rank: number;
   mesh: Mesh;
+  /** What the hub can fold, if the ranks meet at one. */
+  hub: HubFolds | null;
   roster: readonly RosterEntry[];
   cpu: Executor;
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
+  /** NCCL, if every rank of the job can use it. */
+  nccl: NcclChoice | null;
+  ncclReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -77,8 +89,8 @@ export class World {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
-  readonly deadlines = new Deadlines();
-  readonly ownership = new Ownership();
+  readonly deadlines: Deadlines = new Deadlines();
+  readonly ownership: Ownership = new Ownership();
   readonly #options: WorldOptions;
   #root: WorldGroup | null = null;
   readonly #groups = new Set<WorldGroup>();
@@ -108,23 +120,35 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, roster, makeBackend, store, logger, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
+    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
-      const groupStore = new PrefixStore(name, store);
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead });
-    return new DirectBackend({
+    let onNccl: NcclBackend | null = null;
+    const onChannelDead = (cause: WebcclError) => {
+      onNccl?.die(cause);
+      onDead(cause);
+    };
+    const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
+    const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link: slowestLink(members),
+      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
       onTransfer,
       onDispose: () => mesh.close(channel),
     });
+    if (!nccl) return direct;
+    const { library, backend, device, isHighPriorityStream, config } = nccl;
+    const init = { ...config, device, isHighPriorityStream };
+    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    return onNccl;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -133,7 +157,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -142,6 +166,8 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      nccl: ncclReason,
+      notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,

@@ -11,10 +11,13 @@ const src = join(root, "src");
 const FLOORS: readonly (readonly [pattern: RegExp, floor: number])[] = [
   [/^(types|errors|options|reduce-op)\.ts$/, 0],
   [/^algorithm\/(pattern|partition)\.ts$/, 1],
-  [/^transport\/(frame|control|control-messages|schema)\.ts$/, 1],
+  [/^transport\/(frame|control|control-codec|schema)\.ts$/, 1],
   [/^executor\/half\.ts$/, 1],
   [/\.d\.ts$/, 1],
-  [/^(store\/store|transport\/transport|executor\/executor|backend\/backend|algorithm\/context|platform)\.ts$/, 2],
+  [
+    /^(store\/store|transport\/transport|executor\/executor|backend\/backend|backend\/nccl-library|algorithm\/context|platform)\.ts$/,
+    2,
+  ],
   [/^(algorithm|executor|transport|store)\//, 3],
   [/^(backend|hub)\//, 4],
   [/^(index|work|deadlines|ownership|process-group|init)\.ts$/, 5],

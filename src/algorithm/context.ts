@@ -6,7 +6,7 @@
  */
 import type { Executor, Handle, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { Exchange } from "../transport/transport.ts";
+import type { Exchange, HubReduction } from "../transport/transport.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
 export interface Transfer {
@@ -23,6 +23,8 @@ export interface Context {
   readonly size: number;
   readonly executor: Executor;
   readonly exchange: Exchange;
+  /** For algorithms that select.ts says need it; null for all others. */
+  readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
   readonly segmentBytes: number;
   /** How many segments are in flight at once, at least 2. */
@@ -96,4 +98,20 @@ export async function recvReduce(context: Context, peer: number, span: Span, op:
   } finally {
     executor.release(incoming);
   }
+}
+
+/** Comes to `slot` at the hub with `part`, and takes what comes of all parts into `into`, which may be `part`. */
+export async function combine(context: Context, slot: number, part: Span | null, into: Span | null): Promise<void> {
+  const { executor, hub } = context;
+  const outgoing = part ? await executor.read(part) : null;
+  const incoming = into ? executor.receive(into) : null;
+  try {
+    await hub!.combine(slot, outgoing?.bytes ?? null, incoming?.bytes ?? null);
+  } catch (error) {
+    incoming?.release();
+    throw error;
+  } finally {
+    outgoing?.release();
+  }
+  if (into && incoming) await executor.write(into, incoming);
 }

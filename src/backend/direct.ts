@@ -8,6 +8,8 @@ import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "..
 import type { Executor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
+import type { HubGroup } from "../transport/hub-folds.ts";
+import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
@@ -19,6 +21,8 @@ export interface DirectOptions {
   executors: readonly Executor[];
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
+  /** The folds at the hub, if all ranks of the group are connected to one. */
+  hub: HubGroup | null;
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
@@ -34,9 +38,11 @@ export class DirectBackend implements Backend {
   readonly #scope: Omit<PlanScope, "executor">;
 
   constructor(options: DirectOptions) {
-    const { channel, link, sameArithmetic, segmentBytes } = options;
+    const { channel, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#scope = { link, sameArithmetic, segmentBytes, rank: channel.rank, size: channel.size };
+    const { rank, size } = channel;
+    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
@@ -68,6 +74,7 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    this.#options.hub?.close();
     this.#options.onDispose();
   }
 
@@ -88,11 +95,12 @@ export class DirectBackend implements Backend {
   }
 
   async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
-    const { channel } = this.#options;
+    const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const folds = plan.atHub ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight) : null;
     try {
       if (admitted) await this.#admitted(admitted, exchange);
-      const done = plan.run(this.#context(executor, exchange));
+      const done = plan.run(this.#context(executor, exchange, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
@@ -100,6 +108,7 @@ export class DirectBackend implements Backend {
       call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
       throw this.#failed(exchange, error);
     } finally {
+      folds?.close();
       channel.close(exchange);
     }
   }
@@ -165,10 +174,10 @@ export class DirectBackend implements Backend {
     });
   }
 
-  #context(executor: Executor, exchange: ChannelExchange): Context {
+  #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
     const { channel, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     const { rank, size } = channel;
-    return { rank, size, executor, exchange, segmentBytes, segmentsInFlight, onTransfer };
+    return { rank, size, executor, exchange, hub, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

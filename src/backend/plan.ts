@@ -11,7 +11,7 @@ import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame
 import type { LinkKind } from "../transport/transport.ts";
 import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
 import { type Call, COLLECTIVES, type Request } from "./backend.ts";
-import { type AlgorithmFamily, type SelectQuery, selectAlgorithm } from "./select.ts";
+import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
 export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" | "recvAnySource" }>;
@@ -22,6 +22,8 @@ export interface PlanScope {
   readonly rank: number;
   readonly size: number;
   readonly link: LinkKind;
+  /** What the group has of a hub. */
+  readonly hub: SelectQuery<AlgorithmFamily>["hub"];
   /** All ranks' executors report one arithmetic id. */
   readonly sameArithmetic: boolean;
   readonly segmentBytes: number;
@@ -35,6 +37,8 @@ export interface Plan {
   readonly op: ReduceOp | null;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
+  /** Does the algorithm use what the hub can do beyond relaying? */
+  readonly atHub: boolean;
   run(context: Context): Promise<void>;
 }
 
@@ -44,7 +48,7 @@ interface Planning extends PlanScope {
 }
 
 /** What a plan says of the call beyond the request itself. */
-interface Facts {
+export interface Facts {
   dtype?: DataType;
   op?: ReduceOp;
   root?: number;
@@ -74,7 +78,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const tensor = span(request.tensor);
       const { op } = request;
       const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+      return plan(request, row, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
         row.run(context, tensor, op),
       );
     }
@@ -83,16 +87,14 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const { root } = request;
       const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? "no" : "as messages come";
-      return plan(request, row.algorithm, { ...whole(tensor), root }, scope, writes, (context) =>
-        row.run(context, tensor, root),
-      );
+      return plan(request, row, { ...whole(tensor), root }, scope, writes, (context) => row.run(context, tensor, root));
     }
     case "reduce": {
       const tensor = span(request.tensor);
       const { root, op } = request;
       const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? startOfFold(op, tensor) : "no";
-      return plan(request, row.algorithm, { ...whole(tensor), root, op }, scope, writes, (context) =>
+      return plan(request, row, { ...whole(tensor), root, op }, scope, writes, (context) =>
         row.run(context, tensor, root, op),
       );
     }
@@ -102,9 +104,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const outputs =
         request.collective === "allGather" ? spans(request.outputs) : equalParts(executor, span(request.output), size);
       const row = choose("allGather", { bytes: totalBytes(outputs) }, call, scope);
-      return plan(request, row.algorithm, lists(outputs), scope, "at once", (context) =>
-        row.run(context, outputs, input),
-      );
+      return plan(request, row, lists(outputs), scope, "at once", (context) => row.run(context, outputs, input));
     }
     case "reduceScatter":
     case "reduceScatterTensor": {
@@ -115,7 +115,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
           ? spans(request.inputs)
           : equalParts(executor, span(request.input), size);
       const row = choose("reduceScatter", { op, bytes: totalBytes(inputs) }, call, scope);
-      return plan(request, row.algorithm, { ...lists(inputs), op }, scope, "at once", (context) =>
+      return plan(request, row, { ...lists(inputs), op }, scope, "at once", (context) =>
         row.run(context, output, inputs, op),
       );
     }
@@ -124,7 +124,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const outputs = request.outputs && spans(request.outputs);
       const row = choose("gather", {}, call, scope);
       const facts = { dtype: input.dtype, root: request.root };
-      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "no", (context) =>
+      return plan(request, row, facts, scope, isRoot ? "at once" : "no", (context) =>
         row.run(context, outputs, input, request.root),
       );
     }
@@ -133,7 +133,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const inputs = request.inputs && spans(request.inputs);
       const row = choose("scatter", {}, call, scope);
       const facts = { dtype: output.dtype, root: request.root };
-      return plan(request, row.algorithm, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
+      return plan(request, row, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
         row.run(context, output, inputs, request.root),
       );
     }
@@ -148,7 +148,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
           ? spans(request.inputs)
           : parts(executor, span(request.input), request.inputSplits);
       const row = choose("allToAll", {}, call, scope);
-      return plan(request, row.algorithm, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
+      return plan(request, row, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
         row.run(context, outputs, inputs),
       );
     }
@@ -160,7 +160,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
       // Rank 0 finishes an AVG without waiting for anyone.
       const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
-      return plan(request, row.algorithm, { ...whole(tensor), op }, scope, writes, (context) =>
+      return plan(request, row, { ...whole(tensor), op }, scope, writes, (context) =>
         row.run(context, tensor, op, { exclusive }),
       );
     }
@@ -168,11 +168,11 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
     case "newGroup": {
       const row = choose("barrier", {}, call, scope);
       const facts = request.collective === "newGroup" ? { detail: request.ranks.join() } : {};
-      return plan(request, row.algorithm, facts, scope, "no", (context) => row.run(context));
+      return plan(request, row, facts, scope, "no", (context) => row.run(context));
     }
     default: {
       const { outgoing, sources, received, root } = request;
-      return plan(request, "direct", root === null ? {} : { root }, scope, "no", (context) =>
+      return plan(request, { algorithm: "direct" }, root === null ? {} : { root }, scope, "no", (context) =>
         exchangeObjects(context, outgoing, sources, received),
       );
     }
@@ -208,13 +208,25 @@ const EMPTY: Fingerprint = {
 
 function plan(
   { collective }: CollectiveRequest,
-  algorithm: string,
+  { algorithm, needs }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs">,
   { dtype, op, root, count, detail }: Facts,
   { spans, segmentBytes }: Planning,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
-  const fingerprint = {
+  const facts = { dtype, op, root, count, detail };
+  const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
+  return { fingerprint, spans, op: op ?? null, writes, atHub: needs !== undefined, run };
+}
+
+/** What all ranks of a call must have in common. */
+export function fingerprintOf(
+  collective: CollectiveRequest["collective"],
+  algorithm: string,
+  { dtype, op, root, count, detail }: { [F in keyof Facts]: Facts[F] | undefined },
+  segmentBytes: number,
+): Fingerprint {
+  return {
     collective: COLLECTIVES.indexOf(collective),
     dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
     op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
@@ -225,14 +237,13 @@ function plan(
     algorithm: hash32(algorithm),
     segmentBytes,
   };
-  return { fingerprint, spans, op: op ?? null, writes, run };
 }
 
 function choose<C extends AlgorithmFamily>(
   collective: C,
   { op, bytes = 0 }: Facts,
   call: Call,
-  { size, link, sameArithmetic }: PlanScope,
+  { size, link, hub, sameArithmetic }: PlanScope,
 ) {
   const query: SelectQuery<C> = {
     collective,
@@ -242,6 +253,8 @@ function choose<C extends AlgorithmFamily>(
     deterministic: call.deterministic,
     commutative: op === undefined || isCommutative(op),
     sameArithmetic: sameArithmetic && op?.name !== "custom",
+    hub,
+    custom: op?.name === "custom",
     algorithm: call.algorithm,
   };
   return selectAlgorithm(query);

@@ -9,6 +9,7 @@ import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
+import { allReduceHub, allReduceTwoLevel } from "../algorithm/all-reduce-hub.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
@@ -16,6 +17,7 @@ import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { gather } from "../algorithm/gather.ts";
+import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
 import { reduceDirect } from "../algorithm/reduce-direct.ts";
 import { reduceScatterDirect } from "../algorithm/reduce-scatter-direct.ts";
@@ -51,9 +53,13 @@ export interface Row<C extends AlgorithmFamily> {
   readonly ownerComputes: boolean;
   /** The result is the left fold ((x0 op x1) op x2) … in rank order, or nothing is folded at all. */
   readonly rankOrder: boolean;
+  /** It cannot run without a hub that all ranks are connected to, or without one and direct links as well. */
+  readonly needs?: "hub" | "hub and clusters";
   /** Where it is the better one; a caller who names it is not held to these. */
   readonly links?: readonly LinkKind[];
+  readonly minBytes?: number;
   readonly maxBytes?: number;
+  readonly minRanks?: number;
   readonly maxRanks?: number;
 }
 
@@ -70,14 +76,26 @@ const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...e
 const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
 const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
 const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
+/** A row that the hub runs. Of two ranks each sends and receives as much without. */
+const atHub = { ...exact, needs: "hub", links: ["hub"], minRanks: 3 } as const;
 const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as const;
 
 /**
  * The rows, best first. In each list a row without limits stands behind the others, and one that is `exact` among them,
- * so that every call finds one. On links through a hub every message takes the same two hops, so the fewest steps win.
+ * so that every call finds one. On links through a hub every message takes the same two hops, so the fewest steps win,
+ * and what the hub folds or copies itself goes up only once.
  */
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
+    {
+      algorithm: "two-level",
+      run: allReduceTwoLevel,
+      ...owned,
+      needs: "hub and clusters",
+      links: ["hub"],
+      minRanks: 3,
+    },
+    { algorithm: "hub", run: allReduceHub, ...atHub },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
@@ -93,17 +111,20 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     scatterDirect,
   ],
   allGather: [
+    { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
     { ...gatherDirect, links: ["hub"] },
     { algorithm: "ring", run: allGatherRing, ...exact },
   ],
   broadcast: [
+    { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
+    { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
     { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned },
@@ -113,7 +134,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   gather: [{ algorithm: "linear", run: gather, ...exact }],
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
-  barrier: [{ algorithm: "dissemination", run: barrier, ...exact }],
+  barrier: [
+    { algorithm: "hub", run: barrierHub, ...atHub },
+    { algorithm: "dissemination", run: barrier, ...exact },
+  ],
   scan: [{ algorithm: "chain", run: scan, ...exact }],
 };
 
@@ -131,6 +155,10 @@ export interface SelectQuery<C extends AlgorithmFamily> {
   commutative: boolean;
   /** All ranks report one arithmetic id, and the operation is not a custom one. */
   sameArithmetic: boolean;
+  /** What the group has of a hub: none, one to which all ranks are connected, or that and direct links among some. */
+  hub: "none" | "all" | "clusters";
+  /** The operation has code of its caller's. */
+  custom: boolean;
   /** The algorithm the caller named. */
   algorithm?: string | undefined;
 }
@@ -169,12 +197,16 @@ function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>
   if (!query.sameArithmetic && !row.ownerComputes) {
     return "several ranks would compute the same element, and their arithmetic is not known to be equal";
   }
+  if (row.needs && query.hub === "none") return "the ranks are not all connected to one hub";
+  if (row.needs === "hub and clusters" && query.hub !== "clusters") return "no two ranks are linked directly";
+  if (row.needs && query.custom) return "a hub runs no code of its callers'";
   return null;
 }
 
 function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link }: SelectQuery<C>): boolean {
-  const { maxBytes = Infinity, maxRanks = Infinity, links } = row;
-  return bytes <= maxBytes && size <= maxRanks && (links === undefined || links.includes(link));
+  const { minBytes = 0, maxBytes = Infinity, minRanks = 0, maxRanks = Infinity, links } = row;
+  const suits = links === undefined || links.includes(link);
+  return suits && bytes >= minBytes && bytes <= maxBytes && size >= minRanks && size <= maxRanks;
 }
 
 function namesOf(rows: readonly { algorithm: string }[]): string[] {

@@ -24,5 +24,6 @@ export const browserPlatform: Platform = {
       "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu",
     ),
   hasBuiltInGpu: true,
+  loadNccl: () => cannot("reach CUDA"),
   openFileStore: () => cannot("share a file"),
 };

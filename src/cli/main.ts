@@ -51,17 +51,26 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--json", "Print one JSON object")
     .action(benchAction);
 
-  cli
-    .command("hub", "Serve a hub, at which ranks of several hosts and browsers meet")
-    .option("--host <address>", "Interface to bind, 127.0.0.1 if absent")
-    .option("--port <number>", "29500 if absent; 0 picks a free one")
-    .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
-    .option("--origin <url>", "Let pages of this origin in (repeatable)")
-    .option("--allow-host <name>", "Accept this Host header (repeatable)")
-    .option("--cert <file>", "TLS certificate, PEM")
-    .option("--key <file>", "TLS key, PEM")
-    .option("--insecure", "Allow a bind beyond loopback without token and TLS")
-    .action(async (flags: Flags) => (await import("./hub.ts")).hub(flags));
+  for (const [name, description, load] of [
+    [
+      "hub",
+      "Serve a hub, at which ranks of several hosts and browsers meet",
+      async () => (await import("./hub.ts")).hub,
+    ],
+    ["demo", "Serve a page: every tab that opens it becomes a rank", async () => (await import("./demo.ts")).demo],
+  ] as const) {
+    cli
+      .command(name, description)
+      .option("--host <address>", "Interface to bind, 127.0.0.1 if absent")
+      .option("--port <number>", "29500 if absent; 0 picks a free one")
+      .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
+      .option("--origin <url>", "Let pages of this origin in (repeatable)")
+      .option("--allow-host <name>", "Accept this Host header (repeatable)")
+      .option("--cert <file>", "TLS certificate, PEM")
+      .option("--key <file>", "TLS key, PEM")
+      .option("--insecure", "Allow a bind beyond loopback without token and TLS")
+      .action(async (flags: Flags) => (await load())(flags));
+  }
 
   cli
     .command("info", "What is here, and what is missing with the fix")

@@ -7,7 +7,10 @@ import { denoPlatform } from "./platform.ts";
 export * from "../index.ts";
 export { FileStore } from "../node/file-store.ts";
 
-/** Joins a group. As on Node; this rank joins through a hub, or in this thread (`memory://`). */
+/**
+ * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs
+ * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files.
+ */
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(denoPlatform, options);
 }

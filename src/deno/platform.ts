@@ -1,30 +1,24 @@
-/** Deno as a {@link Platform}: its own WebSocket, and Node's files where they need only node: modules. */
+/**
+ * Deno as a {@link Platform}: what node/ does with node: modules and `ws`, under Deno's name, and its own WebGPU.
+ *
+ * Deno's own WebSocket is not used: neither side of it can stop reading, so that a hub or a rank could not hold a fast
+ * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
+ */
 import { builtInGpu } from "../browser/gpu.ts";
-import { connectWebSocket } from "../browser/websocket-client.ts";
-import { UnsupportedError } from "../errors.ts";
-import { FileStore } from "../node/file-store.ts";
-import { hostIdentity } from "../node/host-identity.ts";
+import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
-
-const cannot = (what: string) =>
-  Promise.reject(new UnsupportedError(`Deno ranks do not ${what} yet: join through a hub (ws://host:port/group)`));
 
 /** What Deno offers to `init.ts`. */
 export const denoPlatform: Platform = {
+  ...nodePlatform,
   runtime: "deno",
   get version() {
     return `deno ${process.versions.deno}`;
   },
-  env: (name) => process.env[name],
   get hostId() {
-    return process.env.WEBCCL_HOST ?? hostIdentity();
+    return nodePlatform.hostId;
   },
-  canListen: false,
-  connect: connectWebSocket,
-  listen: () => cannot("accept connections"),
-  startHub: () => cannot("host a hub"),
   openGpu: async () =>
     builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
   hasBuiltInGpu: true,
-  openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

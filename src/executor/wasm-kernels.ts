@@ -8,7 +8,7 @@ import { DATA_TYPES, type DataType } from "../types.ts";
 import { type HostSpan, OUTSIDE } from "./host-span.ts";
 import { FOLD_NAMES, type FoldName, type Kernels, signedLane } from "./kernels.ts";
 import { WasmMemory } from "./wasm-memory.ts";
-import { MEMORY_LIMITS_OFFSET, WASM_BASE64 } from "./wasm-module.generated.ts";
+import { MEMORY_LIMITS_OFFSET, WASM_DEFLATED_BASE64 } from "./wasm-module.generated.ts";
 
 /** Bytes of each operand that pass through WebAssembly memory at a time; from 32 KiB on larger ones gain nothing. */
 const BLOCK_BYTES = 32_768;
@@ -21,11 +21,10 @@ type Scale = (target: number, factor: number | bigint, bytes: number) => void;
 type Divide = (target: number, divisor: number, bytes: number) => void;
 type Exports = Readonly<Record<string, unknown>>;
 
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+async function inflate(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+  const deflated = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const inflated = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Uint8Array(await new Response(inflated).arrayBuffer());
 }
 
 /** A module that imports shared memory takes no other: this is the same module for memory that is not shared. */
@@ -79,7 +78,8 @@ export class WasmKernels implements Kernels {
   /** Compiles the module, or says in one phrase why it cannot be. */
   static async load(): Promise<WasmKernels | string> {
     if (typeof WebAssembly === "undefined") return "WebAssembly is missing";
-    const module = decodeBase64(WASM_BASE64);
+    if (typeof DecompressionStream === "undefined") return "DecompressionStream is missing";
+    const module = await inflate(WASM_DEFLATED_BASE64);
     if (!WebAssembly.validate(forUnsharedMemory(module))) return "WebAssembly has no SIMD";
     try {
       const memory = new WasmMemory();

@@ -7,42 +7,10 @@
  */
 import { DeviceLostError } from "../errors.ts";
 import { BUFFER_USAGE, MAP_READ_MODE } from "./gpu-tensor.ts";
+import { type Command, type GpuStats, submitBatch } from "./webgpu-batch.ts";
 import { ParameterRing } from "./webgpu-parameters.ts";
 import { Pipelines } from "./webgpu-pipelines.ts";
 import { BufferPool } from "./webgpu-pool.ts";
-
-/** What an executor has done so far; for tests and benchmarks. */
-export interface GpuStats {
-  /** Readbacks from the GPU. */
-  mapAsyncCalls: number;
-  /** Most readbacks under way at once. */
-  mostMapsInFlight: number;
-  /** Milliseconds during which at least one readback was under way: what is exposed is what nothing else overlapped. */
-  mapWaitMs: number;
-  bytesRead: number;
-  bytesWritten: number;
-  submits: number;
-  /** Kernels run. */
-  dispatches: number;
-  /** GPUBuffers made here and not yet destroyed, without those of `alloc`. */
-  liveBuffers: number;
-}
-
-/** A command that waits to be encoded. */
-export interface Command {
-  /** Encodes itself. */
-  encode(batch: Batch): void;
-  /** The buffers it reads or writes. */
-  readonly buffers: readonly GPUBuffer[];
-}
-
-/** What a command is encoded into. */
-export interface Batch {
-  /** For copies; ends a pass that is open. */
-  encoder(): GPUCommandEncoder;
-  /** For kernels; opens a pass if none is open. */
-  pass(): GPUComputePassEncoder;
-}
 
 const MEBIBYTE = 2 ** 20;
 const IDLE_SCRATCH_BYTES = 256 * MEBIBYTE;
@@ -74,9 +42,11 @@ export class GpuDevice {
   readonly #waiting = new Set<(error: unknown) => void>();
   /** Buffers to destroy once the commands that use them are submitted. */
   #doomed: GPUBuffer[] = [];
+  #probe: GPUBuffer | null = null;
   #mapsInFlight = 0;
   #mapsSince = 0;
   #generation = 0;
+  #sequence = 0;
 
   /** The one of `device`, taken by one more user: {@link GpuDevice.release} gives it back. */
   static of(device: GPUDevice): GpuDevice {
@@ -113,6 +83,11 @@ export class GpuDevice {
     return this.#generation;
   }
 
+  /** Counts commands, writes and submits. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
   /** A buffer of our own. If there is no memory for it, idle buffers are let go and what uses it fails. */
   createBuffer(bytes: number, usage: number): GPUBuffer {
     const { device } = this;
@@ -138,10 +113,16 @@ export class GpuDevice {
 
   /** Queues a command; it is submitted with the others of this microtask's work. */
   push(command: Command, writes = true): void {
+    this.#sequence++;
     this.#commands.push(command);
     for (const buffer of command.buffers) this.#touched.add(buffer);
     if (writes) this.#generation++;
     this.#flushed ??= Promise.resolve().then(() => this.flush());
+  }
+
+  /** Withdraws the last `count` commands, which must still be queued: `sequence` tells that nothing came after them. */
+  withdraw(count: number): void {
+    this.#commands.length -= count;
   }
 
   /** Resolves when everything queued so far is submitted. */
@@ -155,11 +136,15 @@ export class GpuDevice {
     const commands = this.#commands;
     if (commands.length === 0) return;
     this.#commands = [];
+    this.#sequence++;
     if (this.#lost) return;
     const { device } = this;
     device.pushErrorScope("validation");
     try {
-      for (let at = 0; at < commands.length; ) at = this.#submit(commands, at);
+      for (let at = 0; at < commands.length; ) {
+        at = submitBatch(device, commands, at, this.parameters);
+        this.stats.submits++;
+      }
     } catch (error) {
       this.#fail(error);
     }
@@ -168,37 +153,11 @@ export class GpuDevice {
     for (const buffer of this.#doomed.splice(0)) buffer.destroy();
   }
 
-  /** Submits commands from `start` on, as many as have room for their parameters; returns the next one's index. */
-  #submit(commands: readonly Command[], start: number): number {
-    const encoder = this.device.createCommandEncoder();
-    let pass: GPUComputePassEncoder | null = null;
-    const endPass = () => {
-      pass?.end();
-      pass = null;
-    };
-    const batch: Batch = {
-      encoder: () => {
-        endPass();
-        return encoder;
-      },
-      pass: () => {
-        pass ??= encoder.beginComputePass();
-        return pass;
-      },
-    };
-    let at = start;
-    while (at < commands.length && !this.parameters.isFull) commands[at++]!.encode(batch);
-    endPass();
-    this.parameters.upload();
-    this.device.queue.submit([encoder.finish()]);
-    this.stats.submits++;
-    return at;
-  }
-
   /** Writes into a buffer, after all commands so far that use it. `bytes` are taken at once; whole words only. */
   write(buffer: GPUBuffer, byteOffset: number, bytes: Uint8Array<ArrayBuffer>): void {
     if (this.#touched.has(buffer)) this.flush();
     this.#generation++;
+    this.#sequence++;
     if (this.#lost) return;
     this.device.pushErrorScope("validation");
     this.device.queue.writeBuffer(buffer, byteOffset, bytes);
@@ -275,14 +234,14 @@ export class GpuDevice {
   async vouch(buffers: readonly GPUBuffer[]): Promise<void> {
     if (this.#lost) throw this.#lost;
     const { device } = this;
-    const probe = this.scratch.take(256);
+    // A buffer for nothing else: one from the pool may be in use by commands that are not submitted yet.
+    this.#probe ??= this.createBuffer(4, BUFFER_USAGE.COPY_DST);
+    const probe = this.#probe;
     device.pushErrorScope("validation");
     const encoder = device.createCommandEncoder();
     for (const buffer of buffers) encoder.copyBufferToBuffer(buffer, 0, probe, 0, Math.min(4, buffer.size));
     device.queue.submit([encoder.finish()]);
-    const answer = device.popErrorScope();
-    this.scratch.give(probe);
-    const error = await this.orLost(answer);
+    const error = await this.orLost(device.popErrorScope());
     if (error) throw await this.#lossOr(unusable(error.message));
   }
 
@@ -298,6 +257,8 @@ export class GpuDevice {
     this.scratch.evict();
     this.staging.evict();
     this.parameters.destroy();
+    if (this.#probe) this.destroyBuffer(this.#probe);
+    this.#probe = null;
   }
 
   #scope(answer: Promise<GPUError | null>, toError: (error: GPUError) => unknown): void {

@@ -8,7 +8,8 @@
  * - A binding has at most `maxStorageBufferBindingSize` bytes: longer spans are cut into pieces.
  * - There are at most 65,535 workgroups: kernels stride over the grid.
  */
-import type { Batch, Command, GpuDevice } from "./webgpu-device.ts";
+import type { Batch, Command } from "./webgpu-batch.ts";
+import type { GpuDevice } from "./webgpu-device.ts";
 import type { Parameters } from "./webgpu-parameters.ts";
 import { type KernelShape, type KernelUnits, type KernelWork, kernelUnits } from "./webgpu-source.ts";
 import type { GpuSpan } from "./webgpu-span.ts";

@@ -95,8 +95,8 @@ export class Pipelines {
 }
 
 function keyOf(work: KernelWork, shape: KernelShape, nativeF16: boolean): string {
-  const { dtype, op, unary, when } = work;
+  const { dtype, op, unary } = work;
   const name = op !== null && typeof op === "object" ? `custom ${op.wgsl}` : op;
   const { wide, inputBuffers, inPlace, writable } = shape;
-  return [dtype, name, unary, when, wide, nativeF16, inputBuffers.join("."), inPlace, writable.join(".")].join("|");
+  return [dtype, name, unary, wide, nativeF16, inputBuffers.join("."), inPlace, writable.join(".")].join("|");
 }

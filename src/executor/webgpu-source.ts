@@ -6,7 +6,7 @@ import { bytesPerElement, type DataType, isFloat } from "../types.ts";
 import type { FoldName } from "./kernels.ts";
 import { SHADERS } from "./shaders.generated.ts";
 
-/** What is done to a single element, besides the fold: nothing, times a factor, divided, or replaced by a value. */
+/** What is done to each result of the fold: nothing, times a factor, divided, or replaced by a value. */
 export type Unary = "same" | "scale" | "divide" | "fill";
 
 /** The arithmetic of a kernel. */
@@ -15,8 +15,6 @@ export interface KernelWork {
   /** Null where there is one input, or none. */
   readonly op: FoldName | CustomReduceOp | null;
   readonly unary: Unary;
-  /** "before": `unary` is done to every input; "after": to the result. */
-  readonly when: "before" | "after";
 }
 
 /** How a kernel walks through memory. */
@@ -190,17 +188,14 @@ function customSource({ wgsl }: CustomReduceOp, dtype: DataType): string {
   return `${casts}\n${fillIn(SHADERS.custom, { element, lane: pairs ? "U" : "V", expression: wgsl })}`;
 }
 
-function bodySource({ dtype, unary, when, op }: KernelWork, inputs: number): string {
-  const applied = unary === "scale" || unary === "divide";
+function bodySource({ dtype, unary, op }: KernelWork, inputs: number): string {
   // Between two float operations.
-  const rounds = isFloat(dtype) && dtype !== "f64" && op !== null;
-  const pinned = (value: string) => (rounds ? `pinned(${value})` : value);
-  const load = (n: number) => (applied && when === "before" ? pinned(`apply(load${n}(i))`) : `load${n}(i)`);
-  const lines = [`var value = ${load(0)};`];
+  const pinned = op !== null && isFloat(dtype) && dtype !== "f64" ? "pinned(value)" : "value";
+  const lines = ["var value = load0(i);"];
   for (let n = 1; op !== null && n < inputs; n++) {
-    lines.push(`value = combine(${n === 1 ? "value" : pinned("value")}, ${load(n)});`);
+    lines.push(`value = combine(${n === 1 ? "value" : pinned}, load${n}(i));`);
   }
-  lines.push(`store(i, ${applied && when === "after" ? `apply(${pinned("value")})` : "value"});`);
+  lines.push(`store(i, ${unary === "scale" || unary === "divide" ? `apply(${pinned})` : "value"});`);
   return lines.join("\n    ");
 }
 

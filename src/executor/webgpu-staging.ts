@@ -87,14 +87,21 @@ export class HostMemoryLease implements Lease {
     this.bytes = new Uint8Array(memory, 0, byteLength);
   }
 
-  /** The bytes up to the next whole word. */
-  get words(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.bytes.buffer, 0, Math.ceil(this.bytes.byteLength / 4) * 4);
-  }
-
   release(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#owner.give(this.bytes.buffer);
   }
+}
+
+/** `bytes` up to the next whole word: in place where there is room behind them, as in an {@link Upload}, else copied. */
+export function wholeWords(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const padded = Math.ceil(byteLength / 4) * 4;
+  if (buffer instanceof ArrayBuffer && byteOffset + padded <= buffer.byteLength) {
+    return new Uint8Array(buffer, byteOffset, padded);
+  }
+  const copy = new Uint8Array(padded);
+  copy.set(bytes);
+  return copy;
 }

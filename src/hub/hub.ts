@@ -1,13 +1,15 @@
 /**
  * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct link,
- * and says who was lost. It works over any {@link Socket} that admission has let in.
+ * folds what it would relay where ranks ask for that, and says who was lost. It works over any {@link Socket} that
+ * admission has let in.
  *
- * Everything on a hub's link is a frame (docs/protocol.md). A frame for HUB_PEER is the hub's own: a store call or a
- * goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
+ * Everything on a hub's link is a frame (docs/protocol.md). A frame for HUB_PEER is the hub's own: a part of a fold, a
+ * store call or a goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
  * sender's rank, which is the socket's and never what the frame says (S15).
  */
 import { AdmissionError, ProtocolError } from "../errors.ts";
-import type { Logger } from "../options.ts";
+import type { Executor } from "../executor/executor.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Hello, Welcome } from "../platform.ts";
 import { decodeControl } from "../transport/control.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../transport/fragments.ts";
@@ -17,6 +19,7 @@ import { expectFields, expectOneOf } from "../transport/schema.ts";
 import type { Socket } from "../transport/transport.ts";
 import { expectWireError } from "../transport/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
+import { Reduction } from "./reduction.ts";
 import { Port, Relay, type RelayLimits } from "./relay.ts";
 import { type Departure, Room } from "./room.ts";
 import { runStoreCall } from "./store-calls.ts";
@@ -25,15 +28,23 @@ import { runStoreCall } from "./store-calls.ts";
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 const DEFAULT_HIGH_WATER_BYTES = 16 * 2 ** 20;
 const DEFAULT_MAX_HUB_BYTES = 2 ** 30;
+/** A hub's members are those of one life of the group: who is lost does not come back. */
+const EPOCH = 0;
+/** Most frames of one member that belong nowhere. */
+const MAX_STRAY_FRAMES = 64;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
+/** Kinds whose payload is what follows the head. */
+const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
 /** Most fragments of one message. */
 export const MAX_FRAGMENTS = 4_096;
 
-/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, and 1 GiB. */
+/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends Partial<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
+  /** Folds what ranks send to be folded. Not disposed of by the hub. */
+  executor: Executor;
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
@@ -52,7 +63,10 @@ export class Hub {
   readonly #rooms = new Map<string, Room>();
   readonly #ending = new Set<string>();
   readonly #sockets = new Set<Socket>();
+  /** Where a port belongs. */
+  readonly #homes = new WeakMap<Port, { room: Room; rank: number }>();
   readonly #relay: Relay;
+  readonly #executor: Executor;
   readonly #hostRank: number | null;
   readonly #maxMessageBytes: number;
   readonly #logger: Logger | undefined;
@@ -60,14 +74,21 @@ export class Hub {
   #closed = false;
   #allClosed = () => {};
 
-  constructor(options: HubOptions = {}) {
+  constructor(options: HubOptions) {
+    this.#executor = options.executor;
     this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
-    this.#relay = new Relay({
+    const limits = {
       highWaterBytes,
       // Out of reach of a rank that is paused at the high-water mark.
       maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
       maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
+      slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
+    };
+    this.#relay = new Relay(limits, (port) => {
+      const { room, rank } = this.#homes.get(port)!;
+      this.#evict(room, rank, port, 1008, `it has not read for ${limits.slowReaderMs} ms`);
+      port.socket.terminate();
     });
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
@@ -94,12 +115,13 @@ export class Hub {
     }
     if (this.#closed || this.#ending.has(group)) throw new RetryLaterError("this hub is closing");
 
-    const room = this.#rooms.get(group) ?? new Room(group, worldSize);
+    const room = this.#rooms.get(group) ?? new Room(group, worldSize, (made) => this.#makeReduction(made));
     const rank = room.rankFor(hello);
     this.#rooms.set(group, room);
     const port = new Port(socket);
     const told = [...room.departed.values()];
     room.members.set(rank, port);
+    this.#homes.set(port, { room, rank });
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
     socket.onClose = (code, reason) => {
@@ -113,7 +135,7 @@ export class Hub {
       for (const departure of told) this.#tell(port, departure);
     });
     this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
-    return { rank, worldSize, epoch: 0, hostRank: this.#hostRank };
+    return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank };
   }
 
   /**
@@ -167,22 +189,55 @@ export class Hub {
   #onFrame(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[], byteLength: number): void {
     const { head, payload } = splitFrame(fragments);
     const header = decodeHeader(head);
-    const carries = header.kind === FrameKind.DATA || header.kind === FrameKind.CONTROL;
+    const carries = CARRIERS.has(header.kind);
     if (carries && header.payloadBytes !== payload.byteLength) {
       throw new ProtocolError(`a frame declares ${header.payloadBytes} bytes and has ${payload.byteLength}`);
+    }
+    if (header.peer === HUB_PEER && header.kind === FrameKind.FOLD) {
+      if (!room.reduction.arrive(rank, header, head, payload)) this.#drop(port);
+      return;
     }
     if (header.peer === HUB_PEER) {
       this.#onControl(room, rank, port, header.kind, payload);
       return;
     }
     const to = room.members.get(header.peer);
-    if (!to) {
-      this.#droppedFrames++;
+    if (!to || header.epoch !== EPOCH || header.peer === rank) {
+      // A rank that has gone is missed by its peers only when they hear of it.
+      if (room.departed.has(header.peer) && header.epoch === EPOCH) this.#droppedFrames++;
+      else this.#drop(port);
       return;
     }
     setPeer(head, rank);
     const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
     if (excess) this.#evict(room, rank, port, 1009, excess);
+  }
+
+  /** A frame that belongs nowhere (S14). */
+  #drop(port: Port): void {
+    this.#droppedFrames++;
+    port.strayFrames++;
+    if (port.strayFrames > MAX_STRAY_FRAMES)
+      throw new ProtocolError("too many frames for ranks or groups there are not");
+  }
+
+  #makeReduction(room: Room): Reduction {
+    return new Reduction({
+      executor: this.#executor,
+      worldSize: room.worldSize,
+      hold: (rank, byteLength) => {
+        const port = room.members.get(rank)!;
+        const excess = this.#relay.hold(port, byteLength);
+        if (excess === null) return () => this.#relay.release(port, byteLength);
+        this.#evict(room, rank, port, 1009, excess);
+        return null;
+      },
+      send: (rank, parts, onSent) => {
+        const port = room.members.get(rank);
+        if (port) this.#post(port, parts, onSent);
+        else onSent();
+      },
+    });
   }
 
   /** Ends one member's connection for what it did; the others are told at once. */
@@ -194,17 +249,31 @@ export class Hub {
   #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
     const message = expectFields(decodeControl(payload.toBytes()));
-    if (expectOneOf(message, "type", ["call", "goodbye"]) === "goodbye") {
-      const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);
-      this.#depart(room, port, { type: "left", rank, cause });
-      return;
+    switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel"])) {
+      case "call":
+        runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => this.#send(port, reply));
+        break;
+      case "goodbye": {
+        const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);
+        this.#depart(room, port, { type: "left", rank, cause });
+        break;
+      }
+      case "group":
+        room.reduction.name(rank, message);
+        break;
+      case "group-end":
+        room.reduction.end(rank, message);
+        break;
+      case "cancel":
+        room.reduction.cancel(rank, message);
+        break;
     }
-    runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => this.#send(port, reply));
   }
 
   #depart(room: Room, port: Port, departure: Departure): void {
     if (!port.open) return;
     this.#relay.remove(port);
+    room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.departed.set(departure.rank, departure);
     for (const member of room.members.values()) this.#tell(member, departure);
@@ -226,9 +295,13 @@ export class Hub {
 
   /** The hub's own messages count as the receiver's: who does not read its answers is not read either. */
   #send(port: Port, message: object): void {
-    if (!port.open) return;
-    const parts = encodeHubFrame(message);
-    const excess = this.#relay.forward(port, port, parts, totalBytes(parts));
-    if (excess) port.socket.close(1009, excess);
+    if (port.open) this.#post(port, encodeHubFrame(message));
+  }
+
+  #post(port: Port, parts: readonly Uint8Array[], onSent: () => void = () => {}): void {
+    const excess = this.#relay.forward(port, port, parts, totalBytes(parts), onSent);
+    if (!excess) return;
+    port.socket.close(1009, excess);
+    onSent();
   }
 }

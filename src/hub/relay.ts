@@ -6,6 +6,8 @@
  *   - a member it sends to has more than the high-water mark waiting, until half of it is left; or
  *   - it has itself more than the high-water mark in flight, until half of it is left; or
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
+ * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
+ *
  * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
  * goes past them nevertheless.
  */
@@ -19,6 +21,8 @@ export interface RelayLimits {
   maxRankBytes: number;
   /** Most bytes in flight in the whole hub (S9). */
   maxHubBytes: number;
+  /** Milliseconds a member may leave more than the high-water mark unread (S16). */
+  slowReaderMs: number;
 }
 
 /** One socket's traffic through the relay. */
@@ -26,12 +30,18 @@ export class Port {
   readonly socket: Socket;
   /** Bytes that came from this port and wait for others. */
   bytesInFlight = 0;
+  /** Bytes of this port that are kept until others have come. */
+  heldBytes = 0;
+  /** Frames that belonged nowhere. */
+  strayFrames = 0;
   /** Ports that are full and for which this one is paused. */
   readonly pausedFor = new Set<Port>();
   /** Ports that are paused because this one is full. */
   readonly pausing = new Set<Port>();
   /** Paused because it has too much in flight itself. */
   overdrawn = false;
+  /** Runs while more than the high-water mark waits for it. */
+  slowTimer: ReturnType<typeof setTimeout> | null = null;
   open = true;
 
   constructor(socket: Socket) {
@@ -42,10 +52,13 @@ export class Port {
 /** Moves messages between ports, and holds their senders back. */
 export class Relay {
   readonly #limits: RelayLimits;
+  readonly #onSlowReader: (port: Port) => void;
   #bytesInFlight = 0;
 
-  constructor(limits: RelayLimits) {
+  /** `onSlowReader` is told of a port that has not read for too long, and is to close it. */
+  constructor(limits: RelayLimits, onSlowReader: (port: Port) => void) {
     this.#limits = limits;
+    this.#onSlowReader = onSlowReader;
   }
 
   /** Bytes that wait for any port. */
@@ -57,7 +70,7 @@ export class Relay {
    * Sends `parts` to `to`, on `from`'s account.
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was sent.
    */
-  forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number): string | null {
+  forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
     if (from.bytesInFlight + byteLength > this.#limits.maxRankBytes) return "too many bytes in flight from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in flight in this hub";
     from.bytesInFlight += byteLength;
@@ -65,7 +78,8 @@ export class Relay {
     to.socket.send(parts, () => {
       from.bytesInFlight -= byteLength;
       this.#bytesInFlight -= byteLength;
-      if (to.pausing.size > 0 && to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#resumeSources(to);
+      onSent?.();
+      if (to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#drained(to);
       if (from.overdrawn && from.bytesInFlight <= this.#allowance / 2) {
         from.overdrawn = false;
         resumeIfFree(from);
@@ -75,10 +89,29 @@ export class Relay {
     if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
       to.pausing.add(from);
       from.pausedFor.add(to);
+      to.slowTimer ??= setTimeout(() => this.#onSlowReader(to), this.#limits.slowReaderMs);
     }
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
     return null;
+  }
+
+  /**
+   * Counts bytes of `from` that the hub keeps.
+   * @returns why `from` must be closed, if it has gone past a cap; then nothing was counted.
+   */
+  hold(from: Port, byteLength: number): string | null {
+    if (from.heldBytes + byteLength > this.#limits.maxRankBytes) return "too many bytes to fold from this rank";
+    if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in this hub";
+    from.heldBytes += byteLength;
+    this.#bytesInFlight += byteLength;
+    return null;
+  }
+
+  /** What was held is kept no longer. */
+  release(from: Port, byteLength: number): void {
+    from.heldBytes -= byteLength;
+    this.#bytesInFlight -= byteLength;
   }
 
   /** What one port may have in flight before it is paused. */
@@ -89,7 +122,7 @@ export class Relay {
   /** Forgets a port that is gone: nobody waits for it any longer. */
   remove(port: Port): void {
     port.open = false;
-    this.#resumeSources(port);
+    this.#drained(port);
     for (const full of port.pausedFor) full.pausing.delete(port);
     port.pausedFor.clear();
     port.overdrawn = false;
@@ -97,7 +130,10 @@ export class Relay {
     port.socket.resume();
   }
 
-  #resumeSources(full: Port): void {
+  /** Enough of what waited for the port has been read: those who send to it go on. */
+  #drained(full: Port): void {
+    if (full.slowTimer) clearTimeout(full.slowTimer);
+    full.slowTimer = null;
     for (const source of full.pausing) {
       source.pausedFor.delete(full);
       resumeIfFree(source);

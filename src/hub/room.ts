@@ -5,6 +5,7 @@ import { AdmissionError, type WireError } from "../errors.ts";
 import type { Hello } from "../platform.ts";
 import { HashStore } from "../store/hash-store.ts";
 import { RetryLaterError } from "./admission.ts";
+import type { Reduction } from "./reduction.ts";
 import type { Port } from "./relay.ts";
 
 /** How a rank came to be no longer there. */
@@ -17,14 +18,16 @@ export class Room {
   readonly group: string;
   readonly worldSize: number;
   readonly store = new HashStore();
+  readonly reduction: Reduction;
   readonly members = new Map<number, Port>();
   readonly departed = new Map<number, Departure>();
   /** Called when the last member has gone. */
   readonly emptied: (() => void)[] = [];
 
-  constructor(group: string, worldSize: number) {
+  constructor(group: string, worldSize: number, makeReduction: (room: Room) => Reduction) {
     this.group = group;
     this.worldSize = worldSize;
+    this.reduction = makeReduction(this);
   }
 
   /**

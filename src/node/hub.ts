@@ -2,7 +2,9 @@
  * The entry `webccl/hub`: a hub in this process, for Node and Deno.
  */
 import { readFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
+import { createCpuExecutor } from "../executor/cpu.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import type { Logger } from "../options.ts";
 import type { HubHandle } from "../platform.ts";
@@ -59,6 +61,10 @@ export async function startHub(
     maxRankBytes?: number | undefined;
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;
+    silenceMs?: number | undefined;
+    onRequest?: RequestListener | undefined;
+    sameOrigin?: boolean | undefined;
+    slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
   },
 ): Promise<HubServer> {
@@ -67,7 +73,8 @@ export async function startHub(
       "a webccl hub cannot run on Bun, whose own WebSocket has no back-pressure: use Node or Deno",
     );
   }
-  const hub = new Hub(defined(options));
+  const executor = await createCpuExecutor();
+  const hub = new Hub({ ...defined(options), executor });
   const listener = await listenWebSocket(defined(options), (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   return {
@@ -80,11 +87,12 @@ export async function startHub(
     async close() {
       await listener.close();
       await hub.close();
+      await executor.dispose();
     },
   };
 }
 
-function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
+export function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
   if (tokenFile === undefined) return token;
   if (token !== undefined) throw new TypeError("createHub: give token or tokenFile, not both");
   const [line = ""] = readFileSync(tokenFile, "utf8").split(/\r?\n/, 1);

@@ -7,6 +7,7 @@
 import type { Socket as NetSocket } from "node:net";
 import type { WebSocket } from "ws";
 import { BaseSocket } from "../transport/base-socket.ts";
+import { watchLiveness } from "./liveness.ts";
 
 /** Options of `ws` that both sides share. */
 export const WS_OPTIONS = {
@@ -69,5 +70,13 @@ export class NodeSocket extends BaseSocket {
 
   terminate(): void {
     this.#ws.terminate();
+  }
+
+  /** Closes if the other side gives no sign of life for `timeoutMs`. */
+  watch(timeoutMs: number): void {
+    watchLiveness(this.#ws, timeoutMs, () => {
+      this.deliverClose(1006, `no sign of life for ${timeoutMs} ms`);
+      this.#ws.terminate();
+    });
   }
 }

@@ -4,6 +4,7 @@ import { FileStore } from "./file-store.ts";
 import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { loadNccl } from "./nccl.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -26,5 +27,6 @@ export const nodePlatform: Platform = {
   openGpu: async () => ({ ...(await openGpu()), hint: NODE_GPU_HINT }),
   // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
   hasBuiltInGpu: false,
+  loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

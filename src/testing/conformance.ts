@@ -37,7 +37,7 @@ export interface ConformanceCase {
  * The case that `spec` names. Cases with the same `data` share inputs and results computed once.
  * @throws RangeError if there is no such case.
  */
-export function conformanceCase(spec: CaseSpec, data = new CaseData()): ConformanceCase {
+export function conformanceCase(spec: CaseSpec, data: CaseData = new CaseData()): ConformanceCase {
   const collective = COLLECTIVES[spec.collective];
   if (!collective || !isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1)) {
     throw new RangeError(`no such case: ${nameOf(spec)}`);

@@ -167,7 +167,8 @@ export class Channel implements PointToPointOwner {
         this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
         break;
       case "abort":
-        this.#die(fromWireError(message.error));
+        // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
+        this.abort(fromWireError(message.error));
         break;
       case "probe": {
         const exchange = this.#exchanges.get(message.sequence);
@@ -223,11 +224,6 @@ export class Channel implements PointToPointOwner {
   abort(cause: WebcclError): void {
     if (this.dead) return;
     this.#broadcast({ type: "abort", error: toWireError(cause) });
-    this.#die(cause);
-  }
-
-  /** Kills the group at this rank only: there is nobody to tell, or they know. */
-  die(cause: WebcclError): void {
     this.#die(cause);
   }
 

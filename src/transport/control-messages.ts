@@ -1,6 +1,8 @@
 /** Control messages between ranks, and the check of every field of one that arrives. docs/protocol.md has the list. */
-import { ProtocolError, type WireError } from "../errors.ts";
+import type { WireError } from "../errors.ts";
 import { decodeControl, encodeControl } from "./control.ts";
+import { expectArray, expectFields, expectInteger, expectOneOf, expectString, type Fields } from "./schema.ts";
+import { expectWireError } from "./wire-error.ts";
 
 /** About one group. */
 export type GroupMessage =
@@ -32,72 +34,42 @@ export function encodeMessage(message: GroupMessage | MeshMessage): Uint8Array {
  * @throws ProtocolError if it is none.
  */
 export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
-  const fields = record(decodeControl(bytes), "a control message");
-  switch (fields.type) {
+  const fields = expectFields(decodeControl(bytes), "message");
+  const type = expectOneOf(fields, "type", TYPES);
+  switch (type) {
     case "mismatch":
     case "verdict":
     case "point-to-point-mismatch":
-      return { type: fields.type, sequence: whole(fields.sequence, "sequence"), error: wireError(fields.error) };
+      return { type, sequence: whole(fields, "sequence"), error: expectWireError(fields.error) };
     case "abort":
-      return { type: "abort", error: wireError(fields.error) };
+      return { type, error: expectWireError(fields.error) };
     case "probe":
-      return { type: "probe", id: whole(fields.id, "id"), sequence: whole(fields.sequence, "sequence") };
+      return { type, id: whole(fields, "id"), sequence: whole(fields, "sequence") };
     case "probe-reply":
       return {
-        type: "probe-reply",
-        id: whole(fields.id, "id"),
+        type,
+        id: whole(fields, "id"),
         entered: fields.entered === true,
-        waitingFor: list(fields.waitingFor, "waitingFor").map((rank) => whole(rank, "waitingFor")),
+        waitingFor: expectArray(fields, "waitingFor").map((_, i, ranks) => whole({ rank: ranks[i] }, "rank")),
       };
     case "goodbye":
-      return { type: "goodbye" };
+      return { type };
     case "lost":
-      return { type: "lost", rank: whole(fields.rank, "rank"), reason: text(fields.reason, "reason") };
-    default:
-      throw new ProtocolError(`unknown control message ${String(fields.type)}`);
+      return { type, rank: whole(fields, "rank"), reason: expectString(fields, "reason") };
   }
 }
 
-/** An error that a peer reports. */
-function wireError(value: unknown): WireError {
-  const fields = record(value, "error");
-  const details = record(fields.details, "details");
-  const known: WireError["details"] = {};
-  if (details.group !== undefined) known.group = text(details.group, "group");
-  if (details.rank !== undefined) known.rank = whole(details.rank, "rank");
-  if (details.collective !== undefined) known.collective = text(details.collective, "collective");
-  if (details.sequence !== undefined) known.sequence = whole(details.sequence, "sequence");
-  if (details.peer !== undefined) known.peer = whole(details.peer, "peer");
-  if (details.url !== undefined) known.url = text(details.url, "url");
-  if (details.field !== undefined) known.field = text(details.field, "field");
-  if (details.missingRanks !== undefined) {
-    known.missingRanks = list(details.missingRanks, "missingRanks").map((rank) => whole(rank, "missingRanks"));
-  }
-  return {
-    code: text(fields.code, "code") as WireError["code"],
-    message: text(fields.message, "message"),
-    details: known,
-  };
-}
+const TYPES = [
+  "mismatch",
+  "verdict",
+  "point-to-point-mismatch",
+  "abort",
+  "probe",
+  "probe-reply",
+  "goodbye",
+  "lost",
+] as const satisfies readonly (GroupMessage | MeshMessage)["type"][];
 
-function record(value: unknown, what: string): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ProtocolError(`${what} is not a map`);
-  }
-  return value as Record<string, unknown>;
-}
-
-function list(value: unknown, what: string): unknown[] {
-  if (!Array.isArray(value)) throw new ProtocolError(`${what} is not a list`);
-  return value;
-}
-
-function whole(value: unknown, what: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw new ProtocolError(`${what} is not a whole number`);
-  return value as number;
-}
-
-function text(value: unknown, what: string): string {
-  if (typeof value !== "string") throw new ProtocolError(`${what} is not a string`);
-  return value;
+function whole(fields: Fields, field: string): number {
+  return expectInteger(fields, field, 0, Number.MAX_SAFE_INTEGER);
 }

@@ -1,9 +1,9 @@
 /**
  * Control messages: small values in MessagePack. What came from outside is scanned before the decoder sees a byte of it
- * (S11): the decoder's own options keep out neither records nor nesting deep enough to exhaust a stack.
+ * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a stack.
  */
-import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { ProtocolError } from "../errors.ts";
+import { decodeValue, encodeValue } from "./control-codec.ts";
 
 /** How large a value may be. */
 export interface Limits {
@@ -18,21 +18,6 @@ export const CONTROL_LIMITS: Limits = { depth: 16, items: 10_000 };
 /** Of the values that ranks exchange by the object collectives. */
 export const OBJECT_LIMITS: Limits = { depth: 128, items: 2 ** 24 };
 
-const packr = new Packr({
-  useRecords: false,
-  mapsAsObjects: true,
-  moreTypes: false,
-  encodeUndefinedAsNil: true,
-  variableMapSize: true,
-});
-// Byte strings are copied: a value that is kept must not keep alive the network buffer it came in.
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true, int64AsType: "number" });
-
-/** A view of the same bytes that is a plain Uint8Array: Node's Buffer would hand its own class on to what is decoded. */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /**
  * `value` in MessagePack: null, booleans, numbers, strings, Uint8Array, arrays and plain objects of these. `undefined`
  * becomes null, and -0 becomes 0.
@@ -41,7 +26,7 @@ function plain(bytes: Uint8Array): Uint8Array {
 export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Array {
   let bytes: Uint8Array;
   try {
-    bytes = plain(packr.pack(value));
+    bytes = encodeValue(value, limits.depth);
   } catch (cause) {
     throw new TypeError(`this value cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
@@ -59,11 +44,7 @@ export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Arr
 export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unknown {
   const fault = scan(bytes, limits);
   if (fault) throw new ProtocolError(`a control message was refused: ${fault}`);
-  try {
-    return unpackr.unpack(plain(bytes));
-  } catch (cause) {
-    throw new ProtocolError("a control message could not be decoded", { cause });
-  }
+  return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
 
 /** Bytes of the length behind bin 8/16/32, str 8/16/32, array 16/32 and map 16/32. */

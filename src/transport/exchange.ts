@@ -46,11 +46,19 @@ export class ChannelExchange implements Exchange {
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
   /** Receives that met their message and wait for its bytes. */
   readonly #receiving = new Set<PostedReceive>();
+  /** Told once if the exchange fails. */
+  readonly #onFailed: ((error: WebcclError) => void)[] = [];
 
   constructor(owner: ExchangeOwner, sequence: number, pointToPoint: boolean) {
     this.#owner = owner;
     this.sequence = sequence;
     this.pointToPoint = pointToPoint;
+  }
+
+  /** `listener` is told if the exchange fails; at once if it has. */
+  whenFailed(listener: (error: WebcclError) => void): void {
+    if (this.error) listener(this.error);
+    else this.#onFailed.push(listener);
   }
 
   /** This rank makes its call. */
@@ -196,6 +204,7 @@ export class ChannelExchange implements Exchange {
     }
     this.#receiving.clear();
     for (const arrival of arrivals) arrival.drop();
+    for (const listener of this.#onFailed) listener(error);
   }
 
   #claim(rank: number, slot: number): PostedReceive | null {

@@ -5,7 +5,8 @@
  *   byte  size  header
  *      0     1  magic 0xCC
  *      1     1  version 1
- *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control
+ *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
+ *                7 fold
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
  *      4     4  peer: towards a hub the destination, from a hub or on a direct link the source (ranks of the whole job)
  *      8     4  epoch of the membership
@@ -13,7 +14,7 @@
  *     16     8  group id (below 2^52)
  *     24     8  sequence of the exchange (below 2^53)
  *     32     4  payload bytes (of a request to send: of the message to come)
- *     36     4  request number, or bytes consumed
+ *     36     4  request number, or bytes consumed; of a fold towards the hub: 1 has a part, 2 wants the result
  *
  *   byte  size  fingerprint (after the header)
  *      0     1  collective code
@@ -37,8 +38,10 @@ export const VERSION = 1;
 /** Destination or source of a frame that is for, or from, the hub itself. */
 export const HUB_PEER = 0xffffffff;
 
-export const FrameKind = { DATA: 1, REQUEST: 2, CLEAR: 3, CONSUMED: 4, ANNOUNCE: 5, CONTROL: 6 } as const;
+export const FrameKind = { DATA: 1, REQUEST: 2, CLEAR: 3, CONSUMED: 4, ANNOUNCE: 5, CONTROL: 6, FOLD: 7 } as const;
 export const FrameFlag = { FINGERPRINT: 1, GRANTED: 2, POINT_TO_POINT: 4 } as const;
+/** Bits of `request` in a fold towards the hub. */
+export const FoldFlag = { HAS_PART: 1, WANTS: 2 } as const;
 
 /** A header's fields. */
 export interface Header {

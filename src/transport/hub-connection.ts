@@ -14,7 +14,7 @@ import {
 import type { Welcome } from "../platform.ts";
 import { decodeControl } from "./control.ts";
 import { type FragmentsPayload, splitFrame } from "./fragments.ts";
-import { decodeHeader, FrameKind, HUB_PEER } from "./frame.ts";
+import { decodeHeader, FrameKind, type Header, HUB_PEER } from "./frame.ts";
 import { encodeHubFrame } from "./hub-frame.ts";
 import { expectFields, expectInteger, expectOneOf, expectString } from "./schema.ts";
 import type { Payload, Socket } from "./transport.ts";
@@ -27,6 +27,8 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 export interface HubReceiver {
   /** A frame another rank sent; its `peer` field is that rank. `header` has the fingerprint behind it where there is one. */
   onFrame(header: Uint8Array, payload: Payload): void;
+  /** The hub's answer to a fold. */
+  onFold(header: Header, payload: Payload): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
   /** `rank` said goodbye, because of `cause` if there is one. Nothing of it follows. */
@@ -104,6 +106,11 @@ export class HubConnection {
     this.#socket.send(payload === null ? [header] : [header, payload], onSent);
   }
 
+  /** Tells the hub something that it does not answer. */
+  tell(message: { type: "group" | "group-end" | "cancel"; [field: string]: unknown }): void {
+    if (!this.#closed && !this.#saidGoodbye) this.#socket.send(encodeHubFrame(message));
+  }
+
   /** Tells the hub, and so every rank, that this one leaves; the close that follows is then no loss. */
   goodbye(cause?: WebcclError): void {
     if (this.#saidGoodbye || this.#closed) return;
@@ -135,6 +142,8 @@ export class HubConnection {
         this.#emit((receiver) => receiver.onFrame(head, payload));
       } else if (header.kind === FrameKind.CONTROL) {
         this.#onControl(payload);
+      } else if (header.kind === FrameKind.FOLD) {
+        this.#emit((receiver) => receiver.onFold(header, payload));
       } else {
         throw new ProtocolError(`the hub sent a frame of kind ${header.kind} of its own`);
       }

@@ -190,7 +190,7 @@ export class Mesh {
     }
     const hubLoss: WebcclError | null = this.#hubLoss;
     this.#hubLoss = null;
-    if (hubLoss) for (const channel of [...this.#channels.values()]) channel.die(hubLoss);
+    if (hubLoss) for (const channel of [...this.#channels.values()]) channel.abort(hubLoss);
   }
 }
 

@@ -93,6 +93,24 @@ export interface Exchange {
   readonly error: WebcclError | null;
 }
 
+/**
+ * What a hub that every rank of a group is connected to can do with one collective's data, beyond relaying it. An
+ * algorithm that uses it says so in select.ts.
+ */
+export interface HubReduction {
+  /**
+   * The group's ranks in sets whose members are all linked directly; each in ascending order, the sets in the order of
+   * their first ranks. The same on every rank.
+   */
+  readonly clusters: readonly (readonly number[])[];
+  /**
+   * Comes to `slot`, as every rank of the group does once. Resolves when all have: `into` then holds the fold, in rank
+   * order, of the parts of those that had one, or the only part where the collective has no operation. Parts of one slot
+   * have one length, which is that of `into`; they must not change until it resolves, but may be `into`.
+   */
+  combine(slot: number, part: Uint8Array | null, into: Uint8Array | null): Promise<void>;
+}
+
 /** What one rank sent and received. */
 export interface Traffic {
   messagesSent: number;

@@ -59,6 +59,8 @@ export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
       deterministic: false,
       commutative: true,
       sameArithmetic: true,
+      hub: "clusters",
+      custom: false,
       algorithm,
     }),
   );
@@ -66,7 +68,9 @@ export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
 
 /** Runs `row` once and checks all it leaves behind. */
 export function runCase<C extends AlgorithmFamily>(collective: C, row: Row<C>, options: CaseOptions): Promise<Outcome> {
-  return CASES[collective](row.run as never, options);
+  const op = opsOf(options)(0);
+  const rule = FOLDS.includes(collective) ? { rule: { dtype: options.dtype, op } } : {};
+  return CASES[collective](row.run as never, { ...options, ...rule });
 }
 
 const newArray = (dtype: DataType, count: number) =>

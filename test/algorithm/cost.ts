@@ -2,6 +2,7 @@
  * What the algorithms' headers say of messages and bytes, as formulas: N ranks, a tensor of `bytes` bytes that
  * divides evenly into its chunks, or blocks of `bytes` each.
  */
+import { clustersOf } from "./simulate.ts";
 
 export interface CostQuery {
   rank: number;
@@ -95,6 +96,34 @@ const halving: Formula = ({ rank, size, bytes, segmentBytes }) => {
   return sum(paired ? [whole, ...runsOfChunks] : runsOfChunks);
 };
 
+/** A message each way per slot at the hub, of `slots`, most of them empty. */
+const hub =
+  (slots: (messages: number, query: CostQuery) => number, sent: Formula, received: Formula): Formula =>
+  (query) => {
+    const messages = slots(Math.ceil(query.bytes / query.segmentBytes), query);
+    const { bytesSent } = sent(query);
+    const { bytesReceived } = received(query);
+    return { messagesSent: messages, messagesReceived: messages, bytesSent, bytesReceived };
+  };
+const once: Formula = ({ bytes, segmentBytes }) => runs(1, 1, bytes, segmentBytes);
+const ofRoot: Formula = (query) => (isRoot(query) ? once(query) : runs(0, 0, 0, 1));
+const ofOthers: Formula = (query) => (isRoot(query) ? runs(0, 0, 0, 1) : once(query));
+const perSegment = (messages: number) => messages;
+
+/** Segment by segment: the delegate has the cluster's traffic and the hub's, another member one message each way. */
+const twoLevel: Formula = ({ rank, size, bytes, segmentBytes }) => {
+  const cluster = clustersOf(size).find((members) => members.includes(rank))!;
+  const costs: Cost[] = [];
+  for (let at = 0, slot = 0; at < bytes; at += segmentBytes, slot++) {
+    const segment = Math.min(segmentBytes, bytes - at);
+    const isDelegate = cluster[slot % cluster.length] === rank;
+    const others = cluster.length - 1;
+    const link = isDelegate ? runs(others, others, segment, segmentBytes) : runs(1, 1, segment, segmentBytes);
+    costs.push(link, { ...runs(1, 1, isDelegate ? segment : 0, segmentBytes), messagesSent: 1, messagesReceived: 1 });
+  }
+  return sum(costs);
+};
+
 const reduceScatterGather: Formula = (query) => {
   const { size, bytes, segmentBytes } = query;
   const gather = isRoot(query) ? runs(0, size - 1, bytes / size, segmentBytes) : runs(1, 0, bytes / size, segmentBytes);
@@ -109,9 +138,12 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     doubling,
     halving,
     ring: chunks(2),
+    hub: hub(perSegment, once, once),
+    "two-level": twoLevel,
   },
   reduceScatter: { direct: blocks(1), ring: blocks(1) },
   allGather: {
+    hub: hub((messages, { size }) => messages * size, once, blocks(1)),
     direct: blocks(1),
     ring: blocks(1),
     doubling: ({ size, bytes, segmentBytes }) => {
@@ -120,6 +152,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     },
   },
   broadcast: {
+    hub: hub(perSegment, ofRoot, ofOthers),
     binomial: (query) => runs(children(query), isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     "scatter-all-gather": (query) => {
       const { rank, size, bytes, segmentBytes, root } = query;
@@ -130,6 +163,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     },
   },
   reduce: {
+    hub: hub(perSegment, once, ofRoot),
     direct: (query) =>
       isRoot(query)
         ? runs(0, query.size - 1, query.bytes, query.segmentBytes)
@@ -154,6 +188,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     pairwise: ({ size, bytes, segmentBytes }) => told(size - 1, size - 1, bytes, segmentBytes),
   },
   barrier: {
+    hub: () => ({ messagesSent: 1, messagesReceived: 1, bytesSent: 0, bytesReceived: 0 }),
     dissemination: ({ size }) => {
       const rounds = Math.ceil(Math.log2(size));
       return { messagesSent: rounds, messagesReceived: rounds, bytesSent: 0, bytesReceived: 0 };

@@ -5,8 +5,10 @@
 import type { Context } from "../../src/algorithm/context.ts";
 import { createCpuExecutor } from "../../src/executor/cpu.ts";
 import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
+import { Fold, type FoldRule } from "../../src/hub/fold.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
-import type { Exchange, Traffic } from "../../src/transport/transport.ts";
+import { FragmentsPayload } from "../../src/transport/fragments.ts";
+import type { Exchange, HubReduction, Payload, Traffic } from "../../src/transport/transport.ts";
 import type { DataType } from "../../src/types.ts";
 import { memoryExchanges } from "./memory-exchanges.ts";
 
@@ -23,6 +25,17 @@ export interface SimulationOptions {
   segmentsInFlight?: number;
   delivery?: Delivery;
   seed?: number;
+  /** What the hub folds with. */
+  rule?: FoldRule;
+}
+
+/** Which ranks are linked directly where some are: those whose numbers leave 0, and those that leave 1, when divided by 3. */
+export function clustersOf(size: number): number[][] {
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  const clusters = [ranks.filter((rank) => rank % 3 === 0), ranks.filter((rank) => rank % 3 === 1)];
+  return [...clusters, ...ranks.filter((rank) => rank % 3 === 2).map((rank) => [rank])].filter(
+    ({ length }) => length > 0,
+  );
 }
 
 /** What a simulation left behind. */
@@ -49,6 +62,7 @@ export async function simulate(
         size: options.size,
         executor,
         exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
+        hub: network.hub(rank),
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
       },
@@ -83,8 +97,13 @@ class Network {
   readonly #random: SeededRandom | null;
   readonly #lanes = new Map<string, Lane>();
   readonly #ready: (() => void)[] = [];
+  readonly #slots = new Map<number, { fold: Fold<Payload>; answer: ((result: Uint8Array | null) => void)[] }>();
+  readonly #rule: FoldRule | null;
+  readonly #size: number;
 
-  constructor({ size, delivery = "rendezvous", seed = 1 }: SimulationOptions) {
+  constructor({ size, delivery = "rendezvous", seed = 1, rule }: SimulationOptions) {
+    this.#size = size;
+    this.#rule = rule ?? null;
     this.#eager = delivery === "eager";
     this.#random = delivery === "shuffled" ? new SeededRandom(seed, size) : null;
     this.traffic = Array.from({ length: size }, () => ({
@@ -126,6 +145,48 @@ class Network {
         });
       },
     };
+  }
+
+  /** What `rank` has of a hub that folds. */
+  hub(rank: number): HubReduction {
+    const traffic = this.traffic[rank]!;
+    return {
+      clusters: clustersOf(this.#size),
+      combine: (number, part, into) => {
+        traffic.messagesSent++;
+        traffic.bytesSent += part?.byteLength ?? 0;
+        this.longestMessage = Math.max(this.longestMessage, part?.byteLength ?? 0);
+        let slot = this.#slots.get(number);
+        if (!slot) {
+          slot = { fold: new Fold(cpu, this.#rule, this.#size), answer: [] };
+          this.#slots.set(number, slot);
+        }
+        const { fold, answer } = slot;
+        return new Promise((resolve, reject) => {
+          answer.push((result) => {
+            traffic.messagesReceived++;
+            if (into) {
+              if (result?.byteLength !== into.byteLength) reject(new Error("a result of another length"));
+              else into.set(result);
+              traffic.bytesReceived += into.byteLength;
+            }
+            resolve();
+          });
+          if (!fold.add(rank, part && new FragmentsPayload([part.slice()]))) throw new Error("a part does not fit");
+          if (fold.isComplete) this.#ready.push(() => this.#answer(number));
+        });
+      },
+    };
+  }
+
+  #answer(number: number): void {
+    const { fold, answer } = this.#slots.get(number)!;
+    this.#slots.delete(number);
+    const result = fold.result();
+    const bytes = result === null ? null : "folded" in result ? result.folded : new Uint8Array(result.only.byteLength);
+    if (result && "only" in result) result.only.copyTo(bytes!);
+    for (const tell of answer) tell(bytes);
+    fold.dispose();
   }
 
   /** Delivers until `finished`, a few messages per turn of the event loop, so that the ranks' tasks interleave. */
@@ -179,9 +240,11 @@ class Network {
   }
 
   #open(): string[] {
+    const slots = [...this.#slots.keys()].map((slot) => `slot ${slot} at the hub`);
     return [...this.#lanes]
       .filter(([, { sends, receives }]) => sends.length + receives.length > 0)
-      .map(([key, { sends, receives }]) => `${key}: ${sends.length} sent, ${receives.length} awaited`);
+      .map(([key, { sends, receives }]) => `${key}: ${sends.length} sent, ${receives.length} awaited`)
+      .concat(slots);
   }
 }
 

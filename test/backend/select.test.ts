@@ -23,6 +23,8 @@ function query(collective: AlgorithmFamily, changes: Partial<SelectQuery<Algorit
     deterministic: false,
     commutative: true,
     sameArithmetic: true,
+    hub: "clusters",
+    custom: false,
     ...changes,
   } as SelectQuery<AlgorithmFamily>;
 }
@@ -55,7 +57,8 @@ describe("selectAlgorithm()", () => {
     expect(pick("allReduce", 2 ** 18, 4)).toBe("owner-direct");
     expect(pick("allReduce", 2 ** 18, 32)).toBe("halving");
     expect(pick("allReduce", 2 ** 26, 4)).toBe("ring");
-    expect(pick("allReduce", 2 ** 26, 4, "hub")).toBe("owner-direct");
+    expect(pick("allReduce", 2 ** 26, 2, "hub")).toBe("owner-direct");
+    expect(pick("allReduce", 64, 3, "hub")).toBe("two-level");
     expect(pick("broadcast", 1024, 8)).toBe("binomial");
     expect(pick("broadcast", 2 ** 26, 8)).toBe("scatter-all-gather");
     expect(pick("broadcast", 2 ** 26, 2)).toBe("binomial");
@@ -77,7 +80,7 @@ describe("selectAlgorithm()", () => {
   it("refuses a name that the collective does not have, and lists those it has", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "butterfly" }))).toThrow(
       new RangeError(
-        'algorithm "butterfly": allReduce has no such algorithm; use one of direct, owner-direct, doubling, halving, ring',
+        'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, owner-direct, doubling, halving, ring',
       ),
     );
   });
@@ -85,20 +88,41 @@ describe("selectAlgorithm()", () => {
   it("refuses a fold that is not in rank order where the order matters, and lists those that are", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "ring", deterministic: true }))).toThrow(
       new RangeError(
-        'algorithm "ring": deterministic mode needs one that folds in rank order; use one of direct, owner-direct',
+        'algorithm "ring": deterministic mode needs one that folds in rank order; use one of hub, direct, owner-direct',
       ),
     );
     expect(() => selectAlgorithm(query("reduce", { algorithm: "binomial", commutative: false }))).toThrow(
       new RangeError(
-        'algorithm "binomial": an operation that is not commutative needs one that folds in rank order; use one of direct, owner-direct',
+        'algorithm "binomial": an operation that is not commutative needs one that folds in rank order; use one of hub, direct, owner-direct',
       ),
     );
+  });
+
+  it("lets a hub fold where three or more ranks have only that, and nothing of a caller's own", () => {
+    const relayed = (collective: AlgorithmFamily, changes: Partial<SelectQuery<AlgorithmFamily>> = {}) =>
+      selectAlgorithm(query(collective, { link: "hub", hub: "all", bytes: 2 ** 20, ...changes })).algorithm;
+    for (const collective of ["allReduce", "broadcast", "reduce", "allGather", "barrier"] as const) {
+      expect(relayed(collective)).toBe("hub");
+      expect(relayed(collective, { size: 2 })).not.toBe("hub");
+      expect(relayed(collective, { hub: "none" })).not.toBe("hub");
+      expect(relayed(collective, { link: "websocket" })).not.toBe("hub");
+    }
+    expect(relayed("allReduce", { hub: "clusters" })).toBe("two-level");
+    expect(relayed("allReduce", { hub: "clusters", deterministic: true })).toBe("hub");
+    expect(relayed("allReduce", { custom: true })).toBe("owner-direct");
+    const refused =
+      (hub: "none" | "all", algorithm: string, custom = false) =>
+      () =>
+        relayed("allReduce", { hub, algorithm, custom });
+    expect(refused("none", "hub")).toThrow(/the ranks are not all connected to one hub/);
+    expect(refused("all", "two-level")).toThrow(/no two ranks are linked directly/);
+    expect(refused("all", "hub", true)).toThrow(/runs no code of its callers'/);
   });
 
   it("refuses an algorithm whose ranks could come to different bits", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
       new RangeError(
-        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of owner-direct, halving, ring',
+        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, owner-direct, halving, ring',
       ),
     );
   });

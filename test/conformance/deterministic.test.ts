@@ -8,12 +8,13 @@ const SIZES = [2, 3, 5, 8];
 const SEGMENT_BYTES = [256, 4096, 262_144];
 const COUNT = 10_007;
 
-/** The algorithms that `deterministic: true` admits. */
-function rankOrderNames(collective: AlgorithmFamily): string[] {
+/** The algorithms that `deterministic: true` admits, with a hub or without. */
+function rankOrderNames(collective: AlgorithmFamily, hub: "none" | "all" = "none"): string[] {
   return algorithmNames(collective).filter((algorithm) => {
     const query = { collective, algorithm, bytes: 1, size: 2, link: "memory" } as const;
     try {
-      return selectAlgorithm({ ...query, deterministic: true, commutative: true, sameArithmetic: true }) !== undefined;
+      const promises = { deterministic: true, commutative: true, sameArithmetic: true, custom: false };
+      return selectAlgorithm({ ...query, ...promises, hub }) !== undefined;
     } catch (error) {
       if (error instanceof RangeError) return false;
       throw error;
@@ -42,6 +43,7 @@ describe("deterministic: true", () => {
     const folded = foldElements("f32", ops, inputs);
 
     for (const transport of TEST_TRANSPORTS) {
+      const hub = transport === "memory" ? "none" : "all";
       it(`gives the bits of the left fold in every way over ${transport} with ${size} ranks`, {
         timeout: 60_000,
       }, async () => {
@@ -53,17 +55,17 @@ describe("deterministic: true", () => {
             size,
             async (group, rank) => {
               const own: string[] = [];
-              for (const algorithm of rankOrderNames("allReduce")) {
+              for (const algorithm of rankOrderNames("allReduce", hub)) {
                 const tensor = (inputs[rank] as Float32Array).slice();
                 await group.allReduce(tensor, { algorithm });
                 own.push(await digest([tensor]));
               }
-              for (const algorithm of rankOrderNames("reduce")) {
+              for (const algorithm of rankOrderNames("reduce", hub)) {
                 const tensor = (inputs[rank] as Float32Array).slice();
                 await group.reduce(tensor, { root: size - 1, algorithm });
                 own.push(rank === size - 1 ? await digest([tensor]) : expected);
               }
-              for (const algorithm of rankOrderNames("reduceScatter")) {
+              for (const algorithm of rankOrderNames("reduceScatter", hub)) {
                 const whole = new Float32Array(COUNT);
                 // Blocks of unequal length.
                 const starts = Array.from({ length: size + 1 }, (_, index) =>
@@ -83,7 +85,9 @@ describe("deterministic: true", () => {
           seen.push(...digests.flat());
         }
         expect(new Set(seen)).toEqual(new Set([expected]));
-        const ways = (["allReduce", "reduce", "reduceScatter"] as const).flatMap(rankOrderNames).length;
+        const ways = (["allReduce", "reduce", "reduceScatter"] as const).flatMap((one) =>
+          rankOrderNames(one, hub),
+        ).length;
         expect(seen.length).toBe(ways * SEGMENT_BYTES.length * size);
       });
     }

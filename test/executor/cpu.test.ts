@@ -24,7 +24,8 @@ afterEach(() => {
 
 /** The typed array of a tensor. */
 function arrayOf(tensor: Tensor | GpuTensor): HostArray {
-  if ("buffer" in tensor && !ArrayBuffer.isView(tensor)) throw new TypeError("the tensor is in GPU memory");
+  if (("buffer" in tensor && !ArrayBuffer.isView(tensor)) || "cuda" in tensor)
+    throw new TypeError("the tensor is in GPU memory");
   return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
 }
 

@@ -281,3 +281,49 @@ describe("f64", () => {
     gpu.release(other);
   });
 });
+
+describe("prepare() and finish()", () => {
+  it("run in the pass that made the span, unless something came between", async () => {
+    const count = 1000;
+    const [source, target, other] = [0, 1, 2].map(() => gpu.scratch("i32", count)) as [Span, Span, Span];
+    const first = async (span: Span) => new Int32Array((await read(gpu, span)).buffer)[0];
+    const dispatches = async (body: () => void) => {
+      await gpu.settled();
+      const before = gpu.stats.dispatches;
+      body();
+      await gpu.settled();
+      return gpu.stats.dispatches - before;
+    };
+    gpu.fill(source, 30);
+    gpu.fill(other, 12);
+    expect(
+      await dispatches(() => {
+        gpu.copy(target, source);
+        gpu.prepare(ReduceOp.premulSum(2), target, 3);
+      }),
+    ).toBe(1);
+    expect([await first(source), await first(target)]).toEqual([30, 60]);
+    expect(
+      await dispatches(() => {
+        gpu.reduce(ReduceOp.AVG, target, source, other);
+        gpu.finish(ReduceOp.AVG, target, 2);
+      }),
+    ).toBe(1);
+    expect(await first(target)).toBe(21);
+
+    // A readback in between sees the sum, a write in between is divided.
+    gpu.reduce(ReduceOp.AVG, target, source, other);
+    const seen = first(target);
+    gpu.finish(ReduceOp.AVG, target, 2);
+    expect([await seen, await first(target)]).toEqual([42, 21]);
+    gpu.reduce(ReduceOp.AVG, target, source, other);
+    gpu.fill(other, 1);
+    gpu.finish(ReduceOp.AVG, target, 2);
+    expect([await first(target), await first(other)]).toEqual([21, 1]);
+    gpu.copy(target, source);
+    await write(gpu, target, new Uint8Array(Int32Array.from({ length: count }, () => 7).buffer));
+    gpu.prepare(ReduceOp.premulSum(2), target, 3);
+    expect(await first(target)).toBe(14);
+    for (const span of [source, target, other]) gpu.release(span);
+  });
+});

@@ -277,6 +277,7 @@ describe("HubConnection", () => {
       const list: unknown[] = [];
       late.start({
         onFrame: (header, payload) => list.push([header.length, payload.byteLength]),
+        onFold: () => list.push("fold"),
         onLost: () => list.push("lost"),
         onLeft: (rank) => resolve([...list, rank]),
         onClosed: () => list.push("closed"),
@@ -334,5 +335,50 @@ describe("HubConnection", () => {
     );
     socket.send([bad]);
     expect(await closeOf(socket)).toEqual({ code: 1002, reason: "protocol error" });
+  });
+});
+
+describe("a hub's watch over its members", () => {
+  it("S16 closes who leaves more than the high-water mark unread, and those who send to it go on", async () => {
+    const hub = await openHub({ highWaterBytes: MIB, slowReaderMs: 200 });
+    const [slow, writer, reader] = await Promise.all(
+      [0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })),
+    );
+    slow!.socket.pause();
+    for (let i = 0; i < 24; i++) writer!.connection.sendFrame(dataFrame(0, MIB), new Uint8Array(MIB));
+    writer!.connection.sendFrame(dataFrame(2, 1), new Uint8Array([9]));
+    await reader!.until(() => reader!.events.length > 0 && reader!.frames.length > 0);
+    expect(reader!.events).toMatchObject([
+      { type: "lost", rank: 0, reason: expect.stringMatching(/not read for 200 ms/) },
+    ]);
+    await vi.waitFor(() => expect(hub.stats).toMatchObject({ members: 2, bytesInFlight: 0 }));
+  });
+
+  it("S14 closes who keeps sending to ranks there are not, and not who sends to one that has just gone", async () => {
+    const hub = await openHub();
+    const [zero, one, two] = await Promise.all([0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })));
+    two!.socket.terminate();
+    await zero!.until(() => zero!.events.length === 1);
+    for (let i = 0; i < 200; i++) zero!.connection.sendFrame(dataFrame(2, 1), new Uint8Array(1));
+    await zero!.connection.call("numKeys", [], 1_000);
+    expect(hub.stats).toMatchObject({ droppedFrames: 200, members: 2 });
+    for (const [frame, closes] of [
+      [dataFrame(9, 1), one],
+      [dataFrame(1, 1, { epoch: 3 }), zero],
+    ] as const) {
+      for (let i = 0; i < 65; i++) closes!.connection.sendFrame(frame, new Uint8Array(1));
+      await closes!.until(() => closes!.events.some(isClosed));
+      expect(closes!.events.find(isClosed)).toMatchObject({ code: 1002 });
+    }
+  });
+
+  it("pings, so that a member that says nothing stays, and closes one that does not answer", async () => {
+    const hub = await openHub({ silenceMs: 120 });
+    const [quiet, frozen] = await Promise.all([joinConnection(hub, { rank: 0 }), joinConnection(hub, { rank: 1 })]);
+    frozen.socket.pause();
+    await quiet.until(() => quiet.events.length > 0);
+    expect(quiet.events).toMatchObject([{ type: "lost", rank: 1, reason: expect.stringMatching(/no sign of life/) }]);
+    expect(hub.stats.members).toBe(1);
+    await quiet.connection.call("numKeys", [], 1_000);
   });
 });

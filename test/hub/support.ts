@@ -46,6 +46,7 @@ export interface Heard {
 
 function record(connection: HubConnection) {
   const frames: Heard[] = [];
+  const folds: { header: Header; payload: Uint8Array }[] = [];
   const events: unknown[] = [];
   const watchers = new Set<() => void>();
   const changed = () => {
@@ -60,6 +61,12 @@ function record(connection: HubConnection) {
         header: header.slice(),
         payload: bytes,
       });
+      changed();
+    },
+    onFold(header, payload) {
+      const bytes = new Uint8Array(payload.byteLength);
+      payload.copyTo(bytes);
+      folds.push({ header, payload: bytes });
       changed();
     },
     onLost(rank, reason) {
@@ -86,7 +93,7 @@ function record(connection: HubConnection) {
       watchers.add(watcher);
       watcher();
     });
-  return { connection, frames, events, until };
+  return { connection, frames, folds, events, until };
 }
 
 export function dataFrame(peer: number, payloadBytes: number, fields: Partial<Header> = {}): Uint8Array {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { Packr } from "msgpackr/index-no-eval";
+import { Packr, Unpackr } from "msgpackr/index-no-eval";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import { CONTROL_LIMITS, decodeControl, encodeControl } from "../../src/transport/control.ts";
@@ -35,6 +35,22 @@ describe("encodeControl() and decodeControl()", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("give back what was put in, at any length, and as another decoder reads it", () => {
+    const strings = Array.from({ length: 300 }, (_, i) => "ä".repeat(i));
+    for (const value of [
+      ...strings,
+      { strings, bytes: new Uint8Array(70_000).fill(7), numbers: strings.map((_, i) => 1.5 ** i) },
+      strings.map((text, i) => (i % 2 === 0 ? text : { [text]: i * 1_000 - 150_000 })),
+      "x".repeat(70_000),
+    ]) {
+      const bytes = encodeControl(value);
+      expect(decodeControl(bytes)).toEqual(value);
+      const theirs = new Unpackr({ useRecords: false, mapsAsObjects: true, copyBuffers: true }).unpack(bytes);
+      expect(JSON.stringify(theirs)).toBe(JSON.stringify(value));
+      expect(decodeControl(new Packr({ useRecords: false }).pack(value))).toEqual(value);
+    }
   });
 
   it("give bytes as a plain Uint8Array of their own, also out of a Buffer", () => {

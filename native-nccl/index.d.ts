@@ -1,0 +1,208 @@
+/**
+ * NVIDIA's NCCL and CUDA memory for Node and Deno.
+ *
+ * Importing this package opens nothing. The addon is loaded at first use, `libnccl.so.2` and the driver's `libcuda.so.1` at
+ * the first use of each; what is missing is told by an Error that says where it was looked for and what to install.
+ * WEBCCL_LIBNCCL and WEBCCL_LIBCUDA name other files than the loader would find.
+ *
+ * No call waits on the thread of the event loop. What runs on a device is put on a thread of the communicator's own, in
+ * order, and a promise tells when it is done; only making a DeviceBuffer, Stream or Event takes its time at once.
+ */
+
+/** Element types of NCCL; i16 and u16 are only moved. */
+export type DataType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "f16" | "bf16" | "f32" | "f64";
+/** An operation, one made by {@link Communicator.createPreMulSum}, or PREMUL_SUM with a factor for one call. */
+export type Op = "sum" | "product" | "min" | "max" | "avg" | number | { readonly factor: number | bigint };
+
+type HostArray =
+  | Int8Array
+  | Uint8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
+
+/** Elements of a DeviceBuffer. */
+export interface CudaTensor {
+  cuda: { readonly byteLength: number; readonly device: number };
+  dtype: DataType;
+  /** Default: 0. */
+  byteOffset?: number;
+  /** Default: all up to the buffer's end. */
+  count?: number;
+}
+
+/** One CUDA device. */
+export interface DeviceProperties {
+  readonly name: string;
+  /** 32 hexadecimal digits. */
+  readonly uuid: string;
+  readonly pciBusId: string;
+  readonly totalMemory: number;
+  /** Such as "9.0". */
+  readonly computeCapability: string;
+  readonly multiprocessors: number;
+}
+
+export const UNIQUE_ID_BYTES: 128;
+
+/** NCCL's version: major, minor, patch. Opens libnccl. */
+export function version(): [major: number, minor: number, patch: number];
+/** Always "": the suffix is a macro of nccl.h, and not in the library. */
+export function versionSuffix(): "";
+/** The file that libnccl was loaded from. */
+export function libraryPath(): string;
+/** NCCL's words for a result code. */
+export function errorString(code: number): string;
+/** Opens both libraries, on another thread. */
+export function load(): Promise<{ version: number; driver: number; path: string; devices: DeviceProperties[] }>;
+export function deviceCount(): Promise<number>;
+export function devices(): Promise<DeviceProperties[]>;
+/** 128 bytes, to be given to every rank's {@link initRank}. */
+export function getUniqueId(): Promise<Uint8Array>;
+
+/** Memory of a device. Freed by `dispose`, or with the object. */
+export class DeviceBuffer {
+  /** @throws Error if the device has no room, RangeError for a length that is none. */
+  constructor(byteLength: number, options?: { device?: number });
+  readonly byteLength: number;
+  readonly device: number;
+  readonly disposed: boolean;
+  /** The CUdeviceptr. */
+  readonly pointer: bigint;
+  /** Copies from host memory, through pinned memory; `host` must not change or be transferred meanwhile. */
+  copyFrom(host: HostArray, byteOffset?: number): Promise<void>;
+  /** Copies to host memory. */
+  copyTo(host: HostArray, byteOffset?: number): Promise<void>;
+  /** Gives the memory back once nothing uses it. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A point in a stream. */
+export class Event {
+  constructor(options?: { device?: number });
+  /** Has the device come to it? */
+  query(): boolean;
+  /** Milliseconds from this event to `later`, both reached. */
+  elapsedMs(later: Event): number;
+}
+
+/** A stream of the caller's own, for collectives; without one they run on the communicator's. */
+export class Stream {
+  constructor(options?: { device?: number; highPriority?: boolean });
+  readonly device: number;
+  /** Resolves when all that was put on it is done. */
+  synchronize(): Promise<void>;
+  record(event?: Event): Event;
+  /** What is put on it afterwards waits for `event`. */
+  wait(event: Event): void;
+}
+
+/** `ncclConfig_t`; absent means NCCL's default. */
+export interface Config {
+  /** False, the default from NCCL 2.18 on: no call of NCCL's waits for a peer. */
+  blocking?: boolean;
+  cgaClusterSize?: number;
+  minCtas?: number;
+  maxCtas?: number;
+  netName?: string;
+  splitShare?: boolean;
+  isHighPriorityStream?: boolean;
+}
+
+/**
+ * One rank of a communicator. Each call puts work on its thread, in order, and returns at once; {@link flush} resolves when
+ * the device has done it. What fails ends the communicator: then every flush rejects.
+ */
+export class Communicator {
+  private constructor();
+  /** Null after {@link split}, which does not tell. */
+  readonly rank: number | null;
+  readonly size: number | null;
+  readonly device: number;
+  /** `output` may be `input`. */
+  allReduce(output: CudaTensor, input: CudaTensor, op?: Op, stream?: Stream | null): void;
+  /** `output` is looked at on root alone. */
+  reduce(output: CudaTensor | null, input: CudaTensor, root: number, op?: Op, stream?: Stream | null): void;
+  /** `input` is looked at on root alone; null means `output`. */
+  broadcast(output: CudaTensor, input: CudaTensor | null, root: number, stream?: Stream | null): void;
+  /** `output` has `size` times as many elements as `input`, which may be this rank's part of it. */
+  allGather(output: CudaTensor, input: CudaTensor, stream?: Stream | null): void;
+  /** `input` has `size` times as many elements as `output`, which may be this rank's part of it. */
+  reduceScatter(output: CudaTensor, input: CudaTensor, op?: Op, stream?: Stream | null): void;
+  send(input: CudaTensor, peer: number, stream?: Stream | null): void;
+  recv(output: CudaTensor, peer: number, stream?: Stream | null): void;
+  /** Calls between start and end are launched together; sends and receives need it where ranks do both. */
+  groupStart(): void;
+  groupEnd(): void;
+  group(body: () => void): void;
+  /** Copies through pinned memory, on streams of their own; the memory's order of use is kept. */
+  copyIn(output: CudaTensor, host: HostArray): void;
+  copyOut(host: HostArray, input: CudaTensor): void;
+  /** From device memory to device memory, on the stream of collectives. */
+  copyWithin(output: CudaTensor, input: CudaTensor): void;
+  flush(): Promise<void>;
+  /** Ends what runs, here: pending and later flushes reject with `reason`. The other ranks must be told by other means. */
+  abort(reason?: string): void;
+  /** What ended the communicator, or an error that NCCL has found, or null. */
+  getAsyncError(): Promise<string | null>;
+  /** A communicator of the ranks with the same color, ordered by key; null for the color null. NCCL 2.18. */
+  split(color: number | null, key?: number): Promise<Communicator | null>;
+  /** PREMUL_SUM as an operation of this communicator and dtype. NCCL 2.11. */
+  createPreMulSum(factor: number | bigint, dtype: DataType): Promise<number>;
+  destroyRedOp(op: number): void;
+  /** Ends it, after what runs; the other ranks need not do so at the same time. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * This rank's communicator; resolves when all ranks have called it.
+ * @throws RangeError for an id that is not 128 bytes, or ranks that are none; Error in NCCL's words.
+ */
+export function initRank(
+  size: number,
+  id: Uint8Array,
+  rank: number,
+  options?: Config & { device?: number; signal?: AbortSignal },
+): Promise<Communicator>;
+
+/** Communicators of several devices of this process, by rank. */
+export function initAll(devices: readonly number[]): Promise<Communicator[]>;
+
+/** Options of the calls over lists. */
+export interface ListOptions {
+  /** One for each input. Default: the communicators' own. */
+  streams?: readonly Stream[];
+  /** One for each input. Default: ones made by {@link initAll} for the inputs' devices, and kept. */
+  communicators?: readonly Communicator[];
+}
+
+/** torch.cuda.nccl's calls: one tensor per device of this process. Each resolves when all devices are done. */
+export function allReduce(
+  inputs: readonly CudaTensor[],
+  options?: ListOptions & { outputs?: readonly CudaTensor[]; op?: Op },
+): Promise<void>;
+/** @throws RangeError "invalid root" */
+export function reduce(
+  inputs: readonly CudaTensor[],
+  options?: ListOptions & { output?: CudaTensor; root?: number; op?: Op },
+): Promise<void>;
+export function broadcast(tensors: readonly CudaTensor[], options?: ListOptions & { root?: number }): Promise<void>;
+export function allGather(
+  inputs: readonly CudaTensor[],
+  outputs: readonly CudaTensor[],
+  options?: ListOptions,
+): Promise<void>;
+export function reduceScatter(
+  inputs: readonly CudaTensor[],
+  outputs: readonly CudaTensor[],
+  options?: ListOptions & { op?: Op },
+): Promise<void>;
+
+/** How much is alive, for tests of leaks. */
+export function alive(): { deviceMemories: number; deviceBytes: number; lanes: number; streams: number };

@@ -1,0 +1,68 @@
+/**
+ * Commands that are encoded and submitted together, and the counters of what was done.
+ */
+import type { ParameterRing } from "./webgpu-parameters.ts";
+
+/** What an executor has done so far; for tests and benchmarks. */
+export interface GpuStats {
+  /** Readbacks from the GPU. */
+  mapAsyncCalls: number;
+  /** Most readbacks under way at once. */
+  mostMapsInFlight: number;
+  /** Milliseconds during which at least one readback was under way: what is exposed is what nothing else overlapped. */
+  mapWaitMs: number;
+  bytesRead: number;
+  bytesWritten: number;
+  submits: number;
+  /** Kernels run. */
+  dispatches: number;
+  /** GPUBuffers made here and not yet destroyed, without those of `alloc`. */
+  liveBuffers: number;
+}
+
+/** A command that waits to be encoded. */
+export interface Command {
+  /** Encodes itself. */
+  encode(batch: Batch): void;
+  /** The buffers it reads or writes. */
+  readonly buffers: readonly GPUBuffer[];
+}
+
+/** What a command is encoded into. */
+export interface Batch {
+  /** For copies; ends a pass that is open. */
+  encoder(): GPUCommandEncoder;
+  /** For kernels; opens a pass if none is open. */
+  pass(): GPUComputePassEncoder;
+}
+
+/** Submits commands from `start` on, as many as have room for their parameters; returns the next one's index. */
+export function submitBatch(
+  device: GPUDevice,
+  commands: readonly Command[],
+  start: number,
+  parameters: ParameterRing,
+): number {
+  const encoder = device.createCommandEncoder();
+  let pass: GPUComputePassEncoder | null = null;
+  const endPass = () => {
+    pass?.end();
+    pass = null;
+  };
+  const batch: Batch = {
+    encoder: () => {
+      endPass();
+      return encoder;
+    },
+    pass: () => {
+      pass ??= encoder.beginComputePass();
+      return pass;
+    },
+  };
+  let at = start;
+  while (at < commands.length && !parameters.isFull) commands[at++]!.encode(batch);
+  endPass();
+  parameters.upload();
+  device.queue.submit([encoder.finish()]);
+  return at;
+}

@@ -1,0 +1,314 @@
+/**
+ * The verbs of the webgpu executor, as commands of its device.
+ */
+import type { ReduceOp } from "../reduce-op.ts";
+import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } from "../types.ts";
+import { fillSpan } from "./custom-loop.ts";
+import type { Executor, Lease, Span } from "./executor.ts";
+import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
+import { HostSpan, OUTSIDE } from "./host-span.ts";
+import { factorOf } from "./kernels.ts";
+import type { GpuStats } from "./webgpu-batch.ts";
+import { copyWords } from "./webgpu-copy.ts";
+import type { GpuDevice } from "./webgpu-device.ts";
+import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
+import type { KernelWork } from "./webgpu-source.ts";
+import { GpuSpan } from "./webgpu-span.ts";
+import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
+import { bitsOf, foldWork, moveWork } from "./webgpu-work.ts";
+
+/** An executor whose counters and device can be seen. */
+export interface GpuExecutor extends Executor {
+  readonly device: GPUDevice;
+  readonly stats: Readonly<GpuStats>;
+  /** "native" or "packed": what sums and multiplies f16. */
+  readonly f16: "native" | "packed";
+  alloc(dtype: DataType, count: number): GpuTensor;
+}
+
+/** What the self-test found on a device. */
+export interface Arithmetic {
+  id: string;
+  f16: "native" | "packed";
+  /** Why f16 is packed. */
+  f16Note: string;
+}
+
+/** The most inputs that one pass folds: with the output that makes eight buffers, WebGPU's default limit. */
+const MOST_INPUTS = 7;
+const EMPTY: Lease = { bytes: new Uint8Array(0), release() {} };
+
+/** Something computed, and the device's `sequence` when it was queued. */
+interface Latest {
+  readonly fold: Fold;
+  readonly target: GpuSpan;
+  readonly inputs: readonly GpuSpan[];
+  readonly sequence: number;
+  /** How many commands do it. */
+  readonly commands: number;
+}
+
+/** See the file's head. */
+export class WebgpuExecutor implements GpuExecutor {
+  readonly name = "webgpu";
+  get sharedMemory(): GPUDevice {
+    return this.device;
+  }
+  readonly arithmeticId: string;
+  readonly description: string;
+  readonly f16: "native" | "packed";
+  readonly #device: GpuDevice;
+  readonly #limits: FoldLimits;
+  readonly #close: () => void;
+  readonly #hostMemory = new HostMemory();
+  /** Readbacks of this generation, by span: a span that goes to several ranks is read once. */
+  readonly #readbacks = new Map<Span, Readback>();
+  #readbacksGeneration = -1;
+  /** The last thing computed. */
+  #latest: Latest | null = null;
+  #isDisposed = false;
+
+  constructor(
+    device: GpuDevice,
+    description: string,
+    limits: Omit<FoldLimits, "nativeF16">,
+    { id, f16, f16Note }: Arithmetic,
+    close: () => void,
+  ) {
+    this.arithmeticId = id;
+    this.description = `${description}, f16 ${f16}${f16Note === "" ? "" : ` (${f16Note})`}`;
+    this.f16 = f16;
+    this.#device = device;
+    this.#limits = { ...limits, nativeF16: f16 === "native" };
+    this.#close = close;
+  }
+
+  get device(): GPUDevice {
+    return this.#device.device;
+  }
+
+  get stats(): GpuStats {
+    return this.#device.stats;
+  }
+
+  owns(tensor: Tensor | GpuTensor): boolean {
+    return isGpuTensor(tensor);
+  }
+
+  span(tensor: Tensor | GpuTensor): GpuSpan {
+    const { buffer, dtype, byteOffset, count } = describeGpuTensor(tensor);
+    return new GpuSpan(this.#device, dtype, count, buffer, byteOffset);
+  }
+
+  slice(span: Span, start: number, count: number): GpuSpan {
+    const { device, dtype, buffer, byteOffset } = this.#own(span);
+    if (start < 0 || count < 0 || start + count > span.count) {
+      throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
+    }
+    return new GpuSpan(device, dtype, count, buffer, byteOffset + start * bytesPerElement(dtype));
+  }
+
+  scratch(dtype: DataType, count: number): GpuSpan {
+    const bytes = Math.ceil((count * bytesPerElement(dtype)) / 4) * 4;
+    const span = new GpuSpan(this.#device, dtype, count, this.#device.scratch.take(bytes), 0);
+    span.lent = true;
+    return span;
+  }
+
+  release(scratch: Span): void {
+    const span = this.#own(scratch);
+    if (!span.lent) return;
+    span.lent = false;
+    this.#device.scratch.give(span.buffer);
+  }
+
+  /** The elements are zero, as in a new buffer. It is the caller's: `buffer.destroy()` gives its memory back. */
+  alloc(dtype: DataType, count: number): GpuTensor {
+    const size = Math.max(4, Math.ceil((count * bytesPerElement(dtype)) / 4) * 4);
+    return { buffer: this.device.createBuffer({ size, usage: TENSOR_USAGE }), dtype, count };
+  }
+
+  admit(spans: readonly Span[], op: ReduceOp | null): Promise<void> | undefined {
+    const own = spans.map((span) => this.#own(span));
+    const work = op === null || own.length === 0 ? null : foldWork(op, own[0]!.dtype);
+    const buffers = [...new Set(own.filter(({ lent }) => !lent).map(({ buffer }) => buffer))];
+    const vouched = buffers.length > 0 ? this.#device.vouch(buffers) : undefined;
+    if (!work || op?.name !== "custom") return vouched;
+    // The kernel for two operands, one of them the target; others compile as they come.
+    const shape = { wide: false, inputBuffers: [0, 1], inPlace: 0, writable: [true, false] };
+    return Promise.all([vouched, this.#device.pipelines.compile(work, shape, false)]).then(() => {});
+  }
+
+  read(span: Span): Lease | Promise<Lease> {
+    const own = this.#own(span);
+    if (own.count === 0) return EMPTY;
+    if (this.#readbacksGeneration !== this.#device.generation) {
+      this.#readbacks.clear();
+      this.#readbacksGeneration = this.#device.generation;
+    }
+    let readback = this.#readbacks.get(span);
+    if (!readback) {
+      readback = new Readback(this.#device, own, this.#hostMemory);
+      this.#readbacks.set(span, readback);
+      void this.#device.submitted.then(() => this.#readbacks.delete(span));
+    }
+    return readback.lend();
+  }
+
+  receive(span: Span): Lease {
+    return this.#hostMemory.take(this.#own(span).byteLength);
+  }
+
+  write(span: Span, lease: Lease): void {
+    const own = this.#own(span);
+    try {
+      if (lease.bytes.byteLength !== own.byteLength) {
+        throw new RangeError(`${lease.bytes.byteLength} bytes for a span of ${own.byteLength}`);
+      }
+      if (own.count > 0) this.#upload(own, lease.bytes);
+    } finally {
+      lease.release();
+    }
+  }
+
+  copy(target: Span, source: Span): void {
+    const [to, from] = [this.#own(target), this.#own(source)];
+    requireEqual(to, from);
+    if (to.count === 0 || to.isSameAs(from)) return;
+    const fold = { work: moveWork(to.dtype) };
+    this.#record(fold, to, [from], () => {
+      if (!to.ownsItsWords || !from.ownsItsWords) this.#dispatch(fold, to, [from]);
+      else copyWords(this.#device, to, from);
+    });
+  }
+
+  reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
+    this.reduceMany(op, target, [left, right]);
+  }
+
+  reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void {
+    const to = this.#own(target);
+    const all = operands.map((operand) => this.#own(operand));
+    for (const operand of all) requireEqual(to, operand);
+    if (all.length === 1) this.copy(to, all[0]!);
+    if (to.count === 0 || all.length < 2) return;
+    const fold = { work: foldWork(op, to.dtype) };
+    // `target` may be an operand, so it is first written in the pass that uses that operand.
+    const last = all.findLastIndex((operand) => operand.isSameAs(to));
+    const scratch = last >= MOST_INPUTS ? this.scratch(to.dtype, to.count) : null;
+    let folded = all[0]!;
+    for (let i = 1; i < all.length; i += MOST_INPUTS - 1) {
+      const next = all.slice(i, i + MOST_INPUTS - 1);
+      const result = scratch && i + next.length <= last ? scratch : to;
+      this.#fold(fold, result, [folded, ...next]);
+      folded = result;
+    }
+    if (scratch) this.release(scratch);
+  }
+
+  /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
+  prepare(op: ReduceOp, span: Span, size: number): void {
+    const own = this.#own(span);
+    const { dtype } = own;
+    if (op.name === "premul-sum") this.#scale(op, own, op.factor);
+    else if (op.name === "avg" && isFloat(dtype)) this.#scale(op, own, 1 / size);
+  }
+
+  finish(op: ReduceOp, span: Span, size: number): void {
+    const own = this.#own(span);
+    if (op.name !== "avg" || isFloat(own.dtype) || own.count === 0) return;
+    this.#apply({ work: { dtype: own.dtype, op: null, unary: "divide" }, divisor: size }, own);
+  }
+
+  /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
+  fill(span: Span, value: number | bigint): void {
+    const own = this.#own(span);
+    if (own.count === 0) return;
+    // One or two words of the value, repeated as often as it goes into 8 bytes.
+    const pattern = new HostSpan(own.dtype, 8 / bytesPerElement(own.dtype), new Uint8Array(8), OUTSIDE);
+    fillSpan(pattern, value);
+    const [low, high] = pattern.lanes("u32");
+    this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, factor: [low!, high!] }, own, []);
+  }
+
+  settled(): Promise<void> {
+    return this.#device.settled();
+  }
+
+  /** Buffers from `alloc` stay valid where the device is the caller's; a device of our own takes them with it. */
+  async dispose(): Promise<void> {
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#device.release();
+    this.#close();
+  }
+
+  #scale(op: ReduceOp, span: GpuSpan, factor: number | bigint): void {
+    const work: KernelWork = { ...foldWork(op, span.dtype), op: null, unary: "scale" };
+    const bits = bitsOf(span.dtype, factorOf(span.dtype, factor));
+    if (span.count > 0) this.#apply({ work, factor: bits }, span);
+  }
+
+  /**
+   * Scales or divides in place, or, if what was asked for just before made the span, in that same pass: a copy to be
+   * scaled reads the source, and an integer average divides as it sums.
+   */
+  #apply(fold: Fold, span: GpuSpan): void {
+    const { work } = fold;
+    const latest = this.#latest;
+    const isFresh = latest !== null && latest.sequence === this.#device.sequence && latest.target.isSameAs(span);
+    const before = latest?.fold.work;
+    const fits = before?.op === null || (before?.dtype === work.dtype && work.unary === "divide");
+    if (!isFresh || before?.unary !== "same" || !fits) {
+      this.#fold(fold, span, [span]);
+      return;
+    }
+    this.#device.withdraw(latest.commands);
+    this.#fold({ ...fold, work: { ...work, op: before.op } }, span, latest.inputs);
+  }
+
+  #upload(span: GpuSpan, bytes: Uint8Array): void {
+    const words = wholeWords(bytes);
+    if (span.ownsItsWords) {
+      this.#device.write(span.buffer, span.byteOffset, words);
+      return;
+    }
+    const scratch = this.scratch(span.dtype, span.count);
+    this.#device.write(scratch.buffer, 0, words);
+    this.#fold({ work: moveWork(span.dtype) }, span, [scratch]);
+    this.release(scratch);
+  }
+
+  #fold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]): void {
+    this.#record(fold, target, inputs, () => this.#dispatch(fold, target, inputs));
+  }
+
+  /** Keeps in mind what `commands` does, for #apply. */
+  #record(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[], commands: () => void): void {
+    const before = this.#device.sequence;
+    commands();
+    const { sequence } = this.#device;
+    this.#latest = { fold, target, inputs, sequence, commands: sequence - before };
+  }
+
+  #dispatch(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]): void {
+    const { nativeF16 } = this.#limits;
+    for (const dispatch of planFold(fold, target, inputs, this.#limits)) {
+      this.#device.push(foldCommand(this.#device, fold.work, dispatch, nativeF16));
+    }
+  }
+
+  /** Spans of another executor on the same device are as good as our own. */
+  #own(span: Span): GpuSpan {
+    if (!(span instanceof GpuSpan) || span.device !== this.#device) {
+      throw new TypeError("the span belongs to another executor");
+    }
+    return span;
+  }
+}
+
+function requireEqual(a: GpuSpan, b: GpuSpan): void {
+  if (a.dtype !== b.dtype || a.count !== b.count) {
+    throw new RangeError(`spans differ: ${a.count} of ${a.dtype} and ${b.count} of ${b.dtype}`);
+  }
+}

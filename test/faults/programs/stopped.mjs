@@ -1,0 +1,14 @@
+// Ranks allReduce over and over with a timeout of 1 s; the test stops rank VICTIM.
+import { initProcessGroup } from "webccl";
+
+const group = await initProcessGroup({ timeoutMs: 60_000 });
+const tensor = group.alloc("f32", 4_000_000);
+await group.barrier();
+process.send({ running: true });
+try {
+  for (;;) await group.allReduce(tensor, { timeoutMs: 1_000 });
+} catch (error) {
+  process.send({ error: error.name, missing: error.missingRanks, at: Date.now(), text: error.message });
+}
+await group.destroy();
+process.disconnect();

@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { CASE_COLLECTIVES, type CaseFilter } from "../../src/testing/index.ts";
+import { runRanks } from "./stand-in.ts";
+
+/** The addon and the stand-ins may have to be built first. */
+const TIMEOUT_MS = 180_000;
+
+/** Small cases of every collective, dtype and operation for one size; at the others a part of them. */
+function casesFor(size: number): CaseFilter {
+  const few: CaseFilter = {
+    dtypes: ["f32", "i32", "f16", "i16"],
+    ops: ["sum", "premul-sum", "custom"],
+    counts: [0, 17],
+  };
+  return size === 3 ? { counts: [5] } : few;
+}
+
+for (const task of ["host", "device"] as const) {
+  describe(`backend nccl on stand-ins, tensors on the ${task}`, () => {
+    for (const size of task === "host" ? [1, 2, 3, 4] : [1, 2, 4]) {
+      it(`runs the conformance suite with ${size} processes`, { timeout: TIMEOUT_MS }, async () => {
+        const filter = { ...casesFor(size), seed: 20 + size };
+        const reports = await runRanks(task, size, { env: { CASES: JSON.stringify(filter) } });
+        for (const report of reports) {
+          expect(report).toMatchObject({ backendName: "nccl", wrong: [], digests: reports[0]?.digests });
+        }
+        expect(new Set(reports.map((report) => report?.pid)).size).toBe(size);
+        expect(reports[0]?.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 4);
+        console.log(`nccl on stand-ins, ${task}, ${size} processes: ${reports[0]?.ran} cases`);
+      });
+    }
+  });
+}
+
+describe("backend nccl on stand-ins", () => {
+  it("reduces tensors of many segments", { timeout: TIMEOUT_MS }, async () => {
+    const collectives = ["allReduce", "broadcast", "reduce", "allGather", "reduceScatter", "allToAll"];
+    const filter: CaseFilter = { collectives, dtypes: ["f32"], ops: ["sum"], counts: [3_000_001] };
+    const reports = await runRanks("host", 2, { env: { CASES: JSON.stringify(filter) } });
+    expect(reports.map((report) => report?.wrong)).toEqual([[], []]);
+    expect(reports[0]?.ran).toBe(collectives.length);
+  });
+});

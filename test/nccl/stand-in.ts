@@ -1,0 +1,91 @@
+/**
+ * Ranks as processes on the addon and the stand-ins of libnccl and libcuda (native-nccl/test/stand-in). What is older than
+ * its source is built first.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build as viteBuild } from "vite";
+import { build } from "../../native-nccl/scripts/build.js";
+import { freePort } from "../faults/job.ts";
+
+const PROGRAM = fileURLToPath(new URL("programs/rank.ts", import.meta.url));
+const ADDON_PACKAGE = fileURLToPath(new URL("../../native-nccl/index.js", import.meta.url));
+/** As deep as the program itself, whose relative import of the package is kept as it is. */
+const OUT = fileURLToPath(new URL(`../../test-results/nccl/${process.pid}`, import.meta.url));
+
+let bundled: Promise<string> | null = null;
+
+/** The program in one file, which starts several times faster than its sources. */
+function bundle(): Promise<string> {
+  bundled ??= viteBuild({
+    configFile: false,
+    logLevel: "error",
+    build: {
+      ssr: PROGRAM,
+      outDir: OUT,
+      minify: false,
+      rolldownOptions: { external: [ADDON_PACKAGE], output: { entryFileNames: "rank.mjs" } },
+    },
+  }).then(() => `${OUT}/rank.mjs`);
+  return bundled;
+}
+
+process.on("exit", () => rmSync(OUT, { recursive: true, force: true }));
+
+/** How the ranks of a test are started. */
+export interface RanksOptions {
+  /** Variables of every rank, and of single ones. */
+  env?: Record<string, string>;
+  envOf?: Readonly<Record<number, Record<string, string>>>;
+  sanitize?: boolean;
+  /** Called for each rank's process. */
+  onStart?: (rank: number, child: ChildProcess) => void;
+}
+
+/** What a rank printed as its last line, as JSON; null if it was killed. */
+export type RankReport = Record<string, unknown> | null;
+
+/** Environment of a process that is to find the stand-ins. */
+export function standInEnvironment({ sanitize = false } = {}): Record<string, string> {
+  const { addon, standIn } = build({ standIn: true, sanitize });
+  return { LD_LIBRARY_PATH: standIn, WEBCCL_NCCL_ADDON: addon };
+}
+
+/** Runs `task` of programs/rank.ts on `size` ranks, and resolves with what each reported. */
+export async function runRanks(task: string, size: number, options: RanksOptions = {}): Promise<RankReport[]> {
+  const { env = {}, envOf = {}, sanitize = false, onStart } = options;
+  const common = { ...process.env, ...standInEnvironment({ sanitize }), MASTER_PORT: `${await freePort()}`, ...env };
+  const program = await bundle();
+  const children: ChildProcess[] = [];
+  const reports = Array.from({ length: size }, (_, rank) => {
+    const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, ...envOf[rank] };
+    const child = spawn(process.execPath, ["--expose-gc", program, task], {
+      env: { ...common, ...place },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    children.push(child);
+    onStart?.(rank, child);
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr?.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    return new Promise<RankReport>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code, signal) => {
+        if (code === 0) resolve(JSON.parse(stdout.trim().split("\n").at(-1) as string));
+        else if (signal === "SIGKILL") resolve(null);
+        else reject(new Error(`rank ${rank} of ${size} ended with ${code ?? signal}: ${stderr}${stdout}`));
+      });
+    });
+  });
+  try {
+    return await Promise.all(reports);
+  } finally {
+    for (const child of children) child.kill("SIGKILL");
+  }
+}

@@ -1,0 +1,89 @@
+/** A web server with the pages of these tests, and a browser that opens them. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import type { Browser, Page } from "playwright";
+import { launchChromium } from "../../../src/cli/chromium.ts";
+import type { Job, Outcome, RawJob } from "../job.ts";
+import { bundle } from "./bundle.ts";
+
+const PROGRAM = fileURLToPath(new URL("program.ts", import.meta.url));
+
+/** How the server sends its pages. */
+export interface PageKind {
+  /** The content security policy's script-src beyond 'self'. */
+  scripts?: string;
+  /** Cross-origin isolated, so that memory may be shared. */
+  isolated?: boolean;
+}
+
+export class Pages {
+  readonly origin: string;
+  readonly #browser: Browser;
+  readonly #close: () => void;
+
+  private constructor(origin: string, browser: Browser, close: () => void) {
+    this.origin = origin;
+    this.#browser = browser;
+    this.#close = close;
+  }
+
+  static async open(): Promise<Pages> {
+    const [{ code }, browser] = await Promise.all([bundle(PROGRAM), launchChromium()]);
+    const server = createServer((request, response) => {
+      const { pathname } = new URL(request.url ?? "/", "http://localhost");
+      const [, kind = "{}", file] = decodeURIComponent(pathname).split("/");
+      const { scripts = "", isolated = false }: PageKind = JSON.parse(kind || "{}");
+      response.setHeader(
+        "content-security-policy",
+        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:*`,
+      );
+      if (isolated) {
+        response.setHeader("cross-origin-opener-policy", "same-origin");
+        response.setHeader("cross-origin-embedder-policy", "require-corp");
+      }
+      if (file === "entry.js") response.setHeader("content-type", "text/javascript").end(code);
+      else if (file === "") {
+        response.setHeader("content-type", "text/html");
+        response.end(`<!doctype html><title>rank</title><script type="module" src="entry.js"></script>`);
+      } else response.writeHead(404).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    return new Pages(origin, browser, () => {
+      server.closeAllConnections();
+      server.close();
+    });
+  }
+
+  /** Opens a page that does `job`. */
+  async start(job: Job | RawJob, kind: PageKind = {}): Promise<Page> {
+    const page = await this.#browser.newPage();
+    const path = encodeURIComponent(JSON.stringify(kind));
+    await page.goto(`${this.origin}/${path}/#${encodeURIComponent(JSON.stringify(job))}`);
+    return page;
+  }
+
+  /** Opens a page, waits for its outcome and closes it. */
+  async run<O = Outcome>(job: Job | RawJob, kind: PageKind = {}): Promise<O> {
+    const page = await this.start(job, kind);
+    const problems: string[] = [];
+    page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+    page.on("pageerror", (error) => problems.push(String(error)));
+    try {
+      const outcome = await page.waitForFunction(() => (globalThis as { outcome?: unknown }).outcome, null, {
+        timeout: 120_000,
+      });
+      return (await outcome.jsonValue()) as O;
+    } catch (error) {
+      throw new Error(`the page said nothing: ${problems.join("; ")}`, { cause: error });
+    } finally {
+      await page.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#browser.close();
+    this.#close();
+  }
+}

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startHub } from "../../src/node/hub.ts";
+import { CASE_COLLECTIVES } from "../../src/testing/index.ts";
+import type { CasesReport } from "../conformance/run-cases.ts";
+import { countingProxy } from "../hub/counting-proxy.ts";
+import { Pages } from "./browser/pages.ts";
+import { rawServer } from "./browser/raw-server.ts";
+import type { Job, RawOutcome, Task } from "./job.ts";
+import { runProcess } from "./processes.ts";
+
+const MIB = 2 ** 20;
+const TOKEN = "a token of this test";
+
+describe("a group of two pages, one Node and one Deno process", () => {
+  let pages: Pages;
+  let hub: Awaited<ReturnType<typeof startHub>>;
+
+  beforeAll(async () => {
+    pages = await Pages.open();
+    hub = await startHub({ port: 0, token: TOKEN, origins: [pages.origin] });
+  });
+
+  afterAll(async () => {
+    await pages?.close();
+    await hub?.close();
+  });
+
+  /** The pages are ranks 0 and 2, so that neighbours are of different runtimes. */
+  async function runMixed(groupName: string, task: Task, urls = [hub.url, hub.url]) {
+    const job = (rank: number): Job => ({
+      task,
+      options: {
+        initMethod: `${(rank % 2 === 0 && urls[rank / 2]) || hub.url}/${groupName}`,
+        ...{ rank, worldSize: 4, token: TOKEN, timeoutMs: 60_000 },
+      },
+    });
+    const policy = { scripts: "'wasm-unsafe-eval'" };
+    return Promise.all([
+      pages.run(job(0), policy),
+      runProcess("node", job(1)),
+      pages.run({ ...job(2), inWorker: true }, { ...policy, isolated: true }),
+      runProcess("deno", job(3)),
+    ]);
+  }
+
+  it("runs every collective, with results that are equal on all", { timeout: 180_000 }, async () => {
+    const cases = { seed: 4, ops: ["sum", "avg", "custom-ordered"], counts: [0, 17, 20_000] } as const;
+    const outcomes = await runMixed("conformance", { name: "conformance", cases });
+    expect(outcomes.map((outcome) => ("error" in outcome ? outcome.error : outcome.runtime))).toEqual([
+      "browser",
+      "node",
+      "browser",
+      "deno",
+    ]);
+    const first = outcomes[0] as unknown as CasesReport;
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ wrong: [], digests: first.digests });
+    console.log(`mixed group: ${first.ran} cases`);
+    expect(first.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 12);
+  });
+
+  it("costs a page S × 1.01 + 64 KiB each way at most, while the others have direct links", async () => {
+    const bytes = 8 * MIB;
+    const proxies = await Promise.all([countingProxy(hub), countingProxy(hub)]);
+    const task = { name: "allReduce", dtype: "f32", bytes, times: 1 } as const;
+    const outcomes = await runMixed(
+      "bytes",
+      task,
+      proxies.map(({ url }) => url),
+    );
+    for (const outcome of outcomes)
+      expect(outcome).toMatchObject({ digest: (outcomes[0] as { digest?: string }).digest });
+    console.log(`8 MiB of a page: ${proxies.map(({ up, down }) => `${up} up, ${down} down`).join("; ")}`);
+    for (const { up, down } of proxies) {
+      expect(Math.max(up, down)).toBeLessThanOrEqual(bytes * 1.01 + 65_536);
+      expect(Math.min(up, down)).toBeGreaterThan(bytes);
+    }
+  });
+});
+
+describe("two pages at a hub", () => {
+  let pages: Pages;
+  let hub: Awaited<ReturnType<typeof startHub>>;
+
+  beforeAll(async () => {
+    pages = await Pages.open();
+    hub = await startHub({ port: 0, token: TOKEN, origins: [pages.origin] });
+  });
+
+  afterAll(async () => {
+    await pages?.close();
+    await hub?.close();
+  });
+
+  it("need at most 1.25 of the time that S up and S down take on raw WebSockets", { timeout: 60_000 }, async () => {
+    const bytes = 8 * MIB;
+    const times = 9;
+    const url = await rawServer(2, bytes);
+    const outcomes = await Promise.all(
+      [0, 1].map((rank) => {
+        const options = { initMethod: `${hub.url}/raw`, rank, worldSize: 2, token: TOKEN, timeoutMs: 20_000 };
+        return pages.run<RawOutcome>({ raw: { url, bytes, times }, options }, { scripts: "'wasm-unsafe-eval'" });
+      }),
+    );
+    const slower = (which: keyof RawOutcome) =>
+      Array.from({ length: times }, (_, turn) => Math.max(...outcomes.map((outcome) => outcome[which][turn]!)));
+    const [rawMs, hubMs] = [slower("rawMs"), slower("hubMs")];
+    const ratio = median(hubMs.map((ms, turn) => ms / rawMs[turn]!));
+    const rounded = [median(rawMs), median(hubMs)].map((ms) => ms.toFixed(0));
+    console.log(`two pages, 8 MiB: raw ${rounded[0]} ms, hub allReduce ${rounded[1]} ms, ratio ${ratio.toFixed(2)}`);
+    expect(ratio).toBeLessThanOrEqual(1.25);
+  });
+});
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}

@@ -1,0 +1,59 @@
+/** What a rank does for a test, in any runtime: it is bundled for pages, so it must import nothing of Node's. */
+import type { InitOptions } from "../../src/init-options.ts";
+import type { ProcessGroup } from "../../src/process-group.ts";
+import { conformanceCases, digest } from "../../src/testing/index.ts";
+import { bytesPerElement, type HostArray } from "../../src/types.ts";
+import { runCases } from "../conformance/run-cases.ts";
+import type { Job, Outcome, Task } from "./job.ts";
+
+/** Joins a group, does the job, and leaves. Never rejects. */
+export async function perform(
+  job: Job,
+  initProcessGroup: (options: InitOptions) => Promise<ProcessGroup>,
+): Promise<Outcome> {
+  try {
+    const group = await initProcessGroup(job.options);
+    const { executors, ranks } = group.info();
+    const result = await doTask(job.task, group);
+    await group.destroy();
+    return {
+      ...result,
+      rank: group.rank,
+      runtime: ranks[group.rank]!.runtime,
+      executor: executors[0]!.description,
+      isolated: globalThis.crossOriginIsolated,
+      shares: typeof SharedArrayBuffer !== "undefined",
+    };
+  } catch (error) {
+    const { name, message } = error as Error;
+    return { error: `${name}: ${message}` };
+  }
+}
+
+async function doTask(task: Task, group: ProcessGroup): Promise<object> {
+  switch (task.name) {
+    case "sum": {
+      const tensor = group.alloc("f32", 100_000) as Float32Array;
+      tensor.fill(group.rank + 1);
+      await group.allReduce(tensor);
+      return { first: tensor[0], last: tensor.at(-1), sharedTensor: !(tensor.buffer instanceof ArrayBuffer) };
+    }
+    case "conformance": {
+      const cases = conformanceCases({ size: group.size, ...task.cases });
+      return runCases(group, cases);
+    }
+    case "allReduce": {
+      const { dtype, bytes, times, algorithm } = task;
+      const data = group.alloc(dtype, bytes / bytesPerElement(dtype)) as HostArray;
+      const timesMs: number[] = [];
+      for (let i = 0; i < times; i++) {
+        for (let at = 0; at < data.length; at++) data[at] = ((at % 1000) + group.rank) / 7;
+        await group.barrier();
+        const start = performance.now();
+        await group.allReduce(data, algorithm === undefined ? {} : { algorithm });
+        timesMs.push(performance.now() - start);
+      }
+      return { timesMs, digest: await digest([data]) };
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/** Ranks of tests as processes of Node and of Deno. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+import type { Job, Outcome } from "./job.ts";
+
+/** The deno executable of the npm package, whose install script may not have run. */
+export function denoPath(): string {
+  const { arch, platform } = process;
+  const libc = platform === "linux" ? "-glibc" : "";
+  const require = createRequire(createRequire(import.meta.url).resolve("deno/package.json"));
+  return require.resolve(`@deno/${platform}-${arch}${libc}/deno${platform === "win32" ? ".exe" : ""}`);
+}
+
+const COMMANDS = {
+  node: () => [process.execPath, "--import", "tsx"],
+  deno: () => [denoPath(), "run", "--allow-all", "--quiet"],
+} as const;
+
+export type ProcessRuntime = keyof typeof COMMANDS;
+
+/** Starts a program of these tests, and kills it when the test ends. */
+export function startProgram(runtime: ProcessRuntime, program: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
+  const [command, ...args] = COMMANDS[runtime]();
+  const file = fileURLToPath(new URL(program, import.meta.url));
+  const child = spawn(command!, [...args, file], {
+    env: { ...process.env, ...env },
+    stdio: "pipe",
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return child;
+}
+
+/** A rank in a process of its own; resolves with its outcome when it has ended by itself. */
+export function runProcess(runtime: ProcessRuntime, job: Job): Promise<Outcome> {
+  const child = startProgram(runtime, `${runtime}/program.ts`, { JOB: JSON.stringify(job) });
+  let stdout = "";
+  let stderr = "";
+  child.stdout!.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr!.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      if (code === 0) resolve(JSON.parse(stdout.trim().split("\n").at(-1)!));
+      else reject(new Error(`${runtime} ended with ${code ?? signal}: ${stderr}${stdout}`));
+    });
+  });
+}

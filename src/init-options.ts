@@ -40,8 +40,11 @@ export interface InitOptions {
     isHighPriorityStream?: boolean;
     config?: NcclConfig;
   };
-  /** "auto": memory for memory://, else websocket between ranks that can listen and reach each other, else hub. */
-  transport?: "auto" | "memory" | "websocket" | "hub";
+  /**
+   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, else websocket between
+   * ranks that can listen and reach each other, else hub.
+   */
+  transport?: "auto" | "memory" | "shared-memory" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -108,7 +111,7 @@ export interface Settings {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
-const TRANSPORTS = ["auto", "memory", "websocket", "hub"];
+const TRANSPORTS = ["auto", "memory", "shared-memory", "websocket", "hub"];
 
 /**
  * Fills in defaults from the environment and checks everything that can be checked alone.

@@ -8,8 +8,8 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-import { NoAdapterError, StoreError, TimeoutError } from "./errors.ts";
-import { createCpuExecutor } from "./executor/cpu.ts";
+import { NoAdapterError, StoreError, TimeoutError, UnsupportedError } from "./errors.ts";
+import { createCpuExecutor, createSharedCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import {
   type InitOptions,
@@ -19,7 +19,7 @@ import {
   type Settings,
 } from "./init-options.ts";
 import { chooseNccl, openNccl } from "./nccl-offer.ts";
-import type { HubHandle, Platform } from "./platform.ts";
+import type { HubHandle, Platform, ThreadJob } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
 import { HashStore } from "./store/hash-store.ts";
@@ -31,9 +31,11 @@ import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
+import { SharedDirectory } from "./transport/shared-directory.ts";
+import { SharedMemoryLinks } from "./transport/shared-memory.ts";
 import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
-import { World } from "./world.ts";
+import { World, type WorldThreads } from "./world.ts";
 
 const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
@@ -78,7 +80,9 @@ async function bringUp(
   undo: Undo[],
 ): Promise<ProcessGroup> {
   const { worldSize, logger, groupName, timeoutMs } = settings;
-  const cpu = await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm });
+  const threads = await joinThreads(platform, settings, internal);
+  const cpu =
+    threads?.executor ?? (await createCpuExecutor(internal.wasm === undefined ? {} : { wasm: internal.wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings, internal);
   if (gpu) undo.push(() => gpu.dispose());
@@ -95,6 +99,7 @@ async function bringUp(
     hostId: platform.hostId,
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
+    thread: threads && { job: threads.job.id, index: threads.job.index },
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
@@ -103,7 +108,7 @@ async function bringUp(
   const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, undo));
+  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -125,6 +130,7 @@ async function bringUp(
     segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
     onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
+    threads,
     onLeave: async () => {
       hub?.goodbye();
       hub?.close();
@@ -141,6 +147,28 @@ async function bringUp(
   if (hub) followHub(hub, relayed!, folds!, mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
+}
+
+/** This rank's part of what the threads of its job share; null if it is no such thread, or another transport is asked for. */
+async function joinThreads(
+  platform: Platform,
+  { transport, method }: Settings,
+  internal: InternalOptions,
+): Promise<(WorldThreads & { job: ThreadJob }) | null> {
+  const forced = transport === "shared-memory";
+  const wanted = forced || (transport === "auto" && method.protocol !== "memory:" && internal.wasm !== false);
+  const job = wanted ? platform.threadJob() : null;
+  const shared = job && (await createSharedCpuExecutor(job.memory));
+  if (forced && !shared) {
+    throw new UnsupportedError(
+      job
+        ? "threads share WebAssembly memory, and WebAssembly may not run here"
+        : 'transport "shared-memory" is for threads of one job: start the ranks with "webccl run --threads"',
+    );
+  }
+  if (!job || !shared) return null;
+  const { executor, heap } = shared;
+  return { job, executor, heap, directory: new SharedDirectory(heap), cores: job.cores, turn: job.turn };
 }
 
 /** The GPU that the settings want, if any, and why. Its code is loaded only then. */
@@ -291,6 +319,7 @@ async function linkAll(
   rank: number,
   listening: Listening | null,
   relayed: HubLinks | null,
+  threads: WorldThreads | null,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const { groupName, worldSize, timeoutMs, signal, logger } = settings;
@@ -316,10 +345,14 @@ async function linkAll(
     pending.delete(other.rank);
   };
 
+  const byMemory = threads && new SharedMemoryLinks(rank, threads.heap, threads.directory);
+  if (byMemory) undo.push(() => byMemory.close());
   const direct: Promise<void>[] = [];
   for (const other of roster) {
     if (other.rank === rank) continue;
-    if (linkBetween(own, other) === "websocket") direct.push(link(other));
+    const kind = linkBetween(own, other);
+    if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
+    else if (kind === "websocket") direct.push(link(other));
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(

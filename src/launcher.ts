@@ -139,7 +139,7 @@ export class Launcher {
       overwritten: false,
     };
 
-    let running: Promise<number | undefined>;
+    let running: Promise<number | undefined> | undefined;
     let claim: ReturnType<Ownership["claim"]>;
     try {
       options.signal?.throwIfAborted();
@@ -155,6 +155,10 @@ export class Launcher {
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.sequence = sequence;
+    if (!running) {
+      ownership.release(claim);
+      return this.#done(request, sequence, value(undefined));
+    }
 
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
     const { work, fulfill, reject } = Work.pending<T>({
@@ -187,6 +191,18 @@ export class Launcher {
       },
       (error) => fail(asError(error)),
     );
+    return work;
+  }
+
+  /** A Work that has ended well. */
+  #done<T>(request: Request, sequence: number, value: T): Work<T> {
+    const { work, fulfill, reject } = Work.pending<T>({
+      opType: OP_TYPES[request.collective],
+      sequence,
+      logger: this.#options.logger,
+    });
+    this.#runHooks(work, reject);
+    fulfill(value);
     return work;
   }
 

@@ -54,6 +54,19 @@ export interface HubHandle {
   close(): Promise<void>;
 }
 
+/** The job whose threads share memory, as one of them sees it. */
+export interface ThreadJob {
+  /** Equal for its threads alone. */
+  readonly id: string;
+  readonly memory: WebAssembly.Memory;
+  /** Which thread this is, from 0. */
+  readonly index: number;
+  /** How many threads can run at once. */
+  readonly cores: number;
+  /** Resolves when the event loop has turned: when what waited in it has been handled. */
+  turn(): Promise<void>;
+}
+
 /** One runtime. */
 export interface Platform {
   readonly runtime: Runtime;
@@ -63,6 +76,8 @@ export interface Platform {
   env(name: string): string | undefined;
   /** Equal for two processes exactly if they can share files and loopback; empty where that cannot be known. */
   readonly hostId: string;
+  /** The job that this thread was started for, or null. */
+  threadJob(): ThreadJob | null;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */

@@ -21,6 +21,8 @@ export interface RosterEntry {
   readonly listenUrl: string | null;
   /** It is a task of the same thread as every other rank. */
   readonly inMemory: boolean;
+  /** The job whose threads share their memory, and which of them it is; null if it is none. */
+  readonly thread: { readonly job: string; readonly index: number } | null;
   /** Of each of its executors. */
   readonly arithmeticIds: readonly string[];
   /** Its NCCL, or why it has none. */
@@ -38,6 +40,7 @@ const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "shared-file
  */
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.inMemory && b.inMemory) return "memory";
+  if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
   return lower.hostId === higher.hostId || !isLoopback(lower.listenUrl) ? "websocket" : "hub";

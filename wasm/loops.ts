@@ -85,3 +85,75 @@ export function divide<T>(dst: usize, divisor: i32, bytes: usize): void {
   for (let i: usize = 0; i < last; i += 16) v128.store(dst + i, divided<T>(v128.load(dst + i), divisors));
   v128.store(dst + last, tail);
 }
+
+/**
+ * Every target = ((x0 op x1) op x2) … over all sources, in one pass. `table` holds the addresses of `sources` operands, then
+ * those of `targets` results, 32 bits each; a target may be a source, else it is disjoint from all. At least 64 bytes.
+ *
+ * 64 bytes at a time, so that following the addresses costs little. The last 64 bytes are computed first, from the
+ * untouched operands, and stored last.
+ */
+// @ts-ignore: decorator
+@inline
+export function many<T>(op: Op, table: usize, sources: i32, targets: i32, bytes: usize): void {
+  const middle = table + ((sources as usize) << 2);
+  const end = middle + ((targets as usize) << 2);
+  const last = bytes - 64;
+  let p: usize = load<u32>(table) + last;
+  let ta = v128.load(p);
+  let tb = v128.load(p, 16);
+  let tc = v128.load(p, 32);
+  let td = v128.load(p, 48);
+  for (let at = table + 4; at < middle; at += 4) {
+    p = load<u32>(at) + last;
+    ta = combine<T>(op, ta, v128.load(p));
+    tb = combine<T>(op, tb, v128.load(p, 16));
+    tc = combine<T>(op, tc, v128.load(p, 32));
+    td = combine<T>(op, td, v128.load(p, 48));
+  }
+  for (let i: usize = 0; i < last; i += 64) {
+    p = load<u32>(table) + i;
+    let a = v128.load(p);
+    let b = v128.load(p, 16);
+    let c = v128.load(p, 32);
+    let d = v128.load(p, 48);
+    for (let at = table + 4; at < middle; at += 4) {
+      p = load<u32>(at) + i;
+      a = combine<T>(op, a, v128.load(p));
+      b = combine<T>(op, b, v128.load(p, 16));
+      c = combine<T>(op, c, v128.load(p, 32));
+      d = combine<T>(op, d, v128.load(p, 48));
+    }
+    for (let at = middle; at < end; at += 4) {
+      p = load<u32>(at) + i;
+      v128.store(p, a);
+      v128.store(p, b, 16);
+      v128.store(p, c, 32);
+      v128.store(p, d, 48);
+    }
+  }
+  for (let at = middle; at < end; at += 4) {
+    p = load<u32>(at) + last;
+    v128.store(p, ta);
+    v128.store(p, tb, 16);
+    v128.store(p, tc, 32);
+    v128.store(p, td, 48);
+  }
+}
+
+/** The same for f16 and bf16, 16 bytes at a time: here the arithmetic is what costs. At least 16 bytes. */
+// @ts-ignore: decorator
+@inline
+export function manyHalf(format: Format, op: Op, table: usize, sources: i32, targets: i32, bytes: usize): void {
+  const middle = table + ((sources as usize) << 2);
+  const end = middle + ((targets as usize) << 2);
+  const last = bytes - 16;
+  let tail = v128.load(load<u32>(table) + last);
+  for (let at = table + 4; at < middle; at += 4) tail = combineHalf(format, op, tail, v128.load(load<u32>(at) + last));
+  for (let i: usize = 0; i < last; i += 16) {
+    let a = v128.load(load<u32>(table) + i);
+    for (let at = table + 4; at < middle; at += 4) a = combineHalf(format, op, a, v128.load(load<u32>(at) + i));
+    for (let at = middle; at < end; at += 4) v128.store(load<u32>(at) + i, a);
+  }
+  for (let at = middle; at < end; at += 4) v128.store(load<u32>(at) + last, tail);
+}

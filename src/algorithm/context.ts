@@ -4,8 +4,9 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Handle, Span } from "../executor/executor.ts";
+import type { Executor, Handle, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
+import type { SharedRegion } from "../transport/shared-region.ts";
 import type { Exchange, HubReduction } from "../transport/transport.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
@@ -17,12 +18,20 @@ export interface Transfer {
   readonly end: number;
 }
 
+/** A region, and the executor whose memory it is in. */
+export interface Shared {
+  readonly region: SharedRegion;
+  readonly executor: SharedExecutor;
+}
+
 /** One collective on one rank. */
 export interface Context {
   readonly rank: number;
   readonly size: number;
   readonly executor: Executor;
   readonly exchange: Exchange;
+  /** What the ranks share beyond messages; null unless all are threads of one job. */
+  readonly shared: Shared | null;
   /** For algorithms that select.ts says need it; null for all others. */
   readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */

@@ -111,12 +111,13 @@ export interface Backend {
   readonly name: string;
   /**
    * Runs the collective. Several may run at once; they were called in the same order on every rank.
-   * Resolves to the source rank for recv and recvAnySource, else to undefined.
+   * Resolves to the source rank for recv and recvAnySource, else to undefined; undefined itself if the call has ended well
+   * already, which saves the few promises that would be the greater part of a short call's time.
    *
    * What it cannot run it refuses by throwing before anything is sent (TypeError, RangeError, UnsupportedError): then the
    * call has not happened, and its sequence goes to the next one.
    */
-  run(request: Request, call: Call): Promise<number | undefined>;
+  run(request: Request, call: Call): Promise<number | undefined> | undefined;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
   /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */

@@ -13,6 +13,7 @@ import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
 import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
+import type { Region } from "./region.ts";
 
 /** What a direct backend is made with. */
 export interface DirectOptions {
@@ -26,6 +27,8 @@ export interface DirectOptions {
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
+  /** What the ranks share; null unless all are threads of one job. */
+  region: Region | null;
   onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
@@ -35,17 +38,18 @@ export interface DirectOptions {
 export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
-  readonly #scope: Omit<PlanScope, "executor">;
+  readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
 
   constructor(options: DirectOptions) {
-    const { channel, link, hub, sameArithmetic, segmentBytes } = options;
+    const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
     this.#options = options;
     const { rank, size } = channel;
-    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    const kind = !hub || region ? "none" : hub.clusters.length < size ? "clusters" : "all";
     this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
-  run(request: Request, call: Call): Promise<number | undefined> {
+  run(request: Request, call: Call): Promise<number | undefined> | undefined {
+    const { region } = this.#options;
     const executor = this.#executorOf(tensorsOf(request));
     switch (request.collective) {
       case "send":
@@ -55,8 +59,12 @@ export class DirectBackend implements Backend {
       case "recvAnySource":
         return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
       default: {
-        const plan = planCollective(request, call, { ...this.#scope, executor });
-        return this.#collective(executor, plan, executor.admit(plan.spans, plan.op), call);
+        const inRegion = region?.executor === executor;
+        const plan = planCollective(request, call, { ...this.#scope, executor, inRegion });
+        const admitted = executor.admit(plan.spans, plan.op);
+        return region
+          ? this.#inRegion(region, executor, plan, admitted, call)
+          : this.#collective(executor, plan, admitted, call);
       }
     }
   }
@@ -97,7 +105,10 @@ export class DirectBackend implements Backend {
   async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
     const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
-    const folds = plan.atHub ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight) : null;
+    const folds =
+      plan.needs === "hub" || plan.needs === "hub and clusters"
+        ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
+        : null;
     try {
       if (admitted) await this.#admitted(admitted, exchange);
       const done = plan.run(this.#context(executor, exchange, folds));
@@ -110,6 +121,53 @@ export class DirectBackend implements Backend {
     } finally {
       folds?.close();
       channel.close(exchange);
+    }
+  }
+
+  /**
+   * Runs the call when those before it are done. One that is all messages makes the step that compares the calls first.
+   * A short call whose ranks come together ends in here, without a promise.
+   */
+  #inRegion(
+    region: Region,
+    executor: Executor,
+    plan: Plan,
+    admitted: void | Promise<void>,
+    call: Call,
+  ): Promise<undefined> | undefined {
+    const { channel } = this.#options;
+    if (channel.dead) return Promise.reject(channel.dead);
+    const exchange = channel.open(call.sequence, plan.fingerprint);
+    const context = this.#context(executor, exchange);
+    let running: Promise<void> | undefined;
+    try {
+      const later = region.begin(channel, exchange);
+      if (later) running = later.then(() => admitted).then(() => begun(region, plan, context));
+      else running = admitted ? admitted.then(() => begun(region, plan, context)) : begun(region, plan, context);
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    if (running) return this.#ending(running, region, plan, exchange, call);
+    region.end();
+    channel.close(exchange, true);
+    return undefined;
+  }
+
+  async #ending(
+    running: Promise<void>,
+    region: Region,
+    plan: Plan,
+    exchange: ChannelExchange,
+    call: Call,
+  ): Promise<undefined> {
+    try {
+      await running;
+    } catch (error) {
+      call.overwritten = plan.writes !== "no" && region.agreed;
+      throw this.#failed(exchange, error);
+    } finally {
+      region.end();
+      this.#options.channel.close(exchange, true);
     }
   }
 
@@ -175,9 +233,10 @@ export class DirectBackend implements Backend {
   }
 
   #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
-    const { channel, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { channel, region, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     const { rank, size } = channel;
-    return { rank, size, executor, exchange, hub, segmentBytes, segmentsInFlight, onTransfer };
+    const shared = region && { region, executor: region.executor };
+    return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
@@ -196,6 +255,11 @@ export class DirectBackend implements Backend {
     channel.abort(cause);
     return cause;
   }
+}
+
+function begun(region: Region, plan: Plan, context: Context): Promise<void> | undefined {
+  const late = plan.needs === "region" ? undefined : region.step();
+  return late ? late.then(() => plan.run(context)) : plan.run(context);
 }
 
 /** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */

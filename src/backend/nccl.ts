@@ -59,7 +59,7 @@ export class NcclBackend implements Backend {
       const plan = planNccl(request as NcclRequest, { rank: channel.rank, size: channel.size, segmentBytes });
       return this.#inTurn(null, () => this.#collective(plan, call));
     }
-    if (!tensorsOf(request).some(isCudaTensor)) return this.#inTurn(null, () => direct.run(request, call));
+    if (!tensorsOf(request).some(isCudaTensor)) return this.#inTurn(null, async () => direct.run(request, call));
     const twin = new HostTwin(request);
     return this.#inTurn(twin.fill(), async () => {
       const source = await direct.run(twin.request, call);

@@ -18,6 +18,8 @@ export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" |
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
+  /** The executor's memory is the one that the group's ranks share. */
+  readonly inRegion: boolean;
   readonly executor: Executor;
   readonly rank: number;
   readonly size: number;
@@ -37,9 +39,10 @@ export interface Plan {
   readonly op: ReduceOp | null;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
-  /** Does the algorithm use what the hub can do beyond relaying? */
-  readonly atHub: boolean;
-  run(context: Context): Promise<void>;
+  /** What the algorithm needs beyond messages; in a region, nothing is written before all calls are known to be the same. */
+  readonly needs: Row<AlgorithmFamily>["needs"] | undefined;
+  /** Undefined if all is done when it returns. */
+  run(context: Context): Promise<void> | undefined;
 }
 
 /** A scope, and the spans made so far. */
@@ -49,13 +52,13 @@ interface Planning extends PlanScope {
 
 /** What a plan says of the call beyond the request itself. */
 export interface Facts {
-  dtype?: DataType;
-  op?: ReduceOp;
-  root?: number;
-  count?: number;
-  detail?: string;
+  dtype?: DataType | undefined;
+  op?: ReduceOp | undefined;
+  root?: number | undefined;
+  count?: number | undefined;
+  detail?: string | undefined;
   /** For the choice of the algorithm; the same on every rank. */
-  bytes?: number;
+  bytes?: number | undefined;
 }
 
 /**
@@ -78,7 +81,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const tensor = span(request.tensor);
       const { op } = request;
       const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row, { ...whole(tensor), op }, scope, startOfFold(op, tensor), (context) =>
+      return plan(request, row, whole(tensor, op), scope, startOfFold(op, tensor), (context) =>
         row.run(context, tensor, op),
       );
     }
@@ -87,14 +90,16 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const { root } = request;
       const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? "no" : "as messages come";
-      return plan(request, row, { ...whole(tensor), root }, scope, writes, (context) => row.run(context, tensor, root));
+      return plan(request, row, whole(tensor, undefined, root), scope, writes, (context) =>
+        row.run(context, tensor, root),
+      );
     }
     case "reduce": {
       const tensor = span(request.tensor);
       const { root, op } = request;
       const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
       const writes = isRoot ? startOfFold(op, tensor) : "no";
-      return plan(request, row, { ...whole(tensor), root, op }, scope, writes, (context) =>
+      return plan(request, row, whole(tensor, op, root), scope, writes, (context) =>
         row.run(context, tensor, root, op),
       );
     }
@@ -160,7 +165,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
       const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
       // Rank 0 finishes an AVG without waiting for anyone.
       const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
-      return plan(request, row, { ...whole(tensor), op }, scope, writes, (context) =>
+      return plan(request, row, whole(tensor, op), scope, writes, (context) =>
         row.run(context, tensor, op, { exclusive }),
       );
     }
@@ -209,21 +214,20 @@ const EMPTY: Fingerprint = {
 function plan(
   { collective }: CollectiveRequest,
   { algorithm, needs }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs">,
-  { dtype, op, root, count, detail }: Facts,
+  facts: Facts,
   { spans, segmentBytes }: Planning,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
-  const facts = { dtype, op, root, count, detail };
   const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
-  return { fingerprint, spans, op: op ?? null, writes, atHub: needs !== undefined, run };
+  return { fingerprint, spans, op: facts.op ?? null, writes, needs, run };
 }
 
 /** What all ranks of a call must have in common. */
 export function fingerprintOf(
   collective: CollectiveRequest["collective"],
   algorithm: string,
-  { dtype, op, root, count, detail }: { [F in keyof Facts]: Facts[F] | undefined },
+  { dtype, op, root, count, detail }: Facts,
   segmentBytes: number,
 ): Fingerprint {
   return {
@@ -243,7 +247,7 @@ function choose<C extends AlgorithmFamily>(
   collective: C,
   { op, bytes = 0 }: Facts,
   call: Call,
-  { size, link, hub, sameArithmetic }: PlanScope,
+  { size, link, hub, inRegion, sameArithmetic }: PlanScope,
 ) {
   const query: SelectQuery<C> = {
     collective,
@@ -254,6 +258,7 @@ function choose<C extends AlgorithmFamily>(
     commutative: op === undefined || isCommutative(op),
     sameArithmetic: sameArithmetic && op?.name !== "custom",
     hub,
+    inRegion,
     custom: op?.name === "custom",
     algorithm: call.algorithm,
   };
@@ -265,8 +270,8 @@ function startOfFold(op: ReduceOp, { dtype }: Span): Plan["writes"] {
   return changesInputs(op, dtype) ? "at once" : "as messages come";
 }
 
-function whole({ dtype, count }: Span): Facts {
-  return { dtype, count };
+function whole({ dtype, count }: Span, op?: ReduceOp, root?: number): Facts {
+  return { dtype, count, op, root };
 }
 
 /** Lists whose lengths every rank must agree on. */

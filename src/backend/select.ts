@@ -5,23 +5,30 @@
  */
 import { allGatherDirect } from "../algorithm/all-gather-direct.ts";
 import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
+import { allGatherPull } from "../algorithm/all-gather-pull.ts";
 import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
 import { allReduceHub, allReduceTwoLevel } from "../algorithm/all-reduce-hub.ts";
+import { allReduceOnePass } from "../algorithm/all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
+import { allReduceSlots } from "../algorithm/all-reduce-slots.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
+import { barrierStep } from "../algorithm/barrier-step.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
+import { broadcastPull } from "../algorithm/broadcast-pull.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { gather } from "../algorithm/gather.ts";
 import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
 import { reduceDirect } from "../algorithm/reduce-direct.ts";
+import { reduceOnePass } from "../algorithm/reduce-one-pass.ts";
 import { reduceScatterDirect } from "../algorithm/reduce-scatter-direct.ts";
 import { reduceOwnerDirect, reduceScatterGather } from "../algorithm/reduce-scatter-gather.ts";
+import { reduceScatterOnePass } from "../algorithm/reduce-scatter-one-pass.ts";
 import { reduceScatterRing } from "../algorithm/reduce-scatter-ring.ts";
 import { scan } from "../algorithm/scan.ts";
 import { scatter } from "../algorithm/scatter.ts";
@@ -29,7 +36,7 @@ import type { LinkKind } from "../transport/transport.ts";
 
 /** What each collective's algorithms look like. */
 interface Run {
-  allReduce: typeof allReduceRing;
+  allReduce: (...call: Parameters<typeof allReduceRing>) => Promise<void> | undefined;
   reduceScatter: typeof reduceScatterRing;
   allGather: typeof allGatherRing;
   broadcast: typeof broadcastBinomial;
@@ -37,7 +44,7 @@ interface Run {
   gather: typeof gather;
   scatter: typeof scatter;
   allToAll: typeof allToAll;
-  barrier: typeof barrier;
+  barrier: (...call: Parameters<typeof barrier>) => Promise<void> | undefined;
   scan: typeof scan;
 }
 
@@ -53,8 +60,11 @@ export interface Row<C extends AlgorithmFamily> {
   readonly ownerComputes: boolean;
   /** The result is the left fold ((x0 op x1) op x2) … in rank order, or nothing is folded at all. */
   readonly rankOrder: boolean;
-  /** It cannot run without a hub that all ranks are connected to, or without one and direct links as well. */
-  readonly needs?: "hub" | "hub and clusters";
+  /**
+   * It cannot run without a hub that all ranks are connected to, or without one and direct links as well; or without a
+   * shared region, which only groups of threads have.
+   */
+  readonly needs?: "hub" | "hub and clusters" | "region";
   /** Where it is the better one; a caller who names it is not held to these. */
   readonly links?: readonly LinkKind[];
   readonly minBytes?: number;
@@ -69,6 +79,9 @@ const KIB = 1024;
 const exact = { ownerComputes: true, rankOrder: true } as const;
 /** A row that folds each element on one rank, in an order of its own. */
 const owned = { ownerComputes: true, rankOrder: false } as const;
+
+/** A row for threads. */
+const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as const;
 
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
@@ -87,6 +100,8 @@ const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as cons
  */
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
+    { algorithm: "slots", run: allReduceSlots, ...inRegion, ownerComputes: false, maxBytes: 8 * KIB },
+    { algorithm: "one-pass", run: allReduceOnePass, ...inRegion },
     {
       algorithm: "two-level",
       run: allReduceTwoLevel,
@@ -105,12 +120,14 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     ownerDirect,
   ],
   reduceScatter: [
+    { algorithm: "one-pass", run: reduceScatterOnePass, ...inRegion },
     { ...scatterDirect, maxBytes: 1024 * KIB },
     { ...scatterDirect, links: ["hub"] },
     { algorithm: "ring", run: reduceScatterRing, ...owned },
     scatterDirect,
   ],
   allGather: [
+    { algorithm: "pull", run: allGatherPull, ...inRegion },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
@@ -118,12 +135,14 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "ring", run: allGatherRing, ...exact },
   ],
   broadcast: [
+    { algorithm: "pull", run: broadcastPull, ...inRegion },
     { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
+    { algorithm: "one-pass", run: reduceOnePass, ...inRegion },
     { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
@@ -135,6 +154,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
   barrier: [
+    { algorithm: "step", run: barrierStep, ...inRegion },
     { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],
@@ -157,6 +177,8 @@ export interface SelectQuery<C extends AlgorithmFamily> {
   sameArithmetic: boolean;
   /** What the group has of a hub: none, one to which all ranks are connected, or that and direct links among some. */
   hub: "none" | "all" | "clusters";
+  /** The tensors' executor works in memory that the ranks share. */
+  inRegion: boolean;
   /** The operation has code of its caller's. */
   custom: boolean;
   /** The algorithm the caller named. */
@@ -177,13 +199,12 @@ export function algorithmNames(collective: AlgorithmFamily): string[] {
 export function selectAlgorithm<C extends AlgorithmFamily>(query: SelectQuery<C>): Row<C> {
   const { collective, algorithm } = query;
   const rows: readonly Row<C>[] = TABLE[collective];
-  const allowed = rows.filter((row) => objection(row, query) === null);
-  const chosen =
-    algorithm === undefined
-      ? allowed.find((row) => fits(row, query))
-      : allowed.find((row) => row.algorithm === algorithm);
-  if (chosen) return chosen;
+  for (const row of rows) {
+    const meant = algorithm === undefined ? fits(row, query) : row.algorithm === algorithm;
+    if (meant && objection(row, query) === null) return row;
+  }
 
+  const allowed = rows.filter((row) => objection(row, query) === null);
   const named = rows.find((row) => row.algorithm === algorithm);
   const reason = named ? objection(named, query) : `${collective} has no such algorithm`;
   throw new RangeError(`algorithm ${JSON.stringify(algorithm)}: ${reason}; use one of ${namesOf(allowed).join(", ")}`);
@@ -197,6 +218,7 @@ function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>
   if (!query.sameArithmetic && !row.ownerComputes) {
     return "several ranks would compute the same element, and their arithmetic is not known to be equal";
   }
+  if (row.needs === "region") return query.inRegion ? null : "it needs ranks that are threads of one job";
   if (row.needs && query.hub === "none") return "the ranks are not all connected to one hub";
   if (row.needs === "hub and clusters" && query.hub !== "clusters") return "no two ranks are linked directly";
   if (row.needs && query.custom) return "a hub runs no code of its callers'";

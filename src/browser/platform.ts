@@ -15,6 +15,7 @@ export const browserPlatform: Platform = {
   },
   env: () => undefined,
   hostId: "",
+  threadJob: () => null,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

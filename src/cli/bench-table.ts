@@ -9,12 +9,12 @@
 import type { CollectiveOptions } from "../options.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import type { NamedReduceOp } from "../reduce-op.ts";
-import type { HostTensor, Tensor } from "../types.ts";
+import type { Tensor } from "../types.ts";
 
 export type BenchOp = NamedReduceOp["name"];
 
 /** What one run of a collective is given. `output` is `input` where the collective works in place. */
-export interface BenchBuffers<T extends Tensor = HostTensor> {
+export interface BenchBuffers<T extends Tensor = Tensor> {
   input: T;
   output: T;
   /** `input` and `output` cut into their blocks. */

@@ -4,6 +4,7 @@
  * A size is checked before its timed runs and again after them. A rank's time of one run is from its call until its
  * promise settles; the launcher takes the slowest rank's.
  */
+import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../algorithm/context.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
@@ -16,7 +17,7 @@ import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputVa
 /** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
 const PERIOD = 1021;
 
-const tell = (message: WorkerMessage) => process.send?.(message);
+const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];

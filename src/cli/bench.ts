@@ -29,6 +29,8 @@ export interface BenchConfig {
   /** Untimed and timed runs per size. Default: 5 and 20, fewer above 4 MiB. */
   warmups?: number;
   iterations?: number;
+  /** Ranks are threads of one process. */
+  threads?: boolean | undefined;
   transport?: NonNullable<InitOptions["transport"]>;
   algorithm?: string;
   /** Host arrays, or GPUBuffers. Default: "cpu". */
@@ -93,7 +95,13 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
   };
 
   const script = fileURLToPath(siblingModule("bench-worker"));
-  const result = await launch({ ranks: config.ranks, script, args: [JSON.stringify(config)], onMessage });
+  const result = await launch({
+    ranks: config.ranks,
+    threads: config.threads,
+    script,
+    args: [JSON.stringify(config)],
+    onMessage,
+  });
   const reason = describeFailure(result);
   if (reason) throw new BenchError([...new Set(errors), reason].join("\n"), result.exitCode);
   return reports;

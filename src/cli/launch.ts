@@ -5,15 +5,16 @@
  * (their PeerLostError), then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
  * the ranks the same way, without the first wait; a launcher that dies itself takes them along (orphan.ts).
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import { Transform } from "node:stream";
+import { type Readable, Transform } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { startThreads, type ThreadsOptions } from "../node/threads.ts";
 import { UsageError } from "./usage.ts";
 
 const SURVIVOR_GRACE_MS = 2_000;
@@ -31,6 +32,8 @@ export interface LaunchOptions {
   /** Path of the program, JavaScript or TypeScript. */
   script: string;
   args?: readonly string[];
+  /** Start threads of this process, which share memory, instead of processes. */
+  threads?: boolean | undefined;
   /** Address of a running hub. Default: rank 0 hosts one on a free port of 127.0.0.1. */
   hub?: string | undefined;
   /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
@@ -68,11 +71,15 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
   const orphan = siblingModule("orphan");
-  const nodeArgs = [...typeScriptLoader([script, orphan.pathname]), "--import", orphan.href, script, ...args];
+  const loader = typeScriptLoader([script, orphan.pathname]);
+  const nodeArgs = [...(loader ? ["--import", loader] : []), "--import", orphan.href, script, ...args];
   const environment = await jobEnvironment(ranks, hub);
+  const start = options.threads
+    ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix })
+    : startAsProcesses(ranks, nodeArgs, environment, prefix);
 
   return new Promise((finish) => {
-    const children = new Map<number, ChildProcess>();
+    const children = new Map<number, Rank>();
     const ends: RankEnd[] = [];
     let failure: RankEnd | null = null;
     let stoppedBy: NodeJS.Signals | null = null;
@@ -115,29 +122,83 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
     process.stdout.on("error", brokenPipe);
     for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(stream.getMaxListeners() + ranks);
 
-    for (let rank = 0; rank < ranks; rank++) {
-      const output = prefix ? "pipe" : "inherit";
-      const child = spawn(process.execPath, nodeArgs, {
-        env: { ...environment, RANK: String(rank), LOCAL_RANK: String(rank) },
-        stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
-      });
+    start((rank, child) => {
       children.set(rank, child);
       if (prefix) {
         child.stdout!.pipe(linePrefixer(rank)).pipe(process.stdout, { end: false });
         child.stderr!.pipe(linePrefixer(rank)).pipe(process.stderr, { end: false });
       }
-      child.on("message", (message) => options.onMessage?.(rank, message));
-      child.once("error", () => onEnd({ rank, code: 1, signal: null }));
-      child.once("exit", (code, signal) => {
-        const end = { rank, code, signal };
-        const drained = setTimeout(onEnd, DRAIN_MS, end);
-        child.once("close", () => {
-          clearTimeout(drained);
-          onEnd(end);
-        });
+      child.onMessage((message) => options.onMessage?.(rank, message));
+      child.onEnd((code, signal) => onEnd({ rank, code, signal }));
+    });
+  });
+}
+
+/** A rank that runs, whether process or thread. */
+interface Rank {
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  kill(signal: NodeJS.Signals): void;
+  onMessage(listener: (message: unknown) => void): void;
+  onEnd(listener: (code: number | null, signal: NodeJS.Signals | null) => void): void;
+}
+
+/** Starts the ranks and hands each over. */
+type Start = (started: (rank: number, child: Rank) => void) => void;
+
+function startAsProcesses(
+  ranks: number,
+  nodeArgs: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  piped: boolean,
+): Start {
+  return (started) => {
+    for (let rank = 0; rank < ranks; rank++) {
+      const output = piped ? "pipe" : "inherit";
+      const child = spawn(process.execPath, nodeArgs, {
+        env: { ...environment, RANK: String(rank), LOCAL_RANK: String(rank) },
+        stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
+      });
+      started(rank, {
+        stdout: child.stdout,
+        stderr: child.stderr,
+        kill: (signal) => child.kill(signal),
+        onMessage: (listener) => child.on("message", listener),
+        onEnd: (listener) => {
+          child.once("error", () => listener(1, null));
+          child.once("exit", (code, signal) => {
+            const drained = setTimeout(listener, DRAIN_MS, code, signal);
+            child.once("close", () => {
+              clearTimeout(drained);
+              listener(code, signal);
+            });
+          });
+        },
       });
     }
-  });
+  };
+}
+
+/** A signal ends a thread at once: there is nothing in it that could hear one. */
+function startAsThreads(options: ThreadsOptions): Start {
+  return (started) => {
+    startThreads(options).forEach((worker, rank) => {
+      let endedBy: NodeJS.Signals | null = null;
+      started(rank, {
+        stdout: worker.stdout,
+        stderr: worker.stderr,
+        kill: (signal) => {
+          endedBy ??= signal;
+          void worker.terminate();
+        },
+        onMessage: (listener) => worker.on("message", listener),
+        onEnd: (listener) => {
+          worker.on("error", (error) => process.stderr.write(`[${rank}] ${(error as Error).stack ?? String(error)}\n`));
+          worker.once("exit", (code) => listener(endedBy ? null : code, endedBy));
+        },
+      });
+    });
+  };
 }
 
 /** `rank 2 was killed by SIGKILL`, `rank 2 exited with code 3`. */
@@ -182,12 +243,12 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Node's arguments that let it run `files`: none, or tsx from the first one's project or from beside webccl. */
-function typeScriptLoader(files: readonly [string, string]): string[] {
+/** What lets Node run `files`: null for nothing, or the URL of tsx, from the first one's project or from beside webccl. */
+function typeScriptLoader(files: readonly [string, string]): string | null {
   const typed = files.find((file) => /\.[mc]?tsx?$/.test(file));
-  if (typed === undefined || stripsTypes()) return [];
+  if (typed === undefined || stripsTypes()) return null;
   const tsx = findTsx(files[0]);
-  if (tsx !== null) return ["--import", pathToFileURL(tsx).href];
+  if (tsx !== null) return pathToFileURL(tsx).href;
   throw new UsageError(
     `${typed} is TypeScript, which Node ${process.versions.node} does not run by itself: ` +
       "install tsx beside it (npm install --save-dev tsx), or use Node 22.18 or later",

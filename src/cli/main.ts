@@ -9,7 +9,7 @@ import { splitRunArguments } from "./run.ts";
 import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag, UsageError } from "./usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
-const TRANSPORTS = ["auto", "websocket", "hub"] as const;
+const TRANSPORTS = ["auto", "shared-memory", "websocket", "hub"] as const;
 const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
@@ -23,15 +23,22 @@ async function main(argv: readonly string[]): Promise<number> {
 
   cli
     .command("run <script>", "Run a program as several ranks on this host; a rank's death ends the others")
-    .usage("run -n <ranks> [--hub <url>] <script> [arguments of the script]")
+    .usage("run -n <ranks> [--threads] [--hub <url>] <script> [arguments of the script]")
     .option("-n, --ranks <count>", "Number of processes")
+    .option("--threads", "Start threads of one process, which share memory, instead of processes")
     .option("--hub <url>", "Meet at this hub instead of in rank 0")
     .action(async (script: string, flags: Flags) => {
       const { run } = await import("./run.ts");
       const ranks = integerFlag("-n", flags.n, 1);
       if (ranks === undefined)
         throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
-      return run({ ranks, hub: textFlag("--hub", flags.hub), script, args: scriptArgs });
+      return run({
+        ranks,
+        threads: flags.threads === true,
+        hub: textFlag("--hub", flags.hub),
+        script,
+        args: scriptArgs,
+      });
     });
 
   cli
@@ -46,6 +53,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-i, --iterations <count>", "Timed runs per size, 20 if absent, fewer above 4M")
     .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
     .option("--html <file>", "kernels: write a page with the plot")
+    .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
@@ -144,6 +152,7 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     factor: integerFlag("-f", flags.f, 2) ?? 4,
     dtype,
     op,
+    threads: flags.threads === true,
     ...(warmups === undefined ? {} : { warmups }),
     ...(iterations === undefined ? {} : { iterations }),
     ...(transport === undefined ? {} : { transport }),

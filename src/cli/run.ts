@@ -4,6 +4,7 @@ import { UsageError } from "./usage.ts";
 
 export interface RunOptions {
   ranks: number;
+  threads?: boolean | undefined;
   hub?: string | undefined;
   script: string;
   args: readonly string[];

@@ -18,6 +18,7 @@ export const denoPlatform: Platform = {
   get hostId() {
     return nodePlatform.hostId;
   },
+  threadJob: () => null,
   openGpu: async () =>
     builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
   hasBuiltInGpu: true,

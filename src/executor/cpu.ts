@@ -5,12 +5,13 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
-import type { Executor, Lease, Span } from "./executor.ts";
+import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
 import { type FoldName, factorOf, type Kernels } from "./kernels.ts";
 import { arithmeticIdOf } from "./self-test.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
+import type { WasmMemory } from "./wasm-memory.ts";
 
 /** Options of {@link createCpuExecutor}. */
 export interface CpuExecutorOptions {
@@ -27,6 +28,14 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
   return new CpuExecutor(new PlainLoops(wasm), null);
 }
 
+/** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */
+export async function createSharedCpuExecutor(
+  memory: WebAssembly.Memory,
+): Promise<{ executor: SharedExecutor; heap: WasmMemory } | null> {
+  const wasm = await WasmKernels.load(memory);
+  return typeof wasm === "string" ? null : { executor: new CpuExecutor(wasm, wasm), heap: wasm.memory };
+}
+
 /** What an operation folds with, once `prepare` has done its part. */
 function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): FoldName {
   if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
@@ -35,7 +44,7 @@ function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): F
   return name === "avg" || name === "premul-sum" ? "sum" : name;
 }
 
-class CpuExecutor implements Executor {
+class CpuExecutor implements SharedExecutor {
   readonly sharedMemory = null;
   readonly name = "cpu";
   readonly arithmeticId: string;
@@ -62,19 +71,19 @@ class CpuExecutor implements Executor {
   }
 
   slice(span: Span, start: number, count: number): HostSpan {
-    const { dtype, bytes } = this.#own(span);
+    const { dtype, buffer, byteOffset } = this.#own(span);
     if (start < 0 || count < 0 || start + count > span.count) {
       throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
     }
-    return this.#spanOf(dtype, count, bytes.buffer, bytes.byteOffset + start * bytesPerElement(dtype));
+    return this.#spanOf(dtype, count, buffer, byteOffset + start * bytesPerElement(dtype));
   }
 
   scratch(dtype: DataType, count: number): HostSpan {
     const byteLength = count * bytesPerElement(dtype);
     const memory = this.#wasm?.memory;
     const pointer = memory?.allocate(byteLength) ?? OUTSIDE;
-    if (!memory || pointer === OUTSIDE) return new HostSpan(dtype, count, new Uint8Array(byteLength), OUTSIDE);
-    const span = new HostSpan(dtype, count, memory.bytesAt(pointer, byteLength), pointer);
+    if (!memory || pointer === OUTSIDE) return new HostSpan(dtype, count, new ArrayBuffer(byteLength), 0, OUTSIDE);
+    const span = new HostSpan(dtype, count, memory.bufferTo(pointer + byteLength), pointer, pointer);
     span.ownsBlock = true;
     return span;
   }
@@ -116,7 +125,9 @@ class CpuExecutor implements Executor {
     const to = this.#own(target);
     const from = this.#own(source);
     requireEqual(to, from);
-    if (to.bytes !== from.bytes) to.bytes.set(from.bytes);
+    if (to === from) return;
+    if (to.pointer !== OUTSIDE && from.pointer !== OUTSIDE) this.#wasm!.move(to, from);
+    else to.bytes.set(from.bytes);
   }
 
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
@@ -129,13 +140,37 @@ class CpuExecutor implements Executor {
   }
 
   reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void {
+    this.reduceInto(op, [target], operands);
+  }
+
+  addressOf(span: Span): number {
+    return this.#own(span).pointer;
+  }
+
+  spanAt(address: number, dtype: DataType, count: number): HostSpan {
+    const end = address + count * bytesPerElement(dtype);
+    return new HostSpan(dtype, count, this.#wasm!.memory.bufferTo(end), address, address);
+  }
+
+  reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
+    const into = targets.map((target) => this.#own(target));
+    const from = operands.map((operand) => this.#own(operand));
+    const [first, ...others] = into;
+    for (const span of [...others, ...from]) requireEqual(first!, span);
+    if (first!.count === 0) return;
+    if (op.name !== "custom" && this.#wasm?.foldMany(foldName(op.name, first!.dtype), into, from)) return;
+    this.#reduceByPairs(op, first!, from);
+    for (const target of others) this.copy(target, first!);
+  }
+
+  #reduceByPairs(op: ReduceOp, target: HostSpan, operands: readonly HostSpan[]): void {
     if (operands.length === 1) this.copy(target, operands[0]!);
     // `target` may be an operand's own memory, so it is first written when that operand is used.
-    const { bytes } = this.#own(target);
-    const last = operands.findLastIndex((operand) => {
-      const own = this.#own(operand).bytes;
-      return own.buffer === bytes.buffer && own.byteOffset === bytes.byteOffset;
-    });
+    const last = operands.findLastIndex(
+      ({ buffer, byteOffset, pointer }) =>
+        byteOffset === target.byteOffset &&
+        (buffer === target.buffer || (pointer !== OUTSIDE && pointer === target.pointer)),
+    );
     const scratch = last > 1 ? this.scratch(target.dtype, target.count) : null;
     let folded = operands[0]!;
     for (let i = 1; i < operands.length; i++) {
@@ -178,8 +213,7 @@ class CpuExecutor implements Executor {
   }
 
   #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {
-    const bytes = new Uint8Array(buffer, byteOffset, count * bytesPerElement(dtype));
-    return new HostSpan(dtype, count, bytes, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
+    return new HostSpan(dtype, count, buffer, byteOffset, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
   }
 
   #own(span: Span): HostSpan {

@@ -20,6 +20,16 @@ export interface Lease {
   release(): void;
 }
 
+/** What an executor offers besides, where other ranks' executors work in the same memory. */
+export interface SharedExecutor extends Executor {
+  /** Where the span lies in the memory that the ranks share, or -1 if it lies elsewhere. */
+  addressOf(span: Span): number;
+  /** What lies at an address of that memory, which another rank may have given. */
+  spanAt(address: number, dtype: DataType, count: number): Span;
+  /** Every target = ((x0 op x1) op x2) … over the operands, in one pass. A target may be an operand, else it is disjoint from all. */
+  reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void;
+}
+
 /**
  * A span on loan to another executor of the same thread, in place of its bytes. `release` is called when every command
  * that reads it has been queued: what the lender queues from then on comes after them.

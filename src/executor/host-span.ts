@@ -45,22 +45,37 @@ export class HostSpan implements Span, Lease {
   readonly dtype: DataType;
   readonly count: number;
   readonly byteLength: number;
-  readonly bytes: Uint8Array;
+  readonly buffer: ArrayBufferLike;
+  readonly byteOffset: number;
   readonly pointer: number;
   /** Does the span own a block of WebAssembly memory, that is to be given back? */
   ownsBlock = false;
 
-  constructor(dtype: DataType, count: number, bytes: Uint8Array, pointer: number) {
+  #bytes: Uint8Array | null = null;
+
+  constructor(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number, pointer: number) {
     this.dtype = dtype;
     this.count = count;
-    this.byteLength = bytes.byteLength;
-    this.bytes = bytes;
+    this.byteLength = count * LANE_ARRAY[dtype].BYTES_PER_ELEMENT;
+    this.buffer = buffer;
+    this.byteOffset = byteOffset;
     this.pointer = pointer;
+  }
+
+  /** A span over bytes that do not lie in WebAssembly memory. */
+  static outside(dtype: DataType, { buffer, byteOffset, byteLength }: Uint8Array): HostSpan {
+    return new HostSpan(dtype, byteLength / LANE_ARRAY[dtype].BYTES_PER_ELEMENT, buffer, byteOffset, OUTSIDE);
+  }
+
+  /** Made when it is first asked for: a view takes longer to make than a kernel takes for a short tensor. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= new Uint8Array(this.buffer, this.byteOffset, this.byteLength);
+    return this.#bytes;
   }
 
   /** The same bytes as lanes of another type. Made anew each time: only loops that take longer than that ask. */
   lanes<L extends DataType>(lane: L): LaneArrays[L] {
-    const { buffer, byteOffset, byteLength } = this.bytes;
+    const { buffer, byteOffset, byteLength } = this;
     return new LANE_ARRAY[lane](buffer, byteOffset, byteLength / LANE_ARRAY[lane].BYTES_PER_ELEMENT);
   }
 

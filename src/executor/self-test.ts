@@ -6,7 +6,7 @@
  * the ends of the range, both zeros, both infinities, and NaNs with several payloads. PREMUL_SUM is done on top: a
  * kernel that fuses its product into its sum gives other bits.
  */
-import { HostSpan, OUTSIDE } from "./host-span.ts";
+import { HostSpan } from "./host-span.ts";
 import type { FoldName, Kernels } from "./kernels.ts";
 
 type FloatType = "f16" | "bf16" | "f32" | "f64";
@@ -66,7 +66,7 @@ function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
   pairs.forEach((pattern, i) => {
     for (let k = 0; k < width; k++) bytes[i * width + k] = Number((pattern >> BigInt(8 * k)) & 0xffn);
   });
-  return new HostSpan(dtype, pairs.length, bytes, OUTSIDE);
+  return HostSpan.outside(dtype, bytes);
 }
 
 /** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
@@ -112,7 +112,7 @@ export function* selfTestRows(): Generator<SelfTestRow> {
 
 /** A row's result from `kernels`. The operands are changed. */
 export function selfTestAnswer(kernels: Kernels, { dtype, name, left, right }: SelfTestRow): Uint8Array {
-  const target = new HostSpan(dtype, left.count, new Uint8Array(left.byteLength), OUTSIDE);
+  const target = HostSpan.outside(dtype, new Uint8Array(left.byteLength));
   if (name === "premul-sum") {
     kernels.scale(left, SELF_TEST_FACTOR);
     kernels.scale(right, SELF_TEST_FACTOR);

@@ -16,9 +16,16 @@ const BLOCK_BYTES = 32_768;
 const KERNEL_MINIMUM_BYTES = 16;
 const UNSHARED_WITH_MAXIMUM = 1;
 
+/** Most addresses of one `foldMany`. */
+const TABLE_LENGTH = 256;
+/** What `foldMany` needs of f16 and bf16, and of every other dtype. */
+const MANY_MINIMUM_BYTES = 64;
+
 type Fold = (target: number, left: number, right: number, bytes: number) => void;
 type Scale = (target: number, factor: number | bigint, bytes: number) => void;
 type Divide = (target: number, divisor: number, bytes: number) => void;
+type Many = (table: number, sources: number, targets: number, bytes: number) => void;
+type Move = (target: number, source: number, bytes: number) => void;
 type Exports = Readonly<Record<string, unknown>>;
 
 async function inflate(base64: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -34,11 +41,14 @@ function forUnsharedMemory(module: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuf
   return patched;
 }
 
-/** The export that folds `dtype`. */
-function foldKernel(exports: Exports, name: FoldName, dtype: DataType): Fold {
-  const bitwise = name === "band" || name === "bor" || name === "bxor";
-  const lane = bitwise ? "i8" : name === "min" || name === "max" ? dtype : signedLane(dtype);
-  return exports[`${name}_${lane}`] as Fold;
+/** The exports that fold `dtype`, by operation; `prefix` is that of their names. */
+function foldKernels<K>(exports: Exports, prefix: string, dtype: DataType): Readonly<Record<FoldName, K>> {
+  const kernels = FOLD_NAMES.map((name) => {
+    const bitwise = name === "band" || name === "bor" || name === "bxor";
+    const lane = bitwise ? "i8" : name === "min" || name === "max" ? dtype : signedLane(dtype);
+    return [name, exports[`${prefix}${name}_${lane}`]];
+  });
+  return Object.fromEntries(kernels) as Record<FoldName, K>;
 }
 
 /** A table over all dtypes. */
@@ -51,6 +61,11 @@ export class WasmKernels implements Kernels {
   readonly description: string;
   readonly memory: WasmMemory;
   readonly #folds: Readonly<Record<DataType, Readonly<Record<FoldName, Fold>>>>;
+  readonly #manies: Readonly<Record<DataType, Readonly<Record<FoldName, Many>>>>;
+  readonly #move: Move;
+  /** Where `foldMany` writes its addresses. */
+  readonly #tableAt: number;
+  readonly #table: Uint32Array;
   readonly #scales: Readonly<Record<DataType, Scale>>;
   readonly #divides: Readonly<Record<DataType, Divide>>;
   /** Room for a block of the left operand, which becomes the result, and of the right one. */
@@ -61,10 +76,11 @@ export class WasmKernels implements Kernels {
 
   private constructor(memory: WasmMemory, exports: Exports) {
     this.memory = memory;
-    this.#folds = perDtype((dtype) => {
-      const kernels = FOLD_NAMES.map((name) => [name, foldKernel(exports, name, dtype)]);
-      return Object.fromEntries(kernels) as Record<FoldName, Fold>;
-    });
+    this.#folds = perDtype((dtype) => foldKernels<Fold>(exports, "", dtype));
+    this.#manies = perDtype((dtype) => foldKernels<Many>(exports, "many_", dtype));
+    this.#move = exports.move as Move;
+    this.#tableAt = memory.allocate(TABLE_LENGTH * Uint32Array.BYTES_PER_ELEMENT);
+    this.#table = new Uint32Array(memory.bufferTo(this.#tableAt), this.#tableAt, TABLE_LENGTH);
     this.#scales = perDtype((dtype) => exports[`scale_${signedLane(dtype)}`] as Scale);
     this.#divides = perDtype((dtype) => exports[`divide_${dtype}`] as Divide);
     this.description = memory.shared ? "wasm-simd" : "wasm-simd, memory not shared";
@@ -75,14 +91,14 @@ export class WasmKernels implements Kernels {
     this.#rightBytes = memory.bytesAt(this.#rightBlock, roomBytes);
   }
 
-  /** Compiles the module, or says in one phrase why it cannot be. */
-  static async load(): Promise<WasmKernels | string> {
+  /** Compiles the module, to work in `given` if that is there, or says in one phrase why it cannot be. */
+  static async load(given?: WebAssembly.Memory): Promise<WasmKernels | string> {
     if (typeof WebAssembly === "undefined") return "WebAssembly is missing";
     if (typeof DecompressionStream === "undefined") return "DecompressionStream is missing";
     const module = await inflate(WASM_DEFLATED_BASE64);
     if (!WebAssembly.validate(forUnsharedMemory(module))) return "WebAssembly has no SIMD";
     try {
-      const memory = new WasmMemory();
+      const memory = new WasmMemory(given);
       const imports = { env: { memory: memory.memory } };
       const { instance } = await WebAssembly.instantiate(memory.shared ? module : forUnsharedMemory(module), imports);
       return new WasmKernels(memory, instance.exports);
@@ -109,6 +125,31 @@ export class WasmKernels implements Kernels {
       kernel(targetAt, leftAt, rightAt, Math.max(end - start, KERNEL_MINIMUM_BYTES));
       if (targetAt === this.#leftBlock) target.bytes.set(this.#leftBytes.subarray(0, end - start), start);
     }
+  }
+
+  /**
+   * Every target = the left fold of the sources, in one pass: true. False, and nothing is done, if a span is short or
+   * lies outside the memory, or if they are too many.
+   */
+  foldMany(name: FoldName, targets: readonly HostSpan[], sources: readonly HostSpan[]): boolean {
+    const { dtype, byteLength } = targets[0]!;
+    if (byteLength < MANY_MINIMUM_BYTES || targets.length + sources.length > TABLE_LENGTH) return false;
+    let at = 0;
+    for (const { pointer } of sources) {
+      if (pointer === OUTSIDE) return false;
+      this.#table[at++] = pointer;
+    }
+    for (const { pointer } of targets) {
+      if (pointer === OUTSIDE) return false;
+      this.#table[at++] = pointer;
+    }
+    this.#manies[dtype][name](this.#tableAt, sources.length, targets.length, byteLength);
+    return true;
+  }
+
+  /** target = source, both inside the memory. */
+  move(target: HostSpan, source: HostSpan): void {
+    this.#move(target.pointer, source.pointer, target.byteLength);
   }
 
   scale(span: HostSpan, factor: number | bigint): void {

@@ -24,7 +24,8 @@ function canShare(): boolean {
   return globalThis.crossOriginIsolated !== false; // undefined in Node and Deno
 }
 
-function createMemory(): { memory: WebAssembly.Memory; shared: boolean } {
+/** New memory, shared if that is allowed. */
+export function createMemory(): { memory: WebAssembly.Memory; shared: boolean } {
   if (canShare()) {
     for (const maximum of MAXIMUM_PAGES) {
       try {
@@ -56,13 +57,14 @@ export class WasmMemory {
     this.release(start, byteLength),
   );
 
-  constructor() {
-    const { memory, shared } = createMemory();
+  /** A memory of its own, or a part of `given`, in which other threads have theirs: each takes what it adds by growing. */
+  constructor(given?: WebAssembly.Memory) {
+    const { memory, shared } = given ? { memory: given, shared: true } : createMemory();
     this.memory = memory;
     this.shared = shared;
     this.#buffer = memory.buffer;
     this.#buffers.add(this.#buffer);
-    this.#free = [{ start: ALIGNMENT_BYTES, end: this.#buffer.byteLength }];
+    this.#free = given ? [] : [{ start: ALIGNMENT_BYTES, end: this.#buffer.byteLength }];
   }
 
   /** Address of a byte of `buffer`, or -1 if that is not this memory. */
@@ -97,7 +99,16 @@ export class WasmMemory {
 
   /** A view of `byteLength` bytes at an address. */
   bytesAt(start: number, byteLength: number): Uint8Array {
-    return new Uint8Array(this.#buffer, start, byteLength);
+    return new Uint8Array(this.bufferTo(start + byteLength), start, byteLength);
+  }
+
+  /** The buffer object, large enough for the first `end` bytes: another thread may have grown the memory. */
+  bufferTo(end: number): ArrayBufferLike {
+    if (end > this.#buffer.byteLength) {
+      if (this.shared) this.memory.grow(0);
+      this.#follow();
+    }
+    return this.#buffer;
   }
 
   /**
@@ -135,21 +146,29 @@ export class WasmMemory {
     else free.splice(at, 0, { start, end });
   }
 
-  /** Makes the last free block at least `size` bytes long. */
+  /** Makes the last free block at least `size` bytes long. What is added begins where no other thread's growth did. */
   #grow(size: number): boolean {
     if (!this.shared) return false;
-    const end = this.#buffer.byteLength;
-    const last = this.#free.at(-1);
-    const missing = size - (last?.end === end ? end - last.start : 0);
-    const wanted = Math.max(missing, GROWTH_BYTES);
-    try {
-      this.memory.grow(Math.ceil(wanted / PAGE_BYTES));
-    } catch {
-      return false; // The maximum is reached, or the machine has no more memory.
+    for (;;) {
+      const last = this.#free.at(-1);
+      const missing = size - (last?.end === this.#buffer.byteLength ? last.end - last.start : 0);
+      if (last && last.end - last.start >= size) return true;
+      const pages = Math.ceil(Math.max(missing, GROWTH_BYTES) / PAGE_BYTES);
+      let start: number;
+      try {
+        start = this.memory.grow(pages) * PAGE_BYTES;
+      } catch {
+        return false; // The maximum is reached, or the machine has no more memory.
+      }
+      this.#follow();
+      this.#addFree(start, start + pages * PAGE_BYTES);
     }
+  }
+
+  /** Takes the buffer object that stands for the memory as it is now. */
+  #follow(): void {
+    if (this.memory.buffer === this.#buffer) return;
     this.#buffer = this.memory.buffer;
     this.#buffers.add(this.#buffer);
-    this.#addFree(end, this.#buffer.byteLength);
-    return true;
   }
 }

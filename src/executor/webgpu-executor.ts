@@ -6,7 +6,7 @@ import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } 
 import { fillSpan } from "./custom-loop.ts";
 import type { Executor, Lease, Span } from "./executor.ts";
 import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
-import { HostSpan, OUTSIDE } from "./host-span.ts";
+import { HostSpan } from "./host-span.ts";
 import { factorOf } from "./kernels.ts";
 import type { GpuStats } from "./webgpu-batch.ts";
 import { copyWords } from "./webgpu-copy.ts";
@@ -225,7 +225,7 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#own(span);
     if (own.count === 0) return;
     // One or two words of the value, repeated as often as it goes into 8 bytes.
-    const pattern = new HostSpan(own.dtype, 8 / bytesPerElement(own.dtype), new Uint8Array(8), OUTSIDE);
+    const pattern = HostSpan.outside(own.dtype, new Uint8Array(8));
     fillSpan(pattern, value);
     const [low, high] = pattern.lanes("u32");
     this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, factor: [low!, high!] }, own, []);

@@ -5,6 +5,7 @@ import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { loadNccl } from "./nccl.ts";
+import { threadJob } from "./threads.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -16,6 +17,7 @@ export const nodePlatform: Platform = {
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
+  threadJob,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

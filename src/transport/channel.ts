@@ -62,6 +62,8 @@ export class Channel implements PointToPointOwner {
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
   readonly #verdicts = new Map<number, WebcclError>();
+  /** An exchange that is done and as new: the next call's. */
+  #spare: ChannelExchange | null = null;
   #entered = 0;
   #lastProbe = 0;
   readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
@@ -118,10 +120,11 @@ export class Channel implements PointToPointOwner {
     this.#tellJudge(exchange.sequence, toWireError(error));
   }
 
-  /** This rank's call is done. */
-  close(exchange: ChannelExchange): void {
+  /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
+  close(exchange: ChannelExchange, agreed = false): void {
     this.#exchanges.delete(exchange.sequence);
-    if (exchange.error) return;
+    if (exchange.isUnused) this.#spare = exchange;
+    if (exchange.error || agreed) return;
     this.#finished.set(exchange.sequence, exchange.fingerprint!);
     this.#finished.delete(exchange.sequence - REMEMBERED);
   }
@@ -189,6 +192,16 @@ export class Channel implements PointToPointOwner {
 
   onMismatch(exchange: ChannelExchange, rank: number, field: string): void {
     this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
+  }
+
+  /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
+  onDisagreement(
+    exchange: ChannelExchange,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): void {
+    const field = differingField(...calls) ?? "call";
+    this.#convict(exchange.sequence, this.#mismatch(exchange.sequence, field, ranks, calls));
   }
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
@@ -264,7 +277,10 @@ export class Channel implements PointToPointOwner {
   #exchange(sequence: number): ChannelExchange {
     let exchange = this.#exchanges.get(sequence);
     if (!exchange) {
-      exchange = new ChannelExchange(this, sequence, false);
+      exchange = this.#spare ?? new ChannelExchange(this, sequence, false);
+      exchange.sequence = sequence;
+      exchange.fingerprint = null;
+      this.#spare = null;
       this.#exchanges.set(sequence, exchange);
     }
     return exchange;
@@ -284,17 +300,24 @@ export class Channel implements PointToPointOwner {
   }
 
   #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
-    const sides: [number, Fingerprint][] = [
-      [this.rank, ours],
-      [rank, theirs],
-    ];
-    sides.sort(([a], [b]) => a - b);
-    const error = new MismatchError(
-      `group "${this.name}", call ${sequence}: ${field} differs: ` +
-        sides.map(([who, call]) => `rank ${who} called ${describeCall(call)}`).join(", "),
-      this.#mismatchDetails(sequence, ours, field),
-    );
+    const error =
+      this.rank < rank
+        ? this.#mismatch(sequence, field, [this.rank, rank], [ours, theirs])
+        : this.#mismatch(sequence, field, [rank, this.rank], [theirs, ours]);
     this.#tellJudge(sequence, toWireError(error));
+  }
+
+  #mismatch(
+    sequence: number,
+    field: string,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): MismatchError {
+    return new MismatchError(
+      `group "${this.name}", call ${sequence}: ${field} differs: ` +
+        ranks.map((who, i) => `rank ${who} called ${describeCall(calls[i]!)}`).join(", "),
+      this.#mismatchDetails(sequence, calls[0], field),
+    );
   }
 
   #mismatchDetails(sequence: number, call: Fingerprint, field: string) {

@@ -26,9 +26,16 @@ export interface ExchangeOwner {
   onNeedsLeftPeer(rank: number): void;
 }
 
+/** A wait for peers that is not for their messages. */
+export interface OtherWait {
+  /** Peers that keep it from ending. */
+  missing(): readonly number[];
+  reject(error: Error): void;
+}
+
 /** Implementation of {@link Exchange}. */
 export class ChannelExchange implements Exchange {
-  readonly sequence: number;
+  sequence: number;
   readonly pointToPoint: boolean;
   /** This rank's call; null until it enters. */
   fingerprint: Fingerprint | null = null;
@@ -46,6 +53,8 @@ export class ChannelExchange implements Exchange {
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
   /** Receives that met their message and wait for its bytes. */
   readonly #receiving = new Set<PostedReceive>();
+  /** What waits outside of messages, and for whom. */
+  readonly #waits = new Set<OtherWait>();
   /** Told once if the exchange fails. */
   readonly #onFailed: ((error: WebcclError) => void)[] = [];
 
@@ -53,6 +62,13 @@ export class ChannelExchange implements Exchange {
     this.#owner = owner;
     this.sequence = sequence;
     this.pointToPoint = pointToPoint;
+  }
+
+  /** Is it as it was when it was made? Then it may serve another call. */
+  get isUnused(): boolean {
+    const { messagesSent, messagesReceived } = this.traffic;
+    const heard = this.#announced.size + this.#heard.size + this.#mailbox.size + this.#onFailed.length;
+    return this.error === null && messagesSent + messagesReceived + heard === 0;
   }
 
   /** `listener` is told if the exchange fails; at once if it has. */
@@ -187,7 +203,16 @@ export class ChannelExchange implements Exchange {
     const peers = this.#mailbox.waitingFor();
     for (const { peer } of this.#receiving) peers.add(peer);
     for (const rank of this.#awaitedCalls.keys()) if (!this.#heard.has(rank)) peers.add(rank);
+    for (const wait of this.#waits) for (const rank of wait.missing()) peers.add(rank);
     return peers;
+  }
+
+  /** Until the function that this returns is called, `wait` counts as waiting, and fails with the exchange. */
+  watch(wait: OtherWait): () => void {
+    this.#waits.add(wait);
+    if (this.error) wait.reject(this.error);
+    for (const rank of wait.missing()) if (this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
+    return () => this.#waits.delete(wait);
   }
 
   /** Ends the exchange with an error: every pending send and receive rejects, and nothing is written any more. */
@@ -197,6 +222,7 @@ export class ChannelExchange implements Exchange {
     for (const sending of this.#sending) sending.fail(error);
     this.#sending.clear();
     for (const awaited of this.#awaitedCalls.values()) awaited.reject(error);
+    for (const wait of this.#waits) wait.reject(error);
     const { receives, arrivals } = this.#mailbox.clear();
     for (const receive of [...receives, ...this.#receiving]) {
       receive.cancelled = true;

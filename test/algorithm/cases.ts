@@ -48,10 +48,11 @@ export const FAMILIES: readonly AlgorithmFamily[] = [
 /** Collectives that fold. */
 export const FOLDS: readonly AlgorithmFamily[] = ["allReduce", "reduceScatter", "reduce", "scan"];
 
-/** Every algorithm of a collective as the table has it. */
+/** Every algorithm of a collective as the table has it, but for those of threads: they run in threads (test/runtime/node). */
 export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
-  return algorithmNames(collective).map((algorithm) =>
+  const rows = algorithmNames(collective).map((algorithm) =>
     selectAlgorithm({
+      inRegion: true,
       collective,
       bytes: 0,
       size: 2,
@@ -64,6 +65,7 @@ export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
       algorithm,
     }),
   );
+  return rows.filter(({ needs }) => needs !== "region");
 }
 
 /** Runs `row` once and checks all it leaves behind. */
@@ -132,7 +134,7 @@ const CASES: {
   allReduce: async (run, options) => {
     const inputs = tensorsOf(options);
     const tensors = inputs.map((input) => input.slice());
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, executor.span(tensors[context.rank]!), opsOf(options)(context.rank)),
     );
     const expected = options.onlyAgree ? tensors[0]! : fold(options, inputs);
@@ -299,7 +301,7 @@ const CASES: {
     return outcome;
   },
 
-  barrier: (run, options) => simulate(options, (context: Context) => run(context)),
+  barrier: (run, options) => simulate(options, async (context: Context) => run(context)),
 };
 
 function spans(executor: WatchedExecutor, arrays: readonly TestArray[]) {

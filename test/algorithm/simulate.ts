@@ -63,6 +63,7 @@ export async function simulate(
         executor,
         exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
         hub: network.hub(rank),
+        shared: null,
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
       },

@@ -38,7 +38,7 @@ class Placed {
     const whole =
       place === "inside"
         ? executor.scratch(dtype, total)
-        : new HostSpan(dtype, total, new Uint8Array(total * bytesPerElement(dtype)), -1);
+        : HostSpan.outside(dtype, new Uint8Array(total * bytesPerElement(dtype)));
     this.#all = whole as HostSpan;
     this.#all.bytes.fill(0xa5);
     this.span = executor.slice(whole, shift + 1, count);

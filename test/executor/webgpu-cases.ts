@@ -8,7 +8,7 @@
  */
 import type { Executor, Span } from "../../src/executor/executor.ts";
 import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import { HostSpan, OUTSIDE } from "../../src/executor/host-span.ts";
+import { HostSpan } from "../../src/executor/host-span.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu.ts";
 import { ReduceOp, type ReduceOp as ReduceOpType } from "../../src/reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
@@ -148,7 +148,7 @@ function expectFold(
 ): void {
   const byteLength = count * bytesPerElement(dtype);
   const bytesAt = ({ buffer, byteOffset }: Place) => mirrors[buffer]!.subarray(byteOffset, byteOffset + byteLength);
-  const copies = operands.map((operand) => new HostSpan(dtype, count, bytesAt(operand).slice(), OUTSIDE));
+  const copies = operands.map((operand) => HostSpan.outside(dtype, bytesAt(operand).slice()));
   copies.forEach((copy, i) => {
     markSubnormals(copy, marks);
     if (isFirst(operands, i)) cpu.prepare(op, copy, size);
@@ -156,7 +156,7 @@ function expectFold(
     markSubnormals(copy, marks);
     bytesAt(operands[i]!).set(copy.bytes);
   });
-  const folded = new HostSpan(dtype, count, copies[0]!.bytes.slice(), OUTSIDE);
+  const folded = HostSpan.outside(dtype, copies[0]!.bytes.slice());
   for (const copy of copies.slice(1)) {
     cpu.reduce(op, folded, folded, copy);
     markSubnormals(folded, marks);

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { createCpuExecutor } from "../../src/executor/cpu.ts";
 import type { Span } from "../../src/executor/executor.ts";
 import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import { HostSpan, OUTSIDE } from "../../src/executor/host-span.ts";
+import { HostSpan } from "../../src/executor/host-span.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { bytesPerElement, DATA_TYPES, type DataType } from "../../src/types.ts";
@@ -70,13 +70,8 @@ describe("reduceMany()", () => {
     });
     const tensors = host.map(() => executor.alloc("i32", most));
     const [left, right] = tensors.map((tensor) => executor.span(tensor)) as [Span, Span];
-    const wanted = new HostSpan("i32", most, new Uint8Array(4 * most), OUTSIDE);
-    cpu.reduce(
-      ReduceOp.SUM,
-      wanted,
-      new HostSpan("i32", most, host[0]!, OUTSIDE),
-      new HostSpan("i32", most, host[1]!, OUTSIDE),
-    );
+    const wanted = HostSpan.outside("i32", new Uint8Array(4 * most));
+    cpu.reduce(ReduceOp.SUM, wanted, HostSpan.outside("i32", host[0]!), HostSpan.outside("i32", host[1]!));
     await write(executor, right, host[1]!);
     for (const count of counts) {
       await write(executor, left, host[0]!);
@@ -115,7 +110,7 @@ describe("fill(), copy(), write() and read()", () => {
       const byteLength = count * width;
 
       gpu.fill(span, 5);
-      cpu.fill(new HostSpan(dtype, count, bytes.subarray(at, at + byteLength), OUTSIDE), 5);
+      cpu.fill(HostSpan.outside(dtype, bytes.subarray(at, at + byteLength)), 5);
       expect(await read(gpu, whole)).toEqual(bytes);
 
       const sent = randomBytes(dtype, byteLength, random);
@@ -204,7 +199,7 @@ describe("custom operations", () => {
     right: bigint[] | number[],
   ) => {
     const bytes = [left, right].map((values) => {
-      const span = new HostSpan(dtype, values.length, new Uint8Array(values.length * bytesPerElement(dtype)), OUTSIDE);
+      const span = HostSpan.outside(dtype, new Uint8Array(values.length * bytesPerElement(dtype)));
       values.forEach((value, i) => {
         cpu.fill(cpu.slice(span, i, 1), value);
       });

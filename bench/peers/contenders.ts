@@ -1,0 +1,125 @@
+/** Who is compared: webccl over each of its transports, Open MPI and gloo, each as a function that measures a few sizes. */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type BenchConfig, measure } from "../../src/cli/bench.ts";
+
+/** What is measured in one go. */
+export interface Task {
+  collective: string;
+  ranks: number;
+  sizes: readonly number[];
+  warmups: number;
+  iterations: number;
+}
+
+/** One size's outcome. */
+export interface Sample {
+  bytes: number;
+  /** Median over the iterations of the slowest rank's time. */
+  timeUs: number;
+  wrong: number;
+}
+
+export interface Contender {
+  readonly name: string;
+  /** Empty if it does not have the collective. */
+  run(task: Task): Promise<Sample[]>;
+}
+
+/** webccl over one transport. */
+export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transport">): Contender {
+  return {
+    name,
+    run: async ({ collective, ranks, sizes, warmups, iterations }) => {
+      const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
+      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum", warmups, iterations } as const;
+      const [report] = await measure({ ...what, ...range, ...how });
+      return report!.results.map(({ bytes, timeUs, wrong }) => ({ bytes, timeUs: timeUs.median, wrong }));
+    },
+  };
+}
+
+/** Open MPI's shared memory, or a text that says what is missing. */
+export function openMpi(): Contender | string {
+  if (spawnSync("mpicc", ["--version"]).status !== 0) return "Open MPI: apt install openmpi-bin libopenmpi-dev";
+  const program = join(mkdtempSync(join(tmpdir(), "webccl-peers-")), "open-mpi");
+  execFileSync("mpicc", ["-O3", "-o", program, fileURLToPath(new URL("open-mpi.c", import.meta.url))]);
+  const flags = ["--oversubscribe", "--bind-to", "none", "--mca", "btl", "vader,self"];
+  if (process.getuid?.() === 0) flags.push("--allow-run-as-root");
+  return {
+    name: "Open MPI, shared memory",
+    run: async (task) =>
+      samplesOf(await output("mpirun", [...flags, "-n", `${task.ranks}`, program, ...wordsOf(task)])),
+  };
+}
+
+/** torch.distributed with gloo, or a text that says what is missing. */
+export function gloo(): Contender | string {
+  const python = ["python3", "/usr/bin/python3"].find(
+    (candidate) => spawnSync(candidate, ["-c", "import torch.distributed"]).status === 0,
+  );
+  if (!python) return "gloo: apt install python3-torch";
+  const script = fileURLToPath(new URL("gloo.py", import.meta.url));
+  return {
+    name: "gloo",
+    run: async (task) => {
+      const place = { WORLD_SIZE: `${task.ranks}`, MASTER_ADDR: "127.0.0.1", MASTER_PORT: `${await freePort()}` };
+      const ranks = Array.from({ length: task.ranks }, (_, rank) =>
+        output(python, [script, ...wordsOf(task)], { ...place, RANK: `${rank}` }, [0, 3]),
+      );
+      return samplesOf((await Promise.all(ranks))[0]!);
+    },
+  };
+}
+
+const wordsOf = ({ collective, warmups, iterations, sizes }: Task) =>
+  [collective, warmups, iterations, ...sizes].map(String);
+
+function samplesOf(text: string): Sample[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim().split(" ").map(Number))
+    .filter((words) => words.length === 3 && words.every(Number.isFinite))
+    .map(([bytes, timeUs, wrong]) => ({ bytes: bytes!, timeUs: timeUs!, wrong: wrong! }));
+}
+
+function output(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  allowed: readonly number[] = [0],
+): Promise<string> {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => {
+      if (code !== null && allowed.includes(code)) resolve(stdout);
+      else reject(new Error(`${command} ended with ${code}:\n${stderr}`));
+    });
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() =>
+        address && typeof address === "object" ? resolve(address.port) : reject(new Error("no port")),
+      );
+    });
+  });
+}

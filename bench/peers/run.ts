@@ -1,0 +1,137 @@
+/**
+ * `npm run bench:peers`: webccl beside Open MPI and gloo, on the same sizes and ranks, in alternation, so that whatever
+ * else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
+ *
+ *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--max 64M]
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+import { type Contender, gloo, openMpi, type Sample, type Task, webccl } from "./contenders.ts";
+import { htmlReport, sizeText } from "./report.ts";
+
+/** One contender at one collective and number of ranks. */
+export interface Line {
+  name: string;
+  /** Bytes, and the median over the rounds, in microseconds. */
+  medians: [number, number][];
+  /** For webccl: how many times longer each peer took. */
+  ratios: { peer: string; rows: { bytes: number; min: number; median: number; max: number }[] }[];
+}
+
+export interface Comparison {
+  collective: string;
+  ranks: number;
+  lines: Line[];
+}
+
+/** Repetitions by size: as many as take about as long. */
+const PARTS = [
+  { upTo: 65_536, warmups: 400, iterations: 600 },
+  { upTo: 4_194_304, warmups: 20, iterations: 40 },
+  { upTo: Number.POSITIVE_INFINITY, warmups: 2, iterations: 6 },
+] as const;
+
+async function compare(
+  task: Pick<Task, "collective" | "ranks">,
+  sizes: readonly number[],
+  ours: readonly Contender[],
+  peers: readonly Contender[],
+  rounds: number,
+): Promise<Comparison> {
+  const everyone = [...ours, ...peers];
+  const times = new Map(everyone.map(({ name }) => [name, new Map<number, number[]>()]));
+  for (let round = 0; round < rounds; round++) {
+    for (const { upTo, warmups, iterations } of PARTS) {
+      const some = sizes.filter((size) => size <= upTo && !PARTS.some((part) => part.upTo < upTo && size <= part.upTo));
+      if (some.length === 0) continue;
+      for (const contender of everyone) {
+        const samples = await contender.run({ ...task, sizes: some, warmups, iterations });
+        keep(times.get(contender.name)!, contender.name, samples);
+      }
+    }
+    process.stderr.write(`${task.collective}, ${task.ranks} ranks: round ${round + 1} of ${rounds}\n`);
+  }
+  const lines = everyone
+    .filter(({ name }) => times.get(name)!.size > 0)
+    .map((contender): Line => {
+      const own = times.get(contender.name)!;
+      const against = ours.includes(contender) ? peers.filter(({ name }) => times.get(name)!.size > 0) : [];
+      return {
+        name: contender.name,
+        medians: [...own].map(([bytes, all]) => [bytes, medianOf(all)]),
+        ratios: against.map(({ name: peer }) => ({
+          peer,
+          rows: [...own].flatMap(([bytes, all]) => {
+            const theirs = times.get(peer)!.get(bytes);
+            if (!theirs) return [];
+            const ratios = all.map((time, i) => theirs[i]! / time).sort((a, b) => a - b);
+            return [{ bytes, min: ratios[0]!, median: medianOf(ratios), max: ratios.at(-1)! }];
+          }),
+        })),
+      };
+    });
+  return { ...task, lines };
+}
+
+function keep(times: Map<number, number[]>, name: string, samples: readonly Sample[]): void {
+  for (const { bytes, timeUs, wrong } of samples) {
+    if (wrong > 0) throw new Error(`${name}: ${wrong} wrong elements at ${bytes} bytes`);
+    times.set(bytes, [...(times.get(bytes) ?? []), timeUs]);
+  }
+}
+
+function medianOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+function print({ collective, ranks, lines }: Comparison): void {
+  for (const { name, medians, ratios } of lines) {
+    for (const { peer, rows } of ratios) {
+      console.log(`\n${collective}, ${ranks} ranks: ${name} against ${peer} (peer's time / ours)`);
+      console.log("   bytes     our us    min  median     max");
+      for (const { bytes, min, median, max } of rows) {
+        const time = medians.find(([size]) => size === bytes)![1];
+        const cells = [sizeText(bytes).padStart(8), time.toFixed(1).padStart(10)];
+        console.log([...cells, ...[min, median, max].map((ratio) => ratio.toFixed(2).padStart(7))].join(" "));
+      }
+    }
+  }
+}
+
+function bytesOf(text: string): number {
+  const [, digits, unit] = /^(\d+)([KM]?)$/i.exec(text) ?? [];
+  if (!digits) throw new RangeError(`"${text}" is not a size such as 64M`);
+  return Number(digits) * (unit?.toUpperCase() === "M" ? 2 ** 20 : unit ? 1024 : 1);
+}
+
+const { values } = parseArgs({
+  options: {
+    collectives: { type: "string", default: "all_reduce,reduce_scatter,all_gather,broadcast,all_to_all" },
+    ranks: { type: "string", default: "2,4" },
+    rounds: { type: "string", default: "5" },
+    max: { type: "string", default: "64M" },
+  },
+});
+const missing: string[] = [];
+const peers = [openMpi(), gloo()].filter((peer): peer is Contender => {
+  if (typeof peer === "string") missing.push(peer);
+  return typeof peer !== "string";
+});
+for (const text of missing) console.log(`not here: ${text}`);
+const ours = [webccl("webccl, threads", { threads: true }), webccl("webccl, websocket", { transport: "websocket" })];
+const sizes: number[] = [];
+for (let size = 64; size <= bytesOf(values.max); size *= 4) sizes.push(size);
+
+const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.versions.node}`;
+const comparisons: Comparison[] = [];
+for (const collective of values.collectives.split(",")) {
+  for (const ranks of values.ranks.split(",").map(Number)) {
+    comparisons.push(await compare({ collective, ranks }, sizes, ours, peers, Number(values.rounds)));
+    print(comparisons.at(-1)!);
+  }
+}
+const results = new URL("../results/", import.meta.url);
+mkdirSync(results, { recursive: true });
+writeFileSync(new URL("peers.json", results), `${JSON.stringify({ machine, missing, comparisons }, null, 2)}\n`);
+writeFileSync(new URL("peers.html", results), htmlReport(comparisons, machine, missing));

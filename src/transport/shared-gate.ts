@@ -1,0 +1,119 @@
+/**
+ * Gate: where the threads of a group meet. Everyone counts itself in, and goes on when all have come.
+ *
+ * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the counter in a loop: a sleep
+ * of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each other
+ * awake. Where ranks outnumber cores it sleeps on the counter, which gives its core to the rank it waits for. After that
+ * the wait goes on in the event loop.
+ *
+ * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
+ * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
+ * it has counted itself in.
+ */
+
+/** The longest that a thread may stand still, its event loop with it, in milliseconds. */
+export const BLOCK_MS = 1;
+
+/** Reads of the counter between two looks at the clock. */
+const READS_PER_LOOK = 64;
+
+const COUNT = 0;
+const SLEEPERS = 16;
+const STEPS = 32;
+
+/** Bytes of a gate for `size` ranks: the counter alone in its line of 64, how many sleep in the next, then every rank's steps. */
+export function gateBytes(size: number): number {
+  return 128 + Math.ceil(size / 16) * 64;
+}
+
+/** One rank's side of a gate. */
+export class Gate {
+  readonly #words: Int32Array;
+  readonly #rank: number;
+  readonly #size: number;
+  readonly #spins: boolean;
+  #target = 0;
+  #steps = 0;
+
+  /** `words` begins at the gate, zero when it is new; `cores` is how many threads can run at once. */
+  constructor(words: Int32Array, rank: number, size: number, cores: number) {
+    this.#words = words;
+    this.#rank = rank;
+    this.#size = size;
+    this.#spins = size <= cores || !canBlock(words);
+  }
+
+  /** Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. */
+  arrive(): boolean {
+    const words = this.#words;
+    this.#target = (this.#target + this.#size) | 0;
+    this.#steps = (this.#steps + 1) | 0;
+    words[STEPS + this.#rank] = this.#steps;
+    const count = (Atomics.add(words, COUNT, 1) + 1) | 0;
+    if (count === this.#target) {
+      if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
+      return true;
+    }
+    return this.#spins ? this.#spin() : this.#sleep();
+  }
+
+  /** Ranks that have not come. */
+  missing(): number[] {
+    const ranks = Array.from({ length: this.#size }, (_, rank) => rank);
+    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank) - this.#steps) | 0) < 0);
+  }
+
+  /** Resolves when all have come. */
+  async passed(): Promise<void> {
+    const words = this.#words;
+    const target = this.#target;
+    Atomics.add(words, SLEEPERS, 1);
+    for (;;) {
+      const seen = Atomics.load(words, COUNT);
+      if (reached(seen, target)) break;
+      const { async, value } = Atomics.waitAsync(words, COUNT, seen);
+      if (async) await value;
+    }
+    Atomics.sub(words, SLEEPERS, 1);
+  }
+
+  #spin(): boolean {
+    const words = this.#words;
+    const target = this.#target;
+    const end = performance.now() + BLOCK_MS;
+    do {
+      for (let i = 0; i < READS_PER_LOOK; i++) {
+        if (reached(Atomics.load(words, COUNT), target)) return true;
+      }
+    } while (performance.now() < end);
+    return false;
+  }
+
+  #sleep(): boolean {
+    const words = this.#words;
+    const target = this.#target;
+    const end = performance.now() + BLOCK_MS;
+    Atomics.add(words, SLEEPERS, 1);
+    let seen = Atomics.load(words, COUNT);
+    for (let left = BLOCK_MS; !reached(seen, target) && left > 0; left = end - performance.now()) {
+      Atomics.wait(words, COUNT, seen, left);
+      seen = Atomics.load(words, COUNT);
+    }
+    Atomics.sub(words, SLEEPERS, 1);
+    return reached(seen, target);
+  }
+}
+
+function reached(count: number, target: number): boolean {
+  return ((count - target) | 0) >= 0;
+}
+
+/** A browser's main thread may not sleep. */
+function canBlock(words: Int32Array): boolean {
+  try {
+    Atomics.wait(words, SLEEPERS, -1, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

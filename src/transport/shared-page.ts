@@ -1,0 +1,128 @@
+/**
+ * Shared page: one group's part of the threads' common memory: its gate, and a record per rank. Every record has two
+ * sides, used by calls in turn: a rank that begins the next call but one knows that nobody reads the first's side any
+ * more, for all have come to the call between.
+ *
+ *   byte                size  page
+ *      0                      gate (shared-gate.ts)
+ *         2 × N × one side      rank 0's first, rank 0's second, rank 1's first …
+ *
+ *   byte                size  one side
+ *      0                  72  fingerprint, nine float64
+ *     72               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
+ *   to the next 64 SLOT_BYTES  slot
+ */
+import type { Fingerprint } from "./frame.ts";
+import { gateBytes } from "./shared-gate.ts";
+
+/** Bytes of a rank's slot. */
+export const SLOT_BYTES = 16_384;
+
+const LINE_BYTES = 64;
+const FIELDS = 9;
+const OFFERS_AT = FIELDS * Float64Array.BYTES_PER_ELEMENT;
+const NO_ADDRESS = 0xffffffff;
+
+function slotAt(size: number): number {
+  return Math.ceil((OFFERS_AT + size * 8) / LINE_BYTES) * LINE_BYTES;
+}
+
+function sideBytes(size: number): number {
+  return slotAt(size) + SLOT_BYTES;
+}
+
+/** Bytes of the page of a group of `size` ranks. */
+export function pageBytes(size: number): number {
+  return gateBytes(size) + 2 * size * sideBytes(size);
+}
+
+/** One rank's view of its group's page. */
+export class SharedPage {
+  /** The gate's words. */
+  readonly gate: Int32Array;
+  readonly #address: number;
+  readonly #rank: number;
+  readonly #floats: Float64Array;
+  readonly #words: Uint32Array;
+  readonly #sidesAt: number;
+  readonly #sideBytes: number;
+  readonly #slotAt: number;
+  #side = 0;
+
+  /** `buffer` holds the page at `address`, a multiple of 64. */
+  constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
+    const bytes = pageBytes(size);
+    this.gate = new Int32Array(buffer, address, gateBytes(size) / 4);
+    this.#floats = new Float64Array(buffer, address, bytes / 8);
+    this.#words = new Uint32Array(buffer, address, bytes / 4);
+    this.#address = address;
+    this.#rank = rank;
+    this.#sidesAt = gateBytes(size);
+    this.#sideBytes = sideBytes(size);
+    this.#slotAt = slotAt(size);
+  }
+
+  /** Begins this rank's next call. */
+  begin(call: Fingerprint): void {
+    this.#side = 1 - this.#side;
+    const floats = this.#floats;
+    const at = this.#at(this.#rank) / 8;
+    floats[at] = call.collective;
+    floats[at + 1] = call.dtype;
+    floats[at + 2] = call.op;
+    floats[at + 3] = call.root;
+    floats[at + 4] = call.count;
+    floats[at + 5] = call.detail;
+    floats[at + 6] = call.customOp;
+    floats[at + 7] = call.algorithm;
+    floats[at + 8] = call.segmentBytes;
+  }
+
+  /** Do two ranks make the same call? */
+  sameCalls(a: number, b: number): boolean {
+    const floats = this.#floats;
+    const first = this.#at(a) / 8;
+    const second = this.#at(b) / 8;
+    for (let i = 0; i < FIELDS; i++) if (floats[first + i] !== floats[second + i]) return false;
+    return true;
+  }
+
+  /** The call of `rank`. */
+  callOf(rank: number): Fingerprint {
+    const at = this.#at(rank) / 8;
+    const [collective, dtype, op, root, count, detail, customOp, algorithm, segmentBytes] = this.#floats.subarray(at);
+    return {
+      collective: collective!,
+      dtype: dtype!,
+      op: op!,
+      root: root!,
+      count: count!,
+      detail: detail!,
+      customOp: customOp!,
+      algorithm: algorithm!,
+      segmentBytes: segmentBytes!,
+    };
+  }
+
+  /** Shows an address, or -1 for none, and what lies there. */
+  offer(index: number, address: number, byteLength: number): void {
+    const at = (this.#at(this.#rank) + OFFERS_AT) / 4 + 2 * index;
+    this.#words[at] = address < 0 ? NO_ADDRESS : address;
+    this.#words[at + 1] = byteLength;
+  }
+
+  /** The address that `rank` showed, or -1. */
+  offered(rank: number, index: number): number {
+    const address = this.#words[(this.#at(rank) + OFFERS_AT) / 4 + 2 * index]!;
+    return address === NO_ADDRESS ? -1 : address;
+  }
+
+  /** The address of `rank`'s slot. */
+  slot(rank: number): number {
+    return this.#address + this.#at(rank) + this.#slotAt;
+  }
+
+  #at(rank: number): number {
+    return this.#sidesAt + (2 * rank + this.#side) * this.#sideBytes;
+  }
+}

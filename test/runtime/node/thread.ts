@@ -1,0 +1,108 @@
+/**
+ * One rank as a thread, with its place in the env:// variables of its own. Does what its first argument says, and posts
+ * what came of it.
+ */
+import { parentPort } from "node:worker_threads";
+import { MismatchError, PeerLostError, WebcclError } from "../../../src/errors.ts";
+import { initProcessGroup } from "../../../src/node/index.ts";
+import type { ProcessGroup } from "../../../src/process-group.ts";
+import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
+import { runCases } from "../../conformance/run-cases.ts";
+
+const failureOf = (call: PromiseLike<unknown>) =>
+  Promise.resolve(call).then(
+    () => null,
+    (error: unknown) => error as Error,
+  );
+
+const told = (error: Error | null) => ({
+  name: error?.name ?? "none",
+  message: error instanceof MismatchError || error instanceof PeerLostError ? error.message : String(error),
+  tensors: error instanceof WebcclError ? error.tensors : null,
+});
+
+const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>> = {
+  /** Every collective, dtype and operation. */
+  cases: (group) =>
+    runCases(
+      group,
+      conformanceCases({
+        size: group.size,
+        seed: 9,
+        dtypes: ["f32", "u8"],
+        ops: ["sum"] as CaseOp[],
+        counts: [0, 17, 5_000],
+      }),
+    ),
+  operations: (group) =>
+    runCases(
+      group,
+      conformanceCases({
+        size: group.size,
+        seed: 5,
+        dtypes: ["f16", "f32"],
+        ops: ["avg", "premul-sum", "custom-ordered"] as CaseOp[],
+        counts: [5, 5_000],
+      }),
+    ),
+  /** Tensors in shared memory, which are reduced in place, at sizes around the slots' and the pieces'. */
+  allocated: async (group) => {
+    const wrong: string[] = [];
+    const counts = [1, 15, 16, 17, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
+    for (const count of counts) {
+      for (const algorithm of [undefined, "slots", "one-pass", "ring"]) {
+        const tensor = group.alloc("f32", count) as Float32Array;
+        tensor.forEach((_, i) => {
+          tensor[i] = (i % 97) + group.rank;
+        });
+        await group.allReduce(tensor, algorithm === undefined ? {} : { algorithm });
+        const offset = (group.size * (group.size - 1)) / 2;
+        if (tensor.some((value, i) => value !== (i % 97) * group.size + offset)) wrong.push(`${algorithm} ${count}`);
+      }
+    }
+    const gathered = group.alloc("i32", 1000 * group.size) as Int32Array;
+    const works = [1, 2, 3].map(() => group.allReduce(group.alloc("f32", 5000)));
+    await group.allGatherIntoTensor(gathered, new Int32Array(1000).fill(group.rank));
+    await Promise.all(works);
+    if (gathered.some((value, i) => value !== Math.floor(i / 1000))) wrong.push("all-gather among others");
+    return { wrong, links: group.info().ranks.map(({ link }) => link) };
+  },
+  /** Calls that differ: the group goes on. */
+  mismatch: async (group) => {
+    const tensor = group.alloc("f32", 100_000) as Float32Array;
+    tensor.fill(1);
+    const first = await failureOf(group.rank === 1 ? group.broadcast(tensor) : group.allReduce(tensor));
+    const second = await failureOf(group.allReduce(new Float32Array(group.rank === 1 ? 7 : 6)));
+    const third = await failureOf(group.rank === 0 ? group.gatherObject(1) : group.barrier());
+    const untouched = tensor.every((value) => value === 1);
+    await group.allReduce(tensor);
+    return { errors: [first, second, third].map(told), untouched, after: tensor[99_999] };
+  },
+  /** The last rank ends in the middle of its work; the others wait for it. */
+  lost: async (group) => {
+    const tensor = group.alloc("f32", 50_000);
+    for (let i = 0; i < 100; i++) await group.allReduce(tensor);
+    if (group.rank === group.size - 1) process.exit(0);
+    const start = performance.now();
+    let error: Error | null = null;
+    while (!error) error = await failureOf(group.allReduce(tensor));
+    return { ...told(error), waitedMs: performance.now() - start };
+  },
+  /** Groups of some of the ranks, side by side; made and given up again and again. */
+  groups: async (group) => {
+    const wrong: string[] = [];
+    for (let round = 0; round < 30; round++) {
+      const half = await group.split(group.rank % 2, -group.rank);
+      const [all, some] = [new Float32Array(20_000).fill(1), Float32Array.of(1)];
+      await Promise.all([half!.allReduce(some), group.allReduce(all), half!.barrier()]);
+      if (all[19_999] !== group.size || some[0] !== half!.size) wrong.push(`round ${round}`);
+      await half!.destroy();
+    }
+    return { wrong };
+  },
+};
+
+const group = await initProcessGroup({ timeoutMs: 25_000 });
+const result = await SCENES[process.argv[2]!]!(group);
+await group.destroy();
+parentPort!.postMessage(result);

@@ -8,7 +8,7 @@ import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../algorithm/context.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
-import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat } from "../types.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { type BenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
 import { sizesOf } from "./bench-report.ts";
@@ -109,7 +109,7 @@ function allocate(
   row: BenchRow,
   count: number,
   dtype: DataType,
-): { buffers: BenchBuffers; mirror: Mirror } {
+): { buffers: BenchBuffers<Tensor>; mirror: Mirror } {
   const shape = row.buffers(group.rank, group.size);
   const { device } = group;
   const allocate = (blocks: number) => {

@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../executor/cpu.ts";
 import { nodePlatform } from "../node/platform.ts";
+import { type GpuInfo, gpuInfos } from "./info-gpu.ts";
 import { typeScriptRunner } from "./launch.ts";
 
 /** What `--json` prints. */
@@ -10,6 +11,8 @@ export interface Info {
   runtime: string;
   system: { platform: string; arch: string; cores: number; memoryBytes: number };
   cpu: { description: string; arithmeticId: string };
+  /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
+  gpus: GpuInfo[];
   transports: string[];
   /** How `webccl run` starts a .ts file. */
   typeScript: string;
@@ -50,6 +53,7 @@ async function gather(version: string): Promise<Info> {
       memoryBytes: totalmem(),
     },
     cpu,
+    gpus: await gpuInfos(),
     transports: ["memory", "websocket", "hub"],
     typeScript: typeScript ?? "missing",
     hostId: nodePlatform.hostId,
@@ -67,6 +71,10 @@ function describe(found: Info): string {
       `${system.platform} ${system.arch}, ${system.cores} cores, ${(system.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
     ],
     ["cpu", `${found.cpu.description}, arithmetic ${found.cpu.arithmeticId}`],
+    ...found.gpus.map(({ runtime, adapter, features, limits, fix }): [string, string] => {
+      const most = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
+      return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
+    }),
     ["transports", found.transports.join(", ")],
     ["TypeScript", found.typeScript],
     ["host", found.hostId],

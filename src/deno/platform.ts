@@ -8,6 +8,9 @@ import { builtInGpu } from "../browser/gpu.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
 
+/** What to do where no adapter is found. */
+export const DENO_GPU_HINT = "install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)";
+
 /** What Deno offers to `init.ts`. */
 export const denoPlatform: Platform = {
   ...nodePlatform,
@@ -19,7 +22,6 @@ export const denoPlatform: Platform = {
     return nodePlatform.hostId;
   },
   threadJob: () => null,
-  openGpu: async () =>
-    builtInGpu("install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)"),
+  openGpu: async () => builtInGpu(DENO_GPU_HINT),
   hasBuiltInGpu: true,
 };

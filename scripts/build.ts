@@ -1,5 +1,5 @@
 /**
- * `npm run build`: src/ compiled into dist/.
+ * `npm run build`: src/ compiled into dist/, and demo/ bundled into dist/demo/.
  *
  * The compiler rewrites `.ts` import specifiers in JavaScript; in declarations it leaves them, and they are rewritten
  * here, so that every consumer's resolver finds the file beside it.
@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -26,27 +26,46 @@ const modified = (file: string) => statSync(file).mtimeMs;
 /** Is dist/ complete and newer than everything it is made from? */
 export function isBuilt(): boolean {
   if (!existsSync(command)) return false;
-  const sources = [...filesIn(join(root, "src")), join(root, "tsconfig.json"), join(root, "tsconfig.build.json")];
+  const sources = [
+    ...filesIn(join(root, "src")),
+    ...filesIn(join(root, "demo")),
+    join(root, "tsconfig.json"),
+    join(root, "tsconfig.build.json"),
+  ];
   return Math.max(...sources.map(modified)) < modified(command);
+}
+
+/** Runs a tool to its end, or ends with it. */
+function run(tool: string, args: readonly string[]): void {
+  const { status } = spawnSync(process.execPath, [tool, ...args], { cwd: root, stdio: "inherit" });
+  if (status === 0) return;
+  rmSync(dist, { recursive: true, force: true });
+  process.exit(status ?? 1);
 }
 
 /** Compiles, or exits with the compiler's messages. */
 export function build(): void {
   rmSync(dist, { recursive: true, force: true });
-  const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  const { status } = spawnSync(process.execPath, [compiler, "-p", "tsconfig.build.json"], {
-    cwd: root,
-    stdio: "inherit",
-  });
-  if (status !== 0) {
-    rmSync(dist, { recursive: true, force: true });
-    process.exit(status ?? 1);
-  }
+  const require = createRequire(import.meta.url);
+  run(require.resolve("typescript/bin/tsc"), ["-p", "tsconfig.build.json"]);
   for (const file of filesIn(dist).filter((name) => name.endsWith(".d.ts"))) {
     const text = readFileSync(file, "utf8");
     const rewritten = text.replace(/((?:from|import)\s*\(?\s*")(\.\.?\/[^"]*)\.ts"/g, '$1$2.js"');
     if (rewritten !== text) writeFileSync(file, rewritten);
   }
+  const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
+  run(vite, [
+    "build",
+    "demo",
+    "--outDir",
+    "../dist/demo",
+    "--base",
+    "./",
+    "--assetsDir",
+    "assets",
+    "--logLevel",
+    "warn",
+  ]);
   writeFileSync(command, readFileSync(command));
   chmodSync(command, 0o755);
 }

@@ -23,6 +23,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json",
     purpose: "llvmpipe, the GPU in software of tests in Deno",
   },
+  {
+    name: "g++",
+    file: "/usr/bin/g++",
+    purpose: "builds the NCCL addon and its stand-ins",
+  },
 ];
 
 /**

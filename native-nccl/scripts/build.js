@@ -7,7 +7,7 @@
  *   --force      builds even what is newer than its sources
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -44,7 +44,9 @@ function compile(target, inputs, flags, force) {
   const compiler = process.env.CXX ?? "c++";
   const units = inputs.filter((file) => file.endsWith(".cc"));
   const common = ["-std=c++17", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"];
-  const { status, error, stderr } = spawnSync(compiler, [...common, ...units, "-o", target, ...flags], {
+  // Several test runners may build at once, and others load what is there meanwhile.
+  const fresh = `${target}.${process.pid}`;
+  const { status, error, stderr } = spawnSync(compiler, [...common, ...units, "-o", fresh, ...flags], {
     encoding: "utf8",
   });
   if (error) {
@@ -54,6 +56,7 @@ function compile(target, inputs, flags, force) {
   }
   if (stderr) console.error(stderr);
   if (status !== 0) throw new Error(`${compiler} failed on ${target}`);
+  renameSync(fresh, target);
 }
 
 /** The folder of a package of headers, wherever npm put it. */

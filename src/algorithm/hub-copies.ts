@@ -44,7 +44,7 @@ export function allGatherHub(context: Context, outputs: readonly Span[], input: 
   executor.copy(outputs[rank]!, input);
   return inStripes(context, outputs, async (cut, stripe) => {
     await Promise.all(
-      outputs.map((output, owner) => {
+      outputs.map(async (output, owner) => {
         const segment = cut(output);
         if (segment.count === 0) return undefined;
         const slot = stripe * size + owner;

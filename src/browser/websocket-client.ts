@@ -1,4 +1,5 @@
-/** The WebSocket that is built into browsers and Deno. */
+/** The WebSocket that is built into browsers. */
+import { AdmissionError } from "../errors.ts";
 import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
 import { BaseSocket } from "../transport/base-socket.ts";
 import { aborted, connect, NotThere } from "../transport/connect.ts";
@@ -86,13 +87,24 @@ export class BuiltInSocket extends BaseSocket {
   }
 }
 
+/**
+ * Opens a built-in WebSocket. Scripts are not told why one fails, so the address is asked once more over HTTP, where an
+ * answer shows at least that something is there.
+ */
 function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(aborted(url, signal));
       return;
     }
-    const ws = new WebSocket(url);
+    let ws: WebSocket;
+    try {
+      ws = new WebSocket(url);
+    } catch (cause) {
+      const text = `this page may not open ${url}: a page that came over https joins by wss:// only (webccl hub --cert --key)`;
+      reject(new AdmissionError(text, { cause }));
+      return;
+    }
     ws.binaryType = "arraybuffer";
     const onAbort = () => {
       reject(aborted(url, signal));
@@ -103,10 +115,20 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
       signal?.removeEventListener("abort", onAbort);
       resolve(new BuiltInSocket(ws));
     };
-    // Scripts are not told why a connection failed.
-    ws.onerror = () => {
+    ws.onerror = async () => {
       signal?.removeEventListener("abort", onAbort);
-      reject(new NotThere("the connection failed"));
+      const answers = await fetch(url.replace(/^ws/, "http"), { mode: "no-cors", cache: "no-store" }).then(
+        () => true,
+        () => false,
+      );
+      if (!answers) {
+        reject(
+          new NotThere("the connection failed, or this page's content security policy does not name it in connect-src"),
+        );
+        return;
+      }
+      const text = `${url} is there but lets this page not in: start the hub with --origin ${location.origin}`;
+      reject(new AdmissionError(`${text} (and --allow-host for a name that is not its own)`));
     };
   });
 }

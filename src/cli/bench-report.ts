@@ -14,6 +14,11 @@ export interface BenchResult {
   busBwGBs: number;
   /** Elements that differ from the reference, over all ranks. */
   wrong: number;
+  /**
+   * On GPUBuffers: the time of a run in which the slowest rank waited for a readback, with the kernels before it, while none
+   * of its frames was on the way; the median.
+   */
+  exposedReadbackUs?: number;
 }
 
 /** What `--json` prints. */
@@ -24,7 +29,7 @@ export interface BenchReport {
   dtype: DataType | null;
   /** Null for a collective that does not reduce. */
   op: BenchOp | null;
-  /** Who reduces: "cpu". */
+  /** Who reduces: "cpu" or "webgpu". */
   device: string;
   transport: string;
   runtime: string;
@@ -54,13 +59,20 @@ export function resultOf(
   wrong: number,
   { dtype, ranks }: { dtype: DataType; ranks: number },
 ): BenchResult {
-  const sorted = [...timesUs].sort((a, b) => a - b);
-  const at = (quantile: number) => sorted[Math.max(0, Math.ceil(quantile * sorted.length) - 1)]!;
-  const timeUs = { min: sorted[0]!, median: at(0.5), p99: at(0.99), max: at(1) };
+  const at = (quantile: number) => quantileOf(timesUs, quantile);
+  const timeUs = { min: at(0), median: at(0.5), p99: at(0.99), max: at(1) };
   const bytes = reportedBytes(row, count, bytesPerElement(dtype), ranks);
   const algBwGBs = bytes / (timeUs.median * 1000);
   return { bytes, count, timeUs, algBwGBs, busBwGBs: algBwGBs * (row.factor?.(ranks) ?? 0), wrong };
 }
+
+function quantileOf(values: readonly number[], quantile: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(quantile * sorted.length) - 1)]!;
+}
+
+/** The middle value, the lower of two. */
+export const medianOf = (values: readonly number[]): number => quantileOf(values, 0.5);
 
 /** One run's time on the slowest rank, for every run: `perRank[r][i]` is rank r's time of run i. */
 export function slowest(perRank: readonly (readonly number[])[]): number[] {

@@ -9,17 +9,17 @@
 import type { CollectiveOptions } from "../options.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import type { NamedReduceOp } from "../reduce-op.ts";
-import type { HostTensor } from "../types.ts";
+import type { Tensor } from "../types.ts";
 
 export type BenchOp = NamedReduceOp["name"];
 
 /** What one run of a collective is given. `output` is `input` where the collective works in place. */
-export interface BenchBuffers {
-  input: HostTensor;
-  output: HostTensor;
+export interface BenchBuffers<T extends Tensor = Tensor> {
+  input: T;
+  output: T;
   /** `input` and `output` cut into their blocks. */
-  inputs: readonly HostTensor[];
-  outputs: readonly HostTensor[];
+  inputs: readonly T[];
+  outputs: readonly T[];
 }
 
 /** The value of one element of a block, before any collective. */
@@ -30,7 +30,11 @@ export interface BenchRow {
   readonly name: string;
   /** Blocks in a rank's input and output; no output means in place. `perRank` blocks share the size, else one has it all. */
   buffers(rank: number, ranks: number): { inputs: number; outputs: number | "in place"; perRank: boolean };
-  run(group: ProcessGroup, buffers: BenchBuffers, options: CollectiveOptions & { op: BenchOp }): Promise<unknown>;
+  run(
+    group: ProcessGroup,
+    buffers: BenchBuffers<Tensor>,
+    options: CollectiveOptions & { op: BenchOp },
+  ): Promise<unknown>;
   /** The value of `block` of this rank's output afterwards. */
   expected(value: BlockValue, fold: Fold, rank: number, ranks: number): (block: number, index: number) => number;
   /** busbw / algbw, or null where no data moves. */

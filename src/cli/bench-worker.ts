@@ -5,10 +5,12 @@
  * promise settles; the launcher takes the slowest rank's.
  */
 import { parentPort } from "node:worker_threads";
+import type { Transfer } from "../algorithm/context.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
+import { type BenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
 import { sizesOf } from "./bench-report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
 
@@ -17,8 +19,14 @@ const PERIOD = 1021;
 
 const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 
+/** Steps of messages on a GPU, of the run under way. */
+const transfers: Transfer[] = [];
+
 async function main(config: BenchConfig): Promise<void> {
+  const onGpu = config.device === "webgpu";
   const group = await initProcessGroup({
+    backend: onGpu ? "webgpu" : "cpu",
+    ...(onGpu ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
   try {
@@ -35,22 +43,31 @@ async function main(config: BenchConfig): Promise<void> {
 function describeGroup(group: ProcessGroup): { device: string; transport: string; runtime: string } {
   const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
-  return { device: executors[0]!.name, transport: [...links].join("+") || "none", runtime: ranks[group.rank]!.version };
+  return {
+    device: executors.at(-1)!.name,
+    transport: [...links].join("+") || "none",
+    runtime: ranks[group.rank]!.version,
+  };
 }
 
 async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
-  const count = blockCount(row, bytes, bytesPerElement(config.dtype), group.size);
+  const width = bytesPerElement(config.dtype);
+  const asked = blockCount(row, bytes, width, group.size);
+  // Every block of a GPUBuffer begins at a whole word.
+  const count = group.device ? (Math.ceil((asked * width) / 4) * 4) / width : asked;
   tell({ type: "start", collective: row.name, count });
-  const buffers = allocate(group, row, count, config.dtype);
+  const { buffers, mirror } = allocate(group, row, count, config.dtype);
   const options = {
     op: config.op,
     ...(config.algorithm === undefined || row.factor === null ? {} : { algorithm: config.algorithm }),
   };
   const runOnce = () => row.run(group, buffers, options);
   const checkedRun = async () => {
-    fillInputs(row, buffers, group, config);
+    fillInputs(row, mirror, group, config);
+    for (const tensor of mirror.all) tensor.upload();
     await runOnce();
-    return countWrong(row, buffers, group, config);
+    for (const tensor of mirror.all) await tensor.download();
+    return countWrong(row, mirror, group, config);
   };
 
   let wrong = await checkedRun();
@@ -58,13 +75,17 @@ async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config
   for (let i = 0; i < warmups; i++) await runOnce();
   await group.barrier();
   const timesUs: number[] = [];
+  const exposedUs: number[] = [];
   for (let i = 0; i < iterations; i++) {
+    transfers.length = 0;
     const start = performance.now();
     await runOnce();
     timesUs.push((performance.now() - start) * 1000);
+    exposedUs.push(exposedReadUs(transfers));
   }
   wrong += await checkedRun();
-  tell({ type: "row", collective: row.name, count, timesUs, wrong });
+  for (const tensor of mirror.all) tensor.free();
+  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong });
 }
 
 /** As asked; where not asked, fewer runs of more than 4 MiB, so that a size takes about as long as the one before. */
@@ -76,25 +97,52 @@ function repetitions(bytes: number, config: BenchConfig): { warmups: number; ite
   };
 }
 
-function allocate(group: ProcessGroup, row: BenchRow, count: number, dtype: DataType): BenchBuffers {
-  const shape = row.buffers(group.rank, group.size);
-  const allocate = (blocks: number) => ({ data: arrayOf(group.alloc(dtype, blocks * count)), dtype });
-  const input = allocate(shape.inputs);
-  const output = shape.outputs === "in place" ? input : allocate(shape.outputs);
-  return { input, output, inputs: blocksOf(input, count), outputs: blocksOf(output, count) };
+/** The same blocks in host memory. */
+interface Mirror {
+  readonly all: readonly BenchTensor[];
+  readonly inputs: readonly HostTensor[];
+  readonly outputs: readonly HostTensor[];
 }
 
-function blocksOf({ data, dtype }: HostTensor, count: number): HostTensor[] {
-  const blocks: HostTensor[] = [];
-  for (let start = 0; start < data.length; start += count) {
-    blocks.push({ data: data.subarray(start, start + count), dtype });
-  }
+function allocate(
+  group: ProcessGroup,
+  row: BenchRow,
+  count: number,
+  dtype: DataType,
+): { buffers: BenchBuffers; mirror: Mirror } {
+  const shape = row.buffers(group.rank, group.size);
+  const { device } = group;
+  const allocate = (blocks: number) => {
+    const host = arrayOf(group.alloc(dtype, blocks * count));
+    return device ? gpuBenchTensor(device, host, dtype) : hostBenchTensor(host, dtype);
+  };
+  const input = allocate(shape.inputs);
+  const output = shape.outputs === "in place" ? input : allocate(shape.outputs);
+  const [inputs, outputs] = [blocksOf(input, count), blocksOf(output, count)];
+  return {
+    buffers: {
+      input: input.tensor,
+      output: output.tensor,
+      inputs: inputs.map(({ tensor }) => tensor),
+      outputs: outputs.map(({ tensor }) => tensor),
+    },
+    mirror: {
+      all: input === output ? [input] : [input, output],
+      inputs: inputs.map(({ host }) => host),
+      outputs: outputs.map(({ host }) => host),
+    },
+  };
+}
+
+function blocksOf(tensor: BenchTensor, count: number): ReturnType<BenchTensor["block"]>[] {
+  const blocks: ReturnType<BenchTensor["block"]>[] = [];
+  for (let start = 0; start < tensor.host.length; start += count) blocks.push(tensor.block(start, count));
   return blocks;
 }
 
 const arrayOf = (tensor: HostArray | HostTensor): HostArray => ("data" in tensor ? tensor.data : tensor);
 
-function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): void {
+function fillInputs(row: BenchRow, buffers: Mirror, group: ProcessGroup, config: BenchConfig): void {
   const value = patternOf(row, group, config);
   for (const { data } of buffers.outputs) new Uint8Array(data.buffer, data.byteOffset, data.byteLength).fill(0);
   buffers.inputs.forEach(({ data }, block) => {
@@ -103,7 +151,7 @@ function fillInputs(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, c
   });
 }
 
-function countWrong(row: BenchRow, buffers: BenchBuffers, group: ProcessGroup, config: BenchConfig): number {
+function countWrong(row: BenchRow, buffers: Mirror, group: ProcessGroup, config: BenchConfig): number {
   const reciprocal = isFloat(config.dtype) ? reciprocalOf(config.dtype, group.size) : null;
   const fold = foldOf(config.op, group.size, reciprocal);
   const expected = row.expected(patternOf(row, group, config), fold, group.rank, group.size);

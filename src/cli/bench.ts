@@ -2,10 +2,9 @@
 import { fileURLToPath } from "node:url";
 import type { InitOptions } from "../init-options.ts";
 import type { DataType } from "../types.ts";
-import { type BenchKernelsOptions, benchKernels } from "./bench-kernels.ts";
 import {
   type BenchReport,
-  kernelLine,
+  medianOf,
   reportedOp,
   resultOf,
   slowest,
@@ -34,13 +33,15 @@ export interface BenchConfig {
   threads?: boolean | undefined;
   transport?: NonNullable<InitOptions["transport"]>;
   algorithm?: string;
+  /** Host arrays, or GPUBuffers. Default: "cpu". */
+  device?: "cpu" | "webgpu";
 }
 
 /** What a rank tells the launcher. */
 export type WorkerMessage =
   | { type: "group"; device: string; transport: string; runtime: string }
   | { type: "start"; collective: string; count: number }
-  | { type: "row"; collective: string; count: number; timesUs: number[]; wrong: number }
+  | { type: "row"; collective: string; count: number; timesUs: number[]; exposedUs: number[]; wrong: number }
   | { type: "error"; message: string };
 
 /** Called as the measurement goes on. */
@@ -58,7 +59,7 @@ export interface BenchProgress {
 export async function measure(config: BenchConfig, progress: BenchProgress = {}): Promise<BenchReport[]> {
   const reports: BenchReport[] = [];
   const errors: string[] = [];
-  const pending = new Map<string, { timesUs: number[][]; wrong: number }>();
+  const pending = new Map<string, { timesUs: number[][]; exposedUs: number[][]; wrong: number }>();
   let group = { device: "", transport: "", runtime: "" };
 
   const begin = (collective: string) => {
@@ -79,13 +80,15 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
       progress.onStart?.(told.collective, told.count);
     } else {
       const key = `${told.collective} ${told.count}`;
-      const row = pending.get(key) ?? { timesUs: [], wrong: 0 };
+      const row = pending.get(key) ?? { timesUs: [], exposedUs: [], wrong: 0 };
       pending.set(key, row);
       row.timesUs.push(told.timesUs);
+      row.exposedUs.push(told.exposedUs);
       row.wrong += told.wrong;
       if (row.timesUs.length < config.ranks) return;
       const report = reports.find((candidate) => candidate.collective === told.collective)!;
       const result = resultOf(benchRow(told.collective), told.count, slowest(row.timesUs), row.wrong, config);
+      if (config.device === "webgpu") result.exposedReadbackUs = medianOf(slowest(row.exposedUs));
       report.results.push(result);
       progress.onResult?.(report);
     }
@@ -133,15 +136,6 @@ export async function bench(config: BenchConfig, { json }: { json: boolean }): P
   if (json) for (const report of reports) print(JSON.stringify(report));
   else print(tableFooter(reports));
   return reports.some((report) => report.results.some((result) => result.wrong > 0)) ? 1 : 0;
-}
-
-/** `bench kernels`: WebAssembly against plain loops, in this process. With `json`, one object. Returns the exit code. */
-export async function kernels(options: BenchKernelsOptions, { json }: { json: boolean }): Promise<number> {
-  const print = (text: string) => process.stdout.write(`${text}\n`);
-  if (!json) print(kernelLine(null));
-  const rows = await benchKernels({ ...options, ...(json ? {} : { onRow: (row) => print(kernelLine(row)) }) });
-  if (json) print(JSON.stringify({ collective: "kernels", results: rows }));
-  return 0;
 }
 
 /** A line on a terminal's stderr that the next call overwrites; nothing where stderr is no terminal. */

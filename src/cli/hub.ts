@@ -1,18 +1,32 @@
 /** `webccl hub`: a hub of its own, until a signal ends it. */
 import { existsSync, readFileSync } from "node:fs";
-import { createHub } from "../node/hub.ts";
+import { type CreateHubOptions, createHub } from "../node/hub.ts";
 import { type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */
-export async function hub(flags: Readonly<Record<string, FlagValue>>): Promise<number> {
+export async function hub(flags: HubFlags): Promise<number> {
+  const stopped = nextSignal(["SIGINT", "SIGTERM"]);
+  const server = await createHub(hubOptions(flags)).catch(asUsageError);
+  process.stdout.write(`${server.url}\n`);
+  await stopped;
+  await server.close();
+  return 0;
+}
+
+/** The flags of `hub` and `demo`. */
+export type HubFlags = Readonly<Record<string, FlagValue>>;
+
+/**
+ * What the flags say, and WEBCCL_TOKEN.
+ * @throws UsageError if a file is missing, or --cert and --key are not both there.
+ */
+export function hubOptions(flags: HubFlags): CreateHubOptions {
   const tokenFile = textFlag("--token-file", flags.tokenFile);
   const cert = textFlag("--cert", flags.cert);
   const key = textFlag("--key", flags.key);
   if ((cert === undefined) !== (key === undefined)) throw new UsageError("--cert and --key go together");
   if (tokenFile !== undefined) mustExist("--token-file", tokenFile);
-
-  const stopped = nextSignal(["SIGINT", "SIGTERM"]);
-  const server = await createHub({
+  return {
     host: textFlag("--host", flags.host),
     port: integerFlag("--port", flags.port, 0),
     tokenFile,
@@ -21,18 +35,17 @@ export async function hub(flags: Readonly<Record<string, FlagValue>>): Promise<n
     allowHosts: list(flags.allowHost),
     tls: cert === undefined || key === undefined ? undefined : { cert: pem("--cert", cert), key: pem("--key", key) },
     insecure: flags.insecure === true,
-  }).catch((error: unknown) => {
-    if (error instanceof RangeError || error instanceof TypeError) throw new UsageError(error.message);
-    throw error;
-  });
-  process.stdout.write(`${server.url}\n`);
-  await stopped;
-  await server.close();
-  return 0;
+  };
+}
+
+/** A hub that cannot be opened as asked is the caller's to mend. */
+export function asUsageError(error: unknown): never {
+  if (error instanceof RangeError || error instanceof TypeError) throw new UsageError(error.message);
+  throw error;
 }
 
 /** Resolves at the first of `signals`; a second one then ends the process as usual. */
-function nextSignal(signals: readonly NodeJS.Signals[]): Promise<void> {
+export function nextSignal(signals: readonly NodeJS.Signals[]): Promise<void> {
   return new Promise((resolve) => {
     const stop = () => {
       for (const signal of signals) process.off(signal, stop);

@@ -10,6 +10,7 @@ import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
 const TRANSPORTS = ["auto", "shared-memory", "websocket", "hub"] as const;
+const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
 type Flags = Readonly<Record<string, FlagValue>>;
@@ -50,23 +51,34 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
     .option("-w, --warmup <count>", "Untimed runs per size, 5 if absent, fewer above 4M")
     .option("-i, --iterations <count>", "Timed runs per size, 20 if absent, fewer above 4M")
+    .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
+    .option("--html <file>", "kernels: write a page with the plot")
     .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
     .action(benchAction);
 
-  cli
-    .command("hub", "Serve a hub, at which ranks of several hosts and browsers meet")
-    .option("--host <address>", "Interface to bind, 127.0.0.1 if absent")
-    .option("--port <number>", "29500 if absent; 0 picks a free one")
-    .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
-    .option("--origin <url>", "Let pages of this origin in (repeatable)")
-    .option("--allow-host <name>", "Accept this Host header (repeatable)")
-    .option("--cert <file>", "TLS certificate, PEM")
-    .option("--key <file>", "TLS key, PEM")
-    .option("--insecure", "Allow a bind beyond loopback without token and TLS")
-    .action(async (flags: Flags) => (await import("./hub.ts")).hub(flags));
+  for (const [name, description, load] of [
+    [
+      "hub",
+      "Serve a hub, at which ranks of several hosts and browsers meet",
+      async () => (await import("./hub.ts")).hub,
+    ],
+    ["demo", "Serve a page: every tab that opens it becomes a rank", async () => (await import("./demo.ts")).demo],
+  ] as const) {
+    cli
+      .command(name, description)
+      .option("--host <address>", "Interface to bind, 127.0.0.1 if absent")
+      .option("--port <number>", "29500 if absent; 0 picks a free one")
+      .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
+      .option("--origin <url>", "Let pages of this origin in (repeatable)")
+      .option("--allow-host <name>", "Accept this Host header (repeatable)")
+      .option("--cert <file>", "TLS certificate, PEM")
+      .option("--key <file>", "TLS key, PEM")
+      .option("--insecure", "Allow a bind beyond loopback without token and TLS")
+      .action(async (flags: Flags) => (await load())(flags));
+  }
 
   cli
     .command("info", "What is here, and what is missing with the fix")
@@ -108,7 +120,9 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const { bench, kernels } = await import("./bench.ts");
+  const device = choiceFlag("--device", flags.device, DEVICES);
+  const html = textFlag("--html", flags.html);
+  if (html !== undefined && name !== "kernels") throw new UsageError("--html is for bench kernels");
   if (name === "kernels") {
     const bytes = sizeFlag("-b", flags.b);
     const only = {
@@ -116,7 +130,11 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
       ...(givenDtype === undefined ? {} : { dtypes: [givenDtype] }),
       ...(givenOp === undefined ? {} : { ops: [givenOp] }),
     };
-    return kernels(only, { json });
+    const { kernels } = await import("./kernels.ts");
+    return kernels(
+      { ...only, ...(device === undefined ? {} : { device }) },
+      { json, ...(html === undefined ? {} : { html }) },
+    );
   }
   const minBytes = sizeFlag("-b", flags.b) ?? 64;
   const maxBytes = sizeFlag("-e", flags.e) ?? Math.max(minBytes, 64 * 1024 ** 2);
@@ -139,7 +157,9 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     ...(iterations === undefined ? {} : { iterations }),
     ...(transport === undefined ? {} : { transport }),
     ...(algorithm === undefined ? {} : { algorithm }),
+    ...(device === undefined ? {} : { device }),
   };
+  const { bench } = await import("./bench.ts");
   return bench(config, { json });
 }
 

@@ -9,7 +9,6 @@ import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
 import { type FoldName, factorOf, type Kernels } from "./kernels.ts";
-import { PlainLoops } from "./plain-loops.ts";
 import { arithmeticIdOf } from "./self-test.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
 import type { WasmMemory } from "./wasm-memory.ts";
@@ -23,7 +22,10 @@ export interface CpuExecutorOptions {
 /** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
 export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<Executor> {
   const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
-  return typeof wasm === "string" ? new CpuExecutor(new PlainLoops(wasm), null) : new CpuExecutor(wasm, wasm);
+  if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
+  // Loaded where they are wanted: hardly any page needs them.
+  const { PlainLoops } = await import("./plain-loops.ts");
+  return new CpuExecutor(new PlainLoops(wasm), null);
 }
 
 /** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */

@@ -165,8 +165,9 @@ export class GpuDevice {
     this.stats.bytesWritten += bytes.byteLength;
   }
 
-  /** Maps the first `bytes` of a staging buffer. Rejects if the device is lost or anything before failed. */
-  async map(buffer: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
+  /** Copies the first bytes of a staging buffer to `target`. Rejects if the device is lost or anything before failed. */
+  async readStaging(buffer: GPUBuffer, target: Uint8Array): Promise<void> {
+    const bytes = target.byteLength;
     const { stats } = this;
     stats.mapAsyncCalls++;
     stats.bytesRead += bytes;
@@ -183,7 +184,18 @@ export class GpuDevice {
     }
     await this.#answers();
     this.throwIfFailed();
-    return buffer.getMappedRange(0, bytes);
+    try {
+      target.set(new Uint8Array(buffer.getMappedRange(0, bytes), 0, bytes));
+      buffer.unmap();
+    } catch (error) {
+      throw await this.#lossOr(error);
+    }
+  }
+
+  /** The loss of the device if that is what is behind `error`: a device on its way out refuses before it tells. */
+  async #lossOr(error: unknown): Promise<unknown> {
+    await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    return this.#lost ?? error;
   }
 
   /** `promise`, or a rejection as soon as the device is lost. */
@@ -230,7 +242,7 @@ export class GpuDevice {
     for (const buffer of buffers) encoder.copyBufferToBuffer(buffer, 0, probe, 0, Math.min(4, buffer.size));
     device.queue.submit([encoder.finish()]);
     const error = await this.orLost(device.popErrorScope());
-    if (error) throw unusable(error.message);
+    if (error) throw await this.#lossOr(unusable(error.message));
   }
 
   throwIfFailed(): void {

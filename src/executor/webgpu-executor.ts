@@ -14,7 +14,7 @@ import type { GpuDevice } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
 import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
-import { Readback, UploadMemory, wholeWords } from "./webgpu-staging.ts";
+import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
 import { bitsOf, foldWork, moveWork } from "./webgpu-work.ts";
 
 /** An executor whose counters and device can be seen. */
@@ -60,7 +60,7 @@ export class WebgpuExecutor implements GpuExecutor {
   readonly #device: GpuDevice;
   readonly #limits: FoldLimits;
   readonly #close: () => void;
-  readonly #uploads = new UploadMemory();
+  readonly #hostMemory = new HostMemory();
   /** Readbacks of this generation, by span: a span that goes to several ranks is read once. */
   readonly #readbacks = new Map<Span, Readback>();
   #readbacksGeneration = -1;
@@ -148,7 +148,7 @@ export class WebgpuExecutor implements GpuExecutor {
     }
     let readback = this.#readbacks.get(span);
     if (!readback) {
-      readback = new Readback(this.#device, own);
+      readback = new Readback(this.#device, own, this.#hostMemory);
       this.#readbacks.set(span, readback);
       void this.#device.submitted.then(() => this.#readbacks.delete(span));
     }
@@ -156,7 +156,7 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   receive(span: Span): Lease {
-    return this.#uploads.take(this.#own(span).byteLength);
+    return this.#hostMemory.take(this.#own(span).byteLength);
   }
 
   write(span: Span, lease: Lease): void {

@@ -1,7 +1,8 @@
 /**
- * Bytes between the GPU and transports. Down: a copy into a mappable staging buffer, whose mapped range is what is lent. Up:
- * plain memory that is lent and then given to `queue.writeBuffer`, which took half the time of a mapped upload buffer at
- * every size from 4 KiB to 4 MiB.
+ * Bytes between the GPU and transports. Down: a copy into a mappable staging buffer, and out of it into plain memory that is
+ * lent; the mapped range itself would be gone, under a send that is under way, as soon as the device is. Up: plain memory
+ * that is lent and then given to `queue.writeBuffer`, which took half the time of a mapped upload buffer at every size from
+ * 4 KiB to 4 MiB.
  */
 import type { Lease } from "./executor.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
@@ -9,17 +10,15 @@ import type { GpuSpan } from "./webgpu-span.ts";
 
 /** A readback, shared by all who asked for the same span before anything was written. */
 export class Readback {
-  readonly #device: GpuDevice;
-  readonly #buffer: GPUBuffer;
   readonly #bytes: Promise<Uint8Array>;
+  readonly #memory: HostMemoryLease;
   #users = 0;
 
   /** Queues the copy; the mapping starts with the next submit. */
-  constructor(device: GpuDevice, span: GpuSpan) {
+  constructor(device: GpuDevice, span: GpuSpan, memory: HostMemory) {
     const { start, end } = span.words;
-    this.#device = device;
-    this.#buffer = device.staging.take(end - start);
-    const staging = this.#buffer;
+    const staging = device.staging.take(end - start);
+    this.#memory = memory.take(end - start);
     device.push(
       {
         buffers: [span.buffer, staging],
@@ -28,12 +27,15 @@ export class Readback {
       false,
     );
     this.#bytes = device.submitted
-      .then(() => device.map(staging, end - start))
-      .then((mapped) => new Uint8Array(mapped, span.byteOffset - start, span.byteLength));
+      .then(() => device.readStaging(staging, this.#memory.bytes))
+      .then(() => {
+        device.staging.give(staging);
+        return this.#memory.bytes.subarray(span.byteOffset - start, span.byteOffset - start + span.byteLength);
+      });
     this.#bytes.catch(() => device.destroyBuffer(staging));
   }
 
-  /** One more user of the bytes. The last one to release gives the staging buffer back. */
+  /** One more user of the bytes. The last one to release gives the memory back. */
   async lend(): Promise<Lease> {
     this.#users++;
     const bytes = await this.#bytes;
@@ -43,30 +45,28 @@ export class Readback {
       release: () => {
         if (isOver) return;
         isOver = true;
-        if (--this.#users > 0) return;
-        this.#buffer.unmap();
-        this.#device.staging.give(this.#buffer);
+        if (--this.#users === 0) this.#memory.release();
       },
     };
   }
 }
 
-/** Most bytes of upload memory that lie idle. */
+/** Most bytes of memory that lie idle. */
 const IDLE_BYTES = 32 * 2 ** 20;
 
-/** Memory for bytes that arrive, used again. */
-export class UploadMemory {
+/** Memory for bytes that leave or arrive, used again. */
+export class HostMemory {
   readonly #idle: ArrayBuffer[] = [];
   #idleBytes = 0;
 
   /** Room for `byteLength` bytes; what is behind it goes up to a whole word. */
-  take(byteLength: number): Upload {
+  take(byteLength: number): HostMemoryLease {
     const wanted = Math.ceil(byteLength / 4) * 4;
     const at = this.#idle.findLastIndex((idle) => idle.byteLength >= wanted && idle.byteLength <= 2 * wanted);
-    if (at < 0) return new Upload(this, new ArrayBuffer(wanted), byteLength);
+    if (at < 0) return new HostMemoryLease(this, new ArrayBuffer(wanted), byteLength);
     const [found] = this.#idle.splice(at, 1);
     this.#idleBytes -= found!.byteLength;
-    return new Upload(this, found!, byteLength);
+    return new HostMemoryLease(this, found!, byteLength);
   }
 
   give(memory: ArrayBuffer): void {
@@ -76,13 +76,13 @@ export class UploadMemory {
   }
 }
 
-/** Bytes that arrive for a span. */
-export class Upload implements Lease {
+/** Memory on loan. */
+export class HostMemoryLease implements Lease {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly #owner: UploadMemory;
+  readonly #owner: HostMemory;
   #isOver = false;
 
-  constructor(owner: UploadMemory, memory: ArrayBuffer, byteLength: number) {
+  constructor(owner: HostMemory, memory: ArrayBuffer, byteLength: number) {
     this.#owner = owner;
     this.bytes = new Uint8Array(memory, 0, byteLength);
   }

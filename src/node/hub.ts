@@ -2,6 +2,7 @@
  * The entry `webccl/hub`: a hub in this process, for Node and Deno.
  */
 import { readFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
@@ -61,6 +62,8 @@ export async function startHub(
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;
     silenceMs?: number | undefined;
+    onRequest?: RequestListener | undefined;
+    sameOrigin?: boolean | undefined;
     slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
   },
@@ -89,7 +92,7 @@ export async function startHub(
   };
 }
 
-function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
+export function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
   if (tokenFile === undefined) return token;
   if (token !== undefined) throw new TypeError("createHub: give token or tokenFile, not both");
   const [line = ""] = readFileSync(tokenFile, "utf8").split(/\r?\n/, 1);

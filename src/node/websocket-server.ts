@@ -2,7 +2,7 @@
  * The WebSocket server of Node and Deno: who may bind where, who may knock (Origin, Host), and how much may be sent
  * before the token is proved. Who is let in is admission's and the caller's business.
  */
-import { createServer as createHttpServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
@@ -26,6 +26,10 @@ export interface ServerOptions extends ListenOptions {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
+  /** Answers plain HTTP requests whose Host is known. Default: 426. */
+  onRequest?: RequestListener | undefined;
+  /** Lets pages in that this server's own address sent. Default: false. */
+  sameOrigin?: boolean | undefined;
   /** Milliseconds without a sign of life after which a connection is closed. Default: 60,000. */
   silenceMs?: number | undefined;
 }
@@ -48,13 +52,18 @@ export async function listenWebSocket(
   const { host = "127.0.0.1", port = 0, tls, token, logger } = options;
   checkBind(host, options);
 
+  const allowed = allowedHosts(host, options.allowHosts);
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
   };
   const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
-  server.on("request", (_request, response) => {
+  server.on("request", (request, response) => {
+    if (options.onRequest && hostAllowed(request, allowed)) {
+      options.onRequest(request, response);
+      return;
+    }
     response.writeHead(426, { "content-type": "text/plain", connection: "close" });
     response.end("This is a webccl WebSocket address.\n");
   });
@@ -70,12 +79,11 @@ export async function listenWebSocket(
 
   const pending = new Set<NodeSocket>();
   const pendingByAddress = new Map<string, number>();
-  const allowed = allowedHosts(host, options.allowHosts);
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const address = request.socket.remoteAddress ?? "";
     const waiting = pendingByAddress.get(address) ?? 0;
     if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
-    if (!originAllowed(request, options.origins)) return reject(net, "403 Forbidden", "Origin not allowed");
+    if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
     if (waiting >= (options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS)) {
       return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
     }
@@ -157,8 +165,9 @@ function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): bo
 }
 
 /** S2: browsers always send an Origin; programs do not, and have only the token to show. */
-function originAllowed(request: IncomingMessage, origins: readonly string[] = []): boolean {
-  const { origin } = request.headers;
+function originAllowed(request: IncomingMessage, { origins = [], sameOrigin, tls }: ServerOptions): boolean {
+  const { origin, host } = request.headers;
+  if (sameOrigin && origin === `${tls ? "https" : "http"}://${host}`) return true;
   return origin === undefined || (origin !== "null" && origins.includes(origin));
 }
 

@@ -15,8 +15,6 @@
  *     55     1  purpose: 0 hub, 1 link
  *     56     -  group, UTF-8
  */
-import { hmac } from "@noble/hashes/hmac.js";
-import { sha256 } from "@noble/hashes/sha2.js";
 import { ProtocolError } from "../errors.ts";
 import type { Hello, Welcome } from "../platform.ts";
 import { decodeControl, encodeControl } from "./control.ts";
@@ -30,6 +28,7 @@ import {
   expectString,
   type Fields,
 } from "./schema.ts";
+import { hmacSha256 } from "./sha256.ts";
 
 export const NONCE_BYTES = 32;
 /** What a refusal says before the token is proved, whatever the fault was (S4). */
@@ -67,7 +66,7 @@ export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Arra
   view.setUint32(at + 4, hello.worldSize, true);
   view.setUint8(at + 8, PURPOSES.indexOf(hello.purpose));
   message.set(group, at + 9);
-  return hmac(sha256, new TextEncoder().encode(token), message);
+  return hmacSha256(new TextEncoder().encode(token), message);
 }
 
 /** Is `proof` right? Takes the same time wherever it differs. */

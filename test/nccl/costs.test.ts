@@ -11,16 +11,15 @@ function sanitizer(): Record<string, string> {
   return { LD_PRELOAD: library, ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1" };
 }
 
-function expectNoLeak(report: RankReport): void {
+function expectNoLeak(report: RankReport, checksResident = true): void {
   const { before, after, end } = report as Record<string, Record<string, number>>;
   const { rss: rssBefore, ...aliveBefore } = before as Record<string, number>;
   const { rss: rssAfter, ...aliveAfter } = after as Record<string, number>;
   expect(aliveAfter).toEqual(aliveBefore);
   expect(end).toMatchObject({ deviceMemories: 0, deviceBytes: 0, streams: 0 });
-  console.log(
-    `1,000 operations: resident memory ${(((rssAfter as number) - (rssBefore as number)) / 2 ** 20).toFixed(1)} MiB more`,
-  );
-  expect((rssAfter as number) - (rssBefore as number)).toBeLessThan(32 * 2 ** 20);
+  const growth = (rssAfter as number) - (rssBefore as number);
+  console.log(`1,000 operations: resident memory ${(growth / 2 ** 20).toFixed(1)} MiB more`);
+  if (checksResident) expect(growth).toBeLessThan(16 * 2 ** 20);
 }
 
 describe("backend nccl", { timeout: TIMEOUT_MS }, () => {
@@ -31,17 +30,16 @@ describe("backend nccl", { timeout: TIMEOUT_MS }, () => {
   it("does not hold the event loop while 256 MiB are reduced", async () => {
     const reports = await runRanks("delay", 2);
     for (const report of reports) {
-      const times = report?.times as { ms: number; maxMs: number; p99Ms: number }[];
-      console.log(
-        times
-          .map(
-            ({ ms, maxMs, p99Ms }) => `${ms.toFixed(0)} ms, loop at most ${maxMs.toFixed(1)} (p99 ${p99Ms.toFixed(1)})`,
-          )
-          .join("; "),
+      const times = report?.times as { ms: number; ownMs: number; maxMs: number; p99Ms: number }[];
+      const texts = times.map(
+        ({ ms, ownMs, maxMs, p99Ms }) =>
+          `${ms.toFixed(0)} ms, loop at most ${ownMs.toFixed(1)} ` +
+          `(${maxMs.toFixed(1)} with what it waited for a processor, p99 ${p99Ms.toFixed(1)})`,
       );
+      console.log(`256 MiB: ${texts.join("; ")}`);
       expect(report?.wrong).toBe(0);
-      // The loop is also held up by whatever else runs here, so the quietest of the runs tells what the addon does.
-      expect(Math.min(...times.map(({ maxMs }) => maxMs))).toBeLessThanOrEqual(5);
+      // Two ranks and what stands for their devices want more than two processors; that wait is not the addon's.
+      expect(Math.max(...times.map(({ ownMs }) => ownMs))).toBeLessThanOrEqual(5);
     }
   });
 });
@@ -57,7 +55,9 @@ describe("the addon under AddressSanitizer", { timeout: TIMEOUT_MS }, () => {
   });
 
   it("runs a thousand operations, and ends a hanging one", async () => {
-    for (const report of await runRanks("thousand", 2, { sanitize: true, env: sanitizer() })) expectNoLeak(report);
+    // The sanitizer keeps what was freed for a while, so resident memory says nothing.
+    for (const report of await runRanks("thousand", 2, { sanitize: true, env: sanitizer() }))
+      expectNoLeak(report, false);
     const env = { ...sanitizer(), WEBCCL_STANDIN_HANG_AT: "7", TIMEOUT_MS: "800" };
     for (const report of await runRanks("loop", 2, { sanitize: true, env })) {
       expect(report).toMatchObject({ error: "TimeoutError", done: 6 });

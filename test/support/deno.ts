@@ -9,11 +9,11 @@ import { dirname, join } from "node:path";
 const DENO = join(dirname(createRequire(import.meta.url).resolve("deno/package.json")), "bin.cjs");
 
 /** What starts a Deno program: a command, its arguments, and what it needs in its environment. */
-export function denoCommand(program: string, args: readonly string[] = []) {
+export function denoCommand(program: string, args: readonly string[] = [], more: Record<string, string> = {}) {
   return {
     command: process.execPath,
     args: [DENO, "run", "-A", "--quiet", program, ...args],
-    env: { ...process.env, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() },
+    env: { ...process.env, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir(), ...more },
   };
 }
 
@@ -21,8 +21,12 @@ export function denoCommand(program: string, args: readonly string[] = []) {
  * Runs a program to its end and returns what it printed.
  * @throws Error with its exit code, if that is not 0.
  */
-export async function runDeno(program: string, args: readonly string[] = []): Promise<string> {
-  const { command, args: all, env } = denoCommand(program, args);
+export async function runDeno(
+  program: string,
+  args: readonly string[] = [],
+  more: Record<string, string> = {},
+): Promise<string> {
+  const { command, args: all, env } = denoCommand(program, args, more);
   const child = spawn(command, all, { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   let errors = "";

@@ -20,13 +20,13 @@ export function gpuEnvironment(): Record<string, string> {
   return { VK_ICD_FILENAMES: SWIFTSHADER, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() };
 }
 
-let gpu: GPU | undefined;
+let opened: ReturnType<typeof openGpu> | undefined;
 
-/** WebGPU, opened once in this process and kept until it ends. */
+/** WebGPU, opened once in this process and kept until it ends: one that is collected takes its devices with it. */
 export async function testGpu(): Promise<GPU> {
   Object.assign(process.env, gpuEnvironment());
-  gpu ??= (await openGpu()).gpu;
-  return gpu;
+  opened ??= openGpu();
+  return (await opened).gpu;
 }
 
 /** A webgpu executor with a device of its own, or on `options.device`. */

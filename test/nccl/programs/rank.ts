@@ -3,11 +3,18 @@
  * the addon and the libraries are, so the same program runs on the stand-ins and on a GPU.
  */
 
+import { closeSync, openSync, readSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import * as nccl from "../../../native-nccl/index.js";
-import { initProcessGroup, type ProcessGroup, ReduceOp, WebcclError } from "../../../src/node/index.ts";
-import { type CaseFilter, conformanceCases } from "../../../src/testing/index.ts";
+import {
+  type HostTensor,
+  initProcessGroup,
+  type ProcessGroup,
+  ReduceOp,
+  WebcclError,
+} from "../../../src/node/index.ts";
+import { type CaseFilter, conformanceCases, encodeHalf } from "../../../src/testing/index.ts";
 import { runCases } from "../../conformance/run-cases.ts";
 import { onDevice } from "../device-group.ts";
 
@@ -45,6 +52,46 @@ async function rejection(promise: PromiseLike<unknown>): Promise<Report> {
       field: details.field ?? null,
     };
   }
+}
+
+/**
+ * Watches the event loop; the function it returns ends that and tells the longest time in milliseconds between two of its
+ * turns, 1 ms apart when nothing holds it up, less what its thread waited for a processor that others had.
+ */
+function watchLoop(): () => number {
+  const state = openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
+  const text = Buffer.alloc(100);
+  // Nanoseconds on a processor, nanoseconds spent waiting for one, turns.
+  const waitedMs = () => Number(text.toString("utf8", 0, readSync(state, text, 0, 100, 0)).split(" ")[1]) / 1e6;
+  let [last, waited, longest] = [performance.now(), waitedMs(), 0];
+  const timer = setInterval(() => {
+    const [now, nowWaited] = [performance.now(), waitedMs()];
+    longest = Math.max(longest, now - last - (nowWaited - waited));
+    [last, waited] = [now, nowWaited];
+  }, 1);
+  return () => {
+    clearInterval(timer);
+    closeSync(state);
+    return longest;
+  };
+}
+
+type Placed = { cuda: nccl.DeviceBuffer; dtype: "f32" };
+
+/** For each operation, inputs and the result that every order of the ranks gives exactly, also in bf16. */
+const EXACT: Record<string, { inputs(rank: number, size: number): number[]; result(size: number): number[] }> = {
+  sum: { inputs: (rank) => [rank, 1, -2, 0.5], result: (size) => [(size * (size - 1)) / 2, size, -2 * size, size / 2] },
+  product: { inputs: () => [2, -1, 0.5, 1], result: (size) => [2 ** size, (-1) ** size, 2 ** -size, 1] },
+  min: { inputs: (rank) => [rank, 0 - rank, 3, 0.25], result: (size) => [0, -(size - 1) || 0, 3, 0.25] },
+  max: { inputs: (rank) => [rank, rank - 8, 3, 0.25], result: (size) => [size - 1, size - 9, 3, 0.25] },
+  avg: { inputs: (_, size) => [size, 2 * size, -size, 0], result: (size) => [size, 2 * size, -size, 0] },
+  "premul-sum": { inputs: () => [1, 2, -4, 0.5], result: (size) => [2 * size, 4 * size, -8 * size, size] },
+};
+
+function hostTensor(dtype: "f16" | "bf16" | "f32" | "f64", values: number[]): HostTensor {
+  if (dtype === "f32") return { data: Float32Array.from(values), dtype };
+  if (dtype === "f64") return { data: Float64Array.from(values), dtype };
+  return { data: Uint16Array.from(values, (value) => encodeHalf(dtype, value)), dtype };
 }
 
 const tasks: Record<string, () => Promise<Report>> = {
@@ -119,23 +166,90 @@ const tasks: Record<string, () => Promise<Report>> = {
   async delay() {
     const group = await start();
     const tensor = new Float32Array(64 * 2 ** 20);
-    const times: { ms: number; maxMs: number; p99Ms: number }[] = [];
+    const times: { ms: number; ownMs: number; maxMs: number; p99Ms: number }[] = [];
     let wrong = 0;
-    for (let run = 0; run < 5; run++) {
+    for (let run = 0; run < 3; run++) {
       tensor.fill(run + 1);
       globalThis.gc?.();
       await group.barrier();
       const histogram = monitorEventLoopDelay({ resolution: 1 });
+      const ownMs = watchLoop();
       histogram.enable();
       const from = performance.now();
       await group.allReduce(tensor);
       const ms = performance.now() - from;
       histogram.disable();
-      times.push({ ms, maxMs: histogram.max / 1e6, p99Ms: histogram.percentile(99) / 1e6 });
+      times.push({ ms, ownMs: ownMs(), maxMs: histogram.max / 1e6, p99Ms: histogram.percentile(99) / 1e6 });
       if (!tensor.every((value) => value === (run + 1) * group.size)) wrong++;
     }
     await group.destroy();
     return { times, wrong };
+  },
+
+  /** Floats of which every result is exact, so that a GPU's order and NaNs play no part. */
+  async floats() {
+    const group = await start();
+    const { size, rank } = group;
+    const wrong: string[] = [];
+    let ran = 0;
+    for (const dtype of ["f16", "bf16", "f32", "f64"] as const) {
+      for (const [name, expected] of Object.entries(EXACT)) {
+        const op = name === "premul-sum" ? ReduceOp.premulSum(2) : (name as "sum");
+        const values = expected.inputs(rank, size);
+        const tensor = hostTensor(dtype, values);
+        await group.allReduce(tensor, { op });
+        const [actual, wanted] = [tensor, hostTensor(dtype, expected.result(size))].map(({ data }) => data.join());
+        if (actual !== wanted) wrong.push(`${dtype} ${name}: ${actual} in place of ${wanted}`);
+        ran++;
+      }
+    }
+    await group.destroy();
+    return { ran, wrong };
+  },
+
+  /** GB/s of copies on this rank's device, and of allReduce on both kinds of memory. */
+  async bandwidth() {
+    const group = await start();
+    const { size } = group;
+    const device = Number(/device (\d+)/.exec(group.info().nccl)?.[1]);
+    const rows: Record<string, unknown>[] = [];
+    const most = Number(process.env.MOST_BYTES ?? 2 ** 28);
+    const id = await nccl.getUniqueId();
+    const own = await nccl.initRank(1, id, 0, { device });
+    for (let bytes = 2 ** 12; bytes <= most; bytes *= 16) {
+      const host = new Float32Array(bytes / 4).fill(1);
+      const [a, b] = [0, 1].map(() => ({ cuda: new nccl.DeviceBuffer(bytes, { device }), dtype: "f32" as const })) as [
+        Placed,
+        Placed,
+      ];
+      const copyWithin = async () => {
+        own.copyWithin(b, a);
+        await own.flush();
+      };
+      const measured: [string, number, () => Promise<unknown>][] = [
+        ["host to device", 1, () => a.cuda.copyFrom(host)],
+        ["device to host", 1, () => a.cuda.copyTo(host)],
+        ["device to device, read and write", 2, copyWithin],
+        ["allReduce on the device", (2 * (size - 1)) / size || 1, () => group.allReduce(a).wait()],
+        ["allReduce on the host", (2 * (size - 1)) / size || 1, () => group.allReduce(host).wait()],
+      ];
+      for (const [what, factor, run] of measured) {
+        const times: number[] = [];
+        for (let round = 0; round < 12; round++) {
+          host.fill(1);
+          await group.barrier();
+          const from = performance.now();
+          await run();
+          if (round >= 2) times.push(performance.now() - from);
+        }
+        const ms = times.sort((x, y) => x - y)[times.length >> 1] as number;
+        rows.push({ what, bytes, us: ms * 1000, busGBs: (bytes * factor) / ms / 1e6 });
+      }
+      for (const { cuda } of [a, b]) cuda.dispose();
+    }
+    await own.dispose();
+    await group.destroy();
+    return { rows };
   },
 
   /** A thousand operations of several kinds; what is alive at the end. */

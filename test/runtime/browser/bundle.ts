@@ -4,34 +4,18 @@ import { build } from "vite";
 
 export interface Bundle {
   code: string;
+  gzippedBytes: number;
 }
 
-/** What a page loads at once, and what only when it opens a GPU, in gzipped bytes. */
-export interface Sizes {
-  entry: number;
-  later: number;
-}
-
-/** Bundles `entry`, an absolute path, with all that it imports, for `worker`s too. */
+/** Bundles `entry`, an absolute path, with all that it imports, into one file. */
 export async function bundle(entry: string): Promise<Bundle> {
-  const chunks = await buildChunks(entry, false);
-  if (chunks.length !== 1) throw new Error(`one file was expected, and there are ${chunks.length}`);
-  return { code: chunks[0]!.code };
+  const [first, ...others] = await bundles(entry, false);
+  if (!first || others.length > 0) throw new Error(`one file was expected, and there are ${others.length + 1}`);
+  return first;
 }
 
-/** The sizes of `entry` bundled as a bundler does by itself, with what is imported later in files of its own. */
-export async function sizesOf(entry: string): Promise<Sizes> {
-  const sizes = { entry: 0, later: 0 };
-  const chunks = await buildChunks(entry, true);
-  const first = chunks.find((chunk) => chunk.isEntry)!;
-  const atOnce = new Set([first.fileName, ...first.imports]);
-  for (const { code, fileName } of chunks) {
-    sizes[atOnce.has(fileName) ? "entry" : "later"] += gzipSync(code, { level: 9 }).byteLength;
-  }
-  return sizes;
-}
-
-async function buildChunks(entry: string, codeSplitting: boolean) {
+/** The file of `entry` with what it cannot do without, then those that it loads when they are wanted. */
+export async function bundles(entry: string, codeSplitting = true): Promise<Bundle[]> {
   const result = await build({
     configFile: false,
     root: new URL("../../../", import.meta.url).pathname,
@@ -49,5 +33,19 @@ async function buildChunks(entry: string, codeSplitting: boolean) {
   });
   const [output] = [result].flat();
   if (!output || !("output" in output)) throw new Error("vite watched instead of building");
-  return output.output.filter((file) => file.type === "chunk");
+  const chunks = output.output.filter((file) => file.type === "chunk");
+  const measured = (files: typeof chunks): Bundle => ({
+    code: files.map(({ code }) => code).join("\n"),
+    gzippedBytes: files.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).byteLength, 0),
+  });
+  const first = chunks.find(({ isEntry }) => isEntry)!;
+  // With the files that the entry loads at once.
+  const atOnce = [first];
+  for (const { imports } of atOnce) {
+    for (const name of imports) {
+      const file = chunks.find(({ fileName }) => fileName === name);
+      if (file && !atOnce.includes(file)) atOnce.push(file);
+    }
+  }
+  return [measured(atOnce), ...chunks.filter((file) => !atOnce.includes(file)).map((file) => measured([file]))];
 }

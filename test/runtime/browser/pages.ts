@@ -36,7 +36,7 @@ export class Pages {
       const { scripts = "", isolated = false }: PageKind = JSON.parse(kind || "{}");
       response.setHeader(
         "content-security-policy",
-        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:*`,
+        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:*`,
       );
       if (isolated) {
         response.setHeader("cross-origin-opener-policy", "same-origin");

@@ -1,0 +1,108 @@
+/**
+ * Lobby: how tabs that come and go agree on groups. A group of webccl has its size from the start; the lobby is a room at
+ * the hub that nobody has to fill, in whose store the tabs find each other and agree on rounds:
+ *
+ *   tab/<t>      what tab t says of itself           tabs     how many have come
+ *   round/<n>    the tabs of group n, in rank order  rounds   how many there have been
+ *   run/<n>/<k>  the k-th order to group n
+ *
+ * A tab that comes proposes the next round; so may anyone once a tab has left. The first proposal of a number holds.
+ */
+import { connectWebSocket } from "../src/browser/websocket-client.ts";
+import { HubStore } from "../src/store/hub-store.ts";
+import { HubConnection } from "../src/transport/hub-connection.ts";
+import type { Device } from "./device.ts";
+
+/** Room for tabs that come, over the life of a lobby. */
+const MOST_TABS = 65_536;
+const CONNECT_MS = 8_000;
+const FOREVER_MS = 2 ** 31 - 1;
+
+/** One group: its number, and its tabs in rank order. */
+export interface Round {
+  readonly number: number;
+  readonly tabs: readonly number[];
+}
+
+export class Lobby {
+  /** This tab's number. */
+  readonly tab: number;
+  /** Called when a tab has gone. */
+  onLeft: (tab: number) => void = () => {};
+  /** Called when the hub has gone. */
+  onClosed: () => void = () => {};
+  readonly #store: HubStore;
+  readonly #gone = new Set<number>();
+
+  private constructor(connection: HubConnection, tab: number) {
+    this.tab = tab;
+    this.#store = new HubStore(connection);
+    this.#store.timeoutMs = FOREVER_MS;
+    const left = (rank: number) => {
+      this.#gone.add(rank);
+      this.onLeft(rank);
+    };
+    connection.start({
+      onFrame: () => {},
+      onFold: () => {},
+      onLost: left,
+      onLeft: left,
+      onClosed: () => this.onClosed(),
+    });
+  }
+
+  /** @throws AdmissionError if the hub refuses, TimeoutError if it does not answer. */
+  static async enter(url: string, token: string | undefined): Promise<Lobby> {
+    const hello = { group: "demo lobby", rank: null, worldSize: MOST_TABS, purpose: "hub" } as const;
+    const { socket, welcome } = await connectWebSocket(url, hello, { token, timeoutMs: CONNECT_MS });
+    return new Lobby(new HubConnection(socket, welcome, url), welcome.rank);
+  }
+
+  /** A call that the hub answers at once. */
+  ping(): Promise<unknown> {
+    return this.#store.check([]);
+  }
+
+  /** Tells the others of this tab, and gives the number of the next round. */
+  async introduce(device: Device): Promise<number> {
+    await this.#store.set(`tab/${this.tab}`, JSON.stringify(device));
+    await this.#store.add("tabs", 1);
+    return this.#store.add("rounds", 0);
+  }
+
+  /** Proposes that all tabs that are here now are the next group. */
+  async propose(number: number): Promise<void> {
+    const come = await this.#store.add("tabs", 0);
+    const tabs = Array.from({ length: come }, (_, tab) => tab).filter((tab) => !this.#gone.has(tab));
+    const text = JSON.stringify(tabs);
+    if (decode(await this.#store.compareSet(`round/${number}`, "", text)) === text) await this.#store.add("rounds", 1);
+  }
+
+  /** The round of this number, once it has been agreed on. */
+  async round(number: number): Promise<Round> {
+    return { number, tabs: JSON.parse(decode(await this.#store.get(`round/${number}`))) };
+  }
+
+  /** What the tabs say of themselves. */
+  async devices(tabs: readonly number[]): Promise<Device[]> {
+    const values = await this.#store.multiGet(tabs.map((tab) => `tab/${tab}`));
+    return values.map((value) => JSON.parse(decode(value)));
+  }
+
+  /** Orders the k-th run of a round; if another tab was first, its order holds. */
+  async order(round: number, k: number, order: object): Promise<void> {
+    await this.#store.compareSet(`run/${round}/${k}`, "", JSON.stringify(order));
+  }
+
+  async ordered<T>(round: number, k: number): Promise<T> {
+    return JSON.parse(decode(await this.#store.get(`run/${round}/${k}`)));
+  }
+
+  isGone(tab: number): boolean {
+    return this.#gone.has(tab);
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

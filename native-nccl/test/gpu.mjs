@@ -1,0 +1,119 @@
+/**
+ * What gpu.sh runs: one process per rank, on one rank and on as many as there are devices. Prints a table, writes JSON.
+ *
+ *   node gpu.mjs rank.mjs result.json
+ */
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [rankProgram, resultFile] = process.argv.slice(2).map((path) => resolve(path));
+const nccl = await import(pathToFileURL(resolve(process.env.WEBCCL_NCCL_PACKAGE)).href);
+
+const INTEGERS = ["i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"];
+const FLOATS = ["f16", "bf16", "f32", "f64"];
+/** Reductions of floats go by `floats`: their order and their NaNs are a GPU's own. These reduce f64 among other things. */
+const WITHOUT_FLOATS = ["concurrent", "newGroup", "split"];
+const COLLECTIVES = [
+  ...["allReduce", "reduce", "broadcast", "allGather", "allGatherIntoTensor", "gather", "scatter", "reduceScatter"],
+  ...["reduceScatterTensor", "allToAll", "allToAllSingle", "scan", "exscan", "sendRecv", "recvAnySource", "barrier"],
+].filter((name) => !WITHOUT_FLOATS.includes(name));
+
+function freePort() {
+  return new Promise((done) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
+}
+
+/** Runs a task on `size` ranks and resolves with what rank 0 reported; rejects with what a rank printed if one fails. */
+async function run(task, size, env = {}) {
+  const port = await freePort();
+  const reports = Array.from({ length: size }, (_, rank) => {
+    const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, MASTER_PORT: `${port}` };
+    const child = spawn(process.execPath, ["--expose-gc", rankProgram, task], {
+      env: { ...process.env, ...env, ...place },
+    });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on("data", (chunk) => {
+        text += chunk;
+      });
+    }
+    return new Promise((done, fail) => {
+      child.on("close", (code) => {
+        if (code === 0) done(JSON.parse(text.trim().split("\n").at(-1)));
+        else fail(new Error(`${task}, rank ${rank} of ${size} ended with ${code}: ${text.slice(-2000)}`));
+      });
+    });
+  });
+  return (await Promise.all(reports))[0];
+}
+
+const { version, driver, path, devices } = await nccl.load();
+const result = {
+  date: new Date().toISOString(),
+  device: devices[0].name,
+  devices: devices.length,
+  computeCapability: devices[0].computeCapability,
+  nccl: nccl.version().join("."),
+  driver,
+  node: process.version,
+  checks: [],
+  bandwidth: [],
+};
+console.log(
+  `${devices.length} × ${result.device}, NCCL ${result.nccl} (${version}, ${path}), CUDA driver ${driver}, Node ${process.version}`,
+);
+
+let failed = 0;
+for (const size of new Set([1, devices.length])) {
+  const checks = [
+    ["integers, host", "host", { collectives: COLLECTIVES, dtypes: INTEGERS, counts: [0, 17, 5000] }],
+    ["integers, device", "device", { collectives: COLLECTIVES, dtypes: INTEGERS, counts: [17, 5000] }],
+    ["floats moved, host", "host", { collectives: COLLECTIVES, dtypes: FLOATS, ops: [], counts: [17, 5000] }],
+    ["floats moved, device", "device", { collectives: COLLECTIVES, dtypes: FLOATS, ops: [], counts: [17, 5000] }],
+    ["floats reduced", "floats", {}],
+    ["a thousand operations", "thousand", {}],
+    ["event loop, 256 MiB", "delay", {}],
+  ];
+  for (const [what, task, cases] of checks) {
+    let report;
+    try {
+      report = await run(task, size, { CASES: JSON.stringify(cases) });
+    } catch (error) {
+      report = { wrong: [error.message] };
+    }
+    const wrong = Array.isArray(report.wrong) ? report.wrong : report.wrong ? [`${report.wrong} runs`] : [];
+    if (wrong.length > 0) failed++;
+    const { ran = 1, times } = report;
+    result.checks.push({ what, ranks: size, ran, wrong, ...(times ? { times } : {}) });
+    console.log(`${wrong.length === 0 ? "ok    " : "WRONG "} ${size} rank${size > 1 ? "s" : ""}: ${what} (${ran})`);
+    for (const text of wrong.slice(0, 5)) console.log(`       ${text}`);
+    if (times)
+      console.log(`       loop held up for at most ${times.map(({ ownMs }) => ownMs.toFixed(1)).join(", ")} ms`);
+  }
+  try {
+    const { rows } = await run("bandwidth", size);
+    result.bandwidth.push(...rows.map((row) => ({ ranks: size, ...row })));
+    console.log(
+      `\n${"".padEnd(34)}${"bytes".padStart(12)}${"time (us)".padStart(12)}${"GB/s".padStart(10)}   ${size} rank${size > 1 ? "s" : ""}`,
+    );
+    for (const { what, bytes, us, busGBs } of rows) {
+      console.log(
+        `${what.padEnd(34)}${String(bytes).padStart(12)}${us.toFixed(1).padStart(12)}${busGBs.toFixed(2).padStart(10)}`,
+      );
+    }
+  } catch (error) {
+    failed++;
+    console.log(`WRONG  ${size}: bandwidth: ${error.message}`);
+  }
+}
+writeFileSync(resultFile, `${JSON.stringify(result, null, 2)}\n`);
+const passed = result.checks.length - failed;
+console.log(`\n${passed} passed, ${failed} failed; ${resultFile}`);
+process.exit(failed > 0 ? 1 : 0);

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Tests and measures on a machine with CUDA devices and NCCL, which need have neither npm nor this repository.
+#
+# Here, once:      native-nccl/test/gpu.sh --pack FOLDER       everything in one folder, this machine's node included
+# There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder
+#
+# libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+if [ "${1:-}" = --pack ]; then
+  [ -n "${2:-}" ] || { echo "usage: gpu.sh --pack FOLDER" >&2; exit 2; }
+  mkdir -p "$2"
+  folder=$(cd "$2" && pwd)
+  cd "$here/.."
+  node scripts/build.js >/dev/null
+  mkdir -p "$folder/native-nccl/build/release" "$folder/a/b/c"
+  cp index.js package.json "$folder/native-nccl/"
+  cp build/release/webccl_nccl.node "$folder/native-nccl/build/release/"
+  cp test/gpu.sh test/gpu.mjs "$folder/"
+  gzip -9 <"$(node -p process.execPath)" >"$folder/node.gz"
+  # As deep as the program's source, whose relative import of native-nccl is kept: hence a/b/c/.
+  node test/gpu-bundle.mjs "$folder/a/b/c"
+  du -sh "$folder"
+  exit
+fi
+
+node=${1:-$here/node}
+if [ "$node" = "$here/node" ] && [ ! -x "$node" ]; then
+  gunzip <"$node.gz" >"$node"
+  chmod +x "$node"
+fi
+result=${2:-webccl-nccl-gpu.json}
+if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true; fi
+WEBCCL_NCCL_PACKAGE=$here/native-nccl/index.js exec "$node" "$here/gpu.mjs" "$here/a/b/c/rank.mjs" "$result"

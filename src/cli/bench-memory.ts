@@ -1,0 +1,72 @@
+/** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers that mirror them. */
+import type { Transfer } from "../algorithm/context.ts";
+import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/gpu-tensor.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, type Tensor } from "../types.ts";
+
+/** A tensor made of blocks of equal length. */
+export interface BenchTensor {
+  /** What the tensor holds, or is to hold. */
+  readonly host: HostArray;
+  readonly tensor: Tensor;
+  /** Elements `start` to `start + count` of both. */
+  block(start: number, count: number): { host: HostTensor; tensor: Tensor };
+  /** Makes `host` the tensor's contents, and the other way round. */
+  upload(): void;
+  download(): Promise<void>;
+  free(): void;
+}
+
+export function hostBenchTensor(data: HostArray, dtype: DataType): BenchTensor {
+  const block = (start: number, count: number) => {
+    const tensor = { data: data.subarray(start, start + count), dtype };
+    return { host: tensor, tensor };
+  };
+  return { host: data, tensor: { data, dtype }, block, upload() {}, download: async () => {}, free() {} };
+}
+
+export function gpuBenchTensor(device: GPUDevice, host: HostArray, dtype: DataType): BenchTensor {
+  const bytes = new Uint8Array(host.buffer as ArrayBuffer, host.byteOffset, host.byteLength);
+  const size = Math.max(4, Math.ceil(host.byteLength / 4) * 4);
+  const buffer = device.createBuffer({ size, usage: TENSOR_USAGE });
+  return {
+    host,
+    tensor: { buffer, dtype, count: host.length },
+    block: (start, count) => ({
+      host: { data: host.subarray(start, start + count), dtype },
+      tensor: { buffer, dtype, byteOffset: start * bytesPerElement(dtype), count },
+    }),
+    upload: () => {
+      const padded = new Uint8Array(size);
+      padded.set(bytes);
+      device.queue.writeBuffer(buffer, 0, padded);
+    },
+    download: async () => {
+      const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(MAP_READ_MODE);
+      bytes.set(new Uint8Array(staging.getMappedRange(), 0, bytes.length));
+      staging.destroy();
+    },
+    free: () => buffer.destroy(),
+  };
+}
+
+/** Microseconds in which a read was under way and no send was: what the wire did not hide. Times are milliseconds. */
+export function exposedReadUs(transfers: readonly Transfer[]): number {
+  const edges = transfers.flatMap(({ step, start, end }) => [
+    { at: start, step, change: 1 },
+    { at: end, step, change: -1 },
+  ]);
+  edges.sort((a, b) => a.at - b.at);
+  const underWay = { read: 0, send: 0 };
+  let exposedMs = 0;
+  let since = 0;
+  for (const { at, step, change } of edges) {
+    if (underWay.read > 0 && underWay.send === 0) exposedMs += at - since;
+    underWay[step] += change;
+    since = at;
+  }
+  return exposedMs * 1000;
+}

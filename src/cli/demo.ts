@@ -1,0 +1,88 @@
+/** `webccl demo`: a hub that serves a page, of which every tab becomes a rank. */
+import { existsSync, readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { networkInterfaces } from "node:os";
+import { extname } from "node:path";
+import { readToken, startHub } from "../node/hub.ts";
+import { urlHost } from "../node/websocket-server.ts";
+import { asUsageError, type HubFlags, hubOptions, nextSignal } from "./hub.ts";
+import { UsageError } from "./usage.ts";
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+/** Where the build puts the page, seen from source and from build. */
+const FOLDERS = [new URL("../demo/", import.meta.url), new URL("../../dist/demo/", import.meta.url)];
+
+/** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the page's addresses. */
+export async function demo(flags: HubFlags): Promise<number> {
+  const stopped = nextSignal(["SIGINT", "SIGTERM"]);
+  const server = await openDemo(flags);
+  for (const url of server.urls) process.stdout.write(`${url}\n`);
+  await stopped;
+  await server.close();
+  return 0;
+}
+
+/** Opens the hub and its page. */
+export async function openDemo(flags: HubFlags): Promise<{ urls: string[]; close(): Promise<void> }> {
+  const folder = FOLDERS.find((url) => existsSync(new URL("index.html", url)));
+  if (!folder) throw new UsageError("the demo page is not built: npm run build");
+  const options = hubOptions(flags);
+  const { host = "127.0.0.1", tls } = options;
+  const isEverywhere = host === "0.0.0.0" || host === "::";
+  const addresses = isEverywhere ? ownAddresses() : [host];
+  let port = 0;
+  const scheme = tls ? "https" : "http";
+  const urls = () => addresses.map((address) => `${scheme}://${urlHost(address)}:${port}/`);
+  const server = await startHub({
+    ...options,
+    port: options.port ?? 29_500,
+    token: readToken(options),
+    sameOrigin: true,
+    allowHosts: [...(options.allowHosts ?? []), ...addresses.map(urlHost)],
+    onRequest: (request, response) => answer(folder, urls, request, response),
+  }).catch(asUsageError);
+  port = server.port;
+  return { urls: urls(), close: () => server.close() };
+}
+
+/** The page and its files; `join.json` has the addresses at which other devices find it. */
+function answer(folder: URL, urls: () => string[], request: IncomingMessage, response: ServerResponse): void {
+  const path = new URL(request.url ?? "/", "http://localhost").pathname;
+  const own = `${"encrypted" in request.socket ? "wss" : "ws"}://${request.headers.host}`;
+  response.setHeader(
+    "content-security-policy",
+    `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self' ${own}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  );
+  response.setHeader("cross-origin-opener-policy", "same-origin");
+  response.setHeader("cross-origin-embedder-policy", "require-corp");
+  response.setHeader("x-content-type-options", "nosniff");
+  response.setHeader("cache-control", "no-cache");
+  if (path === "/join.json") {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ urls: urls() }));
+    return;
+  }
+  const name = path === "/" ? "index.html" : path.slice(1);
+  const file = new URL(name, folder);
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(name) || name.includes("..") || !existsSync(file)) {
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end("There is no such page.\n");
+    return;
+  }
+  response.setHeader("content-type", TYPES[extname(name)] ?? "application/octet-stream");
+  response.end(readFileSync(file));
+}
+
+/** This machine's addresses in the networks it is in, the IPv4 ones first. */
+function ownAddresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  const outward = all.filter(({ internal, address }) => !internal && !address.startsWith("fe80"));
+  const chosen = outward.sort((a, b) => a.family.localeCompare(b.family)).map(({ address }) => address);
+  return chosen.length > 0 ? chosen : ["127.0.0.1"];
+}

@@ -69,6 +69,17 @@ describe("webccl run", () => {
     expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] typed 0", "[1] typed 1"] });
   });
 
+  it("runs the ranks as threads, TypeScript too", async () => {
+    const { code, stdout } = await webccl(["run", "-n", "3", "--threads", program("sum.ts")]);
+    expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] sum 6", "[1] sum 6", "[2] sum 6"] });
+  });
+
+  it("ends the other threads when one exits with a code, and exits with that code", async () => {
+    const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
+    expect(code).toBe(3);
+    expect(lines(stderr).at(-1)).toMatch(/^webccl run: rank 1 exited with code 3; the others: 0 /);
+  });
+
   it("ends the others when a rank exits with a code, and exits with that code", async () => {
     const command = start(["run", "-n", "3", program("end.mjs"), "1", "3"]);
     const pids = await processIds(command, 3);
@@ -133,6 +144,7 @@ describe("webccl run", () => {
     [["run", "-n", "2", "nowhere.mjs"], "no such script: nowhere.mjs"],
     [["run", "--rank", "2", "nowhere.mjs"], "unknown flag --rank for run; did you mean --ranks?"],
     [["run", "-n", "2", "--processes", "nowhere.mjs"], "unknown flag --processes for run"],
+    [["run", "-n", "2", "--thread", "nowhere.mjs"], "unknown flag --thread for run; did you mean --threads?"],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await webccl(args);
     expect({ code, stdout, message: lines(stderr)[0] }).toEqual({ code: 2, stdout: "", message: `webccl: ${message}` });

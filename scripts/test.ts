@@ -1,11 +1,10 @@
 /**
- * `npm test`: sees that the system packages and the addon's headers are here, builds, then runs every test; words after
- * `npm test --` go to vitest.
+ * `npm test`: sees that the system packages are here, builds, then runs every test; words after `npm test --` go to vitest.
  *
  * With CI=true a test that was skipped is a failure. The counts are left in test-results/vitest.json.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build, isBuilt, root } from "./build.ts";
@@ -19,16 +18,7 @@ function skipped(): number {
   return numPendingTests + numTodoTests;
 }
 
-/** The headers that the NCCL addon is built with are packages of its own folder. */
-function installAddonHeaders(): void {
-  const folder = join(root, "native-nccl");
-  if (existsSync(join(folder, "node_modules", "node-api-headers"))) return;
-  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder, stdio: "inherit" });
-  if (status !== 0) process.exit(status ?? 1);
-}
-
 ensureSystemPackages();
-installAddonHeaders();
 if (!isBuilt()) build();
 
 mkdirSync(dirname(results), { recursive: true });

@@ -13,6 +13,7 @@ type NcclModule = typeof import("./backend/nccl.ts");
 /** NCCL for a job on this rank. */
 export interface NcclChoice {
   readonly library: NcclLibrary;
+  readonly version: number;
   readonly backend: NcclModule;
   readonly device: number;
   readonly isHighPriorityStream: boolean;
@@ -21,7 +22,7 @@ export interface NcclChoice {
 
 /** NCCL as this rank has it, and what it tells the others. */
 export interface NcclHere {
-  readonly found: { library: NcclLibrary; backend: NcclModule } | null;
+  readonly found: { library: NcclLibrary; version: number; backend: NcclModule } | null;
   readonly offer: CudaOffer;
 }
 
@@ -41,7 +42,7 @@ export async function openNccl(
   try {
     const library = await (load ?? platform.loadNccl)();
     const { version, devices } = await library.load();
-    const found = { library, backend: await import("./backend/nccl.ts") };
+    const found = { library, version, backend: await import("./backend/nccl.ts") };
     return { found, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);

@@ -166,9 +166,9 @@ export class World {
       },
     });
     if (!nccl) return direct;
-    const { library, backend, device, isHighPriorityStream, config } = nccl;
+    const { library, version, backend, device, isHighPriorityStream, config } = nccl;
     const init = { ...config, device, isHighPriorityStream };
-    onNccl = new backend.NcclBackend({ library, init, channel, store: groupStore, segmentBytes, direct });
+    onNccl = new backend.NcclBackend({ library, version, init, channel, store: groupStore, segmentBytes, direct });
     return onNccl;
   }
 

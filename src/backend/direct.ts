@@ -40,6 +40,8 @@ export class DirectBackend implements Backend {
   readonly #options: DirectOptions;
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
 
+  readonly #scopes = new Map<Executor, PlanScope>();
+
   constructor(options: DirectOptions) {
     const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
     this.#options = options;
@@ -59,8 +61,7 @@ export class DirectBackend implements Backend {
       case "recvAnySource":
         return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
       default: {
-        const inRegion = region?.executor === executor;
-        const plan = planCollective(request, call, { ...this.#scope, executor, inRegion });
+        const plan = planCollective(request, call, this.#scopeOf(executor));
         const admitted = executor.admit(plan.spans, plan.op);
         return region
           ? this.#inRegion(region, executor, plan, admitted, call)
@@ -84,6 +85,15 @@ export class DirectBackend implements Backend {
   async dispose(): Promise<void> {
     this.#options.hub?.close();
     this.#options.onDispose();
+  }
+
+  #scopeOf(executor: Executor): PlanScope {
+    let scope = this.#scopes.get(executor);
+    if (!scope) {
+      scope = { ...this.#scope, executor, inRegion: this.#options.region?.executor === executor };
+      this.#scopes.set(executor, scope);
+    }
+    return scope;
   }
 
   /** The executor in whose memory all of a call's tensors are. */

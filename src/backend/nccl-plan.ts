@@ -64,11 +64,18 @@ export interface NcclScope {
   readonly segmentBytes: number;
 }
 
-/** Can NCCL run this request? The answer is the same on every rank whose call has the same fingerprint. */
-export function runsOnNccl(request: Request): request is NcclRequest {
+/** The first NCCL with PREMUL_SUM. */
+const PREMUL_SUM_VERSION = 2_11_00;
+
+/**
+ * Can NCCL of this version, which all ranks have, run this request? The answer is the same on every rank whose call has
+ * the same fingerprint.
+ */
+export function runsOnNccl(request: Request, version: number): request is NcclRequest {
   if (!(NCCL_COLLECTIVES as readonly string[]).includes(request.collective)) return false;
   const tensors = tensorsOf(request);
   if (tensors.some(isGpuTensor)) return false;
+  if ("op" in request && request.op.name === "premul-sum" && version < PREMUL_SUM_VERSION) return false;
   return !("op" in request) || (ncclOp(request.op) !== null && isNcclType(shape(tensors[0]!).dtype));
 }
 

@@ -26,6 +26,8 @@ const LETTING_GO_MS = 2_000;
 /** What an nccl backend is made with. */
 export interface NcclBackendOptions {
   library: NcclLibrary;
+  /** MAJOR * 10000 + MINOR * 100 + PATCH. */
+  version: number;
   /** How this rank's communicator is made. */
   init: Omit<NcclInitOptions, "signal">;
   channel: Channel;
@@ -54,8 +56,8 @@ export class NcclBackend implements Backend {
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
-    const { channel, direct, segmentBytes } = this.#options;
-    if (runsOnNccl(request) && call.algorithm === undefined) {
+    const { channel, direct, segmentBytes, version } = this.#options;
+    if (runsOnNccl(request, version) && call.algorithm === undefined) {
       const plan = planNccl(request as NcclRequest, { rank: channel.rank, size: channel.size, segmentBytes });
       return this.#inTurn(null, () => this.#collective(plan, call));
     }

@@ -66,8 +66,9 @@ export interface Facts {
  * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
  */
 export function planCollective(request: CollectiveRequest, call: Call, given: PlanScope): Plan {
-  const scope: Planning = { ...given, spans: [] };
-  const { executor, rank, size } = scope;
+  const { executor, rank, size, link, hub, inRegion, sameArithmetic, segmentBytes } = given;
+  // Field by field: a spread would take as long as the rest of the plan.
+  const scope: Planning = { executor, rank, size, link, hub, inRegion, sameArithmetic, segmentBytes, spans: [] };
   const span = (tensor: Tensor) => {
     const made = executor.span(tensor);
     scope.spans.push(made);

@@ -13,7 +13,8 @@ export const browserPlatform: Platform = {
   get version() {
     return navigator.userAgent;
   },
-  env: () => undefined,
+  // A page has no environment of its own; whoever opens it may leave it one, as `webccl run --browsers` does.
+  env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
   threadJob: () => null,
   canListen: false,

@@ -14,7 +14,10 @@ import { constants } from "node:os";
 import { resolve } from "node:path";
 import { type Readable, Transform } from "node:stream";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { startHub } from "../node/hub.ts";
 import { startThreads, type ThreadsOptions } from "../node/threads.ts";
+import { programPage } from "./browser-page.ts";
+import { denoArguments, denoExecutable } from "./deno-command.ts";
 import { UsageError } from "./usage.ts";
 
 const SURVIVOR_GRACE_MS = 2_000;
@@ -27,8 +30,12 @@ const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** What to start. */
 export interface LaunchOptions {
-  /** Number of processes, at least 1. */
+  /** Number of ranks, at least 1: processes of Node first, then those of Deno, then browsers. */
   ranks: number;
+  /** How many of them run in Deno. Default: 0. */
+  deno?: number | undefined;
+  /** How many of them run in a page of a browser of their own. Default: 0. */
+  browsers?: number | undefined;
   /** Path of the program, JavaScript or TypeScript. */
   script: string;
   args?: readonly string[];
@@ -71,12 +78,24 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
   const orphan = siblingModule("orphan");
+  const { deno = 0, browsers = 0, threads = false } = options;
+  if (deno + browsers > ranks) {
+    throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
+  }
+  if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
   const loader = typeScriptLoader([script, orphan.pathname]);
-  const nodeArgs = [...(loader ? ["--import", loader] : []), "--import", orphan.href, script, ...args];
-  const environment = await jobEnvironment(ranks, hub);
-  const start = options.threads
+  const node = (program: string) => [...(loader ? ["--import", loader] : []), "--import", orphan.href, program];
+  const browserRank = siblingModule("browser-rank").pathname;
+  const denoCommand = deno > 0 ? denoExecutable() : "";
+  const commandOf: CommandOf = (rank) => {
+    if (rank >= ranks - browsers) return [process.execPath, node(browserRank)];
+    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args)];
+    return [process.execPath, [...node(script), ...args]];
+  };
+  const { environment, close } = await openJob(ranks, hub, browsers > 0 ? script : null);
+  const start = threads
     ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix })
-    : startAsProcesses(ranks, nodeArgs, environment, prefix);
+    : startAsProcesses(ranks, commandOf, environment, prefix);
 
   return new Promise((finish) => {
     const children = new Map<number, Rank>();
@@ -114,7 +133,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
       process.off("exit", killAll);
       process.stdout.off("error", brokenPipe);
       for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(stream.getMaxListeners() - ranks);
-      finish({ exitCode: exitCode(stoppedBy, failure), failure, ends, stoppedBy });
+      void close().then(() => finish({ exitCode: exitCode(stoppedBy, failure), failure, ends, stoppedBy }));
     };
 
     for (const signal of STOP_SIGNALS) process.on(signal, stop);
@@ -143,19 +162,18 @@ interface Rank {
   onEnd(listener: (code: number | null, signal: NodeJS.Signals | null) => void): void;
 }
 
+/** Command and arguments of a rank. */
+type CommandOf = (rank: number) => readonly [command: string, args: string[]];
+
 /** Starts the ranks and hands each over. */
 type Start = (started: (rank: number, child: Rank) => void) => void;
 
-function startAsProcesses(
-  ranks: number,
-  nodeArgs: readonly string[],
-  environment: NodeJS.ProcessEnv,
-  piped: boolean,
-): Start {
+function startAsProcesses(ranks: number, commandOf: CommandOf, environment: NodeJS.ProcessEnv, piped: boolean): Start {
   return (started) => {
     for (let rank = 0; rank < ranks; rank++) {
       const output = piped ? "pipe" : "inherit";
-      const child = spawn(process.execPath, nodeArgs, {
+      const [command, commandArgs] = commandOf(rank);
+      const child = spawn(command, commandArgs, {
         env: { ...environment, RANK: String(rank), LOCAL_RANK: String(rank) },
         stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
       });
@@ -216,20 +234,30 @@ function exitCode(stoppedBy: NodeJS.Signals | null, failure: RankEnd | null): nu
   return signal ? 128 + constants.signals[signal] : (failure?.code ?? 0);
 }
 
-/** What every rank finds in its environment; the token is there and never in an argument list, which all users can read. */
-async function jobEnvironment(ranks: number, hub: string | undefined): Promise<NodeJS.ProcessEnv> {
-  const environment: NodeJS.ProcessEnv = {
-    ...process.env,
-    WORLD_SIZE: String(ranks),
-    LOCAL_WORLD_SIZE: String(ranks),
-  };
-  if (hub !== undefined) return { ...environment, WEBCCL_INIT_METHOD: hub };
-  return {
-    ...environment,
-    MASTER_ADDR: "127.0.0.1",
-    MASTER_PORT: String(await freePort()),
-    WEBCCL_TOKEN: process.env.WEBCCL_TOKEN ?? randomBytes(32).toString("hex"),
-  };
+/** What every rank finds in its environment, and what ends with the job. */
+interface LaunchedJob {
+  environment: NodeJS.ProcessEnv;
+  close(): Promise<void>;
+}
+
+/**
+ * Where the ranks meet: at `hub`, at a hub here that serves the program to browsers, or in rank 0. The token is in the environment and
+ * never in an argument list, which all users can read.
+ */
+async function openJob(ranks: number, hub: string | undefined, inBrowsers: string | null): Promise<LaunchedJob> {
+  const token = process.env.WEBCCL_TOKEN ?? randomBytes(32).toString("hex");
+  const size = { ...process.env, WORLD_SIZE: String(ranks), LOCAL_WORLD_SIZE: String(ranks) };
+  if (hub !== undefined && inBrowsers !== null) {
+    throw new UsageError("--browsers meet at a hub that run starts itself: leave --hub out");
+  }
+  if (hub !== undefined) return { environment: { ...size, WEBCCL_INIT_METHOD: hub }, close: async () => {} };
+  if (inBrowsers !== null) {
+    const server = await startHub({ port: 0, token, sameOrigin: true, onRequest: await programPage(inBrowsers) });
+    const environment = { ...size, WEBCCL_INIT_METHOD: `${server.url}/run`, WEBCCL_TOKEN: token };
+    return { environment, close: () => server.close() };
+  }
+  const address = { MASTER_ADDR: "127.0.0.1", MASTER_PORT: String(await freePort()) };
+  return { environment: { ...size, ...address, WEBCCL_TOKEN: token }, close: async () => {} };
 }
 
 function freePort(): Promise<number> {

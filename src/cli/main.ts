@@ -24,9 +24,13 @@ async function main(argv: readonly string[]): Promise<number> {
 
   cli
     .command("run <script>", "Run a program as several ranks on this host; a rank's death ends the others")
-    .usage("run -n <ranks> [--threads] [--hub <url>] <script> [arguments of the script]")
-    .option("-n, --ranks <count>", "Number of processes")
+    .usage(
+      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] <script> [arguments of the script]",
+    )
+    .option("-n, --ranks <count>", "Number of ranks")
     .option("--threads", "Start threads of one process, which share memory, instead of processes")
+    .option("--deno <count>", "How many of them run in Deno")
+    .option("--browsers <count>", "How many of them run in a browser")
     .option("--hub <url>", "Meet at this hub instead of in rank 0")
     .action(async (script: string, flags: Flags) => {
       const { run } = await import("./run.ts");
@@ -35,6 +39,8 @@ async function main(argv: readonly string[]): Promise<number> {
         throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
       return run({
         ranks,
+        deno: integerFlag("--deno", flags.deno, 0),
+        browsers: integerFlag("--browsers", flags.browsers, 0),
         threads: flags.threads === true,
         hub: textFlag("--hub", flags.hub),
         script,

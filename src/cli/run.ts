@@ -4,6 +4,8 @@ import { UsageError } from "./usage.ts";
 
 export interface RunOptions {
   ranks: number;
+  deno?: number | undefined;
+  browsers?: number | undefined;
   threads?: boolean | undefined;
   hub?: string | undefined;
   script: string;

@@ -54,7 +54,10 @@ export async function createHub(options: CreateHubOptions = {}): Promise<HubServ
   return startHub({ ...options, token: readToken(options), port: options.port ?? DEFAULT_PORT });
 }
 
-/** A hub with the bounds that only tests and embedders set, `hostRank` among them. */
+/**
+ * A hub with the bounds that only tests and embedders set, `hostRank` among them.
+ * @internal
+ */
 export async function startHub(
   options: Omit<CreateHubOptions, "tokenFile"> & {
     hostRank?: number | undefined;

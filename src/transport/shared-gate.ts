@@ -3,7 +3,7 @@
  *
  * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the counter in a loop: a sleep
  * of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each other
- * awake. Where ranks outnumber cores it sleeps on the counter, which gives its core to the rank it waits for. After that
+ * awake. Where ranks outnumber cores, and for a while after a loop was in vain, it sleeps on the counter, which gives its core to the rank it waits for. After that
  * the wait goes on in the event loop.
  *
  * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
@@ -13,6 +13,13 @@
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 export const BLOCK_MS = 1;
+
+/** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
+const SPIN_MS = 0.25;
+
+/** A loop that was in vain means that others have the cores: so many waits are slept through then, twice as many each time. */
+const FEWEST_SLEEPS = 16;
+const MOST_SLEEPS = 1024;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -32,6 +39,10 @@ export class Gate {
   readonly #rank: number;
   readonly #size: number;
   readonly #spins: boolean;
+  readonly #canSleep: boolean;
+  /** Waits to sleep through before the next loop, and how many the next loop in vain costs. */
+  #sleepsLeft = 0;
+  #sleepsNext = FEWEST_SLEEPS;
   #target = 0;
   #steps = 0;
 
@@ -40,7 +51,8 @@ export class Gate {
     this.#words = words;
     this.#rank = rank;
     this.#size = size;
-    this.#spins = size <= cores || !canBlock(words);
+    this.#canSleep = canBlock(words);
+    this.#spins = size <= cores || !this.#canSleep;
   }
 
   /** Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. */
@@ -54,7 +66,15 @@ export class Gate {
       if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
       return true;
     }
-    return this.#spins ? this.#spin() : this.#sleep();
+    if (this.#spins && (this.#sleepsLeft === 0 || !this.#canSleep)) {
+      if (this.#spin()) {
+        this.#sleepsNext = FEWEST_SLEEPS;
+        return true;
+      }
+      this.#sleepsLeft = this.#sleepsNext;
+      this.#sleepsNext = Math.min(2 * this.#sleepsNext, MOST_SLEEPS);
+    } else if (this.#spins) this.#sleepsLeft--;
+    return this.#canSleep && this.#sleep();
   }
 
   /** Ranks that have not come. */
@@ -80,7 +100,7 @@ export class Gate {
   #spin(): boolean {
     const words = this.#words;
     const target = this.#target;
-    const end = performance.now() + BLOCK_MS;
+    const end = performance.now() + (this.#canSleep ? SPIN_MS : BLOCK_MS);
     do {
       for (let i = 0; i < READS_PER_LOOK; i++) {
         if (reached(Atomics.load(words, COUNT), target)) return true;

@@ -25,6 +25,7 @@ function query(collective: AlgorithmFamily, changes: Partial<SelectQuery<Algorit
     sameArithmetic: true,
     hub: "clusters",
     custom: false,
+    inRegion: false,
     ...changes,
   } as SelectQuery<AlgorithmFamily>;
 }
@@ -71,10 +72,20 @@ describe("selectAlgorithm()", () => {
     for (const collective of FAMILIES) {
       for (const algorithm of algorithmNames(collective)) {
         for (const bytes of [0, 2 ** 33]) {
-          expect(selectAlgorithm(query(collective, { bytes, algorithm, size: 100 })).algorithm).toBe(algorithm);
+          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion: true }));
+          expect(row.algorithm).toBe(algorithm);
         }
       }
     }
+  });
+
+  it("takes one pass over shared memory for threads, and slots below 8 KiB, and neither elsewhere", () => {
+    const threads = { size: 4, link: "shared-memory", inRegion: true } as const;
+    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8192 })).algorithm).toBe("slots");
+    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8193 })).algorithm).toBe("one-pass");
+    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 64, deterministic: true })).rankOrder).toBe(true);
+    expect(selectAlgorithm(query("broadcast", threads)).algorithm).toBe("pull");
+    expect(() => selectAlgorithm(query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);
   });
 
   it("refuses a name that the collective does not have, and lists those it has", () => {

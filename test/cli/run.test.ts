@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
 import { splitRunArguments } from "../../src/cli/run.ts";
 import { type Command, isRunning, program, start, webccl } from "./command.ts";
@@ -14,6 +15,26 @@ const allGone = (pids: readonly number[]) =>
   vi.waitFor(() => expect(pids.filter(isRunning)).toEqual([]), { timeout: 10_000, interval: 20 });
 
 describe("webccl run", () => {
+  it("starts a mixed group of Node, Deno and browsers", { timeout: 120_000 }, async () => {
+    const mixed = fileURLToPath(new URL("../../examples/mixed.ts", import.meta.url));
+    const { code, stdout, stderr } = await webccl(["run", "-n", "4", "--browsers", "2", "--deno", "1", mixed]);
+    expect(stderr).not.toMatch(/Error/);
+    expect(stdout).toContain("[0] node, deno, browser, browser: all equal");
+    expect(code).toBe(0);
+  });
+
+  it("refuses more ranks of a kind than there are ranks, and kinds that do not go together", async () => {
+    for (const [args, text] of [
+      [["-n", "2", "--browsers", "2", "--deno", "1"], "--deno 1 and --browsers 2 are more than -n 2"],
+      [["-n", "2", "--threads", "--deno", "1"], "--threads are of Node"],
+      [["-n", "2", "--hub", "ws://127.0.0.1:1", "--browsers", "1"], "leave --hub out"],
+    ] as const) {
+      const { code, stderr } = await webccl(["run", ...args, program("environment.mjs")]);
+      expect(stderr).toContain(text);
+      expect(code).toBe(2);
+    }
+  });
+
   it("gives every rank the env:// variables and the script's arguments", async () => {
     const { code, stdout } = await webccl(["run", "-n", "3", program("environment.mjs"), "--json", "-n", "9"]);
     expect(code).toBe(0);
@@ -46,6 +67,17 @@ describe("webccl run", () => {
   it("runs TypeScript, and ends a last line that has no end", async () => {
     const { code, stdout } = await webccl(["run", "-n", "2", program("typed.ts")]);
     expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] typed 0", "[1] typed 1"] });
+  });
+
+  it("runs the ranks as threads, TypeScript too", async () => {
+    const { code, stdout } = await webccl(["run", "-n", "3", "--threads", program("sum.ts")]);
+    expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] sum 6", "[1] sum 6", "[2] sum 6"] });
+  });
+
+  it("ends the other threads when one exits with a code, and exits with that code", async () => {
+    const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
+    expect(code).toBe(3);
+    expect(lines(stderr).at(-1)).toMatch(/^webccl run: rank 1 exited with code 3; the others: 0 /);
   });
 
   it("ends the others when a rank exits with a code, and exits with that code", async () => {
@@ -111,7 +143,8 @@ describe("webccl run", () => {
     [["run", "-n", "two", "script.mjs"], "-n must be a whole number of at least 1, got two"],
     [["run", "-n", "2", "nowhere.mjs"], "no such script: nowhere.mjs"],
     [["run", "--rank", "2", "nowhere.mjs"], "unknown flag --rank for run; did you mean --ranks?"],
-    [["run", "-n", "2", "--threads", "nowhere.mjs"], "unknown flag --threads for run"],
+    [["run", "-n", "2", "--processes", "nowhere.mjs"], "unknown flag --processes for run"],
+    [["run", "-n", "2", "--thread", "nowhere.mjs"], "unknown flag --thread for run; did you mean --threads?"],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await webccl(args);
     expect({ code, stdout, message: lines(stderr)[0] }).toEqual({ code: 2, stdout: "", message: `webccl: ${message}` });

@@ -1,21 +1,13 @@
 /** Ranks of tests as processes of Node and of Deno. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
+import { denoExecutable } from "../../src/cli/deno-command.ts";
 import type { Job, Outcome } from "./job.ts";
-
-/** The deno executable of the npm package, whose install script may not have run. */
-export function denoPath(): string {
-  const { arch, platform } = process;
-  const libc = platform === "linux" ? "-glibc" : "";
-  const require = createRequire(createRequire(import.meta.url).resolve("deno/package.json"));
-  return require.resolve(`@deno/${platform}-${arch}${libc}/deno${platform === "win32" ? ".exe" : ""}`);
-}
 
 const COMMANDS = {
   node: () => [process.execPath, "--import", "tsx"],
-  deno: () => [denoPath(), "run", "--allow-all", "--quiet"],
+  deno: () => [denoExecutable(), "run", "--allow-all", "--quiet"],
 } as const;
 
 export type ProcessRuntime = keyof typeof COMMANDS;

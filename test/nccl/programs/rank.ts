@@ -108,7 +108,15 @@ const tasks: Record<string, () => Promise<Report>> = {
     const group = await started;
     const sum = Float32Array.of(group.rank + 1);
     await group.allReduce(sum);
-    const report = { sum: sum[0], backendName: group.backendName, nccl: group.info().nccl, notes: group.info().notes };
+    const premul = Float32Array.of(group.rank + 1);
+    await group.allReduce(premul, { op: ReduceOp.premulSum(3) });
+    const report = {
+      sum: sum[0],
+      premul: premul[0],
+      backendName: group.backendName,
+      nccl: group.info().nccl,
+      notes: group.info().notes,
+    };
     await group.destroy();
     return report;
   },
@@ -166,11 +174,15 @@ const tasks: Record<string, () => Promise<Report>> = {
   async delay() {
     const group = await start();
     const tensor = new Float32Array(64 * 2 ** 20);
-    const times: { ms: number; ownMs: number; maxMs: number; p99Ms: number }[] = [];
+    const times: { ms: number; idleMs: number; ownMs: number; maxMs: number; p99Ms: number }[] = [];
     let wrong = 0;
     for (let run = 0; run < 3; run++) {
       tensor.fill(run + 1);
       globalThis.gc?.();
+      await group.barrier();
+      const idleMs = watchLoop();
+      await delay(500);
+      const idle = idleMs();
       await group.barrier();
       const histogram = monitorEventLoopDelay({ resolution: 1 });
       const ownMs = watchLoop();
@@ -179,7 +191,13 @@ const tasks: Record<string, () => Promise<Report>> = {
       await group.allReduce(tensor);
       const ms = performance.now() - from;
       histogram.disable();
-      times.push({ ms, ownMs: ownMs(), maxMs: histogram.max / 1e6, p99Ms: histogram.percentile(99) / 1e6 });
+      times.push({
+        ms,
+        idleMs: idle,
+        ownMs: ownMs(),
+        maxMs: histogram.max / 1e6,
+        p99Ms: histogram.percentile(99) / 1e6,
+      });
       if (!tensor.every((value) => value === (run + 1) * group.size)) wrong++;
     }
     await group.destroy();

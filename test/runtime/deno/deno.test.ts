@@ -3,12 +3,13 @@ import { createInterface } from "node:readline";
 import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { denoExecutable } from "../../../src/cli/deno-command.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { HubConnection } from "../../../src/transport/hub-connection.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
 import { dataFrame, join, rawTcp, rawWebSocket } from "../../hub/support.ts";
-import { denoPath, type ProcessRuntime, runProcess, startProgram } from "../processes.ts";
+import { type ProcessRuntime, runProcess, startProgram } from "../processes.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const TOKEN = "a token of this test";
@@ -101,7 +102,7 @@ describe("createHub() on Deno", () => {
 
 describe("jsr.json", () => {
   it("names a package that Deno would publish, with no complaint", { timeout: 120_000 }, () => {
-    const output = execFileSync(denoPath(), ["publish", "--dry-run", "--allow-dirty"], {
+    const output = execFileSync(denoExecutable(), ["publish", "--dry-run", "--allow-dirty"], {
       cwd: ROOT,
       encoding: "utf8",
       env: { ...process.env, NO_COLOR: "1" },

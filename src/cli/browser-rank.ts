@@ -1,0 +1,26 @@
+/**
+ * One rank in a browser, as a process of its own: opens the job's page (browser-page.ts) in a headless Chromium, prints
+ * what it prints, and ends as it ends. The rank's place is in the environment, as everywhere.
+ */
+import { launchChromium } from "./chromium.ts";
+
+const browser = await launchChromium();
+const page = await browser.newPage();
+const ended = new Promise<number>((end) => {
+  void page.exposeFunction("webcclEnded", end);
+  page.on("crash", () => {
+    console.error("the page crashed");
+    end(1);
+  });
+});
+page.on("console", (message) => {
+  if (message.type() === "error" || message.type() === "warning") console.error(message.text());
+  else console.log(message.text());
+});
+// The variables reach the page without crossing any wire, the token among them.
+const place = Object.entries(process.env).filter(([name]) => /^(RANK|WORLD_SIZE|LOCAL_|WEBCCL_)/.test(name));
+await page.addInitScript({ content: `globalThis.webcclEnvironment = ${JSON.stringify(Object.fromEntries(place))};` });
+await page.goto(new URL("/", process.env.WEBCCL_INIT_METHOD!.replace(/^ws/, "http")).href);
+const exitCode = await ended;
+await browser.close();
+process.exit(exitCode);

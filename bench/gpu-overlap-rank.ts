@@ -62,20 +62,16 @@ const parts = {
 };
 
 const times: Record<string, number[]> = { gpu: [], host: [], kernels: [], staging: [] };
-const before = { ...gpu.stats };
-let readsOfGpu = 0;
 for (let round = -2; round < rounds; round++) {
   for (const [name, run] of Object.entries(parts)) {
     gpu.fill(span, 0);
     await gpu.settled();
     await group.barrier();
-    const maps = gpu.stats.mapAsyncCalls;
     const start = performance.now();
     await run();
     if (round >= 0) times[name]!.push(performance.now() - start);
-    if (name === "gpu") readsOfGpu = gpu.stats.mapAsyncCalls - maps;
   }
 }
-process.send?.({ times, readsOfGpu, stats: gpu.stats, before });
+process.send?.({ times });
 await gpu.dispose();
 await group.destroy();

@@ -38,6 +38,5 @@ console.log(
     rounds,
     ...medians,
     ratio: median([...ratios]),
-    readbacks: reports.map((report) => (report as { readsOfGpu?: unknown }).readsOfGpu),
   }),
 );

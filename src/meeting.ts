@@ -1,0 +1,106 @@
+/**
+ * Meeting: where the ranks of a job find each other. A hub (someone's, or the one that rank 0 hosts), a file, a job of this
+ * thread, or a store of the caller's; behind each of them is a {@link Store}.
+ */
+import { type InternalOptions, masterAddress, type Settings } from "./init-options.ts";
+import type { HubHandle, Platform } from "./platform.ts";
+import { HashStore } from "./store/hash-store.ts";
+import { HubStore } from "./store/hub-store.ts";
+import { PrefixStore } from "./store/prefix-store.ts";
+import type { Store } from "./store/store.ts";
+import { HubConnection } from "./transport/hub-connection.ts";
+import { joinMemoryJob } from "./transport/memory.ts";
+import type { Link } from "./transport/transport.ts";
+
+/** Undoes one step of bring-up. */
+export type Undo = () => Promise<void> | void;
+
+/** Where the ranks meet, once met. */
+export interface Meeting {
+  readonly rank: number;
+  readonly epoch: number;
+  readonly store: Store;
+  readonly hub: HubConnection | null;
+  /** The hub, if this rank hosts it. */
+  readonly hosted: HubHandle | null;
+  /** All links, where they need no bring-up. */
+  readonly links: ReadonlyMap<number, Link> | null;
+  /** Gives up what was taken for the meeting. */
+  leave?(): Promise<void> | void;
+}
+
+/** Finds the store, and this rank's number where a hub gives it. */
+export async function meet(
+  platform: Platform,
+  settings: Settings,
+  internal: InternalOptions,
+  undo: Undo[],
+): Promise<Meeting> {
+  const { method, store, rank, worldSize, groupName, timeoutMs } = settings;
+  const alone = { epoch: 0, hub: null, hosted: null, links: null };
+  if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
+  switch (method.protocol) {
+    case "memory:": {
+      const name = method.href.slice("memory://".length);
+      const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+      undo.push(() => place.leave());
+      return { ...alone, ...place, store: new PrefixStore(groupName, place.shared) };
+    }
+    case "file:": {
+      const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);
+      const leave = () => file.close();
+      undo.push(leave);
+      file.timeoutMs = timeoutMs;
+      return { ...alone, rank: rank!, store: new PrefixStore(groupName, file), leave };
+    }
+    case "ws:":
+    case "wss:":
+      return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, undo);
+    default: {
+      const address = method.protocol === "env:" ? masterAddress(platform) : tcpAddress(method);
+      const scheme = settings.listen.tls ? "wss" : "ws";
+      const hosted = rank === 0 ? await host(platform, settings, address, undo) : null;
+      return joinHub(platform, settings, hosted?.url ?? `${scheme}://${address.host}:${address.port}`, hosted, undo);
+    }
+  }
+}
+
+function tcpAddress({ hostname, port }: URL): { host: string; port: number } {
+  return { host: hostname || "127.0.0.1", port: port === "" ? 29500 : Number(port) };
+}
+
+async function host(
+  platform: Platform,
+  { token, listen: { tls }, logger }: Settings,
+  address: { host: string; port: number },
+  undo: Undo[],
+): Promise<HubHandle> {
+  const hub = await platform.startHub({
+    ...address,
+    hostRank: 0,
+    logger,
+    ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { tls }),
+  });
+  undo.push(() => hub.close());
+  return hub;
+}
+
+async function joinHub(
+  platform: Platform,
+  { rank, worldSize, groupName, token, timeoutMs, signal }: Settings,
+  url: string,
+  hosted: HubHandle | null,
+  undo: Undo[],
+): Promise<Meeting> {
+  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const };
+  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
+  const hub = new HubConnection(socket, welcome, url);
+  undo.push(() => {
+    hub.goodbye();
+    hub.close();
+  });
+  const store = new HubStore(hub);
+  store.timeoutMs = timeoutMs;
+  return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };
+}

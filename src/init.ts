@@ -3,7 +3,8 @@
  *
  *   1. meet: find the store (a hub's, a file's, memory's, or the caller's) and, with a hub, this rank's number
  *   2. roster: every rank says what it is and where it listens
- *   3. link: the higher rank of each pair connects to the lower one, or the hub relays
+ *   3. link: the higher rank of each pair connects to the lower one, or the hub relays; ranks of one host open each other's
+ *      files
  *   4. a World over the mesh of these links, and in it the group of all ranks
  *
  * Whatever fails ends what was begun, in reverse order.
@@ -18,6 +19,7 @@ import { chooseNccl, openNccl } from "./nccl-offer.ts";
 import type { Platform, ThreadJob } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
+import { offerSharedFile, openSharedFiles } from "./shared-file-offer.ts";
 import type { HubConnection } from "./transport/hub-connection.ts";
 import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
@@ -63,6 +65,7 @@ async function bringUp(
 
   const listening =
     meeting.links || settings.transport === "hub" ? null : await listen(platform, settings, meeting, undo);
+  const sharedFile = offerSharedFile(platform, settings, listening !== null, undo);
   const own: RosterEntry = {
     rank,
     runtime: platform.runtime,
@@ -71,15 +74,23 @@ async function bringUp(
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
     thread: threads && { job: threads.job.id, index: threads.job.index },
+    sharedFile: sharedFile.offer,
+    shares: [],
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
-  const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
+  const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
+  const {
+    roster,
+    links: byFile,
+    reason: fileReason,
+  } = await openSharedFiles(sharedFile, offers, rank, store, settings, undo);
   const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
+  const links =
+    meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, { relayed, threads, byFile }, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -92,6 +103,7 @@ async function bringUp(
     gpuReason: reason,
     nccl,
     ncclReason,
+    fileReason,
     store,
     logger,
     timeoutMs,

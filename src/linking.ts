@@ -9,6 +9,7 @@ import type { Platform } from "./platform.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
 import type { Store } from "./store/store.ts";
 import type { HubLinks } from "./transport/hub-links.ts";
+import type { SharedFileLinks } from "./transport/shared-file-links.ts";
 import { SharedMemoryLinks } from "./transport/shared-memory.ts";
 import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
@@ -63,14 +64,20 @@ async function agreeOnSecret(store: Store): Promise<string> {
   return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
 }
 
+/** What makes links that are no sockets, where there are such. */
+export interface LinkMakers {
+  readonly relayed: HubLinks | null;
+  readonly threads: WorldThreads | null;
+  readonly byFile: SharedFileLinks | null;
+}
+
 export async function linkAll(
   platform: Platform,
   settings: Settings,
   roster: readonly RosterEntry[],
   rank: number,
   listening: Listening | null,
-  relayed: HubLinks | null,
-  threads: WorldThreads | null,
+  { relayed, threads, byFile }: LinkMakers,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const { groupName, worldSize, timeoutMs, signal, logger } = settings;
@@ -88,11 +95,12 @@ export async function linkAll(
     const { socket } = await platform.connect(other.listenUrl!, hello, { token, timeoutMs, signal });
     return socket;
   };
-  const link = async (other: RosterEntry): Promise<void> => {
+  const link = async (other: RosterEntry, kind: "websocket" | "shared-file"): Promise<void> => {
     pending.add(other.rank);
     const socket = await connect(other);
     const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-    links.set(other.rank, new WebSocketLink(socket, onError));
+    const direct = new WebSocketLink(socket, onError);
+    links.set(other.rank, kind === "websocket" ? direct : byFile!.link(other.rank, direct));
     pending.delete(other.rank);
   };
 
@@ -103,7 +111,7 @@ export async function linkAll(
     if (other.rank === rank) continue;
     const kind = linkBetween(own, other);
     if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
-    else if (kind === "websocket") direct.push(link(other));
+    else if (kind === "websocket" || kind === "shared-file") direct.push(link(other, kind));
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(

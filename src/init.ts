@@ -27,7 +27,6 @@ import { Mesh } from "./transport/mesh.ts";
 import { SharedDirectory } from "./transport/shared-directory.ts";
 import { World, type WorldThreads } from "./world.ts";
 
-const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
 
 /** `initProcessGroup` on one platform. */
@@ -78,7 +77,7 @@ async function bringUp(
     shares: [],
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
-    segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    segmentBytes: internal.segmentBytes ?? null,
   };
   const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
   const {

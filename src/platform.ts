@@ -3,7 +3,6 @@
  * `init.ts`; no code asks which runtime it is in.
  */
 import type { Logger } from "./options.ts";
-import type { SharedFileSystem } from "./transport/shared-file.ts";
 import type { Socket } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
@@ -66,6 +65,33 @@ export interface ThreadJob {
   readonly cores: number;
   /** Resolves when the event loop has turned: when what waited in it has been handled. */
   turn(): Promise<void>;
+}
+
+/** An open file that other processes have open too. Positions and lengths are in bytes. */
+export interface SharedFile {
+  /** Fills `target` from `position` on. */
+  read(target: Uint8Array, position: number): void;
+  write(bytes: Uint8Array, position: number): void;
+  /** Makes the file `byteLength` zeros long, with memory for all of them, or throws and says what is missing. */
+  reserve(byteLength: number): void;
+  /** Once closed it stays so. */
+  close(): void;
+}
+
+/** Where such files can be made. What fails throws an Error that says why. */
+export interface SharedFileSystem {
+  /** Makes an empty file that only this user may open, under a name nobody can guess. */
+  create(): { path: string; file: SharedFile };
+  /** Opens another process's file for reading; refuses one of another user. */
+  open(path: string): SharedFile;
+  /** Takes the name away, if it is there; the file stays for those who have it open. */
+  unlink(path: string): void;
+  /** How many processes can run at once. */
+  readonly cores: number;
+  /** Calls back when the promises that are settled now have been handled, before the event loop turns. */
+  soon(callback: () => void): void;
+  /** Calls back when the event loop has turned. */
+  later(callback: () => void): void;
 }
 
 /** One runtime. */

@@ -5,10 +5,10 @@
 import { UnsupportedError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";
 import type { Undo } from "./meeting.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform, SharedFile, SharedFileSystem } from "./platform.ts";
 import { exchangeRoster, linkBetween, type RosterEntry, type SharedFileOffer } from "./roster.ts";
 import type { Store } from "./store/store.ts";
-import { checkLayout, format, layoutOf, type SharedFile, type SharedFileSystem } from "./transport/shared-file.ts";
+import { checkLayout, format, layoutOf } from "./transport/shared-file.ts";
 import type { LaidOut, SharedFileLinks } from "./transport/shared-file-links.ts";
 
 /** This rank's file, and what it tells the others. */

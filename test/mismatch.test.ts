@@ -1,18 +1,19 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MismatchError } from "../src/errors.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import type { ProcessGroup } from "../src/process-group.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
 import type { Work } from "../src/work.ts";
+import { initMethodOf, type TestTransport } from "./conformance/harness.ts";
 
-let jobs = 0;
+let transport: TestTransport = "memory";
 let groups: ProcessGroup[] = [];
 
-async function memoryGroups(size: number): Promise<ProcessGroup[]> {
-  const initMethod = `memory://mismatch-${jobs++}`;
+async function newGroups(size: number): Promise<ProcessGroup[]> {
+  const initMethod = await initMethodOf(transport);
   groups = await Promise.all(
     Array.from({ length: size }, (_, rank) =>
-      initProcessGroup({ initMethod, rank, worldSize: size, timeoutMs: 5_000 }),
+      initProcessGroup({ initMethod, rank, worldSize: size, transport, timeoutMs: 5_000 }),
     ),
   );
   return groups;
@@ -35,7 +36,7 @@ async function expectMismatch(
   call: (group: ProcessGroup) => Work<unknown>,
   words: RegExp,
 ): Promise<void> {
-  const members = await memoryGroups(size);
+  const members = await newGroups(size);
   const errors = await Promise.all(members.map((group) => failureOf(call(group))));
   for (const error of errors) {
     expect(error).toBeInstanceOf(MismatchError);
@@ -55,7 +56,11 @@ async function expectMismatch(
 
 const f32 = (count: number) => new Float32Array(count);
 
-describe("a mismatch", () => {
+describe.each(["memory", "shared-file"] as const)("a mismatch over %s", (kind) => {
+  beforeEach(() => {
+    transport = kind;
+  });
+
   it("of the collective", async () => {
     await expectMismatch(
       3,
@@ -74,7 +79,7 @@ describe("a mismatch", () => {
 
   it("of the count, also when one rank's count is 0", async () => {
     await expectMismatch(2, (group) => group.allReduce(f32(5 + group.rank)), /count differs: .*count 5.*count 6/);
-    const members = await memoryGroups(2);
+    const members = await newGroups(2);
     // Rank 0's call needs no message and may be over before rank 1's begins; rank 1's must still be refused.
     const [, second] = await Promise.all(members.map((group) => failureOf(group.allReduce(f32(group.rank * 5)))));
     expect(second).toBeInstanceOf(MismatchError);
@@ -127,7 +132,7 @@ describe("a mismatch", () => {
   });
 
   it("of one pair's lengths in allToAll", async () => {
-    const members = await memoryGroups(3);
+    const members = await newGroups(3);
     const errors = await Promise.all(
       members.map((group) => {
         const inputs = [0, 1, 2].map((peer) => f32(group.rank === 0 && peer === 2 ? 7 : 2));
@@ -147,7 +152,7 @@ describe("a mismatch", () => {
   });
 
   it("of newGroup's ranks", async () => {
-    const members = await memoryGroups(3);
+    const members = await newGroups(3);
     const errors = await Promise.all(
       members.map((group) => failureOf(group.newGroup(group.rank === 1 ? [0, 1] : [0, 2]))),
     );
@@ -155,7 +160,7 @@ describe("a mismatch", () => {
   });
 
   it("is noticed by a rank that comes later", async () => {
-    const members = await memoryGroups(3);
+    const members = await newGroups(3);
     const early = await Promise.all(
       members.slice(0, 2).map((group) => failureOf(group.allReduce(f32(4 + group.rank)))),
     );
@@ -165,7 +170,7 @@ describe("a mismatch", () => {
   });
 
   it("of a message's dtype or count rejects on both sides, and the next message comes through", async () => {
-    const [a, b] = (await memoryGroups(2)) as [ProcessGroup, ProcessGroup];
+    const [a, b] = (await newGroups(2)) as [ProcessGroup, ProcessGroup];
     const big = 4_000_000;
     const sent = failureOf(a.send(f32(big), 1));
     const received = await failureOf(b.recv(f32(big - 1), 0));

@@ -119,7 +119,11 @@ const peers = [openMpi(), gloo()].filter((peer): peer is Contender => {
   return typeof peer !== "string";
 });
 for (const text of missing) console.log(`not here: ${text}`);
-const ours = [webccl("webccl, threads", { threads: true }), webccl("webccl, websocket", { transport: "websocket" })];
+const ours = [
+  webccl("webccl, threads", { threads: true }),
+  webccl("webccl, shared-file", { transport: "shared-file" }),
+  webccl("webccl, websocket", { transport: "websocket" }),
+];
 const sizes: number[] = [];
 for (let size = 64; size <= bytesOf(values.max); size *= 4) sizes.push(size);
 

@@ -43,6 +43,8 @@ async function gather(version: string): Promise<Info> {
   if (!cpu.description.includes("wasm")) {
     missing.push({ what: `WebAssembly SIMD (${cpu.description})`, fix: "start Node without --jitless" });
   }
+  const files = whyNoSharedFiles();
+  if (files !== null) missing.push({ what: "transport shared-file", fix: `${files}; ranks of one host use websocket` });
   return {
     webccl: version,
     runtime: nodePlatform.version,
@@ -54,11 +56,20 @@ async function gather(version: string): Promise<Info> {
     },
     cpu,
     gpus: await gpuInfos(),
-    transports: ["memory", "websocket", "hub"],
+    transports: ["memory", "shared-memory", ...(files === null ? ["shared-file"] : []), "websocket", "hub"],
     typeScript: typeScript ?? "missing",
     hostId: nodePlatform.hostId,
     missing,
   };
+}
+
+function whyNoSharedFiles(): string | null {
+  try {
+    nodePlatform.sharedFileSystem();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function describe(found: Info): string {

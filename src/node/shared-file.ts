@@ -13,10 +13,10 @@ import {
   writeSync,
 } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { nextTick } from "node:process";
 import { UnsupportedError } from "../errors.ts";
-import type { SharedFile, SharedFileSystem } from "../transport/shared-file.ts";
+import type { SharedFile, SharedFileSystem } from "../platform.ts";
 
 export const SHARED_FILE_DIRECTORY = "/dev/shm";
 const PREFIX = "webccl-";
@@ -54,8 +54,8 @@ export function sharedFileSystem(): SharedFileSystem {
 }
 
 function open(path: string): SharedFile {
-  if (!path.startsWith(join(SHARED_FILE_DIRECTORY, PREFIX)))
-    throw new UnsupportedError(`${path} is not where shared files are`);
+  const isOurs = dirname(path) === SHARED_FILE_DIRECTORY && basename(path).startsWith(PREFIX);
+  if (!isOurs) throw new UnsupportedError(`${path} is not where shared files are`);
   const file = new NodeSharedFile(openSync(path, O_RDONLY | O_NOFOLLOW));
   try {
     file.requireOwn(path);

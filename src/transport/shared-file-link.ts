@@ -3,8 +3,9 @@
  * sleeps and tells when it is gone.
  */
 import { ProtocolError } from "../errors.ts";
+import type { SharedFile } from "../platform.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "./frame.ts";
-import { FLAGS_BYTES, Flag, type SharedFile } from "./shared-file.ts";
+import { FLAGS_BYTES, Flag } from "./shared-file.ts";
 import { type RingPlace, RingReader, RingWriter } from "./shared-file-ring.ts";
 import type { Link, LinkReceiver } from "./transport.ts";
 

@@ -6,14 +6,15 @@
  * it. It looks for about as long as a sleep and the wake-up cost, or hardly at all if the last wait was much longer than
  * that, or if there are more ranks than cores: then whoever looks keeps another from working.
  */
-import { controlAt, type Layout, ringAt, type SharedFile, type SharedFileSystem } from "./shared-file.ts";
+import type { SharedFile, SharedFileSystem } from "../platform.ts";
+import { controlAt, type Layout, ringAt } from "./shared-file.ts";
 import { type Half, SharedFileLink } from "./shared-file-link.ts";
 import type { Link } from "./transport.ts";
 
 /** How long the loop looks after the last movement, in milliseconds, and how long if the wait before that was a long one. */
-const SPIN_MS = 1;
+const SPIN_MS = 2;
 const SHORT_SPIN_MS = 0.02;
-const LONG_WAIT_MS = 5;
+const LONG_WAIT_MS = 10;
 /** How long it goes on before the event loop has to turn, in milliseconds. */
 const SLICE_MS = 0.2;
 

@@ -5,8 +5,9 @@
  * read for each. What nobody wants yet stays in the ring while there is room, and is taken out when there is not.
  */
 import { ProtocolError } from "../errors.ts";
+import type { SharedFile } from "../platform.ts";
 import { FragmentsPayload } from "./fragments.ts";
-import { LINE_BYTES, RECORD_HEAD_BYTES, type SharedFile } from "./shared-file.ts";
+import { LINE_BYTES, RECORD_HEAD_BYTES } from "./shared-file.ts";
 import type { Payload } from "./transport.ts";
 
 /** Payloads up to this length are written, and read, together with their heads. */

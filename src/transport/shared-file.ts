@@ -29,33 +29,7 @@
  * the file takes a reference of its page first, which is a full barrier. So one of the two sees the other.
  */
 import { ProtocolError } from "../errors.ts";
-
-/** An open file. Positions and lengths are in bytes. */
-export interface SharedFile {
-  /** Fills `target` from `position` on. */
-  read(target: Uint8Array, position: number): void;
-  write(bytes: Uint8Array, position: number): void;
-  /** Makes the file `byteLength` zeros long, with memory for all of them, or throws and says what is missing. */
-  reserve(byteLength: number): void;
-  /** Once closed it stays so. */
-  close(): void;
-}
-
-/** Where such files can be made. What fails throws an Error that says why. */
-export interface SharedFileSystem {
-  /** Makes an empty file that only this user may open, under a name nobody can guess. */
-  create(): { path: string; file: SharedFile };
-  /** Opens another process's file for reading; refuses one of another user. */
-  open(path: string): SharedFile;
-  /** Takes the name away, if it is there; the file stays for those who have it open. */
-  unlink(path: string): void;
-  /** How many processes can run at once. */
-  readonly cores: number;
-  /** Calls back when the promises that are settled now have been handled, before the event loop turns. */
-  soon(callback: () => void): void;
-  /** Calls back when the event loop has turned. */
-  later(callback: () => void): void;
-}
+import type { SharedFile } from "../platform.ts";
 
 const MAGIC = 0x46434357;
 const VERSION = 1;

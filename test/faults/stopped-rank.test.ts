@@ -5,14 +5,14 @@ const RANKS = 3;
 const RUNS = 4;
 const TIMEOUT_MS = 1_000;
 
-describe("SIGSTOP of a rank in the middle of an allReduce", () => {
+describe.each(["websocket", "shared-file"])("SIGSTOP of a rank in the middle of an allReduce over %s", (TRANSPORT) => {
   it(`ends in a TimeoutError that names it, and the woken rank is told, ${RUNS} times`, {
     timeout: 120_000,
   }, async () => {
     const delays: number[] = [];
     for (let run = 0; run < RUNS; run++) {
       const victim = run % RANKS;
-      const job = await startJob("stopped.mjs", RANKS);
+      const job = await startJob("stopped.mjs", RANKS, { TRANSPORT });
       for (let rank = 0; rank < RANKS; rank++) {
         await job.reported((report) => report.rank === rank && report.message.running === true);
       }

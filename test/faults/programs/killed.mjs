@@ -2,7 +2,7 @@
 import { initProcessGroup } from "webccl";
 
 const { VICTIM, FRACTION } = process.env;
-const group = await initProcessGroup({ timeoutMs: 60_000 });
+const group = await initProcessGroup({ transport: process.env.TRANSPORT ?? "auto", timeoutMs: 60_000 });
 const tensor = group.alloc("f32", 16_000_000);
 
 const allReduce = async () => {

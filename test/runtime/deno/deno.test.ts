@@ -16,18 +16,21 @@ const TOKEN = "a token of this test";
 const MIB = 2 ** 20;
 
 describe("Deno ranks", () => {
-  for (const runtimes of [
-    ["deno", "node", "deno"],
-    ["node", "deno", "node"],
-  ] as const satisfies ProcessRuntime[][]) {
-    it(`run every collective over direct links, with ${runtimes[0]} as the host`, { timeout: 60_000 }, async () => {
+  for (const [transport, ...runtimes] of [
+    ["websocket", "deno", "node", "deno"],
+    ["websocket", "node", "deno", "node"],
+    ["shared-file", "deno", "node", "deno"],
+    ["shared-file", "node", "deno", "node"],
+    ["shared-file", "deno", "deno", "deno"],
+  ] as const satisfies [string, ...ProcessRuntime[]][]) {
+    it(`run every collective over ${transport} as ${runtimes.join(", ")}`, { timeout: 60_000 }, async () => {
       const initMethod = `tcp://127.0.0.1:${await freePort()}`;
       const cases = { seed: 12, dtypes: ["f32", "i64"], ops: ["sum", "max"], counts: [17, 20_000] } as const;
       const outcomes = await Promise.all(
         runtimes.map((runtime, rank) =>
           runProcess(runtime, {
             task: { name: "conformance", cases },
-            options: { initMethod, rank, worldSize: 3, token: TOKEN, transport: "websocket", timeoutMs: 25_000 },
+            options: { initMethod, rank, worldSize: 3, token: TOKEN, transport, timeoutMs: 25_000 },
           }),
         ),
       );

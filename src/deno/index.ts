@@ -9,7 +9,8 @@ export { FileStore } from "../node/file-store.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs
- * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files.
+ * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files: those of
+ * /dev/shm too, through which the processes of one host exchange bytes faster.
  */
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(denoPlatform, options);

@@ -188,7 +188,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
 export function messageFingerprint(
   collective: "send" | "recv" | "recvAnySource",
-  span: Span,
+  span: Pick<Span, "dtype" | "count">,
   tag: number,
 ): Fingerprint {
   return {

@@ -8,11 +8,10 @@ import type { Meeting, Undo } from "./meeting.ts";
 import type { Platform } from "./platform.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
 import type { Store } from "./store/store.ts";
+import type { Threads } from "./threads.ts";
 import type { HubLinks } from "./transport/hub-links.ts";
-import { SharedMemoryLinks } from "./transport/shared-memory.ts";
 import type { Link, Socket } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
-import type { WorldThreads } from "./world.ts";
 
 /** A listener for direct links, and the sockets that came to it. */
 export interface Listening {
@@ -70,7 +69,7 @@ export async function linkAll(
   rank: number,
   listening: Listening | null,
   relayed: HubLinks | null,
-  threads: WorldThreads | null,
+  threads: Threads | null,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const { groupName, worldSize, timeoutMs, signal, logger } = settings;
@@ -96,7 +95,7 @@ export async function linkAll(
     pending.delete(other.rank);
   };
 
-  const byMemory = threads && new SharedMemoryLinks(rank, threads.heap, threads.directory);
+  const byMemory = threads?.links(rank);
   if (byMemory) undo.push(() => byMemory.close());
   const direct: Promise<void>[] = [];
   for (const other of roster) {

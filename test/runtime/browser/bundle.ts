@@ -26,7 +26,7 @@ export async function bundles(entry: string, codeSplitting = true): Promise<Bund
       modulePreload: false,
       rollupOptions: {
         input: entry,
-        preserveEntrySignatures: "strict",
+        preserveEntrySignatures: "allow-extension",
         output: { codeSplitting, entryFileNames: "entry.js" },
       },
     },

@@ -12,9 +12,9 @@ import { NoAdapterError, UnsupportedError } from "./errors.ts";
 import { createCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
-import { linkAll, listen } from "./linking.ts";
+import { linkAll } from "./linking.ts";
 import { meet, type Undo } from "./meeting.ts";
-import { chooseNccl, openNccl } from "./nccl-offer.ts";
+import { openNccl, whoHasNone } from "./nccl-offer.ts";
 import type { Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
@@ -61,8 +61,10 @@ async function bringUp(
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
-  const listening =
-    meeting.links || settings.transport === "hub" ? null : await listen(platform, settings, meeting, undo);
+  const listens = platform.canListen && !meeting.links && settings.transport !== "hub";
+  const listening = listens
+    ? await (await import("./direct-links.ts")).listen(platform, settings, meeting, undo)
+    : null;
   const own: RosterEntry = {
     rank,
     runtime: platform.runtime,
@@ -76,10 +78,13 @@ async function bringUp(
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
-  const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
+  const { found } = ncclHere;
+  const { nccl, reason: ncclReason } = found
+    ? found.code.chooseNccl(found, roster, rank, settings)
+    : { nccl: null, reason: whoHasNone(roster) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
+  const links = meeting.links ?? (await linkAll(settings, roster, rank, listening, relayed, threads, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({

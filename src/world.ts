@@ -10,7 +10,7 @@ import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
-import type { NcclChoice } from "./nccl-offer.ts";
+import type { NcclChoice } from "./nccl-choice.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";

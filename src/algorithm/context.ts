@@ -28,6 +28,7 @@ export interface Shared {
 /** What in-region.ts has, which is loaded where there is a region. Undefined if nobody was waited for. */
 export interface SharedAlgorithms {
   allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined;
+  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
   allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
   reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Promise<void>;
   allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void>;

@@ -90,7 +90,9 @@ export class DirectBackend implements Backend {
   #scopeOf(executor: Executor): PlanScope {
     let scope = this.#scopes.get(executor);
     if (!scope) {
-      scope = { ...this.#scope, executor, inRegion: this.#options.region?.executor === executor };
+      const { region } = this.#options;
+      const inRegion = region?.executor === executor && (region.crowded ? "crowded" : "uncrowded");
+      scope = { ...this.#scope, executor, inRegion };
       this.#scopes.set(executor, scope);
     }
     return scope;

@@ -18,8 +18,8 @@ export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" |
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
-  /** The executor's memory is the one that the group's ranks share. */
-  readonly inRegion: boolean;
+  /** Is the executor's memory the one that the group's ranks share, and are they more than there are cores? */
+  readonly inRegion: SelectQuery<AlgorithmFamily>["inRegion"];
   readonly executor: Executor;
   readonly rank: number;
   readonly size: number;

@@ -33,6 +33,8 @@ export class Region implements SharedRegion {
   readonly executor: SharedExecutor;
   /** What the group's calls find in their context. */
   readonly shared: Shared;
+  /** Are the ranks more than the cores? */
+  readonly crowded: boolean;
   readonly #options: RegionOptions;
   readonly #page: SharedPage;
   readonly #gate: Gate;
@@ -49,6 +51,7 @@ export class Region implements SharedRegion {
     this.#options = options;
     this.executor = executor;
     this.shared = { region: this, executor, algorithms };
+    this.crowded = size > cores;
     this.#page = new SharedPage(buffer, address, rank, size);
     this.#gate = new Gate(this.#page.gate, rank, size, cores);
   }
@@ -86,7 +89,20 @@ export class Region implements SharedRegion {
   }
 
   step(): Promise<void> | undefined {
-    if (!this.#gate.arrive()) return this.#stepLater();
+    return this.#arrived(this.#gate.arrive());
+  }
+
+  stepThrough(last: () => void): Promise<void> | undefined {
+    return this.#arrived(
+      this.#gate.arrive(() => {
+        if (!this.#agreed) this.#agree();
+        last();
+      }),
+    );
+  }
+
+  #arrived(all: boolean): Promise<void> | undefined {
+    if (!all) return this.#stepLater();
     if (!this.#agreed) this.#agree();
     return undefined;
   }

@@ -196,7 +196,7 @@ export class DirectBackend implements Backend {
   #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
     const { channel, region, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
     const { rank, size } = channel;
-    const shared = region && { region, executor: region.executor };
+    const shared = region?.shared ?? null;
     return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
   }
 

@@ -101,7 +101,7 @@ class CpuExecutor implements SharedExecutor {
     this.#wasm?.memory.release(span.pointer, span.byteLength);
   }
 
-  admit(): void {}
+  admit(): undefined {}
 
   /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
   alloc(dtype: DataType, count: number): Tensor {

@@ -35,6 +35,8 @@ export interface GroupInfo {
   gpu: string;
   /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
+  /** With which ranks this one shares files in memory, or why with none. */
+  sharedFile: string;
   /** What does not run on the group's backend, or not as elsewhere. */
   notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
@@ -70,6 +72,7 @@ export interface WorldOptions {
   /** NCCL, if every rank of the job can use it. */
   nccl: NcclChoice | null;
   ncclReason: string;
+  fileReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -166,7 +169,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -176,6 +179,7 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
+      sharedFile: fileReason,
       notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,

@@ -133,7 +133,7 @@ export class NodeSocket extends BaseSocket {
   }
 
   close(code: number = CloseCode.NORMAL, reason = ""): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#net.destroyed) return;
     this.#control(Opcode.CLOSE, code === CloseCode.NO_STATUS ? new Uint8Array(0) : closePayload(code, reason));
     this.#closing = true;
     // A paused socket would never see the other side's answer.

@@ -189,6 +189,17 @@ for (const [side, open] of [
 }
 
 describe("NodeSocket", () => {
+  it("leaves nothing that keeps a process alive when it is closed after its connection was lost", async () => {
+    const { socket, ws } = await serverAndWs();
+    const closed = closing(socket);
+    ws.terminate();
+    await closed;
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    const before = timers();
+    socket.close();
+    expect(timers()).toBe(before);
+  });
+
   it("keeps a message that came in very many pieces in few", async () => {
     const server = createServer();
     onTestFinished(() => void server.close());

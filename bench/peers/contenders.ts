@@ -22,6 +22,8 @@ export interface Sample {
   /** Median over the iterations of the slowest rank's time. */
   timeUs: number;
   wrong: number;
+  /** Memory of the rank that took most, above what it took before; webccl tells it. */
+  extraRssBytes?: number;
 }
 
 export interface Contender {
@@ -30,15 +32,20 @@ export interface Contender {
   run(task: Task): Promise<Sample[]>;
 }
 
-/** webccl over one transport. */
+/** webccl over one transport; `webccl bench` knows how often to run it. */
 export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transport">): Contender {
   return {
     name,
-    run: async ({ collective, ranks, sizes, warmups, iterations }) => {
+    run: async ({ collective, ranks, sizes }) => {
       const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
-      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum", warmups, iterations } as const;
+      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
       const [report] = await measure({ ...what, ...range, ...how });
-      return report!.results.map(({ bytes, timeUs, wrong }) => ({ bytes, timeUs: timeUs.median, wrong }));
+      return report!.results.map(({ bytes, timeUs, wrong, extraRssBytes }) => ({
+        bytes,
+        timeUs: timeUs.median,
+        wrong,
+        extraRssBytes: extraRssBytes!,
+      }));
     },
   };
 }

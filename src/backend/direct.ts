@@ -86,7 +86,9 @@ export class DirectBackend implements Backend {
   #scopeOf(executor: Executor): PlanScope {
     let scope = this.#scopes.get(executor);
     if (!scope) {
-      scope = { ...this.#scope, executor, inRegion: this.#options.region?.executor === executor };
+      const { region } = this.#options;
+      const inRegion = region?.executor === executor && (region.crowded ? "crowded" : "uncrowded");
+      scope = { ...this.#scope, executor, inRegion };
       this.#scopes.set(executor, scope);
     }
     return scope;
@@ -208,7 +210,7 @@ export class DirectBackend implements Backend {
     const { channel, region, segmentBytes, onTransfer } = this.#options;
     const segmentsInFlight = segments ?? this.#options.segmentsInFlight;
     const { rank, size } = channel;
-    const shared = region && { region, executor: region.executor };
+    const shared = region?.shared ?? null;
     return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
   }
 

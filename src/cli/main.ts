@@ -10,7 +10,7 @@ import { splitRunArguments } from "./run.ts";
 import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag, UsageError } from "./usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
-const TRANSPORTS = ["auto", "shared-memory", "websocket", "hub"] as const;
+const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
 const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
@@ -56,8 +56,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-f, --factor <number>", "From one size to the next, 4 if absent")
     .option("-d, --dtype <type>", `${DATA_TYPES.join(", ")}; f32 if absent`)
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
-    .option("-w, --warmup <count>", "Untimed runs per size, 5 if absent, fewer above 4M")
-    .option("-i, --iterations <count>", "Timed runs per size, 20 if absent, fewer above 4M")
+    .option("-w, --warmup <count>", "Untimed runs per size, 600 if absent, fewer of long ones")
+    .option("-i, --iterations <count>", "Timed runs per size, 100 if absent, fewer of long ones")
     .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
     .option("--html <file>", "kernels: write a page with the plot")
     .option("--threads", "Ranks are threads of one process, which share memory")

@@ -5,8 +5,9 @@ import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { encodeControl } from "../../src/transport/control.ts";
 import { HUB_PEER } from "../../src/transport/frame.ts";
-import { decodeHandshake, encodeHandshake, prove } from "../../src/transport/handshake.ts";
+import { decodeHandshake, encodeHandshake } from "../../src/transport/handshake.ts";
 import { encodeHubFrame } from "../../src/transport/hub-frame.ts";
+import { prove } from "../../src/transport/proof.ts";
 import { closeOf, dataFrame, hello, join, joinConnection, openHub, rawTcp, rawWebSocket } from "../hub/support.ts";
 
 const MIB = 2 ** 20;

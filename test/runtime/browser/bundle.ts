@@ -1,51 +1,56 @@
 /** What a page loads: modules of this repository bundled and minified, as any bundler would. */
 import { gzipSync } from "node:zlib";
-import { build } from "vite";
+import { build, type Plugin, type Rolldown } from "vite";
 
-export interface Bundle {
+/** Bundles `entry`, an absolute path, with all that it imports, into one file, and gives its code. */
+export async function bundle(entry: string): Promise<string> {
+  return (await chunksOf(entry, { codeSplitting: false }))[0]!.code;
+}
+
+/** What `entry` cannot do without, in one file, and by name the files that hold what it loads when that is wanted. */
+export async function bundleInParts(entry: string): Promise<{ entry: Part; wanted: Map<string, Part> }> {
+  const leaveOut: Plugin = { name: "leave out", enforce: "pre", resolveDynamicImport: () => false };
+  const [first] = await chunksOf(entry, {}, [leaveOut]);
+  const chunks = await chunksOf(entry, {});
+  const loaded = new Set(chunks.flatMap(({ dynamicImports }) => dynamicImports));
+  const wanted = chunks.filter(({ fileName }) => loaded.has(fileName));
+  return { entry: partOf(first!), wanted: new Map(wanted.map((chunk) => [chunk.name, partOf(chunk)])) };
+}
+
+export interface Part {
   code: string;
   gzippedBytes: number;
 }
 
-/** Bundles `entry`, an absolute path, with all that it imports, into one file. */
-export async function bundle(entry: string): Promise<Bundle> {
-  const [first, ...others] = await bundles(entry, false);
-  if (!first || others.length > 0) throw new Error(`one file was expected, and there are ${others.length + 1}`);
-  return first;
-}
+const partOf = ({ code }: Rolldown.OutputChunk): Part => ({
+  code,
+  gzippedBytes: gzipSync(code, { level: 9 }).byteLength,
+});
 
-/** The file of `entry` with what it cannot do without, then those that it loads when they are wanted. */
-export async function bundles(entry: string, codeSplitting = true): Promise<Bundle[]> {
+async function chunksOf(
+  entry: string,
+  output: Rolldown.OutputOptions,
+  plugins: Plugin[] = [],
+): Promise<Rolldown.OutputChunk[]> {
   const result = await build({
     configFile: false,
     root: new URL("../../../", import.meta.url).pathname,
     logLevel: "error",
+    plugins,
     build: {
       write: false,
+      // As for a worker of a server, without what Vite adds to load a page's styles.
+      ssr: true,
+      minify: true,
       target: "es2022",
-      modulePreload: false,
       rollupOptions: {
         input: entry,
-        preserveEntrySignatures: "strict",
-        output: { codeSplitting, entryFileNames: "entry.js" },
+        preserveEntrySignatures: "allow-extension",
+        output: { entryFileNames: "entry.js", ...output },
       },
     },
   });
-  const [output] = [result].flat();
-  if (!output || !("output" in output)) throw new Error("vite watched instead of building");
-  const chunks = output.output.filter((file) => file.type === "chunk");
-  const measured = (files: typeof chunks): Bundle => ({
-    code: files.map(({ code }) => code).join("\n"),
-    gzippedBytes: files.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).byteLength, 0),
-  });
-  const first = chunks.find(({ isEntry }) => isEntry)!;
-  // With the files that the entry loads at once.
-  const atOnce = [first];
-  for (const { imports } of atOnce) {
-    for (const name of imports) {
-      const file = chunks.find(({ fileName }) => fileName === name);
-      if (file && !atOnce.includes(file)) atOnce.push(file);
-    }
-  }
-  return [measured(atOnce), ...chunks.filter((file) => !atOnce.includes(file)).map((file) => measured([file]))];
+  const [bundled] = [result].flat();
+  if (!bundled || !("output" in bundled)) throw new Error("vite watched instead of building");
+  return bundled.output.filter((file) => file.type === "chunk");
 }

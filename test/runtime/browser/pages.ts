@@ -29,7 +29,7 @@ export class Pages {
   }
 
   static async open(): Promise<Pages> {
-    const [{ code }, browser] = await Promise.all([bundle(PROGRAM), launchChromium()]);
+    const [code, browser] = await Promise.all([bundle(PROGRAM), launchChromium()]);
     const server = createServer((request, response) => {
       const { pathname } = new URL(request.url ?? "/", "http://localhost");
       const [, kind = "{}", file] = decodeURIComponent(pathname).split("/");

@@ -187,16 +187,19 @@ export class GpuDevice {
     stats.bytesRead += bytes;
     if (this.#mapsInFlight++ === 0) this.#mapsSince = performance.now();
     stats.mostMapsInFlight = Math.max(stats.mostMapsInFlight, this.#mapsInFlight);
+    // Of what was submitted so far: to wait for later answers too would make segments wait for each other.
+    const answers = this.#answers();
+    answers.catch(() => {});
     try {
       await this.orLost(buffer.mapAsync(MAP_READ_MODE, 0, bytes));
     } catch (error) {
-      await this.#answers();
+      await answers;
       this.throwIfFailed();
       throw error;
     } finally {
       if (--this.#mapsInFlight === 0) stats.mapWaitMs += performance.now() - this.#mapsSince;
     }
-    await this.#answers();
+    await answers;
     this.throwIfFailed();
     try {
       target.set(new Uint8Array(buffer.getMappedRange(0, bytes), 0, bytes));

@@ -1,6 +1,7 @@
 /**
  * Who shares files with whom: what each rank offers at bring-up, which files each could open, and so which pairs are
  * joined by them. The names are taken away as soon as all have opened what they can: a job that dies leaves nothing.
+ * `init.ts` loads this where a rank offers one.
  */
 import { UnsupportedError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";
@@ -26,16 +27,11 @@ export interface SharedFileChoice {
   readonly reason: string;
 }
 
-/** Makes this rank's file, still empty, if the settings may want it. */
-export function offerSharedFile(
-  platform: Platform,
-  { transport, worldSize }: Settings,
-  listens: boolean,
-  undo: Undo[],
-): SharedFileHere {
+/** Makes the file of this rank, which has direct links; still empty, and only if the settings may want it. */
+export function offerSharedFile(platform: Platform, { transport, worldSize }: Settings, undo: Undo[]): SharedFileHere {
   const without = (missing: string): SharedFileHere => ({ found: null, offer: { missing } });
   if (transport !== "auto" && transport !== "shared-file") return without(`its transport is "${transport}"`);
-  if (worldSize === 1 || !listens) return without("it has no direct links");
+  if (worldSize === 1) return without("it is alone");
   try {
     const system = platform.sharedFileSystem();
     const { path, file } = system.create();

@@ -6,23 +6,20 @@ import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import type { NcclBackend } from "./backend/nccl.ts";
-import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
-import type { Executor, SharedExecutor } from "./executor/executor.ts";
+import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
-import type { NcclChoice } from "./nccl-offer.ts";
+import type { NcclChoice } from "./nccl-choice.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
-import type { Channel } from "./transport/channel.ts";
+import type { Threads } from "./threads.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
-import type { SharedDirectory, SharedHeap } from "./transport/shared-directory.ts";
-import { pageBytes } from "./transport/shared-page.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
@@ -65,15 +62,6 @@ export interface WorldGroup {
   destroy(): Promise<void>;
 }
 
-/** What threads of one job share. */
-export interface WorldThreads {
-  readonly heap: SharedHeap;
-  readonly directory: SharedDirectory;
-  readonly executor: SharedExecutor;
-  readonly cores: number;
-  turn(): Promise<void>;
-}
-
 /** What a world is made with. */
 export interface WorldOptions {
   rank: number;
@@ -101,7 +89,7 @@ export interface WorldOptions {
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** What this rank shares with the other threads of its job; null if it is no thread of one. */
-  threads: WorldThreads | null;
+  threads: Threads | null;
   /** Ends what bring-up began: hub connection, listener, hub. */
   onLeave(): Promise<void>;
 }
@@ -143,7 +131,7 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl, threads } = this.#options;
     const { segmentsInFlight, onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
@@ -158,7 +146,7 @@ export class World {
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
     const segmentBytes = this.#segmentBytes(link);
-    const region = link === "shared-memory" ? this.#openRegion(channel) : null;
+    const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
     const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
@@ -225,15 +213,6 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
-  }
-
-  /** The shared region of a group whose ranks are threads of one job. */
-  #openRegion({ group, rank, size }: Channel): { region: Region; close(): void } {
-    const { heap, directory, executor, cores, turn } = this.#options.threads!;
-    const bytes = pageBytes(size);
-    const address = directory.acquire(group, bytes);
-    const region = new Region({ buffer: heap.bufferTo(address + bytes), address, rank, size, executor, cores, turn });
-    return { region, close: () => directory.release(group) };
   }
 
   #segmentBytes(link: LinkKind): number {

@@ -12,7 +12,16 @@ import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloa
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { type BenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
 import { sizesOf } from "./bench-report.ts";
-import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
+import {
+  type BenchBuffers,
+  type BenchOp,
+  type BenchRow,
+  benchRow,
+  blockCount,
+  foldOf,
+  inputValue,
+  REDUCING,
+} from "./bench-table.ts";
 
 /** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
 const PERIOD = 1021;
@@ -22,6 +31,9 @@ const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(me
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
 
+/** Memory of this process when its group was there. */
+let idleRssBytes = 0;
+
 async function main(config: BenchConfig): Promise<void> {
   const onGpu = config.device === "webgpu";
   const group = await initProcessGroup({
@@ -29,6 +41,7 @@ async function main(config: BenchConfig): Promise<void> {
     ...(onGpu ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
+  idleRssBytes = process.memoryUsage.rss();
   try {
     if (group.rank === 0) tell({ type: "group", ...describeGroup(group) });
     for (const name of config.collectives) {
@@ -85,15 +98,20 @@ async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config
   }
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
-  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong });
+  const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - idleRssBytes);
+  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
 }
 
-/** As asked; where not asked, fewer runs of more than 4 MiB, so that a size takes about as long as the one before. */
-function repetitions(bytes: number, config: BenchConfig): { warmups: number; iterations: number } {
-  const scale = Math.min(1, 2 ** 22 / bytes);
+/**
+ * As asked; where not asked, fewer runs of large tensors, so that a size takes about as long as the one before. The first few
+ * hundred calls of a process run before its engine has compiled them, and are many times slower than those after them; on a
+ * GPU the engine is the least of it.
+ */
+function repetitions(bytes: number, { device, ...asked }: BenchConfig): { warmups: number; iterations: number } {
+  const runs = (most: number, fewest: number) => Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
   return {
-    warmups: config.warmups ?? Math.max(2, Math.round(5 * scale)),
-    iterations: config.iterations ?? Math.max(5, Math.round(20 * scale)),
+    warmups: asked.warmups ?? runs(device === "webgpu" ? 5 : 600, 2),
+    iterations: asked.iterations ?? runs(device === "webgpu" ? 20 : 100, 5),
   };
 }
 

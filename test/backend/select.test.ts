@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type AlgorithmFamily, algorithmNames, type SelectQuery, selectAlgorithm } from "../../src/backend/select.ts";
+import type { LinkKind } from "../../src/transport/transport.ts";
 
 const FAMILIES: AlgorithmFamily[] = [
   "allReduce",
@@ -51,9 +52,11 @@ describe("selectAlgorithm()", () => {
   });
 
   it("takes fewer steps for small tensors and fewer bytes for large ones", () => {
-    const pick = (collective: AlgorithmFamily, bytes: number, size: number, link: "websocket" | "hub" = "websocket") =>
+    const pick = (collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind = "websocket") =>
       selectAlgorithm(query(collective, { bytes, size, link })).algorithm;
     expect(pick("allReduce", 1024, 4)).toBe("direct");
+    expect(pick("allReduce", 2 ** 18, 2, "shared-file")).toBe("direct");
+    expect(pick("allReduce", 2 ** 18 + 1, 2, "shared-file")).toBe("owner-direct");
     expect(pick("allReduce", 1024, 32)).toBe("doubling");
     expect(pick("allReduce", 2 ** 18, 4)).toBe("owner-direct");
     expect(pick("allReduce", 2 ** 18, 32)).toBe("halving");

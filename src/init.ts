@@ -76,7 +76,7 @@ async function bringUp(
     segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
   };
   const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
-  const { nccl, reason: ncclReason } = chooseNccl(ncclHere, roster, rank, settings);
+  const { nccl, reason: ncclReason, cudaDevices } = chooseNccl(ncclHere, roster, rank, settings);
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
   const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
@@ -92,6 +92,7 @@ async function bringUp(
     gpuReason: reason,
     nccl,
     ncclReason,
+    cudaDevices,
     store,
     logger,
     timeoutMs,

@@ -5,7 +5,7 @@ import type { NcclConfig, NcclLibrary } from "./backend/nccl-library.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";
 import type { Platform } from "./platform.ts";
-import type { CudaOffer, RosterEntry } from "./roster.ts";
+import { type CudaOffer, clustersOf, type RosterEntry, slowestLink } from "./roster.ts";
 
 /** The backend's code, which is loaded only where the library is: a browser never loads it. */
 type NcclModule = typeof import("./backend/nccl.ts");
@@ -54,31 +54,30 @@ export async function openNccl(
 }
 
 /**
- * The device of each rank, or why the job does not run on NCCL. On one host each rank takes, in rank order, the first of
- * the devices it sees that no rank before it has taken.
+ * The device of each rank on NCCL, or why it is not on it. On one host each rank takes, in rank order, the first of the
+ * devices it sees that no rank before it has taken.
  */
-export function assignDevices(roster: readonly RosterEntry[]): number[] | string {
+export function assignDevices(roster: readonly RosterEntry[]): (number | string)[] {
   const taken = new Set<string>();
-  const devices: number[] = [];
-  let version: { of: number; rank: number } | null = null;
-  for (const { rank, hostId, cuda } of roster) {
+  let first: { version: number; rank: number } | null = null;
+  return roster.map(({ rank, hostId, cuda }) => {
     if ("missing" in cuda) return `rank ${rank} has no NCCL: ${cuda.missing}`;
-    version ??= { of: cuda.version, rank };
-    if (cuda.version !== version.of) {
-      return `rank ${version.rank} has NCCL ${version.of} and rank ${rank} has ${cuda.version}: all must have the same`;
+    const { version, devices } = cuda;
+    first ??= { version, rank };
+    if (version !== first.version) {
+      return `rank ${first.rank} has NCCL ${first.version} and rank ${rank} has ${version}: all must have the same`;
     }
-    const device = cuda.devices.findIndex((uuid) => !taken.has(`${hostId} ${uuid}`));
+    const device = devices.findIndex((uuid) => !taken.has(`${hostId} ${uuid}`));
     if (device < 0) {
-      return `rank ${rank} has no CUDA device of its own: its host's ${cuda.devices.length} have ranks already`;
+      return `rank ${rank} has no CUDA device of its own: its host's ${devices.length} have ranks already`;
     }
-    taken.add(`${hostId} ${cuda.devices[device]}`);
-    devices.push(device);
-  }
-  return devices;
+    taken.add(`${hostId} ${devices[device]}`);
+    return device;
+  });
 }
 
 /**
- * What this rank uses, and why; the same kind on every rank.
+ * What this rank uses, and why; and the CUDA device of each rank on NCCL, the same on every rank.
  * @throws UnsupportedError if this rank's settings name nccl and some rank cannot.
  */
 export function chooseNccl(
@@ -86,16 +85,40 @@ export function chooseNccl(
   roster: readonly RosterEntry[],
   rank: number,
   { backend, ncclOptions }: Settings,
-): { nccl: NcclChoice | null; reason: string } {
-  const devices = assignDevices(roster);
-  if (typeof devices === "string") {
-    if (backend === "nccl") throw new UnsupportedError(`backend "nccl" cannot be used: ${devices}`);
-    return { nccl: null, reason: devices };
+): { nccl: NcclChoice | null; reason: string; cudaDevices: readonly (number | null)[] } {
+  const places = assignDevices(roster);
+  const cudaDevices = places.map((place) => (typeof place === "number" ? place : null));
+  const objection = places.find((place) => typeof place === "string");
+  const device = cudaDevices[rank]!;
+  if (objection !== undefined && backend === "nccl") {
+    throw new UnsupportedError(`backend "nccl" cannot be used: ${objection}`);
   }
-  const device = devices[rank]!;
+  if (device === null) return { nccl: null, reason: objection!, cudaDevices };
   const { isHighPriorityStream = false, config = {} } = ncclOptions;
+  const others = objection === undefined ? "every rank has a CUDA device" : `not every rank is on NCCL: ${objection}`;
   return {
     nccl: { ...found!, device, isHighPriorityStream, config },
-    reason: `every rank has a CUDA device; this one's is device ${device}`,
+    reason: `${others}; this one's is device ${device}`,
+    cudaDevices,
+  };
+}
+
+/** A group's ranks on NCCL, by their places in it. */
+export interface NcclUse {
+  /** All collectives run on it. */
+  readonly whole: boolean;
+  /** Else those ranks of a cluster that fold among themselves by it, at least two in each. */
+  readonly clusters: readonly (readonly number[])[];
+}
+
+/** What a group of these members makes of NCCL; `cudaDevices` are theirs. The same on every rank. */
+export function ncclUse(members: readonly RosterEntry[], cudaDevices: readonly (number | null)[]): NcclUse {
+  if (cudaDevices.every((device) => device !== null)) return { whole: true, clusters: [] };
+  const isOnNccl = (place: number) => cudaDevices[place] !== null;
+  // Without a hub between them the ranks have faster ways than over one of them.
+  if (slowestLink(members) !== "hub") return { whole: false, clusters: [] };
+  return {
+    whole: false,
+    clusters: clustersOf(members, isOnNccl).filter((own) => own.length > 1 && own.every(isOnNccl)),
   };
 }

@@ -5,13 +5,12 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
-import type { NcclBackend } from "./backend/nccl.ts";
 import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor, SharedExecutor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
-import type { NcclChoice } from "./nccl-offer.ts";
+import { type NcclChoice, type NcclUse, ncclUse } from "./nccl-offer.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
@@ -36,7 +35,7 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
-  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
   /** What does not run on the group's backend, or not as elsewhere. */
   notes: readonly string[];
@@ -45,8 +44,11 @@ export interface GroupInfo {
   deterministic: boolean;
   timeoutMs: number;
   segmentBytes: number;
-  /** How the ranks of this group are joined to this one; this rank's own entry has link "self". */
-  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self" }[];
+  /**
+   * How the ranks of this group are joined to this one; this rank's own entry has link "self". `cudaDevice` is the device
+   * with which a rank of this group takes part in NCCL, or null if it does not.
+   */
+  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self"; cudaDevice: number | null }[];
 }
 
 /** What a world needs of a group. */
@@ -79,9 +81,11 @@ export interface WorldOptions {
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
-  /** NCCL, if every rank of the job can use it. */
+  /** NCCL, if this rank is on it. */
   nccl: NcclChoice | null;
   ncclReason: string;
+  /** The CUDA device of each rank of the job that is on NCCL. */
+  cudaDevices: readonly (number | null)[];
   store: Store;
   logger: Logger;
   timeoutMs: number;
@@ -142,20 +146,34 @@ export class World {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    let onNccl: NcclBackend | null = null;
+    const use = this.#ncclUse(globalRanks);
+    const communicators: { die(cause: WebcclError): void }[] = [];
     const onChannelDead = (cause: WebcclError) => {
-      onNccl?.die(cause);
+      for (const each of communicators) each.die(cause);
       onDead(cause);
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
     const region = link === "shared-memory" ? this.#openRegion(channel) : null;
+    const clusters = clustersOf(members, (place) => use.clusters.some((cluster) => cluster.includes(place)));
+    const ncclOptions = nccl && {
+      library: nccl.library,
+      version: nccl.version,
+      init: { ...nccl.config, device: nccl.device, isHighPriorityStream: nccl.isHighPriorityStream },
+      channel,
+      store: groupStore,
+      segmentBytes,
+    };
+    const own = use.clusters.find((cluster) => cluster.includes(rank));
+    const cluster = own && nccl && ncclOptions ? new nccl.backend.NcclCluster({ ...ncclOptions, ranks: own }) : null;
+    if (cluster) communicators.push(cluster);
     const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link,
       region: region?.region ?? null,
-      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
+      hub: hub?.open(channel.group, globalRanks, clusters) ?? null,
+      cluster,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
@@ -165,11 +183,11 @@ export class World {
         region?.close();
       },
     });
-    if (!nccl) return direct;
-    const { library, version, backend, device, isHighPriorityStream, config } = nccl;
-    const init = { ...config, device, isHighPriorityStream };
-    onNccl = new backend.NcclBackend({ library, version, init, channel, store: groupStore, segmentBytes, direct });
-    return onNccl;
+    if (!nccl || !ncclOptions) return direct;
+    if (!use.whole) return new nccl.backend.HostTwinBackend(direct);
+    const backend = new nccl.backend.NcclBackend({ ...ncclOptions, direct });
+    communicators.push(backend);
+    return backend;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -178,8 +196,10 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
+    const { roster, segmentBytes, gpuReason, nccl, ncclReason, cudaDevices } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
+    const use = this.#ncclUse(group.globalRanks);
+    const isOnNccl = (rank: number) => use.whole || use.clusters.some((cluster) => cluster.includes(rank));
     return {
       name: group.name,
       rank: group.rank,
@@ -188,7 +208,7 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
-      notes: nccl ? nccl.backend.NCCL_NOTES : [],
+      notes: nccl?.backend.ncclNotes(use.whole, use.clusters.length > 0) ?? [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
@@ -196,7 +216,7 @@ export class World {
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
-        return { rank, runtime, version, link };
+        return { rank, runtime, version, link, cudaDevice: isOnNccl(rank) ? cudaDevices[member]! : null };
       }),
     };
   }
@@ -215,6 +235,13 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
+  }
+
+  /** What the group of `globalRanks` makes of NCCL; nothing with a user's own backend. */
+  #ncclUse(globalRanks: readonly number[]): NcclUse {
+    const { roster, cudaDevices } = this.#options;
+    const of = <T>(list: readonly T[]) => globalRanks.map((member) => list[member]!);
+    return ncclUse(of(roster), of(cudaDevices));
   }
 
   /** The shared region of a group whose ranks are threads of one job. */

@@ -30,13 +30,13 @@ export interface Contender {
   run(task: Task): Promise<Sample[]>;
 }
 
-/** webccl over one transport. */
+/** webccl over one transport; `webccl bench` knows how often to run it. */
 export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transport">): Contender {
   return {
     name,
-    run: async ({ collective, ranks, sizes, warmups, iterations }) => {
+    run: async ({ collective, ranks, sizes }) => {
       const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
-      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum", warmups, iterations } as const;
+      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
       const [report] = await measure({ ...what, ...range, ...how });
       return report!.results.map(({ bytes, timeUs, wrong }) => ({ bytes, timeUs: timeUs.median, wrong }));
     },

@@ -2,7 +2,7 @@
  * `npm run bench:peers`: webccl beside Open MPI and gloo, on the same sizes and ranks, in alternation, so that whatever
  * else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
  *
- *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--max 64M]
+ *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--max 64M] [--only threads,mpi]
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
@@ -111,15 +111,20 @@ const { values } = parseArgs({
     ranks: { type: "string", default: "2,4" },
     rounds: { type: "string", default: "5" },
     max: { type: "string", default: "64M" },
+    only: { type: "string", default: "" },
   },
 });
+const asked = (name: string) => values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
 const missing: string[] = [];
 const peers = [openMpi(), gloo()].filter((peer): peer is Contender => {
   if (typeof peer === "string") missing.push(peer);
-  return typeof peer !== "string";
+  return typeof peer !== "string" && asked(peer.name);
 });
 for (const text of missing) console.log(`not here: ${text}`);
-const ours = [webccl("webccl, threads", { threads: true }), webccl("webccl, websocket", { transport: "websocket" })];
+const ours = [
+  webccl("webccl, threads", { threads: true }),
+  webccl("webccl, websocket", { transport: "websocket" }),
+].filter(({ name }) => asked(name));
 const sizes: number[] = [];
 for (let size = 64; size <= bytesOf(values.max); size *= 4) sizes.push(size);
 

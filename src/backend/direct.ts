@@ -1,18 +1,17 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
-import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
-import { pipelined } from "../algorithm/pipeline.ts";
+import type { Context, Transfer } from "../algorithm/context.ts";
 import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
-import type { Executor, Span } from "../executor/executor.ts";
+import type { Executor } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { HubGroup } from "../transport/hub-folds.ts";
 import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
-import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
-import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
+import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
+import { Messages } from "./messages.ts";
+import { type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
@@ -57,12 +56,17 @@ export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
-
   readonly #scopes = new Map<Executor, PlanScope>();
+  readonly #messages: Messages;
 
   constructor(options: DirectOptions) {
     const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
     this.#options = options;
+    this.#messages = new Messages({
+      channel,
+      context: (executor, exchange) => this.#context(executor, exchange),
+      failed: (exchange, error) => this.#failed(exchange, error),
+    });
     const { rank, size } = channel;
     const kind = !hub || region ? "none" : hub.clusters.length < size ? "clusters" : "all";
     this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
@@ -71,21 +75,12 @@ export class DirectBackend implements Backend {
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#options;
     const executor = this.#executorOf(tensorsOf(request));
-    switch (request.collective) {
-      case "send":
-        return this.#send(executor, executor.span(request.tensor), request.peer, request.tag, call);
-      case "recv":
-        return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
-      case "recvAnySource":
-        return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
-      default: {
-        const plan = planCollective(request, call, this.#scopeOf(executor));
-        const admitted = executor.admit(plan.spans, plan.op);
-        return region
-          ? this.#inRegion(region, executor, plan, admitted, call)
-          : this.#collective(executor, plan, admitted, call);
-      }
-    }
+    if (isMessage(request)) return this.#messages.run(request, executor, call);
+    const plan = planCollective(request, call, this.#scopeOf(executor));
+    const admitted = executor.admit(plan.spans, plan.op);
+    return region
+      ? this.#inRegion(region, executor, plan, admitted, call)
+      : this.#collective(executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -93,7 +88,7 @@ export class DirectBackend implements Backend {
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {
-    return this.#options.channel.pointToPoint.withdraw(sequence, reason);
+    return this.#messages.withdraw(sequence, reason);
   }
 
   abort(cause: WebcclError): void {
@@ -109,7 +104,9 @@ export class DirectBackend implements Backend {
   #scopeOf(executor: Executor): PlanScope {
     let scope = this.#scopes.get(executor);
     if (!scope) {
-      scope = { ...this.#scope, executor, inRegion: this.#options.region?.executor === executor };
+      const { region } = this.#options;
+      const inRegion = region?.executor === executor && (region.crowded ? "crowded" : "uncrowded");
+      scope = { ...this.#scope, executor, inRegion };
       this.#scopes.set(executor, scope);
     }
     return scope;
@@ -217,52 +214,6 @@ export class DirectBackend implements Backend {
       throw new Refusal("not admitted", { cause });
     }
     if (exchange.error) throw exchange.error;
-  }
-
-  async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
-    const { channel } = this.#options;
-    const exchange = channel.pointToPoint.open(peer, messageFingerprint("send", span, tag));
-    try {
-      await this.#segments(executor, span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
-    } catch (error) {
-      call.overwritten = false;
-      throw this.#failed(exchange, error);
-    } finally {
-      channel.pointToPoint.closeOutgoing(peer, exchange);
-    }
-  }
-
-  async #recv(executor: Executor, span: Span, peer: number | null, tag: number, call: Call): Promise<number> {
-    const { channel } = this.#options;
-    const fingerprint = messageFingerprint(peer === null ? "recvAnySource" : "recv", span, tag);
-    const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
-    try {
-      await this.#segments(executor, span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
-      await executor.settled();
-      return source;
-    } catch (error) {
-      call.overwritten = exchange.traffic.messagesReceived > 0;
-      throw this.#failed(exchange, error);
-    } finally {
-      channel.pointToPoint.closeIncoming(source, exchange);
-    }
-  }
-
-  /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
-  async #segments(
-    executor: Executor,
-    span: Span,
-    transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
-    exchange: ChannelExchange,
-  ): Promise<void> {
-    const { segmentBytes } = this.#options;
-    const context = this.#context(executor, exchange);
-    const perSegment = elementsPerSegment(segmentBytes, span.dtype);
-    const total = Math.max(1, Math.ceil(span.count / perSegment));
-    await pipelined(context, total, (index) => {
-      const { start, count } = segmentRange(span.count, index, perSegment);
-      return transfer(context, executor.slice(span, start, count), index);
-    });
   }
 
   #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {

@@ -10,16 +10,16 @@ import { hash32, hash52 } from "../transport/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
 import type { LinkKind } from "../transport/transport.ts";
 import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
-import { type Call, COLLECTIVES, type Request } from "./backend.ts";
+import { type Call, COLLECTIVES, type MessageRequest, type Request } from "./backend.ts";
 import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
-export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" | "recvAnySource" }>;
+export type CollectiveRequest = Exclude<Request, MessageRequest>;
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
-  /** The executor's memory is the one that the group's ranks share. */
-  readonly inRegion: boolean;
+  /** Is the executor's memory the one that the group's ranks share, and are they more than there are cores? */
+  readonly inRegion: SelectQuery<AlgorithmFamily>["inRegion"];
   readonly executor: Executor;
   readonly rank: number;
   readonly size: number;

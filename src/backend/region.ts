@@ -29,6 +29,8 @@ export interface RegionOptions {
 export class Region implements SharedRegion {
   readonly slotBytes = SLOT_BYTES;
   readonly executor: SharedExecutor;
+  /** Are the ranks more than the cores? */
+  readonly crowded: boolean;
   readonly #options: RegionOptions;
   readonly #page: SharedPage;
   readonly #gate: Gate;
@@ -44,6 +46,7 @@ export class Region implements SharedRegion {
     const { buffer, address, rank, size, executor, cores } = options;
     this.#options = options;
     this.executor = executor;
+    this.crowded = size > cores;
     this.#page = new SharedPage(buffer, address, rank, size);
     this.#gate = new Gate(this.#page.gate, rank, size, cores);
   }
@@ -81,7 +84,20 @@ export class Region implements SharedRegion {
   }
 
   step(): Promise<void> | undefined {
-    if (!this.#gate.arrive()) return this.#stepLater();
+    return this.#arrived(this.#gate.arrive());
+  }
+
+  stepThrough(last: () => void): Promise<void> | undefined {
+    return this.#arrived(
+      this.#gate.arrive(() => {
+        if (!this.#agreed) this.#agree();
+        last();
+      }),
+    );
+  }
+
+  #arrived(all: boolean): Promise<void> | undefined {
+    if (!all) return this.#stepLater();
     if (!this.#agreed) this.#agree();
     return undefined;
   }

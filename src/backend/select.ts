@@ -11,6 +11,7 @@ import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
 import { allReduceHub, allReduceTwoLevel } from "../algorithm/all-reduce-hub.ts";
+import { allReduceLast } from "../algorithm/all-reduce-last.ts";
 import { allReduceOnePass } from "../algorithm/all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
@@ -71,6 +72,8 @@ export interface Row<C extends AlgorithmFamily> {
   readonly maxBytes?: number;
   readonly minRanks?: number;
   readonly maxRanks?: number;
+  /** Only where the ranks are threads that outnumber their cores. */
+  readonly crowded?: true;
 }
 
 const KIB = 1024;
@@ -101,6 +104,7 @@ const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as cons
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
     { algorithm: "slots", run: allReduceSlots, ...inRegion, ownerComputes: false, maxBytes: 8 * KIB },
+    { algorithm: "last", run: allReduceLast, ...inRegion, crowded: true, maxBytes: 128 * KIB },
     { algorithm: "one-pass", run: allReduceOnePass, ...inRegion },
     {
       algorithm: "two-level",
@@ -177,8 +181,8 @@ export interface SelectQuery<C extends AlgorithmFamily> {
   sameArithmetic: boolean;
   /** What the group has of a hub: none, one to which all ranks are connected, or that and direct links among some. */
   hub: "none" | "all" | "clusters";
-  /** The tensors' executor works in memory that the ranks share. */
-  inRegion: boolean;
+  /** The tensors' executor works in memory that the ranks share; crowded, if these are more than there are cores. */
+  inRegion: "crowded" | "uncrowded" | false;
   /** The operation has code of its caller's. */
   custom: boolean;
   /** The algorithm the caller named. */
@@ -225,9 +229,10 @@ function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>
   return null;
 }
 
-function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link }: SelectQuery<C>): boolean {
+function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link, inRegion }: SelectQuery<C>): boolean {
   const { minBytes = 0, maxBytes = Infinity, minRanks = 0, maxRanks = Infinity, links } = row;
   const suits = links === undefined || links.includes(link);
+  if (row.crowded && inRegion !== "crowded") return false;
   return suits && bytes >= minBytes && bytes <= maxBytes && size >= minRanks && size <= maxRanks;
 }
 

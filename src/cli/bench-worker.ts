@@ -108,12 +108,16 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong });
 }
 
-/** As asked; where not asked, fewer runs of more than 4 MiB, so that a size takes about as long as the one before. */
-function repetitions(bytes: number, config: BenchConfig): { warmups: number; iterations: number } {
-  const scale = Math.min(1, 2 ** 22 / bytes);
+/**
+ * As asked; where not asked, fewer runs of large tensors, so that a size takes about as long as the one before. The first few
+ * hundred calls of a process run before its engine has compiled them, and are many times slower than those after them; on a
+ * GPU the engine is the least of it.
+ */
+function repetitions(bytes: number, { device, ...asked }: BenchConfig): { warmups: number; iterations: number } {
+  const runs = (most: number, fewest: number) => Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
   return {
-    warmups: config.warmups ?? Math.max(2, Math.round(5 * scale)),
-    iterations: config.iterations ?? Math.max(5, Math.round(20 * scale)),
+    warmups: asked.warmups ?? runs(device === "webgpu" ? 5 : 600, 2),
+    iterations: asked.iterations ?? runs(device === "webgpu" ? 20 : 100, 5),
   };
 }
 

@@ -94,8 +94,14 @@ export interface Executor {
    * otherwise kept, else it is disjoint from all.
    */
   reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void;
-  /** What `op` does to each input before the fold, in place: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else nothing. */
-  prepare(op: ReduceOp, span: Span, size: number): void;
+  /**
+   * What `op` does to each input before the fold: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else
+   * nothing. Returns what stands for the input from then on, for reading only: `input` itself, changed in place, or a view of
+   * it whose elements are changed as they are read.
+   */
+  prepare(op: ReduceOp, input: Span, size: number): Span;
+  /** As {@link prepare}, and `input` keeps its elements: the result is a view or a copy. Give it back with `release`. */
+  prepared(op: ReduceOp, input: Span, size: number): Span;
   /** What `op` does to the result after the fold, in place: AVG on integers divides by size and truncates, else nothing. */
   finish(op: ReduceOp, span: Span, size: number): void;
   /** Sets every element to `value`. */

@@ -3,8 +3,8 @@
  *
  * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the counter in a loop: a sleep
  * of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each other
- * awake. Where ranks outnumber cores, and for a while after a loop was in vain, it sleeps on the counter, which gives its core to the rank it waits for. After that
- * the wait goes on in the event loop.
+ * awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps on the counter, which gives its core to the
+ * rank it waits for. After that the wait goes on in the event loop.
  *
  * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
  * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
@@ -16,10 +16,6 @@ export const BLOCK_MS = 1;
 
 /** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
 const SPIN_MS = 0.25;
-
-/** A loop that was in vain means that others have the cores: so many waits are slept through then, twice as many each time. */
-const FEWEST_SLEEPS = 16;
-const MOST_SLEEPS = 1024;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -40,9 +36,6 @@ export class Gate {
   readonly #size: number;
   readonly #spins: boolean;
   readonly #canSleep: boolean;
-  /** Waits to sleep through before the next loop, and how many the next loop in vain costs. */
-  #sleepsLeft = 0;
-  #sleepsNext = FEWEST_SLEEPS;
   #target = 0;
   #steps = 0;
 
@@ -55,25 +48,28 @@ export class Gate {
     this.#spins = size <= cores || !this.#canSleep;
   }
 
-  /** Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. */
-  arrive(): boolean {
+  /**
+   * Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. With `last`, the
+   * rank that comes last runs it before anyone goes on; all ranks give one, or none does.
+   */
+  arrive(last?: () => void): boolean {
     const words = this.#words;
-    this.#target = (this.#target + this.#size) | 0;
+    const full = (this.#target + this.#size) | 0;
+    // Who ran `last` counts itself in once more.
+    this.#target = last ? (full + 1) | 0 : full;
     this.#steps = (this.#steps + 1) | 0;
     words[STEPS + this.#rank] = this.#steps;
     const count = (Atomics.add(words, COUNT, 1) + 1) | 0;
-    if (count === this.#target) {
-      if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
+    if (count === full) {
+      try {
+        last?.();
+      } finally {
+        if (last) Atomics.add(words, COUNT, 1);
+        if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
+      }
       return true;
     }
-    if (this.#spins && (this.#sleepsLeft === 0 || !this.#canSleep)) {
-      if (this.#spin()) {
-        this.#sleepsNext = FEWEST_SLEEPS;
-        return true;
-      }
-      this.#sleepsLeft = this.#sleepsNext;
-      this.#sleepsNext = Math.min(2 * this.#sleepsNext, MOST_SLEEPS);
-    } else if (this.#spins) this.#sleepsLeft--;
+    if (this.#spins && this.#spin()) return true;
     return this.#canSleep && this.#sleep();
   }
 

@@ -52,7 +52,7 @@ export const FOLDS: readonly AlgorithmFamily[] = ["allReduce", "reduceScatter", 
 export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
   const rows = algorithmNames(collective).map((algorithm) =>
     selectAlgorithm({
-      inRegion: true,
+      inRegion: "uncrowded",
       collective,
       bytes: 0,
       size: 2,

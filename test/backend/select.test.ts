@@ -72,7 +72,7 @@ describe("selectAlgorithm()", () => {
     for (const collective of FAMILIES) {
       for (const algorithm of algorithmNames(collective)) {
         for (const bytes of [0, 2 ** 33]) {
-          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion: true }));
+          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion: "uncrowded" }));
           expect(row.algorithm).toBe(algorithm);
         }
       }
@@ -80,9 +80,12 @@ describe("selectAlgorithm()", () => {
   });
 
   it("takes one pass over shared memory for threads, and slots below 8 KiB, and neither elsewhere", () => {
-    const threads = { size: 4, link: "shared-memory", inRegion: true } as const;
+    const threads = { size: 4, link: "shared-memory", inRegion: "uncrowded" } as const;
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8192 })).algorithm).toBe("slots");
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8193 })).algorithm).toBe("one-pass");
+    const crowded = { ...threads, inRegion: "crowded" } as const;
+    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 131_072 })).algorithm).toBe("last");
+    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 131_073 })).algorithm).toBe("one-pass");
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 64, deterministic: true })).rankOrder).toBe(true);
     expect(selectAlgorithm(query("broadcast", threads)).algorithm).toBe("pull");
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);

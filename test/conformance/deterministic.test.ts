@@ -13,7 +13,13 @@ function rankOrderNames(collective: AlgorithmFamily, hub: "none" | "all" = "none
   return algorithmNames(collective).filter((algorithm) => {
     const query = { collective, algorithm, bytes: 1, size: 2, link: "memory" } as const;
     try {
-      const promises = { deterministic: true, commutative: true, sameArithmetic: true, custom: false, inRegion: false };
+      const promises = {
+        deterministic: true,
+        commutative: true,
+        sameArithmetic: true,
+        custom: false,
+        inRegion: false as const,
+      };
       return selectAlgorithm({ ...query, ...promises, hub }) !== undefined;
     } catch (error) {
       if (error instanceof RangeError) return false;

@@ -50,7 +50,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     const wrong: string[] = [];
     const counts = [1, 15, 16, 17, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
     for (const count of counts) {
-      for (const algorithm of [undefined, "slots", "one-pass", "ring"]) {
+      for (const algorithm of [undefined, "slots", "last", "one-pass", "ring"]) {
         const tensor = group.alloc("f32", count) as Float32Array;
         tensor.forEach((_, i) => {
           tensor[i] = (i % 97) + group.rank;
@@ -72,7 +72,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     const tensor = group.alloc("f32", 100_000) as Float32Array;
     tensor.fill(1);
     const first = await failureOf(group.rank === 1 ? group.broadcast(tensor) : group.allReduce(tensor));
-    const second = await failureOf(group.allReduce(new Float32Array(group.rank === 1 ? 7 : 6)));
+    const second = await failureOf(group.allReduce(new Float32Array(group.rank === 1 ? 7000 : 6000)));
     const third = await failureOf(group.rank === 0 ? group.gatherObject(1) : group.barrier());
     const untouched = tensor.every((value) => value === 1);
     await group.allReduce(tensor);

@@ -1,0 +1,130 @@
+/**
+ * The direct backend's point-to-point messages.
+ *
+ * Messages begin in the order of their calls. The executor admits a message's span before its first byte; one that it
+ * refuses has not happened: the call rejects, its peer goes on waiting for the next message, and the group is whole.
+ */
+import { type Context, recv, send } from "../algorithm/context.ts";
+import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
+import { pipelined } from "../algorithm/pipeline.ts";
+import { UnsupportedError, WebcclError } from "../errors.ts";
+import type { Executor, Span } from "../executor/executor.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { ChannelExchange } from "../transport/exchange.ts";
+import type { Fingerprint } from "../transport/frame.ts";
+import type { Call, MessageRequest } from "./backend.ts";
+import { messageFingerprint } from "./plan.ts";
+
+/** What messages need of their backend. */
+export interface MessagesOwner {
+  readonly channel: Channel;
+  context(executor: Executor, exchange: ChannelExchange): Context;
+  /** What the call rejects with. */
+  failed(exchange: ChannelExchange, error: unknown): unknown;
+}
+
+/** See the file's head. */
+export class Messages {
+  readonly #owner: MessagesOwner;
+  /** Resolves when every call so far has been admitted or refused; undefined if all have. */
+  #admissions: Promise<unknown> | undefined;
+  /** Receives that are not yet admitted, with the reason of those that were given up. */
+  readonly #unadmitted = new Map<number, WebcclError | null>();
+
+  constructor(owner: MessagesOwner) {
+    this.#owner = owner;
+  }
+
+  /** Resolves to the source rank of a receive, to undefined for a send. */
+  run(request: MessageRequest, executor: Executor, call: Call): Promise<number | undefined> {
+    const span = executor.span(request.tensor);
+    const admitted = executor.admit([span], null);
+    const { collective, tag } = request;
+    const fingerprint = messageFingerprint(collective, span, tag);
+    if (collective === "send") {
+      return this.#inOrder(admitted, () => this.#send(executor, span, request.peer, fingerprint));
+    }
+    const source = collective === "recv" ? request.peer : null;
+    this.#unadmitted.set(call.sequence, null);
+    const received = this.#inOrder(admitted, () => {
+      const reason = this.#unadmitted.get(call.sequence);
+      this.#unadmitted.delete(call.sequence);
+      return reason ? Promise.reject(reason) : this.#recv(executor, span, source, fingerprint, call);
+    });
+    if (this.#unadmitted.has(call.sequence)) received.catch(() => this.#unadmitted.delete(call.sequence));
+    return received;
+  }
+
+  /** Gives up receive `sequence` if no message has met it. */
+  withdraw(sequence: number, reason: WebcclError): boolean {
+    if (!this.#unadmitted.has(sequence)) return this.#owner.channel.pointToPoint.withdraw(sequence, reason);
+    this.#unadmitted.set(sequence, reason);
+    return true;
+  }
+
+  /** Starts a message when it is admitted and those before it have started. */
+  #inOrder<T>(admitted: void | Promise<void>, start: () => Promise<T>): Promise<T> {
+    const before = this.#admissions;
+    if (!admitted && !before) return start();
+    const turn = Promise.all([admitted, before]);
+    const over = turn.catch(() => before);
+    this.#admissions = over;
+    void over.then(() => {
+      if (this.#admissions === over) this.#admissions = undefined;
+    });
+    return turn.then(start, (error: unknown) => {
+      // What is not the caller's mistake is the end of the group, such as a lost device.
+      if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#owner.channel.abort(error);
+      throw error;
+    });
+  }
+
+  async #send(executor: Executor, span: Span, peer: number, fingerprint: Fingerprint): Promise<undefined> {
+    const { channel } = this.#owner;
+    const exchange = channel.pointToPoint.open(peer, fingerprint);
+    try {
+      await this.#segments(executor, span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
+    } catch (error) {
+      throw this.#owner.failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeOutgoing(peer, exchange);
+    }
+  }
+
+  async #recv(
+    executor: Executor,
+    span: Span,
+    peer: number | null,
+    fingerprint: Fingerprint,
+    call: Call,
+  ): Promise<number> {
+    const { channel } = this.#owner;
+    const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
+    try {
+      await this.#segments(executor, span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
+      await executor.settled();
+      return source;
+    } catch (error) {
+      call.overwritten = exchange.traffic.messagesReceived > 0;
+      throw this.#owner.failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeIncoming(source, exchange);
+    }
+  }
+
+  /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
+  async #segments(
+    executor: Executor,
+    span: Span,
+    transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
+    exchange: ChannelExchange,
+  ): Promise<void> {
+    const context = this.#owner.context(executor, exchange);
+    const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
+    const total = Math.max(1, Math.ceil(span.count / perSegment));
+    await pipelined(context, total, (index) => {
+      const { start, count } = segmentRange(span.count, index, perSegment);
+      return transfer(context, executor.slice(span, start, count), index);
+    });
+  }
+}

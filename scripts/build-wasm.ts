@@ -1,18 +1,21 @@
 /**
- * Compiles wasm/ (AssemblyScript) to src/executor/wasm-module.generated.ts. `npm run build:wasm` writes the file; a
- * test calls {@link buildWasm} and compares, so the committed output is always that of the committed source.
+ * Compiles the modules of wasm/ (AssemblyScript) to src/executor/wasm-*.generated.ts. `npm run build:wasm` writes the files;
+ * a test calls {@link buildWasm} and compares, so the committed output is always that of the committed source.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 
-const OUTPUT = new URL("../src/executor/wasm-module.generated.ts", import.meta.url);
+/** The modules: of each its source in wasm/, and the file that holds it. */
+export const WASM_MODULES = ["kernels", "many"].map((name) => ({
+  source: `${name}.ts`,
+  output: new URL(`../src/executor/wasm-${name}.generated.ts`, import.meta.url),
+}));
 const SOURCE_FOLDER = new URL("../wasm/", import.meta.url);
 
 const COMPILER_OPTIONS = [
-  "kernels.ts",
-  ...["--outFile", "kernels.wasm"],
+  ...["--outFile", "module.wasm"],
   ...["--runtime", "stub"],
   ...["--enable", "simd,threads"],
   "--importMemory",
@@ -23,10 +26,10 @@ const COMPILER_OPTIONS = [
   ...["--optimizeLevel", "3", "--shrinkLevel", "0", "--converge", "--noAssert"],
 ];
 
-/** The module's bytes, compiled from wasm/. */
-export async function compileWasm(): Promise<Uint8Array> {
+/** A module's bytes. */
+async function compileWasm(source: string): Promise<Uint8Array> {
   const files = new Map<string, Uint8Array | string>();
-  const { error, stderr } = await asc.main([...COMPILER_OPTIONS, "--baseDir", fileURLToPath(SOURCE_FOLDER)], {
+  const { error, stderr } = await asc.main([source, ...COMPILER_OPTIONS, "--baseDir", fileURLToPath(SOURCE_FOLDER)], {
     readFile: async (name) => {
       try {
         return await readFile(new URL(name, SOURCE_FOLDER), "utf8");
@@ -40,7 +43,7 @@ export async function compileWasm(): Promise<Uint8Array> {
     listFiles: () => [],
   });
   if (error) throw new Error(`AssemblyScript: ${stderr.toString()}`, { cause: error });
-  const bytes = files.get("kernels.wasm");
+  const bytes = files.get("module.wasm");
   if (!(bytes instanceof Uint8Array)) throw new Error("AssemblyScript wrote no module");
   return bytes;
 }
@@ -62,19 +65,21 @@ function memoryLimitsOffset(module: Uint8Array): number {
   return offset;
 }
 
-/** The text of wasm-module.generated.ts. */
-export async function buildWasm(): Promise<string> {
-  const module = await compileWasm();
+/** The text of a generated file. */
+export async function buildWasm(source: string): Promise<string> {
+  const module = await compileWasm(source);
   return [
-    "// Made from wasm/ by `npm run build:wasm`. A test compares the two.",
+    `// Made from wasm/${source} by \`npm run build:wasm\`. A test compares the two.`,
+    'import type { DeflatedModule } from "./wasm-module.ts";',
     "",
-    "/** Offset of the memory import's limits byte: 3 as it stands (shared), 1 for a memory that is not shared. */",
-    `export const MEMORY_LIMITS_OFFSET = ${memoryLimitsOffset(module)};`,
-    "",
-    "/** The WebAssembly module, deflated: half of what a page would load otherwise. */",
-    `export const WASM_DEFLATED_BASE64 =\n  "${deflateRawSync(module, { level: 9 }).toString("base64")}";`,
+    "export const MODULE: DeflatedModule = {",
+    `  memoryLimitsAt: ${memoryLimitsOffset(module)},`,
+    `  base64:\n    "${deflateRawSync(module, { level: 9 }).toString("base64")}",`,
+    "};",
     "",
   ].join("\n");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(OUTPUT, await buildWasm());
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const { source, output } of WASM_MODULES) await writeFile(output, await buildWasm(source));
+}

@@ -3,29 +3,30 @@
  *
  *   1. meet: find the store (a hub's, a file's, memory's, or the caller's) and, with a hub, this rank's number
  *   2. roster: every rank says what it is and where it listens
- *   3. link: the higher rank of each pair connects to the lower one, or the hub relays
+ *   3. link: the higher rank of each pair connects to the lower one, or the hub relays; ranks of one host open each other's
+ *      files
  *   4. a World over the mesh of these links, and in it the group of all ranks
  *
  * Whatever fails ends what was begun, in reverse order.
  */
 import { NoAdapterError, UnsupportedError } from "./errors.ts";
-import { createCpuExecutor, createSharedCpuExecutor } from "./executor/cpu.ts";
+import { createCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
-import { linkAll, listen } from "./linking.ts";
+import { linkAll } from "./linking.ts";
 import { meet, type Undo } from "./meeting.ts";
-import { chooseNccl, openNccl } from "./nccl-offer.ts";
-import type { Platform, ThreadJob } from "./platform.ts";
+import { openNccl, whoHasNone } from "./nccl-offer.ts";
+import type { Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
+import type { SharedFileHere } from "./shared-file-offer.ts";
+import type { Threads } from "./threads.ts";
 import type { HubConnection } from "./transport/hub-connection.ts";
 import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
 import { Mesh } from "./transport/mesh.ts";
-import { SharedDirectory } from "./transport/shared-directory.ts";
-import { World, type WorldThreads } from "./world.ts";
+import { World } from "./world.ts";
 
-const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
 
 /** `initProcessGroup` on one platform. */
@@ -61,8 +62,13 @@ async function bringUp(
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
-  const listening =
-    meeting.links || settings.transport === "hub" ? null : await listen(platform, settings, meeting, undo);
+  const listens = platform.canListen && !meeting.links && settings.transport !== "hub";
+  const listening = listens
+    ? await (await import("./direct-links.ts")).listen(platform, settings, meeting, undo)
+    : null;
+  const sharedFile: SharedFileHere = listening
+    ? (await import("./shared-file-offer.ts")).offerSharedFile(platform, settings, undo)
+    : { found: null, offer: { missing: "it has no direct links" } };
   const own: RosterEntry = {
     rank,
     runtime: platform.runtime,
@@ -71,15 +77,29 @@ async function bringUp(
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
     thread: threads && { job: threads.job.id, index: threads.job.index },
+    sharedFile: sharedFile.offer,
+    shares: [],
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
-    segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    segmentBytes: internal.segmentBytes ?? null,
   };
-  const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
-  const { nccl, reason: ncclReason, cudaDevices } = chooseNccl(ncclHere, roster, rank, settings);
+  const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
+  const wantsFiles = settings.transport === "shared-file" || offers.some((entry) => "path" in entry.sharedFile);
+  const files = wantsFiles
+    ? await (await import("./shared-file-offer.ts")).openSharedFiles(sharedFile, offers, rank, store, settings, undo)
+    : { roster: offers, links: null, reason: "no rank offers a file" };
+  const { roster } = files;
+  const { found } = ncclHere;
+  const hasCuda = roster.some(({ cuda }) => "devices" in cuda);
+  const ncclRanks = hasCuda ? new (await import("./nccl-ranks.ts")).NcclRanks(roster) : null;
+  const { nccl, reason: ncclReason } =
+    found && ncclRanks
+      ? found.code.chooseNccl(found, ncclRanks, rank, settings)
+      : { nccl: null, reason: whoHasNone(roster) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(platform, settings, roster, rank, listening, relayed, threads, undo));
+  const makers = { relayed, threads, byFile: files.links };
+  const links = meeting.links ?? (await linkAll(settings, roster, rank, listening, makers, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -92,7 +112,8 @@ async function bringUp(
     gpuReason: reason,
     nccl,
     ncclReason,
-    cudaDevices,
+    ncclRanks,
+    fileReason: files.reason,
     store,
     logger,
     timeoutMs,
@@ -126,21 +147,19 @@ async function joinThreads(
   platform: Platform,
   { transport, method }: Settings,
   internal: InternalOptions,
-): Promise<(WorldThreads & { job: ThreadJob }) | null> {
+): Promise<Threads | null> {
   const forced = transport === "shared-memory";
   const wanted = forced || (transport === "auto" && method.protocol !== "memory:" && internal.wasm !== false);
   const job = wanted ? platform.threadJob() : null;
-  const shared = job && (await createSharedCpuExecutor(job.memory));
-  if (forced && !shared) {
+  const threads = job && (await (await import("./threads.ts")).Threads.join(job));
+  if (forced && !threads) {
     throw new UnsupportedError(
       job
         ? "threads share WebAssembly memory, and WebAssembly may not run here"
         : 'transport "shared-memory" is for threads of one job: start the ranks with "webccl run --threads"',
     );
   }
-  if (!job || !shared) return null;
-  const { executor, heap } = shared;
-  return { job, executor, heap, directory: new SharedDirectory(heap), cores: job.cores, turn: job.turn };
+  return threads;
 }
 
 /** The GPU that the settings want, if any, and why. Its code is loaded only then. */

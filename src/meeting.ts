@@ -9,7 +9,6 @@ import { HubStore } from "./store/hub-store.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
 import { HubConnection } from "./transport/hub-connection.ts";
-import { joinMemoryJob } from "./transport/memory.ts";
 import type { Link } from "./transport/transport.ts";
 
 /** Undoes one step of bring-up. */
@@ -36,11 +35,13 @@ export async function meet(
   internal: InternalOptions,
   undo: Undo[],
 ): Promise<Meeting> {
-  const { method, store, rank, worldSize, groupName, timeoutMs } = settings;
+  const { method, rank, worldSize, groupName, timeoutMs } = settings;
+  const store = settings.store ?? (method.protocol === "env:" ? platform.threadJob()?.openStore?.() : null);
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
   if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
   switch (method.protocol) {
     case "memory:": {
+      const { joinMemoryJob } = await import("./transport/memory.ts");
       const name = method.href.slice("memory://".length);
       const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
       undo.push(() => place.leave());

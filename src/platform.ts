@@ -3,6 +3,7 @@
  * `init.ts`; no code asks which runtime it is in.
  */
 import type { Logger } from "./options.ts";
+import type { SharedFileSystem } from "./transport/shared-file.ts";
 import type { Socket } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
@@ -65,6 +66,8 @@ export interface ThreadJob {
   readonly cores: number;
   /** Resolves when the event loop has turned: when what waited in it has been handled. */
   turn(): Promise<void>;
+  /** A store for one meeting of the job's threads, where they have one of their own; null where they meet as processes do. */
+  readonly openStore: (() => import("./store/store.ts").Store) | null;
 }
 
 /** One runtime. */
@@ -78,6 +81,11 @@ export interface Platform {
   readonly hostId: string;
   /** The job that this thread was started for, or null. */
   threadJob(): ThreadJob | null;
+  /**
+   * Where this host's processes can share files in memory.
+   * @throws UnsupportedError that says what is missing.
+   */
+  sharedFileSystem(): SharedFileSystem;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */

@@ -5,25 +5,27 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
-import { Region } from "./backend/region.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
-import type { Executor, SharedExecutor } from "./executor/executor.ts";
+import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
-import { type NcclChoice, type NcclUse, ncclUse } from "./nccl-offer.ts";
+import type { NcclChoice } from "./nccl-choice.ts";
+import type { NcclRanks, NcclUse } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
-import type { Channel } from "./transport/channel.ts";
+import type { Threads } from "./threads.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";
-import type { SharedDirectory, SharedHeap } from "./transport/shared-directory.ts";
-import { pageBytes } from "./transport/shared-page.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
+
+/** Most bytes of one message. In files a few of them fit the second-level cache, from one copy to the next. */
+const SEGMENT_BYTES = 512 * 1024;
+const FILE_SEGMENT_BYTES = 128 * 1024;
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -37,6 +39,8 @@ export interface GroupInfo {
   gpu: string;
   /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
+  /** With which ranks this one shares files in memory, or why with none. */
+  sharedFile: string;
   /** What does not run on the group's backend, or not as elsewhere. */
   notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
@@ -61,15 +65,6 @@ export interface WorldGroup {
   destroy(): Promise<void>;
 }
 
-/** What threads of one job share. */
-export interface WorldThreads {
-  readonly heap: SharedHeap;
-  readonly directory: SharedDirectory;
-  readonly executor: SharedExecutor;
-  readonly cores: number;
-  turn(): Promise<void>;
-}
-
 /** What a world is made with. */
 export interface WorldOptions {
   rank: number;
@@ -84,20 +79,22 @@ export interface WorldOptions {
   /** NCCL, if this rank is on it. */
   nccl: NcclChoice | null;
   ncclReason: string;
-  /** The CUDA device of each rank of the job that is on NCCL. */
-  cudaDevices: readonly (number | null)[];
+  /** Which ranks of the job are on NCCL; null if none. */
+  ncclRanks: NcclRanks | null;
+  fileReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
   deterministic: boolean;
   algorithm: string | undefined;
-  segmentBytes: number;
+  /** Null for what suits a group's links. */
+  segmentBytes: number | null;
   segmentsInFlight: number;
   onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** What this rank shares with the other threads of its job; null if it is no thread of one. */
-  threads: WorldThreads | null;
+  threads: Threads | null;
   /** Ends what bring-up began: hub connection, listener, hub. */
   onLeave(): Promise<void>;
 }
@@ -139,8 +136,8 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, nccl } = this.#options;
-    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl, threads } = this.#options;
+    const { segmentsInFlight, onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -154,7 +151,8 @@ export class World {
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
-    const region = link === "shared-memory" ? this.#openRegion(channel) : null;
+    const segmentBytes = this.#segmentBytes(link);
+    const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
     const clusters = clustersOf(members, (place) => use.clusters.some((cluster) => cluster.includes(place)));
     const ncclOptions = nccl && {
       library: nccl.library,
@@ -196,7 +194,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason, nccl, ncclReason, cudaDevices } = this.#options;
+    const { roster, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     const use = this.#ncclUse(group.globalRanks);
     const isOnNccl = (rank: number) => use.whole || use.clusters.some((cluster) => cluster.includes(rank));
@@ -208,15 +206,16 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
+      sharedFile: fileReason,
       notes: nccl?.backend.ncclNotes(use.whole, use.clusters.length > 0) ?? [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
-      segmentBytes,
+      segmentBytes: this.#segmentBytes(slowestLink(members)),
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
-        return { rank, runtime, version, link, cudaDevice: isOnNccl(rank) ? cudaDevices[member]! : null };
+        return { rank, runtime, version, link, cudaDevice: isOnNccl(rank) ? ncclRanks!.devices[member]! : null };
       }),
     };
   }
@@ -237,20 +236,13 @@ export class World {
     for (const executor of this.#executors()) await executor.dispose();
   }
 
-  /** What the group of `globalRanks` makes of NCCL; nothing with a user's own backend. */
+  /** What the group of `globalRanks` makes of NCCL. */
   #ncclUse(globalRanks: readonly number[]): NcclUse {
-    const { roster, cudaDevices } = this.#options;
-    const of = <T>(list: readonly T[]) => globalRanks.map((member) => list[member]!);
-    return ncclUse(of(roster), of(cudaDevices));
+    return this.#options.ncclRanks?.use(globalRanks) ?? { whole: false, clusters: [] };
   }
 
-  /** The shared region of a group whose ranks are threads of one job. */
-  #openRegion({ group, rank, size }: Channel): { region: Region; close(): void } {
-    const { heap, directory, executor, cores, turn } = this.#options.threads!;
-    const bytes = pageBytes(size);
-    const address = directory.acquire(group, bytes);
-    const region = new Region({ buffer: heap.bufferTo(address + bytes), address, rank, size, executor, cores, turn });
-    return { region, close: () => directory.release(group) };
+  #segmentBytes(link: LinkKind): number {
+    return this.#options.segmentBytes ?? (link === "shared-file" ? FILE_SEGMENT_BYTES : SEGMENT_BYTES);
   }
 
   #executors(): Executor[] {

@@ -4,7 +4,7 @@
  */
 import { Op } from "./lanes";
 import { Format } from "./half";
-import { binary, binaryHalf, divide, many, manyHalf, scale, scaleHalf } from "./loops";
+import { binary, binaryHalf, divide, scale, scaleHalf } from "./loops";
 
 export function sum_i8(d: usize, l: usize, r: usize, n: usize): void { binary<i8>(Op.SUM, d, l, r, n); }
 export function sum_i16(d: usize, l: usize, r: usize, n: usize): void { binary<i16>(Op.SUM, d, l, r, n); }
@@ -71,54 +71,6 @@ export function divide_i32(d: usize, divisor: i32, n: usize): void { divide<i32>
 export function divide_u32(d: usize, divisor: i32, n: usize): void { divide<u32>(d, divisor, n); }
 export function divide_i64(d: usize, divisor: i32, n: usize): void { divide<i64>(d, divisor, n); }
 export function divide_u64(d: usize, divisor: i32, n: usize): void { divide<u64>(d, divisor, n); }
-
-export function many_sum_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.SUM, t, s, d, n); }
-export function many_sum_i16(t: usize, s: i32, d: i32, n: usize): void { many<i16>(Op.SUM, t, s, d, n); }
-export function many_sum_i32(t: usize, s: i32, d: i32, n: usize): void { many<i32>(Op.SUM, t, s, d, n); }
-export function many_sum_i64(t: usize, s: i32, d: i32, n: usize): void { many<i64>(Op.SUM, t, s, d, n); }
-export function many_sum_f16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.F16, Op.SUM, t, s, d, n); }
-export function many_sum_bf16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.BF16, Op.SUM, t, s, d, n); }
-export function many_sum_f32(t: usize, s: i32, d: i32, n: usize): void { many<f32>(Op.SUM, t, s, d, n); }
-export function many_sum_f64(t: usize, s: i32, d: i32, n: usize): void { many<f64>(Op.SUM, t, s, d, n); }
-
-export function many_product_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.PRODUCT, t, s, d, n); }
-export function many_product_i16(t: usize, s: i32, d: i32, n: usize): void { many<i16>(Op.PRODUCT, t, s, d, n); }
-export function many_product_i32(t: usize, s: i32, d: i32, n: usize): void { many<i32>(Op.PRODUCT, t, s, d, n); }
-export function many_product_i64(t: usize, s: i32, d: i32, n: usize): void { many<i64>(Op.PRODUCT, t, s, d, n); }
-export function many_product_f16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.F16, Op.PRODUCT, t, s, d, n); }
-export function many_product_bf16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.BF16, Op.PRODUCT, t, s, d, n); }
-export function many_product_f32(t: usize, s: i32, d: i32, n: usize): void { many<f32>(Op.PRODUCT, t, s, d, n); }
-export function many_product_f64(t: usize, s: i32, d: i32, n: usize): void { many<f64>(Op.PRODUCT, t, s, d, n); }
-
-export function many_min_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.MIN, t, s, d, n); }
-export function many_min_u8(t: usize, s: i32, d: i32, n: usize): void { many<u8>(Op.MIN, t, s, d, n); }
-export function many_min_i16(t: usize, s: i32, d: i32, n: usize): void { many<i16>(Op.MIN, t, s, d, n); }
-export function many_min_u16(t: usize, s: i32, d: i32, n: usize): void { many<u16>(Op.MIN, t, s, d, n); }
-export function many_min_i32(t: usize, s: i32, d: i32, n: usize): void { many<i32>(Op.MIN, t, s, d, n); }
-export function many_min_u32(t: usize, s: i32, d: i32, n: usize): void { many<u32>(Op.MIN, t, s, d, n); }
-export function many_min_i64(t: usize, s: i32, d: i32, n: usize): void { many<i64>(Op.MIN, t, s, d, n); }
-export function many_min_u64(t: usize, s: i32, d: i32, n: usize): void { many<u64>(Op.MIN, t, s, d, n); }
-export function many_min_f16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.F16, Op.MIN, t, s, d, n); }
-export function many_min_bf16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.BF16, Op.MIN, t, s, d, n); }
-export function many_min_f32(t: usize, s: i32, d: i32, n: usize): void { many<f32>(Op.MIN, t, s, d, n); }
-export function many_min_f64(t: usize, s: i32, d: i32, n: usize): void { many<f64>(Op.MIN, t, s, d, n); }
-
-export function many_max_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.MAX, t, s, d, n); }
-export function many_max_u8(t: usize, s: i32, d: i32, n: usize): void { many<u8>(Op.MAX, t, s, d, n); }
-export function many_max_i16(t: usize, s: i32, d: i32, n: usize): void { many<i16>(Op.MAX, t, s, d, n); }
-export function many_max_u16(t: usize, s: i32, d: i32, n: usize): void { many<u16>(Op.MAX, t, s, d, n); }
-export function many_max_i32(t: usize, s: i32, d: i32, n: usize): void { many<i32>(Op.MAX, t, s, d, n); }
-export function many_max_u32(t: usize, s: i32, d: i32, n: usize): void { many<u32>(Op.MAX, t, s, d, n); }
-export function many_max_i64(t: usize, s: i32, d: i32, n: usize): void { many<i64>(Op.MAX, t, s, d, n); }
-export function many_max_u64(t: usize, s: i32, d: i32, n: usize): void { many<u64>(Op.MAX, t, s, d, n); }
-export function many_max_f16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.F16, Op.MAX, t, s, d, n); }
-export function many_max_bf16(t: usize, s: i32, d: i32, n: usize): void { manyHalf(Format.BF16, Op.MAX, t, s, d, n); }
-export function many_max_f32(t: usize, s: i32, d: i32, n: usize): void { many<f32>(Op.MAX, t, s, d, n); }
-export function many_max_f64(t: usize, s: i32, d: i32, n: usize): void { many<f64>(Op.MAX, t, s, d, n); }
-
-export function many_band_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.BAND, t, s, d, n); }
-export function many_bor_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.BOR, t, s, d, n); }
-export function many_bxor_i8(t: usize, s: i32, d: i32, n: usize): void { many<i8>(Op.BXOR, t, s, d, n); }
 
 /** dst = src; the two may overlap. */
 export function move(dst: usize, src: usize, bytes: usize): void { memory.copy(dst, src, bytes); }

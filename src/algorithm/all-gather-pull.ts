@@ -5,8 +5,8 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { allGatherDirect } from "./all-gather-direct.ts";
-import type { Context } from "./context.ts";
-import { inPieces, sharedOf, withShared } from "./shared.ts";
+import { type Context, sharedOf } from "./context.ts";
+import { inPieces, withShared } from "./shared.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void> {

@@ -13,8 +13,8 @@ import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
-import type { Context } from "./context.ts";
-import { offeredByAll, sharedOf, withShared } from "./shared.ts";
+import { type Context, sharedOf } from "./context.ts";
+import { offeredByAll, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void> {

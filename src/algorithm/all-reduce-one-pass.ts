@@ -11,10 +11,10 @@
 import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
-import type { Context } from "./context.ts";
+import { type Context, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
 import { prepareInPlace } from "./pipeline.ts";
-import { inPieces, offeredByAll, sharedOf, withShared } from "./shared.ts";
+import { inPieces, offeredByAll, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void> {

@@ -11,9 +11,8 @@
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement } from "../types.ts";
-import type { Context } from "./context.ts";
+import { type Context, sharedOf } from "./context.ts";
 import { prepareInPlace } from "./pipeline.ts";
-import { sharedOf } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {

@@ -1,6 +1,5 @@
 /** Barrier over a shared region: a step is one. */
-import type { Context } from "./context.ts";
-import { sharedOf } from "./shared.ts";
+import { type Context, sharedOf } from "./context.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierStep(context: Context): Promise<void> | undefined {

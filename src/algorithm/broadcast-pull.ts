@@ -5,8 +5,8 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { broadcastBinomial } from "./broadcast-binomial.ts";
-import type { Context } from "./context.ts";
-import { inPieces, sharedOf, withShared } from "./shared.ts";
+import { type Context, sharedOf } from "./context.ts";
+import { inPieces, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastPull(context: Context, tensor: Span, root: number): Promise<void> {

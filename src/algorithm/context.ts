@@ -18,10 +18,23 @@ export interface Transfer {
   readonly end: number;
 }
 
-/** A region, and the executor whose memory it is in. */
+/** A region, the executor whose memory it is in, and the algorithms over it. */
 export interface Shared {
   readonly region: SharedRegion;
   readonly executor: SharedExecutor;
+  readonly algorithms: SharedAlgorithms;
+}
+
+/** What in-region.ts has, which is loaded where there is a region. Undefined if nobody was waited for. */
+export interface SharedAlgorithms {
+  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined;
+  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
+  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
+  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Promise<void>;
+  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void>;
+  broadcastPull(context: Context, tensor: Span, root: number): Promise<void>;
+  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void>;
+  barrierStep(context: Context): Promise<void> | undefined;
 }
 
 /** One collective on one rank. */
@@ -40,6 +53,12 @@ export interface Context {
   readonly segmentsInFlight: number;
   /** Hears of each step as it ends. */
   readonly onTransfer?: ((transfer: Transfer) => void) | undefined;
+}
+
+/** The region; select.ts gives the algorithms that need one to groups that have it. */
+export function sharedOf({ shared }: Context): Shared {
+  if (!shared) throw new Error("this algorithm needs ranks that are threads of one job");
+  return shared;
 }
 
 /** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */

@@ -7,11 +7,11 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
-import type { Context } from "./context.ts";
+import { type Context, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
 import { prepareInPlace, withPrepared } from "./pipeline.ts";
 import { reduceOwnerDirect } from "./reduce-scatter-gather.ts";
-import { inPieces, offeredByAll, sharedOf, withShared } from "./shared.ts";
+import { inPieces, offeredByAll, withShared } from "./shared.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
 export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {

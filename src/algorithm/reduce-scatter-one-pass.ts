@@ -9,10 +9,10 @@
  */
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { Context } from "./context.ts";
+import { type Context, sharedOf } from "./context.ts";
 import { withPrepared } from "./pipeline.ts";
 import { reduceScatterDirect } from "./reduce-scatter-direct.ts";
-import { inPieces, sharedOf, withShared } from "./shared.ts";
+import { inPieces, withShared } from "./shared.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
 export function reduceScatterOnePass(

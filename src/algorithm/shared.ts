@@ -6,16 +6,10 @@
  * the ranks find out at the first step, all of them, and send messages instead.
  */
 import type { Span } from "../executor/executor.ts";
-import type { Context, Shared } from "./context.ts";
+import { type Context, sharedOf } from "./context.ts";
 
 /** Pieces of long work, in bytes, between which the event loop may turn: about a quarter of a millisecond. */
 const PIECE_BYTES = 1024 * 1024;
-
-/** The region; select.ts gives these algorithms to groups that have one. */
-export function sharedOf({ shared }: Context): Shared {
-  if (!shared) throw new Error("this algorithm needs ranks that are threads of one job");
-  return shared;
-}
 
 /** Lends `body` a span in shared memory with the contents of `span`: itself if it can be, else a copy. */
 export async function withShared(context: Context, span: Span, body: (shared: Span) => Promise<void>): Promise<void> {

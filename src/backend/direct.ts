@@ -3,7 +3,7 @@
  */
 import type { Context, Transfer } from "../algorithm/context.ts";
 import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
-import type { Executor } from "../executor/executor.ts";
+import type { Admission, Executor, Flow, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { HubGroup } from "../transport/hub-folds.ts";
@@ -64,7 +64,8 @@ export class DirectBackend implements Backend {
     this.#options = options;
     this.#messages = new Messages({
       channel,
-      context: (executor, exchange) => this.#context(executor, exchange),
+      flowOf: (span) => this.#flowOf([span], 1),
+      context: (executor, exchange, segments) => this.#context(executor, exchange, segments),
       failed: (exchange, error) => this.#failed(exchange, error),
     });
     const { rank, size } = channel;
@@ -77,7 +78,7 @@ export class DirectBackend implements Backend {
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#scopeOf(executor));
-    const admitted = executor.admit(plan.spans, plan.op);
+    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size));
     return region
       ? this.#inRegion(region, executor, plan, admitted, call)
       : this.#collective(executor, plan, admitted, call);
@@ -128,7 +129,7 @@ export class DirectBackend implements Backend {
     return executor;
   }
 
-  async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
+  async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
     const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     const cluster = this.#options.cluster?.enter(plan) ?? null;
@@ -137,15 +138,14 @@ export class DirectBackend implements Backend {
         ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
         : null;
     try {
-      if (admitted) await this.#admitted(admitted, exchange);
-      const done = (cluster ?? plan).run(this.#context(executor, exchange, folds));
+      const segments = admitted && (await this.#admitted(admitted, exchange));
+      const done = (cluster ?? plan).run(this.#context(executor, exchange, segments, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       if (error instanceof Refusal) throw error.cause;
       call.overwritten =
-        plan.writes === "at once" ||
-        (plan.writes !== "no" && (cluster !== null || exchange.traffic.messagesReceived > 0));
+        plan.writes === "at once" || (plan.writes !== "no" && (cluster !== null || exchange.hasWritten));
       throw cluster ? await cluster.failed(exchange, error) : this.#failed(exchange, error);
     } finally {
       cluster?.leave();
@@ -162,7 +162,7 @@ export class DirectBackend implements Backend {
     region: Region,
     executor: Executor,
     plan: Plan,
-    admitted: void | Promise<void>,
+    admitted: Admission,
     call: Call,
   ): Promise<undefined> | undefined {
     const { channel } = this.#options;
@@ -205,21 +205,34 @@ export class DirectBackend implements Backend {
    * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
    * as a mismatch, and the group goes on at the next one.
    */
-  async #admitted(admitted: Promise<void>, exchange: ChannelExchange): Promise<void> {
+  async #admitted(admitted: NonNullable<Admission>, exchange: ChannelExchange): Promise<number | undefined> {
+    let segments: number | undefined;
     try {
-      await admitted;
+      segments = await admitted;
     } catch (cause) {
       if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
       this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
       throw new Refusal("not admitted", { cause });
     }
     if (exchange.error) throw exchange.error;
+    return segments;
   }
 
-  #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
-    const { channel, region, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+  /** What of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
+  #flowOf(spans: readonly Span[], parts: number): Flow | undefined {
+    const { segmentBytes, segmentsInFlight } = this.#options;
+    let longest = 0;
+    for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
+    if (longest <= segmentBytes) return undefined;
+    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)) };
+  }
+
+  /** `segments`: how many may be in flight, if fewer than usual. */
+  #context(executor: Executor, exchange: ChannelExchange, segments?: number, hub: HubReduction | null = null): Context {
+    const { channel, region, segmentBytes, onTransfer } = this.#options;
+    const segmentsInFlight = segments ?? this.#options.segmentsInFlight;
     const { rank, size } = channel;
-    const shared = region && { region, executor: region.executor };
+    const shared = region?.shared ?? null;
     return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
   }
 

@@ -3,6 +3,7 @@
  *
  * The group's collectives run in it one after the other, in the order of their calls, which is the same on every rank.
  */
+import type { Shared, SharedAlgorithms } from "../algorithm/context.ts";
 import type { SharedExecutor, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
@@ -19,6 +20,7 @@ export interface RegionOptions {
   rank: number;
   size: number;
   executor: SharedExecutor;
+  algorithms: SharedAlgorithms;
   /** How many threads can run at once. */
   cores: number;
   /** Resolves when the event loop has turned. */
@@ -29,6 +31,8 @@ export interface RegionOptions {
 export class Region implements SharedRegion {
   readonly slotBytes = SLOT_BYTES;
   readonly executor: SharedExecutor;
+  /** What the group's calls find in their context. */
+  readonly shared: Shared;
   /** Are the ranks more than the cores? */
   readonly crowded: boolean;
   readonly #options: RegionOptions;
@@ -43,9 +47,10 @@ export class Region implements SharedRegion {
   #agreed = false;
 
   constructor(options: RegionOptions) {
-    const { buffer, address, rank, size, executor, cores } = options;
+    const { buffer, address, rank, size, executor, algorithms, cores } = options;
     this.#options = options;
     this.executor = executor;
+    this.shared = { region: this, executor, algorithms };
     this.crowded = size > cores;
     this.#page = new SharedPage(buffer, address, rank, size);
     this.#gate = new Gate(this.#page.gate, rank, size, cores);

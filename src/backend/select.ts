@@ -5,31 +5,24 @@
  */
 import { allGatherDirect } from "../algorithm/all-gather-direct.ts";
 import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
-import { allGatherPull } from "../algorithm/all-gather-pull.ts";
 import { allGatherRing } from "../algorithm/all-gather-ring.ts";
 import { allReduceDirect } from "../algorithm/all-reduce-direct.ts";
 import { allReduceDoubling } from "../algorithm/all-reduce-doubling.ts";
 import { allReduceHalving } from "../algorithm/all-reduce-halving.ts";
 import { allReduceHub, allReduceTwoLevel } from "../algorithm/all-reduce-hub.ts";
-import { allReduceLast } from "../algorithm/all-reduce-last.ts";
-import { allReduceOnePass } from "../algorithm/all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "../algorithm/all-reduce-owner-direct.ts";
 import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
-import { allReduceSlots } from "../algorithm/all-reduce-slots.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
-import { barrierStep } from "../algorithm/barrier-step.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
-import { broadcastPull } from "../algorithm/broadcast-pull.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
+import { sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
 import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
 import { reduceDirect } from "../algorithm/reduce-direct.ts";
-import { reduceOnePass } from "../algorithm/reduce-one-pass.ts";
 import { reduceScatterDirect } from "../algorithm/reduce-scatter-direct.ts";
 import { reduceOwnerDirect, reduceScatterGather } from "../algorithm/reduce-scatter-gather.ts";
-import { reduceScatterOnePass } from "../algorithm/reduce-scatter-one-pass.ts";
 import { reduceScatterRing } from "../algorithm/reduce-scatter-ring.ts";
 import { scan } from "../algorithm/scan.ts";
 import { scatter } from "../algorithm/scatter.ts";
@@ -83,7 +76,7 @@ const exact = { ownerComputes: true, rankOrder: true } as const;
 /** A row that folds each element on one rank, in an order of its own. */
 const owned = { ownerComputes: true, rankOrder: false } as const;
 
-/** A row for threads. */
+/** What every row for threads has. Its algorithm comes with the region: in the context. */
 const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as const;
 
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
@@ -103,9 +96,21 @@ const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as cons
  */
 const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
-    { algorithm: "slots", run: allReduceSlots, ...inRegion, ownerComputes: false, maxBytes: 8 * KIB },
-    { algorithm: "last", run: allReduceLast, ...inRegion, crowded: true, maxBytes: 128 * KIB },
-    { algorithm: "one-pass", run: allReduceOnePass, ...inRegion },
+    {
+      algorithm: "slots",
+      run: (...call) => sharedOf(call[0]).algorithms.allReduceSlots(...call),
+      ...inRegion,
+      ownerComputes: false,
+      maxBytes: 8 * KIB,
+    },
+    {
+      algorithm: "last",
+      run: (...call) => sharedOf(call[0]).algorithms.allReduceLast(...call),
+      ...inRegion,
+      crowded: true,
+      maxBytes: 128 * KIB,
+    },
+    { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
     {
       algorithm: "two-level",
       run: allReduceTwoLevel,
@@ -124,14 +129,18 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     ownerDirect,
   ],
   reduceScatter: [
-    { algorithm: "one-pass", run: reduceScatterOnePass, ...inRegion },
+    {
+      algorithm: "one-pass",
+      run: (...call) => sharedOf(call[0]).algorithms.reduceScatterOnePass(...call),
+      ...inRegion,
+    },
     { ...scatterDirect, maxBytes: 1024 * KIB },
     { ...scatterDirect, links: ["hub"] },
     { algorithm: "ring", run: reduceScatterRing, ...owned },
     scatterDirect,
   ],
   allGather: [
-    { algorithm: "pull", run: allGatherPull, ...inRegion },
+    { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.allGatherPull(...call), ...inRegion },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
@@ -139,14 +148,14 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "ring", run: allGatherRing, ...exact },
   ],
   broadcast: [
-    { algorithm: "pull", run: broadcastPull, ...inRegion },
+    { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.broadcastPull(...call), ...inRegion },
     { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
-    { algorithm: "one-pass", run: reduceOnePass, ...inRegion },
+    { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.reduceOnePass(...call), ...inRegion },
     { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
@@ -158,7 +167,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
   barrier: [
-    { algorithm: "step", run: barrierStep, ...inRegion },
+    { algorithm: "step", run: (...call) => sharedOf(call[0]).algorithms.barrierStep(...call), ...inRegion },
     { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],

@@ -24,6 +24,9 @@ const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(me
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
 
+/** Memory of this process when its group was there. */
+let idleRssBytes = 0;
+
 async function main(config: BenchConfig): Promise<void> {
   const backend = config.device ?? "cpu";
   const nccl =
@@ -34,6 +37,7 @@ async function main(config: BenchConfig): Promise<void> {
     ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
+  idleRssBytes = process.memoryUsage.rss();
   try {
     const place: Place = { group, nccl };
     if (group.rank === 0) tell({ type: "group", ...(await describePlace(place)) });
@@ -105,7 +109,8 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   }
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
-  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong });
+  const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - idleRssBytes);
+  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
 }
 
 /**

@@ -11,6 +11,7 @@ import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import { arithmeticIdOf } from "./self-test.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
+import type { ManyKernels } from "./wasm-many.ts";
 import type { WasmMemory } from "./wasm-memory.ts";
 
 /** Options of {@link createCpuExecutor}. */
@@ -33,7 +34,10 @@ export async function createSharedCpuExecutor(
   memory: WebAssembly.Memory,
 ): Promise<{ executor: SharedExecutor; heap: WasmMemory } | null> {
   const wasm = await WasmKernels.load(memory);
-  return typeof wasm === "string" ? null : { executor: new CpuExecutor(wasm, wasm), heap: wasm.memory };
+  if (typeof wasm === "string") return null;
+  const executor = new CpuExecutor(wasm, wasm);
+  await executor.loadMany();
+  return { executor, heap: wasm.memory };
 }
 
 /** What an operation folds with, once `prepare` has done its part. */
@@ -50,6 +54,8 @@ class CpuExecutor implements SharedExecutor {
   readonly arithmeticId: string;
   readonly #kernels: Kernels;
   readonly #wasm: WasmKernels | null;
+  #many: ManyKernels | null = null;
+  #manyLoading: Promise<void> | null = null;
 
   constructor(kernels: Kernels, wasm: WasmKernels | null) {
     this.#kernels = kernels;
@@ -95,7 +101,7 @@ class CpuExecutor implements SharedExecutor {
     this.#wasm?.memory.release(span.pointer, span.byteLength);
   }
 
-  admit(): void {}
+  admit(): undefined {}
 
   /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
   alloc(dtype: DataType, count: number): Tensor {
@@ -158,9 +164,25 @@ class CpuExecutor implements SharedExecutor {
     const [first, ...others] = into;
     for (const span of [...others, ...from]) requireEqual(first!, span);
     if (first!.count === 0) return;
-    if (op.name !== "custom" && this.#wasm?.foldMany(foldName(op.name, first!.dtype), into, from)) return;
+    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first!.dtype), into, from)) return;
     this.#reduceByPairs(op, first!, from);
     for (const target of others) this.copy(target, first!);
+  }
+
+  /** Loads the kernels that fold in one pass; until then, and without them, folds go by pairs, with the same bits. */
+  loadMany(): Promise<void> {
+    this.#manyLoading ??= import("./wasm-many.ts").then(async ({ ManyKernels }) => {
+      this.#many = await ManyKernels.load(this.#wasm!.memory);
+    });
+    return this.#manyLoading;
+  }
+
+  /** True if it could be done in one pass. */
+  #foldMany(name: FoldName, targets: readonly HostSpan[], sources: readonly HostSpan[]): boolean {
+    if (this.#many) return this.#many.fold(name, targets, sources);
+    // A pair gains nothing by it. Where the kernels cannot be had, such as offline, pairs do as well.
+    if (this.#wasm && sources.length > 2) this.loadMany().catch(() => {});
+    return false;
   }
 
   #reduceByPairs(op: ReduceOp, target: HostSpan, operands: readonly HostSpan[]): void {

@@ -4,7 +4,7 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } from "../types.ts";
 import { fillSpan } from "./custom-loop.ts";
-import type { Executor, Lease, Span } from "./executor.ts";
+import type { Admission, Executor, Flow, Lease, Span } from "./executor.ts";
 import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
 import { HostSpan } from "./host-span.ts";
 import { inputFactor } from "./kernels.ts";
@@ -12,6 +12,7 @@ import type { GpuStats } from "./webgpu-batch.ts";
 import { copyWords } from "./webgpu-copy.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
+import { reserve } from "./webgpu-reserve.ts";
 import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
 import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
@@ -124,15 +125,19 @@ export class WebgpuExecutor implements GpuExecutor {
     return { buffer: this.device.createBuffer({ size, usage: TENSOR_USAGE }), dtype, count };
   }
 
-  admit(spans: readonly Span[], op: ReduceOp | null): Promise<void> | undefined {
+  admit(spans: readonly Span[], op: ReduceOp | null, flow?: Flow): Admission {
     const own = spans.map((span) => this.#own(span));
     const work = op === null || own.length === 0 ? null : foldWork(op, own[0]!.dtype);
     const buffers = [...new Set(own.filter(({ lent }) => !lent).map(({ buffer }) => buffer))];
-    const vouched = buffers.length > 0 ? this.#device.vouch(buffers) : undefined;
-    if (!work || op?.name !== "custom") return vouched;
-    // The kernel for two operands, one of them the target; others compile as they come.
-    const shape = { wide: false, inputBuffers: [0, 1], scaled: [false, false], inPlace: 0, writable: [true, false] };
-    return Promise.all([vouched, this.#device.pipelines.compile(work, shape, false)]).then(() => {});
+    const waits: Promise<unknown>[] = [];
+    if (buffers.length > 0) waits.push(this.#device.vouch(buffers));
+    if (work && op?.name === "custom") {
+      // The kernel for two operands, one of them the target; others compile as they come.
+      const shape = { wide: false, inputBuffers: [0, 1], scaled: [false, false], inPlace: 0, writable: [true, false] };
+      waits.push(this.#device.pipelines.compile(work, shape, false));
+    }
+    const segments = flow && reserve(this.#device, flow, op !== null);
+    return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([first]) => first) : undefined;
   }
 
   read(span: Span): Lease | Promise<Lease> {

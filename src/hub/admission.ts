@@ -10,7 +10,8 @@
 import { AdmissionError } from "../errors.ts";
 import type { Hello, Welcome } from "../platform.ts";
 import { FragmentsPayload, totalBytes } from "../transport/fragments.ts";
-import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce, verify } from "../transport/handshake.ts";
+import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce } from "../transport/handshake.ts";
+import { verify } from "../transport/proof.ts";
 import type { Socket } from "../transport/transport.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */

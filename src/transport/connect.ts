@@ -4,7 +4,7 @@
 import { AbortedError, TimeoutError } from "../errors.ts";
 import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
 import type { BaseSocket } from "./base-socket.ts";
-import { introduce, RetryableRefusal } from "./introduce.ts";
+import { introduce, type Prove, RetryableRefusal } from "./introduce.ts";
 import type { Socket } from "./transport.ts";
 
 const FIRST_RETRY_MS = 20;
@@ -27,6 +27,7 @@ export async function connect<O extends ConnectOptions>(
   checkUrl(url);
   const { timeoutMs, token, signal } = options;
   const deadline = performance.now() + timeoutMs;
+  const prove = token === undefined ? null : await prover(token);
   let delayMs = FIRST_RETRY_MS;
   // Says more than that the last try, cut short, was not answered in time.
   let refusal: RetryableRefusal | undefined;
@@ -35,7 +36,7 @@ export async function connect<O extends ConnectOptions>(
       const leftMs = Math.max(1, deadline - performance.now());
       const socket = await open(url, { ...options, timeoutMs: leftMs });
       const afterMs = Math.max(1, deadline - performance.now());
-      const welcome = await introduce(socket, hello, { token, timeoutMs: afterMs, signal, url });
+      const welcome = await introduce(socket, hello, { prove, timeoutMs: afterMs, signal, url });
       return { socket, welcome };
     } catch (error) {
       if (error instanceof RetryableRefusal) refusal = error;
@@ -52,6 +53,12 @@ export async function connect<O extends ConnectOptions>(
       delayMs = Math.min(delayMs * 1.5, LAST_RETRY_MS);
     }
   }
+}
+
+/** Its code is loaded where there is a token. */
+async function prover(token: string): Promise<Prove> {
+  const { prove } = await import("./proof.ts");
+  return (nonce, hello) => prove(token, nonce, hello);
 }
 
 function checkUrl(url: string): void {

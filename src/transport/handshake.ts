@@ -1,19 +1,9 @@
 /**
- * The handshake's messages, and the proof that a rank holds the group's token. The token itself never crosses the wire.
+ * The handshake's messages. The token itself never crosses the wire: the proof is in proof.ts.
  *
  *   accepting side → challenge { version, nonce }
  *   connecting side → hello { version, group, rank, worldSize, purpose, proof }
  *   accepting side → welcome { rank, worldSize, epoch, hostRank }, or refused { reason, retry } and a close
- *
- * The proof is HMAC-SHA-256, keyed with the token's UTF-8, over these bytes (little-endian):
- *
- *   byte  size  what
- *      0    15  "webccl/1 hello" and a zero byte
- *     15    32  the nonce of this connection's challenge: a recorded hello is worth nothing on another (S6)
- *     47     4  rank, 0xFFFFFFFF if none is asked for
- *     51     4  world size
- *     55     1  purpose: 0 hub, 1 link
- *     56     -  group, UTF-8
  */
 import { ProtocolError } from "../errors.ts";
 import type { Hello, Welcome } from "../platform.ts";
@@ -28,7 +18,6 @@ import {
   expectString,
   type Fields,
 } from "./schema.ts";
-import { hmacSha256 } from "./sha256.ts";
 
 export const NONCE_BYTES = 32;
 /** What a refusal says before the token is proved, whatever the fault was (S4). */
@@ -38,8 +27,7 @@ export const MAX_GROUP_LENGTH = 256;
 /** Most ranks of a group. */
 export const MAX_WORLD_SIZE = 65_536;
 
-const PURPOSES = ["hub", "link"] as const;
-const DOMAIN = new TextEncoder().encode(`webccl/${VERSION} hello\0`);
+export const PURPOSES = ["hub", "link"] as const;
 const NO_RANK = 0xffffffff;
 
 /** A message of the handshake. */
@@ -52,30 +40,6 @@ export type HandshakeMessage =
 /** Fresh random bytes for one connection's challenge. */
 export function makeNonce(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
-}
-
-/** The proof for one connection. Pure JavaScript, so that it is the same where `crypto.subtle` is absent. */
-export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Array {
-  const group = new TextEncoder().encode(hello.group);
-  const at = DOMAIN.length + NONCE_BYTES;
-  const message = new Uint8Array(at + 9 + group.length);
-  message.set(DOMAIN);
-  message.set(nonce, DOMAIN.length);
-  const view = new DataView(message.buffer);
-  view.setUint32(at, hello.rank ?? NO_RANK, true);
-  view.setUint32(at + 4, hello.worldSize, true);
-  view.setUint8(at + 8, PURPOSES.indexOf(hello.purpose));
-  message.set(group, at + 9);
-  return hmacSha256(new TextEncoder().encode(token), message);
-}
-
-/** Is `proof` right? Takes the same time wherever it differs. */
-export function verify(token: string, nonce: Uint8Array, hello: Hello, proof: Uint8Array | null): boolean {
-  const expected = prove(token, nonce, hello);
-  if (proof?.length !== expected.length) return false;
-  let difference = 0;
-  for (let i = 0; i < expected.length; i++) difference |= expected[i]! ^ proof[i]!;
-  return difference === 0;
 }
 
 /** The bytes of one message. */

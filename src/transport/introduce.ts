@@ -3,7 +3,10 @@ import { AbortedError, AdmissionError, ProtocolError, TimeoutError, type WebcclE
 import type { Hello, Welcome } from "../platform.ts";
 import type { BaseSocket } from "./base-socket.ts";
 import { FragmentsPayload } from "./fragments.ts";
-import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, prove } from "./handshake.ts";
+import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL } from "./handshake.ts";
+
+/** Proves that this rank holds the group's token. */
+export type Prove = (nonce: Uint8Array, hello: Hello) => Uint8Array;
 
 /** A refusal that may end by itself, such as a group whose last members are just leaving: connect again. */
 export class RetryableRefusal extends AdmissionError {}
@@ -16,9 +19,9 @@ export class RetryableRefusal extends AdmissionError {}
 export function introduce(
   socket: BaseSocket,
   hello: Hello,
-  options: { token?: string | undefined; timeoutMs: number; signal?: AbortSignal | undefined; url: string },
+  options: { prove: Prove | null; timeoutMs: number; signal?: AbortSignal | undefined; url: string },
 ): Promise<Welcome> {
-  const { token, timeoutMs, signal, url } = options;
+  const { prove, timeoutMs, signal, url } = options;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       fail(
@@ -47,13 +50,13 @@ export function introduce(
         const message = decodeHandshake(bytes, challenged ? ["welcome", "refused"] : ["challenge", "refused"]);
         if (message.type === "challenge") {
           challenged = true;
-          const proof = token === undefined ? null : prove(token, message.nonce, hello);
+          const proof = prove?.(message.nonce, hello) ?? null;
           socket.send([encodeHandshake({ type: "hello", hello, proof })]);
         } else if (message.type === "welcome") {
           settle();
           resolve(message.welcome);
         } else if (message.type === "refused") {
-          fail(refusal(url, hello, message.reason, message.retry, token !== undefined));
+          fail(refusal(url, hello, message.reason, message.retry, prove !== null));
         }
       } catch (error) {
         fail(
@@ -65,7 +68,7 @@ export function introduce(
     };
     socket.onClose = (code, reason) => {
       const text = `${url} closed the connection during the handshake (${code}${reason && ` ${reason}`})`;
-      fail(code === 1008 ? refusal(url, hello, reason, false, token !== undefined) : new RetryableRefusal(text));
+      fail(code === 1008 ? refusal(url, hello, reason, false, prove !== null) : new RetryableRefusal(text));
     };
     if (signal?.aborted) onAbort();
   });

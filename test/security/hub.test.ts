@@ -5,8 +5,9 @@ import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { encodeControl } from "../../src/transport/control.ts";
 import { HUB_PEER } from "../../src/transport/frame.ts";
-import { decodeHandshake, encodeHandshake, prove } from "../../src/transport/handshake.ts";
+import { decodeHandshake, encodeHandshake } from "../../src/transport/handshake.ts";
 import { encodeHubFrame } from "../../src/transport/hub-frame.ts";
+import { prove } from "../../src/transport/proof.ts";
 import { closeOf, dataFrame, hello, join, joinConnection, openHub, rawTcp, rawWebSocket } from "../hub/support.ts";
 
 const MIB = 2 ** 20;
@@ -210,12 +211,18 @@ describe("S9 after authentication", () => {
     await goOn();
   });
 
-  it("too many fragments close their sender with 1009, and other groups go on", async () => {
+  it("too many fragments close their sender with 1009, empty ones too, and other groups go on", async () => {
     const hub = await openHub();
     const goOn = await bystanders(hub);
-    const { socket } = await join(hub, { rank: 0 });
-    socket.send([dataFrame(1, 5_000), ...Array.from({ length: 5_000 }, () => new Uint8Array(1))]);
-    expect((await closeOf(socket)).code).toBe(1009);
+    for (const fragment of [new Uint8Array(1), new Uint8Array(0)]) {
+      const raw = rawWebSocket(hub.url);
+      await raw.first;
+      const welcomed = new Promise((resolve) => raw.ws.once("message", resolve));
+      raw.ws.send(encodeHandshake({ type: "hello", hello: hello({ rank: 0 }), proof: null }));
+      await welcomed;
+      for (let i = 0; i < 4_097; i++) raw.ws.send(fragment, { binary: true, fin: false });
+      expect(await raw.closed).toEqual({ code: 1009, reason: "too many fragments" });
+    }
     await goOn();
   });
 

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import type { Hello } from "../../src/platform.ts";
 import { encodeControl } from "../../src/transport/control.ts";
-import { decodeHandshake, encodeHandshake, makeNonce, prove, verify } from "../../src/transport/handshake.ts";
+import { decodeHandshake, encodeHandshake, makeNonce } from "../../src/transport/handshake.ts";
+import { prove, verify } from "../../src/transport/proof.ts";
 
 const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub" };
 

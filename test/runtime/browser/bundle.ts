@@ -1,51 +1,58 @@
 /** What a page loads: modules of this repository bundled and minified, as any bundler would. */
 import { gzipSync } from "node:zlib";
-import { build } from "vite";
+import { build, type InlineConfig, mergeConfig, type Plugin, type Rolldown } from "vite";
 
-export interface Bundle {
+/**
+ * Bundles `entry`, an absolute path, with all that it imports, into one file of this name, and the modules of its workers
+ * into others: their codes by name.
+ */
+export async function bundle(entry: string, name: string): Promise<Map<string, string>> {
+  const output = { entryFileNames: name, codeSplitting: false };
+  const files = await bundled(entry, { base: "./", build: { assetsDir: "", rollupOptions: { output } } });
+  return new Map(files.map((file) => [file.fileName, file.type === "chunk" ? file.code : String(file.source)]));
+}
+
+/** What `entry` cannot do without, in one file, and by name the files that hold what it loads when that is wanted. */
+export async function bundleInParts(entry: string): Promise<{ entry: Part; wanted: Map<string, Part> }> {
+  const leaveOut: Plugin = { name: "leave out", enforce: "pre", resolveDynamicImport: () => false };
+  const [first] = await chunksOf(entry, [leaveOut]);
+  const chunks = await chunksOf(entry, []);
+  const loaded = new Set(chunks.flatMap(({ dynamicImports }) => dynamicImports));
+  const wanted = chunks.filter(({ fileName }) => loaded.has(fileName));
+  return { entry: partOf(first!), wanted: new Map(wanted.map((chunk) => [chunk.name, partOf(chunk)])) };
+}
+
+export interface Part {
   code: string;
   gzippedBytes: number;
 }
 
-/** Bundles `entry`, an absolute path, with all that it imports, into one file. */
-export async function bundle(entry: string): Promise<Bundle> {
-  const [first, ...others] = await bundles(entry, false);
-  if (!first || others.length > 0) throw new Error(`one file was expected, and there are ${others.length + 1}`);
-  return first;
+const partOf = ({ code }: Rolldown.OutputChunk): Part => ({
+  code,
+  gzippedBytes: gzipSync(code, { level: 9 }).byteLength,
+});
+
+/** As for a worker of a server, without what Vite adds to load a page's styles. */
+async function chunksOf(entry: string, plugins: Plugin[]): Promise<Rolldown.OutputChunk[]> {
+  const files = await bundled(entry, { plugins, build: { ssr: true } });
+  return files.filter((file) => file.type === "chunk");
 }
 
-/** The file of `entry` with what it cannot do without, then those that it loads when they are wanted. */
-export async function bundles(entry: string, codeSplitting = true): Promise<Bundle[]> {
-  const result = await build({
+async function bundled(entry: string, config: InlineConfig): Promise<Rolldown.RolldownOutput["output"]> {
+  const common: InlineConfig = {
     configFile: false,
     root: new URL("../../../", import.meta.url).pathname,
     logLevel: "error",
+    worker: { format: "es", rolldownOptions: { output: { entryFileNames: "[name].js" } } },
     build: {
       write: false,
-      target: "es2022",
+      minify: true,
       modulePreload: false,
-      rollupOptions: {
-        input: entry,
-        preserveEntrySignatures: "strict",
-        output: { codeSplitting, entryFileNames: "entry.js" },
-      },
+      target: "es2022",
+      rollupOptions: { input: entry, preserveEntrySignatures: "allow-extension" },
     },
-  });
-  const [output] = [result].flat();
-  if (!output || !("output" in output)) throw new Error("vite watched instead of building");
-  const chunks = output.output.filter((file) => file.type === "chunk");
-  const measured = (files: typeof chunks): Bundle => ({
-    code: files.map(({ code }) => code).join("\n"),
-    gzippedBytes: files.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).byteLength, 0),
-  });
-  const first = chunks.find(({ isEntry }) => isEntry)!;
-  // With the files that the entry loads at once.
-  const atOnce = [first];
-  for (const { imports } of atOnce) {
-    for (const name of imports) {
-      const file = chunks.find(({ fileName }) => fileName === name);
-      if (file && !atOnce.includes(file)) atOnce.push(file);
-    }
-  }
-  return [measured(atOnce), ...chunks.filter((file) => !atOnce.includes(file)).map((file) => measured([file]))];
+  };
+  const [result] = [await build(mergeConfig(common, config) as InlineConfig)].flat();
+  if (!result || !("output" in result)) throw new Error("vite watched instead of building");
+  return result.output;
 }

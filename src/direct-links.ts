@@ -1,0 +1,57 @@
+/** Direct links: between ranks that can listen. `init.ts` loads this where a rank can; a page cannot. */
+import type { Settings } from "./init-options.ts";
+import type { Meeting, Undo } from "./meeting.ts";
+import type { Platform } from "./platform.ts";
+import type { RosterEntry } from "./roster.ts";
+import type { Store } from "./store/store.ts";
+import type { Socket } from "./transport/transport.ts";
+
+/** A listener for direct links, and the sockets that came to it. */
+export interface Listening {
+  readonly url: string;
+  /** The socket of the link to `other`: the higher rank of the two opens it, the lower one gets it here. */
+  socketTo(other: RosterEntry, rank: number): Promise<Socket>;
+  close(): Promise<void>;
+}
+
+/** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
+export async function listen(
+  platform: Platform,
+  { listen: options, logger, groupName, worldSize, timeoutMs, signal }: Settings,
+  { store }: Meeting,
+  undo: Undo[],
+): Promise<Listening> {
+  const secret = await agreeOnSecret(store);
+  const arrived = new Map<number, Socket>();
+  const awaited = new Map<number, (socket: Socket) => void>();
+  const { host = "127.0.0.1", port = 0, tls, advertise } = options;
+  const listener = await platform.listen(
+    { host, port, token: secret, logger, ...(tls === undefined ? {} : { tls }) },
+    ({ group, rank }, socket) => {
+      if (group !== groupName || rank === null) return socket.terminate();
+      const waiter = awaited.get(rank);
+      if (waiter) waiter(socket);
+      else arrived.set(rank, socket);
+    },
+  );
+  undo.push(() => listener.close());
+  return {
+    url: advertise ?? listener.url,
+    socketTo: async (other, rank) => {
+      if (other.rank > rank) {
+        return arrived.get(other.rank) ?? new Promise((resolve) => awaited.set(other.rank, resolve));
+      }
+      const hello = { group: groupName, rank, worldSize, purpose: "link" as const };
+      const { socket } = await platform.connect(other.listenUrl!, hello, { token: secret, timeoutMs, signal });
+      return socket;
+    },
+    close: () => listener.close(),
+  };
+}
+
+/** The first rank to come makes a random secret; the store shows it to the others. */
+async function agreeOnSecret(store: Store): Promise<string> {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
+}

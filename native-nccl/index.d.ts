@@ -59,8 +59,21 @@ export function versionSuffix(): "";
 export function libraryPath(): string;
 /** NCCL's words for a result code. */
 export function errorString(code: number): string;
+/** What there is, once both libraries are open. */
+export interface Facts {
+  /** MAJOR * 10000 + MINOR * 100 + PATCH. */
+  version: number;
+  /** The file that libnccl was loaded from. */
+  path: string;
+  /** The newest CUDA that the driver knows, MAJOR * 1000 + MINOR * 10. */
+  driver: number;
+  /** The file that libcuda was loaded from. */
+  driverPath: string;
+  devices: DeviceProperties[];
+}
+
 /** Opens both libraries, on another thread. */
-export function load(): Promise<{ version: number; driver: number; path: string; devices: DeviceProperties[] }>;
+export function load(): Promise<Facts>;
 export function deviceCount(): Promise<number>;
 export function devices(): Promise<DeviceProperties[]>;
 /** 128 bytes, to be given to every rank's {@link initRank}. */

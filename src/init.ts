@@ -90,9 +90,12 @@ async function bringUp(
     : { roster: offers, links: null, reason: "no rank offers a file" };
   const { roster } = files;
   const { found } = ncclHere;
-  const { nccl, reason: ncclReason } = found
-    ? found.code.chooseNccl(found, roster, rank, settings)
-    : { nccl: null, reason: whoHasNone(roster) };
+  const hasCuda = roster.some(({ cuda }) => "devices" in cuda);
+  const ncclRanks = hasCuda ? new (await import("./nccl-ranks.ts")).NcclRanks(roster) : null;
+  const { nccl, reason: ncclReason } =
+    found && ncclRanks
+      ? found.code.chooseNccl(found, ncclRanks, rank, settings)
+      : { nccl: null, reason: whoHasNone(roster) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
   const makers = { relayed, threads, byFile: files.links };
@@ -109,6 +112,7 @@ async function bringUp(
     gpuReason: reason,
     nccl,
     ncclReason,
+    ncclRanks,
     fileReason: files.reason,
     store,
     logger,

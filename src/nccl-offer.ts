@@ -1,4 +1,4 @@
-/** What each rank says of its NCCL and its CUDA devices at bring-up. What the job makes of it is in nccl-choice.ts. */
+/** What each rank says of its NCCL and its CUDA devices at bring-up. What the job makes of it is in nccl-ranks.ts and nccl-choice.ts. */
 import type { NcclLibrary } from "./backend/nccl-library.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";

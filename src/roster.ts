@@ -73,16 +73,25 @@ export function haveSameArithmetic(members: readonly RosterEntry[]): boolean {
 
 /**
  * The members in sets whose ranks are all linked directly, by their places in the list: each member joins the first set
- * of which that holds. The same on every rank.
+ * of which that holds. Where two or more of a set are on NCCL and others are not, those are a set of their own. The sets
+ * are in the order of their first ranks, and the same on every rank.
  */
-export function clustersOf(members: readonly RosterEntry[]): number[][] {
-  const clusters: number[][] = [];
+export function clustersOf(
+  members: readonly RosterEntry[],
+  isOnNccl: (place: number) => boolean = () => false,
+): number[][] {
+  const linked: number[][] = [];
   members.forEach((member, place) => {
-    const home = clusters.find((cluster) => cluster.every((other) => linkBetween(member, members[other]!) !== "hub"));
+    const home = linked.find((cluster) => cluster.every((other) => linkBetween(member, members[other]!) !== "hub"));
     if (home) home.push(place);
-    else clusters.push([place]);
+    else linked.push([place]);
   });
-  return clusters;
+  const clusters = linked.flatMap((cluster) => {
+    const onNccl = cluster.filter(isOnNccl);
+    if (onNccl.length < 2 || onNccl.length === cluster.length) return [cluster];
+    return [onNccl, cluster.filter((place) => !isOnNccl(place))];
+  });
+  return clusters.sort((a, b) => a[0]! - b[0]!);
 }
 
 /**

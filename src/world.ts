@@ -5,12 +5,12 @@
 import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
-import type { NcclBackend } from "./backend/nccl.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
 import type { NcclChoice } from "./nccl-choice.ts";
+import type { NcclRanks, NcclUse } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
@@ -37,7 +37,7 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
-  /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
+  /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
   /** With which ranks this one shares files in memory, or why with none. */
   sharedFile: string;
@@ -48,8 +48,11 @@ export interface GroupInfo {
   deterministic: boolean;
   timeoutMs: number;
   segmentBytes: number;
-  /** How the ranks of this group are joined to this one; this rank's own entry has link "self". */
-  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self" }[];
+  /**
+   * How the ranks of this group are joined to this one; this rank's own entry has link "self". `cudaDevice` is the device
+   * with which a rank of this group takes part in NCCL, or null if it does not.
+   */
+  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self"; cudaDevice: number | null }[];
 }
 
 /** What a world needs of a group. */
@@ -73,9 +76,11 @@ export interface WorldOptions {
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
-  /** NCCL, if every rank of the job can use it. */
+  /** NCCL, if this rank is on it. */
   nccl: NcclChoice | null;
   ncclReason: string;
+  /** Which ranks of the job are on NCCL; null if none. */
+  ncclRanks: NcclRanks | null;
   fileReason: string;
   store: Store;
   logger: Logger;
@@ -138,21 +143,35 @@ export class World {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    let onNccl: NcclBackend | null = null;
+    const use = this.#ncclUse(globalRanks);
+    const communicators: { die(cause: WebcclError): void }[] = [];
     const onChannelDead = (cause: WebcclError) => {
-      onNccl?.die(cause);
+      for (const each of communicators) each.die(cause);
       onDead(cause);
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
     const segmentBytes = this.#segmentBytes(link);
     const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
+    const clusters = clustersOf(members, (place) => use.clusters.some((cluster) => cluster.includes(place)));
+    const ncclOptions = nccl && {
+      library: nccl.library,
+      version: nccl.version,
+      init: { ...nccl.config, device: nccl.device, isHighPriorityStream: nccl.isHighPriorityStream },
+      channel,
+      store: groupStore,
+      segmentBytes,
+    };
+    const own = use.clusters.find((cluster) => cluster.includes(rank));
+    const cluster = own && nccl && ncclOptions ? new nccl.backend.NcclCluster({ ...ncclOptions, ranks: own }) : null;
+    if (cluster) communicators.push(cluster);
     const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link,
       region: region?.region ?? null,
-      hub: hub?.open(channel.group, globalRanks, clustersOf(members)) ?? null,
+      hub: hub?.open(channel.group, globalRanks, clusters) ?? null,
+      cluster,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
@@ -162,11 +181,11 @@ export class World {
         region?.close();
       },
     });
-    if (!nccl) return direct;
-    const { library, version, backend, device, isHighPriorityStream, config } = nccl;
-    const init = { ...config, device, isHighPriorityStream };
-    onNccl = new backend.NcclBackend({ library, version, init, channel, store: groupStore, segmentBytes, direct });
-    return onNccl;
+    if (!nccl || !ncclOptions) return direct;
+    if (!use.whole) return new nccl.backend.HostTwinBackend(direct);
+    const backend = new nccl.backend.NcclBackend({ ...ncclOptions, direct });
+    communicators.push(backend);
+    return backend;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -175,8 +194,10 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, gpuReason, nccl, ncclReason, fileReason } = this.#options;
+    const { roster, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
+    const use = this.#ncclUse(group.globalRanks);
+    const isOnNccl = (rank: number) => use.whole || use.clusters.some((cluster) => cluster.includes(rank));
     return {
       name: group.name,
       rank: group.rank,
@@ -186,7 +207,7 @@ export class World {
       gpu: gpuReason,
       nccl: ncclReason,
       sharedFile: fileReason,
-      notes: nccl ? nccl.backend.NCCL_NOTES : [],
+      notes: nccl?.backend.ncclNotes(use.whole, use.clusters.length > 0) ?? [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
@@ -194,7 +215,7 @@ export class World {
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
-        return { rank, runtime, version, link };
+        return { rank, runtime, version, link, cudaDevice: isOnNccl(rank) ? ncclRanks!.devices[member]! : null };
       }),
     };
   }
@@ -213,6 +234,11 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
+  }
+
+  /** What the group of `globalRanks` makes of NCCL. */
+  #ncclUse(globalRanks: readonly number[]): NcclUse {
+    return this.#options.ncclRanks?.use(globalRanks) ?? { whole: false, clusters: [] };
   }
 
   #segmentBytes(link: LinkKind): number {

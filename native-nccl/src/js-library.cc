@@ -71,7 +71,7 @@ Napi::Value load(const Napi::CallbackInfo& info) {
       checkCuda(api.deviceAttribute(&facts.minor, kCuAttributeMinor, device), "cuDeviceGetAttribute");
       checkCuda(api.deviceAttribute(&facts.multiprocessors, kCuAttributeMultiprocessors, device), "cuDeviceGetAttribute");
     }
-    return [version, driver = api.driver, path = nccl().path, devices](Napi::Env env) {
+    return [version, driver = api.driver, driverPath = api.path, path = nccl().path, devices](Napi::Env env) {
       const auto list = Napi::Array::New(env, devices.size());
       for (std::size_t i = 0; i < devices.size(); i++) {
         const auto facts = Napi::Object::New(env);
@@ -86,6 +86,7 @@ Napi::Value load(const Napi::CallbackInfo& info) {
       const auto result = Napi::Object::New(env);
       result.Set("version", version);
       result.Set("driver", driver);
+      result.Set("driverPath", driverPath);
       result.Set("path", path);
       result.Set("devices", list);
       return result;

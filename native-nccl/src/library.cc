@@ -82,6 +82,7 @@ Cuda openCuda() {
   if (!library.name) throw LoadError(std::string("libcuda.so.1 has no ") + symbol + ". " + kInstallCuda);
   WEBCCL_CUDA_SYMBOLS(X)
 #undef X
+  library.path = pathOf(reinterpret_cast<void*>(library.init));
   const CuResult result = library.init(0);
   if (result != kCuSuccess) {
     const char* reason = nullptr;

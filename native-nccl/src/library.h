@@ -33,7 +33,8 @@ struct Cuda {
   WEBCCL_CUDA_SYMBOLS(X)
 #undef X
   int devices = 0;
-  int driver = 0;  // 12040 is CUDA 12.4
+  int driver = 0;    // 12040 is CUDA 12.4
+  std::string path;  // where it was found
 };
 
 // Open the library at the first call and throw LoadError if it cannot be used; a failure is tried again at the next call.

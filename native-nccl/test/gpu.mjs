@@ -54,7 +54,10 @@ async function run(task, size, env = {}) {
   return (await Promise.all(reports))[0];
 }
 
-const { version, driver, path, devices } = await nccl.load();
+const { version, driver, path, devices } = await nccl.load().catch((error) => {
+  console.log(`This machine cannot run it: ${error.message}`);
+  process.exit(1);
+});
 const result = {
   date: new Date().toISOString(),
   device: devices[0].name,

@@ -14,6 +14,22 @@ import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
 
+/** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
+export interface ClusterReduction {
+  /** This rank makes a call, in the order of the calls; null if the cluster has no part in it, on any of its ranks. */
+  enter(plan: Plan): ClusterCall | null;
+  dispose(): Promise<void>;
+}
+
+/** One call of a cluster. */
+export interface ClusterCall {
+  run(context: Context): Promise<void>;
+  /** What the call rejects with after this error, with which the group cannot go on. */
+  failed(exchange: ChannelExchange, error: unknown): Promise<unknown>;
+  /** The call is done, well or not. */
+  leave(): void;
+}
+
 /** What a direct backend is made with. */
 export interface DirectOptions {
   channel: Channel;
@@ -23,6 +39,8 @@ export interface DirectOptions {
   link: PlanScope["link"];
   /** The folds at the hub, if all ranks of the group are connected to one. */
   hub: HubGroup | null;
+  /** What this rank has with others of the group, which reach the rest through the hub. */
+  cluster: ClusterReduction | null;
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
@@ -79,6 +97,7 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    await this.#options.cluster?.dispose();
     this.#options.hub?.close();
     this.#options.onDispose();
   }
@@ -113,20 +132,23 @@ export class DirectBackend implements Backend {
   async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
     const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
+    const cluster = this.#options.cluster?.enter(plan) ?? null;
     const folds =
       plan.needs === "hub" || plan.needs === "hub and clusters"
         ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
         : null;
     try {
       const segments = admitted && (await this.#admitted(admitted, exchange));
-      const done = plan.run(this.#context(executor, exchange, segments, folds));
+      const done = (cluster ?? plan).run(this.#context(executor, exchange, segments, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       if (error instanceof Refusal) throw error.cause;
-      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.hasWritten);
-      throw this.#failed(exchange, error);
+      call.overwritten =
+        plan.writes === "at once" || (plan.writes !== "no" && (cluster !== null || exchange.hasWritten));
+      throw cluster ? await cluster.failed(exchange, error) : this.#failed(exchange, error);
     } finally {
+      cluster?.leave();
       folds?.close();
       channel.close(exchange);
     }

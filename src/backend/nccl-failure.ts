@@ -18,7 +18,7 @@ export async function ncclFailure(
   error: unknown,
   running: Promise<void>,
 ): Promise<unknown> {
-  await Promise.race([pause(NAMING_MS), new Promise<unknown>((resolve) => exchange.whenFailed(resolve))]);
+  await within(NAMING_MS, new Promise<unknown>((resolve) => exchange.whenFailed(resolve)));
   const text = error instanceof Error ? error.message : String(error);
   const cause =
     exchange.error ??
@@ -29,10 +29,18 @@ export async function ncclFailure(
     });
   channel.abort(cause);
   // The communicator's thread may still be copying: the tensors are the caller's again only afterwards.
-  await Promise.race([running.catch(() => undefined), pause(LETTING_GO_MS)]);
+  await within(LETTING_GO_MS, running);
   return cause;
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Resolves when the promise has settled, or after so many milliseconds. */
+function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const settle = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    promise.then(settle, settle);
+  });
 }

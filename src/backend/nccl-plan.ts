@@ -40,13 +40,24 @@ export type NcclRequest = Extract<Request, { collective: (typeof NCCL_COLLECTIVE
 export const ON_DEVICE = "nccl on the device";
 const ON_HOST = "nccl on the host";
 
-/** What `info()` says of calls that do not run on NCCL, or not as elsewhere. */
-export const NCCL_NOTES: readonly string[] = [
+/** Calls that do not run on NCCL, or not as elsewhere. */
+const NCCL_NOTES: readonly string[] = [
   "band, bor, bxor, custom operations, i16 and u16 reductions, scan, exscan, messages of host arrays, barrier and objects run on the host path",
   "a call that names an algorithm, and GPUBuffers, run on the host path",
   "min and max of floats are NCCL's: where a number meets a NaN, either may win; AVG and PREMUL_SUM round f16 and bf16 factors to the dtype",
   "all ranks of a call pass host arrays, or all pass DeviceBuffers",
 ];
+
+const CLUSTER_NOTES: readonly string[] = [
+  "allReduce of sums, products, min, max, avg and premul-sum runs on NCCL among the ranks with a cudaDevice, and through the hub to the others",
+  "everything else, and deterministic or custom operations, runs on the host path",
+];
+
+/** What `info()` says of a group that is on NCCL as a whole, or of which some ranks are, or none. */
+export function ncclNotes(whole: boolean, inPart: boolean): readonly string[] {
+  if (whole) return NCCL_NOTES;
+  return inPart ? CLUSTER_NOTES : [];
+}
 
 /** A request ready to run. */
 export interface NcclPlan {

@@ -141,4 +141,6 @@ async function hearLength(exchange: ChannelExchange, peer: number): Promise<numb
   return length[0]!;
 }
 
-export { NCCL_NOTES } from "./nccl-plan.ts";
+export { HostTwinBackend } from "./host-twin.ts";
+export { NcclCluster } from "./nccl-cluster.ts";
+export { ncclNotes } from "./nccl-plan.ts";

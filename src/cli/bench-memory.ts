@@ -1,5 +1,6 @@
-/** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers that mirror them. */
+/** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers or CUDA memory that mirror them. */
 import type { Transfer } from "../algorithm/context.ts";
+import type { NcclLibrary } from "../backend/nccl-library.ts";
 import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/gpu-tensor.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, type Tensor } from "../types.ts";
 
@@ -11,7 +12,7 @@ export interface BenchTensor {
   /** Elements `start` to `start + count` of both. */
   block(start: number, count: number): { host: HostTensor; tensor: Tensor };
   /** Makes `host` the tensor's contents, and the other way round. */
-  upload(): void;
+  upload(): Promise<void>;
   download(): Promise<void>;
   free(): void;
 }
@@ -21,7 +22,7 @@ export function hostBenchTensor(data: HostArray, dtype: DataType): BenchTensor {
     const tensor = { data: data.subarray(start, start + count), dtype };
     return { host: tensor, tensor };
   };
-  return { host: data, tensor: { data, dtype }, block, upload() {}, download: async () => {}, free() {} };
+  return { host: data, tensor: { data, dtype }, block, upload: async () => {}, download: async () => {}, free() {} };
 }
 
 export function gpuBenchTensor(device: GPUDevice, host: HostArray, dtype: DataType): BenchTensor {
@@ -35,7 +36,7 @@ export function gpuBenchTensor(device: GPUDevice, host: HostArray, dtype: DataTy
       host: { data: host.subarray(start, start + count), dtype },
       tensor: { buffer, dtype, byteOffset: start * bytesPerElement(dtype), count },
     }),
-    upload: () => {
+    upload: async () => {
       const padded = new Uint8Array(size);
       padded.set(bytes);
       device.queue.writeBuffer(buffer, 0, padded);
@@ -50,6 +51,28 @@ export function gpuBenchTensor(device: GPUDevice, host: HostArray, dtype: DataTy
       staging.destroy();
     },
     free: () => buffer.destroy(),
+  };
+}
+
+/** `device` is the rank's CUDA device. */
+export function cudaBenchTensor(
+  { DeviceBuffer }: NcclLibrary,
+  device: number,
+  host: HostArray,
+  dtype: DataType,
+): BenchTensor {
+  const bytes = new Uint8Array(host.buffer, host.byteOffset, host.byteLength);
+  const cuda = new DeviceBuffer(Math.max(1, host.byteLength), { device, lazy: false });
+  return {
+    host,
+    tensor: { cuda, dtype, count: host.length },
+    block: (start, count) => ({
+      host: { data: host.subarray(start, start + count), dtype },
+      tensor: { cuda, dtype, byteOffset: start * bytesPerElement(dtype), count },
+    }),
+    upload: async () => void (bytes.length > 0 && (await cuda.copyFrom(bytes))),
+    download: async () => void (bytes.length > 0 && (await cuda.copyTo(bytes))),
+    free: () => cuda.dispose(),
   };
 }
 

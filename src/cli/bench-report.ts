@@ -34,7 +34,7 @@ export interface BenchReport {
   dtype: DataType | null;
   /** Null for a collective that does not reduce. */
   op: BenchOp | null;
-  /** Who reduces: "cpu" or "webgpu". */
+  /** Who reduces: "cpu", "webgpu", or NCCL's version and device. */
   device: string;
   transport: string;
   runtime: string;

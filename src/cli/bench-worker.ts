@@ -6,22 +6,15 @@
  */
 import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../algorithm/context.ts";
+import { type NcclLibrary, ncclVersionText } from "../backend/nccl-library.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
-import { type BenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
+import { type BenchTensor, cudaBenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
 import { sizesOf } from "./bench-report.ts";
-import {
-  type BenchBuffers,
-  type BenchOp,
-  type BenchRow,
-  benchRow,
-  blockCount,
-  foldOf,
-  inputValue,
-  REDUCING,
-} from "./bench-table.ts";
+import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
+import { importOptional } from "./optional.ts";
 
 /** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
 const PERIOD = 1021;
@@ -35,41 +28,59 @@ const transfers: Transfer[] = [];
 let idleRssBytes = 0;
 
 async function main(config: BenchConfig): Promise<void> {
-  const onGpu = config.device === "webgpu";
+  const backend = config.device ?? "cpu";
+  const nccl =
+    backend === "nccl" ? await importOptional<NcclLibrary>("@webccl/nccl", "--device nccl measures it") : null;
   const group = await initProcessGroup({
-    backend: onGpu ? "webgpu" : "cpu",
-    ...(onGpu ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
+    backend,
+    ...(backend === "webgpu" ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
+    ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
   idleRssBytes = process.memoryUsage.rss();
   try {
-    if (group.rank === 0) tell({ type: "group", ...describeGroup(group) });
+    const place: Place = { group, nccl };
+    if (group.rank === 0) tell({ type: "group", ...(await describePlace(place)) });
     for (const name of config.collectives) {
       const row = benchRow(name);
-      for (const bytes of sizesOf(config, row)) await measure(group, row, bytes, config);
+      for (const bytes of sizesOf(config, row)) await measure(place, row, bytes, config);
     }
   } finally {
     await group.destroy();
   }
 }
 
-function describeGroup(group: ProcessGroup): { device: string; transport: string; runtime: string } {
+/** Where this rank measures. */
+interface Place {
+  readonly group: ProcessGroup;
+  /** Where the tensors are in CUDA memory. */
+  readonly nccl: NcclLibrary | null;
+}
+
+async function describePlace({ group, nccl }: Place): Promise<{ device: string; transport: string; runtime: string }> {
   const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
   return {
-    device: executors.at(-1)!.name,
+    device: nccl ? await describeDevice(nccl, ranks[group.rank]!.cudaDevice!) : executors.at(-1)!.name,
     transport: [...links].join("+") || "none",
     runtime: ranks[group.rank]!.version,
   };
 }
 
-async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
+/** Such as "nccl 2.27.7, NVIDIA H100 80GB HBM3". */
+async function describeDevice(nccl: NcclLibrary, device: number): Promise<string> {
+  const { version, devices } = await nccl.load();
+  return `nccl ${ncclVersionText(version)}, ${devices[device]!.name}`;
+}
+
+async function measure(place: Place, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
+  const { group } = place;
   const width = bytesPerElement(config.dtype);
   const asked = blockCount(row, bytes, width, group.size);
   // Every block of a GPUBuffer begins at a whole word.
   const count = group.device ? (Math.ceil((asked * width) / 4) * 4) / width : asked;
   tell({ type: "start", collective: row.name, count });
-  const { buffers, mirror } = allocate(group, row, count, config.dtype);
+  const { buffers, mirror } = allocate(place, row, count, config.dtype);
   const options = {
     op: config.op,
     ...(config.algorithm === undefined || row.factor === null ? {} : { algorithm: config.algorithm }),
@@ -77,7 +88,7 @@ async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config
   const runOnce = () => row.run(group, buffers, options);
   const checkedRun = async () => {
     fillInputs(row, mirror, group, config);
-    for (const tensor of mirror.all) tensor.upload();
+    for (const tensor of mirror.all) await tensor.upload();
     await runOnce();
     for (const tensor of mirror.all) await tensor.download();
     return countWrong(row, mirror, group, config);
@@ -123,7 +134,7 @@ interface Mirror {
 }
 
 function allocate(
-  group: ProcessGroup,
+  { group, nccl }: Place,
   row: BenchRow,
   count: number,
   dtype: DataType,
@@ -132,6 +143,7 @@ function allocate(
   const { device } = group;
   const allocate = (blocks: number) => {
     const host = arrayOf(group.alloc(dtype, blocks * count));
+    if (nccl) return cudaBenchTensor(nccl, group.info().ranks[group.rank]!.cudaDevice!, host, dtype);
     return device ? gpuBenchTensor(device, host, dtype) : hostBenchTensor(host, dtype);
   };
   const input = allocate(shape.inputs);

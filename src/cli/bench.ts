@@ -33,8 +33,8 @@ export interface BenchConfig {
   threads?: boolean | undefined;
   transport?: NonNullable<InitOptions["transport"]>;
   algorithm?: string;
-  /** Host arrays, or GPUBuffers. Default: "cpu". */
-  device?: "cpu" | "webgpu";
+  /** Host arrays, GPUBuffers, or CUDA memory. Default: "cpu". */
+  device?: "cpu" | "webgpu" | "nccl";
 }
 
 /** What a rank tells the launcher. */

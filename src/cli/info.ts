@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../executor/cpu.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { type GpuInfo, gpuInfos } from "./info-gpu.ts";
+import { describeNccl, type NcclInfo, ncclInfo } from "./info-nccl.ts";
 import { typeScriptRunner } from "./launch.ts";
 
 /** What `--json` prints. */
@@ -13,6 +14,7 @@ export interface Info {
   cpu: { description: string; arithmeticId: string };
   /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
   gpus: GpuInfo[];
+  nccl: NcclInfo;
   transports: string[];
   /** How `webccl run` starts a .ts file. */
   typeScript: string;
@@ -56,6 +58,7 @@ async function gather(version: string): Promise<Info> {
     },
     cpu,
     gpus: await gpuInfos(),
+    nccl: await ncclInfo(),
     transports: ["memory", "shared-memory", ...(files === null ? ["shared-file"] : []), "websocket", "hub"],
     typeScript: typeScript ?? "missing",
     hostId: nodePlatform.hostId,
@@ -86,6 +89,7 @@ function describe(found: Info): string {
       const most = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
       return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
     }),
+    ["nccl", describeNccl(found.nccl)],
     ["transports", found.transports.join(", ")],
     ["TypeScript", found.typeScript],
     ["host", found.hostId],

@@ -11,7 +11,7 @@ import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
 const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
-const DEVICES = ["cpu", "webgpu"] as const;
+const DEVICES = ["cpu", "webgpu", "nccl"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
 type Flags = Readonly<Record<string, FlagValue>>;
@@ -58,7 +58,10 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
     .option("-w, --warmup <count>", "Untimed runs per size, 600 if absent, fewer of long ones")
     .option("-i, --iterations <count>", "Timed runs per size, 100 if absent, fewer of long ones")
-    .option("--device <name>", `${DEVICES.join(", ")}: host arrays or GPUBuffers; cpu if absent, kernels: both`)
+    .option(
+      "--device <name>",
+      `${DEVICES.join(", ")}: host arrays, GPUBuffers or CUDA memory; cpu if absent, kernels: both`,
+    )
     .option("--html <file>", "kernels: write a page with the plot")
     .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
@@ -131,6 +134,7 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
   const html = textFlag("--html", flags.html);
   if (html !== undefined && name !== "kernels") throw new UsageError("--html is for bench kernels");
   if (name === "kernels") {
+    if (device === "nccl") throw new UsageError("bench kernels has no --device nccl: NCCL's kernels are its own");
     const bytes = sizeFlag("-b", flags.b);
     const only = {
       ...(bytes === undefined ? {} : { bytes }),

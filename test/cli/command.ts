@@ -17,8 +17,13 @@ export interface Command {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }>;
 }
 
-export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Command {
+export function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  cwd = process.cwd(),
+): Command {
   const child = spawn(process.execPath, ["--import", tsx, main, ...args], {
+    cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -52,7 +57,8 @@ export function start(args: readonly string[], env: Readonly<Record<string, stri
 }
 
 /** Runs `webccl` to its end. */
-export const webccl = (args: readonly string[], env?: Readonly<Record<string, string>>) => start(args, env).ended;
+export const webccl = (args: readonly string[], env?: Readonly<Record<string, string>>, cwd?: string) =>
+  start(args, env, cwd).ended;
 
 /** Is there a process with this id? One that has ended and only waits to be collected does not count. */
 export function isRunning(pid: number): boolean {

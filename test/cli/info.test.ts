@@ -7,7 +7,18 @@ describe("webccl info", () => {
     const { code, stdout, stderr } = await webccl(["info", "--json"], gpuEnvironment());
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const info = JSON.parse(stdout);
-    const keys = ["webccl", "runtime", "system", "cpu", "gpus", "transports", "typeScript", "hostId", "missing"];
+    const keys = [
+      "webccl",
+      "runtime",
+      "system",
+      "cpu",
+      "gpus",
+      "nccl",
+      "transports",
+      "typeScript",
+      "hostId",
+      "missing",
+    ];
     expect(Object.keys(info)).toEqual(keys);
     expect(info).toMatchObject({
       runtime: `node ${process.versions.node}`,

@@ -1,7 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { outputs } from "../../native-nccl/scripts/build.js";
-import { runRanks } from "./stand-in.ts";
+import { HALF_ON_NCCL, runRanks } from "./stand-in.ts";
 
 const TIMEOUT_MS = 120_000;
 
@@ -70,6 +70,54 @@ describe("backend nccl when something fails", { timeout: TIMEOUT_MS }, () => {
       expect(report).toMatchObject({ error: "TimeoutError", done: 0 });
       expect(report?.ms).toBeLessThan(2500);
     }
+  });
+});
+
+describe("a group that is on NCCL in part, when something fails", { timeout: TIMEOUT_MS }, () => {
+  const env = { BACKEND: "auto" };
+
+  it.each([
+    ["one on NCCL", 1],
+    ["one behind the hub", 3],
+  ])("names a killed rank within two seconds: %s", async (_, victim) => {
+    const kill = (rank: number, child: ChildProcess) => {
+      if (rank === victim) child.stdout?.once("data", () => child.kill("SIGKILL"));
+    };
+    const reports = await runRanks("loop", 4, { env, envOf: HALF_ON_NCCL, onStart: kill });
+    expect(reports[victim]).toBe(null);
+    for (const report of reports.filter((one) => one !== null)) {
+      expect(report).toMatchObject({ error: "PeerLostError", peer: victim, later: { error: "PeerLostError" } });
+      expect(report.ms).toBeLessThan(2000);
+    }
+  });
+
+  it("rejects different calls on every rank with one MismatchError, and the group is dead", async () => {
+    for (const report of await runRanks("mismatch", 4, { env, envOf: HALF_ON_NCCL })) {
+      expect(report).toMatchObject({ error: "MismatchError", field: "count", later: { error: "MismatchError" } });
+    }
+  });
+
+  it("times out where NCCL hangs", async () => {
+    const hangs = { ...env, WEBCCL_STANDIN_HANG_AT: "9", TIMEOUT_MS: "800" };
+    for (const report of await runRanks("loop", 4, { env: hangs, envOf: HALF_ON_NCCL })) {
+      expect(report).toMatchObject({ error: "TimeoutError", later: { error: "TimeoutError" } });
+      expect(report?.ms).toBeLessThan(2500);
+    }
+  });
+});
+
+describe("messages of CUDA memory", { timeout: TIMEOUT_MS }, () => {
+  it.each([
+    ["before it has received", "abandoned"],
+    ["while NCCL sends", "interrupted"],
+  ])("reject when their peer is killed %s", async (_, task) => {
+    const kill = (rank: number, child: ChildProcess) => {
+      if (rank === 1) child.stdout?.once("data", () => child.kill("SIGKILL"));
+    };
+    const env = task === "interrupted" ? { WEBCCL_STANDIN_HANG_AT: "1" } : {};
+    const [report] = await runRanks("messageToOne", 2, { env: { TASK: task, ...env }, onStart: kill });
+    expect(report).toMatchObject({ error: "PeerLostError", peer: 1 });
+    expect(report?.ms).toBeLessThan(4000);
   });
 });
 

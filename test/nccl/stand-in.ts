@@ -43,6 +43,10 @@ export interface RanksOptions {
   onStart?: (rank: number, child: ChildProcess) => void;
 }
 
+const RELAYED = { LD_LIBRARY_PATH: "", TRANSPORT: "hub" };
+/** Of four ranks 0 and 1 are on NCCL, and 2 and 3 are reached through the hub alone; with `BACKEND: "auto"`. */
+export const HALF_ON_NCCL: RanksOptions["envOf"] & object = { 2: RELAYED, 3: RELAYED };
+
 /** What a rank printed as its last line, as JSON; null if it was killed. */
 export type RankReport = Record<string, unknown> | null;
 

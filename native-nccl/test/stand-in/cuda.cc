@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -117,6 +118,13 @@ Device& device() {
   return *device;
 }
 
+// What is made and to be given back, by kind.
+struct Left {
+  std::atomic<long> memories{0}, pinned{0}, streams{0}, events{0};
+  std::atomic<long> communicators{0}, operations{0};  // of the other library
+};
+Left left;
+
 thread_local CuContext current = nullptr;
 
 int deviceCount() {
@@ -157,6 +165,22 @@ std::shared_ptr<Marker> lastOf(CuEvent event) {
 }
 
 }  // namespace
+
+// For the stand-in of NCCL: so many communicators and operations more.
+EXPORT void standInMade(int communicators, int operations) {
+  left.communicators += communicators;
+  left.operations += operations;
+}
+
+// What was made and not given back so far, as JSON.
+EXPORT const char* standInLeft() {
+  static thread_local char text[200];
+  std::snprintf(text, sizeof text,
+                R"({"memories":%ld,"pinned":%ld,"streams":%ld,"events":%ld,"communicators":%ld,"operations":%ld})",
+                left.memories.load(), left.pinned.load(), left.streams.load(), left.events.load(),
+                left.communicators.load(), left.operations.load());
+  return text;
+}
 
 EXPORT CuResult cuInit(unsigned) { return deviceCount() > 0 ? kCuSuccess : kCuNoDevice; }
 
@@ -237,6 +261,7 @@ EXPORT CuResult cuMemAlloc_v2(CuDevicePtr* pointer, std::size_t bytes) {
   *pointer = reinterpret_cast<CuDevicePtr>(memory);
   std::lock_guard<std::mutex> lock(device().mutex);
   device().allocations.emplace(*pointer, bytes);
+  left.memories++;
   return kCuSuccess;
 }
 
@@ -247,18 +272,21 @@ EXPORT CuResult cuMemFree_v2(CuDevicePtr pointer) {
     if (device().allocations.erase(pointer) == 0) return kInvalidValue;
   }
   std::free(at(pointer));
+  left.memories--;
   return kCuSuccess;
 }
 
 EXPORT CuResult cuMemHostAlloc(void** pointer, std::size_t bytes, unsigned) {
   if (!current) return kInvalidContext;
   *pointer = std::malloc(bytes);
+  left.pinned++;
   return *pointer ? kCuSuccess : kCuOutOfMemory;
 }
 
 EXPORT CuResult cuMemFreeHost(void* pointer) {
   drainAll();
   std::free(pointer);
+  left.pinned--;
   return kCuSuccess;
 }
 
@@ -286,6 +314,7 @@ EXPORT CuResult cuStreamCreateWithPriority(CuStream* stream, unsigned, int) {
   *stream = reinterpret_cast<CuStream>(made.get());
   std::lock_guard<std::mutex> lock(device().mutex);
   device().streams.emplace(made.get(), made);
+  left.streams++;
   return kCuSuccess;
 }
 
@@ -297,6 +326,7 @@ EXPORT CuResult cuStreamDestroy_v2(CuStream stream) {
     if (known == device().streams.end()) return kInvalidValue;
     last = std::move(known->second);
     device().streams.erase(known);
+    left.streams--;
   }
   // Ends once all that was put on it is done, and waits for that, which the real driver does not.
   return kCuSuccess;
@@ -310,11 +340,13 @@ EXPORT CuResult cuStreamWaitEvent(CuStream stream, CuEvent event, unsigned) {
 EXPORT CuResult cuEventCreate(CuEvent* event, unsigned) {
   if (!current) return kInvalidContext;
   *event = reinterpret_cast<CuEvent>(new Event);
+  left.events++;
   return kCuSuccess;
 }
 
 EXPORT CuResult cuEventDestroy_v2(CuEvent event) {
   delete eventOf(event);
+  left.events--;
   return kCuSuccess;
 }
 

@@ -29,6 +29,8 @@ using standin::Outcome;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+extern "C" void standInMade(int communicators, int operations);
+extern "C" const char* standInLeft();
 extern "C" CuResult cuLaunchHostFunc(CuStream stream, void (*work)(void*), void* data);
 
 namespace {
@@ -251,6 +253,7 @@ NcclResult create(NcclComm* comm, int size, const std::string& name, int rank, b
   state->name = name;
   state->result = kNcclInProgress;
   *comm = new NcclCommOpaque{state};
+  standInMade(1, 0);
   if (blocking) {
     initialize(state);
     return state->result;
@@ -287,7 +290,9 @@ EXPORT NcclResult ncclGetVersion(int* version) {
   return kNcclSuccess;
 }
 
+// The words of -1, which is no code of NCCL's, are what was made and not given back so far, as JSON.
 EXPORT const char* ncclGetErrorString(NcclResult result) {
+  if (result == -1) return standInLeft();
   static const char* texts[] = {"no error",         "unhandled cuda error", "unhandled system error", "internal error",
                                 "invalid argument", "invalid usage",        "remote process exited or there was a network error",
                                 "NCCL operation in progress"};
@@ -363,12 +368,14 @@ EXPORT NcclResult ncclCommFinalize(NcclComm) { return kNcclSuccess; }
 
 EXPORT NcclResult ncclCommDestroy(NcclComm comm) {
   delete comm;
+  standInMade(-1, 0);
   return kNcclSuccess;
 }
 
 EXPORT NcclResult ncclCommAbort(NcclComm comm) {
   comm->state->aborted = true;
   delete comm;
+  standInMade(-1, 0);
   return kNcclSuccess;
 }
 
@@ -384,13 +391,16 @@ EXPORT NcclResult ncclRedOpCreatePreMulSum(NcclRedOp* op, void* factor, NcclData
   const auto* bytes = static_cast<const char*>(factor);
   *op = state.nextOp++;
   state.factors[*op] = std::vector<char>(bytes, bytes + standin::bytesPerElement(dtype));
+  standInMade(0, 1);
   return kNcclSuccess;
 }
 
 EXPORT NcclResult ncclRedOpDestroy(NcclRedOp op, NcclComm comm) {
   State& state = *comm->state;
   std::lock_guard<std::mutex> lock(state.mutex);
-  return state.factors.erase(op) == 1 ? kNcclSuccess : kNcclInvalidArgument;
+  if (state.factors.erase(op) != 1) return kNcclInvalidArgument;
+  standInMade(0, -1);
+  return kNcclSuccess;
 }
 
 EXPORT NcclResult ncclAllReduce(const void* from, void* to, std::size_t count, NcclDataType dtype, NcclRedOp op, NcclComm comm,

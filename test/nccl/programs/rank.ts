@@ -21,7 +21,13 @@ import { onDevice } from "../device-group.ts";
 type Report = Record<string, unknown>;
 
 const start = (options: Parameters<typeof initProcessGroup>[0] = {}) =>
-  initProcessGroup({ backend: "nccl", loadNccl: async () => nccl, timeoutMs: 25_000, ...options });
+  initProcessGroup({
+    backend: process.env.BACKEND === "auto" ? "auto" : "nccl",
+    ...(process.env.TRANSPORT === "hub" ? { transport: "hub" } : {}),
+    loadNccl: async () => nccl,
+    timeoutMs: 25_000,
+    ...options,
+  });
 
 /** Which cases, as JSON in the environment. */
 const filter = (): CaseFilter => JSON.parse(process.env.CASES ?? "{}");
@@ -29,10 +35,13 @@ const filter = (): CaseFilter => JSON.parse(process.env.CASES ?? "{}");
 async function conformance(wrap: (group: ProcessGroup) => ProcessGroup): Promise<Report> {
   const group = await start();
   const { backendName } = group;
+  const { ranks, notes } = group.info();
+  const cudaDevices = ranks.map(({ cudaDevice }) => cudaDevice);
   const cases = conformanceCases({ ...filter(), size: group.size });
-  const report = await runCases(wrap(group), cases);
+  const report = await runCases(cudaDevices[group.rank] === null ? group : wrap(group), cases);
+  const { lanes } = nccl.alive();
   await group.destroy();
-  return { ...report, backendName };
+  return { ...report, backendName, cudaDevices, notes, lanes };
 }
 
 /** What a promise rejects with, as plain values. */
@@ -63,6 +72,13 @@ function preferThisThread(): void {
   }
 }
 
+/** What is alive in the addon and, as the stand-ins count it, in the libraries. */
+function resources(): Report {
+  const text = nccl.errorString(-1);
+  const inLibraries = text.startsWith("{") ? JSON.parse(text) : {};
+  return { ...nccl.alive(), ...inLibraries, rss: process.memoryUsage.rss() };
+}
+
 type Placed = { cuda: nccl.DeviceBuffer; dtype: "f32" };
 
 /** For each operation, inputs and the result that every order of the ranks gives exactly, also in bf16. */
@@ -88,8 +104,7 @@ const tasks: Record<string, () => Promise<Report>> = {
 
   /** What `initProcessGroup` does with the backend of the environment. */
   async start() {
-    const backend = process.env.BACKEND as "auto" | "nccl";
-    const started = start({ backend, deterministic: process.env.DETERMINISTIC === "1", timeoutMs: 10_000 });
+    const started = start({ deterministic: process.env.DETERMINISTIC === "1", timeoutMs: 10_000 });
     const failure = await rejection(started);
     if (failure.error) return failure;
     const group = await started;
@@ -168,6 +183,22 @@ const tasks: Record<string, () => Promise<Report>> = {
     const report = { values, sum: await contents(sum), more, mixed, source, last: await contents(received[0]!) };
     await group.destroy();
     return report;
+  },
+
+  /** Rank 1 tells when rank 0 is about to send it something, and is killed before it receives, or while it does. */
+  async messageToOne() {
+    const group = await start();
+    const tensor = { cuda: new nccl.DeviceBuffer(400, { device: group.rank }), dtype: "f32" as const };
+    await group.barrier();
+    if (group.rank === 0) {
+      const failure = await rejection(group.send(tensor, 1));
+      await group.destroy();
+      return failure;
+    }
+    if (process.env.TASK === "interrupted") group.recv(tensor, 0);
+    console.log("ready");
+    await delay(20_000);
+    return {};
   },
 
   /** allReduces until something goes wrong; tells when the first was done. */
@@ -305,14 +336,15 @@ const tasks: Record<string, () => Promise<Report>> = {
     };
     for (let i = 0; i < 40; i++) await round();
     globalThis.gc?.();
-    const before = { ...nccl.alive(), rss: process.memoryUsage.rss() };
+    const before = resources();
     for (let i = 0; i < 200; i++) await round();
     globalThis.gc?.();
-    const after = { ...nccl.alive(), rss: process.memoryUsage.rss() };
+    const after = resources();
     buffer.dispose();
     await group.destroy();
-    await delay(100);
-    return { before, after, end: nccl.alive() };
+    // Memory is freed by another thread.
+    for (let tries = 0; nccl.alive().deviceMemories > 0 && tries < 1000; tries++) await delay(10);
+    return { before, after, end: resources() };
   },
 };
 

@@ -1,0 +1,60 @@
+/** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
+import { clustersOf, type RosterEntry, slowestLink } from "./roster.ts";
+
+/** A group's ranks on NCCL, by their places in it. */
+export interface NcclUse {
+  /** All collectives run on it. */
+  readonly whole: boolean;
+  /** Else those ranks of a cluster that fold among themselves by it, at least two in each. */
+  readonly clusters: readonly (readonly number[])[];
+}
+
+/** The ranks of one job, the same on every rank. */
+export class NcclRanks {
+  /** The CUDA device of each rank on NCCL. */
+  readonly devices: readonly (number | null)[];
+  /** Why some rank is not on it, or null. */
+  readonly objection: string | null;
+  readonly #roster: readonly RosterEntry[];
+
+  constructor(roster: readonly RosterEntry[]) {
+    const places = assignDevices(roster);
+    this.devices = places.map((place) => (typeof place === "number" ? place : null));
+    this.objection = places.find((place) => typeof place === "string") ?? null;
+    this.#roster = roster;
+  }
+
+  /** What a group of these ranks of the job makes of NCCL. */
+  use(globalRanks: readonly number[]): NcclUse {
+    const members = globalRanks.map((member) => this.#roster[member]!);
+    const isOnNccl = (place: number) => this.devices[globalRanks[place]!] !== null;
+    if (globalRanks.every((_, place) => isOnNccl(place))) return { whole: true, clusters: [] };
+    // Without a hub between them the ranks have faster ways than over one of them.
+    if (slowestLink(members) !== "hub") return { whole: false, clusters: [] };
+    const clusters = clustersOf(members, isOnNccl).filter((own) => own.length > 1 && own.every(isOnNccl));
+    return { whole: false, clusters };
+  }
+}
+
+/**
+ * The device of each rank on NCCL, or why it is not on it. On one host each rank takes, in rank order, the first of the
+ * devices it sees that no rank before it has taken.
+ */
+function assignDevices(roster: readonly RosterEntry[]): (number | string)[] {
+  const taken = new Set<string>();
+  let first: { version: number; rank: number } | null = null;
+  return roster.map(({ rank, hostId, cuda }) => {
+    if ("missing" in cuda) return `rank ${rank} has no NCCL: ${cuda.missing}`;
+    const { version, devices } = cuda;
+    first ??= { version, rank };
+    if (version !== first.version) {
+      return `rank ${first.rank} has NCCL ${first.version} and rank ${rank} has ${version}: all must have the same`;
+    }
+    const device = devices.findIndex((uuid) => !taken.has(`${hostId} ${uuid}`));
+    if (device < 0) {
+      return `rank ${rank} has no CUDA device of its own: its host's ${devices.length} have ranks already`;
+    }
+    taken.add(`${hostId} ${devices[device]}`);
+    return device;
+  });
+}

@@ -7,6 +7,10 @@ const LEFT = 64;
 const RIGHT = 12;
 const TOP = 24;
 const BOTTOM = 28;
+/** Room for the label of a size. */
+const LABEL_WIDTH = 64;
+/** Each size is 4 times the one before. */
+const SIZE_POWERS = 2;
 
 /** Draws `points` into `host`; the x axis spans `maxBytes` from the start, so that the curve grows as sizes come in. */
 export function drawChart(host: HTMLElement, points: readonly Measured[], maxBytes: number): void {
@@ -27,8 +31,10 @@ export function drawChart(host: HTMLElement, points: readonly Measured[], maxByt
     svg.append(element("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(rate), y2: y(rate) }));
     svg.append(text(i === 0 ? "0" : formatRate(rate), { x: LEFT - 8, y: y(rate) + 4, "text-anchor": "end" }));
   }
-  const step = width < 480 ? 6 : 4;
-  for (let power = 10; power <= last; power += step) {
+  // From the last size down, so that it always has its label; as many others as there is room for.
+  const room = Math.floor((width - LEFT - RIGHT) / LABEL_WIDTH);
+  const step = SIZE_POWERS * Math.ceil((last - first) / SIZE_POWERS / room);
+  for (let power = last; power >= first; power -= step) {
     svg.append(
       text(formatBytes(2 ** power), {
         x: x(2 ** power),

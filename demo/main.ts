@@ -33,8 +33,11 @@ function notice(text: string | null, goOn: string | null = null): void {
   byId("token-form").hidden = true;
 }
 
-function status(text: string): void {
+type State = "joining" | "ready" | "running" | "ended";
+
+function status(text: string, state: State): void {
   byId("status").textContent = text;
+  byId("status").dataset.state = state;
 }
 
 /** Joins the lobby, or says what stands in the way. */
@@ -44,7 +47,7 @@ async function enter(): Promise<void> {
     lobby = await Lobby.enter(address, token);
   } catch (error) {
     const refused = error instanceof WebcclError && error.code === "ADMISSION";
-    status("Not joined.");
+    status("Not joined.", "ended");
     if (refused && /token/.test((error as Error).message)) {
       notice(token === undefined ? "This hub asks for a token." : "That is not this hub's token. Try again.");
       byId("token-form").hidden = false;
@@ -57,10 +60,10 @@ async function enter(): Promise<void> {
   lobby.onLeft = onTabLeft;
   lobby.onClosed = () => {
     byId<HTMLButtonElement>("run").disabled = true;
-    status("Not connected.");
+    status("Not connected.", "ended");
     notice("The hub is gone. Start it again (webccl demo), then reload this page.");
   };
-  status("Measuring this device…");
+  status("Measuring this device…", "joining");
   const next = await lobby.introduce(await describeDevice(() => lobby.ping()));
   setTimeout(() => void lobby.propose(next), SETTLE_MS);
   await follow(next);
@@ -94,6 +97,7 @@ async function follow(first: number): Promise<void> {
 
 async function join({ number, tabs }: Round): Promise<boolean> {
   byId<HTMLButtonElement>("run").disabled = true;
+  status(tabs.length === 1 ? "Joining…" : `Joining ${tabs.length - 1} others…`, "joining");
   try {
     group = await initProcessGroup({
       initMethod: `${address}/demo-${number}`,
@@ -105,7 +109,10 @@ async function join({ number, tabs }: Round): Promise<boolean> {
     return false;
   }
   const alone = tabs.length === 1;
-  status(alone ? "One rank, this tab. Open the page in another tab to have two." : `${tabs.length} ranks, ready.`);
+  const ready = alone
+    ? "One rank, this tab. Open the page in another tab to have two."
+    : `${tabs.length} ranks, ready.`;
+  status(ready, "ready");
   notice(null);
   byId<HTMLButtonElement>("run").disabled = false;
   return true;
@@ -125,7 +132,7 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
   const button = byId<HTMLButtonElement>("run");
   button.disabled = true;
   const what = `${order.collective} of ${order.dtype}${order.collective.includes("reduce") ? `, ${order.op}` : ""}`;
-  status(`Running ${what}, asked for by rank ${round!.tabs.indexOf(order.by)}…`);
+  status(`Running ${what}, asked for by rank ${round!.tabs.indexOf(order.by)}…`, "running");
   byId("verdict").textContent = "Running…";
   byId("verdict").className = "";
   byId("rows").replaceChildren();
@@ -146,7 +153,7 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
       wrong === 0
         ? `✓ ${what} (${order.memory}): every element right on every rank.`
         : `✗ ${what}: ${wrong} wrong elements.`;
-    status(`${current.size} ranks, ready.`);
+    status(`${current.size} ranks, ready.`, "ready");
     button.disabled = false;
   } catch (error) {
     byId("verdict").className = "bad";
@@ -166,7 +173,7 @@ function onTabLeft(tab: number): void {
 
 function offerToGoOn(text: string): void {
   const left = round!.tabs.filter((tab) => !lobby.isGone(tab)).length;
-  status("The group has ended.");
+  status("The group has ended.", "ended");
   notice(text, left === 1 ? "Go on with 1 rank" : `Go on with ${left} ranks`);
 }
 
@@ -183,7 +190,12 @@ function showRanks(): void {
       you.textContent = "you";
       number.append(you);
     }
-    row.append(number, cell(device.browser, "td", "wide"), cell(device.gpu, "td", "wide"));
+    const place = cell(device.browser, "td", "wide");
+    const gpu = document.createElement("span");
+    gpu.className = "gpu";
+    gpu.textContent = device.hasGpu ? device.gpu : "no GPU";
+    place.append(gpu);
+    row.append(number, place);
     row.append(cell(formatMs(device.roundTripMs), "td", "number"), cell(formatRate(device.kernelGBs), "td", "number"));
     return row;
   });

@@ -1,8 +1,8 @@
 /**
  * `npm run build`: src/ compiled into dist/, and demo/ bundled into dist/demo/.
  *
- * The compiler rewrites `.ts` import specifiers in JavaScript; in declarations it leaves them, and they are rewritten
- * here, so that every consumer's resolver finds the file beside it.
+ * The compiler rewrites `.ts` import specifiers in JavaScript; in declarations, and in the addresses of workers, it leaves
+ * them, and they are rewritten here, so that every consumer's resolver finds the file beside it.
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -48,9 +48,12 @@ export function build(): void {
   rmSync(dist, { recursive: true, force: true });
   const require = createRequire(import.meta.url);
   run(require.resolve("typescript/bin/tsc"), ["-p", "tsconfig.build.json"]);
-  for (const file of filesIn(dist).filter((name) => name.endsWith(".d.ts"))) {
+  for (const file of filesIn(dist)) {
+    const pattern = file.endsWith(".d.ts")
+      ? /((?:from|import)\s*\(?\s*"\.\.?\/[^"]*)\.ts"/g
+      : /(new Worker\(new URL\("\.[^"]*)\.ts"/g;
     const text = readFileSync(file, "utf8");
-    const rewritten = text.replace(/((?:from|import)\s*\(?\s*")(\.\.?\/[^"]*)\.ts"/g, '$1$2.js"');
+    const rewritten = text.replace(pattern, '$1.js"');
     if (rewritten !== text) writeFileSync(file, rewritten);
   }
   const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");

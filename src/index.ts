@@ -4,10 +4,12 @@ export { unsupported } from "./backend/backend.ts";
 export {
   AbortedError,
   AdmissionError,
+  DeviceLostError,
   type ErrorCode,
   type ErrorDetails,
   HubLostError,
   MismatchError,
+  NoAdapterError,
   PeerLostError,
   ProtocolError,
   StoreError,
@@ -28,6 +30,7 @@ export type {
 } from "./options.ts";
 export type { ProcessGroup } from "./process-group.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
+export type { SpawnedRanks, SpawnOptions } from "./spawned-ranks.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";

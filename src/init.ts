@@ -27,7 +27,6 @@ import { HubLinks } from "./transport/hub-links.ts";
 import { Mesh } from "./transport/mesh.ts";
 import { World } from "./world.ts";
 
-const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
 
 /** `initProcessGroup` on one platform. */
@@ -82,7 +81,7 @@ async function bringUp(
     shares: [],
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
-    segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    segmentBytes: internal.segmentBytes ?? null,
   };
   const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
   const wantsFiles = settings.transport === "shared-file" || offers.some((entry) => "path" in entry.sharedFile);

@@ -35,7 +35,8 @@ export async function meet(
   internal: InternalOptions,
   undo: Undo[],
 ): Promise<Meeting> {
-  const { method, store, rank, worldSize, groupName, timeoutMs } = settings;
+  const { method, rank, worldSize, groupName, timeoutMs } = settings;
+  const store = settings.store ?? (method.protocol === "env:" ? platform.threadJob()?.openStore?.() : null);
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
   if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
   switch (method.protocol) {

@@ -34,8 +34,8 @@ export interface RosterEntry {
   readonly arithmeticIds: readonly string[];
   /** Its NCCL, or why it has none. */
   readonly cuda: CudaOffer;
-  /** Rank 0's is used by all. */
-  readonly segmentBytes: number;
+  /** Rank 0's is used by all; null for what suits the links. */
+  readonly segmentBytes: number | null;
 }
 
 /** Links from the fastest to the slowest. */

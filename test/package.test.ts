@@ -83,7 +83,8 @@ describe("the packed package", () => {
       .filter((file) => /\.[jt]s$/.test(file))
       .flatMap(
         (file) =>
-          readFileSync(join(installed, "dist", file), "utf8").match(/(from|import)[ (]*"\.{1,2}\/[^"]*"/g) ?? [],
+          readFileSync(join(installed, "dist", file), "utf8").match(/(from|import|new URL)[ (]*"\.{1,2}\/[^"]*"/g) ??
+          [],
       );
     expect(specifiers.length).toBeGreaterThan(10);
     expect(specifiers.filter((specifier) => specifier.endsWith('.ts"'))).toEqual([]);

@@ -1,4 +1,7 @@
-/** Who is compared: webccl over each of its transports, Open MPI and gloo, each as a function that measures a few sizes. */
+/**
+ * Who is compared: webccl over each of its transports, Open MPI, gloo, and a socket that only moves bytes, each as a function
+ * that measures a few sizes.
+ */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { createServer } from "node:net";
@@ -53,14 +56,24 @@ export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transpo
 /** Open MPI's shared memory, or a text that says what is missing. */
 export function openMpi(): Contender | string {
   if (spawnSync("mpicc", ["--version"]).status !== 0) return "Open MPI: apt install openmpi-bin libopenmpi-dev";
-  const program = join(mkdtempSync(join(tmpdir(), "webccl-peers-")), "open-mpi");
-  execFileSync("mpicc", ["-O3", "-o", program, fileURLToPath(new URL("open-mpi.c", import.meta.url))]);
+  const program = built("mpicc", "open-mpi");
   const flags = ["--oversubscribe", "--bind-to", "none", "--mca", "btl", "vader,self"];
   if (process.getuid?.() === 0) flags.push("--allow-run-as-root");
   return {
     name: "Open MPI, shared memory",
     run: async (task) =>
       samplesOf(await output("mpirun", [...flags, "-n", `${task.ranks}`, program, ...wordsOf(task)])),
+  };
+}
+
+/** Two processes that trade their bytes over loopback, which is all that an all-reduce of two ranks can at best be. */
+export function sockets(): Contender | string {
+  if (spawnSync("gcc", ["--version"]).status !== 0) return "C program over sockets: apt install gcc libc6-dev";
+  const program = built("gcc", "duplex");
+  return {
+    name: "C program, sockets, both ways",
+    run: async (task) =>
+      task.collective === "all_reduce" && task.ranks === 2 ? samplesOf(await output(program, wordsOf(task))) : [],
   };
 }
 
@@ -81,6 +94,13 @@ export function gloo(): Contender | string {
       return samplesOf((await Promise.all(ranks))[0]!);
     },
   };
+}
+
+/** Compiles the C program `name`. */
+function built(compiler: string, name: string): string {
+  const program = join(mkdtempSync(join(tmpdir(), "webccl-peers-")), name);
+  execFileSync(compiler, ["-O3", "-o", program, fileURLToPath(new URL(`${name}.c`, import.meta.url))]);
+  return program;
 }
 
 const wordsOf = ({ collective, warmups, iterations, sizes }: Task) =>

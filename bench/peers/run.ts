@@ -1,13 +1,13 @@
 /**
- * `npm run bench:peers`: webccl beside Open MPI and gloo, on the same sizes and ranks, in alternation, so that whatever
- * else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
+ * `npm run bench:peers`: webccl beside Open MPI, gloo and bare sockets, on the same sizes and ranks, in alternation, so that
+ * whatever else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
  *
- *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--max 64M] [--only threads,mpi]
+ *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--min 64] [--max 64M] [--only threads,mpi]
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type Contender, gloo, openMpi, type Sample, type Task, webccl } from "./contenders.ts";
+import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
 import { htmlReport, sizeText } from "./report.ts";
 
 /** One contender at one collective and number of ranks. */
@@ -120,13 +120,14 @@ const { values } = parseArgs({
     collectives: { type: "string", default: "all_reduce,reduce_scatter,all_gather,broadcast,all_to_all" },
     ranks: { type: "string", default: "2,4" },
     rounds: { type: "string", default: "5" },
+    min: { type: "string", default: "64" },
     max: { type: "string", default: "64M" },
     only: { type: "string", default: "" },
   },
 });
 const asked = (name: string) => values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
 const missing: string[] = [];
-const peers = [openMpi(), gloo()].filter((peer): peer is Contender => {
+const peers = [openMpi(), gloo(), sockets()].filter((peer): peer is Contender => {
   if (typeof peer === "string") missing.push(peer);
   return typeof peer !== "string" && asked(peer.name);
 });
@@ -136,7 +137,7 @@ const ours = [
   webccl("webccl, websocket", { transport: "websocket" }),
 ].filter(({ name }) => asked(name));
 const sizes: number[] = [];
-for (let size = 64; size <= bytesOf(values.max); size *= 4) sizes.push(size);
+for (let size = bytesOf(values.min); size <= bytesOf(values.max); size *= 4) sizes.push(size);
 
 const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.versions.node}`;
 const comparisons: Comparison[] = [];

@@ -124,7 +124,7 @@ export class DirectBackend implements Backend {
       await executor.settled();
     } catch (error) {
       if (error instanceof Refusal) throw error.cause;
-      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
+      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.hasWritten);
       throw this.#failed(exchange, error);
     } finally {
       folds?.close();

@@ -119,7 +119,7 @@ export class Messages {
       await executor.settled();
       return source;
     } catch (error) {
-      call.overwritten = exchange.traffic.messagesReceived > 0;
+      call.overwritten = exchange.hasWritten;
       throw this.#owner.failed(exchange, error);
     } finally {
       channel.pointToPoint.closeIncoming(source, exchange);

@@ -3,6 +3,7 @@ import { UnsupportedError } from "../errors.ts";
 import { initProcessGroupOn } from "../init.ts";
 import type { InitOptions, InternalOptions } from "../init-options.ts";
 import type { ProcessGroup } from "../process-group.ts";
+import type { SpawnedRanks, SpawnOptions } from "../spawned-ranks.ts";
 import { browserPlatform } from "./platform.ts";
 
 export * from "../index.ts";
@@ -17,4 +18,18 @@ export class FileStore {
 /** Joins a group through a hub, or one of tasks in this thread (`memory://`). As on Node; `listen` has no use here. */
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(browserPlatform, options);
+}
+
+/**
+ * Starts `ranks` workers of this page as ranks of one group. Each runs the module at `moduleUrl`, which calls
+ * `initProcessGroup()`: its place is set. Where the page is cross-origin isolated the ranks share memory; elsewhere they
+ * meet at the hub of `options.initMethod`.
+ * @throws UnsupportedError if memory cannot be shared and no hub is given; RangeError for a number of ranks that cannot be.
+ */
+export async function spawnRanks(
+  ranks: number,
+  moduleUrl: string | URL,
+  options: SpawnOptions = {},
+): Promise<SpawnedRanks> {
+  return (await import("./spawn-ranks.ts")).startRanks(ranks, moduleUrl, options);
 }

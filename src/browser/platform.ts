@@ -2,6 +2,7 @@
 import { UnsupportedError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import { builtInGpu } from "./gpu.ts";
+import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 
 const cannot = (what: string) =>
@@ -16,7 +17,7 @@ export const browserPlatform: Platform = {
   // A page has no environment of its own; whoever opens it may leave it one, as `webccl run --browsers` does.
   env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
-  threadJob: () => null,
+  threadJob,
   sharedFileSystem: () => {
     throw new UnsupportedError("a browser shares no files");
   },

@@ -99,6 +99,7 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
     }
     let ws: WebSocket;
     try {
+      if (isMixedContent(url)) throw new Error("mixed content");
       ws = new WebSocket(url);
     } catch (cause) {
       const text = `this page may not open ${url}: a page that came over https joins by wss:// only (webccl hub --cert --key)`;
@@ -127,8 +128,18 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
         );
         return;
       }
+      const { hostname } = new URL(url);
       const text = `${url} is there but lets this page not in: start the hub with --origin ${location.origin}`;
-      reject(new AdmissionError(`${text} (and --allow-host for a name that is not its own)`));
+      reject(new AdmissionError(isLoopback(hostname) ? text : `${text} --allow-host ${hostname}`));
     };
   });
+}
+
+/** Would a browser block it, whether it says so at once or not? */
+function isMixedContent(url: string): boolean {
+  return location.protocol === "https:" && url.startsWith("ws:") && !isLoopback(new URL(url).hostname);
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }

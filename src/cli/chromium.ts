@@ -21,14 +21,17 @@ const FLAGS = [
 ];
 
 /**
- * Starts a headless Chromium.
+ * Starts a headless Chromium, with `flags` beside those of webccl.
  * @throws UsageError if playwright or a browser is missing, with what to install.
  */
-export async function launchChromium(): Promise<Browser> {
+export async function launchChromium(flags: readonly string[] = []): Promise<Browser> {
   const { chromium } = await importOptional<typeof import("playwright")>("playwright", "browsers are started by it");
   const own = chromium.executablePath();
   const executablePath = [own, ...SYSTEM_PATHS].find((path) => existsSync(path));
   // Chromium's sandbox does not start for root.
   const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  return chromium.launch({ args: [...FLAGS, ...sandbox], ...(executablePath === undefined ? {} : { executablePath }) });
+  return chromium.launch({
+    args: [...FLAGS, ...sandbox, ...flags],
+    ...(executablePath === undefined ? {} : { executablePath }),
+  });
 }

@@ -6,6 +6,7 @@ import { denoPlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { FileStore } from "../node/file-store.ts";
+export { spawnRanks } from "../node/spawn-ranks.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs

@@ -6,6 +6,7 @@ import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { FileStore } from "./file-store.ts";
+export { spawnRanks } from "./spawn-ranks.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked.

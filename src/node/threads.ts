@@ -30,7 +30,7 @@ export interface ThreadsOptions {
 
 /** Where a thread finds its job in `workerData`. */
 interface JobData {
-  webccl?: Omit<ThreadJob, "cores" | "turn">;
+  webccl?: Pick<ThreadJob, "id" | "memory" | "index">;
 }
 
 /**
@@ -73,5 +73,6 @@ function loadedBy(tsx: string, script: string, args: readonly string[]): URL {
 export function threadJob(): ThreadJob | null {
   const job = (workerData as JobData | null)?.webccl;
   if (!job) return null;
-  return { ...job, cores: availableParallelism(), turn: () => new Promise((resolve) => setImmediate(resolve)) };
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return { ...job, cores: availableParallelism(), turn, openStore: null };
 }

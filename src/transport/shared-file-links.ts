@@ -11,9 +11,9 @@ import { type Half, SharedFileLink } from "./shared-file-link.ts";
 import type { Link } from "./transport.ts";
 
 /** How long the loop looks after the last movement, in milliseconds, and how long if the wait before that was a long one. */
-const SPIN_MS = 0.4;
+const SPIN_MS = 1;
 const SHORT_SPIN_MS = 0.02;
-const LONG_WAIT_MS = 2;
+const LONG_WAIT_MS = 5;
 /** How long it goes on before the event loop has to turn, in milliseconds. */
 const SLICE_MS = 0.2;
 

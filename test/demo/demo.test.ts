@@ -71,6 +71,10 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     await expectAccessible(desktop);
     await expectAccessible(phone);
     expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+    const cut = await phone.evaluate(
+      () => [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth).length,
+    );
+    expect(cut, "tables that do not fit a phone").toBe(0);
 
     await third.close();
     await says(desktop, "notice-text", /Rank 2 \(Chrome .*\) has left/);

@@ -7,8 +7,8 @@ import type { DataType } from "../../src/types.ts";
 export type Task =
   /** One allReduce of 100,000 f32. */
   | { name: "sum" }
-  /** Cases of the conformance suite. */
-  | { name: "conformance"; cases: CaseFilter }
+  /** Cases of the conformance suite, on host arrays or on GPUBuffers. */
+  | { name: "conformance"; cases: CaseFilter; memory: "host" | "gpu" }
   /** `times` allReduces of `bytes`, with `algorithm` if it is given. */
   | { name: "allReduce"; dtype: DataType; bytes: number; times: number; algorithm?: string };
 
@@ -26,7 +26,7 @@ export interface RawOutcome {
 
 export interface Job {
   task: Task;
-  options: Omit<InitOptions, "store" | "backend" | "signal" | "logger">;
+  options: Omit<InitOptions, "store" | "backend" | "signal" | "logger"> & { backend?: "webgpu" | "cpu" };
   /** In a worker of the page. */
   inWorker?: boolean;
 }
@@ -34,4 +34,12 @@ export interface Job {
 /** The task's result and the place it ran in, or the error in words. */
 export type Outcome =
   | { error: string }
-  | { rank: number; runtime: string; executor: string; isolated: boolean; shares: boolean; [key: string]: unknown };
+  | {
+      rank: number;
+      runtime: string;
+      executor: string;
+      gpu: string | null;
+      isolated: boolean;
+      shares: boolean;
+      [key: string]: unknown;
+    };

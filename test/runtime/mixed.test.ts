@@ -3,6 +3,7 @@ import { startHub } from "../../src/node/hub.ts";
 import { CASE_COLLECTIVES } from "../../src/testing/index.ts";
 import type { CasesReport } from "../conformance/run-cases.ts";
 import { countingProxy } from "../hub/counting-proxy.ts";
+import { gpuEnvironment } from "../support/gpu.ts";
 import { Pages } from "./browser/pages.ts";
 import { rawServer } from "./browser/raw-server.ts";
 import type { Job, RawOutcome, Task } from "./job.ts";
@@ -26,37 +27,51 @@ describe("a group of two pages, one Node and one Deno process", () => {
   });
 
   /** The pages are ranks 0 and 2, so that neighbours are of different runtimes. */
-  async function runMixed(groupName: string, task: Task, urls = [hub.url, hub.url]) {
+  async function runMixed(groupName: string, task: Task, urls = [hub.url, hub.url], backend?: "webgpu") {
     const job = (rank: number): Job => ({
       task,
       options: {
         initMethod: `${(rank % 2 === 0 && urls[rank / 2]) || hub.url}/${groupName}`,
         ...{ rank, worldSize: 4, token: TOKEN, timeoutMs: 60_000 },
+        ...(backend && { backend }),
       },
     });
     const policy = { scripts: "'wasm-unsafe-eval'" };
     return Promise.all([
       pages.run(job(0), policy),
-      runProcess("node", job(1)),
+      runProcess("node", job(1), gpuEnvironment()),
       pages.run({ ...job(2), inWorker: true }, { ...policy, isolated: true }),
       runProcess("deno", job(3)),
     ]);
   }
 
-  it("runs every collective, with results that are equal on all", { timeout: 180_000 }, async () => {
-    const cases = { seed: 4, ops: ["sum", "avg", "custom-ordered"], counts: [0, 17, 20_000] } as const;
-    const outcomes = await runMixed("conformance", { name: "conformance", cases });
-    expect(outcomes.map((outcome) => ("error" in outcome ? outcome.error : outcome.runtime))).toEqual([
-      "browser",
-      "node",
-      "browser",
-      "deno",
-    ]);
-    const first = outcomes[0] as unknown as CasesReport;
-    for (const outcome of outcomes) expect(outcome).toMatchObject({ wrong: [], digests: first.digests });
-    console.log(`mixed group: ${first.ran} cases`);
-    expect(first.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 12);
-  });
+  const HOST = { seed: 4, ops: ["sum", "avg", "custom-ordered"], counts: [0, 17, 20_000] } as const;
+  // The kernels of three different drivers, of which two flush subnormals.
+  const GPU = { ...HOST, counts: [0, 17, 5_000], inputs: "normal" } as const;
+
+  it.each([
+    ["host arrays", { name: "conformance", cases: HOST, memory: "host" }],
+    ["GPUBuffers", { name: "conformance", cases: GPU, memory: "gpu" }],
+  ] as const)(
+    "runs every collective on %s, with results that are equal on all",
+    { timeout: 180_000 },
+    async (_, task) => {
+      const onGpu = task.memory === "gpu";
+      const outcomes = await runMixed(`conformance-${task.memory}`, task, undefined, onGpu ? "webgpu" : undefined);
+      expect(outcomes.map((outcome) => ("error" in outcome ? outcome.error : outcome.runtime))).toEqual([
+        "browser",
+        "node",
+        "browser",
+        "deno",
+      ]);
+      const first = outcomes[0] as unknown as CasesReport;
+      for (const outcome of outcomes) expect(outcome).toMatchObject({ wrong: [], digests: first.digests });
+      const gpus = outcomes.map((outcome) => ("error" in outcome ? null : outcome.gpu));
+      if (onGpu) expect(gpus).not.toContain(null);
+      console.log(`mixed group on ${task.memory} memory: ${first.ran} cases; ${onGpu ? gpus.join("; ") : ""}`);
+      expect(first.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 12);
+    },
+  );
 
   it("costs a page S × 1.01 + 64 KiB each way at most, while the others have direct links", async () => {
     const bytes = 8 * MIB;

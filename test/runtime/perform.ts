@@ -1,7 +1,7 @@
 /** What a rank does for a test, in any runtime: it is bundled for pages, so it must import nothing of Node's. */
 import type { InitOptions } from "../../src/init-options.ts";
 import type { ProcessGroup } from "../../src/process-group.ts";
-import { conformanceCases, digest } from "../../src/testing/index.ts";
+import { conformanceCases, digest, gpuMemory, hostMemory } from "../../src/testing/index.ts";
 import { bytesPerElement, type HostArray } from "../../src/types.ts";
 import { runCases } from "../conformance/run-cases.ts";
 import type { Job, Outcome, Task } from "./job.ts";
@@ -21,6 +21,7 @@ export async function perform(
       rank: group.rank,
       runtime: ranks[group.rank]!.runtime,
       executor: executors[0]!.description,
+      gpu: executors[1]?.description ?? null,
       isolated: globalThis.crossOriginIsolated,
       shares: typeof SharedArrayBuffer !== "undefined",
     };
@@ -40,7 +41,7 @@ async function doTask(task: Task, group: ProcessGroup): Promise<object> {
     }
     case "conformance": {
       const cases = conformanceCases({ size: group.size, ...task.cases });
-      return runCases(group, cases);
+      return runCases(group, cases, task.memory === "gpu" ? gpuMemory(group.device!) : hostMemory);
     }
     case "allReduce": {
       const { dtype, bytes, times, algorithm } = task;

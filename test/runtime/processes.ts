@@ -25,8 +25,8 @@ export function startProgram(runtime: ProcessRuntime, program: string, env: Node
 }
 
 /** A rank in a process of its own; resolves with its outcome when it has ended by itself. */
-export function runProcess(runtime: ProcessRuntime, job: Job): Promise<Outcome> {
-  const child = startProgram(runtime, `${runtime}/program.ts`, { JOB: JSON.stringify(job) });
+export function runProcess(runtime: ProcessRuntime, job: Job, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const child = startProgram(runtime, `${runtime}/program.ts`, { ...env, JOB: JSON.stringify(job) });
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (chunk) => {

@@ -1,17 +1,22 @@
 /** What a page loads: modules of this repository bundled and minified, as any bundler would. */
 import { gzipSync } from "node:zlib";
-import { build, type Plugin, type Rolldown } from "vite";
+import { build, type InlineConfig, mergeConfig, type Plugin, type Rolldown } from "vite";
 
-/** Bundles `entry`, an absolute path, with all that it imports, into one file, and gives its code. */
-export async function bundle(entry: string): Promise<string> {
-  return (await chunksOf(entry, { codeSplitting: false }))[0]!.code;
+/**
+ * Bundles `entry`, an absolute path, with all that it imports, into one file of this name, and the modules of its workers
+ * into others: their codes by name.
+ */
+export async function bundle(entry: string, name: string): Promise<Map<string, string>> {
+  const output = { entryFileNames: name, codeSplitting: false };
+  const files = await bundled(entry, { base: "./", build: { assetsDir: "", rollupOptions: { output } } });
+  return new Map(files.map((file) => [file.fileName, file.type === "chunk" ? file.code : String(file.source)]));
 }
 
 /** What `entry` cannot do without, in one file, and by name the files that hold what it loads when that is wanted. */
 export async function bundleInParts(entry: string): Promise<{ entry: Part; wanted: Map<string, Part> }> {
   const leaveOut: Plugin = { name: "leave out", enforce: "pre", resolveDynamicImport: () => false };
-  const [first] = await chunksOf(entry, {}, [leaveOut]);
-  const chunks = await chunksOf(entry, {});
+  const [first] = await chunksOf(entry, [leaveOut]);
+  const chunks = await chunksOf(entry, []);
   const loaded = new Set(chunks.flatMap(({ dynamicImports }) => dynamicImports));
   const wanted = chunks.filter(({ fileName }) => loaded.has(fileName));
   return { entry: partOf(first!), wanted: new Map(wanted.map((chunk) => [chunk.name, partOf(chunk)])) };
@@ -27,30 +32,27 @@ const partOf = ({ code }: Rolldown.OutputChunk): Part => ({
   gzippedBytes: gzipSync(code, { level: 9 }).byteLength,
 });
 
-async function chunksOf(
-  entry: string,
-  output: Rolldown.OutputOptions,
-  plugins: Plugin[] = [],
-): Promise<Rolldown.OutputChunk[]> {
-  const result = await build({
+/** As for a worker of a server, without what Vite adds to load a page's styles. */
+async function chunksOf(entry: string, plugins: Plugin[]): Promise<Rolldown.OutputChunk[]> {
+  const files = await bundled(entry, { plugins, build: { ssr: true } });
+  return files.filter((file) => file.type === "chunk");
+}
+
+async function bundled(entry: string, config: InlineConfig): Promise<Rolldown.RolldownOutput["output"]> {
+  const common: InlineConfig = {
     configFile: false,
     root: new URL("../../../", import.meta.url).pathname,
     logLevel: "error",
-    plugins,
+    worker: { format: "es", rolldownOptions: { output: { entryFileNames: "[name].js" } } },
     build: {
       write: false,
-      // As for a worker of a server, without what Vite adds to load a page's styles.
-      ssr: true,
       minify: true,
+      modulePreload: false,
       target: "es2022",
-      rollupOptions: {
-        input: entry,
-        preserveEntrySignatures: "allow-extension",
-        output: { entryFileNames: "entry.js", ...output },
-      },
+      rollupOptions: { input: entry, preserveEntrySignatures: "allow-extension" },
     },
-  });
-  const [bundled] = [result].flat();
-  if (!bundled || !("output" in bundled)) throw new Error("vite watched instead of building");
-  return bundled.output.filter((file) => file.type === "chunk");
+  };
+  const [result] = [await build(mergeConfig(common, config) as InlineConfig)].flat();
+  if (!result || !("output" in result)) throw new Error("vite watched instead of building");
+  return result.output;
 }

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { connectWebSocket } from "../../../src/node/websocket-client.ts";
+import { makeCertificate } from "../../security/certificate.ts";
 import type { Job } from "../job.ts";
 import { bundleInParts } from "./bundle.ts";
 import { type PageKind, Pages } from "./pages.ts";
@@ -17,6 +18,9 @@ const WANTED = {
   "nccl-choice": "a rank that has NCCL; no page has",
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",
+  "shared-file-links": "a rank that shares files with others; no page does",
+  "shared-file-offer": "a job in which some rank offers a file",
+  "spawn-ranks": "a page that starts ranks",
   threads: "a rank that is a thread",
   "wasm-many": "a fold of more than two operands",
   webgpu: "GPUBuffers",
@@ -131,5 +135,41 @@ describe("a page", () => {
     await vi.waitFor(() => expect(brief.stats.members).toBe(1), { timeout: 10_000 });
     await brief.close();
     expect(await waiting).toMatch(/^HubLostError: the link to the hub at ws:.* closed/);
+  });
+});
+
+describe("a page of another host than the hub's", () => {
+  /** What a page that joins as rank 0 of 2 says. */
+  async function complaint(pages: Pages, initMethod: string): Promise<string> {
+    const options = { initMethod, rank: 0, worldSize: 2, timeoutMs: 5_000 };
+    const outcome = await pages.run({ task: { name: "sum" }, options });
+    await pages.close();
+    return "error" in outcome ? String(outcome.error) : "nothing";
+  }
+
+  it("is told to join by wss:// if it came over https", async () => {
+    const pages = await Pages.open({ host: "page.example", tls: makeCertificate() });
+    expect(await complaint(pages, "ws://hub.example:1/g")).toMatch(
+      /^AdmissionError: this page may not open ws:.* over https joins by wss:\/\/ only \(webccl hub --cert --key\)/,
+    );
+  });
+
+  it("is told with what the hub must be started if it came over http", async () => {
+    const hub = await startHub({ port: 0 });
+    const pages = await Pages.open({ host: "page.example" });
+    expect(await complaint(pages, `ws://hub.example:${hub.port}/g`)).toContain(
+      `start the hub with --origin ${pages.origin} --allow-host hub.example`,
+    );
+    await hub.close();
+  });
+
+  it("joins once the hub is started so", async () => {
+    const pages = await Pages.open({ host: "page.example" });
+    const hub = await startHub({ port: 0, origins: [pages.origin], allowHosts: ["hub.example"] });
+    const options = { initMethod: `ws://hub.example:${hub.port}/g`, rank: 0, worldSize: 1, timeoutMs: 5_000 };
+    const outcome = await pages.run({ task: { name: "sum" }, options }, { scripts: "'wasm-unsafe-eval'" });
+    expect(outcome).toMatchObject({ last: 1, runtime: "browser" });
+    await pages.close();
+    await hub.close();
   });
 });

@@ -1,5 +1,6 @@
 /** A web server with the pages of these tests, and a browser that opens them. */
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright";
@@ -17,6 +18,13 @@ export interface PageKind {
   isolated?: boolean;
 }
 
+/** Where pages come from, and what they load. */
+export interface PagesOptions {
+  programs?: Readonly<Record<string, string>>;
+  host?: string;
+  tls?: { cert: string; key: string };
+}
+
 export class Pages {
   readonly origin: string;
   readonly #browser: Browser;
@@ -28,28 +36,42 @@ export class Pages {
     this.#close = close;
   }
 
-  static async open(): Promise<Pages> {
-    const [code, browser] = await Promise.all([bundle(PROGRAM), launchChromium()]);
-    const server = createServer((request, response) => {
+  /**
+   * Pages that load "entry.js"; `programs` are modules by the names of their bundles. They come from `host`, over https if
+   * there is a certificate. Every name under "example" is this machine.
+   */
+  static async open({
+    programs = { "entry.js": PROGRAM },
+    host = "127.0.0.1",
+    tls,
+  }: PagesOptions = {}): Promise<Pages> {
+    const [bundles, browser] = await Promise.all([
+      Promise.all(Object.entries(programs).map(([name, entry]) => bundle(entry, name))),
+      launchChromium(["--host-resolver-rules=MAP *.example 127.0.0.1"]),
+    ]);
+    const files = new Map(bundles.flatMap((codes) => [...codes]));
+    const listener: RequestListener = (request, response) => {
       const { pathname } = new URL(request.url ?? "/", "http://localhost");
       const [, kind = "{}", file] = decodeURIComponent(pathname).split("/");
       const { scripts = "", isolated = false }: PageKind = JSON.parse(kind || "{}");
       response.setHeader(
         "content-security-policy",
-        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:*`,
+        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:* ws://hub.example:* http://hub.example:*`,
       );
       if (isolated) {
         response.setHeader("cross-origin-opener-policy", "same-origin");
         response.setHeader("cross-origin-embedder-policy", "require-corp");
       }
-      if (file === "entry.js") response.setHeader("content-type", "text/javascript").end(code);
+      const code = files.get(file ?? "");
+      if (code !== undefined) response.setHeader("content-type", "text/javascript").end(code);
       else if (file === "") {
         response.setHeader("content-type", "text/html");
         response.end(`<!doctype html><title>rank</title><script type="module" src="entry.js"></script>`);
       } else response.writeHead(404).end();
-    });
+    };
+    const server = tls ? createSecureServer(tls, listener) : createServer(listener);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const origin = `${tls ? "https" : "http"}://${host}:${(server.address() as AddressInfo).port}`;
     return new Pages(origin, browser, () => {
       server.closeAllConnections();
       server.close();
@@ -57,16 +79,25 @@ export class Pages {
   }
 
   /** Opens a page that does `job`. */
-  async start(job: Job | RawJob, kind: PageKind = {}): Promise<Page> {
-    const page = await this.#browser.newPage();
+  start(job: Job | RawJob, kind: PageKind = {}): Promise<Page> {
+    return this.show(kind, `#${encodeURIComponent(JSON.stringify(job))}`);
+  }
+
+  /** Opens a page. */
+  async show(kind: PageKind, fragment = ""): Promise<Page> {
+    const page = await this.#browser.newPage({ ignoreHTTPSErrors: true });
     const path = encodeURIComponent(JSON.stringify(kind));
-    await page.goto(`${this.origin}/${path}/#${encodeURIComponent(JSON.stringify(job))}`);
+    await page.goto(`${this.origin}/${path}/${fragment}`);
     return page;
   }
 
   /** Opens a page, waits for its outcome and closes it. */
   async run<O = Outcome>(job: Job | RawJob, kind: PageKind = {}): Promise<O> {
-    const page = await this.start(job, kind);
+    return this.outcome(await this.start(job, kind));
+  }
+
+  /** Waits for a page's outcome and closes it. */
+  async outcome<O = Outcome>(page: Page): Promise<O> {
     const problems: string[] = [];
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
     page.on("pageerror", (error) => problems.push(String(error)));

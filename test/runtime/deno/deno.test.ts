@@ -26,7 +26,7 @@ describe("Deno ranks", () => {
       const outcomes = await Promise.all(
         runtimes.map((runtime, rank) =>
           runProcess(runtime, {
-            task: { name: "conformance", cases },
+            task: { name: "conformance", cases, memory: "host" },
             options: { initMethod, rank, worldSize: 3, token: TOKEN, transport: "websocket", timeoutMs: 25_000 },
           }),
         ),

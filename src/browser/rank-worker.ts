@@ -1,0 +1,61 @@
+/**
+ * The worker of one rank that `spawnRanks` started: takes its place, runs the rank's module, and tells the page what came
+ * of it. The page then ends it.
+ */
+import { toWireError, WebcclError, type WireError } from "../errors.ts";
+import type { PlacedJob } from "./thread-job.ts";
+
+/** What the page sends first. */
+export interface Start {
+  moduleUrl: string;
+  /** The variables of env://. */
+  environment: Readonly<Record<string, string>>;
+  /** What the ranks share; null where memory cannot be shared. */
+  job: PlacedJob | null;
+  /** Name of a lock that is this worker's as long as it lives; null where a page has no locks. */
+  lock: string | null;
+  report: MessagePort;
+}
+
+/** What the worker tells the page: that it holds its lock, and in the end its module's default export, or an error. */
+export type Report = { holds: string } | { value: unknown } | { error: WireError | Error };
+
+addEventListener("message", ({ data }: MessageEvent<Start>) => void run(data), { once: true });
+
+async function run({ moduleUrl, environment, job, lock, report }: Start): Promise<void> {
+  const tell = (message: Report) => report.postMessage(message);
+  const fail = (error: unknown) => tell({ error: described(error) });
+  addEventListener("unhandledrejection", ({ reason }) => fail(reason));
+  Object.assign(globalThis, { webcclEnvironment: environment }, job && { webcclJob: job });
+  try {
+    if (lock !== null) await hold(lock);
+    if (lock !== null) tell({ holds: lock });
+    const { default: value }: { default?: unknown } = await import(/* @vite-ignore */ moduleUrl);
+    tell({ value });
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Takes a lock that nobody else has yet, for good. */
+function hold(lock: string): Promise<void> {
+  return new Promise((held, refused) => {
+    navigator.locks
+      .request(lock, () => {
+        held();
+        return new Promise(() => {});
+      })
+      .catch(refused);
+  });
+}
+
+/** An error in a form that a message can carry. The module may have classes of its own copy of webccl. */
+function described(error: unknown): WireError | Error {
+  if (error instanceof WebcclError) return toWireError(error);
+  if (!(error instanceof Error)) return new Error(String(error));
+  const { code, details } = error as Partial<WebcclError>;
+  if (code !== undefined && details !== undefined) return toWireError(error as WebcclError);
+  const plain = new Error(`${error.name}: ${error.message}`);
+  if (error.stack !== undefined) plain.stack = error.stack;
+  return plain;
+}

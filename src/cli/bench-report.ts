@@ -144,3 +144,9 @@ const line = (cells: readonly string[]) =>
 
 /** Five significant places or so, as nccl-tests prints times. */
 const fixed = (value: number) => value.toFixed(value < 100 ? 2 : value < 1000 ? 1 : 0);
+
+/** A line on a terminal's stderr that the next call overwrites; nothing where stderr is no terminal. */
+export function statusLine(): (text: string) => void {
+  if (!process.stderr.isTTY) return () => {};
+  return (text) => void process.stderr.write(`\r\u001b[K${text}`);
+}

@@ -8,6 +8,7 @@ import {
   reportedOp,
   resultOf,
   slowest,
+  statusLine,
   tableFooter,
   tableHeader,
   tableLine,
@@ -149,10 +150,4 @@ export async function bench(config: BenchConfig, { json }: { json: boolean }): P
   if (json) for (const report of reports) print(JSON.stringify(report));
   else print(tableFooter(reports));
   return reports.some((report) => report.results.some((result) => result.wrong > 0)) ? 1 : 0;
-}
-
-/** A line on a terminal's stderr that the next call overwrites; nothing where stderr is no terminal. */
-function statusLine(): (text: string) => void {
-  if (!process.stderr.isTTY) return () => {};
-  return (text) => void process.stderr.write(`\r\u001b[K${text}`);
 }

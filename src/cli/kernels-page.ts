@@ -1,6 +1,7 @@
 /** The page of `webccl bench kernels --html`: one plot per device, in one file that needs nothing else. */
 import type { ReduceOpName } from "../reduce-op.ts";
 import type { DataType } from "../types.ts";
+import type { GpuFoldRow } from "./bench-gpu-kernels.ts";
 
 /** What one device was measured to do. Rates are decimal GB/s of bytes read and written. */
 export interface DeviceRates {
@@ -8,6 +9,8 @@ export interface DeviceRates {
   /** What copies, for comparison. */
   yardstick: "memcpy" | "copyBufferToBuffer";
   rows: { dtype: DataType; op: ReduceOpName; GBs: number; copyGBs: number; share: number }[];
+  /** GPUs: the f32 sum against what it could be. */
+  fold?: GpuFoldRow;
 }
 
 const ROW_HEIGHT = 18;
@@ -37,7 +40,7 @@ ${devices.map(section).join("")}</html>
 `;
 }
 
-function section({ device, yardstick, rows }: DeviceRates): string {
+function section({ device, yardstick, rows, fold }: DeviceRates): string {
   const most = Math.max(1e-9, ...rows.map(({ GBs, copyGBs }) => Math.max(GBs, copyGBs)));
   const step = tickStep(most);
   const ticks = Array.from({ length: Math.floor(most / step) + 1 }, (_, i) => i * step);
@@ -60,9 +63,13 @@ function section({ device, yardstick, rows }: DeviceRates): string {
   });
   const width = LABEL_WIDTH + PLOT_WIDTH + VALUE_WIDTH;
   return `<h2>${escapeHtml(device)}</h2>
-<p>GB/s; the mark is ${yardstick}</p>
+<p>GB/s; the mark is ${yardstick}${fold ? foldText(fold) : ""}</p>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Rates of ${escapeHtml(device)}">${grid.join("")}${bars.join("")}</svg>
 `;
+}
+
+function foldText({ ratio, fourShare }: GpuFoldRow): string {
+  return `. The f32 sum has ${Math.round(100 * ratio)} % of the rate of a kernel that only adds two vec4; four inputs in one pass take ${Math.round(100 * fourShare)} % of the time of three passes.`;
 }
 
 /** 1, 2 or 5 times a power of ten: some five to ten steps up to `most`. */

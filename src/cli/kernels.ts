@@ -3,27 +3,39 @@ import { writeFile } from "node:fs/promises";
 import { NoAdapterError } from "../errors.ts";
 import { createWebgpuExecutor } from "../executor/webgpu.ts";
 import { nodePlatform } from "../node/platform.ts";
-import { benchGpuKernels } from "./bench-gpu-kernels.ts";
 import { type BenchKernelsOptions, benchKernels, type KernelRow } from "./bench-kernels.ts";
-import { kernelLine } from "./bench-report.ts";
+import { kernelLine, statusLine } from "./bench-report.ts";
+import { browserRates, denoRates } from "./kernels-elsewhere.ts";
+import { type GpuRatesOptions, gpuRates } from "./kernels-gpu.ts";
 import { type DeviceRates, kernelsPage } from "./kernels-page.ts";
 
 /** What to measure, and where. */
 export interface KernelsOptions extends Omit<BenchKernelsOptions, "onRow"> {
   /** Default: both, the GPU if there is one. */
   device?: "cpu" | "webgpu";
+  /** Also the GPU as Deno and as Chromium have it. */
+  deno?: boolean;
+  browser?: boolean;
 }
 
-/** Of one operand: a software adapter is done with all dtypes and operations in a minute or two. */
-const GPU_BYTES = 2 ** 22;
+/** WebGPU has no list of adapters; these are the ways to ask for one. */
+const ADAPTERS: readonly GPURequestAdapterOptions[] = [
+  { powerPreference: "high-performance" },
+  { powerPreference: "low-power" },
+  { forceFallbackAdapter: true },
+];
 
 /** Measures and prints; with `json`, one object, with `html`, a page in that file too. Returns the exit code. */
 export async function kernels(
-  { device, ...options }: KernelsOptions,
+  { device, deno = false, browser = false, ...options }: KernelsOptions,
   { json, html }: { json: boolean; html?: string },
 ): Promise<number> {
   const print = (text: string) => process.stdout.write(`${text}\n`);
-  const say = (text: string) => (json ? undefined : print(text));
+  const status = statusLine();
+  const say = (text: string) => {
+    if (json) status(text);
+    else print(text);
+  };
   const results: KernelRow[] = [];
   const devices: DeviceRates[] = [];
   if (device !== "webgpu") {
@@ -36,12 +48,15 @@ export async function kernels(
   }
   if (device !== "cpu") {
     try {
-      devices.push(await gpuRates(options, say));
+      devices.push(...(await nodeRates(options, say)));
     } catch (error) {
       if (device === "webgpu" || !(error instanceof NoAdapterError)) throw error;
       say(`# webgpu: ${error.message}`);
     }
   }
+  if (deno) devices.push(await denoRates(options, say));
+  if (browser) devices.push(await browserRates(options, say));
+  status("");
   if (json) print(JSON.stringify({ collective: "kernels", results, devices }));
   if (html !== undefined) await writeFile(html, kernelsPage(devices));
   return 0;
@@ -58,24 +73,19 @@ function ratesOf(device: string, rows: readonly KernelRow[], rate: (row: KernelR
   };
 }
 
-async function gpuRates(options: BenchKernelsOptions, say: (text: string) => void): Promise<DeviceRates> {
-  const gpu = await createWebgpuExecutor(await nodePlatform.openGpu());
-  const cells = (...texts: string[]) => texts.map((text) => text.padStart(12)).join("");
-  say(`# webgpu: ${gpu.description}`);
-  say(cells("# type", "redop", "GB/s", "copy", "share"));
-  try {
-    const rows = await benchGpuKernels(gpu, {
-      bytes: GPU_BYTES,
-      ...options,
-      onRow: ({ dtype, op, gpuGBs, copyGBs, share }) =>
-        say(cells(dtype, op, gpuGBs.toFixed(2), copyGBs.toFixed(2), share.toFixed(2))),
+/** Node's own, one after the other. */
+async function nodeRates(options: GpuRatesOptions, say: (line: string) => void): Promise<DeviceRates[]> {
+  const opened = await nodePlatform.openGpu();
+  const found: DeviceRates[] = [];
+  const seen = new Set<string>();
+  for (const request of ADAPTERS) {
+    const gpu = await createWebgpuExecutor({ ...opened, request }).catch((error: unknown) => {
+      if (error instanceof NoAdapterError && found.length > 0) return null;
+      throw error;
     });
-    return {
-      device: gpu.description,
-      yardstick: "copyBufferToBuffer",
-      rows: rows.map(({ dtype, op, gpuGBs, copyGBs, share }) => ({ dtype, op, GBs: gpuGBs, copyGBs, share })),
-    };
-  } finally {
-    await gpu.dispose();
+    if (gpu && !seen.has(gpu.description)) found.push(await gpuRates(gpu, "node", options, say));
+    if (gpu) seen.add(gpu.description);
+    await gpu?.dispose();
   }
+  return found;
 }

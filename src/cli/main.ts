@@ -67,6 +67,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
+    .option("--deno", "kernels: also the GPU as Deno has it")
+    .option("--browser", "kernels: also the GPU as Chromium has it")
     .action(benchAction);
 
   for (const [name, description, load] of [
@@ -132,7 +134,13 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
   }
   const device = choiceFlag("--device", flags.device, DEVICES);
   const html = textFlag("--html", flags.html);
-  if (html !== undefined && name !== "kernels") throw new UsageError("--html is for bench kernels");
+  for (const [flag, value] of [
+    ["--html", flags.html],
+    ["--deno", flags.deno],
+    ["--browser", flags.browser],
+  ] as const) {
+    if (value !== undefined && name !== "kernels") throw new UsageError(`${flag} is for bench kernels`);
+  }
   if (name === "kernels") {
     if (device === "nccl") throw new UsageError("bench kernels has no --device nccl: NCCL's kernels are its own");
     const bytes = sizeFlag("-b", flags.b);
@@ -143,7 +151,12 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     };
     const { kernels } = await import("./kernels.ts");
     return kernels(
-      { ...only, ...(device === undefined ? {} : { device }) },
+      {
+        ...only,
+        ...(device === undefined ? {} : { device }),
+        deno: flags.deno === true,
+        browser: flags.browser === true,
+      },
       { json, ...(html === undefined ? {} : { html }) },
     );
   }

@@ -10,6 +10,8 @@ export interface WebgpuExecutorOptions {
   device?: GPUDevice;
   /** Where adapters come from; kept reachable until the end, which Node's needs. Default: `navigator.gpu`. */
   gpu?: GPU;
+  /** Which adapter to ask for. Default: the one of high performance. */
+  request?: GPURequestAdapterOptions;
   /** Completes the NoAdapterError: what to install or switch on in this runtime. */
   hint?: string;
   /** "packed" keeps to integer arithmetic for f16 where the device has the type. Default: "auto". */
@@ -61,8 +63,9 @@ export async function openDevice(options: WebgpuExecutorOptions): Promise<Opened
   };
 }
 
-async function requestDevice({ gpu = navigatorGpu(), hint = "" }: WebgpuExecutorOptions): Promise<GPUDevice> {
-  const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
+async function requestDevice(options: WebgpuExecutorOptions): Promise<GPUDevice> {
+  const { gpu = navigatorGpu(), request = { powerPreference: "high-performance" }, hint = "" } = options;
+  const adapter = await gpu?.requestAdapter(request);
   if (!adapter) {
     const what = gpu ? "WebGPU found no adapter" : "this runtime has no WebGPU";
     throw new NoAdapterError(hint === "" ? what : `${what}: ${hint}`);

@@ -12,7 +12,7 @@ describe("benchGpuKernels()", () => {
       bytes: 65_536,
       dtypes: ["f32", "f64", "u8"],
       ops: ["sum", "avg", "band", "min"],
-      onRow: (row) => seen.push(row),
+      onRows: (some) => seen.push(...some),
     });
     expect(rows.map(({ dtype, op }) => `${dtype} ${op}`)).toEqual([
       ...["f32 sum", "f32 avg", "f32 min", "f64 min", "u8 sum", "u8 avg", "u8 band", "u8 min"],

@@ -58,6 +58,8 @@ describe("selectAlgorithm()", () => {
     expect(pick("allReduce", 2 ** 18, 4)).toBe("owner-direct");
     expect(pick("allReduce", 2 ** 18, 32)).toBe("halving");
     expect(pick("allReduce", 2 ** 26, 4)).toBe("ring");
+    expect(pick("allReduce", 2 ** 19, 2)).toBe("direct");
+    expect(pick("allReduce", 2 ** 19 + 1, 2)).toBe("ring");
     expect(pick("allReduce", 2 ** 26, 2, "hub")).toBe("owner-direct");
     expect(pick("allReduce", 64, 3, "hub")).toBe("two-level");
     expect(pick("broadcast", 1024, 8)).toBe("binomial");

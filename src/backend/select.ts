@@ -83,6 +83,7 @@ const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as cons
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
 const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact } as const;
+const halving = { algorithm: "halving", run: allReduceHalving, ...owned } as const;
 const ring = { algorithm: "ring", run: allReduceRing, ...owned } as const;
 const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
 const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
@@ -124,11 +125,13 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "hub", run: allReduceHub, ...atHub },
     { ...direct, links: ["websocket"], maxBytes: 512 * KIB, maxRanks: 2 },
     { ...ring, links: ["websocket"], maxRanks: 2 },
+    { ...doubling, links: ["websocket"], maxBytes: 256 * KIB, minRanks: 4 },
+    { ...halving, links: ["websocket"], maxBytes: 1024 * KIB, minRanks: 4 },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
     { ...ownerDirect, links: ["hub"] },
-    { algorithm: "halving", run: allReduceHalving, ...owned, maxBytes: 1024 * KIB },
+    { ...halving, maxBytes: 1024 * KIB },
     ring,
     ownerDirect,
   ],

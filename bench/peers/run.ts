@@ -27,11 +27,11 @@ export interface Comparison {
   lines: Line[];
 }
 
-/** Repetitions by size: as many as take about as long. */
+/** Repetitions by size: as many as take about as long. The warm-ups are what V8 takes to compile what is called. */
 const PARTS = [
-  { upTo: 65_536, warmups: 400, iterations: 600 },
-  { upTo: 4_194_304, warmups: 20, iterations: 40 },
-  { upTo: Number.POSITIVE_INFINITY, warmups: 2, iterations: 6 },
+  { upTo: 65_536, warmups: 1_500, iterations: 600 },
+  { upTo: 4_194_304, warmups: 60, iterations: 40 },
+  { upTo: Number.POSITIVE_INFINITY, warmups: 12, iterations: 8 },
 ] as const;
 
 async function compare(

@@ -1,7 +1,8 @@
 /**
  * Which algorithm runs: a table per collective, of which the first row that fits is taken.
  *
- * The sizes at which one row gives way to the next are provisional: reasoned from message and byte counts, not measured.
+ * The sizes at which one row gives way to the next are provisional: reasoned from message and byte counts, and measured only
+ * where docs/performance.md says so ("Crossovers").
  */
 import { allGatherDirect } from "../algorithm/all-gather-direct.ts";
 import { allGatherDoubling } from "../algorithm/all-gather-doubling.ts";
@@ -82,6 +83,8 @@ const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as cons
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
 const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact } as const;
+const halving = { algorithm: "halving", run: allReduceHalving, ...owned } as const;
+const ring = { algorithm: "ring", run: allReduceRing, ...owned } as const;
 const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
 const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
 const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
@@ -122,12 +125,16 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "hub", run: allReduceHub, ...atHub },
     // Two copies of all bytes, but one wait: measured, it gives way to owner-direct between 256 KiB and 1 MiB.
     { ...direct, links: ["shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },
+    { ...direct, links: ["websocket"], maxBytes: 512 * KIB, maxRanks: 2 },
+    { ...ring, links: ["websocket"], maxRanks: 2 },
+    { ...doubling, links: ["websocket"], maxBytes: 256 * KIB, minRanks: 4 },
+    { ...halving, links: ["websocket"], maxBytes: 1024 * KIB, minRanks: 4 },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...doubling, maxBytes: 64 * KIB },
     { ...ownerDirect, links: ["hub"] },
-    { algorithm: "halving", run: allReduceHalving, ...owned, maxBytes: 1024 * KIB },
-    { algorithm: "ring", run: allReduceRing, ...owned },
+    { ...halving, maxBytes: 1024 * KIB },
+    ring,
     ownerDirect,
   ],
   reduceScatter: [

@@ -54,13 +54,17 @@ describe("selectAlgorithm()", () => {
   it("takes fewer steps for small tensors and fewer bytes for large ones", () => {
     const pick = (collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind = "websocket") =>
       selectAlgorithm(query(collective, { bytes, size, link })).algorithm;
-    expect(pick("allReduce", 1024, 4)).toBe("direct");
+    expect(pick("allReduce", 1024, 3)).toBe("direct");
+    expect(pick("allReduce", 1024, 4)).toBe("doubling");
     expect(pick("allReduce", 2 ** 18, 2, "shared-file")).toBe("direct");
     expect(pick("allReduce", 2 ** 18 + 1, 2, "shared-file")).toBe("owner-direct");
     expect(pick("allReduce", 1024, 32)).toBe("doubling");
-    expect(pick("allReduce", 2 ** 18, 4)).toBe("owner-direct");
-    expect(pick("allReduce", 2 ** 18, 32)).toBe("halving");
+    expect(pick("allReduce", 2 ** 18, 3)).toBe("owner-direct");
+    expect(pick("allReduce", 2 ** 18, 4)).toBe("doubling");
+    expect(pick("allReduce", 2 ** 18 + 1, 32)).toBe("halving");
     expect(pick("allReduce", 2 ** 26, 4)).toBe("ring");
+    expect(pick("allReduce", 2 ** 19, 2)).toBe("direct");
+    expect(pick("allReduce", 2 ** 19 + 1, 2)).toBe("ring");
     expect(pick("allReduce", 2 ** 26, 2, "hub")).toBe("owner-direct");
     expect(pick("allReduce", 64, 3, "hub")).toBe("two-level");
     expect(pick("broadcast", 1024, 8)).toBe("binomial");
@@ -97,7 +101,7 @@ describe("selectAlgorithm()", () => {
   it("refuses a name that the collective does not have, and lists those it has", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "butterfly" }))).toThrow(
       new RangeError(
-        'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, owner-direct, doubling, halving, ring',
+        'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, ring, doubling, halving, owner-direct',
       ),
     );
   });
@@ -139,7 +143,7 @@ describe("selectAlgorithm()", () => {
   it("refuses an algorithm whose ranks could come to different bits", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
       new RangeError(
-        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, owner-direct, halving, ring',
+        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, ring, halving, owner-direct',
       ),
     );
   });

@@ -54,8 +54,5 @@ function described(error: unknown): WireError | Error {
   if (error instanceof WebcclError) return toWireError(error);
   if (!(error instanceof Error)) return new Error(String(error));
   const { code, details } = error as Partial<WebcclError>;
-  if (code !== undefined && details !== undefined) return toWireError(error as WebcclError);
-  const plain = new Error(`${error.name}: ${error.message}`);
-  if (error.stack !== undefined) plain.stack = error.stack;
-  return plain;
+  return code !== undefined && details !== undefined ? toWireError(error as WebcclError) : error;
 }

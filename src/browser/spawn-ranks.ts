@@ -1,5 +1,5 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
-import { AbortedError, fromWireError, UnsupportedError } from "../errors.ts";
+import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
 import { createMemory } from "../executor/wasm-memory.ts";
 import type { SpawnedRanks, SpawnOptions } from "../spawned-ranks.ts";
 import { HashStore } from "../store/hash-store.ts";
@@ -18,6 +18,9 @@ interface Crew {
   readonly memory: WebAssembly.Memory | null;
   /** Where the ranks meet; null if that is at a hub. */
   readonly store: HashStore | null;
+  /** Rejects with a PeerLostError when a rank has failed. */
+  readonly lost: Promise<never>;
+  readonly onLost: (error: PeerLostError) => void;
 }
 
 /** Starts the ranks: see `spawnRanks` in index.ts. */
@@ -37,7 +40,13 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
   if (worldSize < ranks || (worldSize > ranks && initMethod === undefined)) {
     throw new RangeError(`spawnRanks: worldSize ${worldSize} for ${ranks} ranks: others join at a hub, by initMethod`);
   }
+  let onLost!: Crew["onLost"];
+  const lost = new Promise<never>((_, reject) => {
+    onLost = reject;
+  });
+  lost.catch(() => {});
   const crew: Crew = {
+    ...{ lost, onLost },
     id: crypto.getRandomValues(new Uint32Array(4)).join("-"),
     ranks,
     moduleUrl: new URL(moduleUrl, globalThis.document?.baseURI ?? location.href).href,
@@ -69,7 +78,7 @@ function startRank(crew: Crew, index: number): Started {
   });
   const reports = new MessageChannel();
   const calls = new MessageChannel();
-  if (crew.store) servePageStore(crew.store, calls.port1);
+  if (crew.store) servePageStore(crew.store, calls.port1, crew.lost);
 
   let resolve!: (value: unknown) => void;
   let reject!: (error: Error) => void;
@@ -93,7 +102,10 @@ function startRank(crew: Crew, index: number): Started {
     worker.terminate();
     if (holds === null) gone();
   };
-  const fail = (error: Error) => end(() => reject(error));
+  const fail = (error: Error) => {
+    end(() => reject(error));
+    crew.onLost(new PeerLostError(`rank ${index} was lost while the ranks met: ${error.message}`, { peer: index }));
+  };
 
   reports.port1.onmessage = ({ data }: MessageEvent<Report>) => {
     if ("holds" in data) {

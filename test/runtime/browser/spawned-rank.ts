@@ -63,6 +63,8 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
 };
 
 const scene = new URL(import.meta.url).searchParams.get("scene")!;
+const { RANK } = (globalThis as unknown as { webcclEnvironment: Record<string, string> }).webcclEnvironment;
+if (scene === "throwsFirst" && RANK === "1") throw new Error("this rank never came");
 const options = { backend: "cpu", timeoutMs: 20_000 } as const;
 // Ranks can meet again and again.
 const before = await initProcessGroup(options);

@@ -6,7 +6,8 @@
  * WEBCCL_LIBNCCL and WEBCCL_LIBCUDA name other files than the loader would find.
  *
  * No call waits on the thread of the event loop. What runs on a device is put on a thread of the communicator's own, in
- * order, and a promise tells when it is done; only making a DeviceBuffer, Stream or Event takes its time at once.
+ * order, and a promise tells when it is done; only making a DeviceBuffer that is not lazy, a Stream or an Event takes its time
+ * at once.
  */
 
 /** Element types of NCCL; i16 and u16 are only moved. */
@@ -67,12 +68,15 @@ export function getUniqueId(): Promise<Uint8Array>;
 
 /** Memory of a device. Freed by `dispose`, or with the object. */
 export class DeviceBuffer {
-  /** @throws Error if the device has no room, RangeError for a length that is none. */
-  constructor(byteLength: number, options?: { device?: number });
+  /**
+   * `lazy` takes the memory at its first use, on a thread of the device's: then it is that use that fails where there is no room.
+   * @throws Error if the device has no room, RangeError for a length that is none.
+   */
+  constructor(byteLength: number, options?: { device?: number; lazy?: boolean });
   readonly byteLength: number;
   readonly device: number;
   readonly disposed: boolean;
-  /** The CUdeviceptr. */
+  /** The CUdeviceptr; 0 of a lazy one before its first use. */
   readonly pointer: bigint;
   /** Copies from host memory, through pinned memory; `host` must not change or be transferred meanwhile. */
   copyFrom(host: HostArray, byteOffset?: number): Promise<void>;

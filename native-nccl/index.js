@@ -76,8 +76,8 @@ export class DeviceBuffer {
   #native;
   #disposed = false;
 
-  constructor(byteLength, { device = 0 } = {}) {
-    this.#native = new (native().DeviceBuffer)(byteLength, device);
+  constructor(byteLength, { device = 0, lazy = false } = {}) {
+    this.#native = new (native().DeviceBuffer)(byteLength, device, lazy);
     this.byteLength = byteLength;
     this.device = device;
   }

@@ -25,15 +25,7 @@ fn combine(a: U, b: U) -> U {
   return {{op}}(a, b);
 }
 
-fn same(a: U) -> U {
-  return a;
-}
-
-// Computed in f32, rounded once.
-fn scale(a: U) -> U {
-  return canonical(U(vec4<f32>(a) * bitcast<f32>(params.factor.x)));
-}
-
+// Times the factor: computed in f32, rounded once.
 fn apply(a: U) -> U {
-  return {{unary}}(a);
+  return canonical(U(vec4<f32>(a) * bitcast<f32>(params.factor.x)));
 }

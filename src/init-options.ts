@@ -41,10 +41,10 @@ export interface InitOptions {
     config?: NcclConfig;
   };
   /**
-   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, else websocket between
-   * ranks that can listen and reach each other, else hub.
+   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, shared-file between
+   * processes of one host with a tmpfs, else websocket between ranks that can listen and reach each other, else hub.
    */
-  transport?: "auto" | "memory" | "shared-memory" | "websocket" | "hub";
+  transport?: "auto" | "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -111,7 +111,7 @@ export interface Settings {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
-const TRANSPORTS = ["auto", "memory", "shared-memory", "websocket", "hub"];
+const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
 /**
  * Fills in defaults from the environment and checks everything that can be checked alone.

@@ -3,7 +3,8 @@
  *
  *   1. meet: find the store (a hub's, a file's, memory's, or the caller's) and, with a hub, this rank's number
  *   2. roster: every rank says what it is and where it listens
- *   3. link: the higher rank of each pair connects to the lower one, or the hub relays
+ *   3. link: the higher rank of each pair connects to the lower one, or the hub relays; ranks of one host open each other's
+ *      files
  *   4. a World over the mesh of these links, and in it the group of all ranks
  *
  * Whatever fails ends what was begun, in reverse order.
@@ -18,6 +19,7 @@ import { openNccl, whoHasNone } from "./nccl-offer.ts";
 import type { Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
+import type { SharedFileHere } from "./shared-file-offer.ts";
 import type { Threads } from "./threads.ts";
 import type { HubConnection } from "./transport/hub-connection.ts";
 import { HubFolds } from "./transport/hub-folds.ts";
@@ -25,7 +27,6 @@ import { HubLinks } from "./transport/hub-links.ts";
 import { Mesh } from "./transport/mesh.ts";
 import { World } from "./world.ts";
 
-const DEFAULT_SEGMENT_BYTES = 512 * 1024;
 const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
 
 /** `initProcessGroup` on one platform. */
@@ -65,6 +66,9 @@ async function bringUp(
   const listening = listens
     ? await (await import("./direct-links.ts")).listen(platform, settings, meeting, undo)
     : null;
+  const sharedFile: SharedFileHere = listening
+    ? (await import("./shared-file-offer.ts")).offerSharedFile(platform, settings, undo)
+    : { found: null, offer: { missing: "it has no direct links" } };
   const own: RosterEntry = {
     rank,
     runtime: platform.runtime,
@@ -73,18 +77,26 @@ async function bringUp(
     listenUrl: listening?.url ?? null,
     inMemory: meeting.links !== null,
     thread: threads && { job: threads.job.id, index: threads.job.index },
+    sharedFile: sharedFile.offer,
+    shares: [],
     arithmeticIds: gpu ? [cpu.arithmeticId, gpu.arithmeticId] : [cpu.arithmeticId],
     cuda: ncclHere.offer,
-    segmentBytes: internal.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    segmentBytes: internal.segmentBytes ?? null,
   };
-  const roster = await exchangeRoster(store, own, worldSize, timeoutMs);
+  const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
+  const wantsFiles = settings.transport === "shared-file" || offers.some((entry) => "path" in entry.sharedFile);
+  const files = wantsFiles
+    ? await (await import("./shared-file-offer.ts")).openSharedFiles(sharedFile, offers, rank, store, settings, undo)
+    : { roster: offers, links: null, reason: "no rank offers a file" };
+  const { roster } = files;
   const { found } = ncclHere;
   const { nccl, reason: ncclReason } = found
     ? found.code.chooseNccl(found, roster, rank, settings)
     : { nccl: null, reason: whoHasNone(roster) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const links = meeting.links ?? (await linkAll(settings, roster, rank, listening, relayed, threads, undo));
+  const makers = { relayed, threads, byFile: files.links };
+  const links = meeting.links ?? (await linkAll(settings, roster, rank, listening, makers, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({
@@ -97,6 +109,7 @@ async function bringUp(
     gpuReason: reason,
     nccl,
     ncclReason,
+    fileReason: files.reason,
     store,
     logger,
     timeoutMs,

@@ -2,7 +2,7 @@
  * Launcher: the one funnel every call of a group passes. It numbers calls, claims their tensors, keeps their deadlines,
  * hands them to the backend, and turns the outcome into a {@link Work}.
  */
-import type { Backend, Call, Request } from "./backend/backend.ts";
+import { type Backend, type Call, isMessage, type Request } from "./backend/backend.ts";
 import type { Deadlines } from "./deadlines.ts";
 import {
   AbortedError,
@@ -130,7 +130,7 @@ export class Launcher {
   #run<T>({ request, read = [], written = [], value }: Launch<T>, options: CollectiveOptions): Work<T> {
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
     const { deadlines, ownership, logger } = this.#options;
-    const pointToPoint = isPointToPoint(request);
+    const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const call: Call = {
       sequence,
@@ -278,10 +278,6 @@ export class Launcher {
       cause: error,
     });
   }
-}
-
-function isPointToPoint({ collective }: Request): boolean {
-  return collective === "send" || collective === "recv" || collective === "recvAnySource";
 }
 
 function checkOptions(options: CollectiveOptions | undefined): void {

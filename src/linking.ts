@@ -9,16 +9,23 @@ import type { Undo } from "./meeting.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
 import type { Threads } from "./threads.ts";
 import type { HubLinks } from "./transport/hub-links.ts";
+import type { SharedFileLinks } from "./transport/shared-file-links.ts";
 import type { Link } from "./transport/transport.ts";
 import { WebSocketLink } from "./transport/websocket.ts";
+
+/** What makes links that are no sockets, where there are such. */
+export interface LinkMakers {
+  readonly relayed: HubLinks | null;
+  readonly threads: Threads | null;
+  readonly byFile: SharedFileLinks | null;
+}
 
 export async function linkAll(
   { groupName, timeoutMs, logger }: Settings,
   roster: readonly RosterEntry[],
   rank: number,
   listening: Listening | null,
-  relayed: HubLinks | null,
-  threads: Threads | null,
+  { relayed, threads, byFile }: LinkMakers,
   undo: Undo[],
 ): Promise<Map<number, Link>> {
   const own = roster[rank]!;
@@ -28,11 +35,12 @@ export async function linkAll(
     for (const link of links.values()) link.close();
   });
 
-  const link = async (other: RosterEntry): Promise<void> => {
+  const link = async (other: RosterEntry, kind: "websocket" | "shared-file"): Promise<void> => {
     pending.add(other.rank);
     const socket = await listening!.socketTo(other, rank);
     const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-    links.set(other.rank, new WebSocketLink(socket, onError));
+    const direct = new WebSocketLink(socket, onError);
+    links.set(other.rank, kind === "websocket" ? direct : byFile!.link(other.rank, direct));
     pending.delete(other.rank);
   };
 
@@ -43,7 +51,7 @@ export async function linkAll(
     if (other.rank === rank) continue;
     const kind = linkBetween(own, other);
     if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
-    else if (kind === "websocket") direct.push(link(other));
+    else if (kind === "websocket" || kind === "shared-file") direct.push(link(other, kind));
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(

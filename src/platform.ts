@@ -3,6 +3,7 @@
  * `init.ts`; no code asks which runtime it is in.
  */
 import type { Logger } from "./options.ts";
+import type { SharedFileSystem } from "./transport/shared-file.ts";
 import type { Socket } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
@@ -80,6 +81,11 @@ export interface Platform {
   readonly hostId: string;
   /** The job that this thread was started for, or null. */
   threadJob(): ThreadJob | null;
+  /**
+   * Where this host's processes can share files in memory.
+   * @throws UnsupportedError that says what is missing.
+   */
+  sharedFileSystem(): SharedFileSystem;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */

@@ -10,6 +10,9 @@ export type CudaOffer =
   | { readonly version: number; readonly devices: readonly string[] }
   | { readonly missing: string };
 
+/** Where a rank's file in shared memory is, or why there is none. */
+export type SharedFileOffer = { readonly path: string } | { readonly missing: string };
+
 /** One rank. */
 export interface RosterEntry {
   readonly rank: number;
@@ -23,12 +26,16 @@ export interface RosterEntry {
   readonly inMemory: boolean;
   /** The job whose threads share their memory, and which of them it is; null if it is none. */
   readonly thread: { readonly job: string; readonly index: number } | null;
+  /** Its file, for other processes of its host. */
+  readonly sharedFile: SharedFileOffer;
+  /** Ranks whose files it has open. */
+  readonly shares: readonly number[];
   /** Of each of its executors. */
   readonly arithmeticIds: readonly string[];
   /** Its NCCL, or why it has none. */
   readonly cuda: CudaOffer;
-  /** Rank 0's is used by all. */
-  readonly segmentBytes: number;
+  /** Rank 0's is used by all; null for what suits the links. */
+  readonly segmentBytes: number | null;
 }
 
 /** Links from the fastest to the slowest. */
@@ -36,14 +43,15 @@ const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "shared-file
 
 /**
  * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
- * reach the lower one's address, else the hub relays.
+ * reach the lower one's address, else the hub relays; over a direct link they share files if each has the other's open.
  */
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.inMemory && b.inMemory) return "memory";
   if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
-  return lower.hostId === higher.hostId || !isLoopback(lower.listenUrl) ? "websocket" : "hub";
+  if (lower.hostId !== higher.hostId && isLoopback(lower.listenUrl)) return "hub";
+  return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }
 
 /** The slowest link between any two of these ranks, by which algorithms are chosen: the same on every rank. */
@@ -78,17 +86,18 @@ export function clustersOf(members: readonly RosterEntry[]): number[][] {
 }
 
 /**
- * Publishes this rank's entry and waits for all others'.
+ * Publishes this rank's entry under the name of `round`, and waits for all others'.
  * @throws TimeoutError naming the ranks that did not come within `timeoutMs`.
  */
 export async function exchangeRoster(
   store: Store,
+  round: string,
   own: RosterEntry,
   worldSize: number,
   timeoutMs: number,
 ): Promise<RosterEntry[]> {
-  await store.set(`roster/${own.rank}`, encodeControl(own));
-  const keys = Array.from({ length: worldSize }, (_, rank) => `roster/${rank}`);
+  await store.set(`${round}/${own.rank}`, encodeControl(own));
+  const keys = Array.from({ length: worldSize }, (_, rank) => `${round}/${rank}`);
   try {
     await store.wait(keys, timeoutMs);
   } catch (error) {

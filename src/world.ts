@@ -23,6 +23,10 @@ import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
+/** Most bytes of one message. In files a few of them fit the second-level cache, from one copy to the next. */
+const SEGMENT_BYTES = 512 * 1024;
+const FILE_SEGMENT_BYTES = 128 * 1024;
+
 /** What `group.info()` returns. */
 export interface GroupInfo {
   name: string;
@@ -35,6 +39,8 @@ export interface GroupInfo {
   gpu: string;
   /** Why the job runs on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
+  /** With which ranks this one shares files in memory, or why with none. */
+  sharedFile: string;
   /** What does not run on the group's backend, or not as elsewhere. */
   notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
@@ -70,12 +76,14 @@ export interface WorldOptions {
   /** NCCL, if every rank of the job can use it. */
   nccl: NcclChoice | null;
   ncclReason: string;
+  fileReason: string;
   store: Store;
   logger: Logger;
   timeoutMs: number;
   deterministic: boolean;
   algorithm: string | undefined;
-  segmentBytes: number;
+  /** Null for what suits a group's links. */
+  segmentBytes: number | null;
   segmentsInFlight: number;
   onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
@@ -124,7 +132,7 @@ export class World {
     onDead: (cause: WebcclError) => void,
   ): Backend {
     const { mesh, hub, roster, makeBackend, store, logger, nccl, threads } = this.#options;
-    const { segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+    const { segmentsInFlight, onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -137,6 +145,7 @@ export class World {
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
+    const segmentBytes = this.#segmentBytes(link);
     const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
     const direct = new DirectBackend({
       channel,
@@ -166,7 +175,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, segmentBytes, gpuReason, nccl, ncclReason } = this.#options;
+    const { roster, gpuReason, nccl, ncclReason, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     return {
       name: group.name,
@@ -176,11 +185,12 @@ export class World {
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
       nccl: ncclReason,
+      sharedFile: fileReason,
       notes: nccl ? nccl.backend.NCCL_NOTES : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
-      segmentBytes,
+      segmentBytes: this.#segmentBytes(slowestLink(members)),
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
@@ -203,6 +213,10 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
+  }
+
+  #segmentBytes(link: LinkKind): number {
+    return this.#options.segmentBytes ?? (link === "shared-file" ? FILE_SEGMENT_BYTES : SEGMENT_BYTES);
   }
 
   #executors(): Executor[] {

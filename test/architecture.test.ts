@@ -11,7 +11,7 @@ const src = join(root, "src");
 const FLOORS: readonly (readonly [pattern: RegExp, floor: number])[] = [
   [/^(types|errors|options|reduce-op)\.ts$/, 0],
   [/^algorithm\/(pattern|partition)\.ts$/, 1],
-  [/^transport\/(frame|control|control-codec|schema)\.ts$/, 1],
+  [/^transport\/(frame|control|control-codec|schema|copy-bytes|websocket-frame|websocket-receiver)\.ts$/, 1],
   [/^executor\/half\.ts$/, 1],
   [/\.d\.ts$/, 1],
   [

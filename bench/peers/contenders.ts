@@ -1,4 +1,7 @@
-/** Who is compared: webccl over each of its transports, Open MPI and gloo, each as a function that measures a few sizes. */
+/**
+ * Who is compared: webccl over each of its transports, Open MPI, gloo, and a socket that only moves bytes, each as a function
+ * that measures a few sizes.
+ */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { createServer } from "node:net";
@@ -22,6 +25,8 @@ export interface Sample {
   /** Median over the iterations of the slowest rank's time. */
   timeUs: number;
   wrong: number;
+  /** Memory of the rank that took most, above what it took before; webccl tells it. */
+  extraRssBytes?: number;
 }
 
 export interface Contender {
@@ -38,7 +43,12 @@ export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transpo
       const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
       const what = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
       const [report] = await measure({ ...what, ...range, ...how });
-      return report!.results.map(({ bytes, timeUs, wrong }) => ({ bytes, timeUs: timeUs.median, wrong }));
+      return report!.results.map(({ bytes, timeUs, wrong, extraRssBytes }) => ({
+        bytes,
+        timeUs: timeUs.median,
+        wrong,
+        extraRssBytes: extraRssBytes!,
+      }));
     },
   };
 }
@@ -46,14 +56,24 @@ export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transpo
 /** Open MPI's shared memory, or a text that says what is missing. */
 export function openMpi(): Contender | string {
   if (spawnSync("mpicc", ["--version"]).status !== 0) return "Open MPI: apt install openmpi-bin libopenmpi-dev";
-  const program = join(mkdtempSync(join(tmpdir(), "webccl-peers-")), "open-mpi");
-  execFileSync("mpicc", ["-O3", "-o", program, fileURLToPath(new URL("open-mpi.c", import.meta.url))]);
+  const program = built("mpicc", "open-mpi");
   const flags = ["--oversubscribe", "--bind-to", "none", "--mca", "btl", "vader,self"];
   if (process.getuid?.() === 0) flags.push("--allow-run-as-root");
   return {
     name: "Open MPI, shared memory",
     run: async (task) =>
       samplesOf(await output("mpirun", [...flags, "-n", `${task.ranks}`, program, ...wordsOf(task)])),
+  };
+}
+
+/** Two processes that trade their bytes over loopback, which is all that an all-reduce of two ranks can at best be. */
+export function sockets(): Contender | string {
+  if (spawnSync("gcc", ["--version"]).status !== 0) return "C program over sockets: apt install gcc libc6-dev";
+  const program = built("gcc", "duplex");
+  return {
+    name: "C program, sockets, both ways",
+    run: async (task) =>
+      task.collective === "all_reduce" && task.ranks === 2 ? samplesOf(await output(program, wordsOf(task))) : [],
   };
 }
 
@@ -74,6 +94,13 @@ export function gloo(): Contender | string {
       return samplesOf((await Promise.all(ranks))[0]!);
     },
   };
+}
+
+/** Compiles the C program `name`. */
+function built(compiler: string, name: string): string {
+  const program = join(mkdtempSync(join(tmpdir(), "webccl-peers-")), name);
+  execFileSync(compiler, ["-O3", "-o", program, fileURLToPath(new URL(`${name}.c`, import.meta.url))]);
+  return program;
 }
 
 const wordsOf = ({ collective, warmups, iterations, sizes }: Task) =>

@@ -1,13 +1,13 @@
 /**
- * `npm run bench:peers`: webccl beside Open MPI and gloo, on the same sizes and ranks, in alternation, so that whatever
- * else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
+ * `npm run bench:peers`: webccl beside Open MPI, gloo and bare sockets, on the same sizes and ranks, in alternation, so that
+ * whatever else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
  *
- *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--max 64M] [--only threads,mpi]
+ *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--min 64] [--max 64M] [--only threads,mpi]
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type Contender, gloo, openMpi, type Sample, type Task, webccl } from "./contenders.ts";
+import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
 import { htmlReport, sizeText } from "./report.ts";
 
 /** One contender at one collective and number of ranks. */
@@ -15,6 +15,8 @@ export interface Line {
   name: string;
   /** Bytes, and the median over the rounds, in microseconds. */
   medians: [number, number][];
+  /** For webccl: bytes, and the most memory that a rank took for them above what it took before, the tensor included. */
+  extraRssBytes: [number, number][];
   /** For webccl: how many times longer each peer took. */
   ratios: { peer: string; rows: { bytes: number; min: number; median: number; max: number }[] }[];
 }
@@ -41,6 +43,7 @@ async function compare(
 ): Promise<Comparison> {
   const everyone = [...ours, ...peers];
   const times = new Map(everyone.map(({ name }) => [name, new Map<number, number[]>()]));
+  const memory = new Map(ours.map(({ name }) => [name, new Map<number, number>()]));
   for (let round = 0; round < rounds; round++) {
     for (const { upTo, warmups, iterations } of PARTS) {
       const some = sizes.filter((size) => size <= upTo && !PARTS.some((part) => part.upTo < upTo && size <= part.upTo));
@@ -48,6 +51,10 @@ async function compare(
       for (const contender of everyone) {
         const samples = await contender.run({ ...task, sizes: some, warmups, iterations });
         keep(times.get(contender.name)!, contender.name, samples);
+        for (const { bytes, extraRssBytes } of ours.includes(contender) ? samples : []) {
+          const most = memory.get(contender.name)!;
+          most.set(bytes, Math.max(most.get(bytes) ?? 0, extraRssBytes!));
+        }
       }
     }
     process.stderr.write(`${task.collective}, ${task.ranks} ranks: round ${round + 1} of ${rounds}\n`);
@@ -60,6 +67,7 @@ async function compare(
       return {
         name: contender.name,
         medians: [...own].map(([bytes, all]) => [bytes, medianOf(all)]),
+        extraRssBytes: [...(memory.get(contender.name) ?? [])],
         ratios: against.map(({ name: peer }) => ({
           peer,
           rows: [...own].flatMap(([bytes, all]) => {
@@ -86,7 +94,9 @@ function medianOf(values: readonly number[]): number {
 }
 
 function print({ collective, ranks, lines }: Comparison): void {
-  for (const { name, medians, ratios } of lines) {
+  for (const { name, medians, ratios, extraRssBytes } of lines) {
+    const [bytes, memory] = extraRssBytes.at(-1) ?? [];
+    if (bytes) console.log(`\n${name}: at most ${(memory! / 2 ** 20).toFixed(0)} MiB a rank at ${sizeText(bytes)}`);
     for (const { peer, rows } of ratios) {
       console.log(`\n${collective}, ${ranks} ranks: ${name} against ${peer} (peer's time / ours)`);
       console.log("   bytes     our us    min  median     max");
@@ -110,13 +120,14 @@ const { values } = parseArgs({
     collectives: { type: "string", default: "all_reduce,reduce_scatter,all_gather,broadcast,all_to_all" },
     ranks: { type: "string", default: "2,4" },
     rounds: { type: "string", default: "5" },
+    min: { type: "string", default: "64" },
     max: { type: "string", default: "64M" },
     only: { type: "string", default: "" },
   },
 });
 const asked = (name: string) => values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
 const missing: string[] = [];
-const peers = [openMpi(), gloo()].filter((peer): peer is Contender => {
+const peers = [openMpi(), gloo(), sockets()].filter((peer): peer is Contender => {
   if (typeof peer === "string") missing.push(peer);
   return typeof peer !== "string" && asked(peer.name);
 });
@@ -126,7 +137,7 @@ const ours = [
   webccl("webccl, websocket", { transport: "websocket" }),
 ].filter(({ name }) => asked(name));
 const sizes: number[] = [];
-for (let size = 64; size <= bytesOf(values.max); size *= 4) sizes.push(size);
+for (let size = bytesOf(values.min); size <= bytesOf(values.max); size *= 4) sizes.push(size);
 
 const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.versions.node}`;
 const comparisons: Comparison[] = [];

@@ -26,19 +26,20 @@ Counts& counts() {
 
 // ---- DeviceMemory
 
-std::shared_ptr<DeviceMemory> DeviceMemory::allocate(int device, std::size_t bytes) {
-  useDevice(device);
-  auto* memory = new DeviceMemory(device, bytes);
-  const CuResult result = cuda().alloc(&memory->pointer, std::max<std::size_t>(bytes, 1));
-  if (result != kCuSuccess) {
-    delete memory;
-    checkCuda(result, ("allocating " + std::to_string(bytes) + " bytes on CUDA device " + std::to_string(device)).c_str());
-  }
-  counts().deviceMemories++;
-  counts().deviceBytes += static_cast<long>(bytes);
-  return std::shared_ptr<DeviceMemory>(memory, [](DeviceMemory* ended) {
+std::shared_ptr<DeviceMemory> DeviceMemory::allocate(int device, std::size_t bytes, bool lazy) {
+  std::unique_ptr<DeviceMemory> memory(new DeviceMemory(device, bytes));
+  if (!lazy) memory->allocateNow();
+  return std::shared_ptr<DeviceMemory>(memory.release(), [](DeviceMemory* ended) {
     Lane::forFreeing(ended->device)->call([ended] { delete ended; });
   });
+}
+
+void DeviceMemory::allocateNow() {
+  useDevice(device);
+  const CuResult result = cuda().alloc(&pointer, std::max<std::size_t>(bytes, 1));
+  checkCuda(result, ("allocating " + std::to_string(bytes) + " bytes on CUDA device " + std::to_string(device)).c_str());
+  counts().deviceMemories++;
+  counts().deviceBytes += static_cast<long>(bytes);
 }
 
 DeviceMemory::~DeviceMemory() {
@@ -53,6 +54,7 @@ DeviceMemory::~DeviceMemory() {
 
 void DeviceMemory::begin(CuStream stream, Channel channel) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (pointer == 0) allocateNow();
   for (int other = 0; other < kChannels; other++) {
     if (other != channel && used_[other]) checkCuda(cuda().waitEvent(stream, used_[other], 0), "cuStreamWaitEvent");
   }

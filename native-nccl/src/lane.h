@@ -26,10 +26,11 @@ enum Channel { kIn = 0, kMain = 1, kOut = 2, kChannels = 3 };
 // Memory of a device. Freed on a lane for that alone, since freeing waits for the whole device.
 class DeviceMemory {
  public:
-  static std::shared_ptr<DeviceMemory> allocate(int device, std::size_t bytes);
+  // At once, or by the first lane that uses it: the driver may take its time.
+  static std::shared_ptr<DeviceMemory> allocate(int device, std::size_t bytes, bool lazy = false);
   ~DeviceMemory();
 
-  // Makes `stream`, which stands for `channel`, wait for what other channels do with this memory.
+  // Comes before any use. Makes `stream`, which stands for `channel`, wait for what other channels do with this memory.
   void begin(CuStream stream, Channel channel);
   // Remembers what was put on `stream` so far as the last use by `channel`.
   void end(CuStream stream, Channel channel);
@@ -40,6 +41,7 @@ class DeviceMemory {
 
  private:
   DeviceMemory(int device, std::size_t bytes) : device(device), bytes(bytes) {}
+  void allocateNow();
   std::mutex mutex_;
   CuEvent used_[kChannels] = {};
 };

@@ -95,7 +95,7 @@ for (const size of new Set([1, devices.length])) {
     console.log(`${wrong.length === 0 ? "ok    " : "WRONG "} ${size} rank${size > 1 ? "s" : ""}: ${what} (${ran})`);
     for (const text of wrong.slice(0, 5)) console.log(`       ${text}`);
     if (times)
-      console.log(`       loop held up for at most ${times.map(({ ownMs }) => ownMs.toFixed(1)).join(", ")} ms`);
+      console.log(`       loop paused for at most ${times.map(({ maxMs }) => maxMs.toFixed(1)).join(", ")} ms`);
   }
   try {
     const { rows } = await run("bandwidth", size);

@@ -21,17 +21,17 @@ export async function allReduceDirect(context: Context, tensor: Span, op: Reduce
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const others = otherRanks(rank, size);
-  executor.prepare(op, tensor, size);
+  const prepared = executor.prepare(op, tensor, size);
   await inStripes(context, [tensor], async (cut, slot) => {
-    const mine = cut(tensor);
+    const [mine, input] = [cut(tensor), cut(prepared)];
     const counts = others.map(() => mine.count);
     await withScratch(executor, tensor.dtype, counts, async (scratch) => {
-      const operands: Span[] = Array.from({ length: size }, () => mine);
+      const operands: Span[] = Array.from({ length: size }, () => input);
       others.forEach((peer, i) => {
         operands[peer] = scratch[i]!;
       });
       await Promise.all([
-        ...others.map((peer) => send(context, peer, mine, slot)),
+        ...others.map((peer) => send(context, peer, input, slot)),
         ...others.map((peer) => recv(context, peer, operands[peer]!, slot)),
       ]);
       executor.reduceMany(op, mine, operands);

@@ -18,14 +18,14 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, recvReduce, send } from "./context.ts";
 import { doublingPeers } from "./pattern.ts";
-import { inStripes, reducePair, sendRecv, withScratch } from "./pipeline.ts";
+import { inStripes, prepareInPlace, reducePair, sendRecv, withScratch } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceDoubling(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const { proxy, ward, partners } = doublingPeers(rank, size);
-  executor.prepare(op, tensor, size);
+  prepareInPlace(context, tensor, op);
   await inStripes(context, [tensor], async (cut, slot) => {
     const mine = cut(tensor);
     if (proxy !== null) {

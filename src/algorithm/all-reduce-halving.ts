@@ -21,14 +21,14 @@ import type { ReduceOp } from "../reduce-op.ts";
 import type { Context } from "./context.ts";
 import { partition } from "./partition.ts";
 import { doublingPeers } from "./pattern.ts";
-import { recvReduceSpan, recvSpan, sendSpan } from "./pipeline.ts";
+import { prepareInPlace, recvReduceSpan, recvSpan, sendSpan } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceHalving(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const { place, proxy, ward, partners } = doublingPeers(rank, size);
-  executor.prepare(op, tensor, size);
+  prepareInPlace(context, tensor, op);
   if (proxy !== null) {
     await sendSpan(context, proxy, tensor);
     await recvSpan(context, proxy, tensor);

@@ -30,35 +30,36 @@ async function reduceAcross(context: Context, tensor: Span, op: ReduceOp, cluste
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const others = cluster.filter((member) => member !== rank);
-  executor.prepare(op, tensor, size);
+  const prepared = executor.prepare(op, tensor, size);
   await inStripes(context, [tensor], async (cut, slot) => {
-    const segment = cut(tensor);
+    const [segment, input] = [cut(tensor), cut(prepared)];
     const delegate = cluster[slot % cluster.length]!;
     if (delegate === rank) {
-      await foldCluster(context, cluster, segment, op, slot);
-      await combine(context, slot, segment, segment);
+      if (others.length > 0) await foldCluster(context, cluster, segment, input, op, slot);
+      await combine(context, slot, others.length > 0 ? segment : input, segment);
       await Promise.all(others.map((peer) => send(context, peer, segment, slot)));
     } else {
-      await Promise.all([send(context, delegate, segment, slot), combine(context, slot, null, null)]);
+      await Promise.all([send(context, delegate, input, slot), combine(context, slot, null, null)]);
       await recv(context, delegate, segment, slot);
     }
     executor.finish(op, segment, size);
   });
 }
 
-/** The delegate's `segment` becomes the fold of its cluster's. */
+/** The delegate's `segment`, whose prepared elements are `input`, becomes the fold of its cluster's. */
 function foldCluster(
   context: Context,
   cluster: readonly number[],
   segment: Span,
+  input: Span,
   op: ReduceOp,
   slot: number,
 ): Promise<void> {
   const { rank, executor } = context;
   const counts = cluster.map((member) => (member === rank ? 0 : segment.count));
   return withScratch(executor, segment.dtype, counts, async (scratch) => {
-    const operands = cluster.map((member, i) => (member === rank ? segment : scratch[i]!));
+    const operands = cluster.map((member, i) => (member === rank ? input : scratch[i]!));
     await Promise.all(cluster.map((member, i) => member !== rank && recv(context, member, operands[i]!, slot)));
-    if (operands.length > 1) executor.reduceMany(op, segment, operands);
+    executor.reduceMany(op, segment, operands);
   });
 }

@@ -13,6 +13,7 @@ import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
 import { type Context, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
+import { prepareInPlace } from "./pipeline.ts";
 import { inPieces, offeredByAll, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
@@ -24,7 +25,7 @@ export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): 
     const tensors = offeredByAll(context, 0, mine);
     if (!tensors) return allReduceOwnerDirect(context, tensor, op);
     if (changesInputs(op, tensor.dtype)) {
-      executor.prepare(op, mine, context.size);
+      prepareInPlace(context, mine, op);
       await region.step();
     }
     const { start, count } = partition(tensor.count, context.size, tensor.dtype)[context.rank]!;

@@ -22,11 +22,11 @@ import { directReduce } from "./reduce-scatter-direct.ts";
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceOwnerDirect(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
   if (tensor.count === 0) return;
-  context.executor.prepare(op, tensor, context.size);
+  const inputs = chunksOf(context, context.executor.prepare(op, tensor, context.size));
   const chunks = chunksOf(context, tensor);
   await inStripes(context, chunks, async (cut, slot) => {
     const segments = chunks.map(cut);
-    await directReduce(context, segments[context.rank]!, segments, op, slot);
+    await directReduce(context, segments[context.rank]!, inputs.map(cut), op, slot);
     await directGather(context, segments, slot);
   });
 }

@@ -12,6 +12,7 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement } from "../types.ts";
 import { type Context, sharedOf } from "./context.ts";
+import { prepareInPlace } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {
@@ -35,7 +36,7 @@ function reduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void
   const slots: Span[] = [];
   for (let r = 0; r < size; r++) slots.push(region.slot(r, dtype, count));
   executor.copy(slots[rank]!, tensor);
-  executor.prepare(op, slots[rank]!, size);
+  prepareInPlace(context, slots[rank]!, op);
   const fold = () => {
     executor.reduceInto(op, [tensor], slots);
     executor.finish(op, tensor, size);

@@ -30,10 +30,10 @@ export async function reduceHub(context: Context, tensor: Span, root: number, op
     );
     return;
   }
-  executor.prepare(op, tensor, size);
+  const prepared = executor.prepare(op, tensor, size);
   await inStripes(context, [tensor], async (cut, slot) => {
     const segment = cut(tensor);
-    await combine(context, slot, segment, segment);
+    await combine(context, slot, cut(prepared), segment);
     executor.finish(op, segment, size);
   });
 }

@@ -72,25 +72,25 @@ export async function withScratch(
   }
 }
 
-/** Lends `inputs` to `body` as `op` wants them before a fold: themselves, or prepared copies where `op` changes them. */
-export function withPrepared(
-  context: Context,
+/** Lends `inputs` to `body` as `op` wants them before a fold. They keep their elements. */
+export async function withPrepared(
+  { executor, size }: Context,
   inputs: readonly Span[],
   op: ReduceOp,
   body: (prepared: readonly Span[]) => Promise<void>,
 ): Promise<void> {
-  const { dtype } = inputs[0]!;
-  if (!changesInputs(op, dtype)) return body(inputs);
-  const { executor, size } = context;
-  const counts = inputs.map((input) => input.count);
-  return withScratch(executor, dtype, counts, (copies) => {
-    inputs.forEach((input, i) => {
-      if (input.count === 0) return;
-      executor.copy(copies[i]!, input);
-      executor.prepare(op, copies[i]!, size);
-    });
-    return body(copies);
-  });
+  if (!changesInputs(op, inputs[0]!.dtype)) return body(inputs);
+  const prepared = inputs.map((input) => executor.prepared(op, input, size));
+  try {
+    await body(prepared);
+  } finally {
+    for (const span of prepared) executor.release(span);
+  }
+}
+
+/** Makes what `op` wants before a fold of `span` its elements. */
+export function prepareInPlace({ executor, size }: Context, span: Span, op: ReduceOp): void {
+  executor.copy(span, executor.prepare(op, span, size));
 }
 
 /** Sends one segment and receives another, at the same time. An empty one is no message: both sides know its length. */

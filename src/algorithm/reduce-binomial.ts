@@ -15,14 +15,14 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recvReduce, send } from "./context.ts";
 import { binomialPeers } from "./pattern.ts";
-import { inStripes, withPrepared, withScratch } from "./pipeline.ts";
+import { inStripes, prepareInPlace, withPrepared, withScratch } from "./pipeline.ts";
 
 /** The root's `tensor` becomes the fold of all; the others' are not changed. The counts are the same on all ranks. */
 export async function reduceBinomial(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const { parent, children } = binomialPeers(rank, size, root);
-  if (parent === null) executor.prepare(op, tensor, size);
+  if (parent === null) prepareInPlace(context, tensor, op);
 
   const absorbChildren = async (sum: Span, slot: number) => {
     for (const child of children.toReversed()) await recvReduce(context, child, sum, op, slot);
@@ -32,14 +32,14 @@ export async function reduceBinomial(context: Context, tensor: Span, root: numbe
     if (parent === null) {
       await absorbChildren(mine, slot);
       executor.finish(op, mine, size);
-    } else if (children.length === 0) {
-      await withPrepared(context, [mine], op, ([input]) => send(context, parent, input!, slot));
     } else {
-      await withScratch(executor, mine.dtype, [mine.count], async ([sum]) => {
-        executor.copy(sum!, mine);
-        executor.prepare(op, sum!, size);
-        await absorbChildren(sum!, slot);
-        await send(context, parent, sum!, slot);
+      await withPrepared(context, [mine], op, ([input]) => {
+        if (children.length === 0) return send(context, parent, input!, slot);
+        return withScratch(executor, mine.dtype, [mine.count], async ([sum]) => {
+          executor.copy(sum!, input!);
+          await absorbChildren(sum!, slot);
+          await send(context, parent, sum!, slot);
+        });
       });
     }
   });

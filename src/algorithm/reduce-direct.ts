@@ -28,12 +28,12 @@ export async function reduceDirect(context: Context, tensor: Span, root: number,
   }
 
   const others = otherRanks(rank, size);
-  executor.prepare(op, tensor, size);
+  const prepared = executor.prepare(op, tensor, size);
   await inStripes(context, [tensor], async (cut, slot) => {
-    const mine = cut(tensor);
+    const [mine, input] = [cut(tensor), cut(prepared)];
     const counts = others.map(() => mine.count);
     await withScratch(executor, tensor.dtype, counts, async (scratch) => {
-      const operands: Span[] = Array.from({ length: size }, () => mine);
+      const operands: Span[] = Array.from({ length: size }, () => input);
       others.forEach((peer, i) => {
         operands[peer] = scratch[i]!;
       });

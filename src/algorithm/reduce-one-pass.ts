@@ -9,7 +9,7 @@ import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { type Context, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
-import { withPrepared } from "./pipeline.ts";
+import { prepareInPlace, withPrepared } from "./pipeline.ts";
 import { reduceOwnerDirect } from "./reduce-scatter-gather.ts";
 import { inPieces, offeredByAll, withShared } from "./shared.ts";
 
@@ -23,7 +23,7 @@ export function reduceOnePass(context: Context, tensor: Span, root: number, op: 
       await region.step();
       const tensors = offeredByAll(context, 0, mine);
       if (!tensors) return reduceOwnerDirect(context, tensor, root, op);
-      if (rank === root && changesInputs(op, tensor.dtype)) executor.prepare(op, mine, size);
+      if (rank === root && changesInputs(op, tensor.dtype)) prepareInPlace(context, mine, op);
       if (changesInputs(op, tensor.dtype)) await region.step();
       const { start, count } = partition(tensor.count, size, tensor.dtype)[rank]!;
       await inPieces(context, executor.slice(mine, start, count), (from, length) => {

@@ -51,10 +51,10 @@ async function scatterGather(
     return;
   }
 
-  if (tensor.count > 0) executor.prepare(op, tensor, size);
+  const inputs = chunksOf(context, executor.prepare(op, tensor, size));
   await inStripes(context, chunks, async (cut, slot) => {
     const segments = chunks.map(cut);
-    await reduceScatter(context, segments[rank]!, segments, op, slot);
+    await reduceScatter(context, segments[rank]!, inputs.map(cut), op, slot);
     const missing = otherRanks(rank, size).filter((peer) => segments[peer]!.count > 0);
     await Promise.all(missing.map((peer) => recv(context, peer, segments[peer]!, slot)));
   });

@@ -51,6 +51,9 @@ export interface ObjectRequest {
   root: number | null;
 }
 
+/** A request to send or receive one message; all others are calls of the whole group. */
+export type MessageRequest = Extract<Request, { collective: "send" | "recv" | "recvAnySource" }>;
+
 /** The name of a collective, as in a {@link Request}, a message and a trace. */
 export type Collective = Request["collective"];
 
@@ -137,6 +140,12 @@ export function tensorsOf(request: Request): Tensor[] {
   if ("inputs" in request) tensors.push(...(request.inputs ?? []));
   if ("outputs" in request) tensors.push(...(request.outputs ?? []));
   return tensors;
+}
+
+/** Is it one message? */
+export function isMessage(request: Request): request is MessageRequest {
+  const { collective } = request;
+  return collective === "send" || collective === "recv" || collective === "recvAnySource";
 }
 
 /** The error of a backend that has no such collective. */

@@ -1,18 +1,17 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import { type Context, recv, send, type Transfer } from "../algorithm/context.ts";
-import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
-import { pipelined } from "../algorithm/pipeline.ts";
+import type { Context, Transfer } from "../algorithm/context.ts";
 import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../errors.ts";
-import type { Executor, Span } from "../executor/executor.ts";
+import type { Admission, Executor, Flow, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { HubGroup } from "../transport/hub-folds.ts";
 import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
-import { type Backend, type Call, type Request, tensorsOf } from "./backend.ts";
-import { messageFingerprint, type Plan, type PlanScope, planCollective } from "./plan.ts";
+import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
+import { Messages } from "./messages.ts";
+import { type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
 
 /** What a direct backend is made with. */
@@ -39,12 +38,18 @@ export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
-
   readonly #scopes = new Map<Executor, PlanScope>();
+  readonly #messages: Messages;
 
   constructor(options: DirectOptions) {
     const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
     this.#options = options;
+    this.#messages = new Messages({
+      channel,
+      flowOf: (span) => this.#flowOf([span], 1),
+      context: (executor, exchange, segments) => this.#context(executor, exchange, segments),
+      failed: (exchange, error) => this.#failed(exchange, error),
+    });
     const { rank, size } = channel;
     const kind = !hub || region ? "none" : hub.clusters.length < size ? "clusters" : "all";
     this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
@@ -53,21 +58,12 @@ export class DirectBackend implements Backend {
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#options;
     const executor = this.#executorOf(tensorsOf(request));
-    switch (request.collective) {
-      case "send":
-        return this.#send(executor, executor.span(request.tensor), request.peer, request.tag, call);
-      case "recv":
-        return this.#recv(executor, executor.span(request.tensor), request.peer, request.tag, call);
-      case "recvAnySource":
-        return this.#recv(executor, executor.span(request.tensor), null, request.tag, call);
-      default: {
-        const plan = planCollective(request, call, this.#scopeOf(executor));
-        const admitted = executor.admit(plan.spans, plan.op);
-        return region
-          ? this.#inRegion(region, executor, plan, admitted, call)
-          : this.#collective(executor, plan, admitted, call);
-      }
-    }
+    if (isMessage(request)) return this.#messages.run(request, executor, call);
+    const plan = planCollective(request, call, this.#scopeOf(executor));
+    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size));
+    return region
+      ? this.#inRegion(region, executor, plan, admitted, call)
+      : this.#collective(executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -75,7 +71,7 @@ export class DirectBackend implements Backend {
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {
-    return this.#options.channel.pointToPoint.withdraw(sequence, reason);
+    return this.#messages.withdraw(sequence, reason);
   }
 
   abort(cause: WebcclError): void {
@@ -114,7 +110,7 @@ export class DirectBackend implements Backend {
     return executor;
   }
 
-  async #collective(executor: Executor, plan: Plan, admitted: void | Promise<void>, call: Call): Promise<undefined> {
+  async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
     const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     const folds =
@@ -122,13 +118,13 @@ export class DirectBackend implements Backend {
         ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
         : null;
     try {
-      if (admitted) await this.#admitted(admitted, exchange);
-      const done = plan.run(this.#context(executor, exchange, folds));
+      const segments = admitted && (await this.#admitted(admitted, exchange));
+      const done = plan.run(this.#context(executor, exchange, segments, folds));
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       if (error instanceof Refusal) throw error.cause;
-      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.traffic.messagesReceived > 0);
+      call.overwritten = plan.writes === "at once" || (plan.writes !== "no" && exchange.hasWritten);
       throw this.#failed(exchange, error);
     } finally {
       folds?.close();
@@ -144,7 +140,7 @@ export class DirectBackend implements Backend {
     region: Region,
     executor: Executor,
     plan: Plan,
-    admitted: void | Promise<void>,
+    admitted: Admission,
     call: Call,
   ): Promise<undefined> | undefined {
     const { channel } = this.#options;
@@ -187,65 +183,32 @@ export class DirectBackend implements Backend {
    * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
    * as a mismatch, and the group goes on at the next one.
    */
-  async #admitted(admitted: Promise<void>, exchange: ChannelExchange): Promise<void> {
+  async #admitted(admitted: NonNullable<Admission>, exchange: ChannelExchange): Promise<number | undefined> {
+    let segments: number | undefined;
     try {
-      await admitted;
+      segments = await admitted;
     } catch (cause) {
       if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
       this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
       throw new Refusal("not admitted", { cause });
     }
     if (exchange.error) throw exchange.error;
+    return segments;
   }
 
-  async #send(executor: Executor, span: Span, peer: number, tag: number, call: Call): Promise<undefined> {
-    const { channel } = this.#options;
-    const exchange = channel.pointToPoint.open(peer, messageFingerprint("send", span, tag));
-    try {
-      await this.#segments(executor, span, (context, segment, slot) => send(context, peer, segment, slot), exchange);
-    } catch (error) {
-      call.overwritten = false;
-      throw this.#failed(exchange, error);
-    } finally {
-      channel.pointToPoint.closeOutgoing(peer, exchange);
-    }
+  /** What of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
+  #flowOf(spans: readonly Span[], parts: number): Flow | undefined {
+    const { segmentBytes, segmentsInFlight } = this.#options;
+    let longest = 0;
+    for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
+    if (longest <= segmentBytes) return undefined;
+    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)) };
   }
 
-  async #recv(executor: Executor, span: Span, peer: number | null, tag: number, call: Call): Promise<number> {
-    const { channel } = this.#options;
-    const fingerprint = messageFingerprint(peer === null ? "recvAnySource" : "recv", span, tag);
-    const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
-    try {
-      await this.#segments(executor, span, (context, segment, slot) => recv(context, source, segment, slot), exchange);
-      await executor.settled();
-      return source;
-    } catch (error) {
-      call.overwritten = exchange.traffic.messagesReceived > 0;
-      throw this.#failed(exchange, error);
-    } finally {
-      channel.pointToPoint.closeIncoming(source, exchange);
-    }
-  }
-
-  /** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
-  async #segments(
-    executor: Executor,
-    span: Span,
-    transfer: (context: Context, segment: Span, slot: number) => Promise<void>,
-    exchange: ChannelExchange,
-  ): Promise<void> {
-    const { segmentBytes } = this.#options;
-    const context = this.#context(executor, exchange);
-    const perSegment = elementsPerSegment(segmentBytes, span.dtype);
-    const total = Math.max(1, Math.ceil(span.count / perSegment));
-    await pipelined(context, total, (index) => {
-      const { start, count } = segmentRange(span.count, index, perSegment);
-      return transfer(context, executor.slice(span, start, count), index);
-    });
-  }
-
-  #context(executor: Executor, exchange: ChannelExchange, hub: HubReduction | null = null): Context {
-    const { channel, region, segmentBytes, segmentsInFlight, onTransfer } = this.#options;
+  /** `segments`: how many may be in flight, if fewer than usual. */
+  #context(executor: Executor, exchange: ChannelExchange, segments?: number, hub: HubReduction | null = null): Context {
+    const { channel, region, segmentBytes, onTransfer } = this.#options;
+    const segmentsInFlight = segments ?? this.#options.segmentsInFlight;
     const { rank, size } = channel;
     const shared = region?.shared ?? null;
     return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };

@@ -32,7 +32,22 @@ export interface NcclFacts {
   readonly version: number;
   /** Where libnccl was found. */
   readonly path: string;
-  readonly devices: readonly { readonly name: string; readonly uuid: string }[];
+  /** The newest CUDA that the driver knows, MAJOR * 1000 + MINOR * 10. */
+  readonly driver: number;
+  /** Where libcuda was found. */
+  readonly driverPath: string;
+  readonly devices: readonly {
+    readonly name: string;
+    readonly uuid: string;
+    readonly totalMemory: number;
+    /** Such as "9.0". */
+    readonly computeCapability: string;
+  }[];
+}
+
+/** A version as people write it, such as "2.27.7". */
+export function ncclVersionText(version: number): string {
+  return [Math.floor(version / 10_000), Math.floor((version % 10_000) / 100), version % 100].join(".");
 }
 
 /** One rank of a communicator. Tensors are on its device. */
@@ -64,7 +79,7 @@ export interface NcclLibrary {
   load(): Promise<NcclFacts>;
   getUniqueId(): Promise<Uint8Array>;
   initRank(size: number, id: Uint8Array, rank: number, options: NcclInitOptions): Promise<NcclCommunicator>;
-  readonly DeviceBuffer: new (byteLength: number, options: { device: number }) => DeviceBuffer;
+  readonly DeviceBuffer: new (byteLength: number, options: { device: number; lazy: boolean }) => DeviceBuffer;
 }
 
 /** Can NCCL reduce elements of this dtype? It moves every dtype, as bytes. */

@@ -36,9 +36,13 @@ const NCCL_COLLECTIVES = [
 /** One of them. */
 export type NcclRequest = Extract<Request, { collective: (typeof NCCL_COLLECTIVES)[number] }>;
 
+/** What stands for an algorithm in the fingerprint of a call on NCCL: where its tensors are. */
+export const ON_DEVICE = "nccl on the device";
+const ON_HOST = "nccl on the host";
+
 /** What `info()` says of calls that do not run on NCCL, or not as elsewhere. */
 export const NCCL_NOTES: readonly string[] = [
-  "band, bor, bxor, custom operations, i16 and u16 reductions, scan, exscan, send, recv, barrier and objects run on the host path",
+  "band, bor, bxor, custom operations, i16 and u16 reductions, scan, exscan, messages of host arrays, barrier and objects run on the host path",
   "a call that names an algorithm, and GPUBuffers, run on the host path",
   "min and max of floats are NCCL's: where a number meets a NaN, either may win; AVG and PREMUL_SUM round f16 and bf16 factors to the dtype",
   "all ranks of a call pass host arrays, or all pass DeviceBuffers",
@@ -88,7 +92,7 @@ export function planNccl(request: NcclRequest, scope: NcclScope): NcclPlan {
     throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all DeviceBuffers");
   }
   const plan = (facts: Facts, writes: boolean, run: NcclPlan["run"], pairs: NcclPlan["pairs"] = null): NcclPlan => {
-    const algorithm = onDevice > 0 ? "nccl on the device" : "nccl on the host";
+    const algorithm = onDevice > 0 ? ON_DEVICE : ON_HOST;
     const fingerprint = fingerprintOf(
       request.collective as CollectiveRequest["collective"],
       algorithm,

@@ -32,7 +32,7 @@ export class DevicePool {
     const size = Math.max(SMALLEST_BYTES, 2 ** Math.ceil(Math.log2(byteLength)));
     const buffer = this.#free.get(size)?.pop();
     if (buffer) this.#freeBytes -= size;
-    return buffer ?? new this.#library.DeviceBuffer(size, { device: this.#device });
+    return buffer ?? new this.#library.DeviceBuffer(size, { device: this.#device, lazy: true });
   }
 
   giveBack(buffer: DeviceBuffer): void {

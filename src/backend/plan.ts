@@ -10,11 +10,11 @@ import { hash32, hash52 } from "../transport/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../transport/frame.ts";
 import type { LinkKind } from "../transport/transport.ts";
 import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
-import { type Call, COLLECTIVES, type Request } from "./backend.ts";
+import { type Call, COLLECTIVES, type MessageRequest, type Request } from "./backend.ts";
 import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
-export type CollectiveRequest = Exclude<Request, { collective: "send" | "recv" | "recvAnySource" }>;
+export type CollectiveRequest = Exclude<Request, MessageRequest>;
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
@@ -188,7 +188,7 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
 export function messageFingerprint(
   collective: "send" | "recv" | "recvAnySource",
-  span: Span,
+  span: Pick<Span, "dtype" | "count">,
   tag: number,
 ): Fingerprint {
   return {

@@ -18,6 +18,9 @@ export const browserPlatform: Platform = {
   env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
   threadJob,
+  sharedFileSystem: () => {
+    throw new UnsupportedError("a browser shares no files");
+  },
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

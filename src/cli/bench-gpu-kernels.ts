@@ -66,11 +66,11 @@ export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernels
     const spans = [gpu.scratch(dtype, count), gpu.scratch(dtype, count), gpu.scratch(dtype, count)] as const;
     for (const span of spans) gpu.fill(span, 3);
     for (const op of ops) {
-      const pass = passOf(gpu, op, spans);
-      if (!pass) continue;
-      const [ms, copyMs] = await bestPassMs(gpu, [pass.run, () => gpu.copy(spans[0], spans[1])]);
+      const run = passOf(gpu, op, spans);
+      if (!run) continue;
+      const [ms, copyMs] = await bestPassMs(gpu, [run, () => gpu.copy(spans[0], spans[1])]);
       const rate = (operands: number, time: number) => (operands * spans[0].byteLength) / 1e6 / time;
-      const [gpuGBs, copyGBs] = [rate(pass.touched, ms!), rate(2, copyMs!)];
+      const [gpuGBs, copyGBs] = [rate(3, ms!), rate(2, copyMs!)];
       const row = { dtype, op, count, gpuGBs, copyGBs, share: gpuGBs / copyGBs };
       rows.push(row);
       onRow?.(row);
@@ -80,24 +80,22 @@ export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernels
   return rows;
 }
 
-/** One pass of an operation's own work and how many operands it touches, or null where the dtype has none. */
+/** One pass of an operation, or null where the dtype has none. */
 function passOf(
   gpu: Executor,
   op: ReduceOpName,
   [target, left, right]: readonly [Span, Span, Span],
-): { run: () => void; touched: number } | null {
+): (() => void) | null {
   const { dtype } = target;
   const isBitwise = op === "band" || op === "bor" || op === "bxor";
   if (op === "custom" || (isBitwise && isFloat(dtype))) return null;
   if (dtype === "f64" && op !== "min" && op !== "max") return null;
-  // Factor and divisor are 1: whatever is done to the values, they stay what they are.
-  if (op === "premul-sum") return { run: () => gpu.prepare(ReduceOp.premulSum(1), target, 2), touched: 2 };
-  if (op === "avg") {
-    const step = isFloat(dtype) ? "prepare" : "finish";
-    return { run: () => gpu[step](ReduceOp.AVG, target, 1), touched: 2 };
-  }
-  const resolved = resolveReduceOp(op as "sum", dtype);
-  return { run: () => gpu.reduce(resolved, target, left, right), touched: 3 };
+  const resolved = op === "premul-sum" ? ReduceOp.premulSum(3) : resolveReduceOp(op as "sum", dtype);
+  // As in a group of two: this rank's own input is prepared as it is read, and an average of integers divided as it is stored.
+  return () => {
+    gpu.reduce(resolved, target, left, gpu.prepare(resolved, right, 2));
+    gpu.finish(resolved, target, 2);
+  };
 }
 
 /** Measures the f32 sum. `bytes` is a multiple of 16. Default: 16 MiB. */

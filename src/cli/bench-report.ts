@@ -15,6 +15,11 @@ export interface BenchResult {
   /** Elements that differ from the reference, over all ranks. */
   wrong: number;
   /**
+   * The most memory (RSS) a rank's process has taken so far above what it took when its group was there, the tensors of the
+   * benchmark included; for threads, a rank's share of their process's.
+   */
+  extraRssBytes?: number;
+  /**
    * On GPUBuffers: the time of a run in which the slowest rank waited for a readback, with the kernels before it, while none
    * of its frames was on the way; the median.
    */

@@ -31,6 +31,9 @@ const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(me
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
 
+/** Memory of this process when its group was there. */
+let idleRssBytes = 0;
+
 async function main(config: BenchConfig): Promise<void> {
   const onGpu = config.device === "webgpu";
   const group = await initProcessGroup({
@@ -38,6 +41,7 @@ async function main(config: BenchConfig): Promise<void> {
     ...(onGpu ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
+  idleRssBytes = process.memoryUsage.rss();
   try {
     if (group.rank === 0) tell({ type: "group", ...describeGroup(group) });
     for (const name of config.collectives) {
@@ -94,7 +98,8 @@ async function measure(group: ProcessGroup, row: BenchRow, bytes: number, config
   }
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
-  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong });
+  const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - idleRssBytes);
+  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
 }
 
 /**

@@ -41,7 +41,15 @@ export interface BenchConfig {
 export type WorkerMessage =
   | { type: "group"; device: string; transport: string; runtime: string }
   | { type: "start"; collective: string; count: number }
-  | { type: "row"; collective: string; count: number; timesUs: number[]; exposedUs: number[]; wrong: number }
+  | {
+      type: "row";
+      collective: string;
+      count: number;
+      timesUs: number[];
+      exposedUs: number[];
+      wrong: number;
+      extraRssBytes: number;
+    }
   | { type: "error"; message: string };
 
 /** Called as the measurement goes on. */
@@ -59,7 +67,10 @@ export interface BenchProgress {
 export async function measure(config: BenchConfig, progress: BenchProgress = {}): Promise<BenchReport[]> {
   const reports: BenchReport[] = [];
   const errors: string[] = [];
-  const pending = new Map<string, { timesUs: number[][]; exposedUs: number[][]; wrong: number }>();
+  const pending = new Map<
+    string,
+    { timesUs: number[][]; exposedUs: number[][]; wrong: number; extraRssBytes: number }
+  >();
   let group = { device: "", transport: "", runtime: "" };
 
   const begin = (collective: string) => {
@@ -80,14 +91,16 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
       progress.onStart?.(told.collective, told.count);
     } else {
       const key = `${told.collective} ${told.count}`;
-      const row = pending.get(key) ?? { timesUs: [], exposedUs: [], wrong: 0 };
+      const row = pending.get(key) ?? { timesUs: [], exposedUs: [], wrong: 0, extraRssBytes: 0 };
       pending.set(key, row);
       row.timesUs.push(told.timesUs);
       row.exposedUs.push(told.exposedUs);
       row.wrong += told.wrong;
+      row.extraRssBytes = Math.max(row.extraRssBytes, told.extraRssBytes);
       if (row.timesUs.length < config.ranks) return;
       const report = reports.find((candidate) => candidate.collective === told.collective)!;
       const result = resultOf(benchRow(told.collective), told.count, slowest(row.timesUs), row.wrong, config);
+      result.extraRssBytes = config.threads ? row.extraRssBytes / config.ranks : row.extraRssBytes;
       if (config.device === "webgpu") result.exposedReadbackUs = medianOf(slowest(row.exposedUs));
       report.results.push(result);
       progress.onResult?.(report);

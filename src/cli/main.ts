@@ -10,7 +10,7 @@ import { splitRunArguments } from "./run.ts";
 import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag, UsageError } from "./usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
-const TRANSPORTS = ["auto", "shared-memory", "websocket", "hub"] as const;
+const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
 const DEVICES = ["cpu", "webgpu"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 

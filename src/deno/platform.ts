@@ -5,8 +5,15 @@
  * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
  */
 import { builtInGpu } from "../browser/gpu.ts";
+import { UnsupportedError } from "../errors.ts";
 import { nodePlatform } from "../node/platform.ts";
+import { SHARED_FILE_DIRECTORY } from "../node/shared-file.ts";
 import type { Platform } from "../platform.ts";
+
+/** Of Deno's own names, what is used here. */
+declare const Deno: {
+  permissions: { querySync(what: { name: "read" | "write"; path: string }): { state: string } };
+};
 
 /** What to do where no adapter is found. */
 export const DENO_GPU_HINT = "install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)";
@@ -22,6 +29,17 @@ export const denoPlatform: Platform = {
     return nodePlatform.hostId;
   },
   threadJob: () => null,
+  sharedFileSystem: () => {
+    // Asked for first: to try it would stop and ask the user.
+    for (const name of ["read", "write"] as const) {
+      if (Deno.permissions.querySync({ name, path: SHARED_FILE_DIRECTORY }).state !== "granted") {
+        throw new UnsupportedError(
+          `not allowed to ${name} ${SHARED_FILE_DIRECTORY}: run with --allow-read --allow-write`,
+        );
+      }
+    }
+    return nodePlatform.sharedFileSystem();
+  },
   openGpu: async () => builtInGpu(DENO_GPU_HINT),
   hasBuiltInGpu: true,
 };

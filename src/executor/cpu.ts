@@ -8,7 +8,7 @@ import { fillSpan, foldCustom } from "./custom-loop.ts";
 import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
-import { type FoldName, factorOf, type Kernels } from "./kernels.ts";
+import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import { arithmeticIdOf } from "./self-test.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
 import type { ManyKernels } from "./wasm-many.ts";
@@ -101,7 +101,7 @@ class CpuExecutor implements SharedExecutor {
     this.#wasm?.memory.release(span.pointer, span.byteLength);
   }
 
-  admit(): void {}
+  admit(): undefined {}
 
   /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
   alloc(dtype: DataType, count: number): Tensor {
@@ -204,11 +204,17 @@ class CpuExecutor implements SharedExecutor {
   }
 
   /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
-  prepare(op: ReduceOp, span: Span, size: number): void {
-    const own = this.#own(span);
-    const { dtype } = own;
-    if (op.name === "premul-sum") this.#scale(own, factorOf(dtype, op.factor));
-    else if (op.name === "avg" && isFloat(dtype)) this.#scale(own, factorOf(dtype, 1 / size));
+  prepare(op: ReduceOp, input: Span, size: number): HostSpan {
+    const own = this.#own(input);
+    const factor = inputFactor(op, own.dtype, size);
+    if (factor !== null && own.count > 0) this.#kernels.scale(own, factor);
+    return own;
+  }
+
+  prepared(op: ReduceOp, input: Span, size: number): HostSpan {
+    const copy = this.scratch(input.dtype, input.count);
+    this.copy(copy, input);
+    return this.prepare(op, copy, size);
   }
 
   finish(op: ReduceOp, span: Span, size: number): void {
@@ -228,10 +234,6 @@ class CpuExecutor implements SharedExecutor {
   /** Memory goes with the executor's last reference; arrays from `alloc` stay valid as long as they are held. */
   dispose(): Promise<void> {
     return Promise.resolve();
-  }
-
-  #scale(span: HostSpan, factor: number | bigint): void {
-    if (span.count > 0) this.#kernels.scale(span, factor);
   }
 
   #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {

@@ -44,6 +44,15 @@ export interface Handle {
   release(): void;
 }
 
+/** What of a call is under way at once. */
+export interface Flow {
+  readonly segmentBytes: number;
+  readonly segments: number;
+}
+
+/** Undefined, or a promise of how many segments may be under way, which is undefined where nobody asked. */
+export type Admission = undefined | Promise<number | undefined>;
+
 /** The memory and the arithmetic of one device. */
 export interface Executor {
   /** "cpu", "webgpu". */
@@ -70,11 +79,12 @@ export interface Executor {
 
   /**
    * Refuses, before anything is sent, what this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or
-   * with no `op`, moving them. Undefined if there is nothing to wait for.
+   * with no `op`, moving them. Sets memory aside for `flow`, if it is given, and resolves to how many segments may be under
+   * way: fewer than asked for where memory is short. Undefined if there is nothing to wait for.
    * @throws UnsupportedError naming dtype, op and an executor that can; TypeError for a custom operation that does not compile
-   * or a buffer that is not usable here.
+   * or a buffer that is not usable here; RangeError if there is no memory.
    */
-  admit(spans: readonly Span[], op: ReduceOp | null): void | Promise<void>;
+  admit(spans: readonly Span[], op: ReduceOp | null, flow?: Flow): Admission;
 
   /** Memory that another executor of this thread may share and copy from without bytes in between; null if there is none. */
   readonly sharedMemory: object | null;
@@ -94,8 +104,14 @@ export interface Executor {
    * otherwise kept, else it is disjoint from all.
    */
   reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void;
-  /** What `op` does to each input before the fold, in place: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else nothing. */
-  prepare(op: ReduceOp, span: Span, size: number): void;
+  /**
+   * What `op` does to each input before the fold: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else
+   * nothing. Returns what stands for the input from then on, for reading only: `input` itself, changed in place, or a view of
+   * it whose elements are changed as they are read.
+   */
+  prepare(op: ReduceOp, input: Span, size: number): Span;
+  /** As {@link prepare}, and `input` keeps its elements: the result is a view or a copy. Give it back with `release`. */
+  prepared(op: ReduceOp, input: Span, size: number): Span;
   /** What `op` does to the result after the fold, in place: AVG on integers divides by size and truncates, else nothing. */
   finish(op: ReduceOp, span: Span, size: number): void;
   /** Sets every element to `value`. */

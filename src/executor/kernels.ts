@@ -1,6 +1,7 @@
 /**
  * Kernels: the arithmetic of the cpu executor, done twice with the same bits, by WebAssembly and by plain loops.
  */
+import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import type { DataType } from "../types.ts";
 import type { HostSpan } from "./host-span.ts";
 
@@ -14,7 +15,7 @@ export interface Kernels {
   readonly description: string;
   /** target = left op right. The bitwise three are for integers only. */
   fold(name: FoldName, target: HostSpan, left: HostSpan, right: HostSpan): void;
-  /** span = span * factor, with a factor that {@link factorOf} gave. */
+  /** span = span * factor, with a factor that {@link inputFactor} gave. */
   scale(span: HostSpan, factor: number | bigint): void;
   /** span = span / divisor, truncated; integers only, divisor from 1 to 2^22. */
   divide(span: HostSpan, divisor: number): void;
@@ -31,11 +32,19 @@ export function signedLane(dtype: DataType): DataType {
 }
 
 /**
+ * What `op` multiplies each input with before the fold, as the kernels for `dtype` take it; null if it leaves them alone.
+ * @throws TypeError if `dtype` is an integer type and PREMUL_SUM's factor is not a whole number.
+ */
+export function inputFactor(op: ReduceOp, dtype: DataType, size: number): number | bigint | null {
+  if (!changesInputs(op, dtype)) return null;
+  return factorOf(dtype, op.name === "premul-sum" ? op.factor : 1 / size);
+}
+
+/**
  * `factor` as the kernels for `dtype` take it: f32's value for f16, bf16 and f32, a number for f64, a wrapped integer
  * (a bigint for 64 bits) for integers.
- * @throws TypeError if `dtype` is an integer type and `factor` is not a whole number.
  */
-export function factorOf(dtype: DataType, factor: number | bigint): number | bigint {
+function factorOf(dtype: DataType, factor: number | bigint): number | bigint {
   if (dtype === "f64") return Number(factor);
   if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return Math.fround(Number(factor));
   if (typeof factor === "number" && !Number.isInteger(factor)) {

@@ -140,14 +140,8 @@ fn product(a: U, b: U) -> U {
 fn combine(a: U, b: U) -> U {
   return {{op}}(a, b);
 }
-fn same(a: U) -> U {
-  return a;
-}
-fn scale(a: U) -> U {
-  return canonical(U(vec4<f32>(a) * bitcast<f32>(params.factor.x)));
-}
 fn apply(a: U) -> U {
-  return {{unary}}(a);
+  return canonical(U(vec4<f32>(a) * bitcast<f32>(params.factor.x)));
 }`,
   "f16": `fn widen(a: V) -> F {
   let sign = a & V(0x80000000u);

@@ -26,6 +26,8 @@ export interface Command {
   encode(batch: Batch): void;
   /** The buffers it reads or writes. */
   readonly buffers: readonly GPUBuffer[];
+  /** Somebody waits for it: what comes after it is submitted apart, and does not keep it from being done. */
+  readonly isAwaited?: boolean;
 }
 
 /** What a command is encoded into. */
@@ -36,7 +38,7 @@ export interface Batch {
   pass(): GPUComputePassEncoder;
 }
 
-/** Submits commands from `start` on, as many as have room for their parameters; returns the next one's index. */
+/** Submits commands from `start` on, up to one that is awaited or the last that has room for its parameters; returns the next one's index. */
 export function submitBatch(
   device: GPUDevice,
   commands: readonly Command[],
@@ -60,7 +62,10 @@ export function submitBatch(
     },
   };
   let at = start;
-  while (at < commands.length && !parameters.isFull) commands[at++]!.encode(batch);
+  for (let isAwaited = false; at < commands.length && !parameters.isFull && !isAwaited; at++) {
+    commands[at]!.encode(batch);
+    isAwaited = commands[at]!.isAwaited === true;
+  }
   endPass();
   parameters.upload();
   device.queue.submit([encoder.finish()]);

@@ -40,6 +40,8 @@ export class GpuDevice {
   #lost: DeviceLostError | null = null;
   /** Rejects those who wait for the device. A race with `device.lost` itself would grow that promise's list for good. */
   readonly #waiting = new Set<(error: unknown) => void>();
+  /** Buffers that there was no memory for. */
+  readonly #unusable = new WeakSet<GPUBuffer>();
   /** Buffers to destroy once the commands that use them are submitted. */
   #doomed: GPUBuffer[] = [];
   #probe: GPUBuffer | null = null;
@@ -66,7 +68,9 @@ export class GpuDevice {
       new BufferPool({
         idleBytes,
         create: (bytes) => this.createBuffer(bytes, usage),
+        createUnwatched: (bytes) => this.#createUnwatched(bytes, usage),
         destroy: (buffer) => this.destroyBuffer(buffer),
+        isUsable: (buffer) => !this.#unusable.has(buffer),
       });
     this.scratch = pool(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST, IDLE_SCRATCH_BYTES);
     this.staging = pool(BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST, IDLE_STAGING_BYTES);
@@ -91,24 +95,34 @@ export class GpuDevice {
   /** A buffer of our own. If there is no memory for it, idle buffers are let go and what uses it fails. */
   createBuffer(bytes: number, usage: number): GPUBuffer {
     const { device } = this;
-    this.stats.liveBuffers++;
     device.pushErrorScope("out-of-memory");
     device.pushErrorScope("validation");
-    const buffer = device.createBuffer({ size: bytes, usage });
+    const buffer = this.#createUnwatched(bytes, usage);
     for (let i = 0; i < 2; i++) {
       this.#scope(device.popErrorScope(), ({ message }) => {
-        this.scratch.evict();
-        this.staging.evict();
+        this.#unusable.add(buffer);
+        this.evict();
         return new RangeError(`no GPU memory for a buffer of ${bytes} bytes: ${message}`);
       });
     }
     return buffer;
   }
 
+  #createUnwatched(bytes: number, usage: number): GPUBuffer {
+    this.stats.liveBuffers++;
+    return this.device.createBuffer({ size: bytes, usage });
+  }
+
   destroyBuffer(buffer: GPUBuffer): void {
     this.stats.liveBuffers--;
     if (this.#touched.has(buffer)) this.#doomed.push(buffer);
     else buffer.destroy();
+  }
+
+  /** Lets all idle buffers go. */
+  evict(): void {
+    this.scratch.evict();
+    this.staging.evict();
   }
 
   /** Queues a command; it is submitted with the others of this microtask's work. */
@@ -173,16 +187,19 @@ export class GpuDevice {
     stats.bytesRead += bytes;
     if (this.#mapsInFlight++ === 0) this.#mapsSince = performance.now();
     stats.mostMapsInFlight = Math.max(stats.mostMapsInFlight, this.#mapsInFlight);
+    // Of what was submitted so far: to wait for later answers too would make segments wait for each other.
+    const answers = this.#answers();
+    answers.catch(() => {});
     try {
       await this.orLost(buffer.mapAsync(MAP_READ_MODE, 0, bytes));
     } catch (error) {
-      await this.#answers();
+      await answers;
       this.throwIfFailed();
       throw error;
     } finally {
       if (--this.#mapsInFlight === 0) stats.mapWaitMs += performance.now() - this.#mapsSince;
     }
-    await this.#answers();
+    await answers;
     this.throwIfFailed();
     try {
       target.set(new Uint8Array(buffer.getMappedRange(0, bytes), 0, bytes));
@@ -254,8 +271,7 @@ export class GpuDevice {
   release(): void {
     this.flush();
     if (--this.#users > 0) return;
-    this.scratch.evict();
-    this.staging.evict();
+    this.evict();
     this.parameters.destroy();
     if (this.#probe) this.destroyBuffer(this.#probe);
     this.#probe = null;

@@ -4,14 +4,15 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } from "../types.ts";
 import { fillSpan } from "./custom-loop.ts";
-import type { Executor, Lease, Span } from "./executor.ts";
+import type { Admission, Executor, Flow, Lease, Span } from "./executor.ts";
 import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
 import { HostSpan } from "./host-span.ts";
-import { factorOf } from "./kernels.ts";
+import { inputFactor } from "./kernels.ts";
 import type { GpuStats } from "./webgpu-batch.ts";
 import { copyWords } from "./webgpu-copy.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
+import { reserve } from "./webgpu-reserve.ts";
 import type { KernelWork } from "./webgpu-source.ts";
 import { GpuSpan } from "./webgpu-span.ts";
 import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
@@ -101,11 +102,7 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   slice(span: Span, start: number, count: number): GpuSpan {
-    const { device, dtype, buffer, byteOffset } = this.#own(span);
-    if (start < 0 || count < 0 || start + count > span.count) {
-      throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
-    }
-    return new GpuSpan(device, dtype, count, buffer, byteOffset + start * bytesPerElement(dtype));
+    return this.#own(span).slice(start, count);
   }
 
   scratch(dtype: DataType, count: number): GpuSpan {
@@ -128,15 +125,19 @@ export class WebgpuExecutor implements GpuExecutor {
     return { buffer: this.device.createBuffer({ size, usage: TENSOR_USAGE }), dtype, count };
   }
 
-  admit(spans: readonly Span[], op: ReduceOp | null): Promise<void> | undefined {
+  admit(spans: readonly Span[], op: ReduceOp | null, flow?: Flow): Admission {
     const own = spans.map((span) => this.#own(span));
     const work = op === null || own.length === 0 ? null : foldWork(op, own[0]!.dtype);
     const buffers = [...new Set(own.filter(({ lent }) => !lent).map(({ buffer }) => buffer))];
-    const vouched = buffers.length > 0 ? this.#device.vouch(buffers) : undefined;
-    if (!work || op?.name !== "custom") return vouched;
-    // The kernel for two operands, one of them the target; others compile as they come.
-    const shape = { wide: false, inputBuffers: [0, 1], inPlace: 0, writable: [true, false] };
-    return Promise.all([vouched, this.#device.pipelines.compile(work, shape, false)]).then(() => {});
+    const waits: Promise<unknown>[] = [];
+    if (buffers.length > 0) waits.push(this.#device.vouch(buffers));
+    if (work && op?.name === "custom") {
+      // The kernel for two operands, one of them the target; others compile as they come.
+      const shape = { wide: false, inputBuffers: [0, 1], scaled: [false, false], inPlace: 0, writable: [true, false] };
+      waits.push(this.#device.pipelines.compile(work, shape, false));
+    }
+    const segments = flow && reserve(this.#device, flow, op !== null);
+    return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([first]) => first) : undefined;
   }
 
   read(span: Span): Lease | Promise<Lease> {
@@ -148,7 +149,7 @@ export class WebgpuExecutor implements GpuExecutor {
     }
     let readback = this.#readbacks.get(span);
     if (!readback) {
-      readback = new Readback(this.#device, own, this.#hostMemory);
+      readback = own.factor ? this.#readScaled(own) : new Readback(this.#device, own, this.#hostMemory);
       this.#readbacks.set(span, readback);
       void this.#device.submitted.then(() => this.#readbacks.delete(span));
     }
@@ -160,7 +161,7 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   write(span: Span, lease: Lease): void {
-    const own = this.#own(span);
+    const own = this.#target(span);
     try {
       if (lease.bytes.byteLength !== own.byteLength) {
         throw new RangeError(`${lease.bytes.byteLength} bytes for a span of ${own.byteLength}`);
@@ -172,14 +173,12 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   copy(target: Span, source: Span): void {
-    const [to, from] = [this.#own(target), this.#own(source)];
+    const [to, from] = [this.#target(target), this.#own(source)];
     requireEqual(to, from);
-    if (to.count === 0 || to.isSameAs(from)) return;
-    const fold = { work: moveWork(to.dtype) };
-    this.#record(fold, to, [from], () => {
-      if (!to.ownsItsWords || !from.ownsItsWords) this.#dispatch(fold, to, [from]);
-      else copyWords(this.#device, to, from);
-    });
+    if (to.count === 0 || (to.isSameAs(from) && !from.factor)) return;
+    if (from.factor) this.#fold({ work: { dtype: to.dtype, op: null, unary: "same" } }, to, [from]);
+    else if (to.ownsItsWords && from.ownsItsWords) copyWords(this.#device, to, from);
+    else this.#fold({ work: moveWork(to.dtype) }, to, [from]);
   }
 
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
@@ -187,7 +186,7 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void {
-    const to = this.#own(target);
+    const to = this.#target(target);
     const all = operands.map((operand) => this.#own(operand));
     for (const operand of all) requireEqual(to, operand);
     if (all.length === 1) this.copy(to, all[0]!);
@@ -206,29 +205,36 @@ export class WebgpuExecutor implements GpuExecutor {
     if (scratch) this.release(scratch);
   }
 
-  /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
-  prepare(op: ReduceOp, span: Span, size: number): void {
-    const own = this.#own(span);
-    const { dtype } = own;
-    if (op.name === "premul-sum") this.#scale(op, own, op.factor);
-    else if (op.name === "avg" && isFloat(dtype)) this.#scale(op, own, 1 / size);
+  /**
+   * A view: kernels multiply as they read, and so a fold of prepared inputs is one pass.
+   * @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number.
+   */
+  prepare(op: ReduceOp, input: Span, size: number): GpuSpan {
+    const own = this.#own(input);
+    const factor = inputFactor(op, own.dtype, size);
+    if (factor === null) return own;
+    foldWork(op, own.dtype); // Refuses what no kernel does.
+    return own.times(bitsOf(own.dtype, factor));
+  }
+
+  prepared(op: ReduceOp, input: Span, size: number): GpuSpan {
+    return this.prepare(op, input, size).slice(0, input.count);
   }
 
   finish(op: ReduceOp, span: Span, size: number): void {
-    const own = this.#own(span);
-    if (op.name !== "avg" || isFloat(own.dtype) || own.count === 0) return;
-    this.#apply({ work: { dtype: own.dtype, op: null, unary: "divide" }, divisor: size }, own);
+    const own = this.#target(span);
+    if (op.name === "avg" && !isFloat(own.dtype) && own.count > 0) this.#divide(own, size);
   }
 
   /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
   fill(span: Span, value: number | bigint): void {
-    const own = this.#own(span);
+    const own = this.#target(span);
     if (own.count === 0) return;
     // One or two words of the value, repeated as often as it goes into 8 bytes.
     const pattern = HostSpan.outside(own.dtype, new Uint8Array(8));
     fillSpan(pattern, value);
     const [low, high] = pattern.lanes("u32");
-    this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, factor: [low!, high!] }, own, []);
+    this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, value: [low!, high!] }, own, []);
   }
 
   settled(): Promise<void> {
@@ -243,28 +249,28 @@ export class WebgpuExecutor implements GpuExecutor {
     this.#close();
   }
 
-  #scale(op: ReduceOp, span: GpuSpan, factor: number | bigint): void {
-    const work: KernelWork = { ...foldWork(op, span.dtype), op: null, unary: "scale" };
-    const bits = bitsOf(span.dtype, factorOf(span.dtype, factor));
-    if (span.count > 0) this.#apply({ work, factor: bits }, span);
+  /** The bytes of a view: of its elements, multiplied. */
+  #readScaled(view: GpuSpan): Readback {
+    const scratch = this.scratch(view.dtype, view.count);
+    this.copy(scratch, view);
+    const readback = new Readback(this.#device, scratch, this.#hostMemory);
+    this.release(scratch);
+    // Nothing that was read before has been written.
+    this.#readbacksGeneration = this.#device.generation;
+    return readback;
   }
 
-  /**
-   * Scales or divides in place, or, if what was asked for just before made the span, in that same pass: a copy to be
-   * scaled reads the source, and an integer average divides as it sums.
-   */
-  #apply(fold: Fold, span: GpuSpan): void {
-    const { work } = fold;
+  /** Divides in place, or, if what was asked for just before made the span, in that same pass. */
+  #divide(span: GpuSpan, divisor: number): void {
+    const work: KernelWork = { dtype: span.dtype, op: null, unary: "divide" };
     const latest = this.#latest;
     const isFresh = latest !== null && latest.sequence === this.#device.sequence && latest.target.isSameAs(span);
-    const before = latest?.fold.work;
-    const fits = before?.op === null || (before?.dtype === work.dtype && work.unary === "divide");
-    if (!isFresh || before?.unary !== "same" || !fits) {
-      this.#fold(fold, span, [span]);
+    if (!isFresh || latest.fold.work.unary !== "same" || latest.fold.work.dtype !== span.dtype) {
+      this.#fold({ work, divisor }, span, [span]);
       return;
     }
     this.#device.withdraw(latest.commands);
-    this.#fold({ ...fold, work: { ...work, op: before.op } }, span, latest.inputs);
+    this.#fold({ work: { ...work, op: latest.fold.work.op }, divisor }, span, latest.inputs);
   }
 
   #upload(span: GpuSpan, bytes: Uint8Array): void {
@@ -279,23 +285,15 @@ export class WebgpuExecutor implements GpuExecutor {
     this.release(scratch);
   }
 
+  /** Queues the kernels of a fold, and keeps it in mind for #divide. */
   #fold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]): void {
-    this.#record(fold, target, inputs, () => this.#dispatch(fold, target, inputs));
-  }
-
-  /** Keeps in mind what `commands` does, for #apply. */
-  #record(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[], commands: () => void): void {
-    const before = this.#device.sequence;
-    commands();
-    const { sequence } = this.#device;
-    this.#latest = { fold, target, inputs, sequence, commands: sequence - before };
-  }
-
-  #dispatch(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]): void {
     const { nativeF16 } = this.#limits;
+    const before = this.#device.sequence;
     for (const dispatch of planFold(fold, target, inputs, this.#limits)) {
       this.#device.push(foldCommand(this.#device, fold.work, dispatch, nativeF16));
     }
+    const { sequence } = this.#device;
+    this.#latest = { fold, target, inputs, sequence, commands: sequence - before };
   }
 
   /** Spans of another executor on the same device are as good as our own. */
@@ -304,6 +302,13 @@ export class WebgpuExecutor implements GpuExecutor {
       throw new TypeError("the span belongs to another executor");
     }
     return span;
+  }
+
+  /** A span that may be written. */
+  #target(span: Span): GpuSpan {
+    const own = this.#own(span);
+    if (own.factor) throw new TypeError("a prepared input is for reading only");
+    return own;
   }
 }
 

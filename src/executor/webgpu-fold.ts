@@ -12,13 +12,13 @@ import type { Batch, Command } from "./webgpu-batch.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import type { Parameters } from "./webgpu-parameters.ts";
 import { type KernelShape, type KernelUnits, type KernelWork, kernelUnits } from "./webgpu-source.ts";
-import type { GpuSpan } from "./webgpu-span.ts";
+import type { FactorBits, GpuSpan } from "./webgpu-span.ts";
 
 /** A fold's arithmetic with its numbers. */
 export interface Fold {
   readonly work: KernelWork;
-  /** The bits of a factor, or of a value to fill with. */
-  readonly factor?: readonly [low: number, high: number];
+  /** The bits of a value to fill with. Inputs bring their own factor. */
+  readonly value?: FactorBits;
   readonly divisor?: number;
 }
 
@@ -53,7 +53,10 @@ const NO_FACTOR = [0, 0x7fc00000] as const;
 /** Invocations of a workgroup, as fold.wgsl has it. */
 const WORKGROUP_SIZE = 64;
 
-/** The dispatches that do `fold`, in any order. Equal byte lengths; `target` is an input or disjoint from all. */
+/**
+ * The dispatches that do `fold`, in any order. Equal byte lengths; `target` is an input or disjoint from all. Of the inputs
+ * that are multiplied with a factor as they are read, all have the same.
+ */
 export function planFold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[], limits: FoldLimits): Dispatch[] {
   const spans = [target, ...inputs];
   const shared = inputs.some(({ buffer }) => buffer === target.buffer) || hasRepeats(inputs);
@@ -73,7 +76,7 @@ export function planFold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]
 
 /** Bytes `from` to `to` of every span. */
 function planPiece(
-  { work, factor = NO_FACTOR, divisor = 1 }: Fold,
+  { work, value = NO_FACTOR, divisor = 1 }: Fold,
   spans: readonly GpuSpan[],
   from: number,
   to: number,
@@ -88,13 +91,17 @@ function planPiece(
     return windows.findIndex((window) => window.buffer === buffer && window.start <= at && at < window.end);
   };
   // The output's window is the first: it was added first, and merging keeps the earlier one's place.
-  const inputBuffers = spans.slice(1).map(holds);
+  const inputs = spans.slice(1);
+  const inputBuffers = inputs.map(holds);
   const writable = windows.map(({ buffer }) => buffer === target.buffer);
-  const inPlace = spans.slice(1).findIndex((span) => span.isSameAs(target));
-  const units = kernelUnits(work, wide, limits.nativeF16);
+  const inPlace = inputs.findIndex((span) => span.isSameAs(target));
+  const scaled = inputs.map(({ factor }) => factor !== null);
+  const factor = inputs.find((span) => span.factor)?.factor ?? value;
+  const shape = { wide, inputBuffers, scaled, inPlace, writable };
+  const units = kernelUnits(work, shape, limits.nativeF16);
   const positions = positionsOf(units, spans, windows, [0, ...inputBuffers], from, to);
   return {
-    shape: { wide, inputBuffers, inPlace, writable },
+    shape,
     windows,
     parameters: { ...positions, factor, divisor },
     workgroups: Math.min(Math.ceil(positions.units / WORKGROUP_SIZE), limits.workgroups),

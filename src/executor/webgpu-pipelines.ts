@@ -97,6 +97,7 @@ export class Pipelines {
 function keyOf(work: KernelWork, shape: KernelShape, nativeF16: boolean): string {
   const { dtype, op, unary } = work;
   const name = op !== null && typeof op === "object" ? `custom ${op.wgsl}` : op;
-  const { wide, inputBuffers, inPlace, writable } = shape;
-  return [dtype, name, unary, wide, nativeF16, inputBuffers.join("."), inPlace, writable.join(".")].join("|");
+  const { wide, inputBuffers, scaled, inPlace, writable } = shape;
+  const lists = [inputBuffers.join("."), scaled.join("."), writable.join(".")];
+  return [dtype, name, unary, wide, nativeF16, inPlace, ...lists].join("|");
 }

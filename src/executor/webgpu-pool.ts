@@ -2,18 +2,16 @@
  * Buffers that are used again: a new one of 1 MiB costs some 400 µs on a software adapter, as much as filling it.
  */
 
-/** What a pool lends. */
-interface Pooled {
-  readonly buffer: GPUBuffer;
-  readonly bytes: number;
-}
-
 /** What a pool is made with. */
 export interface PoolOptions {
   /** Most bytes that lie idle; beyond that, those idle for longest are destroyed. */
   idleBytes: number;
   create(bytes: number): GPUBuffer;
+  /** As `create`, for one who watches for want of memory himself. */
+  createUnwatched(bytes: number): GPUBuffer;
   destroy(buffer: GPUBuffer): void;
+  /** False for a buffer that there was no memory for. */
+  isUsable(buffer: GPUBuffer): boolean;
 }
 
 /** Sizes that buffers come in: four for each power of two, so that one of a little less is found again. */
@@ -26,7 +24,7 @@ export function sizeClass(bytes: number): number {
 export class BufferPool {
   readonly #options: PoolOptions;
   /** From the one idle for longest to the one idle for shortest. */
-  readonly #idle: Pooled[] = [];
+  readonly #idle: GPUBuffer[] = [];
   #idleBytes = 0;
 
   constructor(options: PoolOptions) {
@@ -36,17 +34,38 @@ export class BufferPool {
   /** A buffer of at least `bytes`. Its contents are undefined. */
   take(bytes: number): GPUBuffer {
     const wanted = sizeClass(bytes);
-    const at = this.#idle.findLastIndex((idle) => idle.bytes === wanted);
+    const at = this.#idle.findLastIndex(({ size }) => size === wanted);
     if (at < 0) return this.#options.create(wanted);
     const [found] = this.#idle.splice(at, 1);
     this.#idleBytes -= wanted;
-    return found!.buffer;
+    return found!;
   }
 
   give(buffer: GPUBuffer): void {
-    this.#idle.push({ buffer, bytes: buffer.size });
+    if (!this.#options.isUsable(buffer)) {
+      this.#options.destroy(buffer);
+      return;
+    }
+    this.#idle.push(buffer);
     this.#idleBytes += buffer.size;
     this.#shrink(this.#options.idleBytes);
+  }
+
+  /** Bytes that lie idle. */
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
+
+  /** How many more of `count` buffers for `bytes` each would have to be made, of those that the pool would keep. */
+  missing(bytes: number, count: number): number {
+    const wanted = sizeClass(bytes);
+    const kept = Math.min(count, Math.floor(this.#options.idleBytes / wanted));
+    return Math.max(0, kept - this.#idle.filter(({ size }) => size === wanted).length);
+  }
+
+  /** A new buffer for `bytes`, to be given once it is known that there was memory for it. */
+  make(bytes: number): GPUBuffer {
+    return this.#options.createUnwatched(sizeClass(bytes));
   }
 
   /** Destroys all that is idle. */
@@ -56,8 +75,8 @@ export class BufferPool {
 
   #shrink(limit: number): void {
     while (this.#idleBytes > limit) {
-      const { buffer, bytes } = this.#idle.shift()!;
-      this.#idleBytes -= bytes;
+      const buffer = this.#idle.shift()!;
+      this.#idleBytes -= buffer.size;
       this.#options.destroy(buffer);
     }
   }

@@ -27,9 +27,8 @@ async function gpuAnswer(executor: Executor, { dtype, name, left, right }: SelfT
     const lease = executor.receive(span);
     lease.bytes.set(bytes);
     await executor.write(span, lease);
-    executor.prepare(op, span, 1);
   }
-  executor.reduce(op, a, a, b);
+  executor.reduce(op, a, executor.prepare(op, a, 1), executor.prepare(op, b, 1));
   const lease = await executor.read(a);
   const answer = lease.bytes.slice();
   lease.release();

@@ -6,8 +6,8 @@ import { bytesPerElement, type DataType, isFloat } from "../types.ts";
 import type { FoldName } from "./kernels.ts";
 import { SHADERS } from "./shaders.generated.ts";
 
-/** What is done to each result of the fold: nothing, times a factor, divided, or replaced by a value. */
-export type Unary = "same" | "scale" | "divide" | "fill";
+/** What is done to each result of the fold: nothing, divided, or replaced by a value. */
+export type Unary = "same" | "divide" | "fill";
 
 /** The arithmetic of a kernel. */
 export interface KernelWork {
@@ -23,6 +23,8 @@ export interface KernelShape {
   readonly wide: boolean;
   /** Which of the bound buffers each input lies in; the output lies in buffer 0. */
   readonly inputBuffers: readonly number[];
+  /** For each input: is it multiplied with the factor as it is read? */
+  readonly scaled: readonly boolean[];
   /** The input that the output takes the place of, or -1. Compilers then check and compute one index for both. */
   readonly inPlace: number;
   /** For each bound buffer. All are written where the output's buffer is bound more than once. */
@@ -45,34 +47,37 @@ function spareBits(dtype: DataType): number {
 }
 
 /** Work on bits alone is the same for every dtype of one layout. */
-export function onBits({ op, unary }: KernelWork): boolean {
-  return (op === null || op === "band" || op === "bor" || op === "bxor") && (unary === "same" || unary === "fill");
+function onBits({ op, unary }: KernelWork, shape: KernelShape): boolean {
+  return (op === null || op === "band" || op === "bor" || op === "bxor") && unary !== "divide" && !scales(shape);
+}
+
+function scales({ scaled }: KernelShape): boolean {
+  return scaled.includes(true);
 }
 
 /** Does the device's own f16 type do this work? */
-export function isNativeF16({ dtype, op, unary }: KernelWork, wide: boolean, nativeF16: boolean): boolean {
-  return (
-    nativeF16 && wide && dtype === "f16" && (op === "sum" || op === "product" || (op === null && unary === "scale"))
-  );
+function isNativeF16({ dtype, op }: KernelWork, shape: KernelShape, nativeF16: boolean): boolean {
+  const computes = op === "sum" || op === "product" || (op === null && scales(shape));
+  return nativeF16 && shape.wide && dtype === "f16" && computes;
 }
 
 /** Does a kernel treat elements as pairs of words? */
-function inPairs(work: KernelWork): boolean {
-  return bytesPerElement(work.dtype) === 8 && (!onBits(work) || work.unary === "fill");
+function inPairs(work: KernelWork, shape: KernelShape): boolean {
+  return bytesPerElement(work.dtype) === 8 && (!onBits(work, shape) || work.unary === "fill");
 }
 
 /** The units that a kernel's positions and counts are in. */
-export function kernelUnits(work: KernelWork, wide: boolean, nativeF16: boolean): KernelUnits {
-  if (isNativeF16(work, wide, nativeF16)) return { bytes: 8, step: 8, ragged: false };
-  if (wide) return { bytes: 16, step: 16, ragged: false };
-  if (inPairs(work)) return { bytes: 8, step: 4, ragged: false };
+export function kernelUnits(work: KernelWork, shape: KernelShape, nativeF16: boolean): KernelUnits {
+  if (isNativeF16(work, shape, nativeF16)) return { bytes: 8, step: 8, ragged: false };
+  if (shape.wide) return { bytes: 16, step: 16, ragged: false };
+  if (inPairs(work, shape)) return { bytes: 8, step: 4, ragged: false };
   return { bytes: 4, step: 4, ragged: bytesPerElement(work.dtype) < 4 };
 }
 
 /** The whole shader of a kernel. */
 export function kernelSource(work: KernelWork, shape: KernelShape, nativeF16: boolean): string {
-  const { wide, writable } = shape;
-  const native = isNativeF16(work, wide, nativeF16);
+  const { writable } = shape;
+  const native = isNativeF16(work, shape, nativeF16);
   const bindings = writable.map(
     (written, b) =>
       `@group(0) @binding(${b + 1}) var<storage, ${written ? "read_write" : "read"}> buffer${b}: array<T>;`,
@@ -80,17 +85,18 @@ export function kernelSource(work: KernelWork, shape: KernelShape, nativeF16: bo
   const filled = fillIn(SHADERS.fold, {
     bindings: bindings.join("\n"),
     access: accessSource(work, shape, native),
-    kernel: native ? nativeSource(work) : arithmeticSource(work),
-    body: bodySource(work, shape.inputBuffers.length),
+    kernel: native ? nativeSource(work) : arithmeticSource(work, shape),
+    body: bodySource(work, shape),
   });
   return (native ? "enable f16;\n" : "") + filled;
 }
 
-function accessSource(work: KernelWork, { wide, inputBuffers, inPlace }: KernelShape, native: boolean): string {
+function accessSource(work: KernelWork, shape: KernelShape, native: boolean): string {
+  const { wide, inputBuffers, inPlace } = shape;
   const at = (n: number) => `params.inputs[${Math.floor(n / 4)}].${"xyzw"[n % 4]}`;
   const inputs = inputBuffers.map((buffer, n) => ({ n: String(n), buffer: String(buffer), at: at(n) }));
   const parts: string[] = [];
-  const pairs = inPairs(work);
+  const pairs = inPairs(work, shape);
   if (native) parts.push(SHADERS["width-f16"], SHADERS["access-words"]);
   else if (pairs && wide) parts.push(SHADERS["width-2"], SHADERS["access-pairs-2"]);
   else if (pairs) parts.push(SHADERS["width-1"], SHADERS["access-pairs-1"]);
@@ -117,28 +123,25 @@ function opFunction({ op }: KernelWork, none: string): string {
   return typeof op === "string" ? OP_FUNCTION[op] : "custom";
 }
 
-function unaryFunction({ unary }: KernelWork): string {
-  return unary === "fill" ? "same" : unary;
-}
-
 function nativeSource(work: KernelWork): string {
-  return fillIn(SHADERS["f16-native"], { op: opFunction(work, "sum"), unary: unaryFunction(work) });
+  return fillIn(SHADERS["f16-native"], { op: opFunction(work, "sum") });
 }
 
-/** combine() and apply(), and all that they call. */
-function arithmeticSource(work: KernelWork): string {
+/** combine() and apply(), and all that they call. No kernel has both to divide and to scale. */
+function arithmeticSource(work: KernelWork, shape: KernelShape): string {
   const { dtype, op, unary } = work;
-  const names = { unary: unaryFunction(work), spare: String(spareBits(dtype)) };
+  const changed = scales(shape) ? "scale" : unary === "divide" ? "divide" : "same";
+  const names = { unary: changed, spare: String(spareBits(dtype)) };
   const custom = op !== null && typeof op === "object" ? op : null;
-  if (inPairs(work)) {
+  if (inPairs(work, shape)) {
     const parts = [SHADERS.pairs, custom ? customSource(custom, dtype) : orderOfPairs(dtype)];
     return fillIn(parts.join("\n"), { ...names, op: opFunction(work, "sum") });
   }
   const width = bytesPerElement(dtype);
-  if (onBits(work)) {
+  if (onBits(work, shape)) {
     return fillIn(`${SHADERS.bits}\n${SHADERS["lanes-1"]}`, { ...names, op: opFunction(work, "bor") });
   }
-  if (op === "sum" && unary === "same" && !isFloat(dtype) && width < 4) {
+  if (op === "sum" && changed === "same" && !isFloat(dtype) && width < 4) {
     const sum = width === 1 ? "sum_of_bytes" : "sum_of_halves";
     return fillIn(`${SHADERS.bits}\n${SHADERS["lanes-1"]}`, { ...names, op: sum });
   }
@@ -188,14 +191,15 @@ function customSource({ wgsl }: CustomReduceOp, dtype: DataType): string {
   return `${casts}\n${fillIn(SHADERS.custom, { element, lane: pairs ? "U" : "V", expression: wgsl })}`;
 }
 
-function bodySource({ dtype, unary, op }: KernelWork, inputs: number): string {
+function bodySource({ dtype, unary, op }: KernelWork, { scaled }: KernelShape): string {
   // Between two float operations.
-  const pinned = op !== null && isFloat(dtype) && dtype !== "f64" ? "pinned(value)" : "value";
-  const lines = ["var value = load0(i);"];
-  for (let n = 1; op !== null && n < inputs; n++) {
-    lines.push(`value = combine(${n === 1 ? "value" : pinned}, load${n}(i));`);
+  const pinned = (value: string) => (op !== null && isFloat(dtype) && dtype !== "f64" ? `pinned(${value})` : value);
+  const input = (n: number) => (scaled[n] ? pinned(`apply(load${n}(i))`) : `load${n}(i)`);
+  const lines = [`var value = ${input(0)};`];
+  for (let n = 1; n < scaled.length; n++) {
+    lines.push(`value = combine(${n === 1 ? "value" : pinned("value")}, ${input(n)});`);
   }
-  lines.push(`store(i, ${unary === "scale" || unary === "divide" ? `apply(${pinned})` : "value"});`);
+  lines.push(`store(i, ${unary === "divide" ? "apply(value)" : "value"});`);
   return lines.join("\n    ");
 }
 

@@ -23,6 +23,7 @@ export class Readback {
       {
         buffers: [span.buffer, staging],
         encode: (batch) => batch.encoder().copyBufferToBuffer(span.buffer, start, staging, 0, end - start),
+        isAwaited: true,
       },
       false,
     );

@@ -6,6 +6,7 @@ import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat } from "../types.ts";
 import type { FoldName } from "./kernels.ts";
 import type { KernelWork } from "./webgpu-source.ts";
+import type { FactorBits } from "./webgpu-span.ts";
 
 /**
  * What a kernel does for `op`, once `prepare` has done its part.
@@ -33,8 +34,8 @@ export function moveWork(dtype: DataType): KernelWork {
   return { dtype: bits, op: null, unary: "same" };
 }
 
-/** A factor's bits: an f32's, or a wrapped integer's. The second word of an f16's is what native kernels take for NaN. */
-export function bitsOf(dtype: DataType, factor: number | bigint): [low: number, high: number] {
+/** The bits of a factor that `inputFactor` gave. */
+export function bitsOf(dtype: DataType, factor: number | bigint): FactorBits {
   if (isFloat(dtype)) return [new Uint32Array(Float32Array.of(factor as number).buffer)[0]!, 0x7fc00000];
   const wrapped = BigInt.asUintN(64, BigInt(factor));
   return [Number(wrapped & 0xffffffffn), Number(wrapped >> 32n)];

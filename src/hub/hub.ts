@@ -36,8 +36,6 @@ const MAX_STRAY_FRAMES = 64;
 const CLOSE_GRACE_MS = 1_000;
 /** Kinds whose payload is what follows the head. */
 const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
-/** Most fragments of one message. */
-export const MAX_FRAGMENTS = 4_096;
 
 /** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends Partial<RelayLimits> {
@@ -176,7 +174,6 @@ export class Hub {
     const byteLength = totalBytes(fragments);
     try {
       if (byteLength > this.#maxMessageBytes) this.#evict(room, rank, port, 1009, "message too large");
-      else if (fragments.length > MAX_FRAGMENTS) this.#evict(room, rank, port, 1009, "too many fragments");
       else this.#onFrame(room, rank, port, fragments, byteLength);
     } catch (error) {
       // One member's fault, or a fault of ours in serving it, must not end the other groups.

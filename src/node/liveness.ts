@@ -3,29 +3,32 @@
  * So middleboxes keep the connection open, and a half-open one is found: without any sign of life for the peer timeout
  * it is closed. A connection that is not being read does not count, for its answers are not either.
  */
-import type { WebSocket } from "ws";
 
 /** Pings per peer timeout. */
 const PINGS = 4;
 
-/** Watches an open WebSocket until it closes; `onSilent` is called once if the other side is silent for `timeoutMs`. */
-export function watchLiveness(ws: WebSocket, timeoutMs: number, onSilent: () => void): void {
+/** A connection that can be watched. */
+export interface Watched {
+  readonly bytesRead: number;
+  readonly isPaused: boolean;
+  ping(): void;
+}
+
+/** Watches until the function that it returns is called; `onSilent` is called once if nothing comes for `timeoutMs`. */
+export function watchLiveness(socket: Watched, timeoutMs: number, onSilent: () => void): () => void {
   let unanswered = 0;
-  const alive = () => {
-    unanswered = 0;
-  };
+  let bytesRead = socket.bytesRead;
   const timer = setInterval(() => {
-    if (ws.isPaused) unanswered = 0;
+    if (socket.isPaused || socket.bytesRead !== bytesRead) unanswered = 0;
+    bytesRead = socket.bytesRead;
     if (unanswered >= PINGS) {
       clearInterval(timer);
       onSilent();
       return;
     }
     unanswered++;
-    if (ws.readyState === ws.OPEN) ws.ping();
+    socket.ping();
   }, timeoutMs / PINGS);
   timer.unref();
-  ws.on("pong", alive);
-  ws.on("message", alive);
-  ws.on("close", () => clearInterval(timer));
+  return () => clearInterval(timer);
 }

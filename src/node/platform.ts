@@ -5,6 +5,7 @@ import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { loadNccl } from "./nccl.ts";
+import { sharedFileSystem } from "./shared-file.ts";
 import { threadJob } from "./threads.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -18,6 +19,7 @@ export const nodePlatform: Platform = {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
   threadJob,
+  sharedFileSystem,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -1,12 +1,11 @@
 /** The WebSocket client of Node. */
-import type { IncomingMessage } from "node:http";
-import { WebSocket } from "ws";
 import { AdmissionError } from "../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
 import { aborted, connect, NotThere } from "../transport/connect.ts";
 import type { Socket } from "../transport/transport.ts";
-import { NodeSocket, WS_OPTIONS } from "./node-socket.ts";
+import { NodeSocket } from "./node-socket.ts";
+import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** What Node's client adds to the options of connecting. */
 type NodeConnectOptions = ConnectOptions & { maxMessageBytes?: number };
@@ -24,16 +23,10 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
   const { timeoutMs, signal, maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted(url, signal));
-    const ws = new WebSocket(url, {
-      ...WS_OPTIONS,
-      maxPayload: maxMessageBytes,
+    const ws = new Upgrade(url, {
+      ...UPGRADE_OPTIONS,
       handshakeTimeout: Math.ceil(timeoutMs),
       followRedirects: false,
-      // A mask of zeros is a valid mask, and `ws` then sends the bytes as they are, neither copied nor changed. The mask
-      // protects proxies from what scripts in a browser send; this is no browser.
-      generateMask: (mask: Buffer) => {
-        mask.fill(0);
-      },
     });
     const onAbort = () => {
       reject(aborted(url, signal));
@@ -42,15 +35,10 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
     signal?.addEventListener("abort", onAbort, { once: true });
     const settle = () => signal?.removeEventListener("abort", onAbort);
 
-    let socket: NodeSocket | undefined;
-    // The socket listens from the upgrade on: its first message may come in the same chunk.
-    ws.once("upgrade", (response: IncomingMessage) => {
-      socket = new NodeSocket(ws, response.socket);
-    });
-    ws.once("open", () => {
+    ws.onUpgraded = (net, head) => {
       settle();
-      resolve(socket!);
-    });
+      resolve(new NodeSocket(net, head, { side: "client", maxMessageBytes }));
+    };
     ws.once("unexpected-response", (_request, response) => {
       settle();
       ws.terminate();

@@ -11,7 +11,8 @@ import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
 import type { Hello, Listener, ListenOptions, Welcome } from "../platform.ts";
 import type { Socket } from "../transport/transport.ts";
-import { NodeSocket, WS_OPTIONS } from "./node-socket.ts";
+import { NodeSocket } from "./node-socket.ts";
+import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** Most sockets of one address that are open and not authenticated (S8). */
 const MAX_PENDING_PER_ADDRESS = 256;
@@ -69,10 +70,10 @@ export async function listenWebSocket(
   });
 
   const webSockets = new WebSocketServer({
-    ...WS_OPTIONS,
+    ...UPGRADE_OPTIONS,
+    WebSocket: Upgrade,
     noServer: true,
     clientTracking: false,
-    maxPayload: options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
     // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
     handleProtocols: () => false,
   });
@@ -87,15 +88,10 @@ export async function listenWebSocket(
     if (waiting >= (options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS)) {
       return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
     }
-    webSockets.handleUpgrade(request, net, head, (ws) => {
+    webSockets.handleUpgrade(request, net, head, () => {
       pendingByAddress.set(address, (pendingByAddress.get(address) ?? 0) + 1);
-      let bytes = head.byteLength;
-      const count = (chunk: Buffer) => {
-        bytes += chunk.byteLength;
-        if (bytes > MAX_PENDING_BYTES) net.destroy();
-      };
-      net.on("data", count);
-      const socket = new NodeSocket(ws, net);
+      const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+      const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
       pending.add(socket);
       admit(socket, {
         token,
@@ -107,7 +103,7 @@ export async function listenWebSocket(
           return accept(hello, socket);
         },
         onSettled: () => {
-          net.off("data", count);
+          socket.trust();
           pending.delete(socket);
           const left = pendingByAddress.get(address)! - 1;
           if (left > 0) pendingByAddress.set(address, left);

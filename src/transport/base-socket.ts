@@ -8,6 +8,7 @@ import type { Socket } from "./transport.ts";
 export abstract class BaseSocket implements Socket {
   #onMessage: Socket["onMessage"] | null = null;
   #onClose: Socket["onClose"] | null = null;
+  #onBytes: ((bytes: Uint8Array, last: boolean) => void) | null = null;
   #waiting: (readonly Uint8Array[])[] = [];
   #flushing = false;
   #closed: { code: number; reason: string } | null = null;
@@ -39,8 +40,17 @@ export abstract class BaseSocket implements Socket {
     this.#scheduleFlush();
   }
 
+  streamTo(onBytes: (bytes: Uint8Array, last: boolean) => void): void {
+    this.#onBytes = onBytes;
+    this.onMessage = (fragments) => {
+      for (const [i, fragment] of fragments.entries()) onBytes(fragment, i === fragments.length - 1);
+      if (fragments.length === 0) onBytes(NOTHING, true);
+    };
+  }
+
   /** Ends the present owner's listening: from here on messages wait for the next. */
   release(): void {
+    this.#onBytes = null;
     this.#onMessage = null;
     this.#onClose = null;
   }
@@ -49,6 +59,13 @@ export abstract class BaseSocket implements Socket {
   protected deliver(fragments: readonly Uint8Array[]): void {
     if (this.#onMessage && this.#waiting.length === 0 && !this.#flushing) this.#onMessage(fragments);
     else this.#waiting.push(fragments);
+  }
+
+  /** To be called with what has come of a message. False if it is to be kept until the message is whole: nobody takes it yet. */
+  protected deliverBytes(bytes: Uint8Array, last: boolean): boolean {
+    if (!this.#onBytes || this.#waiting.length > 0 || this.#flushing) return false;
+    this.#onBytes(bytes, last);
+    return true;
   }
 
   /** To be called once, when nothing more can arrive. */
@@ -75,5 +92,7 @@ export abstract class BaseSocket implements Socket {
     }
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 function ignore(): void {}

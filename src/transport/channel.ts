@@ -166,6 +166,9 @@ export class Channel implements PointToPointOwner {
       case "verdict":
         this.#convict(message.sequence, fromWireError(message.error));
         break;
+      case "point-to-point-ready":
+        this.pointToPoint.onReady(rank, message.sequence);
+        break;
       case "point-to-point-mismatch":
         this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
         break;

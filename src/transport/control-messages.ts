@@ -10,6 +10,8 @@ export type GroupMessage =
   | { type: "mismatch"; sequence: number; error: WireError }
   /** From rank 0: the error with which the sequence rejects everywhere. */
   | { type: "verdict"; sequence: number; error: WireError }
+  /** To a sender that waits for it: its message has met a receive. */
+  | { type: "point-to-point-ready"; sequence: number }
   /** To a sender: its message was refused. */
   | { type: "point-to-point-mismatch"; sequence: number; error: WireError }
   /** The group is dead. */
@@ -41,6 +43,8 @@ export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
     case "verdict":
     case "point-to-point-mismatch":
       return { type, sequence: whole(fields, "sequence"), error: expectWireError(fields.error) };
+    case "point-to-point-ready":
+      return { type, sequence: whole(fields, "sequence") };
     case "abort":
       return { type, error: expectWireError(fields.error) };
     case "probe":
@@ -62,6 +66,7 @@ export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
 const TYPES = [
   "mismatch",
   "verdict",
+  "point-to-point-ready",
   "point-to-point-mismatch",
   "abort",
   "probe",

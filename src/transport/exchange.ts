@@ -40,6 +40,8 @@ export class ChannelExchange implements Exchange {
   /** This rank's call; null until it enters. */
   fingerprint: Fingerprint | null = null;
   error: WebcclError | null = null;
+  /** May anything have been written to a receive's room? */
+  hasWritten = false;
   readonly traffic: Traffic = { messagesSent: 0, messagesReceived: 0, bytesSent: 0, bytesReceived: 0 };
 
   readonly #owner: ExchangeOwner;
@@ -68,7 +70,7 @@ export class ChannelExchange implements Exchange {
   get isUnused(): boolean {
     const { messagesSent, messagesReceived } = this.traffic;
     const heard = this.#announced.size + this.#heard.size + this.#mailbox.size + this.#onFailed.length;
-    return this.error === null && messagesSent + messagesReceived + heard === 0;
+    return this.error === null && !this.hasWritten && messagesSent + messagesReceived + heard === 0;
   }
 
   /** `listener` is told if the exchange fails; at once if it has. */
@@ -160,6 +162,9 @@ export class ChannelExchange implements Exchange {
         into,
         adopt,
         cancelled: false,
+        begin: () => {
+          this.hasWritten = true;
+        },
         done: () => {
           this.#receiving.delete(receive);
           this.traffic.messagesReceived += 1;

@@ -2,6 +2,7 @@
  * A message as the network gave it: a list of fragments, whose bytes are copied at most once, into their destination.
  */
 import { ProtocolError } from "../errors.ts";
+import { copyBytes } from "./copy-bytes.ts";
 import { HEADER_BYTES, headBytes } from "./frame.ts";
 import type { Payload } from "./transport.ts";
 
@@ -18,7 +19,7 @@ export class FragmentsPayload implements Payload {
   copyTo(target: Uint8Array): void {
     let at = 0;
     for (const fragment of this.fragments) {
-      target.set(fragment, at);
+      copyBytes(target, at, fragment);
       at += fragment.byteLength;
     }
   }

@@ -6,7 +6,7 @@
  *      0     1  magic 0xCC
  *      1     1  version 1
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
- *                7 fold
+ *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
  *      4     4  peer: towards a hub the destination, from a hub or on a direct link the source (ranks of the whole job)
  *      8     4  epoch of the membership
@@ -38,7 +38,16 @@ export const VERSION = 1;
 /** Destination or source of a frame that is for, or from, the hub itself. */
 export const HUB_PEER = 0xffffffff;
 
-export const FrameKind = { DATA: 1, REQUEST: 2, CLEAR: 3, CONSUMED: 4, ANNOUNCE: 5, CONTROL: 6, FOLD: 7 } as const;
+export const FrameKind = {
+  DATA: 1,
+  REQUEST: 2,
+  CLEAR: 3,
+  CONSUMED: 4,
+  ANNOUNCE: 5,
+  CONTROL: 6,
+  FOLD: 7,
+  WAKE: 8,
+} as const;
 export const FrameFlag = { FINGERPRINT: 1, GRANTED: 2, POINT_TO_POINT: 4 } as const;
 /** Bits of `request` in a fold towards the hub. */
 export const FoldFlag = { HAS_PART: 1, WANTS: 2 } as const;

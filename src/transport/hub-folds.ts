@@ -193,6 +193,7 @@ export class HubCall implements HubReduction {
     this.#pending.delete(slot);
     if (into) payload.copyTo(into);
     const { traffic } = this.#exchange;
+    this.#exchange.hasWritten = true;
     traffic.messagesReceived += 1;
     traffic.bytesReceived += payload.byteLength;
     pending.resolve();

@@ -4,6 +4,7 @@
  */
 
 import type { Handle } from "../executor/executor.ts";
+import type { Destination } from "./transport.ts";
 
 /** A message that has come, or that its sender asks to send. */
 export interface Arrival {
@@ -15,15 +16,15 @@ export interface Arrival {
 }
 
 /** A receive that waits for its message. */
-export interface PostedReceive {
+export interface PostedReceive extends Destination {
   /** The peer it waits for, for diagnosis. */
   readonly peer: number;
-  readonly into: Uint8Array;
   /** Takes a message that came by reference; false if it cannot. */
   readonly adopt?: ((handle: Handle) => boolean) | undefined;
   /** True once the exchange has failed: nothing may be written to `into` any more. */
   cancelled: boolean;
-  done(): void;
+  /** From now on `into` may be written to. */
+  begin(): void;
   fail(error: Error): void;
 }
 

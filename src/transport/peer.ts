@@ -193,7 +193,9 @@ export class Peer {
 /** Puts a message where its receive wants it: by reference if both can, else as bytes. */
 function fill(receive: PostedReceive, payload: Payload): void {
   const { handle } = payload;
-  if (!handle) {
+  receive.begin();
+  if (payload.fill) payload.fill(receive);
+  else if (!handle) {
     payload.copyTo(receive.into);
     receive.done();
   } else if (receive.adopt?.(handle)) {

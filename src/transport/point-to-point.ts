@@ -4,6 +4,8 @@
  * Each message is an exchange of its own, numbered per ordered pair of ranks. Its first frame carries source, tag, dtype
  * and count (the envelope); the receive that meets the envelope takes the rest. A receive whose dtype or count differs
  * rejects on both sides, and the group goes on.
+ *
+ * A message may also be announced alone, to go another way once it has met its receive: `offer` and `accept`.
  */
 import { MismatchError, toWireError, type WebcclError } from "../errors.ts";
 import type { GroupMessage } from "./control-messages.ts";
@@ -47,6 +49,8 @@ export class PointToPoint {
   readonly #sequences = new Map<number, number>();
   readonly #outgoing = new Map<string, ChannelExchange>();
   readonly #incoming = new Map<string, ChannelExchange>();
+  /** Announced messages that have not met their receive, by their names in `#outgoing`. */
+  readonly #offers = new Map<string, () => void>();
   readonly #envelopes = new Set<Envelope>();
   readonly #receives = new Set<Receive>();
 
@@ -63,6 +67,32 @@ export class PointToPoint {
     exchange.enter(call);
     this.#outgoing.set(key(destination, sequence), exchange);
     return exchange;
+  }
+
+  /** Announces a message; resolves when it has met its receive. */
+  async offer(destination: number, exchange: ChannelExchange): Promise<void> {
+    const name = key(destination, exchange.sequence);
+    let forget = () => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#offers.set(name, resolve);
+        exchange.announce(destination);
+        forget = exchange.watch({ missing: () => [destination], reject });
+      });
+    } finally {
+      forget();
+      this.#offers.delete(name);
+    }
+  }
+
+  /** Tells the sender of an announced message that a receive has met it. */
+  accept({ exchange, source }: Matched): void {
+    this.#channel.tell(source, { type: "point-to-point-ready", sequence: exchange.sequence });
+  }
+
+  /** The receiver of message `sequence` to `destination` has accepted it. */
+  onReady(destination: number, sequence: number): void {
+    this.#offers.get(key(destination, sequence))?.();
   }
 
   /** The message to `destination` is sent. */
@@ -143,8 +173,8 @@ export class PointToPoint {
   /** Does anything here wait for `rank`? */
   needs(rank: number): boolean {
     for (const receive of this.#receives) if (receive.source === rank) return true;
-    for (const exchange of this.#incoming.values()) if (exchange.needs(rank)) return true;
-    return false;
+    const exchanges = [...this.#incoming.values(), ...this.#outgoing.values()];
+    return exchanges.some((exchange) => exchange.needs(rank));
   }
 
   /** The group is dead. */
@@ -169,7 +199,7 @@ export class PointToPoint {
 
   #meet(receive: Receive, envelope: Envelope): void {
     const { exchange, source, call } = envelope;
-    const field = call.dtype !== receive.call.dtype ? "dtype" : call.count !== receive.call.count ? "count" : null;
+    const field = differingEnvelope(call, receive.call);
     if (!field) {
       exchange.enter(call);
       receive.resolve(envelope);
@@ -184,6 +214,13 @@ export class PointToPoint {
     this.refuse(exchange, source, error);
     receive.reject(error);
   }
+}
+
+/** What differs between a message and its receive, or null. Where the one is to go another way, they are in different memories. */
+function differingEnvelope(sent: Fingerprint, wanted: Fingerprint): string | null {
+  if (sent.dtype !== wanted.dtype) return "dtype";
+  if (sent.count !== wanted.count) return "count";
+  return sent.algorithm === wanted.algorithm ? null : "memory (host or CUDA)";
 }
 
 function fits(receive: Receive, envelope: Envelope): boolean {

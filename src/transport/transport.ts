@@ -25,6 +25,11 @@ export interface Socket {
   terminate(): void;
   /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
   onMessage: (fragments: readonly Uint8Array[]) => void;
+  /**
+   * In `onMessage`'s place: hands messages over as they arrive. `bytes` is valid during the call; `last` comes with a
+   * message's last bytes, which may be none.
+   */
+  streamTo(onBytes: (bytes: Uint8Array, last: boolean) => void): void;
   /** Called exactly once. */
   onClose: (code: number, reason: string) => void;
 }
@@ -38,6 +43,20 @@ export interface Payload {
   copyTo(target: Uint8Array): void;
   /** A payload that stays valid, copied only where it must be. */
   keep(): Payload;
+  /**
+   * Where a message is handed over before all of it has come: in `copyTo`'s place, puts its bytes where they belong as they
+   * come. Only frames of kind data are handed over so.
+   */
+  readonly fill?: (to: Destination) => void;
+}
+
+/** Where a message's bytes belong. */
+export interface Destination {
+  readonly into: Uint8Array;
+  /** From now on nothing may be written to `into`. */
+  readonly cancelled: boolean;
+  /** All bytes are there. */
+  done(): void;
 }
 
 /** Called by a link. */

@@ -1,8 +1,8 @@
 /**
  * WebSocket transport: a direct link to a peer, one message per frame. What the platform's socket is made of is its own
- * affair; a link only cuts a message into head and payload.
+ * affair; a link only reads a frame's head, and hands on the payload as it comes.
  */
-import { splitFrame } from "./fragments.ts";
+import { FrameReader } from "./frame-reader.ts";
 import type { Link, LinkReceiver, Socket } from "./transport.ts";
 
 /** A link over a socket whose handshake is done. */
@@ -23,15 +23,15 @@ export class WebSocketLink implements Link {
 
   start(receiver: LinkReceiver): void {
     this.#socket.onClose = () => receiver.onClose();
-    this.#socket.onMessage = (fragments) => {
+    const reader = new FrameReader((head, payload) => receiver.onFrame(head, payload));
+    this.#socket.streamTo((bytes, last) => {
       try {
-        const { head, payload } = splitFrame(fragments);
-        receiver.onFrame(head, payload);
+        reader.push(bytes, last);
       } catch (error) {
         this.#onError(error);
         this.#socket.terminate();
       }
-    };
+    });
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import type { Context } from "../../src/algorithm/context.ts";
 import { createCpuExecutor } from "../../src/executor/cpu.ts";
 import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
 import { Fold, type FoldRule } from "../../src/hub/fold.ts";
+import type { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { FragmentsPayload } from "../../src/transport/fragments.ts";
 import type { Exchange, HubReduction, Payload, Traffic } from "../../src/transport/transport.ts";
@@ -273,6 +274,12 @@ export class WatchedExecutor implements Executor {
   }
   assertNothingLent(): void {
     if (this.#lent.size > 0) throw new Error(`${this.#lent.size} spans of scratch were not given back`);
+  }
+
+  prepared(op: ReduceOp, input: Span, size: number): Span {
+    const copy = this.scratch(input.dtype, input.count);
+    cpu.copy(copy, input);
+    return cpu.prepare(op, copy, size);
   }
 
   async read(span: Span): Promise<Lease> {

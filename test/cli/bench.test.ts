@@ -22,7 +22,8 @@ describe("webccl bench", () => {
       { bytes: 512, count: 128, wrong: 0 },
       { bytes: 4096, count: 1024, wrong: 0 },
     ]);
-    for (const { bytes, timeUs, algBwGBs, busBwGBs } of report.results) {
+    for (const { bytes, timeUs, algBwGBs, busBwGBs, extraRssBytes } of report.results) {
+      expect(extraRssBytes).toBeGreaterThanOrEqual(0);
       expect(timeUs.min).toBeGreaterThan(0);
       expect([timeUs.min, timeUs.median, timeUs.p99, timeUs.max]).toEqual(
         [timeUs.min, timeUs.median, timeUs.p99, timeUs.max].sort((a, b) => a - b),

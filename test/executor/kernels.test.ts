@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { createCpuExecutor } from "../../src/executor/cpu.ts";
-import type { Executor, Span } from "../../src/executor/executor.ts";
+import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
 import { HostSpan } from "../../src/executor/host-span.ts";
 import { ReduceOp, resolveReduceOp } from "../../src/reduce-op.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../src/types.ts";
@@ -197,6 +197,25 @@ describe.each(DATA_TYPES)("prepare() and finish() of %s", (dtype) => {
       );
     },
   );
+
+  it("prepared() keeps the input", () => {
+    const op = ReduceOp.premulSum(2);
+    const input = randomElements(dtype, 100, randomSource(SEED));
+    const wanted = referenceMap(
+      dtype,
+      input,
+      (x) => x * 2,
+      (x) => x * 2n,
+    );
+    for (const executor of [wasm, plain]) {
+      const placed = new Placed(executor, "outside", dtype, input, 0);
+      const prepared = executor.prepared(op, placed.span, 3);
+      expectSame(dtype, (executor.read(prepared) as Lease).bytes, wanted, executor.description);
+      executor.release(prepared);
+      expectSame(dtype, placed.bytes, input, executor.description);
+      placed.end();
+    }
+  });
 
   it("leaves other operations' inputs and results alone", () => {
     check(

@@ -27,7 +27,7 @@ export interface FoldCase {
   count: number;
   operands: readonly Place[];
   target: number | Place;
-  /** Only `prepare`, fold and `finish` in this order, as a group of this size does. */
+  /** `prepare`, fold and `finish`, as a group of this size does. */
   size?: number;
 }
 
@@ -119,10 +119,8 @@ export async function runFold(
     };
     const spans = operands.map(gpuSpan);
     const output = typeof target === "number" ? spans[target]! : gpuSpan(target);
-    spans.forEach((span, i) => {
-      if (isFirst(operands, i)) gpu.prepare(op, span, size);
-    });
-    gpu.reduceMany(op, output, spans);
+    const inputs = spans.map((span) => gpu.prepare(op, span, size));
+    gpu.reduceMany(op, output, inputs);
     gpu.finish(op, output, size);
 
     const marks = new Uint8Array(count);
@@ -149,13 +147,11 @@ function expectFold(
   const byteLength = count * bytesPerElement(dtype);
   const bytesAt = ({ buffer, byteOffset }: Place) => mirrors[buffer]!.subarray(byteOffset, byteOffset + byteLength);
   const copies = operands.map((operand) => HostSpan.outside(dtype, bytesAt(operand).slice()));
-  copies.forEach((copy, i) => {
+  for (const copy of copies) {
     markSubnormals(copy, marks);
-    if (isFirst(operands, i)) cpu.prepare(op, copy, size);
-    else copy.bytes.set(bytesAt(operands[i]!));
+    cpu.prepare(op, copy, size);
     markSubnormals(copy, marks);
-    bytesAt(operands[i]!).set(copy.bytes);
-  });
+  }
   const folded = HostSpan.outside(dtype, copies[0]!.bytes.slice());
   for (const copy of copies.slice(1)) {
     cpu.reduce(op, folded, folded, copy);
@@ -163,12 +159,6 @@ function expectFold(
   }
   cpu.finish(op, folded, size);
   bytesAt(target).set(folded.bytes);
-}
-
-/** Is this the first of the operands in its place? */
-function isFirst(operands: readonly Place[], i: number): boolean {
-  const { buffer, byteOffset } = operands[i]!;
-  return operands.findIndex((other) => other.buffer === buffer && other.byteOffset === byteOffset) === i;
 }
 
 async function compare(

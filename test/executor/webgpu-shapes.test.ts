@@ -281,34 +281,79 @@ describe("f64", () => {
 });
 
 describe("prepare() and finish()", () => {
-  it("run in the pass that made the span, unless something came between", async () => {
-    const count = 1000;
+  const count = 1000;
+  const first = async (span: Span) => new Int32Array((await read(gpu, span)).buffer)[0];
+  const dispatches = async (body: () => void) => {
+    await gpu.settled();
+    const before = gpu.stats.dispatches;
+    body();
+    await gpu.settled();
+    return gpu.stats.dispatches - before;
+  };
+
+  it("are done in the pass of the fold, however many operands it has", async () => {
+    for (const [op, wanted] of [
+      [ReduceOp.premulSum(2), 2 * (30 + 12 + 6)],
+      [ReduceOp.AVG, 16],
+    ] as const) {
+      const spans = [30, 12, 6].map((value) => {
+        const span = gpu.scratch("i32", count);
+        gpu.fill(span, value);
+        return span;
+      });
+      const target = gpu.scratch("i32", count);
+      const passes = await dispatches(() => {
+        gpu.reduceMany(
+          op,
+          target,
+          spans.map((span) => gpu.prepare(op, span, 3)),
+        );
+        gpu.finish(op, target, 3);
+      });
+      expect(passes).toBe(1);
+      expect(await Promise.all([target, ...spans].map(first))).toEqual([wanted, 30, 12, 6]);
+      for (const span of [target, ...spans]) gpu.release(span);
+    }
+  });
+
+  it.each(["f32", "f16", "bf16"] as const)("AVG of %s is one pass where the target is an input", async (dtype) => {
+    const [target, other] = [gpu.scratch(dtype, count), gpu.scratch(dtype, count)];
+    gpu.fill(target, 3);
+    gpu.fill(other, 1);
+    const passes = await dispatches(() =>
+      gpu.reduce(ReduceOp.AVG, target, other, gpu.prepare(ReduceOp.AVG, target, 2)),
+    );
+    expect(passes).toBe(1);
+    gpu.fill(other, 2.5);
+    expect(await read(gpu, target)).toEqual(await read(gpu, other));
+    gpu.release(target);
+    gpu.release(other);
+  });
+
+  it("a prepared input is read and copied as what it stands for, also in part, and not written", async () => {
+    const [source, target] = [gpu.scratch("i32", count), gpu.scratch("i32", count)];
+    gpu.fill(source, 30);
+    const view = gpu.prepare(ReduceOp.premulSum(2), source, 3);
+    const [twice, part] = [gpu.read(view), gpu.read(gpu.slice(view, 10, 5))];
+    gpu.copy(target, view);
+    for (const lease of await Promise.all([twice, part])) {
+      const { bytes } = lease;
+      expect(new Set(new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4))).toEqual(new Set([60]));
+      lease.release();
+    }
+    expect([await first(source), await first(target)]).toEqual([30, 60]);
+    gpu.copy(source, view);
+    expect(await first(source)).toBe(60);
+    expect(() => gpu.fill(view, 1)).toThrow(/for reading only/);
+    expect(() => gpu.reduce(ReduceOp.SUM, view, source, target)).toThrow(/for reading only/);
+    gpu.release(source);
+    gpu.release(target);
+  });
+
+  it("finish() sees what came before it, and only that", async () => {
     const [source, target, other] = [0, 1, 2].map(() => gpu.scratch("i32", count)) as [Span, Span, Span];
-    const first = async (span: Span) => new Int32Array((await read(gpu, span)).buffer)[0];
-    const dispatches = async (body: () => void) => {
-      await gpu.settled();
-      const before = gpu.stats.dispatches;
-      body();
-      await gpu.settled();
-      return gpu.stats.dispatches - before;
-    };
     gpu.fill(source, 30);
     gpu.fill(other, 12);
-    expect(
-      await dispatches(() => {
-        gpu.copy(target, source);
-        gpu.prepare(ReduceOp.premulSum(2), target, 3);
-      }),
-    ).toBe(1);
-    expect([await first(source), await first(target)]).toEqual([30, 60]);
-    expect(
-      await dispatches(() => {
-        gpu.reduce(ReduceOp.AVG, target, source, other);
-        gpu.finish(ReduceOp.AVG, target, 2);
-      }),
-    ).toBe(1);
-    expect(await first(target)).toBe(21);
-
     // A readback in between sees the sum, a write in between is divided.
     gpu.reduce(ReduceOp.AVG, target, source, other);
     const seen = first(target);
@@ -318,10 +363,10 @@ describe("prepare() and finish()", () => {
     gpu.fill(other, 1);
     gpu.finish(ReduceOp.AVG, target, 2);
     expect([await first(target), await first(other)]).toEqual([21, 1]);
-    gpu.copy(target, source);
-    await write(gpu, target, new Uint8Array(Int32Array.from({ length: count }, () => 7).buffer));
-    gpu.prepare(ReduceOp.premulSum(2), target, 3);
-    expect(await first(target)).toBe(14);
+    gpu.reduce(ReduceOp.AVG, target, source, other);
+    await write(gpu, target, new Uint8Array(Int32Array.from({ length: count }, () => 14).buffer));
+    gpu.finish(ReduceOp.AVG, target, 2);
+    expect(await first(target)).toBe(7);
     for (const span of [source, target, other]) gpu.release(span);
   });
 });

@@ -203,6 +203,75 @@ describe("a tensor that the device cannot use", () => {
   });
 });
 
+describe("a message of a tensor that the device cannot use", () => {
+  const destroyed = (device: GPUDevice) => {
+    const tensor = ones(device, 100);
+    tensor.buffer.destroy();
+    return tensor;
+  };
+
+  it("is a TypeError and no message: the next one takes its place, and the group goes on", async () => {
+    const device = await defaultDevice();
+    const [sender, receiver] = await join([device, device]);
+    for (const bad of [destroyed(device), ones(await defaultDevice(), 100)]) {
+      const tensor = ones(device, 100);
+      device.queue.writeBuffer(tensor.buffer, 0, new Float32Array(100).fill(7));
+      const received = ones(device, 100);
+      const refusedSend = sender!.send(bad, 1);
+      const sent = sender!.send(tensor, 1);
+      const refusedRecv = receiver!.recv(bad, 0);
+      await Promise.all([
+        expect(refusedSend).rejects.toThrow(TypeError),
+        expect(refusedRecv).rejects.toThrow(/be destroyed or be mapped/),
+        sent,
+        receiver!.recv(received, 0),
+      ]);
+      expect(await firstOf(device, received)).toBe(7);
+    }
+    device.destroy();
+  });
+
+  it("refuses itself alone in a batch, and the others keep the order of their calls", async () => {
+    const device = await defaultDevice();
+    const [sender, receiver] = await join([device, device]);
+    const first = ones(device, 1);
+    const received = [new Float32Array(1), new Float32Array(1), new Float32Array(1)];
+    const batch = sender!.coalesce(() => {
+      sender!.send(first, 1);
+      sender!.send(destroyed(device), 1);
+      sender!.send(Float32Array.of(2), 1);
+      sender!.send(Float32Array.of(3), 1);
+    });
+    const inOrder = Promise.all(received.map((tensor) => receiver!.recv(tensor, 0)));
+    await expect(batch).rejects.toThrow(TypeError);
+    await inOrder;
+    expect(received.map(([value]) => value)).toEqual([1, 2, 3]);
+    device.destroy();
+  });
+
+  it("may be withdrawn by its signal before it is admitted", async () => {
+    const device = await defaultDevice();
+    const [sender, receiver] = await join([device, device]);
+    const stop = new AbortController();
+    const tensor = ones(device, 100);
+    const withdrawn = receiver!.recv(tensor, 0, { signal: stop.signal });
+    stop.abort(new Error("not wanted"));
+    await expect(withdrawn).rejects.toThrow(/not wanted/);
+    await Promise.all([sender!.send(ones(device, 100), 1), receiver!.recv(tensor, 0)]);
+    device.destroy();
+  });
+
+  it("ends the group where the device is lost", async () => {
+    const devices = await Promise.all([defaultDevice(), defaultDevice()]);
+    const [sender, receiver] = await join(devices);
+    const received = receiver!.recv(ones(devices[1]!, 100), 0);
+    devices[0]!.destroy();
+    await expect(sender!.send(ones(devices[0]!, 100), 1)).rejects.toThrow(DeviceLostError);
+    await expect(received).rejects.toThrow(DeviceLostError);
+    devices[1]!.destroy();
+  });
+});
+
 describe("a custom operation that does not compile", () => {
   it("rejects with the compiler's words on every rank that has a GPU, and the group goes on", async () => {
     const { ReduceOp } = await import("../../src/reduce-op.ts");

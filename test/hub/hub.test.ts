@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { AbortedError, AdmissionError, HubLostError, StoreError, TimeoutError } from "../../src/errors.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
+import { splitFrame } from "../../src/transport/fragments.ts";
 import { encodeHeader, FrameKind, HUB_PEER, setPeer } from "../../src/transport/frame.ts";
 import { closeOf, dataFrame, join, joinConnection, openHub } from "./support.ts";
 
@@ -70,7 +71,7 @@ describe("Hub relay", () => {
     let peak = 0;
     const done = new Promise<void>((resolve) => {
       sink.socket.onMessage = (fragments) => {
-        for (const fragment of fragments.slice(1)) {
+        for (const fragment of splitFrame(fragments).payload.fragments) {
           received += fragment.byteLength;
           hash.update(fragment);
         }

@@ -33,6 +33,20 @@ for (const task of ["host", "device"] as const) {
 }
 
 describe("backend nccl on stand-ins", () => {
+  it("sends CUDA memory by NCCL, in any order", { timeout: TIMEOUT_MS }, async () => {
+    const reports = await runRanks("messages", 2);
+    reports.forEach((report, rank) => {
+      const from = 10 * (1 - rank);
+      expect(report).toMatchObject({
+        sum: [6],
+        more: 2,
+        mixed: { error: "MismatchError", field: "memory (host or CUDA)" },
+      });
+      expect(report?.values).toEqual([1, 2, 3].map((tag) => [from + tag, -tag]));
+    });
+    expect(reports[1]).toMatchObject({ source: 0, last: [1, -1] });
+  });
+
   it("reduces tensors of many segments", { timeout: TIMEOUT_MS }, async () => {
     const collectives = ["allReduce", "broadcast", "reduce", "allGather", "reduceScatter", "allToAll"];
     const filter: CaseFilter = { collectives, dtypes: ["f32"], ops: ["sum"], counts: [3_000_001] };

@@ -27,21 +27,18 @@ describe("backend nccl", { timeout: TIMEOUT_MS }, () => {
     for (const report of await runRanks("thousand", 2)) expectNoLeak(report);
   });
 
-  it("does not hold the event loop while 256 MiB are reduced", async () => {
-    const reports = await runRanks("delay", 2);
-    for (const report of reports) {
-      const times = report?.times as { ms: number; idleMs: number; ownMs: number; maxMs: number; p99Ms: number }[];
-      const texts = times.map(
-        ({ ms, ownMs, maxMs, p99Ms }) =>
-          `${ms.toFixed(0)} ms, loop at most ${ownMs.toFixed(1)} ` +
-          `(${maxMs.toFixed(1)} with what it waited for a processor, p99 ${p99Ms.toFixed(1)})`,
-      );
-      console.log(`256 MiB: ${texts.join("; ")}`);
+  // One rank has the processor to itself but for what stands for its device; two share them with each other's. Other programs
+  // take the loop's processor away now and then, and never in all rounds: the quietest counts, and what holds the loop up
+  // itself does so in each.
+  it.each([
+    [1, 10],
+    [2, 5],
+  ])("does not hold the event loop for 5 ms while 256 MiB are reduced, ranks: %i", async (size, rounds) => {
+    for (const report of await runRanks("delay", size, { env: { ROUNDS: `${rounds}` } })) {
+      const times = report?.times as { ms: number; maxMs: number }[];
+      console.log(`256 MiB: ${times.map(({ ms, maxMs }) => `${maxMs.toFixed(1)} of ${ms.toFixed(0)} ms`).join(", ")}`);
       expect(report?.wrong).toBe(0);
-      // Two ranks and what stands for their devices want more than two processors, and the machine may have others to
-      // serve: the quietest run counts, and where even a loop that has nothing to do is held up for longer, that.
-      const limit = Math.max(5, ...times.map(({ idleMs }) => idleMs));
-      expect(Math.min(...times.map(({ ownMs }) => ownMs))).toBeLessThanOrEqual(limit);
+      expect(Math.min(...times.map(({ maxMs }) => maxMs))).toBeLessThanOrEqual(5);
     }
   });
 });

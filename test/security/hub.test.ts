@@ -211,12 +211,18 @@ describe("S9 after authentication", () => {
     await goOn();
   });
 
-  it("too many fragments close their sender with 1009, and other groups go on", async () => {
+  it("too many fragments close their sender with 1009, empty ones too, and other groups go on", async () => {
     const hub = await openHub();
     const goOn = await bystanders(hub);
-    const { socket } = await join(hub, { rank: 0 });
-    socket.send([dataFrame(1, 5_000), ...Array.from({ length: 5_000 }, () => new Uint8Array(1))]);
-    expect((await closeOf(socket)).code).toBe(1009);
+    for (const fragment of [new Uint8Array(1), new Uint8Array(0)]) {
+      const raw = rawWebSocket(hub.url);
+      await raw.first;
+      const welcomed = new Promise((resolve) => raw.ws.once("message", resolve));
+      raw.ws.send(encodeHandshake({ type: "hello", hello: hello({ rank: 0 }), proof: null }));
+      await welcomed;
+      for (let i = 0; i < 4_097; i++) raw.ws.send(fragment, { binary: true, fin: false });
+      expect(await raw.closed).toEqual({ code: 1009, reason: "too many fragments" });
+    }
     await goOn();
   });
 

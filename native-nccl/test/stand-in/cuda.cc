@@ -3,7 +3,6 @@
 // about a GPU.
 //
 //   WEBCCL_STANDIN_DEVICES=n   how many devices there are; 8 by default
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -48,6 +47,18 @@ struct Marker {
   }
 };
 
+// The beginning of struct sched_attr (linux/sched/types.h), which cannot be included together with sched.h.
+struct SchedulerAttributes {
+  std::uint32_t size = sizeof(SchedulerAttributes);
+  std::uint32_t policy = 0;  // SCHED_OTHER
+  std::uint64_t flags = 0;
+  std::int32_t nice = 19;
+  std::uint32_t priority = 0;
+  std::uint64_t runtime = 100'000;  // nanoseconds at a time, then whoever waits; before Linux 6.12 the kernel decides
+  std::uint64_t deadline = 0, period = 0;
+};
+static_assert(sizeof(SchedulerAttributes) == 48);
+
 class StreamThread {
  public:
   StreamThread() : thread_([this] { run(); }) {}
@@ -73,7 +84,8 @@ class StreamThread {
  private:
   void run() {
     // A device takes no time of the processor's: what stands for it goes behind everything else.
-    setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 19);
+    SchedulerAttributes behind;
+    syscall(SYS_sched_setattr, 0, &behind, 0);
     for (;;) {
       std::function<void()> work;
       {

@@ -18,6 +18,8 @@ const WANTED = {
   "nccl-choice": "a rank that has NCCL; no page has",
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",
+  "shared-file-links": "a rank that shares files with others; no page does",
+  "shared-file-offer": "a job in which some rank offers a file",
   "spawn-ranks": "a page that starts ranks",
   threads: "a rank that is a thread",
   "wasm-many": "a fold of more than two operands",

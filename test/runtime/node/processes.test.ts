@@ -45,10 +45,13 @@ function runRank(
 
 describe("ProcessGroup over real processes", () => {
   const kinds = [
+    ["shared-file", 2, "cpu"],
+    ["shared-file", 4, "cpu"],
     ["websocket", 2, "cpu"],
     ["websocket", 4, "cpu"],
     ["hub", 2, "cpu"],
     ["hub", 4, "cpu"],
+    ["shared-file", 2, "webgpu"],
     ["websocket", 2, "webgpu"],
   ] as const;
   it.each(kinds)(

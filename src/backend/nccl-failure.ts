@@ -1,0 +1,38 @@
+/** What a call that fails on NCCL does to its group, and what it rejects with. */
+import { AbortedError } from "../errors.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { ChannelExchange } from "../transport/exchange.ts";
+
+/** How long the mesh has to name a lost rank when NCCL found an error first, in milliseconds. */
+const NAMING_MS = 300;
+/** How long a failed call waits for the communicator to let go of its tensors, in milliseconds. */
+const LETTING_GO_MS = 2_000;
+
+/**
+ * What the call rejects with. Any failure kills the group, since the communicator cannot go on; `running` is what the
+ * communicator still does with the caller's tensors.
+ */
+export async function ncclFailure(
+  channel: Channel,
+  exchange: ChannelExchange,
+  error: unknown,
+  running: Promise<void>,
+): Promise<unknown> {
+  await Promise.race([pause(NAMING_MS), new Promise<unknown>((resolve) => exchange.whenFailed(resolve))]);
+  const text = error instanceof Error ? error.message : String(error);
+  const cause =
+    exchange.error ??
+    channel.dead ??
+    new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
+      group: channel.name,
+      cause: error,
+    });
+  channel.abort(cause);
+  // The communicator's thread may still be copying: the tensors are the caller's again only afterwards.
+  await Promise.race([running.catch(() => undefined), pause(LETTING_GO_MS)]);
+  return cause;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,128 @@
+/** Files in memory that processes of this host share: tmpfs, by positional reads and writes. Deno uses it too. */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statfsSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { nextTick } from "node:process";
+import { UnsupportedError } from "../errors.ts";
+import type { SharedFile, SharedFileSystem } from "../transport/shared-file.ts";
+
+export const SHARED_FILE_DIRECTORY = "/dev/shm";
+const PREFIX = "webccl-";
+/** What statfs says of a tmpfs. */
+const TMPFS = 0x01021994;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
+/** Names are taken away when all have opened the file; one that is older is left of a process that was killed before. */
+const LEFT_MS = 3_600_000;
+const ZEROS = new Uint8Array(256 * 1024);
+
+/**
+ * Where this host's processes can share files.
+ * @throws UnsupportedError that says what is missing.
+ */
+export function sharedFileSystem(): SharedFileSystem {
+  let type: number | null = null;
+  try {
+    type = statfsSync(SHARED_FILE_DIRECTORY).type;
+  } catch (cause) {
+    throw new UnsupportedError(`${SHARED_FILE_DIRECTORY}: ${(cause as Error).message}`, { cause });
+  }
+  if (type !== TMPFS) throw new UnsupportedError(`${SHARED_FILE_DIRECTORY} is no tmpfs`);
+  removeLeft();
+  return {
+    create: () => {
+      const path = join(SHARED_FILE_DIRECTORY, PREFIX + crypto.randomUUID());
+      return { path, file: new NodeSharedFile(openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)) };
+    },
+    open,
+    unlink: (path) => rmSync(path, { force: true }),
+    cores: availableParallelism(),
+    soon: (callback) => queueMicrotask(() => nextTick(callback)),
+    later: setImmediate,
+  };
+}
+
+function open(path: string): SharedFile {
+  if (!path.startsWith(join(SHARED_FILE_DIRECTORY, PREFIX)))
+    throw new UnsupportedError(`${path} is not where shared files are`);
+  const file = new NodeSharedFile(openSync(path, O_RDONLY | O_NOFOLLOW));
+  try {
+    file.requireOwn(path);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function removeLeft(): void {
+  for (const name of readdirSync(SHARED_FILE_DIRECTORY)) {
+    if (!name.startsWith(PREFIX)) continue;
+    const path = join(SHARED_FILE_DIRECTORY, name);
+    try {
+      const { uid, mtimeMs } = lstatSync(path);
+      if (uid === process.getuid?.() && Date.now() - mtimeMs > LEFT_MS) unlinkSync(path);
+    } catch {
+      // Another rank was faster.
+    }
+  }
+}
+
+class NodeSharedFile implements SharedFile {
+  #descriptor: number;
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  read(target: Uint8Array, position: number): void {
+    const { byteLength } = target;
+    let done = readSync(this.#descriptor, target, 0, byteLength, position);
+    while (done < byteLength) {
+      const count = readSync(this.#descriptor, target, done, byteLength - done, position + done);
+      if (count === 0) throw new Error(`a shared file ends before byte ${position + byteLength}`);
+      done += count;
+    }
+  }
+
+  write(bytes: Uint8Array, position: number): void {
+    const { byteLength } = bytes;
+    let done = 0;
+    while (done < byteLength) done += writeSync(this.#descriptor, bytes, done, byteLength - done, position + done);
+  }
+
+  reserve(byteLength: number): void {
+    try {
+      for (let at = 0; at < byteLength; at += ZEROS.byteLength) {
+        this.write(ZEROS.subarray(0, Math.min(ZEROS.byteLength, byteLength - at)), at);
+      }
+    } catch (cause) {
+      throw new Error(`${SHARED_FILE_DIRECTORY} has no room for ${byteLength} bytes: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+  }
+
+  close(): void {
+    if (this.#descriptor >= 0) closeSync(this.#descriptor);
+    this.#descriptor = -1;
+  }
+
+  /** @throws Error unless the file is this user's, and nobody else's to read or write. */
+  requireOwn(path: string): void {
+    const { uid, mode } = fstatSync(this.#descriptor);
+    if (uid !== process.getuid?.()) throw new Error(`${path} is a file of another user`);
+    if (mode % 0o100 !== 0) throw new Error(`${path} may be opened by other users`);
+  }
+}

@@ -1,0 +1,130 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ProtocolError } from "../../src/errors.ts";
+import { decodeHeader, encodeHeader, type Fingerprint, FrameKind } from "../../src/transport/frame.ts";
+import { FrameReader } from "../../src/transport/frame-reader.ts";
+import type { Payload } from "../../src/transport/transport.ts";
+
+const CALL: Fingerprint = {
+  collective: 1,
+  dtype: 10,
+  op: 0,
+  root: 0,
+  count: 5,
+  detail: 0,
+  customOp: 0,
+  algorithm: 9,
+  segmentBytes: 4,
+};
+
+function message(kind: number, declared: number, bytes: Uint8Array, call: Fingerprint | null = null): Uint8Array {
+  const fields = { flags: 0, peer: 1, epoch: 0, slot: 2, group: 3, sequence: 4, request: 0 };
+  const head = encodeHeader({ ...fields, kind, payloadBytes: declared }, call);
+  return new Uint8Array([...head, ...bytes]);
+}
+
+/** Room for a message, and whether it is full. */
+function room(byteLength: number) {
+  const to = { into: new Uint8Array(byteLength), cancelled: false, full: false, done: () => {} };
+  to.done = () => {
+    to.full = true;
+  };
+  return to;
+}
+
+describe("FrameReader", () => {
+  it("gives the same bytes wherever messages are cut", () => {
+    const one = fc.record({
+      kind: fc.constantFrom(FrameKind.DATA, FrameKind.CONTROL),
+      bytes: fc.uint8Array({ maxLength: 300 }),
+      call: fc.boolean(),
+      late: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 6 }), fc.infiniteStream(fc.integer({ min: 1, max: 90 })), (sent, cuts) => {
+        const got: number[][] = [];
+        const kept: { payload: Payload; index: number }[] = [];
+        const reader = new FrameReader((head, payload) => {
+          const index = got.push([]) - 1;
+          expect(head.byteLength).toBe(80);
+          expect(decodeHeader(head).payloadBytes).toBe(payload.byteLength);
+          const to = room(payload.byteLength);
+          to.done = () => {
+            got[index] = Array.from(to.into);
+          };
+          if (!payload.fill) {
+            payload.copyTo(to.into);
+            to.done();
+          } else if (sent[index]!.late) kept.push({ payload: payload.keep(), index });
+          else payload.fill(to);
+        });
+        for (const { kind, bytes, call } of sent) {
+          const whole = message(kind, bytes.byteLength, bytes, call ? CALL : null);
+          for (let at = 0; at < whole.byteLength; ) {
+            const cut = cuts.next().value;
+            reader.push(whole.slice(at, at + cut), at + cut >= whole.byteLength);
+            at += cut;
+          }
+        }
+        for (const { payload, index } of kept) {
+          const to = room(payload.byteLength);
+          payload.fill!(to);
+          expect(to.full).toBe(true);
+          got[index] = Array.from(to.into);
+        }
+        expect(got).toEqual(sent.map(({ bytes }) => Array.from(bytes)));
+      }),
+    );
+  });
+
+  it("hands a data frame over at its head, and puts its bytes where they belong as they come", () => {
+    const to = room(6);
+    const reader = new FrameReader((_head, payload) => payload.fill!(to));
+    const whole = message(FrameKind.DATA, 6, new Uint8Array([1, 2, 3, 4, 5, 6]));
+    reader.push(whole.subarray(0, 43), false);
+    expect([...to.into, to.full]).toEqual([1, 2, 3, 0, 0, 0, false]);
+    reader.push(whole.subarray(43), true);
+    expect([...to.into, to.full]).toEqual([1, 2, 3, 4, 5, 6, true]);
+  });
+
+  it("goes on into the room that is found while a kept message is still coming", () => {
+    const to = room(4);
+    let kept: Payload | null = null;
+    const reader = new FrameReader((_head, payload) => {
+      kept = payload.keep();
+    });
+    const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
+    const buffer = whole.slice(0, 42);
+    reader.push(buffer, false);
+    buffer.fill(99);
+    kept!.fill!(to);
+    expect([...to.into, to.full]).toEqual([1, 2, 0, 0, false]);
+    reader.push(whole.subarray(42), true);
+    expect([...to.into, to.full]).toEqual([1, 2, 3, 4, true]);
+  });
+
+  it("writes nothing to a room that is cancelled", () => {
+    const to = room(4);
+    const reader = new FrameReader((_head, payload) => payload.fill!(to));
+    const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
+    reader.push(whole.subarray(0, 42), false);
+    to.cancelled = true;
+    reader.push(whole.subarray(42), true);
+    expect([...to.into]).toEqual([1, 2, 0, 0]);
+  });
+
+  it("refuses a message without a whole head, and one longer or shorter than its header says", () => {
+    const frames = [
+      new Uint8Array(0),
+      new Uint8Array(40),
+      message(FrameKind.DATA, 0, new Uint8Array(0), CALL).subarray(0, 79),
+      message(FrameKind.DATA, 4, new Uint8Array(3)),
+      message(FrameKind.DATA, 4, new Uint8Array(5)),
+      message(FrameKind.DATA, 0xffff_ffff, new Uint8Array(5)),
+    ];
+    for (const bytes of frames) {
+      const reader = new FrameReader((_head, payload) => void payload.keep());
+      expect(() => reader.push(bytes, true)).toThrow(ProtocolError);
+    }
+  });
+});

@@ -76,7 +76,6 @@ function startRank(crew: Crew, index: number): Started {
     type: "module",
     name: `webccl rank ${index}`,
   });
-  const reports = new MessageChannel();
   const calls = new MessageChannel();
   if (crew.store) servePageStore(crew.store, calls.port1, crew.lost);
 
@@ -88,11 +87,13 @@ function startRank(crew: Crew, index: number): Started {
   // Whoever looks at none of the results has not asked to be told.
   result.catch(() => {});
   let settle: (() => void) | null = null;
-  let holds: string | null = null;
+  const lock = navigator.locks ? `webccl ${id} ${index}` : null;
+  let holdsLock = false;
+  let posted: unknown;
   const gone = () => {
     settle ??= () => reject(new AbortedError(`rank ${index}: its worker ended before its module did`, { rank: index }));
     if (memory) threadEnded(memory, index, isBellKey);
-    for (const port of [reports.port1, calls.port1]) port.close();
+    calls.port1.close();
     settle();
   };
   /** The first to say how the rank ends. The lock is free when the worker is gone, however it went. */
@@ -100,19 +101,23 @@ function startRank(crew: Crew, index: number): Started {
     if (settle) return;
     settle = how;
     worker.terminate();
-    if (holds === null) gone();
+    if (!holdsLock) gone();
   };
   const fail = (error: Error) => {
     end(() => reject(error));
     crew.onLost(new PeerLostError(`rank ${index} was lost while the ranks met: ${error.message}`, { peer: index }));
   };
 
-  reports.port1.onmessage = ({ data }: MessageEvent<Report>) => {
-    if ("holds" in data) {
-      holds = data.holds;
-      void navigator.locks.request(holds, gone);
-    } else if ("error" in data) fail(data.error instanceof Error ? data.error : fromWireError(data.error));
-    else end(() => resolve(data.value));
+  worker.onmessage = ({ data }: MessageEvent<unknown>) => {
+    if (!isReport(data)) posted = data;
+    else if (data.webccl === "done") end(() => resolve(posted));
+    else if (data.webccl === "holds lock") {
+      holdsLock = true;
+      void navigator.locks.request(lock!, gone);
+    } else {
+      const { error } = data.webccl;
+      fail(error instanceof Error ? error : fromWireError(error));
+    }
   };
   worker.onerror = ({ message }) =>
     fail(new Error(`rank ${index}: ${message || "its worker could not be loaded: does the page's policy allow it?"}`));
@@ -122,14 +127,17 @@ function startRank(crew: Crew, index: number): Started {
     moduleUrl,
     environment: environmentOf(crew, index),
     job: memory && { id, memory, index, store: crew.store ? calls.port2 : null, meetings: 0 },
-    lock: navigator.locks ? `webccl ${id} ${index}` : null,
-    report: reports.port2,
+    lock,
   };
-  worker.postMessage(start, [reports.port2, calls.port2]);
+  worker.postMessage(start, [calls.port2]);
   return {
     result,
     end: () => fail(new AbortedError(`rank ${index} was terminated`, { rank: index })),
   };
+}
+
+function isReport(data: unknown): data is Report {
+  return typeof data === "object" && data !== null && "webccl" in data;
 }
 
 /** The variables of env://. Where others join at the hub it gives the ranks their numbers. */

@@ -80,7 +80,7 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
     expect(reports[0]!.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 6);
   });
 
-  it("joins the ranks by shared memory without a hub, and gives what their modules export", async () => {
+  it("joins the ranks by shared memory without a hub, and gives what their modules post", async () => {
     const settled = await play(ISOLATED, 2, "sum");
     expect(settled.map((one) => resultOf(one))).toEqual([
       { last: 3, names: ["rank 0", "rank 1"], links: ["self", "shared-memory"], isShared: true },

@@ -1,4 +1,4 @@
-/** The module of a rank that `spawnRanks` started: does what `?scene` in its address says, and exports what came of it. */
+/** The module of a rank that `spawnRanks` started: does what `?scene` in its address says, and posts what came of it. */
 import { initProcessGroup } from "../../../src/browser/index.ts";
 import type { ProcessGroup } from "../../../src/process-group.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
@@ -74,4 +74,4 @@ await before.destroy();
 const group = await initProcessGroup(options);
 const result = await SCENES[scene]!(group);
 await group.destroy();
-export default result;
+postMessage(result);

@@ -89,7 +89,7 @@ function formatNumber(value: number): string {
 
 function niceTop(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 4, 5, 10].find((factor) => factor * power >= value * 1.05)!;
+  return power * [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value * 1.05)!;
 }
 
 /** An SVG element. */

@@ -5,12 +5,13 @@ import type { Platform } from "./platform.ts";
 import type { RosterEntry } from "./roster.ts";
 import type { Store } from "./store/store.ts";
 import type { Socket } from "./transport/transport.ts";
+import { WebSocketLink } from "./transport/websocket.ts";
 
 /** A listener for direct links, and the sockets that came to it. */
 export interface Listening {
   readonly url: string;
-  /** The socket of the link to `other`: the higher rank of the two opens it, the lower one gets it here. */
-  socketTo(other: RosterEntry, rank: number): Promise<Socket>;
+  /** A link to `other`, from `rank`, which is this one: the higher rank of the two opens it, to the lower one it comes. */
+  linkTo(other: RosterEntry, rank: number): Promise<WebSocketLink>;
   close(): Promise<void>;
 }
 
@@ -35,15 +36,20 @@ export async function listen(
     },
   );
   undo.push(() => listener.close());
+  const socketTo = async (other: RosterEntry, rank: number): Promise<Socket> => {
+    if (other.rank > rank) {
+      return arrived.get(other.rank) ?? new Promise((resolve) => awaited.set(other.rank, resolve));
+    }
+    const hello = { group: groupName, rank, worldSize, purpose: "link" as const };
+    const { socket } = await platform.connect(other.listenUrl!, hello, { token: secret, timeoutMs, signal });
+    return socket;
+  };
   return {
     url: advertise ?? listener.url,
-    socketTo: async (other, rank) => {
-      if (other.rank > rank) {
-        return arrived.get(other.rank) ?? new Promise((resolve) => awaited.set(other.rank, resolve));
-      }
-      const hello = { group: groupName, rank, worldSize, purpose: "link" as const };
-      const { socket } = await platform.connect(other.listenUrl!, hello, { token: secret, timeoutMs, signal });
-      return socket;
+    linkTo: async (other, rank) => {
+      const socket = await socketTo(other, rank);
+      const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
+      return new WebSocketLink(socket, onError);
     },
     close: () => listener.close(),
   };

@@ -11,7 +11,6 @@ import type { Threads } from "./threads.ts";
 import type { HubLinks } from "./transport/hub-links.ts";
 import type { SharedFileLinks } from "./transport/shared-file-links.ts";
 import type { Link } from "./transport/transport.ts";
-import { WebSocketLink } from "./transport/websocket.ts";
 
 /** What makes links that are no sockets, where there are such. */
 export interface LinkMakers {
@@ -21,7 +20,7 @@ export interface LinkMakers {
 }
 
 export async function linkAll(
-  { groupName, timeoutMs, logger }: Settings,
+  { groupName, timeoutMs }: Settings,
   roster: readonly RosterEntry[],
   rank: number,
   listening: Listening | null,
@@ -37,9 +36,7 @@ export async function linkAll(
 
   const link = async (other: RosterEntry, kind: "websocket" | "shared-file"): Promise<void> => {
     pending.add(other.rank);
-    const socket = await listening!.socketTo(other, rank);
-    const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-    const direct = new WebSocketLink(socket, onError);
+    const direct = await listening!.linkTo(other, rank);
     links.set(other.rank, kind === "websocket" ? direct : byFile!.link(other.rank, direct));
     pending.delete(other.rank);
   };

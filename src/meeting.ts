@@ -36,7 +36,7 @@ export async function meet(
   undo: Undo[],
 ): Promise<Meeting> {
   const { method, rank, worldSize, groupName, timeoutMs } = settings;
-  const store = settings.store ?? (method.protocol === "env:" ? platform.threadJob()?.openStore?.() : null);
+  const store = settings.store ?? (method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null);
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
   if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
   switch (method.protocol) {

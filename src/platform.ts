@@ -66,7 +66,7 @@ export interface ThreadJob {
   /** Resolves when the event loop has turned: when what waited in it has been handled. */
   turn(): Promise<void>;
   /** A store for one meeting of the job's threads, where they have one of their own; null where they meet as processes do. */
-  readonly openStore: (() => import("./store/store.ts").Store) | null;
+  readonly openStore: (() => Promise<import("./store/store.ts").Store>) | null;
 }
 
 /** An open file that other processes have open too. Positions and lengths are in bytes. */

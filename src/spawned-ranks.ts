@@ -16,8 +16,8 @@ export interface SpawnOptions {
 /** Ranks that run in workers of this page. */
 export interface SpawnedRanks {
   /**
-   * Of each rank, what its module exports as `default`. It settles when the module, with all that it awaits at top level,
-   * has run, and its worker is gone. Rejects with what the module threw, or an AbortedError after `terminate`.
+   * Of each rank, what its module posted last, by `postMessage(value)`. It settles when the module, with all that it awaits
+   * at top level, has run, and its worker is gone. Rejects with what the module threw, or an AbortedError after `terminate`.
    */
   readonly results: readonly Promise<unknown>[];
   /** Ends every rank that still runs; resolves when all are gone. Ranks of the group elsewhere get a PeerLostError. */

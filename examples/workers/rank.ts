@@ -1,4 +1,4 @@
-// What each rank does: its module runs to the end, and what it exports as default goes to the page.
+// What each rank does: its module runs to the end, and what it posts last goes to the page.
 import { initProcessGroup } from "webccl";
 
 const group = await initProcessGroup({ backend: "cpu" });
@@ -11,4 +11,4 @@ await group.allReduce(tensor);
 const milliseconds = (performance.now() - start).toFixed(2);
 
 await group.destroy();
-export default `rank ${group.rank} of ${group.size}: ${tensor[0]} in ${milliseconds} ms`;
+postMessage(`rank ${group.rank} of ${group.size}: ${tensor[0]} in ${milliseconds} ms`);

@@ -14,24 +14,28 @@ export interface Start {
   job: PlacedJob | null;
   /** Name of a lock that is this worker's as long as it lives; null where a page has no locks. */
   lock: string | null;
-  report: MessagePort;
 }
 
-/** What the worker tells the page: that it holds its lock, and in the end its module's default export, or an error. */
-export type Report = { holds: string } | { value: unknown } | { error: WireError | Error };
+/**
+ * What the worker tells the page among what its module posts: that it holds its lock, that the module has run, or with
+ * what it ended.
+ */
+export interface Report {
+  webccl: "holds lock" | "done" | { error: WireError | Error };
+}
 
 addEventListener("message", ({ data }: MessageEvent<Start>) => void run(data), { once: true });
 
-async function run({ moduleUrl, environment, job, lock, report }: Start): Promise<void> {
-  const tell = (message: Report) => report.postMessage(message);
+async function run({ moduleUrl, environment, job, lock }: Start): Promise<void> {
+  const tell = (webccl: Report["webccl"]) => postMessage({ webccl } satisfies Report);
   const fail = (error: unknown) => tell({ error: described(error) });
   addEventListener("unhandledrejection", ({ reason }) => fail(reason));
   Object.assign(globalThis, { webcclEnvironment: environment }, job && { webcclJob: job });
   try {
     if (lock !== null) await hold(lock);
-    if (lock !== null) tell({ holds: lock });
-    const { default: value }: { default?: unknown } = await import(/* @vite-ignore */ moduleUrl);
-    tell({ value });
+    if (lock !== null) tell("holds lock");
+    await import(/* @vite-ignore */ moduleUrl);
+    tell("done");
   } catch (error) {
     fail(error);
   }
@@ -54,8 +58,5 @@ function described(error: unknown): WireError | Error {
   if (error instanceof WebcclError) return toWireError(error);
   if (!(error instanceof Error)) return new Error(String(error));
   const { code, details } = error as Partial<WebcclError>;
-  if (code !== undefined && details !== undefined) return toWireError(error as WebcclError);
-  const plain = new Error(`${error.name}: ${error.message}`);
-  if (error.stack !== undefined) plain.stack = error.stack;
-  return plain;
+  return code !== undefined && details !== undefined ? toWireError(error as WebcclError) : error;
 }

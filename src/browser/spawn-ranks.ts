@@ -1,5 +1,5 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
-import { AbortedError, fromWireError, UnsupportedError } from "../errors.ts";
+import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
 import { createMemory } from "../executor/wasm-memory.ts";
 import type { SpawnedRanks, SpawnOptions } from "../spawned-ranks.ts";
 import { HashStore } from "../store/hash-store.ts";
@@ -18,6 +18,9 @@ interface Crew {
   readonly memory: WebAssembly.Memory | null;
   /** Where the ranks meet; null if that is at a hub. */
   readonly store: HashStore | null;
+  /** Rejects with a PeerLostError when a rank has failed. */
+  readonly lost: Promise<never>;
+  readonly onLost: (error: PeerLostError) => void;
 }
 
 /** Starts the ranks: see `spawnRanks` in index.ts. */
@@ -37,7 +40,13 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
   if (worldSize < ranks || (worldSize > ranks && initMethod === undefined)) {
     throw new RangeError(`spawnRanks: worldSize ${worldSize} for ${ranks} ranks: others join at a hub, by initMethod`);
   }
+  let onLost!: Crew["onLost"];
+  const lost = new Promise<never>((_, reject) => {
+    onLost = reject;
+  });
+  lost.catch(() => {});
   const crew: Crew = {
+    ...{ lost, onLost },
     id: crypto.getRandomValues(new Uint32Array(4)).join("-"),
     ranks,
     moduleUrl: new URL(moduleUrl, globalThis.document?.baseURI ?? location.href).href,
@@ -67,9 +76,8 @@ function startRank(crew: Crew, index: number): Started {
     type: "module",
     name: `webccl rank ${index}`,
   });
-  const reports = new MessageChannel();
   const calls = new MessageChannel();
-  if (crew.store) servePageStore(crew.store, calls.port1);
+  if (crew.store) servePageStore(crew.store, calls.port1, crew.lost);
 
   let resolve!: (value: unknown) => void;
   let reject!: (error: Error) => void;
@@ -79,11 +87,13 @@ function startRank(crew: Crew, index: number): Started {
   // Whoever looks at none of the results has not asked to be told.
   result.catch(() => {});
   let settle: (() => void) | null = null;
-  let holds: string | null = null;
+  const lock = navigator.locks ? `webccl ${id} ${index}` : null;
+  let holdsLock = false;
+  let posted: unknown;
   const gone = () => {
     settle ??= () => reject(new AbortedError(`rank ${index}: its worker ended before its module did`, { rank: index }));
     if (memory) threadEnded(memory, index, isBellKey);
-    for (const port of [reports.port1, calls.port1]) port.close();
+    calls.port1.close();
     settle();
   };
   /** The first to say how the rank ends. The lock is free when the worker is gone, however it went. */
@@ -91,16 +101,23 @@ function startRank(crew: Crew, index: number): Started {
     if (settle) return;
     settle = how;
     worker.terminate();
-    if (holds === null) gone();
+    if (!holdsLock) gone();
   };
-  const fail = (error: Error) => end(() => reject(error));
+  const fail = (error: Error) => {
+    end(() => reject(error));
+    crew.onLost(new PeerLostError(`rank ${index} was lost while the ranks met: ${error.message}`, { peer: index }));
+  };
 
-  reports.port1.onmessage = ({ data }: MessageEvent<Report>) => {
-    if ("holds" in data) {
-      holds = data.holds;
-      void navigator.locks.request(holds, gone);
-    } else if ("error" in data) fail(data.error instanceof Error ? data.error : fromWireError(data.error));
-    else end(() => resolve(data.value));
+  worker.onmessage = ({ data }: MessageEvent<unknown>) => {
+    if (!isReport(data)) posted = data;
+    else if (data.webccl === "done") end(() => resolve(posted));
+    else if (data.webccl === "holds lock") {
+      holdsLock = true;
+      void navigator.locks.request(lock!, gone);
+    } else {
+      const { error } = data.webccl;
+      fail(error instanceof Error ? error : fromWireError(error));
+    }
   };
   worker.onerror = ({ message }) =>
     fail(new Error(`rank ${index}: ${message || "its worker could not be loaded: does the page's policy allow it?"}`));
@@ -110,14 +127,17 @@ function startRank(crew: Crew, index: number): Started {
     moduleUrl,
     environment: environmentOf(crew, index),
     job: memory && { id, memory, index, store: crew.store ? calls.port2 : null, meetings: 0 },
-    lock: navigator.locks ? `webccl ${id} ${index}` : null,
-    report: reports.port2,
+    lock,
   };
-  worker.postMessage(start, [reports.port2, calls.port2]);
+  worker.postMessage(start, [calls.port2]);
   return {
     result,
     end: () => fail(new AbortedError(`rank ${index} was terminated`, { rank: index })),
   };
+}
+
+function isReport(data: unknown): data is Report {
+  return typeof data === "object" && data !== null && "webccl" in data;
 }
 
 /** The variables of env://. Where others join at the hub it gives the ranks their numbers. */

@@ -1,6 +1,5 @@
 /** A worker that `spawnRanks` started, as a thread of its page's job. */
 import type { ThreadJob } from "../platform.ts";
-import { openPageStore } from "./page-store.ts";
 
 /** What rank-worker.ts leaves in `globalThis.webcclJob`; the rank's module may have been bundled apart from it. */
 export interface PlacedJob {
@@ -18,8 +17,8 @@ export function threadJob(): ThreadJob | null {
   const job = (globalThis as { webcclJob?: PlacedJob }).webcclJob;
   if (!job) return null;
   const { id, memory, index, store } = job;
-  const openStore = store && (() => openPageStore(store, job.meetings++));
-  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore };
+  const openStore = async () => (await import("./page-store.ts")).openPageStore(store!, job.meetings++);
+  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore: store && openStore };
 }
 
 /** By a message to itself, which no browser delays as it does timers. */

@@ -3,7 +3,9 @@ import { generateKeyPairSync, sign } from "node:crypto";
 
 const der = (tag: number, ...contents: Uint8Array[]): Buffer => {
   const body = Buffer.concat(contents);
-  const length = body.length < 128 ? [body.length] : [0x82, body.length >> 8, body.length & 0xff];
+  // The shortest form, which browsers insist on.
+  const [high, low] = [body.length >> 8, body.length & 0xff];
+  const length = body.length < 128 ? [low] : body.length < 256 ? [0x81, low] : [0x82, high, low];
   return Buffer.concat([Buffer.from([tag, ...length]), body]);
 };
 const sequence = (...contents: Uint8Array[]) => der(0x30, ...contents);

@@ -80,7 +80,7 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
     expect(reports[0]!.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 6);
   });
 
-  it("joins the ranks by shared memory without a hub, and gives what their modules export", async () => {
+  it("joins the ranks by shared memory without a hub, and gives what their modules post", async () => {
     const settled = await play(ISOLATED, 2, "sum");
     expect(settled.map((one) => resultOf(one))).toEqual([
       { last: 3, names: ["rank 0", "rank 1"], links: ["self", "shared-memory"], isShared: true },
@@ -140,7 +140,7 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
     it(`ends the group ${where} with what a rank threw, and a PeerLostError at the others`, async () => {
       const settled = await play(kind, 3, "throws", { options: options() });
       const [first, second, third] = errors(settled);
-      expect(second).toBe("Error: RangeError: this rank has had enough");
+      expect(second).toBe("RangeError: this rank has had enough");
       for (const other of [first, third]) expect(other).toMatch(/^PeerLostError: .*rank 1 was lost/);
     });
 
@@ -162,6 +162,12 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
       }
     });
   }
+
+  it("lets no rank wait for one that threw before it had joined", async () => {
+    const [first, second] = errors(await play(ISOLATED, 2, "throwsFirst"));
+    expect(first).toMatch(/^PeerLostError: rank 1 was lost while the ranks met: .*this rank never came/);
+    expect(second).toBe("Error: this rank never came");
+  });
 
   it("tells of a module that is not there", async () => {
     const page = await pages.show(ISOLATED);

@@ -1,4 +1,4 @@
-/** The module of a rank that `spawnRanks` started: does what `?scene` in its address says, and exports what came of it. */
+/** The module of a rank that `spawnRanks` started: does what `?scene` in its address says, and posts what came of it. */
 import { initProcessGroup } from "../../../src/browser/index.ts";
 import type { ProcessGroup } from "../../../src/process-group.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
@@ -63,6 +63,8 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
 };
 
 const scene = new URL(import.meta.url).searchParams.get("scene")!;
+const { RANK } = (globalThis as unknown as { webcclEnvironment: Record<string, string> }).webcclEnvironment;
+if (scene === "throwsFirst" && RANK === "1") throw new Error("this rank never came");
 const options = { backend: "cpu", timeoutMs: 20_000 } as const;
 // Ranks can meet again and again.
 const before = await initProcessGroup(options);
@@ -72,4 +74,4 @@ await before.destroy();
 const group = await initProcessGroup(options);
 const result = await SCENES[scene]!(group);
 await group.destroy();
-export default result;
+postMessage(result);

@@ -1,4 +1,5 @@
 /** The comparison as one HTML file: a plot per collective and number of ranks, and the tables of ratios. */
+import { sizeText } from "../sizes.ts";
 import type { Comparison, Line } from "./run.ts";
 
 const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [720, 420, 64, 44, 16, 200];
@@ -68,10 +69,4 @@ function ratioTable({ name, ratios }: Line): string {
       return `<table><caption>${name} against ${peer}</caption><tr><th>bytes</th><th>min</th><th>median</th><th>max</th></tr>${body}</table>`;
     })
     .join("");
-}
-
-/** 64, 4K, 16M. */
-export function sizeText(bytes: number): string {
-  if (bytes >= 2 ** 20) return `${bytes / 2 ** 20}M`;
-  return bytes >= 1024 ? `${bytes / 1024}K` : `${bytes}`;
 }

@@ -7,8 +7,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { bytesOf, sizeText } from "../sizes.ts";
 import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
-import { htmlReport, sizeText } from "./report.ts";
+import { htmlReport } from "./report.ts";
 
 /** One contender at one collective and number of ranks. */
 export interface Line {
@@ -107,12 +108,6 @@ function print({ collective, ranks, lines }: Comparison): void {
       }
     }
   }
-}
-
-function bytesOf(text: string): number {
-  const [, digits, unit] = /^(\d+)([KM]?)$/i.exec(text) ?? [];
-  if (!digits) throw new RangeError(`"${text}" is not a size such as 64M`);
-  return Number(digits) * (unit?.toUpperCase() === "M" ? 2 ** 20 : unit ? 1024 : 1);
 }
 
 const { values } = parseArgs({

@@ -1,0 +1,112 @@
+/**
+ * `npm run bench:tune`: where one algorithm gives way to the next. Runs every algorithm of each collective on the same sizes,
+ * in alternation, and tells the fastest of each size beside the one that `src/backend/select.ts` takes, whose sizes are
+ * set by hand from this.
+ *
+ *   npm run bench:tune -- [--link websocket] [--ranks 2,4] [--collectives all_reduce,…] [--rounds 3] [--max 16M]
+ *
+ * `--link` is shared-memory (threads), shared-file, websocket or hub. Writes bench/results/tune-LINK.json.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../src/backend/select.ts";
+import { measure } from "../src/cli/bench.ts";
+import { medianOf } from "../src/cli/bench-report.ts";
+import type { LinkKind } from "../src/transport/transport.ts";
+import { bytesOf, sizeText } from "./sizes.ts";
+
+/** What `webccl bench` calls the collectives that have more than one algorithm. */
+const FAMILIES: Readonly<Record<string, AlgorithmFamily>> = {
+  all_reduce: "allReduce",
+  reduce_scatter: "reduceScatter",
+  all_gather: "allGather",
+  broadcast: "broadcast",
+  reduce: "reduce",
+};
+
+/** One size: every algorithm's median time, in microseconds, and the one that runs when none is named. */
+interface Row {
+  bytes: number;
+  timeUs: Record<string, number>;
+  fastest: string;
+  selected: string;
+}
+
+type Transport = "shared-memory" | "shared-file" | "websocket" | "hub";
+
+/** A call as select.ts is asked for one on this link. */
+function query(collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind, algorithm?: string) {
+  const inRegion = link === "shared-memory" && (size > availableParallelism() ? "crowded" : "uncrowded");
+  const promises = { deterministic: false, commutative: true, sameArithmetic: true, custom: false } as const;
+  return selectAlgorithm({ collective, bytes, size, link, hub: "all", inRegion, algorithm, ...promises });
+}
+
+/** The algorithms of `collective` that run here. */
+function eligible(collective: AlgorithmFamily, ranks: number, link: LinkKind): string[] {
+  return algorithmNames(collective).filter((name) => {
+    try {
+      query(collective, 1, ranks, link, name);
+      return name !== "hub" || link === "hub";
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  });
+}
+
+async function tune(name: string, ranks: number, link: Transport, rounds: number, maxBytes: number): Promise<Row[]> {
+  const collective = FAMILIES[name]!;
+  const algorithms = eligible(collective, ranks, link);
+  const times = new Map<number, Map<string, number[]>>();
+  const where = link === "shared-memory" ? { threads: true } : { transport: link };
+  for (let round = 0; round < rounds; round++) {
+    for (const algorithm of algorithms) {
+      const range = { minBytes: 1024, maxBytes, factor: 4 };
+      const what = { collectives: [name], ranks, dtype: "f32", op: "sum", algorithm } as const;
+      const [report] = await measure({ ...what, ...range, ...where });
+      for (const { bytes, timeUs, wrong } of report!.results) {
+        if (wrong > 0) throw new Error(`${name}, ${algorithm}: ${wrong} wrong elements at ${bytes} bytes`);
+        const row = times.get(bytes) ?? new Map<string, number[]>();
+        times.set(bytes, row.set(algorithm, [...(row.get(algorithm) ?? []), timeUs.median]));
+      }
+    }
+    process.stderr.write(`${name}, ${ranks} ranks: round ${round + 1} of ${rounds}\n`);
+  }
+  return [...times].map(([bytes, row]) => {
+    const timeUs = Object.fromEntries([...row].map(([algorithm, all]) => [algorithm, medianOf(all)]));
+    const fastest = algorithms.reduce((best, one) => (timeUs[one]! < timeUs[best]! ? one : best));
+    return { bytes, timeUs, fastest, selected: query(collective, bytes, ranks, link).algorithm };
+  });
+}
+
+const { values } = parseArgs({
+  options: {
+    link: { type: "string", default: "websocket" },
+    ranks: { type: "string", default: "2,4" },
+    collectives: { type: "string", default: Object.keys(FAMILIES).join() },
+    rounds: { type: "string", default: "3" },
+    max: { type: "string", default: "16M" },
+  },
+});
+const link = values.link as Transport;
+const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, node ${process.versions.node}`;
+const results: { collective: string; ranks: number; rows: Row[] }[] = [];
+for (const collective of values.collectives.split(",")) {
+  if (!FAMILIES[collective]) throw new RangeError(`${collective} is none of ${Object.keys(FAMILIES).join(", ")}`);
+  for (const ranks of values.ranks.split(",").map(Number)) {
+    const rows = await tune(collective, ranks, link, Number(values.rounds), bytesOf(values.max));
+    results.push({ collective, ranks, rows });
+    console.log(`\n${collective}, ${ranks} ranks, ${link}: median µs; select.ts takes the one in brackets`);
+    for (const { bytes, timeUs, fastest, selected } of rows) {
+      const cells = Object.entries(timeUs).map(([algorithm, time]) => {
+        const mark = algorithm === selected ? `[${algorithm}]` : algorithm;
+        return `${mark} ${time.toFixed(0)}${algorithm === fastest ? " *" : ""}`;
+      });
+      console.log(`${sizeText(bytes).padStart(6)}  ${cells.join("   ")}`);
+    }
+  }
+}
+const folder = new URL("results/", import.meta.url);
+mkdirSync(folder, { recursive: true });
+writeFileSync(new URL(`tune-${link}.json`, folder), `${JSON.stringify({ machine, link, results }, null, 2)}\n`);

@@ -1,4 +1,5 @@
 /** Direct links: between ranks that can listen. `init.ts` loads this where a rank can; a page cannot. */
+import { TimeoutError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";
 import type { Meeting, Undo } from "./meeting.ts";
 import type { Platform } from "./platform.ts";
@@ -10,8 +11,16 @@ import { WebSocketLink } from "./transport/websocket.ts";
 /** A listener for direct links, and the sockets that came to it. */
 export interface Listening {
   readonly url: string;
-  /** A link to `other`, from `rank`, which is this one: the higher rank of the two opens it, to the lower one it comes. */
-  linkTo(other: RosterEntry, rank: number): Promise<WebSocketLink>;
+  /**
+   * Links `rank`, which is this one, to `others`: the higher rank of two opens the link, to the lower one it comes. `take`
+   * gets each as soon as it is there.
+   * @throws TimeoutError naming those to which there is none within `timeoutMs`.
+   */
+  linkTo(
+    others: readonly RosterEntry[],
+    rank: number,
+    take: (other: RosterEntry, link: WebSocketLink) => void,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,10 +55,27 @@ export async function listen(
   };
   return {
     url: advertise ?? listener.url,
-    linkTo: async (other, rank) => {
-      const socket = await socketTo(other, rank);
-      const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-      return new WebSocketLink(socket, onError);
+    linkTo: async (others, rank, take) => {
+      const pending = new Set(others.map((other) => other.rank));
+      const link = async (other: RosterEntry): Promise<void> => {
+        const socket = await socketTo(other, rank);
+        const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
+        take(other, new WebSocketLink(socket, onError));
+        pending.delete(other.rank);
+      };
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const expired = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => {
+          const missingRanks = [...pending].sort((a, b) => a - b);
+          const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
+          reject(new TimeoutError(text, { group: groupName, rank, missingRanks }));
+        }, timeoutMs);
+      });
+      try {
+        await Promise.race([Promise.all(others.map(link)), expired]);
+      } finally {
+        clearTimeout(timer);
+      }
     },
     close: () => listener.close(),
   };

@@ -99,7 +99,7 @@ async function bringUp(
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
   const makers = { relayed, threads, byFile: files.links };
-  const links = meeting.links ?? (await linkAll(settings, roster, rank, listening, makers, undo));
+  const links = meeting.links ?? (await linkAll(roster, rank, listening, makers, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
 
   const world = new World({

@@ -3,8 +3,7 @@
  * job meet in their memory, and the hub relays between ranks that cannot reach each other.
  */
 import type { Listening } from "./direct-links.ts";
-import { StoreError, TimeoutError } from "./errors.ts";
-import type { Settings } from "./init-options.ts";
+import { StoreError } from "./errors.ts";
 import type { Undo } from "./meeting.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
 import type { Threads } from "./threads.ts";
@@ -20,7 +19,6 @@ export interface LinkMakers {
 }
 
 export async function linkAll(
-  { groupName, timeoutMs }: Settings,
   roster: readonly RosterEntry[],
   rank: number,
   listening: Listening | null,
@@ -29,26 +27,18 @@ export async function linkAll(
 ): Promise<Map<number, Link>> {
   const own = roster[rank]!;
   const links = new Map<number, Link>();
-  const pending = new Set<number>();
   undo.push(() => {
     for (const link of links.values()) link.close();
   });
 
-  const link = async (other: RosterEntry, kind: "websocket" | "shared-file"): Promise<void> => {
-    pending.add(other.rank);
-    const direct = await listening!.linkTo(other, rank);
-    links.set(other.rank, kind === "websocket" ? direct : byFile!.link(other.rank, direct));
-    pending.delete(other.rank);
-  };
-
   const byMemory = threads?.links(rank);
   if (byMemory) undo.push(() => byMemory.close());
-  const direct: Promise<void>[] = [];
+  const direct: RosterEntry[] = [];
   for (const other of roster) {
     if (other.rank === rank) continue;
     const kind = linkBetween(own, other);
     if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
-    else if (kind === "websocket" || kind === "shared-file") direct.push(link(other, kind));
+    else if (kind === "websocket" || kind === "shared-file") direct.push(other);
     else if (relayed) links.set(other.rank, relayed.link(other.rank));
     else {
       throw new StoreError(
@@ -57,18 +47,8 @@ export async function linkAll(
       );
     }
   }
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const missingRanks = [...pending].sort((a, b) => a - b);
-      const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
-      reject(new TimeoutError(text, { group: groupName, rank, missingRanks }));
-    }, timeoutMs);
+  await listening?.linkTo(direct, rank, (other, link) => {
+    links.set(other.rank, linkBetween(own, other) === "websocket" ? link : byFile!.link(other.rank, link));
   });
-  try {
-    await Promise.race([Promise.all(direct), expired]);
-  } finally {
-    clearTimeout(timer);
-  }
   return links;
 }

@@ -16,6 +16,7 @@ const WANTED = {
   "direct-links": "a rank that can listen; no page can",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
+  "nccl-ranks": "a job whose ranks all have NCCL",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",

@@ -40,12 +40,13 @@ describe("a tab that nobody looks at", { timeout: 60_000 }, () => {
     const group = await initProcessGroup({ ...options, rank: 1 });
     await group.barrier();
     await group.allReduce(new Float32Array(1_000));
-    const computing = page.evaluate(
-      (untilMs) => {
-        while (performance.now() < untilMs);
-      },
-      (await page.evaluate(() => performance.now())) + 4 * SILENCE_MS,
-    );
+    const begun = page.waitForEvent("console", (message) => message.text() === "computing");
+    const computing = page.evaluate((forMs) => {
+      const end = performance.now() + forMs;
+      console.log("computing");
+      while (performance.now() < end);
+    }, 4 * SILENCE_MS);
+    await begun;
     const second = Promise.all([group.barrier(), group.allReduce(new Float32Array(1_000))]);
     let over = false;
     void second.then(() => {

@@ -16,6 +16,7 @@ const WANTED = {
   "direct-links": "a rank that can listen; no page can",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
+  "nccl-ranks": "a job in which some rank has CUDA devices",
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",
   "shared-file-links": "a rank that shares files with others; no page does",

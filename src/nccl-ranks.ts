@@ -1,12 +1,14 @@
 /** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
 import { clustersOf, type RosterEntry, slowestLink } from "./roster.ts";
 
-/** A group's ranks on NCCL, by their places in it. */
+/** What a group makes of NCCL. Ranks are the group's. */
 export interface NcclUse {
   /** All collectives run on it. */
   readonly whole: boolean;
-  /** Else those ranks of a cluster that fold among themselves by it, at least two in each. */
+  /** The group in sets whose ranks are all linked directly, and of which either all are on NCCL or none. */
   readonly clusters: readonly (readonly number[])[];
+  /** The CUDA device of each rank that takes part, as one of all or of two or more in a cluster; else null. */
+  readonly devices: readonly (number | null)[];
 }
 
 /** The ranks of one job, the same on every rank. */
@@ -27,12 +29,25 @@ export class NcclRanks {
   /** What a group of these ranks of the job makes of NCCL. */
   use(globalRanks: readonly number[]): NcclUse {
     const members = globalRanks.map((member) => this.#roster[member]!);
-    const isOnNccl = (place: number) => this.devices[globalRanks[place]!] !== null;
-    if (globalRanks.every((_, place) => isOnNccl(place))) return { whole: true, clusters: [] };
+    const devices = globalRanks.map((member) => this.devices[member]!);
+    const linked = clustersOf(members);
+    if (devices.every((device) => device !== null)) return { whole: true, clusters: linked, devices };
+    const none = devices.map(() => null);
     // Without a hub between them the ranks have faster ways than over one of them.
-    if (slowestLink(members) !== "hub") return { whole: false, clusters: [] };
-    const clusters = clustersOf(members, isOnNccl).filter((own) => own.length > 1 && own.every(isOnNccl));
-    return { whole: false, clusters };
+    if (slowestLink(members) !== "hub") return { whole: false, clusters: linked, devices: none };
+    const takesPart = (cluster: readonly number[]) =>
+      cluster.filter((rank) => devices[rank] !== null && cluster.some((r) => r !== rank && devices[r] !== null));
+    const clusters = linked.flatMap((cluster) => {
+      const onNccl = takesPart(cluster);
+      return [onNccl, cluster.filter((rank) => !onNccl.includes(rank))].filter(({ length }) => length > 0);
+    });
+    clusters.sort((a, b) => a[0]! - b[0]!);
+    const taking = linked.flatMap(takesPart);
+    return {
+      whole: false,
+      clusters,
+      devices: devices.map((device, rank) => (taking.includes(rank) ? device : null)),
+    };
   }
 }
 

@@ -9,8 +9,8 @@ import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
 import type { GpuExecutor } from "./executor/webgpu.ts";
-import type { NcclChoice } from "./nccl-choice.ts";
-import type { NcclRanks, NcclUse } from "./nccl-ranks.ts";
+import type { NcclChoice, NcclPart } from "./nccl-choice.ts";
+import type { NcclRanks } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
 import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
@@ -136,42 +136,31 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, nccl, threads } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl, ncclRanks, threads } = this.#options;
     const { segmentsInFlight, onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
     }
     const members = globalRanks.map((member) => roster[member]!);
-    const use = this.#ncclUse(globalRanks);
-    const communicators: { die(cause: WebcclError): void }[] = [];
+    const use = ncclRanks?.use(globalRanks);
+    let part: NcclPart | null = null;
     const onChannelDead = (cause: WebcclError) => {
-      for (const each of communicators) each.die(cause);
+      part?.die(cause);
       onDead(cause);
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
     const segmentBytes = this.#segmentBytes(link);
     const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
-    const clusters = clustersOf(members, (place) => use.clusters.some((cluster) => cluster.includes(place)));
-    const ncclOptions = nccl && {
-      library: nccl.library,
-      version: nccl.version,
-      init: { ...nccl.config, device: nccl.device, isHighPriorityStream: nccl.isHighPriorityStream },
-      channel,
-      store: groupStore,
-      segmentBytes,
-    };
-    const own = use.clusters.find((cluster) => cluster.includes(rank));
-    const cluster = own && nccl && ncclOptions ? new nccl.backend.NcclCluster({ ...ncclOptions, ranks: own }) : null;
-    if (cluster) communicators.push(cluster);
+    part = nccl && use ? nccl.join(use, { channel, store: groupStore, segmentBytes }) : null;
     const direct = new DirectBackend({
       channel,
       executors: this.#executors(),
       link,
       region: region?.region ?? null,
-      hub: hub?.open(channel.group, globalRanks, clusters) ?? null,
-      cluster,
+      hub: hub?.open(channel.group, globalRanks, use?.clusters ?? clustersOf(members)) ?? null,
+      cluster: part?.cluster ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
       segmentsInFlight,
@@ -181,11 +170,7 @@ export class World {
         region?.close();
       },
     });
-    if (!nccl || !ncclOptions) return direct;
-    if (!use.whole) return new nccl.backend.HostTwinBackend(direct);
-    const backend = new nccl.backend.NcclBackend({ ...ncclOptions, direct });
-    communicators.push(backend);
-    return backend;
+    return part?.backend(direct) ?? direct;
   }
 
   alloc(dtype: DataType, count: number): HostArray {
@@ -196,8 +181,7 @@ export class World {
   describe(group: WorldGroup, backend: string): GroupInfo {
     const { roster, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
-    const use = this.#ncclUse(group.globalRanks);
-    const isOnNccl = (rank: number) => use.whole || use.clusters.some((cluster) => cluster.includes(rank));
+    const use = ncclRanks?.use(group.globalRanks);
     return {
       name: group.name,
       rank: group.rank,
@@ -207,7 +191,7 @@ export class World {
       gpu: gpuReason,
       nccl: ncclReason,
       sharedFile: fileReason,
-      notes: nccl?.backend.ncclNotes(use.whole, use.clusters.length > 0) ?? [],
+      notes: nccl && use ? nccl.notes(use) : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
@@ -215,7 +199,7 @@ export class World {
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
-        return { rank, runtime, version, link, cudaDevice: isOnNccl(rank) ? ncclRanks!.devices[member]! : null };
+        return { rank, runtime, version, link, cudaDevice: use?.devices[rank] ?? null };
       }),
     };
   }
@@ -234,11 +218,6 @@ export class World {
     this.#options.mesh.leave();
     await this.#options.onLeave();
     for (const executor of this.#executors()) await executor.dispose();
-  }
-
-  /** What the group of `globalRanks` makes of NCCL. */
-  #ncclUse(globalRanks: readonly number[]): NcclUse {
-    return this.#options.ncclRanks?.use(globalRanks) ?? { whole: false, clusters: [] };
   }
 
   #segmentBytes(link: LinkKind): number {

@@ -9,6 +9,7 @@
 import type { WebcclError } from "../errors.ts";
 import { describeCudaTensor, isCudaTensor } from "../executor/cuda-tensor.ts";
 import type { Channel } from "../transport/channel.ts";
+import type { ChannelExchange } from "../transport/exchange.ts";
 import { hash32 } from "../transport/fingerprint.ts";
 import type { Fingerprint } from "../transport/frame.ts";
 import type { CudaTensor } from "../types.ts";
@@ -61,7 +62,7 @@ export class NcclMessages {
     const placed = describeCudaTensor(tensor);
     const exchange = channel.pointToPoint.open(peer, envelope("send", placed, tag));
     try {
-      await channel.pointToPoint.offer(peer, exchange);
+      await this.#offer(peer, exchange);
       await this.#launch(exchange, channel.rank, peer, placed, (way) => way.send(placed, RECEIVER));
     } catch (error) {
       call.overwritten = false;
@@ -76,11 +77,11 @@ export class NcclMessages {
     const { collective, tensor, tag } = message;
     const placed = describeCudaTensor(tensor);
     const from = message.collective === "recv" ? message.peer : null;
-    const matched = await pointToPoint.match(call.sequence, from, envelope(collective, placed, tag));
-    const { exchange, source } = matched;
+    const fingerprint = envelope(collective, placed, tag);
+    const { exchange, source } = await pointToPoint.match(call.sequence, from, fingerprint);
     call.overwritten = true;
     try {
-      pointToPoint.accept(matched);
+      this.#channel.tell(source, { type: "point-to-point-ready", sequence: exchange.sequence });
       await this.#launch(exchange, source, rank, placed, (way) => way.recv(placed, SENDER));
       return source;
     } finally {
@@ -88,9 +89,25 @@ export class NcclMessages {
     }
   }
 
+  /** Announces a message; resolves when it has met its receive. */
+  async #offer(destination: number, exchange: ChannelExchange): Promise<void> {
+    const { offers } = this.#channel.pointToPoint;
+    let forget = () => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        offers.set(exchange, resolve);
+        exchange.announce(destination);
+        forget = exchange.watch({ missing: () => [destination], reject });
+      });
+    } finally {
+      forget();
+      offers.delete(exchange);
+    }
+  }
+
   /** Runs one side of a message on the communicator of its direction. Calls are launched in their order, also while it is made. */
   async #launch(
-    exchange: Parameters<typeof ncclFailure>[1],
+    exchange: ChannelExchange,
     source: number,
     destination: number,
     { count }: CudaTensor,

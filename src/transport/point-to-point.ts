@@ -5,7 +5,7 @@
  * and count (the envelope); the receive that meets the envelope takes the rest. A receive whose dtype or count differs
  * rejects on both sides, and the group goes on.
  *
- * A message may also be announced alone, to go another way once it has met its receive: `offer` and `accept`.
+ * A message may also be announced alone, to go another way once it has met its receive (backend/nccl-messages.ts).
  */
 import { MismatchError, toWireError, type WebcclError } from "../errors.ts";
 import type { GroupMessage } from "./control-messages.ts";
@@ -49,8 +49,8 @@ export class PointToPoint {
   readonly #sequences = new Map<number, number>();
   readonly #outgoing = new Map<string, ChannelExchange>();
   readonly #incoming = new Map<string, ChannelExchange>();
-  /** Announced messages that have not met their receive, by their names in `#outgoing`. */
-  readonly #offers = new Map<string, () => void>();
+  /** Who waits for an announced message to meet its receive. */
+  readonly offers = new Map<ChannelExchange | undefined, () => void>();
   readonly #envelopes = new Set<Envelope>();
   readonly #receives = new Set<Receive>();
 
@@ -69,30 +69,9 @@ export class PointToPoint {
     return exchange;
   }
 
-  /** Announces a message; resolves when it has met its receive. */
-  async offer(destination: number, exchange: ChannelExchange): Promise<void> {
-    const name = key(destination, exchange.sequence);
-    let forget = () => {};
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#offers.set(name, resolve);
-        exchange.announce(destination);
-        forget = exchange.watch({ missing: () => [destination], reject });
-      });
-    } finally {
-      forget();
-      this.#offers.delete(name);
-    }
-  }
-
-  /** Tells the sender of an announced message that a receive has met it. */
-  accept({ exchange, source }: Matched): void {
-    this.#channel.tell(source, { type: "point-to-point-ready", sequence: exchange.sequence });
-  }
-
   /** The receiver of message `sequence` to `destination` has accepted it. */
   onReady(destination: number, sequence: number): void {
-    this.#offers.get(key(destination, sequence))?.();
+    this.offers.get(this.#outgoing.get(key(destination, sequence)))?.();
   }
 
   /** The message to `destination` is sent. */

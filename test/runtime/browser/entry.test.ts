@@ -16,7 +16,7 @@ const WANTED = {
   "direct-links": "a rank that can listen; no page can",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
-  "nccl-ranks": "a job whose ranks all have NCCL",
+  "nccl-ranks": "a job in which some rank has CUDA devices",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",

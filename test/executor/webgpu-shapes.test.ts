@@ -158,7 +158,8 @@ describe("read()", () => {
     const before = { ...gpu.stats };
     const leases = await Promise.all([gpu.read(span), gpu.read(span), gpu.read(span), gpu.read(other)]);
     expect(gpu.stats.mapAsyncCalls - before.mapAsyncCalls).toBe(2);
-    expect(gpu.stats.submits - before.submits).toBe(1);
+    // Each readback ends a submit, so that the first is not kept waiting by the work behind it.
+    expect(gpu.stats.submits - before.submits).toBe(2);
     expect(gpu.stats.mostMapsInFlight).toBeGreaterThanOrEqual(2);
     leases[0]!.release();
     leases[0]!.release();

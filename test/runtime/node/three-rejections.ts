@@ -32,6 +32,7 @@ for (const work of awaited) {
 // The next collective ends on every rank after all that came before it.
 await Promise.all(groups.map((group) => group.barrier()));
 await Promise.all(groups.map((group) => group.destroy()));
-await new Promise((resolve) => setImmediate(resolve));
+// Reports come with the timers that are due.
+await new Promise((resolve) => setTimeout(resolve, 0));
 console.log(JSON.stringify(reported));
 console.log("alive");

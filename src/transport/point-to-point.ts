@@ -50,7 +50,7 @@ export class PointToPoint {
   readonly #outgoing = new Map<string, ChannelExchange>();
   readonly #incoming = new Map<string, ChannelExchange>();
   /** Who waits for an announced message to meet its receive. */
-  readonly offers = new Map<ChannelExchange | undefined, () => void>();
+  readonly offers: Map<ChannelExchange | undefined, () => void> = new Map();
   readonly #envelopes = new Set<Envelope>();
   readonly #receives = new Set<Receive>();
 

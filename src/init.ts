@@ -87,7 +87,7 @@ async function bringUp(
   const wantsFiles = settings.transport === "shared-file" || offers.some((entry) => "path" in entry.sharedFile);
   const files = wantsFiles
     ? await (await import("./shared-file-offer.ts")).openSharedFiles(sharedFile, offers, rank, store, settings, undo)
-    : { roster: offers, links: null, reason: "no rank offers a file" };
+    : { roster: offers, links: null, reason: "missing" in sharedFile.offer ? sharedFile.offer.missing : "" };
   const { roster } = files;
   const { found } = ncclHere;
   const hasCuda = roster.some(({ cuda }) => "devices" in cuda);

@@ -41,7 +41,8 @@ describe.each(["websocket", "shared-file"])(
           }
           expect(ends[victim]!.signal).toBe("SIGKILL");
           expect(await isFree(port)).toBe(true);
-          expect(sharedFiles()).toEqual(before);
+          // Others on this host may share files too.
+          expect(sharedFiles().filter((name) => !before.includes(name))).toEqual([]);
         }
         delays.sort((a, b) => a - b);
         console.log(

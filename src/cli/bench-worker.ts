@@ -19,10 +19,17 @@ import { importOptional } from "./optional.ts";
 /** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
 const PERIOD = 1021;
 
+/** How long each size runs before it is timed, and the first of all, in milliseconds. */
+const WARM_UP_MS = 400;
+const FIRST_WARM_UP_MS = 2_000;
+
 const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
+
+/** Has this process been warmed up? */
+let isWarm = false;
 
 /** Memory of this process when its group was there. */
 let idleRssBytes = 0;
@@ -95,8 +102,8 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   };
 
   let wrong = await checkedRun();
-  const { warmups, iterations } = repetitions(bytes, config);
-  for (let i = 0; i < warmups; i++) await runOnce();
+  await warmUp(group, runOnce, bytes, config.warmups);
+  const iterations = config.iterations ?? runsOf(bytes, config.device === "webgpu" ? 20 : 100, 5);
   await group.barrier();
   const timesUs: number[] = [];
   const exposedUs: number[] = [];
@@ -113,17 +120,31 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
 }
 
+/** Fewer runs of large tensors, so that a size takes about as long as the one before. */
+function runsOf(bytes: number, most: number, fewest: number): number {
+  return Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
+}
+
 /**
- * As asked; where not asked, fewer runs of large tensors, so that a size takes about as long as the one before. The first few
- * hundred calls of a process run before its engine has compiled them, and are many times slower than those after them; on a
- * GPU the engine is the least of it.
+ * Untimed runs: as many as asked, else for a while, which rank 0 measures. The first thousands of calls of a process run before its
+ * engine has compiled them, and are many times slower than those after them.
  */
-function repetitions(bytes: number, { device, ...asked }: BenchConfig): { warmups: number; iterations: number } {
-  const runs = (most: number, fewest: number) => Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
-  return {
-    warmups: asked.warmups ?? runs(device === "webgpu" ? 5 : 600, 2),
-    iterations: asked.iterations ?? runs(device === "webgpu" ? 20 : 100, 5),
-  };
+async function warmUp(
+  group: ProcessGroup,
+  runOnce: () => PromiseLike<unknown>,
+  bytes: number,
+  asked: number | undefined,
+): Promise<void> {
+  for (let i = 0; i < (asked ?? 0); i++) await runOnce();
+  if (asked !== undefined) return;
+  const goesOn = new Int32Array(1);
+  const end = performance.now() + (isWarm || group.device ? WARM_UP_MS : FIRST_WARM_UP_MS);
+  isWarm = true;
+  do {
+    for (let i = 0; i < runsOf(bytes, 100, 1); i++) await runOnce();
+    goesOn[0] = performance.now() < end ? 1 : 0;
+    await group.broadcast(goesOn);
+  } while (goesOn[0] === 1);
 }
 
 /** The same blocks in host memory. */

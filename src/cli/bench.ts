@@ -27,7 +27,7 @@ export interface BenchConfig {
   factor: number;
   dtype: DataType;
   op: BenchOp;
-  /** Untimed and timed runs per size. Default: 600 and 100, fewer above 64 KiB and on a GPU. */
+  /** Untimed and timed runs per size. Default: as many as fit 0.4 s (the first size: 2 s), and 100, fewer above 512 KiB and on a GPU. */
   warmups?: number;
   iterations?: number;
   /** Ranks are threads of one process. */

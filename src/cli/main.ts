@@ -56,7 +56,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("-f, --factor <number>", "From one size to the next, 4 if absent")
     .option("-d, --dtype <type>", `${DATA_TYPES.join(", ")}; f32 if absent`)
     .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
-    .option("-w, --warmup <count>", "Untimed runs per size, 600 if absent, fewer of long ones")
+    .option("-w, --warmup <count>", "Untimed runs per size, 0.4 s of them if absent")
     .option("-i, --iterations <count>", "Timed runs per size, 100 if absent, fewer of long ones")
     .option(
       "--device <name>",

@@ -2,7 +2,7 @@
 import { sizeText } from "../sizes.ts";
 import type { Comparison, Line } from "./run.ts";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [720, 420, 64, 44, 16, 200];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [760, 420, 64, 44, 16, 240];
 const COLORS = ["#1b6ca8", "#2a9d5c", "#d1495b", "#edae49", "#7b4fa3", "#555555"];
 
 /** The page. */

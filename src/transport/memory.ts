@@ -4,8 +4,10 @@
  *
  * `memory://name` names a job in the one process-wide registry. The knobs make it behave like a slow or choppy network.
  */
+
 import { AdmissionError } from "../errors.ts";
 import type { Handle } from "../executor/executor.ts";
+import { BytesPayload } from "./bytes-payload.ts";
 import type { HandleLink, Link, LinkReceiver, Payload } from "./transport.ts";
 
 /** How a memory link may be made worse, for tests. */
@@ -14,24 +16,6 @@ export interface MemoryKnobs {
   latencyMs?: number;
   /** Called before each delivery; may return a promise that holds it up. Order within a link is kept. */
   gate?: (from: number, to: number) => Promise<void> | undefined;
-}
-
-class MemoryPayload implements Payload {
-  readonly byteLength: number;
-  readonly #bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.byteLength = bytes.byteLength;
-  }
-
-  copyTo(target: Uint8Array): void {
-    target.set(this.#bytes);
-  }
-
-  keep(): Payload {
-    return new MemoryPayload(this.#bytes.slice());
-  }
 }
 
 /** A message passed by reference. */
@@ -53,7 +37,7 @@ class HandlePayload implements Payload {
   }
 }
 
-const EMPTY = new MemoryPayload(new Uint8Array(0));
+const EMPTY = new BytesPayload(new Uint8Array(0));
 
 interface Parcel {
   header: Uint8Array;
@@ -93,7 +77,7 @@ export class MemoryLink implements HandleLink {
   }
 
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
-    this.#post(header, payload ? new MemoryPayload(payload) : EMPTY, onSent);
+    this.#post(header, payload ? new BytesPayload(payload) : EMPTY, onSent);
   }
 
   sendHandle(header: Uint8Array, handle: Handle): void {

@@ -19,6 +19,7 @@
  *     12     4  bytes of the payload
  *     16        header, padded to 16, then payload or address
  */
+import { BytesPayload } from "./bytes-payload.ts";
 import type { SharedDirectory, SharedHeap } from "./shared-directory.ts";
 import type { Link, LinkReceiver, Payload } from "./transport.ts";
 
@@ -58,25 +59,7 @@ interface Passing {
   readonly block: { address: number; byteLength: number } | null;
 }
 
-class SharedPayload implements Payload {
-  readonly byteLength: number;
-  readonly #bytes: Uint8Array;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.byteLength = bytes.byteLength;
-  }
-
-  copyTo(target: Uint8Array): void {
-    target.set(this.#bytes);
-  }
-
-  keep(): Payload {
-    return new SharedPayload(this.#bytes.slice());
-  }
-}
-
-const NOTHING = new SharedPayload(new Uint8Array(0));
+const NOTHING = new BytesPayload(new Uint8Array(0));
 
 /** A ring, from either side. */
 class Ring {
@@ -327,8 +310,8 @@ export class SharedMemoryLink implements Link {
         let payload = NOTHING;
         if (kind === Kind.ADDRESS) {
           const address = words[bodyAt / 4]! >>> 0;
-          payload = new SharedPayload(new Uint8Array(heap.bufferTo(address + payloadBytes), address, payloadBytes));
-        } else if (payloadBytes > 0) payload = new SharedPayload(bytes.subarray(bodyAt, bodyAt + payloadBytes));
+          payload = new BytesPayload(new Uint8Array(heap.bufferTo(address + payloadBytes), address, payloadBytes));
+        } else if (payloadBytes > 0) payload = new BytesPayload(bytes.subarray(bodyAt, bodyAt + payloadBytes));
         receiver.onFrame(bytes.subarray(headerAt, headerAt + headerBytes), payload);
       }
       this.#read = (this.#read + recordBytes) | 0;

@@ -28,12 +28,6 @@ const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(me
 /** Steps of messages on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
 
-/** Has this process been warmed up? */
-let isWarm = false;
-
-/** Memory of this process when its group was there. */
-let idleRssBytes = 0;
-
 async function main(config: BenchConfig): Promise<void> {
   const backend = config.device ?? "cpu";
   const nccl =
@@ -44,13 +38,16 @@ async function main(config: BenchConfig): Promise<void> {
     ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
-  idleRssBytes = process.memoryUsage.rss();
   try {
-    const place: Place = { group, nccl };
+    const place: Place = { group, nccl, idleRssBytes: process.memoryUsage.rss() };
+    let warmUpMs = backend === "cpu" ? FIRST_WARM_UP_MS : WARM_UP_MS;
     if (group.rank === 0) tell({ type: "group", ...(await describePlace(place)) });
     for (const name of config.collectives) {
       const row = benchRow(name);
-      for (const bytes of sizesOf(config, row)) await measure(place, row, bytes, config);
+      for (const bytes of sizesOf(config, row)) {
+        await measure(place, row, bytes, config, warmUpMs);
+        warmUpMs = WARM_UP_MS;
+      }
     }
   } finally {
     await group.destroy();
@@ -62,6 +59,8 @@ interface Place {
   readonly group: ProcessGroup;
   /** Where the tensors are in CUDA memory. */
   readonly nccl: NcclLibrary | null;
+  /** Memory of this process when its group was there. */
+  readonly idleRssBytes: number;
 }
 
 async function describePlace({ group, nccl }: Place): Promise<{ device: string; transport: string; runtime: string }> {
@@ -80,7 +79,13 @@ async function describeDevice(nccl: NcclLibrary, device: number): Promise<string
   return `nccl ${ncclVersionText(version)}, ${devices[device]!.name}`;
 }
 
-async function measure(place: Place, row: BenchRow, bytes: number, config: BenchConfig): Promise<void> {
+async function measure(
+  place: Place,
+  row: BenchRow,
+  bytes: number,
+  config: BenchConfig,
+  warmUpMs: number,
+): Promise<void> {
   const { group } = place;
   const width = bytesPerElement(config.dtype);
   const asked = blockCount(row, bytes, width, group.size);
@@ -102,7 +107,8 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   };
 
   let wrong = await checkedRun();
-  await warmUp(group, runOnce, bytes, config.warmups);
+  if (config.warmups === undefined) await warmUp(group, runOnce, runsOf(bytes, 100, 1), warmUpMs);
+  else for (let i = 0; i < config.warmups; i++) await runOnce();
   const iterations = config.iterations ?? runsOf(bytes, config.device === "webgpu" ? 20 : 100, 5);
   await group.barrier();
   const timesUs: number[] = [];
@@ -116,7 +122,7 @@ async function measure(place: Place, row: BenchRow, bytes: number, config: Bench
   }
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
-  const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - idleRssBytes);
+  const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - place.idleRssBytes);
   tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
 }
 
@@ -126,22 +132,19 @@ function runsOf(bytes: number, most: number, fewest: number): number {
 }
 
 /**
- * Untimed runs: as many as asked, else for a while, which rank 0 measures. The first thousands of calls of a process run before its
+ * Runs in batches of `runs` until `durationMs` have passed on rank 0. The first thousands of calls of a process run before its
  * engine has compiled them, and are many times slower than those after them.
  */
 async function warmUp(
   group: ProcessGroup,
   runOnce: () => PromiseLike<unknown>,
-  bytes: number,
-  asked: number | undefined,
+  runs: number,
+  durationMs: number,
 ): Promise<void> {
-  for (let i = 0; i < (asked ?? 0); i++) await runOnce();
-  if (asked !== undefined) return;
   const goesOn = new Int32Array(1);
-  const end = performance.now() + (isWarm || group.device ? WARM_UP_MS : FIRST_WARM_UP_MS);
-  isWarm = true;
+  const end = performance.now() + durationMs;
   do {
-    for (let i = 0; i < runsOf(bytes, 100, 1); i++) await runOnce();
+    for (let i = 0; i < runs; i++) await runOnce();
     goesOn[0] = performance.now() < end ? 1 : 0;
     await group.broadcast(goesOn);
   } while (goesOn[0] === 1);

@@ -33,15 +33,15 @@ describe("backend nccl", { timeout: TIMEOUT_MS }, () => {
   });
 
   it("does not hold the event loop for 5 ms of its own while two ranks reduce 256 MiB", async () => {
-    for (const report of await runRanks("delay", 2, { env: { ROUNDS: "5" } })) {
+    for (const report of await runRanks("delay", 2, { env: { ROUNDS: "9" } })) {
       const times = report?.times as { ownMs: number; maxMs: number }[];
       const texts = times.map(({ ownMs, maxMs }) => `${ownMs.toFixed(1)} (${maxMs.toFixed(1)} with waits)`);
       console.log(`256 MiB, 2 ranks: ${texts.join(", ")} ms`);
       expect(report?.wrong).toBe(0);
       // Two ranks and what stands for their devices want more than two processors; that wait is not the addon's. Nor is what a
       // host takes from this machine, which nothing here can count: what holds the loop up itself does so in most rounds.
-      const [, , median] = times.map(({ ownMs }) => ownMs).sort((a, b) => a - b);
-      expect(median).toBeLessThanOrEqual(5);
+      const ownMs = times.map((round) => round.ownMs).sort((a, b) => a - b);
+      expect(ownMs[4]).toBeLessThanOrEqual(5);
     }
   });
 

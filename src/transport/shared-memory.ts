@@ -21,7 +21,7 @@
  */
 import { BytesPayload } from "./bytes-payload.ts";
 import type { SharedDirectory, SharedHeap } from "./shared-directory.ts";
-import type { Link, LinkReceiver, Payload } from "./transport.ts";
+import type { Link, LinkReceiver } from "./transport.ts";
 
 const RING_BYTES = 131_072;
 const RECORDS_AT = 192;

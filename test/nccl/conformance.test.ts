@@ -16,11 +16,11 @@ function casesFor(size: number): CaseFilter {
 }
 
 for (const task of ["host", "device"] as const) {
-  describe(`backend nccl on stand-ins, tensors on the ${task}`, () => {
+  describe(`backend nccl on stand-ins under AddressSanitizer, tensors on the ${task}`, () => {
     for (const size of task === "host" ? [1, 2, 3, 4] : [1, 2, 4]) {
       it(`runs the conformance suite with ${size} processes`, { timeout: TIMEOUT_MS }, async () => {
         const filter = { ...casesFor(size), seed: 20 + size };
-        const reports = await runRanks(task, size, { env: { CASES: JSON.stringify(filter) } });
+        const reports = await runRanks(task, size, { sanitize: true, env: { CASES: JSON.stringify(filter) } });
         for (const report of reports) {
           expect(report).toMatchObject({ backendName: "nccl", wrong: [], digests: reports[0]?.digests });
         }
@@ -37,7 +37,7 @@ describe(
   () => {
     it.each(["host", "device"])("runs the conformance suite, tensors of ranks 0 and 1 on the %s", async (task) => {
       const env = { BACKEND: "auto", CASES: JSON.stringify({ ...casesFor(4), seed: 31 }) };
-      const reports = await runRanks(task, 4, { env, envOf: HALF_ON_NCCL });
+      const reports = await runRanks(task, 4, { sanitize: true, env, envOf: HALF_ON_NCCL });
       for (const [rank, report] of reports.entries()) {
         const { digests } = reports[0]!;
         expect(report).toMatchObject({ wrong: [], digests, backendName: "direct", cudaDevices: [0, 1, null, null] });
@@ -65,7 +65,7 @@ describe(
 
 describe("backend nccl on stand-ins", () => {
   it("sends CUDA memory by NCCL, in any order", { timeout: TIMEOUT_MS }, async () => {
-    const reports = await runRanks("messages", 2);
+    const reports = await runRanks("messages", 2, { sanitize: true });
     reports.forEach((report, rank) => {
       const from = 10 * (1 - rank);
       expect(report).toMatchObject({
@@ -81,7 +81,7 @@ describe("backend nccl on stand-ins", () => {
   it("reduces tensors of many segments", { timeout: TIMEOUT_MS }, async () => {
     const collectives = ["allReduce", "broadcast", "reduce", "allGather", "reduceScatter", "allToAll"];
     const filter: CaseFilter = { collectives, dtypes: ["f32"], ops: ["sum"], counts: [3_000_001] };
-    const reports = await runRanks("host", 2, { env: { CASES: JSON.stringify(filter) } });
+    const reports = await runRanks("host", 2, { sanitize: true, env: { CASES: JSON.stringify(filter) } });
     expect(reports.map((report) => report?.wrong)).toEqual([[], []]);
     expect(reports[0]?.ran).toBe(collectives.length);
   });

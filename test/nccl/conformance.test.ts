@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES, type CaseFilter } from "../../src/testing/index.ts";
-import { HALF_ON_NCCL, runRanks } from "./stand-in.ts";
+import { runRanks } from "./stand-in.ts";
 
 /** The addon and the stand-ins may have to be built first. */
 const TIMEOUT_MS = 180_000;
@@ -31,37 +31,6 @@ for (const task of ["host", "device"] as const) {
     }
   });
 }
-
-describe(
-  "a group of which ranks 0 and 1 are on NCCL, and 2 and 3 behind the hub",
-  () => {
-    it.each(["host", "device"])("runs the conformance suite, tensors of ranks 0 and 1 on the %s", async (task) => {
-      const env = { BACKEND: "auto", CASES: JSON.stringify({ ...casesFor(4), seed: 31 }) };
-      const reports = await runRanks(task, 4, { sanitize: true, env, envOf: HALF_ON_NCCL });
-      for (const [rank, report] of reports.entries()) {
-        const { digests } = reports[0]!;
-        expect(report).toMatchObject({ wrong: [], digests, backendName: "direct", cudaDevices: [0, 1, null, null] });
-        if (rank < 2) expect(report?.lanes).toBeGreaterThan(0);
-        if (rank < 2) expect(report?.notes).toContainEqual(expect.stringMatching(/^allReduce .* runs on NCCL among/));
-      }
-      expect(reports[0]?.ran).toBeGreaterThan(CASE_COLLECTIVES.length * 4);
-    });
-
-    it("reduces tensors of many segments", async () => {
-      const filter: CaseFilter = {
-        collectives: ["allReduce"],
-        dtypes: ["f32"],
-        ops: ["sum", "avg"],
-        counts: [1_200_001],
-      };
-      const env = { BACKEND: "auto", CASES: JSON.stringify(filter) };
-      for (const report of await runRanks("host", 4, { env, envOf: HALF_ON_NCCL })) {
-        expect(report).toMatchObject({ wrong: [], ran: 2 });
-      }
-    });
-  },
-  TIMEOUT_MS,
-);
 
 describe("backend nccl on stand-ins", () => {
   it("sends CUDA memory by NCCL, in any order", { timeout: TIMEOUT_MS }, async () => {

@@ -68,7 +68,7 @@ describe("a group of two Node ranks on NCCL and two pages", { timeout: TIMEOUT_M
     };
     const wholeGroup = { WORLD_SIZE: "4" };
     const [servers, ...tabs] = await Promise.all([
-      runRanks("host", 2, { env, envOf: { 0: wholeGroup, 1: wholeGroup } }),
+      runRanks("host", 2, { sanitize: true, env, envOf: { 0: wholeGroup, 1: wholeGroup } }),
       page(2),
       page(3),
     ]);

@@ -3,6 +3,7 @@
  */
 import { NoAdapterError } from "../errors.ts";
 import type { FoldLimits } from "./webgpu-fold.ts";
+import type { ReadbackTimes } from "./webgpu-timer.ts";
 
 /** Options of `createWebgpuExecutor`. */
 export interface WebgpuExecutorOptions {
@@ -16,6 +17,8 @@ export interface WebgpuExecutorOptions {
   hint?: string;
   /** "packed" keeps to integer arithmetic for f16 where the device has the type. Default: "auto". */
   f16?: "auto" | "packed";
+  /** Called after each readback. Kernels are timed while there is such a listener and if the device has timestamp-query. */
+  onReadback?: ((times: ReadbackTimes) => void) | undefined;
   /** Called when a device of our own has been destroyed. */
   onClose?: () => void;
 }

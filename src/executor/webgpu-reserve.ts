@@ -16,7 +16,7 @@ const SCRATCH_PER_SEGMENT = 2;
  */
 export async function reserve(device: GpuDevice, { segmentBytes, segments }: Flow, folds: boolean): Promise<number> {
   const reserved = async (count: number) => {
-    const failure = await fill(device, device.staging, segmentBytes, count);
+    const failure = await fill(device, device.staging, device.readbacks.stagingBytes(segmentBytes), count);
     if (failure !== null || !folds) return failure;
     return fill(device, device.scratch, segmentBytes, SCRATCH_PER_SEGMENT * count);
   };

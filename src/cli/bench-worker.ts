@@ -8,11 +8,13 @@ import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../algorithm/context.ts";
 import { type NcclLibrary, ncclVersionText } from "../backend/nccl-library.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
+import type { ReadbackTimes } from "../executor/webgpu.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
-import { type BenchTensor, cudaBenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
-import { sizesOf } from "./bench-report.ts";
+import { type BenchTensor, cudaBenchTensor, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
+import { readbackCost } from "./bench-readback.ts";
+import { type ReadbackCost, sizesOf } from "./bench-report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
 import { importOptional } from "./optional.ts";
 
@@ -25,8 +27,13 @@ const FIRST_WARM_UP_MS = 2_000;
 
 const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 
-/** Steps of messages on a GPU, of the run under way. */
+/** Steps of messages and readbacks on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
+const readbacks: ReadbackTimes[] = [];
+const LISTENERS = {
+  onTransfer: (transfer: Transfer) => void transfers.push(transfer),
+  onReadback: (times: ReadbackTimes) => void readbacks.push(times),
+};
 
 async function main(config: BenchConfig): Promise<void> {
   const backend = config.device ?? "cpu";
@@ -34,7 +41,7 @@ async function main(config: BenchConfig): Promise<void> {
     backend === "nccl" ? await importOptional<NcclLibrary>("@webccl/nccl", "--device nccl measures it") : null;
   const group = await initProcessGroup({
     backend,
-    ...(backend === "webgpu" ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
+    ...(backend === "webgpu" ? LISTENERS : {}),
     ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
@@ -112,18 +119,19 @@ async function measure(
   const iterations = config.iterations ?? runsOf(bytes, config.device === "webgpu" ? 20 : 100, 5);
   await group.barrier();
   const timesUs: number[] = [];
-  const exposedUs: number[] = [];
+  const costs: ReadbackCost[] = [];
   for (let i = 0; i < iterations; i++) {
     transfers.length = 0;
+    readbacks.length = 0;
     const start = performance.now();
     await runOnce();
     timesUs.push((performance.now() - start) * 1000);
-    exposedUs.push(exposedReadUs(transfers));
+    costs.push(readbackCost(readbacks, transfers));
   }
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
   const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - place.idleRssBytes);
-  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
+  tell({ type: "row", collective: row.name, count, timesUs, costs, wrong, extraRssBytes });
 }
 
 /** Fewer runs of large tensors, so that a size takes about as long as the one before. */

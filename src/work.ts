@@ -88,7 +88,7 @@ export class Work<T> implements Promise<T> {
 
   readonly #logger: Logger | undefined;
   readonly #onAbort: ((reason: unknown) => void) | undefined;
-  readonly #started = performance.now();
+  readonly #started: number;
   #finished: number | null = null;
   #state: "pending" | "fulfilled" | "rejected" = "pending";
   #value: unknown;
@@ -98,17 +98,28 @@ export class Work<T> implements Promise<T> {
   #resolve: ((value: unknown) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
 
-  private constructor({ opType, sequence, logger, onAbort }: WorkOptions) {
+  private constructor({ opType, sequence, logger, onAbort }: WorkOptions, started: number) {
     this.opType = opType;
     this.sequence = sequence;
     this.#logger = logger;
     this.#onAbort = onAbort;
+    this.#started = started;
   }
 
   /** A pending Work and the two functions that settle it; the first call of either counts. */
-  static pending<T>(options: WorkOptions): { work: Work<T>; fulfill(value: T): void; reject(error: Error): void } {
-    const work = new Work<T>(options);
+  static pending<T>(
+    options: WorkOptions,
+    started = performance.now(),
+  ): { work: Work<T>; fulfill(value: T): void; reject(error: Error): void } {
+    const work = new Work<T>(options, started);
     return { work, fulfill: (value) => work.#fulfill(value), reject: (error) => work.#fail(error) };
+  }
+
+  /** A Work that has ended well, of a call that was made at `started`. */
+  static done<T>(options: WorkOptions, value: T, started: number): Work<T> {
+    const work = new Work<T>(options, started);
+    work.#fulfill(value);
+    return work;
   }
 
   /** A Work that ends as `promise` does. */

@@ -75,13 +75,15 @@ export class DirectBackend implements Backend {
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#options;
+    const repeated = region?.plans.find(request, call);
+    if (repeated) return this.#inRegion(region!, region!.executor, repeated, undefined, call);
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#scopeOf(executor));
     const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size));
-    return region
-      ? this.#inRegion(region, executor, plan, admitted, call)
-      : this.#collective(executor, plan, admitted, call);
+    if (!region) return this.#collective(executor, plan, admitted, call);
+    if (executor === region.executor) region.plans.keep(request, call, plan);
+    return this.#inRegion(region, executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {

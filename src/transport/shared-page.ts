@@ -47,7 +47,7 @@ export class SharedPage {
   readonly #sidesAt: number;
   readonly #sideBytes: number;
   readonly #slotAt: number;
-  #side = 0;
+  #side: 0 | 1 = 0;
 
   /** `buffer` holds the page at `address`, a multiple of 64. */
   constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
@@ -64,7 +64,7 @@ export class SharedPage {
 
   /** Begins this rank's next call. */
   begin(call: Fingerprint): void {
-    this.#side = 1 - this.#side;
+    this.#side = this.#side === 0 ? 1 : 0;
     const floats = this.#floats;
     const at = this.#at(this.#rank) / 8;
     floats[at] = call.collective;
@@ -115,6 +115,11 @@ export class SharedPage {
   offered(rank: number, index: number): number {
     const address = this.#words[(this.#at(rank) + OFFERS_AT) / 4 + 2 * index]!;
     return address === NO_ADDRESS ? -1 : address;
+  }
+
+  /** Which side this rank's call uses. */
+  get side(): 0 | 1 {
+    return this.#side;
   }
 
   /** The address of `rank`'s slot. */

@@ -6,6 +6,9 @@
  * awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps on the counter, which gives its core to the
  * rank it waits for. After that the wait goes on in the event loop.
  *
+ * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
+ * were in vain they are short, but for one in TRIAL_STEPS, which finds out when the cores are free again.
+ *
  * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
  * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
  * it has counted itself in.
@@ -16,6 +19,9 @@ export const BLOCK_MS = 1;
 
 /** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
 const SPIN_MS = 0.25;
+const SHORT_SPIN_MS = 0.01;
+const PATIENCE = 3;
+const TRIAL_STEPS = 32;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -36,6 +42,8 @@ export class Gate {
   readonly #size: number;
   readonly #spins: boolean;
   readonly #canSleep: boolean;
+  /** Rises with every loop that is in vain, and falls faster with others. */
+  #vain = 0;
   #target = 0;
   #steps = 0;
 
@@ -96,12 +104,17 @@ export class Gate {
   #spin(): boolean {
     const words = this.#words;
     const target = this.#target;
-    const end = performance.now() + (this.#canSleep ? SPIN_MS : BLOCK_MS);
+    const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
+    const spinMs = isLong ? SPIN_MS : SHORT_SPIN_MS;
+    const end = performance.now() + (this.#canSleep ? spinMs : BLOCK_MS);
     do {
       for (let i = 0; i < READS_PER_LOOK; i++) {
-        if (reached(Atomics.load(words, COUNT), target)) return true;
+        if (!reached(Atomics.load(words, COUNT), target)) continue;
+        this.#vain >>= 1;
+        return true;
       }
     } while (performance.now() < end);
+    this.#vain++;
     return false;
   }
 

@@ -136,10 +136,10 @@ export class Launcher {
       sequence,
       algorithm: options.algorithm ?? this.#options.algorithm,
       deterministic: this.#options.deterministic,
+      started: performance.now(),
       overwritten: false,
     };
 
-    const started = performance.now();
     let running: Promise<number | undefined> | undefined;
     try {
       options.signal?.throwIfAborted();
@@ -150,9 +150,7 @@ export class Launcher {
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.sequence = sequence;
-    return running
-      ? this.#pend(running, launch, call, options, started)
-      : this.#done(request, sequence, value(undefined), started);
+    return running ? this.#pend(running, launch, call, options) : this.#done(request, call, value(undefined));
   }
 
   /** The Work of a call that runs. */
@@ -161,15 +159,14 @@ export class Launcher {
     { request, read = [], written = [], value }: Launch<T>,
     call: Call,
     options: CollectiveOptions,
-    started: number,
   ): Work<T> {
     const { deadlines, ownership, logger } = this.#options;
     const { collective } = request;
-    const { sequence } = call;
+    const { sequence, started } = call;
     const claim = ownership.claim({ collective, sequence }, read, written);
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
     const opType = OP_TYPES[collective];
-    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort }, started);
+    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort, started });
     const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
     if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
@@ -198,10 +195,10 @@ export class Launcher {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>(request: Request, sequence: number, value: T, started: number): Work<T> {
-    const options = { opType: OP_TYPES[request.collective], sequence, logger: this.#options.logger };
-    if (this.#hooks.length === 0) return Work.done(options, value, started);
-    const { work, fulfill, reject } = Work.pending<T>(options, started);
+  #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
+    const options = { opType: OP_TYPES[collective], sequence, logger: this.#options.logger, started };
+    if (this.#hooks.length === 0) return Work.done(options, value);
+    const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
     fulfill(value);
     return work;

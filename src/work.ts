@@ -75,6 +75,8 @@ export interface WorkOptions {
   opType: OpType;
   sequence: number;
   logger?: Logger | undefined;
+  /** When the call was made, as `performance.now()`. Default: now. */
+  started?: number;
   /** What `abort()` does. */
   onAbort?: (reason: unknown) => void;
 }
@@ -84,7 +86,6 @@ export class Work<T> implements Promise<T> {
   readonly opType: OpType;
   /** The call's number in its group. */
   readonly sequence: number;
-  readonly [Symbol.toStringTag] = "Work";
 
   readonly #logger: Logger | undefined;
   readonly #onAbort: ((reason: unknown) => void) | undefined;
@@ -98,26 +99,23 @@ export class Work<T> implements Promise<T> {
   #resolve: ((value: unknown) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
 
-  private constructor({ opType, sequence, logger, onAbort }: WorkOptions, started: number) {
+  private constructor({ opType, sequence, logger, onAbort, started }: WorkOptions) {
     this.opType = opType;
     this.sequence = sequence;
     this.#logger = logger;
     this.#onAbort = onAbort;
-    this.#started = started;
+    this.#started = started ?? performance.now();
   }
 
   /** A pending Work and the two functions that settle it; the first call of either counts. */
-  static pending<T>(
-    options: WorkOptions,
-    started = performance.now(),
-  ): { work: Work<T>; fulfill(value: T): void; reject(error: Error): void } {
-    const work = new Work<T>(options, started);
+  static pending<T>(options: WorkOptions): { work: Work<T>; fulfill(value: T): void; reject(error: Error): void } {
+    const work = new Work<T>(options);
     return { work, fulfill: (value) => work.#fulfill(value), reject: (error) => work.#fail(error) };
   }
 
-  /** A Work that has ended well, of a call that was made at `started`. */
-  static done<T>(options: WorkOptions, value: T, started: number): Work<T> {
-    const work = new Work<T>(options, started);
+  /** A Work that has ended well. */
+  static done<T>(options: WorkOptions, value: T): Work<T> {
+    const work = new Work<T>(options);
     work.#fulfill(value);
     return work;
   }
@@ -127,6 +125,10 @@ export class Work<T> implements Promise<T> {
     const { work, fulfill, reject } = Work.pending<Awaited<T>>({ opType: "UNKNOWN", sequence: 0, ...options });
     Promise.resolve(promise).then(fulfill, (error) => reject(asError(error)));
     return work;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Work";
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a Work is a promise

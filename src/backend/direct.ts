@@ -58,6 +58,8 @@ export class DirectBackend implements Backend {
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
   readonly #scopes = new Map<Executor, PlanScope>();
   readonly #messages: Messages;
+  /** The context of the last call in the region, where calls take turns. */
+  #inTurn: Context | null = null;
 
   constructor(options: DirectOptions) {
     const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
@@ -170,10 +172,10 @@ export class DirectBackend implements Backend {
     const { channel } = this.#options;
     if (channel.dead) return Promise.reject(channel.dead);
     const exchange = channel.open(call.sequence, plan.fingerprint);
-    const context = this.#context(executor, exchange);
+    const context = this.#contextInTurn(executor, exchange);
     let running: Promise<void> | undefined;
     try {
-      const later = region.begin(channel, exchange);
+      const later = region.begin(channel, exchange, call.started);
       if (later) running = later.then(() => admitted).then(() => begun(region, plan, context));
       else running = admitted ? admitted.then(() => begun(region, plan, context)) : begun(region, plan, context);
     } catch (error) {
@@ -183,6 +185,14 @@ export class DirectBackend implements Backend {
     region.end();
     channel.close(exchange, true);
     return undefined;
+  }
+
+  /** Where calls take turns, the exchange of one mostly serves the next. */
+  #contextInTurn(executor: Executor, exchange: ChannelExchange): Context {
+    const last = this.#inTurn;
+    if (last?.exchange === exchange && last.executor === executor) return last;
+    this.#inTurn = this.#context(executor, exchange);
+    return this.#inTurn;
   }
 
   async #ending(

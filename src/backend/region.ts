@@ -62,9 +62,9 @@ export class Region implements SharedRegion {
     this.#gate = new Gate(this.#page.gate, rank, size, cores);
   }
 
-  /** Begins a call of this rank; if that cannot be now, resolves when it has. */
-  begin(channel: Channel, exchange: ChannelExchange): Promise<void> | undefined {
-    if (this.#busy || this.#isTurnDue()) return this.#beginLater(channel, exchange);
+  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
+  begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
+    if (this.#busy || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
     this.#start(channel, exchange);
     return undefined;
   }
@@ -121,11 +121,11 @@ export class Region implements SharedRegion {
   }
 
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue() ? this.#turn() : undefined;
+    return this.#isTurnDue(performance.now()) ? this.#turn() : undefined;
   }
 
-  #isTurnDue(): boolean {
-    return performance.now() - this.#lastTurn > BLOCK_MS;
+  #isTurnDue(now: number): boolean {
+    return now - this.#lastTurn > BLOCK_MS;
   }
 
   async #turn(): Promise<void> {
@@ -136,7 +136,7 @@ export class Region implements SharedRegion {
   async #beginLater(channel: Channel, exchange: ChannelExchange): Promise<void> {
     if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy = true;
-    if (this.#isTurnDue()) await this.#turn();
+    if (this.#isTurnDue(performance.now())) await this.#turn();
     this.#agreed = false;
     if (exchange.error) throw exchange.error;
     this.#start(channel, exchange);

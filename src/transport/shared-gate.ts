@@ -29,10 +29,11 @@ const READS_PER_LOOK = 64;
 const COUNT = 0;
 const SLEEPERS = 16;
 const STEPS = 32;
+const WORDS_PER_LINE = 16;
 
-/** Bytes of a gate for `size` ranks: the counter alone in its line of 64, how many sleep in the next, then every rank's steps. */
+/** Bytes of a gate for `size` ranks: the counter, how many sleep, and every rank's steps, each alone in its line of 64. */
 export function gateBytes(size: number): number {
-  return 128 + Math.ceil(size / 16) * 64;
+  return 128 + size * 64;
 }
 
 /** One rank's side of a gate. */
@@ -66,7 +67,7 @@ export class Gate {
     // Who ran `last` counts itself in once more.
     this.#target = last ? (full + 1) | 0 : full;
     this.#steps = (this.#steps + 1) | 0;
-    words[STEPS + this.#rank] = this.#steps;
+    words[STEPS + this.#rank * WORDS_PER_LINE] = this.#steps;
     const count = (Atomics.add(words, COUNT, 1) + 1) | 0;
     if (count === full) {
       try {
@@ -84,7 +85,7 @@ export class Gate {
   /** Ranks that have not come. */
   missing(): number[] {
     const ranks = Array.from({ length: this.#size }, (_, rank) => rank);
-    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank) - this.#steps) | 0) < 0);
+    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank * WORDS_PER_LINE) - this.#steps) | 0) < 0);
   }
 
   /** Resolves when all have come. */
@@ -105,15 +106,17 @@ export class Gate {
     const words = this.#words;
     const target = this.#target;
     const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
-    const spinMs = isLong ? SPIN_MS : SHORT_SPIN_MS;
-    const end = performance.now() + (this.#canSleep ? spinMs : BLOCK_MS);
-    do {
+    const spinMs = !this.#canSleep ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
+    // Mostly the first reads tell, and the clock is not looked at.
+    for (let end = Infinity, now = 0; now < end; ) {
       for (let i = 0; i < READS_PER_LOOK; i++) {
         if (!reached(Atomics.load(words, COUNT), target)) continue;
         this.#vain >>= 1;
         return true;
       }
-    } while (performance.now() < end);
+      now = performance.now();
+      if (end === Infinity) end = now + spinMs;
+    }
     this.#vain++;
     return false;
   }

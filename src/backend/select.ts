@@ -17,7 +17,7 @@ import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
-import { sharedOf } from "../algorithm/context.ts";
+import { type Late, sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
 import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
@@ -29,17 +29,20 @@ import { scan } from "../algorithm/scan.ts";
 import { scatter } from "../algorithm/scatter.ts";
 import type { LinkKind } from "../transport/transport.ts";
 
+/** A function of the same arguments that may be done when it returns. */
+type MaybeLate<F extends (...call: never[]) => Promise<void>> = (...call: Parameters<F>) => Late;
+
 /** What each collective's algorithms look like. */
 interface Run {
-  allReduce: (...call: Parameters<typeof allReduceRing>) => Promise<void> | undefined;
-  reduceScatter: typeof reduceScatterRing;
-  allGather: typeof allGatherRing;
-  broadcast: typeof broadcastBinomial;
-  reduce: typeof reduceBinomial;
+  allReduce: MaybeLate<typeof allReduceRing>;
+  reduceScatter: MaybeLate<typeof reduceScatterRing>;
+  allGather: MaybeLate<typeof allGatherRing>;
+  broadcast: MaybeLate<typeof broadcastBinomial>;
+  reduce: MaybeLate<typeof reduceBinomial>;
   gather: typeof gather;
   scatter: typeof scatter;
   allToAll: typeof allToAll;
-  barrier: (...call: Parameters<typeof barrier>) => Promise<void> | undefined;
+  barrier: MaybeLate<typeof barrier>;
   scan: typeof scan;
 }
 

@@ -115,19 +115,10 @@ async function measure(
 
   let wrong = await checkedRun();
   if (config.warmups === undefined) await warmUp(group, runOnce, runsOf(bytes, 100, 1), warmUpMs);
-  else for (let i = 0; i < config.warmups; i++) await runOnce();
+  else await timeRuns(group, runOnce, config.warmups);
   const iterations = config.iterations ?? runsOf(bytes, config.device === "webgpu" ? 20 : 100, 5);
   await group.barrier();
-  const timesUs: number[] = [];
-  const costs: ReadbackCost[] = [];
-  for (let i = 0; i < iterations; i++) {
-    transfers.length = 0;
-    readbacks.length = 0;
-    const start = performance.now();
-    await runOnce();
-    timesUs.push((performance.now() - start) * 1000);
-    costs.push(readbackCost(readbacks, transfers));
-  }
+  const { timesUs, costs } = await timeRuns(group, runOnce, iterations);
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
   const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - place.idleRssBytes);
@@ -139,9 +130,28 @@ function runsOf(bytes: number, most: number, fewest: number): number {
   return Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
 }
 
+/** What each of `runs` runs took, and on a GPU what its readbacks cost. */
+async function timeRuns(
+  group: ProcessGroup,
+  runOnce: () => PromiseLike<unknown>,
+  runs: number,
+): Promise<{ timesUs: number[]; costs: ReadbackCost[] }> {
+  const timesUs = new Array<number>(runs).fill(0);
+  const costs: ReadbackCost[] = [];
+  for (let i = 0; i < runs; i++) {
+    transfers.length = 0;
+    readbacks.length = 0;
+    const start = performance.now();
+    await runOnce();
+    timesUs[i] = (performance.now() - start) * 1000;
+    if (group.device) costs.push(readbackCost(readbacks, transfers));
+  }
+  return { timesUs, costs };
+}
+
 /**
  * Runs in batches of `runs` until `durationMs` have passed on rank 0. The first thousands of calls of a process run before its
- * engine has compiled them, and are many times slower than those after them.
+ * engine has compiled them, and are many times slower than those after them; so the loop that is to be timed is warmed up too.
  */
 async function warmUp(
   group: ProcessGroup,
@@ -152,7 +162,7 @@ async function warmUp(
   const goesOn = new Int32Array(1);
   const end = performance.now() + durationMs;
   do {
-    for (let i = 0; i < runs; i++) await runOnce();
+    await timeRuns(group, runOnce, runs);
     goesOn[0] = performance.now() < end ? 1 : 0;
     await group.broadcast(goesOn);
   } while (goesOn[0] === 1);

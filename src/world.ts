@@ -8,7 +8,7 @@ import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor } from "./executor/executor.ts";
-import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { GpuExecutor, GpuMemory } from "./executor/webgpu.ts";
 import type { NcclChoice, NcclPart } from "./nccl-choice.ts";
 import type { NcclRanks } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
@@ -37,6 +37,8 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** What webccl holds of its memory; null if none is open. */
+  gpuMemory: GpuMemory | null;
   /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
   /** With which ranks this one shares files in memory, or why with none. */
@@ -179,7 +181,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
+    const { roster, gpu, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     const use = ncclRanks?.use(group.globalRanks);
     return {
@@ -189,6 +191,7 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      gpuMemory: gpu?.memory ?? null,
       nccl: ncclReason,
       sharedFile: fileReason,
       notes: nccl && use ? nccl.notes(use) : [],

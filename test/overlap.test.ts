@@ -65,6 +65,11 @@ describe("allReduce() of a GPUBuffer in 8 segments", () => {
     const turns = turnsOfLoop();
     for (let i = 0; i < 3; i++) await run();
     turns.stop();
+    // Four segments are under way, and a ring takes two of scratch for each. Two buffers are the device's own.
+    for (const group of joined) {
+      const memory = { buffers: 14, stagingBytes: 4 * SEGMENT_BYTES, scratchBytes: 8 * SEGMENT_BYTES };
+      expect(group.info().gpuMemory).toEqual(memory);
+    }
     for (const own of transfers) {
       const pairs = pairsOf(own);
       expect(pairs.length).toBe(3 * 2 * SEGMENTS);

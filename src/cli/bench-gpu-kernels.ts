@@ -55,7 +55,7 @@ const DEFAULT_BYTES = 2 ** 24;
 const ALL_OPS: readonly ReduceOpName[] = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul-sum"];
 const ROUNDS = 3;
 /** For ratios of two kernels, which a slow moment of one of them spoils. */
-const RATIO_ROUNDS = 11;
+const RATIO_ROUNDS = 12;
 /** Passes go to the GPU together until a round takes this long: waiting for the GPU costs up to 11 ms in some runtimes. */
 const ROUND_MS = 40;
 
@@ -175,15 +175,19 @@ function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes:
   };
 }
 
-/** The time of one pass of each run in each round, in milliseconds; in turns, so that a slow moment hits all. */
+/**
+ * The time of one pass of each run in each round, in milliseconds; in turns, so that a slow moment hits all, and every other
+ * round backwards, since one leaves the next what is in the caches.
+ */
 async function passMs(gpu: GpuExecutor, runs: readonly (() => void)[], rounds: number): Promise<number[][]> {
   const passes = runs.map(() => 1);
   const times = runs.map((): number[] => []);
   // The first round compiles, the second finds how many passes a round takes.
   for (let round = -2; round < rounds; round++) {
-    for (const [i, run] of runs.entries()) {
+    const order = round % 2 === 0 ? [...runs.keys()] : [...runs.keys()].reverse();
+    for (const i of order) {
       const start = performance.now();
-      for (let pass = 0; pass < passes[i]!; pass++) run();
+      for (let pass = 0; pass < passes[i]!; pass++) runs[i]!();
       await gpu.settled();
       const elapsed = performance.now() - start;
       if (round === -1) passes[i] = Math.min(100, Math.max(1, Math.round((passes[i]! * ROUND_MS) / elapsed)));

@@ -66,7 +66,7 @@ export class DirectBackend implements Backend {
     this.#options = options;
     this.#messages = new Messages({
       channel,
-      flowOf: (span) => this.#flowOf([span], 1),
+      flowOf: (span) => this.#flowOf([span], 1, 0),
       context: (executor, exchange, segments) => this.#context(executor, exchange, segments),
       failed: (exchange, error) => this.#failed(exchange, error),
     });
@@ -82,7 +82,7 @@ export class DirectBackend implements Backend {
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#scopeOf(executor));
-    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size));
+    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size, plan.scratch));
     if (!region) return this.#collective(executor, plan, admitted, call);
     if (executor === region.executor) region.plans.keep(request, call, plan);
     return this.#inRegion(region, executor, plan, admitted, call);
@@ -231,12 +231,12 @@ export class DirectBackend implements Backend {
   }
 
   /** What of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
-  #flowOf(spans: readonly Span[], parts: number): Flow | undefined {
+  #flowOf(spans: readonly Span[], parts: number, scratch: number): Flow | undefined {
     const { segmentBytes, segmentsInFlight } = this.#options;
     let longest = 0;
     for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
     if (longest <= segmentBytes) return undefined;
-    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)) };
+    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)), scratch };
   }
 
   /** `segments`: how many may be in flight, if fewer than usual. */

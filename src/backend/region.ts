@@ -37,7 +37,7 @@ export class Region implements SharedRegion {
   /** Are the ranks more than the cores? */
   readonly crowded: boolean;
   /** Plans of calls that may be made again. */
-  readonly plans: RepeatedPlans;
+  readonly plans = new RepeatedPlans();
   readonly #options: RegionOptions;
   readonly #page: SharedPage;
   readonly #gate: Gate;
@@ -56,7 +56,6 @@ export class Region implements SharedRegion {
     this.#options = options;
     this.executor = executor;
     this.shared = { region: this, executor, algorithms };
-    this.plans = new RepeatedPlans(executor);
     this.crowded = size > cores;
     this.#page = new SharedPage(buffer, address, rank, size);
     this.#gate = new Gate(this.#page.gate, rank, size, cores);

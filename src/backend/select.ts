@@ -133,7 +133,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       run: (...call) => sharedOf(call[0]).algorithms.allReduceLast(...call),
       ...inRegion,
       crowded: true,
-      maxBytes: 128 * KIB,
+      maxBytes: 512 * KIB,
     },
     { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
     {

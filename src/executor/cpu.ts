@@ -3,7 +3,7 @@
  * loops with the same bits. All of its verbs are synchronous.
  */
 import type { ReduceOp } from "../reduce-op.ts";
-import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
+import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
 import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
@@ -156,13 +156,6 @@ class CpuExecutor implements SharedExecutor {
   spanAt(address: number, dtype: DataType, count: number): HostSpan {
     const end = address + count * bytesPerElement(dtype);
     return new HostSpan(dtype, count, this.#wasm!.memory.bufferTo(end), address, address);
-  }
-
-  isSpanOf(span: Span, tensor: Tensor): boolean {
-    const data = "dtype" in tensor ? (tensor as HostTensor).data : (tensor as HostArray);
-    const { dtype, count, buffer, byteOffset } = this.#own(span);
-    const sameType = data === tensor || (tensor as HostTensor).dtype === dtype;
-    return sameType && data.length === count && data.byteOffset === byteOffset && data.buffer === buffer;
   }
 
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {

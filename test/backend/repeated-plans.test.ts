@@ -12,13 +12,13 @@ const CALL: Call = { sequence: 1, algorithm: undefined, deterministic: false, st
 async function plans() {
   const { executor } = (await createSharedCpuExecutor(createMemory().memory))!;
   const scope = { executor, rank: 0, size: 2, link: "shared-memory", hub: "none", inRegion: "uncrowded" } as const;
-  const repeated = new RepeatedPlans(executor);
+  const repeated = new RepeatedPlans();
   const plan = (request: CollectiveRequest, call = CALL) => {
     const made = planCollective(request, call, { ...scope, sameArithmetic: true, segmentBytes: 65_536 });
     repeated.keep(request, call, made);
     return made;
   };
-  return { executor, plan, find: (request: Request, call = CALL) => repeated.find(request, call) };
+  return { plan, find: (request: Request, call = CALL) => repeated.find(request, call) };
 }
 
 const allReduce = (tensor: Float32Array | { data: Float32Array; dtype: "f32" }) =>

@@ -8,11 +8,14 @@ import { Socket as NetSocket, type SocketConstructorOpts } from "node:net";
 /** What one read into the buffer brings at most. */
 const READ_BYTES = 64 * 1024;
 
-/** A read fills it and is over before the next begins, whichever connection's it is; but not so on Windows. */
+/** On Windows a read begins long before it is over: each connection has its own buffer then, and nobody else's memory is lent. */
+const READS_AHEAD = process.platform === "win32";
+
+/** A read fills it and is over before the next begins, whichever connection's it is. */
 let shared: Uint8Array | null = null;
 
 function readBuffer(): Uint8Array {
-  if (process.platform === "win32") return new Uint8Array(READ_BYTES);
+  if (READS_AHEAD) return new Uint8Array(READ_BYTES);
   shared ??= new Uint8Array(READ_BYTES);
   return shared;
 }
@@ -49,15 +52,18 @@ export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInP
   const buffer = readBuffer();
   /** What the operating system fills next. */
   let target = buffer;
+  let handsOver = false;
   const options = {
     handle,
     onread: {
       buffer: () => {
-        target = room(buffer);
+        target = READS_AHEAD ? buffer : room(buffer);
         return target;
       },
       callback: (length: number) => {
+        handsOver = true;
         onBytes(length === target.byteLength ? target : target.subarray(0, length));
+        handsOver = false;
         return true;
       },
     },
@@ -68,7 +74,8 @@ export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInP
   return {
     net: taken,
     reset: () => {
-      if (target.buffer === buffer.buffer) return;
+      // After a call of `onBytes` room is asked for in any case.
+      if (handsOver || target.buffer === buffer.buffer || taken.destroyed) return;
       target = buffer;
       handle.useUserBuffer(buffer);
     },

@@ -4,6 +4,9 @@ import { defineConfig } from "vitest/config";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
+/** Tests that hold times against limits, or count the memory and files of processes: nothing else runs beside them. */
+const ALONE = ["test/faults/*.test.ts", "test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
+
 /** Headless, with WebGPU on SwiftShader, and without what a browser does on the network by itself. */
 const CHROMIUM = {
   executablePath: "/usr/bin/chromium",
@@ -28,10 +31,21 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    maxWorkers: 2,
     projects: [
       {
         extends: true,
-        test: { name: "node", include: ["test/**/*.test.ts"], exclude: [BROWSER_TESTS], pool: "forks" },
+        test: {
+          name: "node",
+          include: ["test/**/*.test.ts"],
+          exclude: [BROWSER_TESTS, ...ALONE],
+          pool: "forks",
+          globalSetup: "test/nccl/build-stand-ins.ts",
+        },
+      },
+      {
+        extends: true,
+        test: { name: "alone", include: ALONE, pool: "forks", maxWorkers: 1, sequence: { groupOrder: 1 } },
       },
       {
         extends: true,

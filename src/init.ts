@@ -166,10 +166,10 @@ async function joinThreads(
 async function openGpu(
   platform: Platform,
   { backend, device }: Settings,
-  { f16 = "auto" }: InternalOptions,
+  { f16 = "auto", onReadback }: InternalOptions,
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
   const open = async (options: WebgpuExecutorOptions) =>
-    (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16 });
+    (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16, onReadback });
   if (device) return { gpu: await open({ device }), reason: "the device given to initProcessGroup" };
   if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {

@@ -25,16 +25,19 @@ export interface Shared {
   readonly algorithms: SharedAlgorithms;
 }
 
-/** What in-region.ts has, which is loaded where there is a region. Undefined if nobody was waited for. */
+/** The end of what may be done already: undefined if it is. */
+export type Late = Promise<void> | undefined;
+
+/** What in-region.ts has, which is loaded where there is a region. Nothing is late where nobody had to be waited for. */
 export interface SharedAlgorithms {
-  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined;
-  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
-  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
-  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Promise<void>;
-  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void>;
-  broadcastPull(context: Context, tensor: Span, root: number): Promise<void>;
-  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void>;
-  barrierStep(context: Context): Promise<void> | undefined;
+  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late;
+  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
+  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late;
+  broadcastPull(context: Context, tensor: Span, root: number): Late;
+  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
+  barrierStep(context: Context): Late;
 }
 
 /** One collective on one rank. */

@@ -11,6 +11,7 @@ import { BLOCK_MS, Gate } from "../transport/shared-gate.ts";
 import { SharedPage, SLOT_BYTES } from "../transport/shared-page.ts";
 import type { SharedRegion } from "../transport/shared-region.ts";
 import type { DataType } from "../types.ts";
+import { RepeatedPlans } from "./repeated-plans.ts";
 
 /** What a region is made with. */
 export interface RegionOptions {
@@ -35,6 +36,8 @@ export class Region implements SharedRegion {
   readonly shared: Shared;
   /** Are the ranks more than the cores? */
   readonly crowded: boolean;
+  /** Plans of calls that may be made again. */
+  readonly plans: RepeatedPlans;
   readonly #options: RegionOptions;
   readonly #page: SharedPage;
   readonly #gate: Gate;
@@ -43,6 +46,8 @@ export class Region implements SharedRegion {
   /** Calls that wait for their turn. */
   readonly #queue: (() => void)[] = [];
   #busy = false;
+  /** What {@link slots} gave last, on either side. */
+  readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
   #lastTurn = 0;
   #agreed = false;
 
@@ -51,14 +56,15 @@ export class Region implements SharedRegion {
     this.#options = options;
     this.executor = executor;
     this.shared = { region: this, executor, algorithms };
+    this.plans = new RepeatedPlans(executor);
     this.crowded = size > cores;
     this.#page = new SharedPage(buffer, address, rank, size);
     this.#gate = new Gate(this.#page.gate, rank, size, cores);
   }
 
-  /** Begins a call of this rank; if that cannot be now, resolves when it has. */
-  begin(channel: Channel, exchange: ChannelExchange): Promise<void> | undefined {
-    if (this.#busy || this.#isTurnDue()) return this.#beginLater(channel, exchange);
+  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
+  begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
+    if (this.#busy || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
     this.#start(channel, exchange);
     return undefined;
   }
@@ -75,8 +81,15 @@ export class Region implements SharedRegion {
     return this.#agreed;
   }
 
-  slot(rank: number, dtype: DataType, count: number): Span {
-    return this.executor.spanAt(this.#page.slot(rank), dtype, count);
+  slots(dtype: DataType, count: number): readonly Span[] {
+    const page = this.#page;
+    const kept = this.#slots[page.side];
+    if (kept[0]?.dtype === dtype && kept[0].count === count) return kept;
+    const slots = Array.from({ length: this.#options.size }, (_, rank) =>
+      this.executor.spanAt(page.slot(rank), dtype, count),
+    );
+    this.#slots[page.side] = slots;
+    return slots;
   }
 
   offer(index: number, span: Span): void {
@@ -108,11 +121,11 @@ export class Region implements SharedRegion {
   }
 
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue() ? this.#turn() : undefined;
+    return this.#isTurnDue(performance.now()) ? this.#turn() : undefined;
   }
 
-  #isTurnDue(): boolean {
-    return performance.now() - this.#lastTurn > BLOCK_MS;
+  #isTurnDue(now: number): boolean {
+    return now - this.#lastTurn > BLOCK_MS;
   }
 
   async #turn(): Promise<void> {
@@ -123,7 +136,7 @@ export class Region implements SharedRegion {
   async #beginLater(channel: Channel, exchange: ChannelExchange): Promise<void> {
     if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy = true;
-    if (this.#isTurnDue()) await this.#turn();
+    if (this.#isTurnDue(performance.now())) await this.#turn();
     this.#agreed = false;
     if (exchange.error) throw exchange.error;
     this.#start(channel, exchange);

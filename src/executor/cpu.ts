@@ -3,7 +3,7 @@
  * loops with the same bits. All of its verbs are synchronous.
  */
 import type { ReduceOp } from "../reduce-op.ts";
-import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
+import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
 import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
@@ -158,15 +158,21 @@ class CpuExecutor implements SharedExecutor {
     return new HostSpan(dtype, count, this.#wasm!.memory.bufferTo(end), address, address);
   }
 
+  isSpanOf(span: Span, tensor: Tensor): boolean {
+    const data = "dtype" in tensor ? (tensor as HostTensor).data : (tensor as HostArray);
+    const { dtype, count, buffer, byteOffset } = this.#own(span);
+    const sameType = data === tensor || (tensor as HostTensor).dtype === dtype;
+    return sameType && data.length === count && data.byteOffset === byteOffset && data.buffer === buffer;
+  }
+
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
-    const into = targets.map((target) => this.#own(target));
-    const from = operands.map((operand) => this.#own(operand));
-    const [first, ...others] = into;
-    for (const span of [...others, ...from]) requireEqual(first!, span);
-    if (first!.count === 0) return;
-    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first!.dtype), into, from)) return;
-    this.#reduceByPairs(op, first!, from);
-    for (const target of others) this.copy(target, first!);
+    const first = this.#own(targets[0]!);
+    const into = this.#allLike(first, targets);
+    const from = this.#allLike(first, operands);
+    if (first.count === 0) return;
+    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
+    this.#reduceByPairs(op, first, from);
+    for (let i = 1; i < into.length; i++) this.copy(into[i]!, first);
   }
 
   /** Loads the kernels that fold in one pass; until then, and without them, folds go by pairs, with the same bits. */
@@ -238,6 +244,12 @@ class CpuExecutor implements SharedExecutor {
 
   #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {
     return new HostSpan(dtype, count, buffer, byteOffset, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
+  }
+
+  /** `spans`, each of which is this executor's and like `first`. */
+  #allLike(first: HostSpan, spans: readonly Span[]): readonly HostSpan[] {
+    for (const span of spans) requireEqual(first, this.#own(span));
+    return spans as readonly HostSpan[];
   }
 
   #own(span: Span): HostSpan {

@@ -22,6 +22,8 @@ export interface Lease {
 
 /** What an executor offers besides, where other ranks' executors work in the same memory. */
 export interface SharedExecutor extends Executor {
+  /** Is `span`, which was made of `tensor`, what would be made of it now? The array of a `{ data, dtype }` may be another one, or shorter. */
+  isSpanOf(span: Span, tensor: Tensor): boolean;
   /** Where the span lies in the memory that the ranks share, or -1 if it lies elsewhere. */
   addressOf(span: Span): number;
   /** What lies at an address of that memory, which another rank may have given. */
@@ -48,6 +50,8 @@ export interface Handle {
 export interface Flow {
   readonly segmentBytes: number;
   readonly segments: number;
+  /** Segments of scratch that each of them takes. */
+  readonly scratch: number;
 }
 
 /** Undefined, or a promise of how many segments may be under way, which is undefined where nobody asked. */

@@ -136,7 +136,7 @@ export class WebgpuExecutor implements GpuExecutor {
       const shape = { wide: false, inputBuffers: [0, 1], scaled: [false, false], inPlace: 0, writable: [true, false] };
       waits.push(this.#device.pipelines.compile(work, shape, false));
     }
-    const segments = flow && reserve(this.#device, flow, op !== null);
+    const segments = flow && reserve(this.#device, flow);
     return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([first]) => first) : undefined;
   }
 

@@ -10,6 +10,7 @@ import { arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
 export type { WebgpuExecutorOptions } from "./webgpu-adapter.ts";
 export type { GpuStats } from "./webgpu-batch.ts";
 export type { GpuExecutor } from "./webgpu-executor.ts";
+export type { ReadbackTimes } from "./webgpu-timer.ts";
 
 /**
  * An executor for tensors in GPU memory, on the device given, which is left open at the end, or on one of its own.
@@ -18,7 +19,13 @@ export type { GpuExecutor } from "./webgpu-executor.ts";
 export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}): Promise<GpuExecutor> {
   const { device: gpuDevice, description, limits, close } = await openDevice(options);
   const device = GpuDevice.of(gpuDevice);
-  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, close);
+  const { onReadback } = options;
+  let stopListening = () => {};
+  const closeAll = () => {
+    stopListening();
+    close();
+  };
+  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, closeAll);
   try {
     let tested = arithmetics.get(gpuDevice);
     if (!tested) {
@@ -26,6 +33,7 @@ export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}):
       arithmetics.set(gpuDevice, tested);
     }
     const arithmetic = await tested;
+    if (onReadback) stopListening = device.readbacks.listen(onReadback);
     return make(options.f16 === "packed" ? { ...arithmetic, f16: "packed", f16Note: "as asked" } : arithmetic);
   } catch (error) {
     arithmetics.delete(gpuDevice);

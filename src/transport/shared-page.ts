@@ -1,7 +1,8 @@
 /**
  * Shared page: one group's part of the threads' common memory: its gate, and a record per rank. Every record has two
  * sides, used by calls in turn: a rank that begins the next call but one knows that nobody reads the first's side any
- * more, for all have come to the call between.
+ * more, for all have come to the call between. A word is written only where it differs: of calls that are repeated, the
+ * lines that tell of them stay in every core's cache.
  *
  *   byte                size  page
  *      0                      gate (shared-gate.ts)
@@ -47,7 +48,7 @@ export class SharedPage {
   readonly #sidesAt: number;
   readonly #sideBytes: number;
   readonly #slotAt: number;
-  #side = 0;
+  #side: 0 | 1 = 0;
 
   /** `buffer` holds the page at `address`, a multiple of 64. */
   constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
@@ -64,18 +65,18 @@ export class SharedPage {
 
   /** Begins this rank's next call. */
   begin(call: Fingerprint): void {
-    this.#side = 1 - this.#side;
+    this.#side = this.#side === 0 ? 1 : 0;
     const floats = this.#floats;
     const at = this.#at(this.#rank) / 8;
-    floats[at] = call.collective;
-    floats[at + 1] = call.dtype;
-    floats[at + 2] = call.op;
-    floats[at + 3] = call.root;
-    floats[at + 4] = call.count;
-    floats[at + 5] = call.detail;
-    floats[at + 6] = call.customOp;
-    floats[at + 7] = call.algorithm;
-    floats[at + 8] = call.segmentBytes;
+    put(floats, at, call.collective);
+    put(floats, at + 1, call.dtype);
+    put(floats, at + 2, call.op);
+    put(floats, at + 3, call.root);
+    put(floats, at + 4, call.count);
+    put(floats, at + 5, call.detail);
+    put(floats, at + 6, call.customOp);
+    put(floats, at + 7, call.algorithm);
+    put(floats, at + 8, call.segmentBytes);
   }
 
   /** Do two ranks make the same call? */
@@ -107,14 +108,19 @@ export class SharedPage {
   /** Shows an address, or -1 for none, and what lies there. */
   offer(index: number, address: number, byteLength: number): void {
     const at = (this.#at(this.#rank) + OFFERS_AT) / 4 + 2 * index;
-    this.#words[at] = address < 0 ? NO_ADDRESS : address;
-    this.#words[at + 1] = byteLength;
+    put(this.#words, at, address < 0 ? NO_ADDRESS : address);
+    put(this.#words, at + 1, byteLength);
   }
 
   /** The address that `rank` showed, or -1. */
   offered(rank: number, index: number): number {
     const address = this.#words[(this.#at(rank) + OFFERS_AT) / 4 + 2 * index]!;
     return address === NO_ADDRESS ? -1 : address;
+  }
+
+  /** Which side this rank's call uses. */
+  get side(): 0 | 1 {
+    return this.#side;
   }
 
   /** The address of `rank`'s slot. */
@@ -125,4 +131,8 @@ export class SharedPage {
   #at(rank: number): number {
     return this.#sidesAt + (2 * rank + this.#side) * this.#sideBytes;
   }
+}
+
+function put(array: Float64Array | Uint32Array, at: number, value: number): void {
+  if (array[at] !== value) array[at] = value;
 }

@@ -43,6 +43,8 @@ export function clustersOf(size: number): number[][] {
 export interface Outcome {
   traffic: Traffic[];
   longestMessage: number;
+  /** The most bytes of scratch that each rank had at once. */
+  mostScratchBytes: number[];
 }
 
 /**
@@ -75,11 +77,16 @@ export async function simulate(
   else await network.deliver(Promise.all(ranks));
   network.assertEmpty();
   for (const executor of executors) executor.assertNothingLent();
+  const mostScratchBytes = executors.map((executor) => executor.mostScratchBytes);
   if (memory) {
     memory.close();
-    return { traffic: memory.exchanges.map(({ traffic }) => ({ ...traffic })), longestMessage: Number.NaN };
+    return {
+      traffic: memory.exchanges.map(({ traffic }) => ({ ...traffic })),
+      longestMessage: Number.NaN,
+      mostScratchBytes,
+    };
   }
-  return { traffic: network.traffic, longestMessage: network.longestMessage };
+  return { traffic: network.traffic, longestMessage: network.longestMessage, mostScratchBytes };
 }
 
 interface Posted {
@@ -260,11 +267,14 @@ export class WatchedExecutor implements Executor {
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();
+  mostScratchBytes = 0;
 
   scratch(dtype: DataType, count: number): Span {
     const scratch = cpu.scratch(dtype, count);
     cpu.receive(scratch).bytes.fill(SPOILED);
     this.#lent.add(scratch);
+    const bytes = [...this.#lent].reduce((total, { byteLength }) => total + byteLength, 0);
+    this.mostScratchBytes = Math.max(this.mostScratchBytes, bytes);
     return scratch;
   }
   release(scratch: Span): void {

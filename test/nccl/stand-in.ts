@@ -2,7 +2,7 @@
  * Ranks as processes on the addon and the stand-ins of libnccl and libcuda (native-nccl/test/stand-in). What is older than
  * its source is built first.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build as viteBuild } from "vite";
@@ -38,6 +38,7 @@ export interface RanksOptions {
   /** Variables of every rank, and of single ones. */
   env?: Record<string, string>;
   envOf?: Readonly<Record<number, Record<string, string>>>;
+  /** Runs addon and stand-ins as built for AddressSanitizer, which ends a process that touches what is not its own. */
   sanitize?: boolean;
   /** Called for each rank's process. */
   onStart?: (rank: number, child: ChildProcess) => void;
@@ -53,7 +54,14 @@ export type RankReport = Record<string, unknown> | null;
 /** Environment of a process that is to find the stand-ins. */
 export function standInEnvironment({ sanitize = false } = {}): Record<string, string> {
   const { addon, standIn } = build({ standIn: true, sanitize });
-  return { LD_LIBRARY_PATH: standIn, WEBCCL_NCCL_ADDON: addon };
+  return { LD_LIBRARY_PATH: standIn, WEBCCL_NCCL_ADDON: addon, ...(sanitize && sanitizer()) };
+}
+
+/** AddressSanitizer has to be the first library of a process that was not built with it. */
+function sanitizer(): Record<string, string> {
+  const library = execFileSync(process.env.CXX ?? "c++", ["-print-file-name=libasan.so"], { encoding: "utf8" }).trim();
+  // LeakSanitizer cannot read V8's memory (its tracer gets a signal 11): leaks are counted at the libraries' boundary.
+  return { LD_PRELOAD: library, ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1" };
 }
 
 /** Runs `task` of programs/rank.ts on `size` ranks, and resolves with what each reported. */

@@ -27,8 +27,6 @@ import { HubLinks } from "./transport/hub-links.ts";
 import { Mesh } from "./transport/mesh.ts";
 import { World } from "./world.ts";
 
-const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
-
 /** `initProcessGroup` on one platform. */
 export async function initProcessGroupOn(
   platform: Platform,
@@ -120,7 +118,7 @@ async function bringUp(
     deterministic: settings.deterministic,
     algorithm: settings.algorithm,
     segmentBytes: roster[0]!.segmentBytes,
-    segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
+    segmentsInFlight: internal.segmentsInFlight ?? null,
     onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
     threads,

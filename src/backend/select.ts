@@ -112,6 +112,8 @@ const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as 
 const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
 /** A row that the hub runs. Of two ranks each sends and receives as much without. */
 const atHub = { ...exact, needs: "hub", links: ["hub"], minRanks: 3 } as const;
+/** Ranks that wait for few others take fewer steps than in a ring, in which each waits for the scheduler; measured with two and four. */
+const fewSockets = { links: ["websocket"], maxRanks: 4 } as const;
 const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact, ...perPeer } as const;
 
 /**
@@ -149,11 +151,11 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     // Two copies of all bytes, but one wait: measured, it gives way to owner-direct between 256 KiB and 1 MiB.
     { ...direct, links: ["shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },
     { ...direct, links: ["websocket"], maxBytes: 512 * KIB, maxRanks: 2 },
-    { ...ring, links: ["websocket"], maxRanks: 2 },
     { ...doubling, links: ["websocket"], maxBytes: 256 * KIB, minRanks: 4 },
     { ...halving, links: ["websocket"], maxBytes: 1024 * KIB, minRanks: 4 },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { ...ownerDirect, ...fewSockets },
     { ...doubling, maxBytes: 64 * KIB },
     { ...ownerDirect, links: ["hub"] },
     { ...halving, maxBytes: 1024 * KIB },
@@ -167,6 +169,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       ...inRegion,
     },
     { ...scatterDirect, maxBytes: 1024 * KIB },
+    { ...scatterDirect, ...fewSockets },
     { ...scatterDirect, links: ["hub"] },
     { algorithm: "ring", run: reduceScatterRing, ...owned, ...two },
     scatterDirect,
@@ -175,6 +178,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.allGatherPull(...call), ...inRegion },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { ...gatherDirect, ...fewSockets },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
     { ...gatherDirect, links: ["hub"] },
     { algorithm: "ring", run: allGatherRing, ...exact },
@@ -184,6 +188,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
+    { ...binomial, ...fewSockets, maxBytes: 2048 * KIB },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [

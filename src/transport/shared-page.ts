@@ -12,6 +12,7 @@
  *     72               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
  *   to the next 64 SLOT_BYTES  slot
  */
+import { CALL_FIELDS, isSkipped, readCall, sameCalls, writeCall, writeSkipped } from "./call-record.ts";
 import type { Fingerprint } from "./frame.ts";
 import { gateBytes } from "./shared-gate.ts";
 
@@ -19,8 +20,7 @@ import { gateBytes } from "./shared-gate.ts";
 export const SLOT_BYTES = 16_384;
 
 const LINE_BYTES = 64;
-const FIELDS = 9;
-const OFFERS_AT = FIELDS * Float64Array.BYTES_PER_ELEMENT;
+const OFFERS_AT = CALL_FIELDS * Float64Array.BYTES_PER_ELEMENT;
 const NO_ADDRESS = 0xffffffff;
 
 function slotAt(size: number): number {
@@ -42,6 +42,7 @@ export class SharedPage {
   readonly gate: Int32Array;
   readonly #address: number;
   readonly #rank: number;
+  readonly #size: number;
   readonly #floats: Float64Array;
   readonly #words: Uint32Array;
   readonly #sidesAt: number;
@@ -57,6 +58,7 @@ export class SharedPage {
     this.#words = new Uint32Array(buffer, address, bytes / 4);
     this.#address = address;
     this.#rank = rank;
+    this.#size = size;
     this.#sidesAt = gateBytes(size);
     this.#sideBytes = sideBytes(size);
     this.#slotAt = slotAt(size);
@@ -65,43 +67,28 @@ export class SharedPage {
   /** Begins this rank's next call. */
   begin(call: Fingerprint): void {
     this.#side = 1 - this.#side;
-    const floats = this.#floats;
-    const at = this.#at(this.#rank) / 8;
-    floats[at] = call.collective;
-    floats[at + 1] = call.dtype;
-    floats[at + 2] = call.op;
-    floats[at + 3] = call.root;
-    floats[at + 4] = call.count;
-    floats[at + 5] = call.detail;
-    floats[at + 6] = call.customOp;
-    floats[at + 7] = call.algorithm;
-    floats[at + 8] = call.segmentBytes;
+    writeCall(this.#floats, this.#at(this.#rank) / 8, call);
   }
 
   /** Do two ranks make the same call? */
   sameCalls(a: number, b: number): boolean {
-    const floats = this.#floats;
-    const first = this.#at(a) / 8;
-    const second = this.#at(b) / 8;
-    for (let i = 0; i < FIELDS; i++) if (floats[first + i] !== floats[second + i]) return false;
-    return true;
+    return sameCalls(this.#floats, this.#at(a) / 8, this.#at(b) / 8);
+  }
+
+  /** This rank comes to the next call, and does not make it. */
+  skip(): void {
+    this.#side = 1 - this.#side;
+    writeSkipped(this.#floats, this.#at(this.#rank) / 8);
+  }
+
+  isSkipped(): boolean {
+    for (let rank = 0; rank < this.#size; rank++) if (isSkipped(this.#floats, this.#at(rank) / 8)) return true;
+    return false;
   }
 
   /** The call of `rank`. */
   callOf(rank: number): Fingerprint {
-    const at = this.#at(rank) / 8;
-    const [collective, dtype, op, root, count, detail, customOp, algorithm, segmentBytes] = this.#floats.subarray(at);
-    return {
-      collective: collective!,
-      dtype: dtype!,
-      op: op!,
-      root: root!,
-      count: count!,
-      detail: detail!,
-      customOp: customOp!,
-      algorithm: algorithm!,
-      segmentBytes: segmentBytes!,
-    };
+    return readCall(this.#floats, this.#at(rank) / 8);
   }
 
   /** Shows an address, or -1 for none, and what lies there. */

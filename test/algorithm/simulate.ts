@@ -65,6 +65,7 @@ export async function simulate(
         exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
         hub: network.hub(rank),
         shared: null,
+        areas: null,
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
       },

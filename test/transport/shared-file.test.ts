@@ -94,7 +94,7 @@ describe("layoutOf()", () => {
   it("gives every rank a control block and a ring of its own, the same to whoever asks", () => {
     for (const count of [1, 3, 15, 63]) {
       const others = Array.from({ length: count }, (_, rank) => rank + 1);
-      const layout = layoutOf(0, others);
+      const layout = layoutOf(0, others, false);
       for (const place of others.keys()) {
         expect(controlAt(place) % 64).toBe(0);
         expect(ringAt(layout, place) % 4096).toBe(0);
@@ -108,9 +108,9 @@ describe("layoutOf()", () => {
   it("is written to the file, where another layout is refused", () => {
     const { path, file } = newFile();
     system.unlink(path);
-    format(file, layoutOf(3, [0, 1]));
-    checkLayout(file, layoutOf(3, [0, 1]));
-    for (const other of [layoutOf(2, [0, 1]), layoutOf(3, [0, 1, 2])]) {
+    format(file, layoutOf(3, [0, 1], false));
+    checkLayout(file, layoutOf(3, [0, 1], false));
+    for (const other of [layoutOf(2, [0, 1], false), layoutOf(3, [0, 1, 2], false), layoutOf(3, [0, 1], true)]) {
       expect(() => checkLayout(file, other)).toThrow(ProtocolError);
     }
   });

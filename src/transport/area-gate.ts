@@ -18,8 +18,13 @@ const BLOCK_MS = 1;
 const SPIN_MS = 0.2;
 /** A nap, in milliseconds; the kernel makes it a little longer. */
 const NAP_MS = 0.02;
-/** After waits in vain a rank stands still for less, but not for less than this, in milliseconds. */
-const LEAST_MS = 0.02;
+/**
+ * After this many waits in vain, one after the other, a rank stands still for SHORT_MS only, but every so often, for what it
+ * cannot see while it does: that the others would have come.
+ */
+const WAITS_IN_VAIN = 4;
+const SHORT_MS = 0.02;
+const TRY_AGAIN_AFTER = 16;
 
 /** What a gate is made with. */
 export interface AreaGateParts {
@@ -41,7 +46,8 @@ export class AreaGate {
   readonly #seen: Float64Array;
   readonly #bytes: readonly Uint8Array[];
   #steps = 0;
-  #patienceMs = BLOCK_MS;
+  /** Waits in vain since the last that was not. */
+  #inVain = 0;
   #onWoken: (() => void) | null = null;
 
   constructor(parts: AreaGateParts) {
@@ -60,7 +66,13 @@ export class AreaGate {
   arrive(): boolean {
     this.#steps++;
     this.#publish(2 * this.#steps);
-    if (!this.#haveAllCome()) return this.#block();
+    // Who was seen to have come at an earlier look may sleep by now.
+    let all = true;
+    for (let rank = 0; rank < this.#seen.length; rank++) {
+      if (rank !== this.#parts.rank) this.#look(rank);
+      if (this.#isMissing(rank)) all = false;
+    }
+    if (!all) return this.#block();
     const asleep = 2 * this.#steps + 1;
     for (let rank = 0; rank < this.#seen.length; rank++) if (this.#seen[rank] === asleep) this.#parts.wake(rank);
     return true;
@@ -89,17 +101,16 @@ export class AreaGate {
 
   #block(): boolean {
     const { spins, nap } = this.#parts;
+    const isPatient = this.#inVain < WAITS_IN_VAIN || this.#inVain % TRY_AGAIN_AFTER === 0;
+    const patienceMs = isPatient ? BLOCK_MS : SHORT_MS;
     const start = performance.now();
-    for (;;) {
-      const waitedMs = performance.now() - start;
-      if (waitedMs >= this.#patienceMs) break;
+    this.#inVain++;
+    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs = performance.now() - start) {
       if (!spins || waitedMs >= SPIN_MS) nap(NAP_MS);
-      if (this.#haveAllCome()) {
-        this.#patienceMs = Math.min(BLOCK_MS, 2 * this.#patienceMs);
-        return true;
-      }
+      if (!this.#haveAllCome()) continue;
+      this.#inVain = 0;
+      return true;
     }
-    this.#patienceMs = Math.max(LEAST_MS, this.#patienceMs / 2);
     return false;
   }
 
@@ -108,11 +119,15 @@ export class AreaGate {
     let all = true;
     for (let rank = 0; rank < this.#seen.length; rank++) {
       if (!this.#isMissing(rank)) continue;
-      const { file, at } = this.#parts.flags[rank]!;
-      file.read(this.#bytes[rank]!, at);
+      this.#look(rank);
       if (this.#isMissing(rank)) all = false;
     }
     return all;
+  }
+
+  #look(rank: number): void {
+    const { file, at } = this.#parts.flags[rank]!;
+    file.read(this.#bytes[rank]!, at);
   }
 
   #isMissing(rank: number): boolean {

@@ -59,7 +59,7 @@ const MAX_RING_BYTES = 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /** Of two areas the tensors they come from and go to, most of it fits the second-level cache. */
-const AREA_BYTES = 512 * 1024;
+const AREA_BYTES = 1024 * 1024;
 /** What an area has before it. */
 const AREA_HEAD_BYTES = 128;
 

@@ -49,14 +49,17 @@ export function foldTaken(context: Context, target: Span, own: Span, position: n
   if (count === 0) return;
   const changes = changesInputs(op, dtype);
   const operands: Span[] = [];
-  for (let r = 0; r < size; r++) {
-    const operand = r !== rank ? executor.scratch(dtype, count) : changes ? executor.prepared(op, own, size) : own;
-    if (r !== rank) take(context, r, position, operand);
-    operands.push(operand);
+  try {
+    for (let r = 0; r < size; r++) {
+      const operand = r !== rank ? executor.scratch(dtype, count) : changes ? executor.prepared(op, own, size) : own;
+      operands.push(operand);
+      if (r !== rank) take(context, r, position, operand);
+    }
+    executor.reduceMany(op, target, operands);
+    executor.finish(op, target, size);
+  } finally {
+    for (const operand of operands) if (operand !== own) executor.release(operand);
   }
-  executor.reduceMany(op, target, operands);
-  executor.finish(op, target, size);
-  for (const operand of operands) if (operand !== own) executor.release(operand);
 }
 
 /** An area cut into a place for each rank: where rank r's begins, and how many elements it has room for. */

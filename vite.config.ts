@@ -35,7 +35,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "node", include: ["test/**/*.test.ts"], exclude: [BROWSER_TESTS, ...ALONE], pool: "forks" },
+        test: {
+          name: "node",
+          include: ["test/**/*.test.ts"],
+          exclude: [BROWSER_TESTS, ...ALONE],
+          pool: "forks",
+          globalSetup: "test/nccl/build-stand-ins.ts",
+        },
       },
       {
         extends: true,

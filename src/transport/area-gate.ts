@@ -15,7 +15,7 @@ import type { SharedFile } from "../platform.ts";
 /** The longest that a rank stands still, its event loop with it, in milliseconds. */
 const BLOCK_MS = 1;
 /** How long the flags are read in a loop before the rank naps between two looks, in milliseconds. */
-const SPIN_MS = 0.2;
+const SPIN_MS = 0.1;
 /** A nap, in milliseconds; the kernel makes it a little longer. */
 const NAP_MS = 0.02;
 /**

@@ -13,7 +13,7 @@
  *     20     4  bytes of an area, 0 if there is none
  *   4096 n×256  control blocks
  *        n×ring rings, from the next multiple of 4096 on
- *               the areas that r shows at its steps, if there are any, from the next multiple of 4096 on
+ *               r's steps and areas, if there are any, from the next multiple of 4096 on
  *
  *   byte  size  control block for rank p: three flags, numbers of 64-bit floating point, each alone in its cache line
  *      0     8  bytes that r has written to p's ring here
@@ -25,12 +25,12 @@
  *      4     4  bytes of the payload
  *      8        header, then the payload from the next multiple of 64 on
  *
- *   byte  size  areas: what r puts before odd steps and before even ones
- *      0     8  flag: number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
- *   4096        area of the even steps, then that of the odd ones, each with the bytes before it, from multiples of 4096 on
+ *   byte  size  steps and areas
+ *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
+ *   4096        what r puts before its even steps, then what it puts before odd ones, from a multiple of 4096 on
  *
- *   byte  size  one of them
- *      0    72  at a call's first step: its fingerprint, nine numbers of 64-bit floating point
+ *   byte  size  what r puts before a step
+ *      0    72  if it is a call's first: its fingerprint, nine numbers of 64-bit floating point
  *    128  area  what the call's algorithm puts there
  *
  * A reader sees data before the flag that tells of it: the kernel's copies of one process are ordered by the lock that

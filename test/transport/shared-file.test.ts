@@ -275,6 +275,52 @@ describe("groups over shared files", () => {
     for (const tensor of tensors) expect(tensor.every((value) => value === 6)).toBe(true);
   });
 
+  it("have areas for the group of all ranks, and messages for those of some", async () => {
+    const joined = await join(["shared-file", "shared-file", "shared-file"]);
+    const some = await Promise.all(joined.map((group) => group.newGroup([0, 2])));
+    const pair = some.filter((group) => group !== null);
+    for (const [groups, sum] of [
+      [joined, 6],
+      [pair, 4],
+    ] as const) {
+      const tensors = groups.map((group) => new Float32Array(700_001).fill(group.globalRanks[group.rank]! + 1));
+      await Promise.all(groups.map((group, i) => group.allReduce(tensors[i]!)));
+      for (const tensor of tensors) expect(tensor.every((value) => value === sum)).toBe(true);
+    }
+    await Promise.all(joined.map((group) => group.allReduce(new Float32Array(1), { algorithm: "areas" })));
+    await expect(pair[0]!.allReduce(new Float32Array(1), { algorithm: "areas" })).rejects.toThrow(RangeError);
+  });
+
+  it("run calls with areas and calls with messages at once, in the order in which they are made", async () => {
+    const joined = await join(["shared-file", "shared-file"]);
+    const results = await Promise.all(
+      joined.map(async (group) => {
+        const { rank } = group;
+        const other = 1 - rank;
+        const [sum, passed, copied] = [
+          new Int32Array(600_000).fill(rank + 1),
+          new Int32Array(40_000),
+          new Int32Array(300_000).fill(7 + rank),
+        ];
+        const gathered = rank === 0 ? [new Int32Array(5), new Int32Array(5)] : null;
+        await Promise.all([
+          group.recv(passed, other),
+          group.allReduce(sum),
+          group.gather(gathered, new Int32Array(5).fill(rank)),
+          group.send(new Int32Array(40_000).fill(rank), other),
+          group.broadcast(copied, { root: 1 }),
+          group.barrier(),
+        ]);
+        expect(gathered?.map((part) => part.join())).toEqual(rank === 0 ? ["0,0,0,0,0", "1,1,1,1,1"] : undefined);
+        return [sum, passed, copied].map((array) => [...new Set(array)]);
+      }),
+    );
+    expect(results).toEqual([
+      [[3], [1], [8]],
+      [[3], [0], [8]],
+    ]);
+  });
+
   it("that must be so reject with what is missing", async () => {
     const before = names();
     const initMethod = `file://${tmpdir()}/webccl-shared-file-${process.pid}`;

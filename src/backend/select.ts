@@ -83,6 +83,13 @@ const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as cons
 /** What every row for processes that share files has, likewise. */
 const inAreas = { ...exact, algorithm: "areas", needs: "areas", links: ["shared-file"] } as const;
 
+const areasDirect: Row<"allReduce"> = {
+  ...inAreas,
+  algorithm: "areas-direct",
+  run: (...call) => areasOf(call[0]).algorithms.allReduceAreasDirect(...call),
+  ownerComputes: false,
+};
+
 const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
 const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
 const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact } as const;
@@ -117,14 +124,9 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       maxBytes: 128 * KIB,
     },
     { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
-    {
-      ...inAreas,
-      algorithm: "areas-direct",
-      run: (...call) => areasOf(call[0]).algorithms.allReduceAreasDirect(...call),
-      ownerComputes: false,
-      maxBytes: 64 * KIB,
-      maxRanks: 4,
-    },
+    { ...areasDirect, maxBytes: 512 * KIB, maxRanks: 2 },
+    { ...areasDirect, maxBytes: 128 * KIB, maxRanks: 4 },
+    { ...areasDirect, maxBytes: 8 * KIB },
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allReduceAreas(...call) },
     {
       algorithm: "two-level",

@@ -89,8 +89,15 @@ describe("selectAlgorithm()", () => {
 
   it("takes areas for processes that have them, and neither elsewhere nor what threads have", () => {
     const processes = { size: 2, link: "shared-file", inRegion: "areas" } as const;
-    expect(selectAlgorithm(query("allReduce", { ...processes, bytes: 65_536 })).algorithm).toBe("areas-direct");
-    expect(selectAlgorithm(query("allReduce", { ...processes, bytes: 65_537 })).algorithm).toBe("areas");
+    for (const [size, most] of [
+      [2, 524_288],
+      [4, 131_072],
+      [5, 8192],
+    ] as const) {
+      const ofSize = { ...processes, size };
+      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most })).algorithm).toBe("areas-direct");
+      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most + 1 })).algorithm).toBe("areas");
+    }
     expect(selectAlgorithm(query("allReduce", { ...processes, sameArithmetic: false })).algorithm).toBe("areas");
     for (const collective of ["reduceScatter", "allGather", "broadcast", "reduce", "barrier"] as const) {
       for (const bytes of [0, 2 ** 33]) {

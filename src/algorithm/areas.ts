@@ -63,14 +63,15 @@ export function foldTaken(context: Context, target: Span, own: Span, position: n
 }
 
 /** An area cut into a place for each rank: where rank r's begins, and how many elements it has room for. */
-export function placesIn({ size, areas }: Context, dtype: DataType): { bytes: number; count: number } {
-  const bytes = Math.floor(areas!.region.areaBytes / size / CHUNK_ALIGNMENT_BYTES) * CHUNK_ALIGNMENT_BYTES;
+export function placesIn(context: Context, dtype: DataType): { bytes: number; count: number } {
+  const bytes =
+    Math.floor(areasOf(context).region.areaBytes / context.size / CHUNK_ALIGNMENT_BYTES) * CHUNK_ALIGNMENT_BYTES;
   return { bytes, count: bytes / bytesPerElement(dtype) };
 }
 
 /** Elements of a segment that is only copied: half an area, so that both halves and their copies fit the cache. */
-export function perSegmentOf({ areas }: Context, dtype: DataType): number {
-  return Math.floor(areas!.region.areaBytes / 2 / bytesPerElement(dtype));
+export function perSegmentOf(context: Context, dtype: DataType): number {
+  return Math.floor(areasOf(context).region.areaBytes / 2 / bytesPerElement(dtype));
 }
 
 /**

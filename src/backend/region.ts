@@ -132,7 +132,13 @@ export abstract class Region {
 
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue() ? this.#turn() : undefined;
+    return this.#isTurnDue() ? this.#pause() : undefined;
+  }
+
+  /** While the event loop turns the call may fail; then it ends here. */
+  async #pause(): Promise<void> {
+    await this.#turn();
+    if (this.#exchange!.error) throw this.#exchange!.error;
   }
 
   #isTurnDue(): boolean {

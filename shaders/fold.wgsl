@@ -1,14 +1,15 @@
 // The one shape: output[i] = x0[i] op x1[i] op x2[i] …, folded from the left, for k >= 1 inputs in one pass over memory.
 //
-// A unit is what one turn of the loop handles: a vec4 of words where everything is aligned to 16 bytes, else one word
-// (two words for 64-bit types). A word is 32 bits of memory: one f32, two f16, four u8.
+// A unit is a vec4 of words where everything is aligned to 16 bytes, else one word (two words for 64-bit types). A word is 32
+// bits of memory: one f32, two f16, four u8.
 //
 //   {{bindings}}  one storage buffer for each separate stretch of memory
 //   {{access}}    load0(i) … loadN(i) and store(i, value)
 //   {{kernel}}    combine(a, b): the operation on two units; apply(a): what is done to the result
-//   {{body}}      the fold, written out for k inputs
+//   {{body}}      the fold of unit i, written out for k inputs
 //
-// The loop strides over the grid, so that no count of units needs more than the 65,535 workgroups of one dimension.
+// Each invocation does one unit. A loop that strode over a smaller grid took llvmpipe more than twice as long. The grid has two
+// dimensions, since one has 65,535 workgroups at most.
 
 struct Params {
   units: u32,
@@ -30,10 +31,10 @@ struct Params {
 {{access}}
 {{kernel}}
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let stride = groups.x * 64u;
-  for (var i = id.x; i < params.units; i += stride) {
+  let i = id.x + id.y * groups.x * 256u;
+  if (i < params.units) {
     {{body}}
   }
 }

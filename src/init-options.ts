@@ -3,6 +3,7 @@ import type { Transfer } from "./algorithm/context.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import type { NcclConfig, NcclLibrary } from "./backend/nccl-library.ts";
 import { UnsupportedError } from "./errors.ts";
+import type { ReadbackTimes } from "./executor/webgpu.ts";
 import { consoleLogger } from "./logger.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "./options.ts";
 import type { Platform } from "./platform.ts";
@@ -78,6 +79,8 @@ export interface InternalOptions {
   segmentsInFlight?: number;
   /** Hears of each step of each message this rank sends. */
   onTransfer?: (transfer: Transfer) => void;
+  /** Hears of each readback from the GPU, with the times of the kernels before it. */
+  onReadback?: (times: ReadbackTimes) => void;
   memory?: MemoryKnobs;
   /** "packed" keeps the GPU to integer arithmetic for f16. */
   f16?: "auto" | "packed";

@@ -27,8 +27,6 @@ import { HubLinks } from "./transport/hub-links.ts";
 import { Mesh } from "./transport/mesh.ts";
 import { World } from "./world.ts";
 
-const DEFAULT_SEGMENTS_IN_FLIGHT = 4;
-
 /** `initProcessGroup` on one platform. */
 export async function initProcessGroupOn(
   platform: Platform,
@@ -121,7 +119,7 @@ async function bringUp(
     deterministic: settings.deterministic,
     algorithm: settings.algorithm,
     segmentBytes: roster[0]!.segmentBytes,
-    segmentsInFlight: internal.segmentsInFlight ?? DEFAULT_SEGMENTS_IN_FLIGHT,
+    segmentsInFlight: internal.segmentsInFlight ?? null,
     onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
     threads,
@@ -168,10 +166,10 @@ async function joinThreads(
 async function openGpu(
   platform: Platform,
   { backend, device }: Settings,
-  { f16 = "auto" }: InternalOptions,
+  { f16 = "auto", onReadback }: InternalOptions,
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
   const open = async (options: WebgpuExecutorOptions) =>
-    (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16 });
+    (await import("./executor/webgpu.ts")).createWebgpuExecutor({ ...options, f16, onReadback });
   if (device) return { gpu: await open({ device }), reason: "the device given to initProcessGroup" };
   if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {

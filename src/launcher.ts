@@ -127,46 +127,46 @@ export class Launcher {
     return this.#run(launch, options ?? {});
   }
 
-  #run<T>({ request, read = [], written = [], value }: Launch<T>, options: CollectiveOptions): Work<T> {
+  #run<T>(launch: Launch<T>, options: CollectiveOptions): Work<T> {
+    const { request, read = [], written = [], value } = launch;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
-    const { deadlines, ownership, logger } = this.#options;
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const call: Call = {
       sequence,
       algorithm: options.algorithm ?? this.#options.algorithm,
       deterministic: this.#options.deterministic,
+      started: performance.now(),
       overwritten: false,
     };
 
     let running: Promise<number | undefined> | undefined;
-    let claim: ReturnType<Ownership["claim"]>;
     try {
       options.signal?.throwIfAborted();
-      claim = ownership.claim(`${request.collective} ${sequence}`, read, written);
-    } catch (error) {
-      return this.#refused(asError(error));
-    }
-    try {
+      this.#options.ownership.check({ collective: request.collective, sequence }, read, written);
       running = this.#backend!.run(request, call);
     } catch (error) {
-      ownership.release(claim);
       return this.#refused(asError(error));
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.sequence = sequence;
-    if (!running) {
-      ownership.release(claim);
-      return this.#done(request, sequence, value(undefined));
-    }
+    return running ? this.#pend(running, launch, call, options) : this.#done(request, call, value(undefined));
+  }
 
+  /** The Work of a call that runs. */
+  #pend<T>(
+    running: Promise<number | undefined>,
+    { request, read = [], written = [], value }: Launch<T>,
+    call: Call,
+    options: CollectiveOptions,
+  ): Work<T> {
+    const { deadlines, ownership, logger } = this.#options;
+    const { collective } = request;
+    const { sequence, started } = call;
+    const claim = ownership.claim({ collective, sequence }, read, written);
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
-    const { work, fulfill, reject } = Work.pending<T>({
-      opType: OP_TYPES[request.collective],
-      sequence,
-      logger,
-      onAbort,
-    });
+    const opType = OP_TYPES[collective];
+    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort, started });
     const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
     if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
@@ -194,13 +194,11 @@ export class Launcher {
     return work;
   }
 
-  /** A Work that has ended well. */
-  #done<T>(request: Request, sequence: number, value: T): Work<T> {
-    const { work, fulfill, reject } = Work.pending<T>({
-      opType: OP_TYPES[request.collective],
-      sequence,
-      logger: this.#options.logger,
-    });
+  /** The Work of a call that ended well before it returned. */
+  #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
+    const options = { opType: OP_TYPES[collective], sequence, logger: this.#options.logger, started };
+    if (this.#hooks.length === 0) return Work.done(options, value);
+    const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
     fulfill(value);
     return work;

@@ -13,31 +13,40 @@ interface Holding extends Extent {
 /** What one Work holds. */
 export type Claim = readonly Holding[];
 
+/** A call, as an error names it. */
+export interface CallName {
+  readonly collective: string;
+  readonly sequence: number;
+}
+
 /** The memory of one rank's pending Works. */
 export class Ownership {
   readonly #claims = new Set<Claim>();
 
   /**
-   * Claims the memory of `read` and `written` for `owner`, a call in words.
+   * May a call have the memory of `read` and `written`? One that ends before it returns need not claim it as well.
    * @throws TypeError if it overlaps the memory of a pending Work and either writes it.
    */
-  claim(owner: string, read: readonly Tensor[], written: readonly Tensor[]): Claim {
-    const claim = [
-      ...read.map((tensor) => ({ ...extentOf(tensor), written: false, owner })),
-      ...written.map((tensor) => ({ ...extentOf(tensor), written: true, owner })),
-    ];
+  check(call: CallName, read: readonly Tensor[], written: readonly Tensor[]): void {
+    if (this.#claims.size === 0) return;
+    const claim = claimOf(call, read, written);
     for (const pending of this.#claims) {
       for (const theirs of pending) {
         for (const ours of claim) {
           const shared = ours.written || theirs.written ? sharedBytes(ours, theirs) : null;
           if (!shared) continue;
           throw new TypeError(
-            `${owner}: its tensor shares bytes ${shared.start} to ${shared.end} of a buffer with ${theirs.owner}, ` +
+            `${ours.owner}: its tensor shares bytes ${shared.start} to ${shared.end} of a buffer with ${theirs.owner}, ` +
               "which is still running: await that one first, or use another tensor",
           );
         }
       }
     }
+  }
+
+  /** Claims the memory of `read` and `written`, which was checked, for a call. */
+  claim(call: CallName, read: readonly Tensor[], written: readonly Tensor[]): Claim {
+    const claim = claimOf(call, read, written);
     this.#claims.add(claim);
     return claim;
   }
@@ -45,4 +54,12 @@ export class Ownership {
   release(claim: Claim): void {
     this.#claims.delete(claim);
   }
+}
+
+function claimOf({ collective, sequence }: CallName, read: readonly Tensor[], written: readonly Tensor[]): Claim {
+  const owner = `${collective} ${sequence}`;
+  return [
+    ...read.map((tensor) => ({ ...extentOf(tensor), written: false, owner })),
+    ...written.map((tensor) => ({ ...extentOf(tensor), written: true, owner })),
+  ];
 }

@@ -75,6 +75,8 @@ export interface WorkOptions {
   opType: OpType;
   sequence: number;
   logger?: Logger | undefined;
+  /** When the call was made, as `performance.now()`. Default: now. */
+  started?: number;
   /** What `abort()` does. */
   onAbort?: (reason: unknown) => void;
 }
@@ -84,11 +86,10 @@ export class Work<T> implements Promise<T> {
   readonly opType: OpType;
   /** The call's number in its group. */
   readonly sequence: number;
-  readonly [Symbol.toStringTag] = "Work";
 
   readonly #logger: Logger | undefined;
   readonly #onAbort: ((reason: unknown) => void) | undefined;
-  readonly #started = performance.now();
+  readonly #started: number;
   #finished: number | null = null;
   #state: "pending" | "fulfilled" | "rejected" = "pending";
   #value: unknown;
@@ -98,11 +99,12 @@ export class Work<T> implements Promise<T> {
   #resolve: ((value: unknown) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
 
-  private constructor({ opType, sequence, logger, onAbort }: WorkOptions) {
+  private constructor({ opType, sequence, logger, onAbort, started }: WorkOptions) {
     this.opType = opType;
     this.sequence = sequence;
     this.#logger = logger;
     this.#onAbort = onAbort;
+    this.#started = started ?? performance.now();
   }
 
   /** A pending Work and the two functions that settle it; the first call of either counts. */
@@ -111,11 +113,22 @@ export class Work<T> implements Promise<T> {
     return { work, fulfill: (value) => work.#fulfill(value), reject: (error) => work.#fail(error) };
   }
 
+  /** A Work that has ended well. */
+  static done<T>(options: WorkOptions, value: T): Work<T> {
+    const work = new Work<T>(options);
+    work.#fulfill(value);
+    return work;
+  }
+
   /** A Work that ends as `promise` does. */
   static fromPromise<T>(promise: PromiseLike<T>, options: Partial<WorkOptions> = {}): Work<Awaited<T>> {
     const { work, fulfill, reject } = Work.pending<Awaited<T>>({ opType: "UNKNOWN", sequence: 0, ...options });
     Promise.resolve(promise).then(fulfill, (error) => reject(asError(error)));
     return work;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Work";
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a Work is a promise

@@ -9,7 +9,7 @@ import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor, HostExecutor } from "./executor/executor.ts";
-import type { GpuExecutor } from "./executor/webgpu.ts";
+import type { GpuExecutor, GpuMemory } from "./executor/webgpu.ts";
 import type { NcclChoice, NcclPart } from "./nccl-choice.ts";
 import type { NcclRanks } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
@@ -24,9 +24,23 @@ import type { Mesh } from "./transport/mesh.ts";
 import type { LinkKind } from "./transport/transport.ts";
 import type { DataType, HostArray, HostTensor, Runtime } from "./types.ts";
 
-/** Most bytes of one message. In files a few of them fit the second-level cache, from one copy to the next. */
-const SEGMENT_BYTES = 512 * 1024;
-const FILE_SEGMENT_BYTES = 128 * 1024;
+const KIB = 1024;
+
+/**
+ * Most bytes of one message. In files a few of them fit the second-level cache, from one copy to the next; on a socket a
+ * message costs as much as some 100 KiB of it.
+ */
+const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
+  memory: 512 * KIB,
+  "shared-memory": 512 * KIB,
+  "shared-file": 128 * KIB,
+  websocket: 1024 * KIB,
+  hub: 512 * KIB,
+};
+
+/** How many are under way at once; fewer where they are long, and no GPU has to read one while another travels. */
+const SEGMENTS_IN_FLIGHT = 4;
+const LONG_SEGMENTS_IN_FLIGHT = 2;
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
@@ -38,6 +52,8 @@ export interface GroupInfo {
   executors: { name: string; description: string; arithmeticId: string }[];
   /** Why there is a GPU, or why not. */
   gpu: string;
+  /** What webccl holds of its memory; null if none is open. */
+  gpuMemory: GpuMemory | null;
   /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
   /** With which ranks this one shares files in memory, or why with none. */
@@ -90,7 +106,7 @@ export interface WorldOptions {
   algorithm: string | undefined;
   /** Null for what suits a group's links. */
   segmentBytes: number | null;
-  segmentsInFlight: number;
+  segmentsInFlight: number | null;
   onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** A user's backend instead of the direct one. */
   makeBackend: ((context: BackendContext) => Backend) | undefined;
@@ -140,7 +156,7 @@ export class World {
     onDead: (cause: WebcclError) => void,
   ): Backend {
     const { mesh, hub, roster, makeBackend, store, logger, nccl, ncclRanks, threads, openAreas } = this.#options;
-    const { segmentsInFlight, onTransfer } = this.#options;
+    const { onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
       return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
@@ -168,7 +184,7 @@ export class World {
       cluster: part?.cluster ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
-      segmentsInFlight,
+      segmentsInFlight: this.#segmentsInFlight(link),
       onTransfer,
       onDispose: () => {
         mesh.close(channel);
@@ -184,7 +200,7 @@ export class World {
   }
 
   describe(group: WorldGroup, backend: string): GroupInfo {
-    const { roster, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
+    const { roster, gpu, gpuReason, nccl, ncclReason, ncclRanks, fileReason } = this.#options;
     const members = group.globalRanks.map((member) => roster[member]!);
     const use = ncclRanks?.use(group.globalRanks);
     return {
@@ -194,6 +210,7 @@ export class World {
       backend,
       executors: this.#executors().map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: gpuReason,
+      gpuMemory: gpu?.memory ?? null,
       nccl: ncclReason,
       sharedFile: fileReason,
       notes: nccl && use ? nccl.notes(use) : [],
@@ -226,7 +243,12 @@ export class World {
   }
 
   #segmentBytes(link: LinkKind): number {
-    return this.#options.segmentBytes ?? (link === "shared-file" ? FILE_SEGMENT_BYTES : SEGMENT_BYTES);
+    return this.#options.segmentBytes ?? SEGMENT_BYTES[link];
+  }
+
+  #segmentsInFlight(link: LinkKind): number {
+    const { segmentsInFlight, gpu } = this.#options;
+    return segmentsInFlight ?? (link === "websocket" && !gpu ? LONG_SEGMENTS_IN_FLIGHT : SEGMENTS_IN_FLIGHT);
   }
 
   #executors(): Executor[] {

@@ -118,6 +118,16 @@ describe("Work", () => {
     expect(reasons).toHaveLength(1);
   });
 
+  it("done() has ended well, and counts from the call", async () => {
+    const started = performance.now() - 5;
+    const work = Work.done({ ...options, started }, 3);
+    expect([work.isCompleted(), work.isSuccess(), work.result()]).toEqual([true, true, 3]);
+    expect(work.info().timeStarted).toBe(started);
+    expect(work.durationMs()).toBe(work.info().timeFinished - started);
+    expect(await work).toBe(3);
+    expect(await work.futureResult()).toBe("success");
+  });
+
   it("info() has c10d's fields", async () => {
     const { work, fulfill } = Work.pending<void>(options);
     fulfill();

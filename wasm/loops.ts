@@ -86,6 +86,26 @@ export function divide<T>(dst: usize, divisor: i32, bytes: usize): void {
   v128.store(dst + last, tail);
 }
 
+/** Both targets = left op right, 64 bytes at a time up to `last`: most threads are two. */
+// @ts-ignore: decorator
+@inline
+function pair<T>(op: Op, first: usize, second: usize, left: usize, right: usize, last: usize): void {
+  for (let i: usize = 0; i < last; i += 64) {
+    const a = combine<T>(op, v128.load(left + i), v128.load(right + i));
+    const b = combine<T>(op, v128.load(left + i, 16), v128.load(right + i, 16));
+    const c = combine<T>(op, v128.load(left + i, 32), v128.load(right + i, 32));
+    const d = combine<T>(op, v128.load(left + i, 48), v128.load(right + i, 48));
+    v128.store(first + i, a);
+    v128.store(first + i, b, 16);
+    v128.store(first + i, c, 32);
+    v128.store(first + i, d, 48);
+    v128.store(second + i, a);
+    v128.store(second + i, b, 16);
+    v128.store(second + i, c, 32);
+    v128.store(second + i, d, 48);
+  }
+}
+
 /**
  * Every target = ((x0 op x1) op x2) … over all sources, in one pass. `table` holds the addresses of `sources` operands, then
  * those of `targets` results, 32 bits each; a target may be a source, else it is disjoint from all. At least 64 bytes.
@@ -111,7 +131,9 @@ export function many<T>(op: Op, table: usize, sources: i32, targets: i32, bytes:
     tc = combine<T>(op, tc, v128.load(p, 32));
     td = combine<T>(op, td, v128.load(p, 48));
   }
-  for (let i: usize = 0; i < last; i += 64) {
+  const isPair = sources == 2 && targets == 2;
+  if (isPair) pair<T>(op, load<u32>(middle), load<u32>(middle, 4), load<u32>(table), load<u32>(table, 4), last);
+  for (let i: usize = isPair ? last : 0; i < last; i += 64) {
     p = load<u32>(table) + i;
     let a = v128.load(p);
     let b = v128.load(p, 16);

@@ -35,14 +35,14 @@ export interface Contender {
   run(task: Task): Promise<Sample[]>;
 }
 
-/** webccl over one transport; `webccl bench` knows how often to run it. */
+/** webccl over one transport; `webccl bench` knows how long to warm it up. */
 export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transport">): Contender {
   return {
     name,
-    run: async ({ collective, ranks, sizes }) => {
+    run: async ({ collective, ranks, sizes, iterations }) => {
       const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
       const what = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
-      const [report] = await measure({ ...what, ...range, ...how });
+      const [report] = await measure({ ...what, ...range, ...how, iterations });
       return report!.results.map(({ bytes, timeUs, wrong, extraRssBytes }) => ({
         bytes,
         timeUs: timeUs.median,

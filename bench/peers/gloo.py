@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 name, warmups, iterations = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-if name not in ("all_reduce", "all_gather", "broadcast"):
+if name not in ("all_reduce", "all_gather", "broadcast", "all_to_all"):
     sys.exit(3)
 torch.set_num_threads(1)
 dist.init_process_group("gloo")

@@ -1,7 +1,8 @@
 /**
- * What gpu.sh runs: one process per rank, on one rank and on as many as there are devices. Prints a table, writes JSON.
+ * What gpu.sh runs: one process per rank, on one rank and on as many as there are devices; then the kernels of WebGPU. Prints a
+ * table, writes JSON.
  *
- *   node gpu.mjs rank.mjs result.json
+ *   node gpu.mjs rank.mjs webccl.mjs result.json
  */
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { createServer } from "node:net";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [rankProgram, resultFile] = process.argv.slice(2).map((path) => resolve(path));
+const [rankProgram, command, resultFile] = process.argv.slice(2).map((path) => resolve(path));
 const nccl = await import(pathToFileURL(resolve(process.env.WEBCCL_NCCL_PACKAGE)).href);
 
 const INTEGERS = ["i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"];
@@ -52,6 +53,41 @@ async function run(task, size, env = {}) {
     });
   });
   return (await Promise.all(reports))[0];
+}
+
+/** What `webccl bench kernels` finds of WebGPU here, as JSON, or why it finds nothing. */
+function webgpuKernels() {
+  const args = ["bench", "kernels", "--device", "webgpu", "-b", process.env.KERNEL_BYTES ?? "64M", "--json"];
+  const child = spawn(process.execPath, [command, ...args], { timeout: 600_000 });
+  const text = { stdout: "", stderr: "" };
+  for (const stream of ["stdout", "stderr"]) {
+    child[stream].on("data", (chunk) => {
+      text[stream] += chunk;
+    });
+  }
+  return new Promise((done) => {
+    child.on("close", (code, signal) => {
+      if (code === 0) done({ devices: JSON.parse(text.stdout).devices });
+      else done({ missing: text.stderr.trim().split("\n").at(-1) || `it ended with ${code ?? signal}` });
+    });
+  });
+}
+
+/** Prints every kernel of each WebGPU device, beside its copies and CUDA's. */
+function printKernels({ devices = [], missing }, bandwidth) {
+  if (missing) console.log(`\nWebGPU: ${missing}`);
+  const copies = bandwidth.filter(({ what }) => what.startsWith("device to device"));
+  const cudaGBs = Math.max(0, ...copies.map(({ busGBs }) => busGBs));
+  for (const { device, rows, fold } of devices) {
+    console.log(`\nWebGPU, ${device}; CUDA copies within the device at ${cudaGBs.toFixed(2)} GB/s`);
+    console.log(`${"".padEnd(22)}${"GB/s".padStart(12)}${"WebGPU copy".padStart(12)}${"share".padStart(10)}`);
+    for (const { dtype, op, GBs, copyGBs, share } of rows) {
+      const cells = [GBs.toFixed(2).padStart(12), copyGBs.toFixed(2).padStart(12), share.toFixed(2).padStart(10)];
+      console.log(`${`${dtype} ${op}`.padEnd(22)}${cells.join("")}`);
+    }
+    console.log(`f32 sum beside a kernel that only adds two vec4: ${fold.ratio.toFixed(2)}`);
+    console.log(`four inputs in one pass beside three passes: ${fold.fourShare.toFixed(2)} of the time`);
+  }
 }
 
 const { version, driver, path, devices } = await nccl.load().catch((error) => {
@@ -116,6 +152,8 @@ for (const size of new Set([1, devices.length])) {
     console.log(`WRONG  ${size}: bandwidth: ${error.message}`);
   }
 }
+result.kernels = await webgpuKernels();
+printKernels(result.kernels, result.bandwidth);
 writeFileSync(resultFile, `${JSON.stringify(result, null, 2)}\n`);
 const passed = result.checks.length - failed;
 console.log(`\n${passed} passed, ${failed} failed; ${resultFile}`);

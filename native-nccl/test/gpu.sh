@@ -4,7 +4,8 @@
 # Here, once:      native-nccl/test/gpu.sh --pack FOLDER       everything in one folder, this machine's node included
 # There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder
 #
-# libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL.
+# libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
+# measured beside the device's own copies if it has a Vulkan driver too.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -19,8 +20,15 @@ if [ "${1:-}" = --pack ]; then
   cp build/release/webccl_nccl.node "$folder/native-nccl/build/release/"
   cp test/gpu.sh test/gpu.mjs "$folder/"
   gzip -9 <"$(node -p process.execPath)" >"$folder/node.gz"
-  # As deep as the program's source, whose relative import of native-nccl is kept: hence a/b/c/.
+  # As deep as the programs' sources, whose relative imports of native-nccl and package.json are kept: hence a/b/c/.
+  rm -f "$folder"/a/b/c/*
   node test/gpu-bundle.mjs "$folder/a/b/c"
+  cp ../package.json "$folder/a/"
+  webgpu=$(dirname "$(node -p 'require.resolve("webgpu")')")
+  platform=$(node -p '`${process.platform}-${process.arch}`')
+  mkdir -p "$folder/node_modules/webgpu/dist"
+  cp "$webgpu/index.js" "$webgpu/package.json" "$folder/node_modules/webgpu/"
+  cp -r "$webgpu/dist/$platform" "$folder/node_modules/webgpu/dist/"
   du -sh "$folder"
   exit
 fi
@@ -32,4 +40,4 @@ if [ "$node" = "$here/node" ] && [ ! -x "$node" ]; then
 fi
 result=${2:-webccl-nccl-gpu.json}
 if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true; fi
-WEBCCL_NCCL_PACKAGE=$here/native-nccl/index.js exec "$node" "$here/gpu.mjs" "$here/a/b/c/rank.mjs" "$result"
+WEBCCL_NCCL_PACKAGE=$here/native-nccl/index.js exec "$node" "$here/gpu.mjs" "$here/a/b/c/rank.mjs" "$here/a/b/c/webccl.mjs" "$result"

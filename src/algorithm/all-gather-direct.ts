@@ -17,16 +17,25 @@ import { inStripes } from "./pipeline.ts";
  */
 export function allGatherDirect(context: Context, outputs: readonly Span[], input: Span): Promise<void> {
   context.executor.copy(outputs[context.rank]!, input);
-  return inStripes(context, outputs, (cut, slot) => directGather(context, outputs.map(cut), slot));
+  return inStripes(context, outputs, async (cut, slot) => {
+    await directGather(context, outputs.map(cut), slot);
+  });
 }
 
 /** One stripe. This rank's own segment is in place. */
-export async function directGather(context: Context, segments: readonly Span[], slot: number): Promise<void> {
+function directGather(context: Context, segments: readonly Span[], slot: number): Promise<unknown> {
+  return Promise.all([sendOwn(context, segments, slot), recvOthers(context, segments, slot)]);
+}
+
+/** Sends this rank's segment to every other. */
+export async function sendOwn(context: Context, segments: readonly Span[], slot: number): Promise<void> {
   const { rank, size } = context;
   const own = segments[rank]!;
-  const others = otherRanks(rank, size);
-  await Promise.all([
-    ...others.map((peer) => own.count > 0 && send(context, peer, own, slot)),
-    ...others.map((peer) => segments[peer]!.count > 0 && recv(context, peer, segments[peer]!, slot)),
-  ]);
+  if (own.count > 0) await Promise.all(otherRanks(rank, size).map((peer) => send(context, peer, own, slot)));
+}
+
+/** Receives every other rank's segment. All are asked for when this returns. */
+export async function recvOthers(context: Context, segments: readonly Span[], slot: number): Promise<void> {
+  const given = otherRanks(context.rank, context.size).filter((peer) => segments[peer]!.count > 0);
+  await Promise.all(given.map((peer) => recv(context, peer, segments[peer]!, slot)));
 }

@@ -5,25 +5,24 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { allGatherDirect } from "./all-gather-direct.ts";
-import { type Context, sharedOf } from "./context.ts";
-import { inPieces, withShared } from "./shared.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
+import { after, copyInPieces, withShared } from "./shared.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
-export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void> {
+export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {
   const { region, executor } = sharedOf(context);
-  const { rank } = context;
-  return withShared(context, input, async (mine) => {
+  const { rank, size } = context;
+  return withShared(context, input, (mine) => {
     region.offer(0, mine);
-    await region.step();
-    const inputs = outputs.map(({ dtype, count }, r) => region.offered(r, 0, dtype, count));
-    if (inputs.some((one) => !one)) return allGatherDirect(context, outputs, input);
-    executor.copy(outputs[rank]!, input);
-    for (const [r, output] of outputs.entries()) {
-      if (r === rank) continue;
-      await inPieces(context, output, (start, count) => {
-        executor.copy(executor.slice(output, start, count), executor.slice(inputs[r]!, start, count));
-      });
-    }
-    await region.step();
+    return after(region.step(), () => {
+      const inputs = outputs.map(({ dtype, count }, r) => region.offered(r, 0, dtype, count));
+      if (inputs.some((one) => !one)) return allGatherDirect(context, outputs, input);
+      executor.copy(outputs[rank]!, input);
+      const pulled = (r: number): Late => {
+        if (r === size) return undefined;
+        return after(r === rank ? undefined : copyInPieces(context, outputs[r]!, inputs[r]!), () => pulled(r + 1));
+      };
+      return after(pulled(0), () => region.step());
+    });
   });
 }

@@ -13,23 +13,26 @@ import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
-import { type Context, sharedOf } from "./context.ts";
-import { offeredByAll, withShared } from "./shared.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
+import { after, offeredByAll, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
-export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
+export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late {
   if (changesInputs(op, tensor.dtype)) return allReduceOnePass(context, tensor, op);
   const { region, executor } = sharedOf(context);
   const { size } = context;
-  return withShared(context, tensor, async (mine) => {
+  return withShared(context, tensor, (mine) => {
     region.offer(0, mine);
-    await region.stepThrough(() => {
+    const passed = region.stepThrough(() => {
       const tensors = offeredByAll(context, 0, mine);
       if (!tensors) return;
       executor.reduceInto(op, tensors, tensors);
       for (const one of tensors) executor.finish(op, one, size);
     });
-    if (!offeredByAll(context, 0, mine)) return allReduceOwnerDirect(context, tensor, op);
-    if (mine !== tensor) executor.copy(tensor, mine);
+    return after(passed, () => {
+      if (!offeredByAll(context, 0, mine)) return allReduceOwnerDirect(context, tensor, op);
+      if (mine !== tensor) executor.copy(tensor, mine);
+      return undefined;
+    });
   });
 }

@@ -11,30 +11,48 @@
 import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
-import { type Context, sharedOf } from "./context.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
 import { prepareInPlace } from "./pipeline.ts";
-import { inPieces, offeredByAll, withShared } from "./shared.ts";
+import { after, inPieces, offeredByAll, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
-export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
+export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late {
   const { region, executor } = sharedOf(context);
-  return withShared(context, tensor, async (mine) => {
+  return withShared(context, tensor, (mine) => {
     region.offer(0, mine);
-    await region.step();
-    const tensors = offeredByAll(context, 0, mine);
-    if (!tensors) return allReduceOwnerDirect(context, tensor, op);
-    if (changesInputs(op, tensor.dtype)) {
-      prepareInPlace(context, mine, op);
-      await region.step();
-    }
-    const { start, count } = partition(tensor.count, context.size, tensor.dtype)[context.rank]!;
-    await inPieces(context, executor.slice(mine, start, count), (from, length) => {
-      const pieces = tensors.map((one) => executor.slice(one, start + from, length));
-      executor.reduceInto(op, pieces, pieces);
-      for (const piece of pieces) executor.finish(op, piece, context.size);
+    return after(region.step(), () => {
+      const tensors = offeredByAll(context, 0, mine);
+      if (!tensors) return allReduceOwnerDirect(context, tensor, op);
+      return after(prepared(context, mine, op), () =>
+        after(foldOwn(context, tensors, op), () =>
+          after(region.step(), () => {
+            if (mine !== tensor) executor.copy(tensor, mine);
+            return undefined;
+          }),
+        ),
+      );
     });
-    await region.step();
-    if (mine !== tensor) executor.copy(tensor, mine);
+  });
+}
+
+/** Every rank's input is what `op` makes of it. */
+function prepared(context: Context, mine: Span, op: ReduceOp): Late {
+  if (!changesInputs(op, mine.dtype)) return undefined;
+  prepareInPlace(context, mine, op);
+  return sharedOf(context).region.step();
+}
+
+/** This rank's chunk of all tensors becomes its fold. */
+function foldOwn(context: Context, tensors: readonly Span[], op: ReduceOp): Late {
+  const { executor } = sharedOf(context);
+  const { rank, size } = context;
+  const { dtype, count } = tensors[rank]!;
+  const chunk = partition(count, size, dtype)[rank]!;
+  const own = tensors.map((one) => executor.slice(one, chunk.start, chunk.count));
+  return inPieces(context, own[rank]!, (start, length) => {
+    const pieces = length === chunk.count ? own : own.map((one) => executor.slice(one, start, length));
+    executor.reduceInto(op, pieces, pieces);
+    for (const piece of pieces) executor.finish(op, piece, size);
   });
 }

@@ -14,7 +14,7 @@
  */
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import { directGather } from "./all-gather-direct.ts";
+import { recvOthers, sendOwn } from "./all-gather-direct.ts";
 import type { Context } from "./context.ts";
 import { chunksOf, inStripes } from "./pipeline.ts";
 import { directReduce } from "./reduce-scatter-direct.ts";
@@ -26,7 +26,10 @@ export async function allReduceOwnerDirect(context: Context, tensor: Span, op: R
   const chunks = chunksOf(context, tensor);
   await inStripes(context, chunks, async (cut, slot) => {
     const segments = chunks.map(cut);
-    await directReduce(context, segments[context.rank]!, inputs.map(cut), op, slot);
-    await directGather(context, segments, slot);
+    const reduced = directReduce(context, segments[context.rank]!, inputs.map(cut), op, slot);
+    // The results are asked for behind the pieces, before any can come. None can overwrite a piece that is still to be sent:
+    // it is made of it.
+    const gathered = recvOthers(context, segments, slot);
+    await Promise.all([reduced.then(() => sendOwn(context, segments, slot)), gathered]);
   });
 }

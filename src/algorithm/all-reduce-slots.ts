@@ -11,11 +11,12 @@
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement } from "../types.ts";
-import { type Context, sharedOf } from "./context.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
 import { prepareInPlace } from "./pipeline.ts";
+import { after } from "./shared.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
-export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {
+export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late {
   const perSlot = Math.floor(sharedOf(context).region.slotBytes / bytesPerElement(tensor.dtype));
   return tensor.count <= perSlot ? reduceSlots(context, tensor, op) : inParts(context, tensor, op, perSlot);
 }
@@ -28,21 +29,16 @@ async function inParts(context: Context, tensor: Span, op: ReduceOp, perSlot: nu
   }
 }
 
-function reduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined {
+function reduceSlots(context: Context, tensor: Span, op: ReduceOp): Late {
   const { region, executor } = sharedOf(context);
-  const { rank, size } = context;
   const { dtype, count } = tensor;
   if (count === 0) return region.step();
-  const slots: Span[] = [];
-  for (let r = 0; r < size; r++) slots.push(region.slot(r, dtype, count));
-  executor.copy(slots[rank]!, tensor);
-  prepareInPlace(context, slots[rank]!, op);
-  const fold = () => {
+  const slots = region.slots(dtype, count);
+  const mine = slots[context.rank]!;
+  executor.copy(mine, tensor);
+  prepareInPlace(context, mine, op);
+  return after(region.step(), () => {
     executor.reduceInto(op, [tensor], slots);
-    executor.finish(op, tensor, size);
-  };
-  const late = region.step();
-  if (late) return late.then(fold);
-  fold();
-  return undefined;
+    executor.finish(op, tensor, context.size);
+  });
 }

@@ -5,23 +5,20 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { broadcastBinomial } from "./broadcast-binomial.ts";
-import { type Context, sharedOf } from "./context.ts";
-import { inPieces, withShared } from "./shared.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
+import { after, copyInPieces, withShared } from "./shared.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
-export function broadcastPull(context: Context, tensor: Span, root: number): Promise<void> {
-  const { region, executor } = sharedOf(context);
-  const run = async (mine: Span) => {
+export function broadcastPull(context: Context, tensor: Span, root: number): Late {
+  const { region } = sharedOf(context);
+  const run = (mine: Span): Late => {
     if (context.rank === root) region.offer(0, mine);
-    await region.step();
-    const source = region.offered(root, 0, tensor.dtype, tensor.count);
-    if (!source) return broadcastBinomial(context, tensor, root);
-    if (context.rank !== root) {
-      await inPieces(context, tensor, (start, count) => {
-        executor.copy(executor.slice(tensor, start, count), executor.slice(source, start, count));
-      });
-    }
-    await region.step();
+    return after(region.step(), () => {
+      const source = region.offered(root, 0, tensor.dtype, tensor.count);
+      if (!source) return broadcastBinomial(context, tensor, root);
+      const pulled = context.rank === root ? undefined : copyInPieces(context, tensor, source);
+      return after(pulled, () => region.step());
+    });
   };
   return context.rank === root ? withShared(context, tensor, run) : run(tensor);
 }

@@ -26,16 +26,19 @@ export interface Shared {
   readonly algorithms: SharedAlgorithms;
 }
 
-/** What in-region.ts has, which is loaded where there is a region. Undefined if nobody was waited for. */
+/** The end of what may be done already: undefined if it is. */
+export type Late = Promise<void> | undefined;
+
+/** What in-region.ts has, which is loaded where there is a region. Nothing is late where nobody had to be waited for. */
 export interface SharedAlgorithms {
-  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined;
-  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
-  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
-  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Promise<void>;
-  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Promise<void>;
-  broadcastPull(context: Context, tensor: Span, root: number): Promise<void>;
-  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void>;
-  barrierStep(context: Context): Promise<void> | undefined;
+  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late;
+  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
+  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late;
+  broadcastPull(context: Context, tensor: Span, root: number): Late;
+  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
+  barrierStep(context: Context): Late;
 }
 
 /** The areas of processes of one host, the executor that every rank's tensors are in, and the algorithms over them. */
@@ -45,15 +48,15 @@ export interface Areas {
   readonly algorithms: AreaAlgorithms;
 }
 
-/** What in-areas.ts has, which is loaded where there are areas. Undefined if nobody was waited for. */
+/** What in-areas.ts has, which is loaded where there are areas. */
 export interface AreaAlgorithms {
-  allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Promise<void> | undefined;
-  allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Promise<void>;
-  reduceScatterAreas(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Promise<void>;
-  allGatherAreas(context: Context, outputs: readonly Span[], input: Span): Promise<void>;
-  broadcastAreas(context: Context, tensor: Span, root: number): Promise<void>;
-  reduceAreas(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void>;
-  barrierAreas(context: Context): Promise<void> | undefined;
+  allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Late;
+  reduceScatterAreas(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
+  allGatherAreas(context: Context, outputs: readonly Span[], input: Span): Late;
+  broadcastAreas(context: Context, tensor: Span, root: number): Late;
+  reduceAreas(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
+  barrierAreas(context: Context): Late;
 }
 
 /** One collective on one rank. */

@@ -7,32 +7,44 @@
  */
 import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
-import { type Context, sharedOf } from "./context.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
 import { partition } from "./partition.ts";
 import { prepareInPlace, withPrepared } from "./pipeline.ts";
 import { reduceOwnerDirect } from "./reduce-scatter-gather.ts";
-import { inPieces, offeredByAll, withShared } from "./shared.ts";
+import { after, inPieces, offeredByAll, withShared } from "./shared.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
-export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {
+export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late {
+  const changes = changesInputs(op, tensor.dtype);
+  if (context.rank === root || !changes) return reduceShown(context, tensor, tensor, root, op);
+  return withPrepared(context, [tensor], op, async ([input]) => reduceShown(context, tensor, input!, root, op));
+}
+
+/** `input` is what this rank's `tensor` is to the fold; root's is made so here. */
+function reduceShown(context: Context, tensor: Span, input: Span, root: number, op: ReduceOp): Late {
   const { region, executor } = sharedOf(context);
   const { rank, size } = context;
-  const run = (input: Span) =>
-    withShared(context, input, async (mine) => {
-      region.offer(0, mine);
-      await region.step();
+  return withShared(context, input, (mine) => {
+    region.offer(0, mine);
+    return after(region.step(), () => {
       const tensors = offeredByAll(context, 0, mine);
       if (!tensors) return reduceOwnerDirect(context, tensor, root, op);
-      if (rank === root && changesInputs(op, tensor.dtype)) prepareInPlace(context, mine, op);
-      if (changesInputs(op, tensor.dtype)) await region.step();
-      const { start, count } = partition(tensor.count, size, tensor.dtype)[rank]!;
-      await inPieces(context, executor.slice(mine, start, count), (from, length) => {
-        const pieces = tensors.map((one) => executor.slice(one, start + from, length));
-        executor.reduceInto(op, [pieces[root]!], pieces);
-        executor.finish(op, pieces[root]!, size);
+      const changes = changesInputs(op, tensor.dtype);
+      if (rank === root && changes) prepareInPlace(context, mine, op);
+      return after(changes ? region.step() : undefined, () => {
+        const { start, count } = partition(tensor.count, size, tensor.dtype)[rank]!;
+        const folded = inPieces(context, executor.slice(mine, start, count), (from, length) => {
+          const pieces = tensors.map((one) => executor.slice(one, start + from, length));
+          executor.reduceInto(op, [pieces[root]!], pieces);
+          executor.finish(op, pieces[root]!, size);
+        });
+        return after(folded, () =>
+          after(region.step(), () => {
+            if (rank === root && mine !== tensor) executor.copy(tensor, mine);
+            return undefined;
+          }),
+        );
       });
-      await region.step();
-      if (rank === root && mine !== tensor) executor.copy(tensor, mine);
     });
-  return rank === root ? run(tensor) : withPrepared(context, [tensor], op, ([input]) => run(input!));
+  });
 }

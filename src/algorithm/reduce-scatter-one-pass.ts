@@ -8,40 +8,46 @@
  * one rank.
  */
 import type { Span } from "../executor/executor.ts";
-import type { ReduceOp } from "../reduce-op.ts";
-import { type Context, sharedOf } from "./context.ts";
+import { changesInputs, type ReduceOp } from "../reduce-op.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
 import { withPrepared } from "./pipeline.ts";
 import { reduceScatterDirect } from "./reduce-scatter-direct.ts";
-import { inPieces, withShared } from "./shared.ts";
+import { after, inPieces, withShared } from "./shared.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
-export function reduceScatterOnePass(
+export function reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late {
+  if (!changesInputs(op, output.dtype)) return foldShown(context, output, inputs, inputs, op);
+  return withPrepared(context, inputs, op, async (prepared) => foldShown(context, output, inputs, prepared, op));
+}
+
+/** `prepared` is what `inputs` are to the fold. */
+function foldShown(
   context: Context,
   output: Span,
   inputs: readonly Span[],
+  prepared: readonly Span[],
   op: ReduceOp,
-): Promise<void> {
-  return withPrepared(context, inputs, op, (prepared) =>
-    withAllShared(context, prepared, async (shown) => {
-      const { region, executor } = sharedOf(context);
-      const { rank, size } = context;
-      shown.forEach((input, r) => {
-        region.offer(r, input);
-      });
-      await region.step();
+): Late {
+  const { region, executor } = sharedOf(context);
+  const { rank, size } = context;
+  return withAllShared(context, prepared, (shown) => {
+    shown.forEach((input, r) => {
+      region.offer(r, input);
+    });
+    return after(region.step(), () => {
       const operands = shown.map((_, r) =>
         r === rank ? shown[rank]! : region.offered(r, rank, output.dtype, output.count),
       );
       if (!everyRankHasRoom(context)) return reduceScatterDirect(context, output, inputs, op);
-      await inPieces(context, output, (start, count) => {
+      const folded = inPieces(context, output, (start, count) => {
         const pieces = operands.map((operand) => executor.slice(operand!, start, count));
         const piece = executor.slice(output, start, count);
         executor.reduceInto(op, [piece], pieces);
         executor.finish(op, piece, size);
       });
-      await region.step();
-    }),
-  );
+      return after(folded, () => region.step());
+    });
+  });
 }
 
 /** Do all inputs of all ranks lie in shared memory? Every rank comes to the same answer. */
@@ -54,13 +60,9 @@ function everyRankHasRoom(context: Context): boolean {
 }
 
 /** {@link withShared} for several spans. */
-function withAllShared(
-  context: Context,
-  spans: readonly Span[],
-  body: (shared: readonly Span[]) => Promise<void>,
-): Promise<void> {
+function withAllShared(context: Context, spans: readonly Span[], body: (shared: readonly Span[]) => Late): Late {
   const shared: Span[] = [];
-  const next = (): Promise<void> => {
+  const next = (): Late => {
     const span = spans[shared.length];
     if (!span) return body(shared);
     return withShared(context, span, (one) => {

@@ -6,15 +6,24 @@
  * the ranks find out at the first step, all of them, and send messages instead.
  */
 import type { Span } from "../executor/executor.ts";
-import { type Context, sharedOf } from "./context.ts";
+import { type Context, type Late, sharedOf } from "./context.ts";
 
 /** Pieces of long work, in bytes, between which the event loop may turn: about a quarter of a millisecond. */
 const PIECE_BYTES = 1024 * 1024;
 
+/** `next` when `late` is there: at once, and without a promise, if nobody had to be waited for. */
+export function after(late: Late, next: () => Late): Late {
+  return late ? late.then(next) : next();
+}
+
 /** Lends `body` a span in shared memory with the contents of `span`: itself if it can be, else a copy. */
-export async function withShared(context: Context, span: Span, body: (shared: Span) => Promise<void>): Promise<void> {
+export function withShared(context: Context, span: Span, body: (shared: Span) => Late): Late {
+  const isShared = span.count === 0 || sharedOf(context).executor.addressOf(span) >= 0;
+  return isShared ? body(span) : withCopy(context, span, body);
+}
+
+async function withCopy(context: Context, span: Span, body: (shared: Span) => Late): Promise<void> {
   const { executor } = sharedOf(context);
-  if (span.count === 0 || executor.addressOf(span) >= 0) return body(span);
   const copy = executor.scratch(span.dtype, span.count);
   try {
     executor.copy(copy, span);
@@ -37,16 +46,28 @@ export function offeredByAll(context: Context, index: number, span: Span): Span[
 }
 
 /** Runs `body` on the pieces of `count` elements, and lets the event loop turn between them. */
-export async function inPieces(
+export function inPieces(
   context: Context,
-  { count, byteLength }: Span,
+  span: Pick<Span, "count" | "byteLength">,
   body: (start: number, count: number) => void,
-): Promise<void> {
+  from = 0,
+): Late {
+  const { count, byteLength } = span;
   const { region } = sharedOf(context);
   const perPiece = byteLength <= PIECE_BYTES ? count : Math.floor(PIECE_BYTES / (byteLength / count));
-  for (let start = 0; start < count; start += perPiece) {
+  for (let start = from; start < count; start += perPiece) {
     body(start, Math.min(perPiece, count - start));
-    const pause = start + perPiece < count ? region.breathe() : undefined;
-    if (pause) await pause;
+    const next = start + perPiece;
+    const pause = next < count ? region.breathe() : undefined;
+    if (pause) return pause.then(() => inPieces(context, span, body, next));
   }
+  return undefined;
+}
+
+/** target = source, in pieces. */
+export function copyInPieces(context: Context, target: Span, source: Span): Late {
+  const { executor } = sharedOf(context);
+  return inPieces(context, target, (start, count) => {
+    executor.copy(executor.slice(target, start, count), executor.slice(source, start, count));
+  });
 }

@@ -92,6 +92,8 @@ export interface Call {
   readonly algorithm: string | undefined;
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
+  /** When the call was made, as `performance.now()`. */
+  readonly started: number;
   /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
   overwritten: boolean;
 }

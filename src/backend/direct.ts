@@ -58,13 +58,15 @@ export class DirectBackend implements Backend {
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
   readonly #scopes = new Map<Executor, PlanScope>();
   readonly #messages: Messages;
+  /** The context of the last call in the region, where calls take turns. */
+  #inTurn: Context | null = null;
 
   constructor(options: DirectOptions) {
     const { channel, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
     this.#messages = new Messages({
       channel,
-      flowOf: (span) => this.#flowOf([span], 1),
+      flowOf: (span) => this.#flowOf([span], 1, 0),
       context: (executor, exchange, segments) => this.#context(executor, exchange, segments),
       failed: (exchange, error) => this.#failed(exchange, error),
     });
@@ -75,13 +77,15 @@ export class DirectBackend implements Backend {
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#options;
+    const repeated = region?.plans.find(request, call);
+    if (repeated) return this.#inRegion(region!, region!.executor, repeated, undefined, call);
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#scopeOf(executor));
-    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size));
-    return region
-      ? this.#inRegion(region, executor, plan, admitted, call)
-      : this.#collective(executor, plan, admitted, call);
+    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size, plan.scratch));
+    if (!region) return this.#collective(executor, plan, admitted, call);
+    if (executor === region.executor) region.plans.keep(request, call, plan);
+    return this.#inRegion(region, executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -171,10 +175,12 @@ export class DirectBackend implements Backend {
       return region.skip(channel).then(() => Promise.reject(error));
     }
     const folds = this.#foldsOf(plan, exchange);
-    const context = this.#context(executor, exchange, undefined, folds);
+    const context = folds
+      ? this.#context(executor, exchange, undefined, folds)
+      : this.#contextInTurn(executor, exchange);
     let running: Promise<void> | undefined;
     try {
-      const later = region.begin(channel, exchange);
+      const later = region.begin(channel, exchange, call.started);
       if (later) running = later.then(() => admitted).then(() => begun(region, plan, context));
       else running = admitted ? admitted.then(() => begun(region, plan, context)) : begun(region, plan, context);
     } catch (error) {
@@ -185,6 +191,14 @@ export class DirectBackend implements Backend {
     region.end();
     channel.close(exchange, true);
     return undefined;
+  }
+
+  /** Where calls take turns, the exchange of one mostly serves the next. */
+  #contextInTurn(executor: Executor, exchange: ChannelExchange): Context {
+    const last = this.#inTurn;
+    if (last?.exchange === exchange && last.executor === executor) return last;
+    this.#inTurn = this.#context(executor, exchange);
+    return this.#inTurn;
   }
 
   async #ending(
@@ -225,12 +239,12 @@ export class DirectBackend implements Backend {
   }
 
   /** What of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
-  #flowOf(spans: readonly Span[], parts: number): Flow | undefined {
+  #flowOf(spans: readonly Span[], parts: number, scratch: number): Flow | undefined {
     const { segmentBytes, segmentsInFlight } = this.#options;
     let longest = 0;
     for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
     if (longest <= segmentBytes) return undefined;
-    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)) };
+    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)), scratch };
   }
 
   /** This call's folds at the hub, if it is one that the hub runs. */

@@ -37,6 +37,8 @@ export interface Plan {
   /** The caller's tensors, for the executor to admit. */
   readonly spans: readonly Span[];
   readonly op: ReduceOp | null;
+  /** Segments of scratch that each segment in flight takes. */
+  readonly scratch: number;
   /** Does this rank's call write tensors of the caller, and does it do so before the first message comes? */
   readonly writes: "no" | "as messages come" | "at once";
   /** What the algorithm needs beyond messages; in a region, nothing is written before all calls are known to be the same. */
@@ -201,27 +203,20 @@ export function messageFingerprint(
 }
 
 const EMPTY: Fingerprint = {
-  collective: 0,
-  dtype: NO_CODE,
-  op: NO_CODE,
-  root: NO_ROOT,
-  count: NO_COUNT,
-  detail: 0,
-  customOp: 0,
-  algorithm: 0,
-  segmentBytes: 0,
+  ...{ collective: 0, dtype: NO_CODE, op: NO_CODE, root: NO_ROOT, count: NO_COUNT },
+  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0 },
 };
 
 function plan(
   { collective }: CollectiveRequest,
-  { algorithm, needs }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs">,
+  { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
   facts: Facts,
-  { spans, segmentBytes }: Planning,
+  { spans, segmentBytes, size }: Planning,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
   const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
-  return { fingerprint, spans, op: facts.op ?? null, writes, needs, run };
+  return { fingerprint, spans, op: facts.op ?? null, scratch: scratch?.(size) ?? 0, writes, needs, run };
 }
 
 /** What all ranks of a call must have in common. */

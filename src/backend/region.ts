@@ -9,6 +9,7 @@ import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Fingerprint } from "../transport/frame.ts";
 import type { PlanScope } from "./plan.ts";
+import { RepeatedPlans } from "./repeated-plans.ts";
 
 /** The longest that a row of short calls keeps the event loop from turning, in milliseconds. */
 const TURN_MS = 1;
@@ -53,6 +54,8 @@ export abstract class Region {
   abstract readonly kind: Exclude<PlanScope["inRegion"], false>;
   /** What the group's calls find in their context. */
   abstract readonly context: Pick<Context, "shared" | "areas">;
+  /** Plans of calls that may be made again. */
+  readonly plans = new RepeatedPlans();
   readonly #parts: RegionParts;
   #channel: Channel | null = null;
   #exchange: ChannelExchange | null = null;
@@ -68,9 +71,9 @@ export abstract class Region {
     this.#parts = parts;
   }
 
-  /** Begins a call of this rank; if that cannot be now, resolves when it has. */
-  begin(channel: Channel, exchange: ChannelExchange): Promise<void> | undefined {
-    if (this.#busy || this.#open || this.#isTurnDue()) return this.#beginLater(channel, exchange);
+  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
+  begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
+    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
     this.#start(channel, exchange);
     return undefined;
   }
@@ -132,7 +135,7 @@ export abstract class Region {
 
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue() ? this.#pause() : undefined;
+    return this.#isTurnDue(performance.now()) ? this.#pause() : undefined;
   }
 
   /** While the event loop turns the call may fail; then it ends here. */
@@ -141,8 +144,8 @@ export abstract class Region {
     if (this.#exchange!.error) throw this.#exchange!.error;
   }
 
-  #isTurnDue(): boolean {
-    return performance.now() - this.#lastTurn > TURN_MS;
+  #isTurnDue(now: number): boolean {
+    return now - this.#lastTurn > TURN_MS;
   }
 
   async #turn(): Promise<void> {
@@ -155,7 +158,7 @@ export abstract class Region {
     this.#busy = true;
     this.#agreed = false;
     if (this.#open) await this.#watch(exchange, this.#open);
-    if (this.#isTurnDue()) await this.#turn();
+    if (this.#isTurnDue(performance.now())) await this.#turn();
     if (exchange.error) {
       this.#pass(channel);
       throw exchange.error;

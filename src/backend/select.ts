@@ -17,7 +17,7 @@ import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
-import { areasOf, sharedOf } from "../algorithm/context.ts";
+import { areasOf, type Late, sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
 import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
@@ -29,17 +29,20 @@ import { scan } from "../algorithm/scan.ts";
 import { scatter } from "../algorithm/scatter.ts";
 import type { LinkKind } from "../transport/transport.ts";
 
+/** A function of the same arguments that may be done when it returns. */
+type MaybeLate<F extends (...call: never[]) => Promise<void>> = (...call: Parameters<F>) => Late;
+
 /** What each collective's algorithms look like. */
 interface Run {
-  allReduce: (...call: Parameters<typeof allReduceRing>) => Promise<void> | undefined;
-  reduceScatter: typeof reduceScatterRing;
-  allGather: typeof allGatherRing;
-  broadcast: typeof broadcastBinomial;
-  reduce: typeof reduceBinomial;
+  allReduce: MaybeLate<typeof allReduceRing>;
+  reduceScatter: MaybeLate<typeof reduceScatterRing>;
+  allGather: MaybeLate<typeof allGatherRing>;
+  broadcast: MaybeLate<typeof broadcastBinomial>;
+  reduce: MaybeLate<typeof reduceBinomial>;
   gather: typeof gather;
   scatter: typeof scatter;
   allToAll: typeof allToAll;
-  barrier: (...call: Parameters<typeof barrier>) => Promise<void> | undefined;
+  barrier: MaybeLate<typeof barrier>;
   scan: typeof scan;
 }
 
@@ -60,6 +63,8 @@ export interface Row<C extends AlgorithmFamily> {
    * shared region, which only groups of threads have; or without areas, which only processes that share files have.
    */
   readonly needs?: "hub" | "hub and clusters" | "region" | "areas";
+  /** The most segments of scratch that one in flight takes, among `size` ranks. Default: none. */
+  readonly scratch?: (size: number) => number;
   /** Where it is the better one; a caller who names it is not held to these. */
   readonly links?: readonly LinkKind[];
   readonly minBytes?: number;
@@ -90,17 +95,36 @@ const areasDirect: Row<"allReduce"> = {
   ownerComputes: false,
 };
 
-const direct = { algorithm: "direct", run: allReduceDirect, ownerComputes: false, rankOrder: true } as const;
-const doubling = { algorithm: "doubling", run: allReduceDoubling, ownerComputes: false, rankOrder: false } as const;
-const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact } as const;
-const halving = { algorithm: "halving", run: allReduceHalving, ...owned } as const;
-const ring = { algorithm: "ring", run: allReduceRing, ...owned } as const;
-const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact } as const;
+/** Segments of scratch. */
+const one = { scratch: () => 1 } as const;
+const two = { scratch: () => 2 } as const;
+const perPeer = { scratch: (size: number) => size - 1 } as const;
+
+const direct = {
+  algorithm: "direct",
+  run: allReduceDirect,
+  ownerComputes: false,
+  rankOrder: true,
+  ...perPeer,
+} as const;
+const doubling = {
+  algorithm: "doubling",
+  run: allReduceDoubling,
+  ownerComputes: false,
+  rankOrder: false,
+  ...one,
+} as const;
+const ownerDirect = { algorithm: "owner-direct", run: allReduceOwnerDirect, ...exact, ...perPeer } as const;
+const halving = { algorithm: "halving", run: allReduceHalving, ...owned, ...one } as const;
+const ring = { algorithm: "ring", run: allReduceRing, ...owned, ...two } as const;
+const scatterDirect = { algorithm: "direct", run: reduceScatterDirect, ...exact, ...perPeer } as const;
 const gatherDirect = { algorithm: "direct", run: allGatherDirect, ...exact } as const;
 const binomial = { algorithm: "binomial", run: broadcastBinomial, ...exact } as const;
 /** A row that the hub runs. Of two ranks each sends and receives as much without. */
 const atHub = { ...exact, needs: "hub", links: ["hub"], minRanks: 3 } as const;
-const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact } as const;
+/** Ranks that wait for few others take fewer steps than in a ring, in which each waits for the scheduler; measured with two and four. */
+const fewSockets = { links: ["websocket"], maxRanks: 4 } as const;
+const reduceSmall = { algorithm: "direct", run: reduceDirect, ...exact, ...perPeer } as const;
 
 /**
  * The rows, best first. In each list a row without limits stands behind the others, and one that is `exact` among them,
@@ -121,7 +145,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       run: (...call) => sharedOf(call[0]).algorithms.allReduceLast(...call),
       ...inRegion,
       crowded: true,
-      maxBytes: 128 * KIB,
+      maxBytes: 512 * KIB,
     },
     { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
     { ...areasDirect, maxBytes: 512 * KIB, maxRanks: 2 },
@@ -132,6 +156,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       algorithm: "two-level",
       run: allReduceTwoLevel,
       ...owned,
+      ...perPeer,
       needs: "hub and clusters",
       links: ["hub"],
       minRanks: 3,
@@ -140,11 +165,11 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     // Two copies of all bytes, but one wait: measured, it gives way to owner-direct between 256 KiB and 1 MiB.
     { ...direct, links: ["shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },
     { ...direct, links: ["websocket"], maxBytes: 512 * KIB, maxRanks: 2 },
-    { ...ring, links: ["websocket"], maxRanks: 2 },
     { ...doubling, links: ["websocket"], maxBytes: 256 * KIB, minRanks: 4 },
     { ...halving, links: ["websocket"], maxBytes: 1024 * KIB, minRanks: 4 },
     { ...direct, maxBytes: 8 * KIB, maxRanks: 8 },
     { ...ownerDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { ...ownerDirect, ...fewSockets },
     { ...doubling, maxBytes: 64 * KIB },
     { ...ownerDirect, links: ["hub"] },
     { ...halving, maxBytes: 1024 * KIB },
@@ -159,8 +184,9 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     },
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceScatterAreas(...call) },
     { ...scatterDirect, maxBytes: 1024 * KIB },
+    { ...scatterDirect, ...fewSockets },
     { ...scatterDirect, links: ["hub"] },
-    { algorithm: "ring", run: reduceScatterRing, ...owned },
+    { algorithm: "ring", run: reduceScatterRing, ...owned, ...two },
     scatterDirect,
   ],
   allGather: [
@@ -168,6 +194,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allGatherAreas(...call) },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
+    { ...gatherDirect, ...fewSockets },
     { algorithm: "doubling", run: allGatherDoubling, ...exact, maxBytes: 64 * KIB },
     { ...gatherDirect, links: ["hub"] },
     { algorithm: "ring", run: allGatherRing, ...exact },
@@ -178,6 +205,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
+    { ...binomial, ...fewSockets, maxBytes: 2048 * KIB },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
@@ -185,10 +213,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceAreas(...call) },
     { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
-    { algorithm: "binomial", run: reduceBinomial, ...owned, maxBytes: 256 * KIB },
-    { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned },
+    { algorithm: "binomial", run: reduceBinomial, ...owned, ...two, maxBytes: 256 * KIB },
+    { algorithm: "reduce-scatter-gather", run: reduceScatterGather, ...owned, scratch: () => 3 },
     { ...reduceSmall, maxBytes: 256 * KIB },
-    { algorithm: "owner-direct", run: reduceOwnerDirect, ...exact },
+    { algorithm: "owner-direct", run: reduceOwnerDirect, ...exact, scratch: (size) => size },
   ],
   gather: [{ algorithm: "linear", run: gather, ...exact }],
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
@@ -199,7 +227,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],
-  scan: [{ algorithm: "chain", run: scan, ...exact }],
+  scan: [{ algorithm: "chain", run: scan, ...exact, ...one }],
 };
 
 /** What the choice depends on. All of it is the same on every rank of a call. */

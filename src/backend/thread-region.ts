@@ -30,6 +30,9 @@ export class ThreadRegion extends Region implements SharedRegion {
   readonly context: Pick<Context, "shared" | "areas">;
   readonly #page: SharedPage;
   readonly #gate: Gate;
+  readonly #size: number;
+  /** What {@link slots} gave last, on either side. */
+  readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
 
   constructor({ buffer, address, rank, size, executor, algorithms, cores, turn }: ThreadRegionOptions) {
     const page = new SharedPage(buffer, address, rank, size);
@@ -40,10 +43,16 @@ export class ThreadRegion extends Region implements SharedRegion {
     this.context = { shared: { region: this, executor, algorithms }, areas: null };
     this.#page = page;
     this.#gate = gate;
+    this.#size = size;
   }
 
-  slot(rank: number, dtype: DataType, count: number): Span {
-    return this.executor.spanAt(this.#page.slot(rank), dtype, count);
+  slots(dtype: DataType, count: number): readonly Span[] {
+    const page = this.#page;
+    const kept = this.#slots[page.side];
+    if (kept[0]?.dtype === dtype && kept[0].count === count) return kept;
+    const slots = Array.from({ length: this.#size }, (_, rank) => this.executor.spanAt(page.slot(rank), dtype, count));
+    this.#slots[page.side] = slots;
+    return slots;
   }
 
   offer(index: number, span: Span): void {

@@ -1,6 +1,10 @@
 /** WebGPU where it is built in: browsers and Deno. */
 import { NoAdapterError } from "../errors.ts";
 
+/** What to do in a browser where no adapter is found. */
+export const BROWSER_GPU_HINT =
+  "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu";
+
 /**
  * The runtime's own GPU object.
  * @throws NoAdapterError if it has none; `hint` then says what to do.

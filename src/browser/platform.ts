@@ -1,7 +1,7 @@
 /** A browser's page or worker as a {@link Platform}. */
 import { UnsupportedError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
-import { builtInGpu } from "./gpu.ts";
+import { BROWSER_GPU_HINT, builtInGpu } from "./gpu.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 
@@ -25,10 +25,7 @@ export const browserPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
-  openGpu: async () =>
-    builtInGpu(
-      "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu",
-    ),
+  openGpu: async () => builtInGpu(BROWSER_GPU_HINT),
   hasBuiltInGpu: true,
   loadNccl: () => cannot("reach CUDA"),
   openFileStore: () => cannot("share a file"),

@@ -6,6 +6,7 @@ import type { Executor, Span } from "../executor/executor.ts";
 import type { GpuExecutor } from "../executor/webgpu.ts";
 import { ReduceOp, type ReduceOpName, resolveReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../types.ts";
+import { medianOf } from "./bench-report.ts";
 
 /** Options of {@link benchGpuKernels}. */
 export interface BenchGpuKernelsOptions {
@@ -32,20 +33,20 @@ export interface GpuKernelRow {
   share: number;
 }
 
-/** The f32 sum against what it could be. Times are milliseconds of one pass, the best of several runs. */
+/** The f32 sum against what it could be. Times are milliseconds of one pass, the best of several rounds; ratios are the median of the rounds'. */
 export interface GpuFoldRow {
   bytes: number;
   /** One pass of the executor's sum, a = a + b. */
   sumMs: number;
   /** The same by a kernel that does nothing but add two vec4<f32>. */
   bareMs: number;
-  /** bareMs / sumMs: 1 where checks, NaNs and pinning cost nothing. */
+  /** The bare kernel's time by the sum's: 1 where checks, NaNs and pinning cost nothing. */
   ratio: number;
   /** e = a + b + c + d in one pass. */
   fourMs: number;
   /** e = a + b, e = e + c, e = e + d. */
   threeMs: number;
-  /** fourMs / threeMs. */
+  /** The one pass's time by that of the three. */
   fourShare: number;
   copyMs: number;
 }
@@ -53,6 +54,8 @@ export interface GpuFoldRow {
 const DEFAULT_BYTES = 2 ** 24;
 const ALL_OPS: readonly ReduceOpName[] = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul-sum"];
 const ROUNDS = 3;
+/** For ratios of two kernels, which a slow moment of one of them spoils. */
+const RATIO_ROUNDS = 12;
 /** Passes go to the GPU together until a round takes this long: waiting for the GPU costs up to 11 ms in some runtimes. */
 const ROUND_MS = 40;
 
@@ -73,7 +76,8 @@ export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernels
       return run ? [{ op, run }] : [];
     });
     const copy = () => gpu.copy(spans[0], spans[1]);
-    const [copyMs, ...times] = await bestPassMs(gpu, [copy, ...passes.map(({ run }) => run)]);
+    const measuredMs = await passMs(gpu, [copy, ...passes.map(({ run }) => run)], ROUNDS);
+    const [copyMs, ...times] = measuredMs.map((rounds) => Math.min(...rounds));
     const rate = (operands: number, ms: number) => (operands * spans[0].byteLength) / 1e6 / ms;
     const copyGBs = rate(2, copyMs!);
     const measured = passes.map(({ op }, i): GpuKernelRow => {
@@ -112,10 +116,9 @@ export async function benchGpuFold(gpu: GpuExecutor, bytes = DEFAULT_BYTES): Pro
   const [a, b, c, d, e] = tensors.map((tensor) => gpu.span(tensor)) as [Span, Span, Span, Span, Span];
   for (const span of [a, b, c, d, e]) gpu.fill(span, 0);
   await gpu.settled();
-  const bare = bareAdd(gpu.device, tensors[0]!.buffer, tensors[1]!.buffer, bytes);
-  const [sumMs, bareMs, fourMs, threeMs, copyMs] = await bestPassMs(gpu, [
+  const runs = [
     () => gpu.reduce(ReduceOp.SUM, a, a, b),
-    bare,
+    bareAdd(gpu.device, tensors[0]!.buffer, tensors[1]!.buffer, bytes),
     () => gpu.reduceMany(ReduceOp.SUM, e, [a, b, c, d]),
     () => {
       gpu.reduce(ReduceOp.SUM, e, a, b);
@@ -123,12 +126,22 @@ export async function benchGpuFold(gpu: GpuExecutor, bytes = DEFAULT_BYTES): Pro
       gpu.reduce(ReduceOp.SUM, e, e, d);
     },
     () => gpu.copy(a, b),
-  ]);
+  ];
+  const times = await passMs(gpu, runs, RATIO_ROUNDS);
   for (const { buffer } of tensors) buffer.destroy();
+  const [sumMs, bareMs, fourMs, threeMs, copyMs] = times.map((rounds) => Math.min(...rounds)) as Five<number>;
+  const [sum, bare, four, three] = times as Five<number[]>;
   return {
-    ...{ bytes, sumMs: sumMs!, bareMs: bareMs!, ratio: bareMs! / sumMs! },
-    ...{ fourMs: fourMs!, threeMs: threeMs!, fourShare: fourMs! / threeMs!, copyMs: copyMs! },
+    ...{ bytes, sumMs, bareMs, ratio: medianRatio(bare, sum) },
+    ...{ fourMs, threeMs, fourShare: medianRatio(four, three), copyMs },
   };
+}
+
+type Five<T> = [T, T, T, T, T];
+
+/** The median of a[i] / b[i]. */
+export function medianRatio(a: readonly number[], b: readonly number[]): number {
+  return medianOf(a.map((time, i) => time / b[i]!));
 }
 
 /** What anyone would write first: one vec4 for each invocation. */
@@ -162,20 +175,24 @@ function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes:
   };
 }
 
-/** The shortest time of one pass of each run, in milliseconds; in turns, so that a slow moment hits all. */
-async function bestPassMs(gpu: GpuExecutor, runs: readonly (() => void)[]): Promise<number[]> {
+/**
+ * The time of one pass of each run in each round, in milliseconds; in turns, so that a slow moment hits all, and every other
+ * round backwards, since one leaves the next what is in the caches.
+ */
+async function passMs(gpu: GpuExecutor, runs: readonly (() => void)[], rounds: number): Promise<number[][]> {
   const passes = runs.map(() => 1);
-  const best = runs.map(() => Number.POSITIVE_INFINITY);
-  // The first round compiles and finds how many passes a round takes.
-  for (let round = -2; round < ROUNDS; round++) {
-    for (const [i, run] of runs.entries()) {
+  const times = runs.map((): number[] => []);
+  // The first round compiles, the second finds how many passes a round takes.
+  for (let round = -2; round < rounds; round++) {
+    const order = round % 2 === 0 ? [...runs.keys()] : [...runs.keys()].reverse();
+    for (const i of order) {
       const start = performance.now();
-      for (let pass = 0; pass < passes[i]!; pass++) run();
+      for (let pass = 0; pass < passes[i]!; pass++) runs[i]!();
       await gpu.settled();
       const elapsed = performance.now() - start;
       if (round === -1) passes[i] = Math.min(100, Math.max(1, Math.round((passes[i]! * ROUND_MS) / elapsed)));
-      if (round >= 0) best[i] = Math.min(best[i]!, elapsed / passes[i]!);
+      if (round >= 0) times[i]!.push(elapsed / passes[i]!);
     }
   }
-  return best;
+  return times;
 }

@@ -1,5 +1,4 @@
 /** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers or CUDA memory that mirror them. */
-import type { Transfer } from "../algorithm/context.ts";
 import type { NcclLibrary } from "../backend/nccl-library.ts";
 import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/gpu-tensor.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, type Tensor } from "../types.ts";
@@ -74,22 +73,4 @@ export function cudaBenchTensor(
     download: async () => void (bytes.length > 0 && (await cuda.copyTo(bytes))),
     free: () => cuda.dispose(),
   };
-}
-
-/** Microseconds in which a read was under way and no send was: what the wire did not hide. Times are milliseconds. */
-export function exposedReadUs(transfers: readonly Transfer[]): number {
-  const edges = transfers.flatMap(({ step, start, end }) => [
-    { at: start, step, change: 1 },
-    { at: end, step, change: -1 },
-  ]);
-  edges.sort((a, b) => a.at - b.at);
-  const underWay = { read: 0, send: 0 };
-  let exposedMs = 0;
-  let since = 0;
-  for (const { at, step, change } of edges) {
-    if (underWay.read > 0 && underWay.send === 0) exposedMs += at - since;
-    underWay[step] += change;
-    since = at;
-  }
-  return exposedMs * 1000;
 }

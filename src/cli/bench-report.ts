@@ -3,8 +3,17 @@ import { bytesPerElement, type DataType } from "../types.ts";
 import type { KernelRow } from "./bench-kernels.ts";
 import { type BenchOp, type BenchRow, blockCount, REDUCING, ROOTED, reportedBytes } from "./bench-table.ts";
 
-/** One line of the table. Bandwidths are of the median time, in 10^9 bytes per second. */
-export interface BenchResult {
+/** What its readbacks cost an operation on GPUBuffers, on one rank; in a report, the medians of the slowest rank's. */
+export interface ReadbackCost {
+  mapAsyncCalls: number;
+  /** The time in which a readback was awaited and none of the rank's frames was on the way. */
+  mapWaitUs: number;
+  /** That, without the time in which kernels ran; null where the device has no timestamp-query. */
+  exposedReadbackUs: number | null;
+}
+
+/** One line of the table. Bandwidths are of the median time, in 10^9 bytes per second; readbacks are GPUBuffers'. */
+export interface BenchResult extends Partial<ReadbackCost> {
   /** The larger of a rank's input and output. */
   bytes: number;
   /** Elements of one block: the whole tensor, or one rank's share where every rank has its own. */
@@ -19,11 +28,6 @@ export interface BenchResult {
    * benchmark included; for threads, a rank's share of their process's.
    */
   extraRssBytes?: number;
-  /**
-   * On GPUBuffers: the time of a run in which the slowest rank waited for a readback, with the kernels before it, while none
-   * of its frames was on the way; the median.
-   */
-  exposedReadbackUs?: number;
 }
 
 /** What `--json` prints. */

@@ -8,11 +8,13 @@ import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../algorithm/context.ts";
 import { type NcclLibrary, ncclVersionText } from "../backend/nccl-library.ts";
 import { f32ToBf16, f32ToF16 } from "../executor/half.ts";
+import type { ReadbackTimes } from "../executor/webgpu.ts";
 import { initProcessGroup, type ProcessGroup } from "../node/index.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../types.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
-import { type BenchTensor, cudaBenchTensor, exposedReadUs, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
-import { sizesOf } from "./bench-report.ts";
+import { type BenchTensor, cudaBenchTensor, gpuBenchTensor, hostBenchTensor } from "./bench-memory.ts";
+import { readbackCost } from "./bench-readback.ts";
+import { type ReadbackCost, sizesOf } from "./bench-report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./bench-table.ts";
 import { importOptional } from "./optional.ts";
 
@@ -25,8 +27,13 @@ const FIRST_WARM_UP_MS = 2_000;
 
 const tell = (message: WorkerMessage) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 
-/** Steps of messages on a GPU, of the run under way. */
+/** Steps of messages and readbacks on a GPU, of the run under way. */
 const transfers: Transfer[] = [];
+const readbacks: ReadbackTimes[] = [];
+const LISTENERS = {
+  onTransfer: (transfer: Transfer) => void transfers.push(transfer),
+  onReadback: (times: ReadbackTimes) => void readbacks.push(times),
+};
 
 async function main(config: BenchConfig): Promise<void> {
   const backend = config.device ?? "cpu";
@@ -34,7 +41,7 @@ async function main(config: BenchConfig): Promise<void> {
     backend === "nccl" ? await importOptional<NcclLibrary>("@webccl/nccl", "--device nccl measures it") : null;
   const group = await initProcessGroup({
     backend,
-    ...(backend === "webgpu" ? { onTransfer: (transfer: Transfer) => transfers.push(transfer) } : {}),
+    ...(backend === "webgpu" ? LISTENERS : {}),
     ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
   });
@@ -108,22 +115,14 @@ async function measure(
 
   let wrong = await checkedRun();
   if (config.warmups === undefined) await warmUp(group, runOnce, runsOf(bytes, 100, 1), warmUpMs);
-  else for (let i = 0; i < config.warmups; i++) await runOnce();
+  else await timeRuns(group, runOnce, config.warmups);
   const iterations = config.iterations ?? runsOf(bytes, config.device === "webgpu" ? 20 : 100, 5);
   await group.barrier();
-  const timesUs: number[] = [];
-  const exposedUs: number[] = [];
-  for (let i = 0; i < iterations; i++) {
-    transfers.length = 0;
-    const start = performance.now();
-    await runOnce();
-    timesUs.push((performance.now() - start) * 1000);
-    exposedUs.push(exposedReadUs(transfers));
-  }
+  const { timesUs, costs } = await timeRuns(group, runOnce, iterations);
   wrong += await checkedRun();
   for (const tensor of mirror.all) tensor.free();
   const extraRssBytes = Math.max(0, process.resourceUsage().maxRSS * 1024 - place.idleRssBytes);
-  tell({ type: "row", collective: row.name, count, timesUs, exposedUs, wrong, extraRssBytes });
+  tell({ type: "row", collective: row.name, count, timesUs, costs, wrong, extraRssBytes });
 }
 
 /** Fewer runs of large tensors, so that a size takes about as long as the one before. */
@@ -131,9 +130,28 @@ function runsOf(bytes: number, most: number, fewest: number): number {
   return Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
 }
 
+/** What each of `runs` runs took, and on a GPU what its readbacks cost. */
+async function timeRuns(
+  group: ProcessGroup,
+  runOnce: () => PromiseLike<unknown>,
+  runs: number,
+): Promise<{ timesUs: number[]; costs: ReadbackCost[] }> {
+  const timesUs = new Array<number>(runs).fill(0);
+  const costs: ReadbackCost[] = [];
+  for (let i = 0; i < runs; i++) {
+    transfers.length = 0;
+    readbacks.length = 0;
+    const start = performance.now();
+    await runOnce();
+    timesUs[i] = (performance.now() - start) * 1000;
+    if (group.device) costs.push(readbackCost(readbacks, transfers));
+  }
+  return { timesUs, costs };
+}
+
 /**
  * Runs in batches of `runs` until `durationMs` have passed on rank 0. The first thousands of calls of a process run before its
- * engine has compiled them, and are many times slower than those after them.
+ * engine has compiled them, and are many times slower than those after them; so the loop that is to be timed is warmed up too.
  */
 async function warmUp(
   group: ProcessGroup,
@@ -144,7 +162,7 @@ async function warmUp(
   const goesOn = new Int32Array(1);
   const end = performance.now() + durationMs;
   do {
-    for (let i = 0; i < runs; i++) await runOnce();
+    await timeRuns(group, runOnce, runs);
     goesOn[0] = performance.now() < end ? 1 : 0;
     await group.broadcast(goesOn);
   } while (goesOn[0] === 1);

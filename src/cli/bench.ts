@@ -2,9 +2,10 @@
 import { fileURLToPath } from "node:url";
 import type { InitOptions } from "../init-options.ts";
 import type { DataType } from "../types.ts";
+import { typicalCost } from "./bench-readback.ts";
 import {
   type BenchReport,
-  medianOf,
+  type ReadbackCost,
   reportedOp,
   resultOf,
   slowest,
@@ -47,7 +48,7 @@ export type WorkerMessage =
       collective: string;
       count: number;
       timesUs: number[];
-      exposedUs: number[];
+      costs: ReadbackCost[];
       wrong: number;
       extraRssBytes: number;
     }
@@ -70,7 +71,7 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
   const errors: string[] = [];
   const pending = new Map<
     string,
-    { timesUs: number[][]; exposedUs: number[][]; wrong: number; extraRssBytes: number }
+    { timesUs: number[][]; costs: ReadbackCost[][]; wrong: number; extraRssBytes: number }
   >();
   let group = { device: "", transport: "", runtime: "" };
 
@@ -92,17 +93,17 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
       progress.onStart?.(told.collective, told.count);
     } else {
       const key = `${told.collective} ${told.count}`;
-      const row = pending.get(key) ?? { timesUs: [], exposedUs: [], wrong: 0, extraRssBytes: 0 };
+      const row = pending.get(key) ?? { timesUs: [], costs: [], wrong: 0, extraRssBytes: 0 };
       pending.set(key, row);
       row.timesUs.push(told.timesUs);
-      row.exposedUs.push(told.exposedUs);
+      row.costs.push(told.costs);
       row.wrong += told.wrong;
       row.extraRssBytes = Math.max(row.extraRssBytes, told.extraRssBytes);
       if (row.timesUs.length < config.ranks) return;
       const report = reports.find((candidate) => candidate.collective === told.collective)!;
       const result = resultOf(benchRow(told.collective), told.count, slowest(row.timesUs), row.wrong, config);
       result.extraRssBytes = config.threads ? row.extraRssBytes / config.ranks : row.extraRssBytes;
-      if (config.device === "webgpu") result.exposedReadbackUs = medianOf(slowest(row.exposedUs));
+      if (config.device === "webgpu") Object.assign(result, typicalCost(row.costs));
       report.results.push(result);
       progress.onResult?.(report);
     }

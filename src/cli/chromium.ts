@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import type { Browser } from "playwright";
 import { importOptional } from "./optional.ts";
+import { UsageError } from "./usage.ts";
 
 /** Where distributions put it, if playwright's own download is not there. */
 const SYSTEM_PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -28,10 +29,15 @@ export async function launchChromium(flags: readonly string[] = []): Promise<Bro
   const { chromium } = await importOptional<typeof import("playwright")>("playwright", "browsers are started by it");
   const own = chromium.executablePath();
   const executablePath = [own, ...SYSTEM_PATHS].find((path) => existsSync(path));
+  if (executablePath === undefined) {
+    throw new UsageError(
+      "there is no Chromium: npx playwright install chromium, or the distribution's package chromium",
+    );
+  }
   // Chromium's sandbox does not start for root.
   const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
   return chromium.launch({
     args: [...FLAGS, ...sandbox, ...flags],
-    ...(executablePath === undefined ? {} : { executablePath }),
+    executablePath,
   });
 }

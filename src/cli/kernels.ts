@@ -50,7 +50,8 @@ export async function kernels(
     try {
       devices.push(...(await nodeRates(options, say)));
     } catch (error) {
-      if (device === "webgpu" || !(error instanceof NoAdapterError)) throw error;
+      const isOnly = device === "webgpu" && !deno && !browser;
+      if (isOnly || !(error instanceof NoAdapterError)) throw error;
       say(`# webgpu: ${error.message}`);
     }
   }

@@ -159,14 +159,13 @@ class CpuExecutor implements SharedExecutor {
   }
 
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
-    const into = targets.map((target) => this.#own(target));
-    const from = operands.map((operand) => this.#own(operand));
-    const [first, ...others] = into;
-    for (const span of [...others, ...from]) requireEqual(first!, span);
-    if (first!.count === 0) return;
-    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first!.dtype), into, from)) return;
-    this.#reduceByPairs(op, first!, from);
-    for (const target of others) this.copy(target, first!);
+    const first = this.#own(targets[0]!);
+    const into = this.#allLike(first, targets);
+    const from = this.#allLike(first, operands);
+    if (first.count === 0) return;
+    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
+    this.#reduceByPairs(op, first, from);
+    for (let i = 1; i < into.length; i++) this.copy(into[i]!, first);
   }
 
   /** Loads the kernels that fold in one pass; until then, and without them, folds go by pairs, with the same bits. */
@@ -238,6 +237,12 @@ class CpuExecutor implements SharedExecutor {
 
   #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {
     return new HostSpan(dtype, count, buffer, byteOffset, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
+  }
+
+  /** `spans`, each of which is this executor's and like `first`. */
+  #allLike(first: HostSpan, spans: readonly Span[]): readonly HostSpan[] {
+    for (const span of spans) requireEqual(first, this.#own(span));
+    return spans as readonly HostSpan[];
   }
 
   #own(span: Span): HostSpan {

@@ -55,6 +55,8 @@ export interface Handle {
 export interface Flow {
   readonly segmentBytes: number;
   readonly segments: number;
+  /** Segments of scratch that each of them takes. */
+  readonly scratch: number;
 }
 
 /** Undefined, or a promise of how many segments may be under way, which is undefined where nobody asked. */

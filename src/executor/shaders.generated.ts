@@ -237,10 +237,10 @@ fn scale(a: V) -> V {
 {{bindings}}
 {{access}}
 {{kernel}}
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let stride = groups.x * 64u;
-  for (var i = id.x; i < params.units; i += stride) {
+  let i = id.x + id.y * groups.x * 256u;
+  if (i < params.units) {
     {{body}}
   }
 }`,

@@ -3,6 +3,7 @@
  */
 import { NoAdapterError } from "../errors.ts";
 import type { FoldLimits } from "./webgpu-fold.ts";
+import type { ReadbackTimes } from "./webgpu-timer.ts";
 
 /** Options of `createWebgpuExecutor`. */
 export interface WebgpuExecutorOptions {
@@ -16,6 +17,8 @@ export interface WebgpuExecutorOptions {
   hint?: string;
   /** "packed" keeps to integer arithmetic for f16 where the device has the type. Default: "auto". */
   f16?: "auto" | "packed";
+  /** Called after each readback. Kernels are timed while there is such a listener and if the device has timestamp-query. */
+  onReadback?: ((times: ReadbackTimes) => void) | undefined;
   /** Called when a device of our own has been destroyed. */
   onClose?: () => void;
 }
@@ -33,13 +36,6 @@ const WANTED_FEATURES: readonly GPUFeatureName[] = ["shader-f16", "timestamp-que
 /** Positions in a binding are counted in bytes, in 32 bits. */
 const MOST_BINDING_BYTES = 2 ** 30;
 
-/**
- * Fills a large GPU with invocations; kernels stride over the rest. A software adapter has as many cores as the host, and
- * each workgroup costs it.
- */
-const MOST_WORKGROUPS = 4096;
-const MOST_SOFTWARE_WORKGROUPS = 64;
-
 /** @throws NoAdapterError if none is there; whatever `requestDevice` rejects with. */
 export async function openDevice(options: WebgpuExecutorOptions): Promise<OpenedDevice> {
   const { device: given, onClose } = options;
@@ -50,10 +46,7 @@ export async function openDevice(options: WebgpuExecutorOptions): Promise<Opened
   return {
     device,
     description: describe(info),
-    limits: {
-      bindingBytes: Math.min(MOST_BINDING_BYTES, maxStorageBufferBindingSize),
-      workgroups: isSoftware(info) ? MOST_SOFTWARE_WORKGROUPS : MOST_WORKGROUPS,
-    },
+    limits: { bindingBytes: Math.min(MOST_BINDING_BYTES, maxStorageBufferBindingSize) },
     close: () => {
       if (given) return;
       device.destroy();
@@ -83,14 +76,6 @@ async function requestDevice(options: WebgpuExecutorOptions): Promise<GPUDevice>
 
 function navigatorGpu(): GPU | undefined {
   return (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-}
-
-function isSoftware(info: GPUAdapterInfo | undefined): boolean {
-  if (!info) return false;
-  return (
-    info.isFallbackAdapter === true ||
-    /swiftshader|llvmpipe|lavapipe/i.test(`${info.architecture} ${info.description} ${info.device}`)
-  );
 }
 
 function describe(info: GPUAdapterInfo | undefined): string {

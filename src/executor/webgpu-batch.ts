@@ -2,6 +2,7 @@
  * Commands that are encoded and submitted together, and the counters of what was done.
  */
 import type { ParameterRing } from "./webgpu-parameters.ts";
+import type { PassTimer } from "./webgpu-timer.ts";
 
 /** What an executor has done so far; for tests and benchmarks. */
 export interface GpuStats {
@@ -9,8 +10,6 @@ export interface GpuStats {
   mapAsyncCalls: number;
   /** Most readbacks under way at once. */
   mostMapsInFlight: number;
-  /** Milliseconds during which at least one readback was under way: what is exposed is what nothing else overlapped. */
-  mapWaitMs: number;
   bytesRead: number;
   bytesWritten: number;
   submits: number;
@@ -44,6 +43,7 @@ export function submitBatch(
   commands: readonly Command[],
   start: number,
   parameters: ParameterRing,
+  timer: PassTimer | null,
 ): number {
   const encoder = device.createCommandEncoder();
   let pass: GPUComputePassEncoder | null = null;
@@ -57,7 +57,7 @@ export function submitBatch(
       return encoder;
     },
     pass: () => {
-      pass ??= encoder.beginComputePass();
+      pass ??= encoder.beginComputePass(timer?.nextPass());
       return pass;
     },
   };
@@ -68,6 +68,7 @@ export function submitBatch(
   }
   endPass();
   parameters.upload();
+  timer?.submitting();
   device.queue.submit([encoder.finish()]);
   return at;
 }

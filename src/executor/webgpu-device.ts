@@ -5,12 +5,13 @@
  * Commands are kept until the current microtask's work is done and then submitted together, inside one error scope: a scope
  * that stayed open across an await would catch the user's errors as well.
  */
-import { DeviceLostError } from "../errors.ts";
-import { BUFFER_USAGE, MAP_READ_MODE } from "./gpu-tensor.ts";
+import { BUFFER_USAGE } from "./gpu-tensor.ts";
 import { type Command, type GpuStats, submitBatch } from "./webgpu-batch.ts";
+import { DeviceLoss } from "./webgpu-loss.ts";
 import { ParameterRing } from "./webgpu-parameters.ts";
 import { Pipelines } from "./webgpu-pipelines.ts";
 import { BufferPool } from "./webgpu-pool.ts";
+import { Readbacks } from "./webgpu-readbacks.ts";
 
 const MEBIBYTE = 2 ** 20;
 const IDLE_SCRATCH_BYTES = 256 * MEBIBYTE;
@@ -25,8 +26,9 @@ export class GpuDevice {
   readonly parameters: ParameterRing;
   readonly scratch: BufferPool;
   readonly staging: BufferPool;
+  readonly readbacks: Readbacks;
   readonly stats: GpuStats = {
-    ...{ mapAsyncCalls: 0, mostMapsInFlight: 0, mapWaitMs: 0, bytesRead: 0, bytesWritten: 0 },
+    ...{ mapAsyncCalls: 0, mostMapsInFlight: 0, bytesRead: 0, bytesWritten: 0 },
     ...{ submits: 0, dispatches: 0, liveBuffers: 0 },
   };
 
@@ -37,16 +39,12 @@ export class GpuDevice {
   /** Error scopes whose answer is not in. */
   readonly #scopes = new Set<Promise<void>>();
   #failure: unknown = null;
-  #lost: DeviceLostError | null = null;
-  /** Rejects those who wait for the device. A race with `device.lost` itself would grow that promise's list for good. */
-  readonly #waiting = new Set<(error: unknown) => void>();
+  readonly #loss: DeviceLoss;
   /** Buffers that there was no memory for. */
   readonly #unusable = new WeakSet<GPUBuffer>();
   /** Buffers to destroy once the commands that use them are submitted. */
   #doomed: GPUBuffer[] = [];
   #probe: GPUBuffer | null = null;
-  #mapsInFlight = 0;
-  #mapsSince = 0;
   #generation = 0;
   #sequence = 0;
 
@@ -75,11 +73,8 @@ export class GpuDevice {
     this.scratch = pool(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST, IDLE_SCRATCH_BYTES);
     this.staging = pool(BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST, IDLE_STAGING_BYTES);
     this.parameters = new ParameterRing(this);
-    void device.lost.then(({ reason, message }) => {
-      this.#lost = new DeviceLostError(`the GPU device was lost (${reason || "unknown"}): ${message}`);
-      for (const reject of this.#waiting) reject(this.#lost);
-      this.#waiting.clear();
-    });
+    this.readbacks = new Readbacks(this);
+    this.#loss = new DeviceLoss(device);
   }
 
   /** Changes with every command that writes: what was read before then is no longer what is there. */
@@ -151,12 +146,12 @@ export class GpuDevice {
     if (commands.length === 0) return;
     this.#commands = [];
     this.#sequence++;
-    if (this.#lost) return;
+    if (this.#loss.error) return;
     const { device } = this;
     device.pushErrorScope("validation");
     try {
       for (let at = 0; at < commands.length; ) {
-        at = submitBatch(device, commands, at, this.parameters);
+        at = submitBatch(device, commands, at, this.parameters, this.readbacks.timer);
         this.stats.submits++;
       }
     } catch (error) {
@@ -172,75 +167,38 @@ export class GpuDevice {
     if (this.#touched.has(buffer)) this.flush();
     this.#generation++;
     this.#sequence++;
-    if (this.#lost) return;
+    if (this.#loss.error) return;
     this.device.pushErrorScope("validation");
     this.device.queue.writeBuffer(buffer, byteOffset, bytes);
     this.#scope(this.device.popErrorScope(), ({ message }) => unusable(message));
     this.stats.bytesWritten += bytes.byteLength;
   }
 
-  /** Copies the first bytes of a staging buffer to `target`. Rejects if the device is lost or anything before failed. */
-  async readStaging(buffer: GPUBuffer, target: Uint8Array): Promise<void> {
-    const bytes = target.byteLength;
-    const { stats } = this;
-    stats.mapAsyncCalls++;
-    stats.bytesRead += bytes;
-    if (this.#mapsInFlight++ === 0) this.#mapsSince = performance.now();
-    stats.mostMapsInFlight = Math.max(stats.mostMapsInFlight, this.#mapsInFlight);
-    // Of what was submitted so far: to wait for later answers too would make segments wait for each other.
-    const answers = this.#answers();
-    answers.catch(() => {});
-    try {
-      await this.orLost(buffer.mapAsync(MAP_READ_MODE, 0, bytes));
-    } catch (error) {
-      await answers;
-      this.throwIfFailed();
-      throw error;
-    } finally {
-      if (--this.#mapsInFlight === 0) stats.mapWaitMs += performance.now() - this.#mapsSince;
-    }
-    await answers;
-    this.throwIfFailed();
-    try {
-      target.set(new Uint8Array(buffer.getMappedRange(0, bytes), 0, bytes));
-      buffer.unmap();
-    } catch (error) {
-      throw await this.#lossOr(error);
-    }
-  }
-
-  /** The loss of the device if that is what is behind `error`: a device on its way out refuses before it tells. */
-  async #lossOr(error: unknown): Promise<unknown> {
-    await new Promise<void>((resolve) => setTimeout(resolve, 0));
-    return this.#lost ?? error;
-  }
-
   /** `promise`, or a rejection as soon as the device is lost. */
   orLost<T>(promise: Promise<T>): Promise<T> {
-    if (this.#lost) {
-      promise.catch(() => {});
-      return Promise.reject(this.#lost);
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiting.add(reject);
-      promise
-        .finally(() => this.#waiting.delete(reject))
-        .then(resolve, (error: unknown) => {
-          // Some runtimes reject before they tell of the loss.
-          if (!isAbort(error)) reject(error);
-          else setTimeout(() => reject(this.#lost ?? error), 0);
-        });
-    });
+    return this.#loss.or(promise);
+  }
+
+  /** The loss of the device, if that is what is behind `error`. */
+  lossBehind(error: unknown): Promise<unknown> {
+    return this.#loss.behind(error);
+  }
+
+  /** Resolves when the faults of all that was submitted so far are known. */
+  async answers(): Promise<void> {
+    if (this.#scopes.size > 0) await this.orLost(Promise.all([...this.#scopes]));
   }
 
   /** Resolves when the device has done all that was queued so far; rejects, once, with what failed. */
   async settled(): Promise<void> {
     this.flush();
+    const sequence = this.#sequence;
     await this.orLost(this.device.queue.onSubmittedWorkDone() as Promise<unknown>);
-    await this.#answers();
+    if (sequence === this.#sequence) this.readbacks.timer?.forget();
+    await this.answers();
     const failure = this.#failure;
     this.#failure = null;
-    if (this.#lost) throw this.#lost;
+    if (this.#loss.error) throw this.#loss.error;
     if (failure) throw failure;
   }
 
@@ -249,7 +207,7 @@ export class GpuDevice {
    * @throws TypeError if one belongs to another device or is destroyed.
    */
   async vouch(buffers: readonly GPUBuffer[]): Promise<void> {
-    if (this.#lost) throw this.#lost;
+    if (this.#loss.error) throw this.#loss.error;
     const { device } = this;
     // A buffer for nothing else: one from the pool may be in use by commands that are not submitted yet.
     this.#probe ??= this.createBuffer(4, BUFFER_USAGE.COPY_DST);
@@ -259,11 +217,11 @@ export class GpuDevice {
     for (const buffer of buffers) encoder.copyBufferToBuffer(buffer, 0, probe, 0, Math.min(4, buffer.size));
     device.queue.submit([encoder.finish()]);
     const error = await this.orLost(device.popErrorScope());
-    if (error) throw await this.#lossOr(unusable(error.message));
+    if (error) throw await this.lossBehind(unusable(error.message));
   }
 
   throwIfFailed(): void {
-    if (this.#lost) throw this.#lost;
+    if (this.#loss.error) throw this.#loss.error;
     if (this.#failure) throw this.#failure;
   }
 
@@ -292,19 +250,10 @@ export class GpuDevice {
   #fail(error: unknown): void {
     this.#failure ??= error;
   }
-
-  async #answers(): Promise<void> {
-    if (this.#scopes.size > 0) await this.orLost(Promise.all([...this.#scopes]));
-  }
 }
 
 function unusable(message: string): TypeError {
   return new TypeError(
     `the GPU device refused a command: a GPUBuffer may belong to another GPUDevice, be destroyed or be mapped. ${message}`,
   );
-}
-
-function isAbort(error: unknown): boolean {
-  const { name } = (error ?? {}) as { name?: string };
-  return name === "AbortError" || name === "OperationError";
 }

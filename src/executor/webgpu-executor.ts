@@ -1,10 +1,9 @@
-/**
- * The verbs of the webgpu executor, as commands of its device.
- */
+/** The verbs of the webgpu executor, as commands of its device. */
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } from "../types.ts";
 import { fillSpan } from "./custom-loop.ts";
-import type { Admission, Executor, Flow, Lease, Span } from "./executor.ts";
+import type { Admission, Flow, Lease, Span } from "./executor.ts";
+import type { GpuExecutor, GpuMemory } from "./gpu-executor.ts";
 import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "./gpu-tensor.ts";
 import { HostSpan } from "./host-span.ts";
 import { inputFactor } from "./kernels.ts";
@@ -13,27 +12,11 @@ import { copyWords } from "./webgpu-copy.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./webgpu-fold.ts";
 import { reserve } from "./webgpu-reserve.ts";
+import type { Arithmetic } from "./webgpu-self-test.ts";
 import type { KernelWork } from "./webgpu-source.ts";
-import { GpuSpan } from "./webgpu-span.ts";
+import { GpuSpan, requireEqual } from "./webgpu-span.ts";
 import { HostMemory, Readback, wholeWords } from "./webgpu-staging.ts";
 import { bitsOf, foldWork, moveWork } from "./webgpu-work.ts";
-
-/** An executor whose counters and device can be seen. */
-export interface GpuExecutor extends Executor {
-  readonly device: GPUDevice;
-  readonly stats: Readonly<GpuStats>;
-  /** "native" or "packed": what sums and multiplies f16. */
-  readonly f16: "native" | "packed";
-  alloc(dtype: DataType, count: number): GpuTensor;
-}
-
-/** What the self-test found on a device. */
-export interface Arithmetic {
-  id: string;
-  f16: "native" | "packed";
-  /** Why f16 is packed. */
-  f16Note: string;
-}
 
 /** The most inputs that one pass folds: with the output that makes eight buffers, WebGPU's default limit. */
 const MOST_INPUTS = 7;
@@ -92,6 +75,11 @@ export class WebgpuExecutor implements GpuExecutor {
     return this.#device.stats;
   }
 
+  get memory(): GpuMemory {
+    const { stats, staging, scratch } = this.#device;
+    return { buffers: stats.liveBuffers, stagingBytes: staging.idleBytes, scratchBytes: scratch.idleBytes };
+  }
+
   owns(tensor: Tensor | GpuTensor): boolean {
     return isGpuTensor(tensor);
   }
@@ -136,7 +124,7 @@ export class WebgpuExecutor implements GpuExecutor {
       const shape = { wide: false, inputBuffers: [0, 1], scaled: [false, false], inPlace: 0, writable: [true, false] };
       waits.push(this.#device.pipelines.compile(work, shape, false));
     }
-    const segments = flow && reserve(this.#device, flow, op !== null);
+    const segments = flow && reserve(this.#device, flow);
     return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([first]) => first) : undefined;
   }
 
@@ -309,11 +297,5 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#own(span);
     if (own.factor) throw new TypeError("a prepared input is for reading only");
     return own;
-  }
-}
-
-function requireEqual(a: GpuSpan, b: GpuSpan): void {
-  if (a.dtype !== b.dtype || a.count !== b.count) {
-    throw new RangeError(`spans differ: ${a.count} of ${a.dtype} and ${b.count} of ${b.dtype}`);
   }
 }

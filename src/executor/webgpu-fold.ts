@@ -6,7 +6,7 @@
  * - A buffer may not be bound for writing and for reading in one dispatch, nor twice for writing where the windows overlap.
  *   Overlapping windows of one buffer are therefore one binding, and all bindings of the output's buffer are writable.
  * - A binding has at most `maxStorageBufferBindingSize` bytes: longer spans are cut into pieces.
- * - There are at most 65,535 workgroups: kernels stride over the grid.
+ * - A dimension has at most 65,535 workgroups: the grid has two.
  */
 import type { Batch, Command } from "./webgpu-batch.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
@@ -26,8 +26,6 @@ export interface Fold {
 export interface FoldLimits {
   /** Most bytes of one binding. */
   readonly bindingBytes: number;
-  /** Most workgroups of one dispatch. */
-  readonly workgroups: number;
   readonly nativeF16: boolean;
 }
 
@@ -43,15 +41,17 @@ export interface Dispatch {
   readonly shape: KernelShape;
   readonly windows: readonly Window[];
   readonly parameters: Parameters;
-  readonly workgroups: number;
+  /** Workgroups in x and y. */
+  readonly grid: readonly [x: number, y: number];
 }
 
 const WINDOW_ALIGNMENT = 256;
 const WIDE_BYTES = 16;
 /** The second word is where kernels of the native f16 take their NaN from. */
 const NO_FACTOR = [0, 0x7fc00000] as const;
-/** Invocations of a workgroup, as fold.wgsl has it. */
-const WORKGROUP_SIZE = 64;
+/** Invocations of a workgroup, as fold.wgsl has it: each does one unit. */
+const WORKGROUP_SIZE = 256;
+const MOST_WORKGROUPS_PER_DIMENSION = 65_535;
 
 /**
  * The dispatches that do `fold`, in any order. Equal byte lengths; `target` is an input or disjoint from all. Of the inputs
@@ -104,7 +104,7 @@ function planPiece(
     shape,
     windows,
     parameters: { ...positions, factor, divisor },
-    workgroups: Math.min(Math.ceil(positions.units / WORKGROUP_SIZE), limits.workgroups),
+    grid: gridFor(positions.units),
   };
 }
 
@@ -144,9 +144,16 @@ function positionsOf(
   };
 }
 
+/** Workgroups for so many units, in as few rows as will do; the last row may be less than full. */
+function gridFor(units: number): readonly [x: number, y: number] {
+  const workgroups = Math.ceil(units / WORKGROUP_SIZE);
+  const rows = Math.ceil(workgroups / MOST_WORKGROUPS_PER_DIMENSION);
+  return [Math.ceil(workgroups / rows), rows];
+}
+
 /** The dispatch as a command. */
 export function foldCommand(device: GpuDevice, work: KernelWork, dispatch: Dispatch, nativeF16: boolean): Command {
-  const { shape, windows, parameters, workgroups } = dispatch;
+  const { shape, windows, parameters, grid } = dispatch;
   return {
     buffers: windows.map(({ buffer }) => buffer),
     encode(batch: Batch) {
@@ -165,7 +172,7 @@ export function foldCommand(device: GpuDevice, work: KernelWork, dispatch: Dispa
       const pass = batch.pass();
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group, [slot]);
-      pass.dispatchWorkgroups(workgroups);
+      pass.dispatchWorkgroups(...grid);
       device.stats.dispatches++;
     },
   };

@@ -18,8 +18,8 @@ export interface Parameters {
   inputs: readonly number[];
 }
 
-/** Where the ring's buffer comes from. */
-interface BufferSource {
+/** A device, and where buffers that are none of its tensors' come from. */
+export interface BufferSource {
   readonly device: GPUDevice;
   createBuffer(bytes: number, usage: number): GPUBuffer;
   destroyBuffer(buffer: GPUBuffer): void;

@@ -6,19 +6,15 @@ import type { Flow } from "./executor.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import type { BufferPool } from "./webgpu-pool.ts";
 
-/** Scratch of each segment that is folded, as the algorithms for long tensors take it. */
-const SCRATCH_PER_SEGMENT = 2;
-
 /**
- * Sees to it that the pools have what the flow needs, with scratch if it `folds`. If there is no memory, all that is idle is let
- * go, and half as many segments are tried once. Resolves to how many segments may be under way.
+ * Sees to it that the pools have what the flow needs. If there is no memory, all that is idle is let go, and half as many
+ * segments are tried once. Resolves to how many segments may be under way.
  * @throws RangeError if there is no memory for those either.
  */
-export async function reserve(device: GpuDevice, { segmentBytes, segments }: Flow, folds: boolean): Promise<number> {
+export async function reserve(device: GpuDevice, { segmentBytes, segments, scratch }: Flow): Promise<number> {
   const reserved = async (count: number) => {
-    const failure = await fill(device, device.staging, segmentBytes, count);
-    if (failure !== null || !folds) return failure;
-    return fill(device, device.scratch, segmentBytes, SCRATCH_PER_SEGMENT * count);
+    const failure = await fill(device, device.staging, device.readbacks.stagingBytes(segmentBytes), count);
+    return failure ?? fill(device, device.scratch, segmentBytes, scratch * count);
   };
   if ((await reserved(segments)) === null) return segments;
   device.evict();

@@ -8,6 +8,14 @@ import type { Executor } from "./executor.ts";
 import { PlainLoops } from "./plain-loops.ts";
 import { arithmeticIdFrom, SELF_TEST_FACTOR, type SelfTestRow, selfTestAnswer, selfTestRows } from "./self-test.ts";
 
+/** What the self-test found on a device. */
+export interface Arithmetic {
+  id: string;
+  f16: "native" | "packed";
+  /** Why f16 is packed. */
+  f16Note: string;
+}
+
 const OPS = {
   sum: ReduceOp.SUM,
   product: ReduceOp.PRODUCT,

@@ -68,3 +68,10 @@ export class GpuSpan implements Span {
     return this.buffer === other.buffer && this.byteOffset === other.byteOffset && this.byteLength === other.byteLength;
   }
 }
+
+/** @throws RangeError if they are not of one dtype and count. */
+export function requireEqual(a: GpuSpan, b: GpuSpan): void {
+  if (a.dtype !== b.dtype || a.count !== b.count) {
+    throw new RangeError(`spans differ: ${a.count} of ${a.dtype} and ${b.count} of ${b.dtype}`);
+  }
+}

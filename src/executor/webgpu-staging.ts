@@ -7,6 +7,7 @@
 import type { Lease } from "./executor.ts";
 import type { GpuDevice } from "./webgpu-device.ts";
 import type { GpuSpan } from "./webgpu-span.ts";
+import type { PendingTimes } from "./webgpu-timer.ts";
 
 /** A readback, shared by all who asked for the same span before anything was written. */
 export class Readback {
@@ -17,18 +18,26 @@ export class Readback {
   /** Queues the copy; the mapping starts with the next submit. */
   constructor(device: GpuDevice, span: GpuSpan, memory: HostMemory) {
     const { start, end } = span.words;
-    const staging = device.staging.take(end - start);
-    this.#memory = memory.take(end - start);
+    const bytes = end - start;
+    const { readbacks } = device;
+    const { timer } = readbacks;
+    const staging = device.staging.take(readbacks.stagingBytes(bytes));
+    let times: PendingTimes | null = null;
+    this.#memory = memory.take(bytes);
     device.push(
       {
         buffers: [span.buffer, staging],
-        encode: (batch) => batch.encoder().copyBufferToBuffer(span.buffer, start, staging, 0, end - start),
+        encode: (batch) => {
+          const encoder = batch.encoder();
+          encoder.copyBufferToBuffer(span.buffer, start, staging, 0, bytes);
+          times = timer?.resolve(encoder, staging, bytes) ?? null;
+        },
         isAwaited: true,
       },
       false,
     );
     this.#bytes = device.submitted
-      .then(() => device.readStaging(staging, this.#memory.bytes))
+      .then(() => readbacks.read(staging, this.#memory.bytes, times))
       .then(() => {
         device.staging.give(staging);
         return this.#memory.bytes.subarray(span.byteOffset - start, span.byteOffset - start + span.byteLength);

@@ -2,14 +2,16 @@
  * The webgpu executor: tensors in GPUBuffers, reduced by WGSL kernels with the bits of the cpu executor. docs/arithmetic.md
  * says which, and where a GPU's own arithmetic shows.
  */
+import type { GpuExecutor } from "./gpu-executor.ts";
 import { openDevice, type WebgpuExecutorOptions } from "./webgpu-adapter.ts";
 import { GpuDevice } from "./webgpu-device.ts";
-import { type Arithmetic, type GpuExecutor, WebgpuExecutor } from "./webgpu-executor.ts";
-import { arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
+import { WebgpuExecutor } from "./webgpu-executor.ts";
+import { type Arithmetic, arithmeticIdOfGpu, faultOfNativeF16 } from "./webgpu-self-test.ts";
 
+export type { GpuExecutor, GpuMemory } from "./gpu-executor.ts";
 export type { WebgpuExecutorOptions } from "./webgpu-adapter.ts";
 export type { GpuStats } from "./webgpu-batch.ts";
-export type { GpuExecutor } from "./webgpu-executor.ts";
+export type { ReadbackTimes } from "./webgpu-timer.ts";
 
 /**
  * An executor for tensors in GPU memory, on the device given, which is left open at the end, or on one of its own.
@@ -18,14 +20,22 @@ export type { GpuExecutor } from "./webgpu-executor.ts";
 export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}): Promise<GpuExecutor> {
   const { device: gpuDevice, description, limits, close } = await openDevice(options);
   const device = GpuDevice.of(gpuDevice);
-  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, close);
+  const { onReadback } = options;
+  let stopListening = () => {};
+  const closeAll = () => {
+    stopListening();
+    close();
+  };
+  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, closeAll);
   try {
     let tested = arithmetics.get(gpuDevice);
     if (!tested) {
-      tested = testArithmetic(make, gpuDevice.features.has("shader-f16"));
+      // What the self-test used is too small for anything else.
+      tested = testArithmetic(make, gpuDevice.features.has("shader-f16")).finally(() => device.evict());
       arithmetics.set(gpuDevice, tested);
     }
     const arithmetic = await tested;
+    if (onReadback) stopListening = device.readbacks.listen(onReadback);
     return make(options.f16 === "packed" ? { ...arithmetic, f16: "packed", f16Note: "as asked" } : arithmetic);
   } catch (error) {
     arithmetics.delete(gpuDevice);

@@ -17,12 +17,16 @@ import {
 } from "../transport/websocket-frame.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../transport/websocket-receiver.ts";
 import { watchLiveness } from "./liveness.ts";
-import { readInPlace } from "./read-in-place.ts";
+import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Up to this many bytes a message is copied behind its header, which takes less time than a second part of a write. */
 const JOINED_BYTES = 4 * 1024;
+/** From so many bytes of a message still to come on, they are read to where they belong. */
+const DIRECT_BYTES = 16 * 1024;
+/** What is read behind a long message at first: its successor's head, not its bytes. */
+const HEAD_BYTES = 4 * 1024;
 /** So many pieces of one message are joined, so that many short ones cost little more than their bytes. */
 const JOINED_PIECES = 512;
 
@@ -39,8 +43,9 @@ export class NodeSocket extends BaseSocket {
   readonly #net: NetSocket;
   readonly #isClient: boolean;
   readonly #receiver: WebSocketReceiver;
-  /** What arrives lies in a buffer that the next read overwrites. */
-  readonly #inPlace: boolean;
+  /** What arrives lies in a buffer that the next read overwrites, or where it belongs; null if Node allocates for each read. */
+  readonly #reads: ReadsInPlace | null;
+  #wasLong = false;
   #allowedBytes: number;
   #bytesRead = 0;
   #paused = false;
@@ -69,12 +74,11 @@ export class NodeSocket extends BaseSocket {
         onClose: (code, reason) => this.#onCloseFrame(code, reason),
       },
     });
-    const taken = readInPlace(net, (bytes) => this.#read(bytes));
-    this.#inPlace = taken !== null;
-    this.#net = taken ?? net;
+    this.#reads = readInPlace(net, { onBytes: (bytes) => this.#read(bytes), room: (buffer) => this.#room(buffer) });
+    this.#net = this.#reads?.net ?? net;
     this.#net.setTimeout(0);
     this.#net.setNoDelay();
-    if (!taken) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));
+    if (!this.#reads) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));
     this.#net.on("end", () => this.#net.end());
     // The close event follows every error.
     this.#net.on("error", () => {});
@@ -132,6 +136,10 @@ export class NodeSocket extends BaseSocket {
     this.#net.resume();
   }
 
+  override withdrawRoom(): void {
+    this.#reads?.reset();
+  }
+
   close(code: number = CloseCode.NORMAL, reason = ""): void {
     if (this.#closing || this.#net.destroyed) return;
     this.#control(Opcode.CLOSE, code === CloseCode.NO_STATUS ? new Uint8Array(0) : closePayload(code, reason));
@@ -180,9 +188,23 @@ export class NodeSocket extends BaseSocket {
     }
   }
 
+  /** Where the next read shall put what comes: `buffer`, or where it belongs. */
+  #room(buffer: Uint8Array): Uint8Array {
+    const toCome = this.#receiver.dataToCome;
+    if (toCome < DIRECT_BYTES) {
+      if (toCome > 0 || !this.#wasLong) return buffer;
+      this.#wasLong = false;
+      return buffer.subarray(0, HEAD_BYTES);
+    }
+    this.#wasLong = true;
+    const room = this.#pieces.length === 0 ? this.roomForBytes() : null;
+    if (!room) return buffer;
+    return room.byteLength > toCome ? room.subarray(0, toCome) : room;
+  }
+
   #onData(bytes: Uint8Array, last: boolean): void {
     if (this.#pieces.length === 0 && this.deliverBytes(bytes, last)) return;
-    if (bytes.byteLength > 0) this.#pieces.push(this.#inPlace ? bytes.slice() : bytes);
+    if (bytes.byteLength > 0) this.#pieces.push(this.#reads ? bytes.slice() : bytes);
     if (this.#pieces.length - this.#joinedPieces === JOINED_PIECES) {
       const joined = new FragmentsPayload(this.#pieces.splice(this.#joinedPieces)).toBytes();
       this.#pieces.push(joined);

@@ -1,48 +1,83 @@
 /**
- * Reads of a TCP connection into one buffer that is used again. A stream of Node's allocates 64 KiB for each read and leaves
- * them to the garbage collector; a buffer that stays in the processor's cache is two to three times as fast, for short
- * messages too (docs/performance.md).
+ * Reads of a TCP connection into one buffer that is used again, or right to where the bytes belong. A stream of Node's
+ * allocates 64 KiB for each read and leaves them to the garbage collector; a buffer that stays in the processor's cache is
+ * two to three times as fast, for short messages too (docs/performance.md).
  */
 import { Socket as NetSocket, type SocketConstructorOpts } from "node:net";
 
-/** What one read brings at most: all that libuv asks of the operating system for a stream. */
+/** What one read into the buffer brings at most. */
 const READ_BYTES = 64 * 1024;
 
-/** A read fills it and is over before the next begins, whichever connection's it is; but not so on Windows. */
+/** On Windows a read begins long before it is over: each connection has its own buffer then, and nobody else's memory is lent. */
+const READS_AHEAD = process.platform === "win32";
+
+/** A read fills it and is over before the next begins, whichever connection's it is. */
 let shared: Uint8Array | null = null;
 
 function readBuffer(): Uint8Array {
-  if (process.platform === "win32") return new Uint8Array(READ_BYTES);
+  if (READS_AHEAD) return new Uint8Array(READ_BYTES);
   shared ??= new Uint8Array(READ_BYTES);
   return shared;
 }
 
 /** The parts of a socket's own that Node has no name for in its documentation. */
 interface Innards {
-  _handle: object | null;
+  _handle: { useUserBuffer(buffer: Uint8Array): void } | null;
+}
+
+/** Who takes what is read. */
+export interface Reader {
+  /** `bytes` is valid during the call, or lies where `room` said. */
+  onBytes(bytes: Uint8Array): void;
+  /** Where the next read shall put what comes: `buffer`, a part of it, or memory that stays where it is until `reset`. */
+  room(buffer: Uint8Array): Uint8Array;
+}
+
+/** A connection that was taken over. */
+export interface ReadsInPlace {
+  readonly net: NetSocket;
+  /** Nothing more is put where `room` said last. */
+  reset(): void;
 }
 
 /**
- * Takes a TCP connection over from `net`, which is destroyed without it. `onBytes` gets what arrives, valid during the call.
- * Nothing may have been read from `net` that nobody has taken.
+ * Takes a TCP connection over from `net`, which is destroyed without it. Nothing may have been read from `net` that nobody
+ * has taken.
  * @returns null if `net` is no plain TCP connection, but for example an encrypted one; then nothing has changed.
  */
-export function readInPlace(net: NetSocket, onBytes: (bytes: Uint8Array) => void): NetSocket | null {
+export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInPlace | null {
   const innards = net as unknown as Innards;
   const handle = innards._handle;
   if (net.constructor !== NetSocket || !handle || net.readableLength > 0) return null;
+  const buffer = readBuffer();
+  /** What the operating system fills next. */
+  let target = buffer;
+  let handsOver = false;
   const options = {
     handle,
     onread: {
-      buffer: readBuffer(),
-      callback: (length: number, buffer: Uint8Array) => {
-        onBytes(length === buffer.byteLength ? buffer : buffer.subarray(0, length));
+      buffer: () => {
+        target = READS_AHEAD ? buffer : room(buffer);
+        return target;
+      },
+      callback: (length: number) => {
+        handsOver = true;
+        onBytes(length === target.byteLength ? target : target.subarray(0, length));
+        handsOver = false;
         return true;
       },
     },
   };
-  const taken = new NetSocket(options as SocketConstructorOpts);
+  const taken = new NetSocket(options as unknown as SocketConstructorOpts);
   innards._handle = null;
   net.destroy();
-  return taken;
+  return {
+    net: taken,
+    reset: () => {
+      // After a call of `onBytes` room is asked for in any case.
+      if (handsOver || target.buffer === buffer.buffer || taken.destroyed) return;
+      target = buffer;
+      handle.useUserBuffer(buffer);
+    },
+  };
 }

@@ -2,13 +2,13 @@
  * BaseSocket: what the sockets of all runtimes share. A message or a close that comes while no one listens, as it does
  * between two owners (the handshake, then the mesh), waits for the next listener.
  */
-import type { Socket } from "./transport.ts";
+import type { ByteSink, Socket } from "./transport.ts";
 
 /** Implements the receiving half of {@link Socket}; a runtime adds the sending half. */
 export abstract class BaseSocket implements Socket {
   #onMessage: Socket["onMessage"] | null = null;
   #onClose: Socket["onClose"] | null = null;
-  #onBytes: ((bytes: Uint8Array, last: boolean) => void) | null = null;
+  #sink: ByteSink | null = null;
   #waiting: (readonly Uint8Array[])[] = [];
   #flushing = false;
   #closed: { code: number; reason: string } | null = null;
@@ -40,17 +40,20 @@ export abstract class BaseSocket implements Socket {
     this.#scheduleFlush();
   }
 
-  streamTo(onBytes: (bytes: Uint8Array, last: boolean) => void): void {
-    this.#onBytes = onBytes;
+  streamTo(sink: ByteSink): void {
+    this.#sink = sink;
     this.onMessage = (fragments) => {
-      for (const [i, fragment] of fragments.entries()) onBytes(fragment, i === fragments.length - 1);
-      if (fragments.length === 0) onBytes(NOTHING, true);
+      for (const [i, fragment] of fragments.entries()) sink.push(fragment, i === fragments.length - 1);
+      if (fragments.length === 0) sink.push(NOTHING, true);
     };
   }
 
+  /** A socket that reads into no room has nothing to withdraw. */
+  withdrawRoom(): void {}
+
   /** Ends the present owner's listening: from here on messages wait for the next. */
   release(): void {
-    this.#onBytes = null;
+    this.#sink = null;
     this.#onMessage = null;
     this.#onClose = null;
   }
@@ -63,9 +66,14 @@ export abstract class BaseSocket implements Socket {
 
   /** To be called with what has come of a message. False if it is to be kept until the message is whole: nobody takes it yet. */
   protected deliverBytes(bytes: Uint8Array, last: boolean): boolean {
-    if (!this.#onBytes || this.#waiting.length > 0 || this.#flushing) return false;
-    this.#onBytes(bytes, last);
+    if (!this.#sink || this.#waiting.length > 0 || this.#flushing) return false;
+    this.#sink.push(bytes, last);
     return true;
+  }
+
+  /** Where the next bytes of the message under way belong, or null. */
+  protected roomForBytes(): Uint8Array | null {
+    return this.#sink && this.#waiting.length === 0 && !this.#flushing ? this.#sink.room() : null;
   }
 
   /** To be called once, when nothing more can arrive. */

@@ -6,15 +6,20 @@ export const CALL_FIELDS = 9;
 
 /** Writes `call` at index `at`. */
 export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
-  floats[at] = call.collective;
-  floats[at + 1] = call.dtype;
-  floats[at + 2] = call.op;
-  floats[at + 3] = call.root;
-  floats[at + 4] = call.count;
-  floats[at + 5] = call.detail;
-  floats[at + 6] = call.customOp;
-  floats[at + 7] = call.algorithm;
-  floats[at + 8] = call.segmentBytes;
+  setWord(floats, at, call.collective);
+  setWord(floats, at + 1, call.dtype);
+  setWord(floats, at + 2, call.op);
+  setWord(floats, at + 3, call.root);
+  setWord(floats, at + 4, call.count);
+  setWord(floats, at + 5, call.detail);
+  setWord(floats, at + 6, call.customOp);
+  setWord(floats, at + 7, call.algorithm);
+  setWord(floats, at + 8, call.segmentBytes);
+}
+
+/** Writes a word where it differs: a line that is not written stays in the other cores' caches. */
+export function setWord(array: Float64Array | Uint32Array, at: number, value: number): void {
+  if (array[at] !== value) array[at] = value;
 }
 
 /** What stands in place of a call where a rank makes none. */

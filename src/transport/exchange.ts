@@ -162,6 +162,7 @@ export class ChannelExchange implements Exchange {
         into,
         adopt,
         cancelled: false,
+        onCancelled: null,
         begin: () => {
           this.hasWritten = true;
         },
@@ -231,6 +232,7 @@ export class ChannelExchange implements Exchange {
     const { receives, arrivals } = this.#mailbox.clear();
     for (const receive of [...receives, ...this.#receiving]) {
       receive.cancelled = true;
+      receive.onCancelled?.();
       receive.fail(error);
     }
     this.#receiving.clear();

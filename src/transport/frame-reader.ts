@@ -1,25 +1,33 @@
 /**
  * FrameReader: makes frames of a link's messages as these arrive. A frame of kind data is handed over as soon as its head is
  * there, and its bytes go to where they belong while the rest of it is on its way; any other frame, when it is whole.
+ * A socket that can read to an address of its choice is told the right one, and then no byte is copied.
  */
 import { ProtocolError } from "../errors.ts";
 import { copyBytes } from "./copy-bytes.ts";
 import { FragmentsPayload } from "./fragments.ts";
 import { decodeHeader, FINGERPRINT_BYTES, FrameKind, HEADER_BYTES, headBytes } from "./frame.ts";
-import type { Destination, Payload } from "./transport.ts";
+import { isPartOf, KeptBytes } from "./kept-bytes.ts";
+import type { ByteSink, Destination, Payload, Socket } from "./transport.ts";
 
 /** See the file's head. */
-export class FrameReader {
+export class FrameReader implements ByteSink {
   readonly #onFrame: (head: Uint8Array, payload: Payload) => void;
+  readonly #socket: Pick<Socket, "withdrawRoom">;
   readonly #head = new Uint8Array(HEADER_BYTES + FINGERPRINT_BYTES);
   /** Bytes of the head that have come. */
   #headBytes = 0;
   /** What comes now belongs to this frame: bytes of a data frame, or pieces of another. */
   #payload: ArrivingPayload | Uint8Array[] | null = null;
 
-  /** `head` is valid during the call. */
-  constructor(onFrame: (head: Uint8Array, payload: Payload) => void) {
+  /** `head` is valid during the call. `socket` is what room is given to. */
+  constructor(onFrame: (head: Uint8Array, payload: Payload) => void, socket: Pick<Socket, "withdrawRoom">) {
     this.#onFrame = onFrame;
+    this.#socket = socket;
+  }
+
+  room(): Uint8Array | null {
+    return this.#payload instanceof ArrivingPayload ? this.#payload.room() : null;
   }
 
   /**
@@ -68,7 +76,7 @@ export class FrameReader {
       this.#payload = [];
       return;
     }
-    const payload = new ArrivingPayload(payloadBytes);
+    const payload = new ArrivingPayload(payloadBytes, this.#socket);
     this.#payload = payload;
     this.#onFrame(this.#head, payload);
   }
@@ -77,12 +85,14 @@ export class FrameReader {
 /** A payload of which some is still on its way. If nobody takes or keeps it when it is handed over, its bytes are dropped. */
 class ArrivingPayload implements Payload {
   readonly byteLength: number;
+  readonly #socket: Pick<Socket, "withdrawRoom">;
   #arrivedBytes = 0;
   #to: Destination | null = null;
-  #kept: Uint8Array[] | null = null;
+  #kept: KeptBytes | null = null;
 
-  constructor(byteLength: number) {
+  constructor(byteLength: number, socket: Pick<Socket, "withdrawRoom">) {
     this.byteLength = byteLength;
+    this.#socket = socket;
   }
 
   copyTo(): never {
@@ -90,19 +100,25 @@ class ArrivingPayload implements Payload {
   }
 
   keep(): Payload {
-    this.#kept ??= [];
+    this.#kept ??= new KeptBytes(this.byteLength);
     return this;
   }
 
   fill(to: Destination): void {
-    let at = 0;
-    for (const piece of this.#kept ?? []) {
-      if (!to.cancelled) copyBytes(to.into, at, piece);
-      at += piece.byteLength;
-    }
+    if (!to.cancelled) this.#kept?.copyTo(to.into);
+    this.#kept?.release();
     this.#kept = null;
     this.#to = to;
     if (this.#arrivedBytes === this.byteLength) to.done();
+  }
+
+  /** Where the next bytes belong. Only shared memory is lent: nobody can detach it while the operating system writes to it. */
+  room(): Uint8Array | null {
+    const to = this.#to;
+    if (!to) return this.#kept?.room() ?? null;
+    if (to.cancelled || to.into.buffer instanceof ArrayBuffer) return null;
+    to.onCancelled = () => this.#socket.withdrawRoom();
+    return to.into.subarray(this.#arrivedBytes);
   }
 
   /** The next bytes have come. @throws ProtocolError if there are more than the header says. */
@@ -110,9 +126,9 @@ class ArrivingPayload implements Payload {
     const at = this.#arrivedBytes;
     this.#arrivedBytes += bytes.byteLength;
     if (this.#arrivedBytes > this.byteLength) throw mismatch(this.byteLength, "more");
-    this.#kept?.push(bytes.slice());
+    this.#kept?.push(bytes);
     if (!this.#to) return;
-    if (!this.#to.cancelled) copyBytes(this.#to.into, at, bytes);
+    if (!this.#to.cancelled && !isPartOf(this.#to.into, at, bytes)) copyBytes(this.#to.into, at, bytes);
     if (this.#arrivedBytes === this.byteLength) this.#to.done();
   }
 

@@ -6,6 +6,9 @@
  * awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps on the counter, which gives its core to the
  * rank it waits for. After that the wait goes on in the event loop.
  *
+ * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
+ * were in vain they are short, but for one in TRIAL_STEPS, which finds out when the cores are free again.
+ *
  * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
  * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
  * it has counted itself in.
@@ -16,6 +19,9 @@ const BLOCK_MS = 1;
 
 /** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
 const SPIN_MS = 0.25;
+const SHORT_SPIN_MS = 0.01;
+const PATIENCE = 3;
+const TRIAL_STEPS = 32;
 
 /** Reads of the counter between two looks at the clock. */
 const READS_PER_LOOK = 64;
@@ -23,10 +29,11 @@ const READS_PER_LOOK = 64;
 const COUNT = 0;
 const SLEEPERS = 16;
 const STEPS = 32;
+const WORDS_PER_LINE = 16;
 
-/** Bytes of a gate for `size` ranks: the counter alone in its line of 64, how many sleep in the next, then every rank's steps. */
+/** Bytes of a gate for `size` ranks: the counter, how many sleep, and every rank's steps, each alone in its line of 64. */
 export function gateBytes(size: number): number {
-  return 128 + Math.ceil(size / 16) * 64;
+  return 128 + size * 64;
 }
 
 /** One rank's side of a gate. */
@@ -36,6 +43,8 @@ export class Gate {
   readonly #size: number;
   readonly #spins: boolean;
   readonly #canSleep: boolean;
+  /** Rises with every loop that is in vain, and falls faster with others. */
+  #vain = 0;
   #target = 0;
   #steps = 0;
 
@@ -58,7 +67,7 @@ export class Gate {
     // Who ran `last` counts itself in once more.
     this.#target = last ? (full + 1) | 0 : full;
     this.#steps = (this.#steps + 1) | 0;
-    words[STEPS + this.#rank] = this.#steps;
+    words[STEPS + this.#rank * WORDS_PER_LINE] = this.#steps;
     const count = (Atomics.add(words, COUNT, 1) + 1) | 0;
     if (count === full) {
       try {
@@ -76,7 +85,7 @@ export class Gate {
   /** Ranks that have not come. */
   missing(): number[] {
     const ranks = Array.from({ length: this.#size }, (_, rank) => rank);
-    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank) - this.#steps) | 0) < 0);
+    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank * WORDS_PER_LINE) - this.#steps) | 0) < 0);
   }
 
   /** Resolves when all have come. */
@@ -96,12 +105,19 @@ export class Gate {
   #spin(): boolean {
     const words = this.#words;
     const target = this.#target;
-    const end = performance.now() + (this.#canSleep ? SPIN_MS : BLOCK_MS);
-    do {
+    const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
+    const spinMs = !this.#canSleep ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
+    // Mostly the first reads tell, and the clock is not looked at.
+    for (let end = Infinity, now = 0; now < end; ) {
       for (let i = 0; i < READS_PER_LOOK; i++) {
-        if (reached(Atomics.load(words, COUNT), target)) return true;
+        if (!reached(Atomics.load(words, COUNT), target)) continue;
+        this.#vain >>= 1;
+        return true;
       }
-    } while (performance.now() < end);
+      now = performance.now();
+      if (end === Infinity) end = now + spinMs;
+    }
+    this.#vain++;
     return false;
   }
 

@@ -81,19 +81,14 @@ export class SharedMemoryLinks {
   readonly #rank: number;
   readonly #heap: SharedHeap;
   readonly #directory: SharedDirectory;
-  readonly #bell: Int32Array;
   readonly #links = new Map<number, SharedMemoryLink>();
-  /** A wait for the bell does not keep a process running. */
-  readonly #keepAlive: ReturnType<typeof setInterval>;
-  #open = true;
+  /** This rank's bell, and what keeps the process running, for a wait for the bell does not. Null while there is no link. */
+  #listening: { bell: Int32Array; keepAlive: ReturnType<typeof setInterval> } | null = null;
 
   constructor(rank: number, heap: SharedHeap, directory: SharedDirectory) {
     this.#rank = rank;
     this.#heap = heap;
     this.#directory = directory;
-    this.#bell = this.bellOf(rank);
-    this.#keepAlive = setInterval(() => {}, 0x7fffffff);
-    void this.#listen();
   }
 
   /** The link to rank `other`, which is thread `thread` of the job. */
@@ -110,13 +105,16 @@ export class SharedMemoryLinks {
       onClosed: () => this.#closed(other),
     });
     this.#links.set(other, link);
+    if (!this.#listening) {
+      this.#listening = { bell: this.bellOf(this.#rank), keepAlive: setInterval(() => {}, 0x7fffffff) };
+      void this.#listen(this.#listening.bell);
+    }
     return link;
   }
 
   /** Closes what is open: for a bring-up that failed. */
   close(): void {
     for (const link of [...this.#links.values()]) link.close();
-    if (this.#links.size === 0) this.#end();
   }
 
   bellOf(rank: number): Int32Array {
@@ -124,11 +122,11 @@ export class SharedMemoryLinks {
     return new Int32Array(this.#heap.bufferTo(address + BELL_BYTES), address, BELL_BYTES / 4);
   }
 
-  async #listen(): Promise<void> {
-    while (this.#open) {
-      const seen = Atomics.load(this.#bell, 0);
+  async #listen(bell: Int32Array): Promise<void> {
+    while (this.#listening) {
+      const seen = Atomics.load(bell, 0);
       for (const link of [...this.#links.values()]) link.attend();
-      const { async, value } = Atomics.waitAsync(this.#bell, 0, seen);
+      const { async, value } = Atomics.waitAsync(bell, 0, seen);
       if (async) await value;
     }
   }
@@ -142,11 +140,12 @@ export class SharedMemoryLinks {
   }
 
   #end(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    clearInterval(this.#keepAlive);
-    Atomics.add(this.#bell, 0, 1);
-    Atomics.notify(this.#bell, 0);
+    if (!this.#listening) return;
+    const { bell, keepAlive } = this.#listening;
+    this.#listening = null;
+    clearInterval(keepAlive);
+    Atomics.add(bell, 0, 1);
+    Atomics.notify(bell, 0);
     this.#directory.release(BELL_KEY + this.#rank);
   }
 }

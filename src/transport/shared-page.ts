@@ -1,7 +1,8 @@
 /**
  * Shared page: one group's part of the threads' common memory: its gate, and a record per rank. Every record has two
  * sides, used by calls in turn: a rank that begins the next call but one knows that nobody reads the first's side any
- * more, for all have come to the call between.
+ * more, for all have come to the call between. A word is written only where it differs: of calls that are repeated, the
+ * lines that tell of them stay in every core's cache.
  *
  *   byte                size  page
  *      0                      gate (shared-gate.ts)
@@ -12,7 +13,7 @@
  *     72               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
  *   to the next 64 SLOT_BYTES  slot
  */
-import { CALL_FIELDS, isSkipped, readCall, sameCalls, writeCall, writeSkipped } from "./call-record.ts";
+import { CALL_FIELDS, isSkipped, readCall, sameCalls, setWord, writeCall, writeSkipped } from "./call-record.ts";
 import type { Fingerprint } from "./frame.ts";
 import { gateBytes } from "./shared-gate.ts";
 
@@ -48,7 +49,7 @@ export class SharedPage {
   readonly #sidesAt: number;
   readonly #sideBytes: number;
   readonly #slotAt: number;
-  #side = 0;
+  #side: 0 | 1 = 0;
 
   /** `buffer` holds the page at `address`, a multiple of 64. */
   constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
@@ -66,7 +67,7 @@ export class SharedPage {
 
   /** Begins this rank's next call. */
   begin(call: Fingerprint): void {
-    this.#side = 1 - this.#side;
+    this.#side = this.#side === 0 ? 1 : 0;
     writeCall(this.#floats, this.#at(this.#rank) / 8, call);
   }
 
@@ -77,7 +78,7 @@ export class SharedPage {
 
   /** This rank comes to the next call, and does not make it. */
   skip(): void {
-    this.#side = 1 - this.#side;
+    this.#side = this.#side === 0 ? 1 : 0;
     writeSkipped(this.#floats, this.#at(this.#rank) / 8);
   }
 
@@ -94,14 +95,19 @@ export class SharedPage {
   /** Shows an address, or -1 for none, and what lies there. */
   offer(index: number, address: number, byteLength: number): void {
     const at = (this.#at(this.#rank) + OFFERS_AT) / 4 + 2 * index;
-    this.#words[at] = address < 0 ? NO_ADDRESS : address;
-    this.#words[at + 1] = byteLength;
+    setWord(this.#words, at, address < 0 ? NO_ADDRESS : address);
+    setWord(this.#words, at + 1, byteLength);
   }
 
   /** The address that `rank` showed, or -1. */
   offered(rank: number, index: number): number {
     const address = this.#words[(this.#at(rank) + OFFERS_AT) / 4 + 2 * index]!;
     return address === NO_ADDRESS ? -1 : address;
+  }
+
+  /** Which side this rank's call uses. */
+  get side(): 0 | 1 {
+    return this.#side;
   }
 
   /** The address of `rank`'s slot. */

@@ -12,8 +12,8 @@ import type { DataType } from "../types.ts";
 export interface SharedRegion {
   /** Most bytes of a slot. */
   readonly slotBytes: number;
-  /** A span at the start of `rank`'s slot. This rank writes its own before the call's first step and reads the others' after it. */
-  slot(rank: number, dtype: DataType, count: number): Span;
+  /** A span at the start of each rank's slot. This rank writes its own before the call's first step and reads the others' after it. */
+  slots(dtype: DataType, count: number): readonly Span[];
   /** Shows the others where a span lies, from the next step on until the call's last. `index` is below the group's size. */
   offer(index: number, span: Span): void;
   /** What `rank` offered, or null if that does not lie in shared memory. */

@@ -25,13 +25,20 @@ export interface Socket {
   terminate(): void;
   /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
   onMessage: (fragments: readonly Uint8Array[]) => void;
-  /**
-   * In `onMessage`'s place: hands messages over as they arrive. `bytes` is valid during the call; `last` comes with a
-   * message's last bytes, which may be none.
-   */
-  streamTo(onBytes: (bytes: Uint8Array, last: boolean) => void): void;
+  /** In `onMessage`'s place: hands messages over as they arrive. */
+  streamTo(sink: ByteSink): void;
+  /** Nothing more is read into room that a sink gave. */
+  withdrawRoom(): void;
   /** Called exactly once. */
   onClose: (code: number, reason: string) => void;
+}
+
+/** Takes a connection's messages as they arrive. */
+export interface ByteSink {
+  /** `bytes` is valid during the call, or lies where `room` said; `last` comes with a message's last bytes, which may be none. */
+  push(bytes: Uint8Array, last: boolean): void;
+  /** Where the next bytes of the message under way belong, for a socket that can read them there; null if that is not known. */
+  room(): Uint8Array | null;
 }
 
 /** The bytes behind a frame's header as they arrive; valid during the call that hands them over. */
@@ -55,6 +62,8 @@ export interface Destination {
   readonly into: Uint8Array;
   /** From now on nothing may be written to `into`. */
   readonly cancelled: boolean;
+  /** Called when it is cancelled; set by who has lent `into` to others. */
+  onCancelled: (() => void) | null;
   /** All bytes are there. */
   done(): void;
 }

@@ -94,6 +94,11 @@ export class WebSocketReceiver {
     }
   }
 
+  /** Bytes of a data frame that begins to come, which are still to come. */
+  get dataToCome(): number {
+    return this.#frame && this.#frame.opcode < Opcode.CLOSE ? this.#toCome : 0;
+  }
+
   #headerPart(chunk: Uint8Array, start: number): number {
     const header = this.#header;
     let at = start;

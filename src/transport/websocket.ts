@@ -23,15 +23,17 @@ export class WebSocketLink implements Link {
 
   start(receiver: LinkReceiver): void {
     this.#socket.onClose = () => receiver.onClose();
-    const reader = new FrameReader((head, payload) => receiver.onFrame(head, payload));
-    this.#socket.streamTo((bytes, last) => {
+    const socket = this.#socket;
+    const reader = new FrameReader((head, payload) => receiver.onFrame(head, payload), socket);
+    const push = (bytes: Uint8Array, last: boolean) => {
       try {
         reader.push(bytes, last);
       } catch (error) {
         this.#onError(error);
-        this.#socket.terminate();
+        socket.terminate();
       }
-    });
+    };
+    socket.streamTo({ push, room: () => reader.room() });
   }
 
   close(): void {

@@ -157,7 +157,7 @@ const CASES: {
     const outputs = ranks.map((rank) =>
       options.inPlace ? inputs[rank]![rank]! : newArray(options.dtype, lengthOf(options, rank)).fill(FILLER),
     );
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(
         context,
         executor.span(outputs[context.rank]!),
@@ -190,7 +190,7 @@ const CASES: {
           : newArray(options.dtype, lengthOf(options, owner)).fill(FILLER),
       ),
     );
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, spans(executor, outputs[context.rank]!), executor.span(inputs[context.rank]!)),
     );
     for (const rank of ranks) {
@@ -206,7 +206,7 @@ const CASES: {
     const { root = 0 } = options;
     const tensors = tensorsOf(options);
     const expected = tensors[root]!.slice();
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, executor.span(tensors[context.rank]!), root),
     );
     tensors.forEach((tensor, rank) => {
@@ -219,7 +219,7 @@ const CASES: {
     const { root = 0 } = options;
     const inputs = tensorsOf(options);
     const tensors = inputs.map((input) => input.slice());
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, executor.span(tensors[context.rank]!), root, opsOf(options)(context.rank)),
     );
     tensors.forEach((tensor, rank) => {

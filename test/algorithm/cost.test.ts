@@ -45,6 +45,23 @@ function describeFamily<C extends AlgorithmFamily>(collective: C): void {
   });
 }
 
+describe.each(["allReduce", "reduceScatter", "reduce", "scan"] as const)("%s", (collective) => {
+  it.each(rowsOf(collective))("takes the scratch that its row says, by $algorithm", async (row) => {
+    const segmentBytes = 64;
+    for (const size of [2, 3, 5, 8]) {
+      // Long enough for every segment in flight, of which there are two.
+      const ownBlocks = collective === "reduceScatter";
+      const count = (segmentBytes / 4) * 3 * (ownBlocks ? 1 : size);
+      const { mostScratchBytes } = await runCase(collective, row, { size, count, segmentBytes, dtype: "i32" });
+      const most = Math.max(...mostScratchBytes) / segmentBytes / 2;
+      const said = row.scratch?.(size) ?? 0;
+      expect(most, `${size} ranks`).toBeLessThanOrEqual(said);
+      // In a cluster it is one for each of its other ranks; a tree has inner ranks only from some size on.
+      if (size >= 5 && row.needs !== "hub and clusters") expect(most, `${size} ranks`).toBe(said);
+    }
+  });
+});
+
 describe.each(FAMILIES)("%s of nothing", (collective) => {
   const lengthsMayDisagree = ["gather", "scatter", "allToAll"].includes(collective);
 

@@ -47,6 +47,8 @@ export interface Outcome {
   longestMessage: number;
   /** Steps that the ranks made in their areas. */
   steps: number;
+  /** The most bytes of scratch that each rank had at once. */
+  mostScratchBytes: number[];
 }
 
 /** Bytes of a rank's area: for each rank a segment, of whole lines of 64, but of 1 KiB at most. */
@@ -87,12 +89,14 @@ export async function simulate(
   else await network.deliver(Promise.all(ranks));
   network.assertEmpty();
   for (const executor of [...executors, ...hosts]) executor.assertNothingLent();
+  const mostScratchBytes = executors.map((executor) => executor.mostScratchBytes);
+  const { steps } = areas;
   if (memory) {
     memory.close();
     const traffic = memory.exchanges.map((exchange) => ({ ...exchange.traffic }));
-    return { traffic, longestMessage: Number.NaN, steps: areas.steps };
+    return { traffic, longestMessage: Number.NaN, steps, mostScratchBytes };
   }
-  return { traffic: network.traffic, longestMessage: network.longestMessage, steps: areas.steps };
+  return { traffic: network.traffic, longestMessage: network.longestMessage, steps, mostScratchBytes };
 }
 
 interface Posted {
@@ -278,11 +282,14 @@ export class WatchedExecutor implements Executor {
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();
+  mostScratchBytes = 0;
 
   scratch(dtype: DataType, count: number): Span {
     const scratch = cpu.scratch(dtype, count);
     cpu.receive(scratch).bytes.fill(SPOILED);
     this.#lent.add(scratch);
+    const bytes = [...this.#lent].reduce((total, { byteLength }) => total + byteLength, 0);
+    this.mostScratchBytes = Math.max(this.mostScratchBytes, bytes);
     return scratch;
   }
   release(scratch: Span): void {

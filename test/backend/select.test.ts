@@ -62,17 +62,25 @@ describe("selectAlgorithm()", () => {
     expect(pick("allReduce", 2 ** 18, 3)).toBe("owner-direct");
     expect(pick("allReduce", 2 ** 18, 4)).toBe("doubling");
     expect(pick("allReduce", 2 ** 18 + 1, 32)).toBe("halving");
-    expect(pick("allReduce", 2 ** 26, 4)).toBe("ring");
+    expect(pick("allReduce", 2 ** 20, 4)).toBe("halving");
+    expect(pick("allReduce", 2 ** 20 + 1, 4)).toBe("owner-direct");
+    expect(pick("allReduce", 2 ** 26, 4)).toBe("owner-direct");
+    expect(pick("allReduce", 2 ** 26, 5)).toBe("ring");
     expect(pick("allReduce", 2 ** 19, 2)).toBe("direct");
-    expect(pick("allReduce", 2 ** 19 + 1, 2)).toBe("ring");
+    expect(pick("allReduce", 2 ** 19 + 1, 2)).toBe("owner-direct");
     expect(pick("allReduce", 2 ** 26, 2, "hub")).toBe("owner-direct");
     expect(pick("allReduce", 64, 3, "hub")).toBe("two-level");
     expect(pick("broadcast", 1024, 8)).toBe("binomial");
     expect(pick("broadcast", 2 ** 26, 8)).toBe("scatter-all-gather");
     expect(pick("broadcast", 2 ** 26, 2)).toBe("binomial");
+    expect(pick("broadcast", 2 ** 21, 4)).toBe("binomial");
+    expect(pick("broadcast", 2 ** 21, 5)).toBe("scatter-all-gather");
+    expect(pick("reduceScatter", 2 ** 26, 4)).toBe("direct");
+    expect(pick("reduceScatter", 2 ** 26, 5)).toBe("ring");
     expect(pick("reduce", 2 ** 26, 8)).toBe("reduce-scatter-gather");
     expect(pick("allGather", 1024, 32)).toBe("doubling");
-    expect(pick("allGather", 2 ** 26, 4)).toBe("ring");
+    expect(pick("allGather", 2 ** 26, 4)).toBe("direct");
+    expect(pick("allGather", 2 ** 26, 5)).toBe("ring");
   });
 
   it("takes the named one, whatever the size", () => {
@@ -129,7 +137,7 @@ describe("selectAlgorithm()", () => {
   it("refuses a name that the collective does not have, and lists those it has", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "butterfly" }))).toThrow(
       new RangeError(
-        'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, ring, doubling, halving, owner-direct',
+        'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, doubling, halving, owner-direct, ring',
       ),
     );
   });
@@ -171,7 +179,7 @@ describe("selectAlgorithm()", () => {
   it("refuses an algorithm whose ranks could come to different bits", () => {
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
       new RangeError(
-        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, ring, halving, owner-direct',
+        'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, halving, owner-direct, ring',
       ),
     );
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { resultOf, sizesOf, slowest } from "../../src/cli/bench-report.ts";
 import { BENCH_TABLE, benchRow, blockCount, foldOf, inputValue, reportedBytes } from "../../src/cli/bench-table.ts";
+import { gpuEnvironment } from "../support/gpu.ts";
 import { webccl } from "./command.ts";
 
 describe("webccl bench", () => {
@@ -76,6 +77,18 @@ describe("webccl bench", () => {
     const { code, stdout } = await webccl([...args, "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ dtype, op, results: [{ wrong: 0 }] });
+  });
+
+  it("tells what readbacks cost, on GPUBuffers", async () => {
+    const args = ["bench", "all_reduce", "-n", "2", "--device", "webgpu", "-b", "1K", "-e", "1K", "-w", "1", "-i", "3"];
+    const { code, stdout } = await webccl([...args, "--algorithm", "ring", "--json"], gpuEnvironment());
+    expect(code).toBe(0);
+    const [result] = JSON.parse(stdout).results;
+    // Two ranks on a ring: one message in each of its two phases.
+    expect(result).toMatchObject({ wrong: 0, mapAsyncCalls: 2 });
+    expect(result.mapWaitUs).toBeGreaterThan(0);
+    expect(result.exposedReadbackUs).toBeLessThanOrEqual(result.mapWaitUs);
+    expect(result.exposedReadbackUs).toBeGreaterThanOrEqual(0);
   });
 
   it("says what the ranks said when they fail", async () => {

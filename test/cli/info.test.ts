@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { GPU_PROBE, type GpuAdapter } from "../../src/cli/gpu-probe.ts";
 import { gpuEnvironment } from "../support/gpu.ts";
 import { webccl } from "./command.ts";
 
@@ -25,15 +26,37 @@ describe("webccl info", () => {
       cpu: { description: "wasm-simd" },
       missing: [],
     });
-    expect(info.gpus[0]).toMatchObject({ runtime: "node", adapter: expect.stringMatching(/swiftshader/i), fix: null });
-    expect(info.gpus[0].features).toContain("timestamp-query");
-    expect(info.gpus[0].limits.maxBufferSize).toBeGreaterThan(2 ** 27);
+    expect(info.gpus.map(({ runtime }: { runtime: string }) => runtime)).toEqual(["node", "deno", "chromium"]);
+    for (const gpu of info.gpus) {
+      expect(gpu).toMatchObject({ adapter: expect.stringMatching(/swiftshader/i), fix: null });
+      expect(gpu.features).toContain("timestamp-query");
+      expect(gpu.limits.maxBufferSize).toBeGreaterThan(2 ** 27);
+    }
     expect(info.transports).toEqual(["memory", "shared-memory", "shared-file", "websocket", "hub"]);
   });
 
   it("says what to do where there is no adapter", async () => {
     const { stdout } = await webccl(["info"], { VK_ICD_FILENAMES: "/nonexistent.json" });
     expect(stdout).toMatch(/^gpu node +no adapter: .*VK_ICD_FILENAMES/m);
+  });
+
+  it("asks each adapter once, whichever way it is found", async () => {
+    const asked: unknown[] = [];
+    const adapter = (description: string) => ({ info: { description }, features: new Set(["b", "a"]), limits: {} });
+    const [one, other] = [adapter("one"), adapter("other")];
+    const gpu = {
+      requestAdapter: async (how: unknown) => {
+        asked.push(how);
+        return [one, other, one][asked.length - 1];
+      },
+    };
+    const probe = new Function(`return ${GPU_PROBE}`)() as (gpu: unknown) => Promise<GpuAdapter[]>;
+    expect((await probe(gpu)).map(({ adapter, features }) => [adapter, features])).toEqual([
+      ["one", ["a", "b"]],
+      ["other", ["a", "b"]],
+    ]);
+    expect(asked).toHaveLength(3);
+    expect(await probe(undefined)).toEqual([]);
   });
 
   it("prints it as text", async () => {

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor, createSharedCpuExecutor } from "../../src/executor/cpu.ts";
+import { createMemory } from "../../src/executor/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { bytesPerElement, DATA_TYPES, isFloat } from "../../src/types.ts";
 
 const executor = await createCpuExecutor();
 const minus = ReduceOp.custom({
@@ -33,5 +36,38 @@ describe("reduceMany()", () => {
     const target = new Float32Array(3);
     executor.reduceMany(ReduceOp.SUM, executor.span(target), [executor.span(Float32Array.of(1, 2, 3))]);
     expect([...target]).toEqual([1, 2, 3]);
+  });
+});
+
+describe("reduceInto()", () => {
+  /** Lengths in bytes around those at which the kernels' loops end. */
+  const LENGTHS = [64, 72, 120, 128, 136, 1000];
+
+  it.each(DATA_TYPES)("gives every target the bits of folds by pairs, of %s", async (dtype) => {
+    const shared = (await createSharedCpuExecutor(createMemory().memory))!.executor;
+    const random = new SeededRandom(11);
+    const all = [ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX];
+    const ops = isFloat(dtype) ? all : [...all, ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR];
+    for (const ranks of [2, 3]) {
+      for (const byteLength of LENGTHS) {
+        for (const op of ops) {
+          const spans = Array.from({ length: ranks }, () => shared.scratch(dtype, byteLength / bytesPerElement(dtype)));
+          for (const span of spans) {
+            const { bytes } = shared.receive(span);
+            for (let i = 0; i < byteLength; i++) bytes[i] = random.below(256);
+          }
+          const copies = spans.map((span) => {
+            const copy = shared.scratch(dtype, span.count);
+            shared.copy(copy, span);
+            return copy;
+          });
+          for (const copy of copies.slice(1)) shared.reduce(op, copies[0]!, copies[0]!, copy);
+          shared.reduceInto(op, spans, spans);
+          const expected = [...(await shared.read(copies[0]!)).bytes];
+          for (const span of spans) expect([...(await shared.read(span)).bytes]).toEqual(expected);
+          for (const span of [...spans, ...copies]) shared.release(span);
+        }
+      }
+    }
   });
 });

@@ -45,8 +45,8 @@ describe("admit()", () => {
   it("sets memory aside; where it is short, lets go what is idle and tries half as much, once", () =>
     withLittleMemory(24 * MEBIBYTE, async (gpu) => {
       const span = gpu.span(gpu.alloc("f32", 4));
-      const asked = (megabytes: number, op: ReduceOp | null = ReduceOp.SUM) =>
-        gpu.admit([span], op, { segmentBytes: megabytes * MEBIBYTE, segments: 4 });
+      const asked = (megabytes: number, scratch = 2) =>
+        gpu.admit([span], ReduceOp.SUM, { segmentBytes: megabytes * MEBIBYTE, segments: 4, scratch });
       // One buffer to read back and two of scratch for each segment: 12 MiB.
       expect(await asked(1)).toBe(4);
       const live = gpu.stats.liveBuffers;
@@ -55,8 +55,9 @@ describe("admit()", () => {
       // 36 MiB are too much, half of that is enough once the others are gone.
       expect(await asked(3)).toBe(2);
       expect(gpu.stats.liveBuffers).toBeLessThan(live);
-      // What only moves needs no scratch: 4 MiB.
-      expect(await asked(1, null)).toBe(4);
+      // 4 MiB without scratch, 28 with six segments of it for each.
+      expect(await asked(1, 0)).toBe(4);
+      expect(await asked(1, 6)).toBe(2);
       await expect(asked(8)).rejects.toThrow(
         /^no GPU memory for 2 of 4 segments of 8388608 bytes: .*OUT_OF_DEVICE_MEMORY/,
       );

@@ -109,18 +109,46 @@ for (const [side, open] of [
       const got: Buffer[] = [];
       let message: Uint8Array[] = [];
       const done = new Promise<void>((resolve) => {
-        socket.streamTo((bytes, last) => {
+        const push = (bytes: Uint8Array, last: boolean) => {
           message.push(bytes.slice());
           if (!last) return;
           got.push(joined(message));
           message = [];
           if (got.length === 3) resolve();
-        });
+        };
+        socket.streamTo({ push, room: () => null });
       });
       ws.send(pattern(0));
       ws.send(pattern(MIB));
       await done;
       expect(got.map((data, i) => Buffer.compare(data, pattern([11, 0, MIB][i]!)))).toEqual([0, 0, 0]);
+    });
+
+    it("reads a long message's bytes to where they belong, and not those behind it", async () => {
+      const { socket, ws } = await open();
+      const into = new Uint8Array(MIB);
+      const after = new Uint8Array(3 * MIB);
+      let [inPlace, arrived] = [0, 0];
+      const bothCame = new Promise<void>((resolve) => {
+        const push = (bytes: Uint8Array) => {
+          if (bytes.buffer === into.buffer) inPlace += bytes.byteLength;
+          else if (arrived < MIB) into.set(bytes, arrived);
+          else after.set(bytes, arrived - MIB);
+          arrived += bytes.byteLength;
+          if (arrived === 4 * MIB) resolve();
+        };
+        const room = () => (arrived < MIB ? into.subarray(arrived) : null);
+        socket.streamTo({ push, room });
+      });
+      const whole = pattern(MIB);
+      ws.send(whole);
+      ws.send(pattern(MIB / 2));
+      ws.send(pattern(2 * MIB + MIB / 2));
+      await bothCame;
+      expect(Buffer.compare(into, whole)).toBe(0);
+      expect(Buffer.compare(after.subarray(0, MIB / 2), pattern(MIB / 2))).toBe(0);
+      expect(Buffer.compare(after.subarray(MIB / 2), pattern(2 * MIB + MIB / 2))).toBe(0);
+      expect(inPlace).toBeGreaterThan(MIB - 64 * 1024);
     });
 
     it("closes with code and reason, from either end", async () => {
@@ -224,33 +252,70 @@ describe("NodeSocket", () => {
   });
 });
 
+/** The two ends of a TCP connection. */
+async function connection(): Promise<[NetSocket, NetSocket]> {
+  const server = createServer();
+  onTestFinished(() => void server.close());
+  const accepted = new Promise<NetSocket>((resolve) => server.once("connection", resolve));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = netConnect((server.address() as { port: number }).port, "127.0.0.1");
+  await new Promise((resolve) => client.once("connect", resolve));
+  return [await accepted, client];
+}
+
 describe("readInPlace()", () => {
   it("takes over the connections of both sides: every read lies in one buffer", async () => {
-    const server = createServer();
-    onTestFinished(() => void server.close());
-    const accepted = new Promise<NetSocket>((resolve) => server.once("connection", resolve));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const client = netConnect((server.address() as { port: number }).port, "127.0.0.1");
-    await new Promise((resolve) => client.once("connect", resolve));
     const buffers = new Set<ArrayBufferLike>();
     let bytes = 0;
     let arrived = () => {};
-    const ends = [await accepted, client].map((net) =>
-      readInPlace(net, (chunk) => {
-        buffers.add(chunk.buffer);
-        bytes += chunk.byteLength;
-        arrived();
-      }),
-    );
-    for (const end of ends) onTestFinished(() => void end?.destroy());
-    for (const end of ends) {
+    const onBytes = (chunk: Uint8Array) => {
+      buffers.add(chunk.buffer);
+      bytes += chunk.byteLength;
+      arrived();
+    };
+    const ends = (await connection()).map((net) => readInPlace(net, { onBytes, room: (buffer) => buffer })!);
+    for (const { net } of ends) onTestFinished(() => void net.destroy());
+    for (const { net } of ends) {
       bytes = 0;
       const all = new Promise<void>((resolve) => {
         arrived = () => bytes === MIB && resolve();
       });
-      end!.write(pattern(MIB));
+      net.write(pattern(MIB));
       await all;
     }
     expect(buffers.size).toBe(1);
+  });
+
+  it("reads to where it is told, also into shared memory, and no longer once that is reset", async () => {
+    const lent = new Uint8Array(new SharedArrayBuffer(MIB));
+    const [here, there] = await connection();
+    onTestFinished(() => void there.destroy());
+    const got: Uint8Array[] = [];
+    let arrived = () => {};
+    const reads = readInPlace(here, {
+      onBytes: (bytes) => {
+        got.push(bytes.buffer === lent.buffer ? bytes : bytes.slice());
+        // While bytes are handed over, the next room has not been asked for yet.
+        reads.reset();
+        arrived();
+      },
+      room: () => lent,
+    })!;
+    onTestFinished(() => void reads.net.destroy());
+    const next = () =>
+      new Promise<void>((resolve) => {
+        arrived = resolve;
+      });
+    let came = next();
+    there.write(pattern(1_000));
+    await came;
+    reads.reset();
+    came = next();
+    there.write(pattern(2_000));
+    await came;
+    expect(got.map((bytes) => bytes.buffer === lent.buffer)).toEqual([true, false]);
+    expect(Buffer.compare(joined(got), joined([pattern(1_000), pattern(2_000)]))).toBe(0);
+    expect(Buffer.compare(lent.subarray(0, 1_000), pattern(1_000))).toBe(0);
+    expect(lent.subarray(1_000).every((byte) => byte === 0)).toBe(true);
   });
 });

@@ -24,12 +24,34 @@ function message(kind: number, declared: number, bytes: Uint8Array, call: Finger
 }
 
 /** Room for a message, and whether it is full. */
-function room(byteLength: number) {
-  const to = { into: new Uint8Array(byteLength), cancelled: false, full: false, done: () => {} };
+function room(byteLength: number, into: Uint8Array = new Uint8Array(byteLength)) {
+  const to = { into, cancelled: false, onCancelled: null as (() => void) | null, full: false, done: () => {} };
   to.done = () => {
     to.full = true;
   };
   return to;
+}
+
+/** A socket that reads where it is told, and whether that was taken back. */
+function reads() {
+  const socket = {
+    withdrawn: 0,
+    withdrawRoom: () => {
+      socket.withdrawn += 1;
+    },
+  };
+  return socket;
+}
+
+/** Puts `bytes` where the reader says, as far as it does, and hands them over. */
+function readTo(reader: FrameReader, bytes: Uint8Array, last: boolean): void {
+  for (let at = 0; at < bytes.byteLength; ) {
+    const room = reader.room();
+    const part = room ? room.subarray(0, bytes.byteLength - at) : bytes.slice(at);
+    if (room) part.set(bytes.subarray(at, at + part.byteLength));
+    at += part.byteLength;
+    reader.push(part, last && at === bytes.byteLength);
+  }
 }
 
 describe("FrameReader", () => {
@@ -40,8 +62,10 @@ describe("FrameReader", () => {
       call: fc.boolean(),
       late: fc.boolean(),
     });
+    const messages = fc.array(one, { maxLength: 6 });
+    const cutLengths = fc.infiniteStream(fc.integer({ min: 1, max: 90 }));
     fc.assert(
-      fc.property(fc.array(one, { maxLength: 6 }), fc.infiniteStream(fc.integer({ min: 1, max: 90 })), (sent, cuts) => {
+      fc.property(messages, cutLengths, fc.boolean(), (sent, cuts, inRoom) => {
         const got: number[][] = [];
         const kept: { payload: Payload; index: number }[] = [];
         const reader = new FrameReader((head, payload) => {
@@ -57,12 +81,14 @@ describe("FrameReader", () => {
             to.done();
           } else if (sent[index]!.late) kept.push({ payload: payload.keep(), index });
           else payload.fill(to);
-        });
+        }, reads());
         for (const { kind, bytes, call } of sent) {
           const whole = message(kind, bytes.byteLength, bytes, call ? CALL : null);
           for (let at = 0; at < whole.byteLength; ) {
             const cut = cuts.next().value;
-            reader.push(whole.slice(at, at + cut), at + cut >= whole.byteLength);
+            const last = at + cut >= whole.byteLength;
+            if (inRoom) readTo(reader, whole.slice(at, at + cut), last);
+            else reader.push(whole.slice(at, at + cut), last);
             at += cut;
           }
         }
@@ -79,7 +105,7 @@ describe("FrameReader", () => {
 
   it("hands a data frame over at its head, and puts its bytes where they belong as they come", () => {
     const to = room(6);
-    const reader = new FrameReader((_head, payload) => payload.fill!(to));
+    const reader = new FrameReader((_head, payload) => payload.fill!(to), reads());
     const whole = message(FrameKind.DATA, 6, new Uint8Array([1, 2, 3, 4, 5, 6]));
     reader.push(whole.subarray(0, 43), false);
     expect([...to.into, to.full]).toEqual([1, 2, 3, 0, 0, 0, false]);
@@ -92,7 +118,7 @@ describe("FrameReader", () => {
     let kept: Payload | null = null;
     const reader = new FrameReader((_head, payload) => {
       kept = payload.keep();
-    });
+    }, reads());
     const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
     const buffer = whole.slice(0, 42);
     reader.push(buffer, false);
@@ -105,12 +131,32 @@ describe("FrameReader", () => {
 
   it("writes nothing to a room that is cancelled", () => {
     const to = room(4);
-    const reader = new FrameReader((_head, payload) => payload.fill!(to));
+    const reader = new FrameReader((_head, payload) => payload.fill!(to), reads());
     const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
     reader.push(whole.subarray(0, 42), false);
     to.cancelled = true;
     reader.push(whole.subarray(42), true);
     expect([...to.into]).toEqual([1, 2, 0, 0]);
+  });
+
+  it("lends a socket the room of the message under way, if nobody can detach it, until it is cancelled", () => {
+    const socket = reads();
+    const to = room(4, new Uint8Array(new SharedArrayBuffer(8), 2, 4));
+    const reader = new FrameReader((_head, payload) => payload.fill!(to), socket);
+    const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
+    expect(reader.room()).toBe(null);
+    reader.push(whole.subarray(0, 41), false);
+    const lent = reader.room()!;
+    expect([lent.buffer === to.into.buffer, lent.byteOffset, lent.byteLength]).toEqual([true, 3, 3]);
+    to.cancelled = true;
+    to.onCancelled!();
+    expect(socket.withdrawn).toBe(1);
+    expect(reader.room()).toBe(null);
+
+    const detachable = room(4);
+    const other = new FrameReader((_head, payload) => payload.fill!(detachable), socket);
+    other.push(whole.subarray(0, 41), false);
+    expect(other.room()).toBe(null);
   });
 
   it("refuses a message without a whole head, and one longer or shorter than its header says", () => {
@@ -123,7 +169,7 @@ describe("FrameReader", () => {
       message(FrameKind.DATA, 0xffff_ffff, new Uint8Array(5)),
     ];
     for (const bytes of frames) {
-      const reader = new FrameReader((_head, payload) => void payload.keep());
+      const reader = new FrameReader((_head, payload) => void payload.keep(), reads());
       expect(() => reader.push(bytes, true)).toThrow(ProtocolError);
     }
   });

@@ -78,7 +78,15 @@ describe("Peer", () => {
 
     const into = new Uint8Array(4);
     const header = { ...frames[0]!.header, request: 9, payloadBytes: 4 };
-    const receive = { peer: 1, into, cancelled: false, begin: () => {}, done: () => {}, fail: () => {} };
+    const receive = {
+      peer: 1,
+      into,
+      cancelled: false,
+      onCancelled: null,
+      begin: () => {},
+      done: () => {},
+      fail: () => {},
+    };
     peer.request(header).deliver(receive);
     receive.cancelled = true;
     peer.onGranted(header, new FragmentsPayload([new Uint8Array([1, 2, 3, 4])]));

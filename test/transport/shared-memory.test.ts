@@ -48,6 +48,19 @@ describe("Gate", () => {
     }
   });
 
+  it("opens for ranks that have cores, too, after many loops in vain", async () => {
+    const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
+    const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 2));
+    for (let step = 0; step < 40; step++) {
+      const [first, second] = step % 2 === 0 ? [0, 1] : [1, 0];
+      expect(gates[first]!.arrive()).toBe(false);
+      expect(gates[first]!.missing()).toEqual([second]);
+      const passed = gates[first]!.passed();
+      expect(gates[second]!.arrive()).toBe(true);
+      await passed;
+    }
+  });
+
   it("holds a thread up for no longer than a millisecond or so", () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
     const times = Array.from({ length: 20 }, () => {

@@ -94,6 +94,11 @@ describe("ProcessGroup over threads", () => {
     const reports = await play<{ wrong: string[] }>("groups", 4);
     expect(reports.map((report) => report?.wrong)).toEqual([[], [], [], []]);
   });
+
+  it("ends when its only thread does", async () => {
+    const reports = await play<{ wrong: string[] }>("groups", 1);
+    expect(reports.map((report) => report?.wrong)).toEqual([[]]);
+  });
 });
 
 describe("initProcessGroup()", () => {

@@ -127,8 +127,8 @@ describe("selectAlgorithm()", () => {
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8192 })).algorithm).toBe("slots");
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8193 })).algorithm).toBe("one-pass");
     const crowded = { ...threads, inRegion: "crowded" } as const;
-    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 131_072 })).algorithm).toBe("last");
-    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 131_073 })).algorithm).toBe("one-pass");
+    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_288 })).algorithm).toBe("last");
+    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_289 })).algorithm).toBe("one-pass");
     expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 64, deterministic: true })).rankOrder).toBe(true);
     expect(selectAlgorithm(query("broadcast", threads)).algorithm).toBe("pull");
     expect(() => selectAlgorithm(query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);

@@ -3,7 +3,6 @@ import type { AreaAlgorithms, Context } from "../algorithm/context.ts";
 import type { HostExecutor } from "../executor/executor.ts";
 import { AreaGate } from "../transport/area-gate.ts";
 import { CALL_FIELDS, isSkipped, readCall, sameCalls, writeCall, writeSkipped } from "../transport/call-record.ts";
-import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Fingerprint } from "../transport/frame.ts";
 import type { SharedAreas } from "../transport/shared-areas.ts";
@@ -45,11 +44,11 @@ export class AreaRegion extends Region implements SharedAreas {
   }
 
   /** Compares this rank's call with those of the ranks that have come: of any two that differ, one notices. */
-  protected override whenAwaited(channel: Channel, exchange: ChannelExchange): void {
+  protected override whenAwaited(exchange: ChannelExchange): void {
     const missing = this.#gate.missing();
     for (let rank = 0; rank < this.#calls.size; rank++) {
       if (missing.includes(rank) || this.#calls.sameCalls(rank, this.#rank)) continue;
-      channel.onEarlyMismatch(exchange, rank, this.#calls.callOf(rank));
+      exchange.hear(rank, this.#calls.callOf(rank));
       return;
     }
   }

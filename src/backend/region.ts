@@ -114,7 +114,7 @@ export abstract class Region {
   }
 
   /** A call's first step has not brought all ranks together yet, and will be awaited. */
-  protected whenAwaited(_channel: Channel, _exchange: ChannelExchange): void {}
+  protected whenAwaited(_exchange: ChannelExchange): void {}
 
   /**
    * At a call's first step, when all have come: the first rank whose call is not rank 0's, and rank 0, are named. Where some
@@ -175,7 +175,7 @@ export abstract class Region {
   }
 
   async #stepLater(): Promise<void> {
-    if (!this.#agreed) this.whenAwaited(this.#channel!, this.#exchange!);
+    if (!this.#agreed) this.whenAwaited(this.#exchange!);
     await this.#watch(this.#exchange!, this.#leaveOpen());
     this.#lastTurn = performance.now();
     return this.agree();

@@ -197,12 +197,6 @@ export class Channel implements PointToPointOwner {
     this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
   }
 
-  /** This rank found that another's call differs from its own, though not all ranks have come to it. */
-  onEarlyMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint): void {
-    const ours = exchange.fingerprint!;
-    this.#report(exchange.sequence, differingField(ours, theirs) ?? "call", ours, rank, theirs);
-  }
-
   /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
   onDisagreement(
     exchange: ChannelExchange,

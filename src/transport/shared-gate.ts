@@ -15,7 +15,7 @@
  */
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
-export const BLOCK_MS = 1;
+const BLOCK_MS = 1;
 
 /** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
 const SPIN_MS = 0.25;

@@ -9,20 +9,15 @@ import { elementsPerSegment, segmentRange } from "../algorithm/partition.ts";
 import { pipelined } from "../algorithm/pipeline.ts";
 import { UnsupportedError, WebcclError } from "../errors.ts";
 import type { Admission, Executor, Flow, Span } from "../executor/executor.ts";
-import type { Channel } from "../transport/channel.ts";
-import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Fingerprint } from "../transport/frame.ts";
 import type { Call, MessageRequest } from "./backend.ts";
+import type { CallHost } from "./call-host.ts";
 import { messageFingerprint } from "./plan.ts";
 
 /** What messages need of their backend. */
-export interface MessagesOwner {
-  readonly channel: Channel;
+export interface MessagesOwner extends CallHost {
   /** What of a message is under way at once; undefined if it is short. */
   flowOf(span: Span): Flow | undefined;
-  context(executor: Executor, exchange: ChannelExchange, segments: number | undefined): Context;
-  /** What the call rejects with. */
-  failed(exchange: ChannelExchange, error: unknown): unknown;
 }
 
 /** See the file's head. */

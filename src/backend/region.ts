@@ -4,11 +4,14 @@
  * for processes of one host in area-region.ts.
  */
 import type { Context } from "../algorithm/context.ts";
-import type { Executor } from "../executor/executor.ts";
+import type { Admission, Executor } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Fingerprint } from "../transport/frame.ts";
-import type { PlanScope } from "./plan.ts";
+import type { HubCall } from "../transport/hub-folds.ts";
+import type { Call } from "./backend.ts";
+import type { CallHost } from "./call-host.ts";
+import type { Plan, PlanScope } from "./plan.ts";
 import { RepeatedPlans } from "./repeated-plans.ts";
 
 /** The longest that a row of short calls keeps the event loop from turning, in milliseconds. */
@@ -66,40 +69,43 @@ export abstract class Region {
   #open: Promise<void> | null = null;
   #lastTurn = 0;
   #agreed = false;
+  /** The context of the last call. */
+  #inTurn: Context | null = null;
 
   constructor(parts: RegionParts) {
     this.#parts = parts;
   }
 
-  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
-  begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
-    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
-    this.#start(channel, exchange);
-    return undefined;
-  }
-
-  /** Ends the call. The next one that waits begins. */
-  end(): void {
-    const next = this.#queue.shift();
-    if (next) next();
-    else this.#busy = false;
-  }
-
   /**
-   * This rank may not make a call that others have begun, for its verdict is known already: it comes to their first step all
-   * the same, when it is the call's turn.
+   * Runs a call of this rank when those before it are done. One that is all messages makes the step that compares the calls
+   * first. A short call whose ranks come together ends in here, without a promise.
    */
-  async skip(channel: Channel): Promise<void> {
-    if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
-    this.#busy = true;
-    await this.#open;
-    this.#pass(channel);
-    this.end();
-  }
-
-  /** Did all ranks make the call that runs, or ran last? */
-  get agreed(): boolean {
-    return this.#agreed;
+  run(host: CallHost, executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> | undefined {
+    const { channel } = host;
+    if (channel.dead) return Promise.reject(channel.dead);
+    let exchange: ChannelExchange;
+    try {
+      exchange = channel.open(call.sequence, plan.fingerprint);
+    } catch (error) {
+      return this.#skip(channel).then(() => Promise.reject(error));
+    }
+    const folds = host.foldsOf(plan, exchange);
+    const context = folds
+      ? host.context(executor, exchange, undefined, folds)
+      : this.#contextInTurn(host, executor, exchange);
+    let running: Promise<void> | undefined;
+    try {
+      const later = this.#begin(channel, exchange, call.started);
+      if (later) running = later.then(() => admitted).then(() => this.#begun(plan, context));
+      else running = admitted ? admitted.then(() => this.#begun(plan, context)) : this.#begun(plan, context);
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    if (running) return this.#ending(running, host, plan, exchange, folds, call);
+    folds?.close();
+    this.#end();
+    channel.close(exchange, true);
+    return undefined;
   }
 
   /** Resolves, or returns at once, when every rank has made this step. */
@@ -136,6 +142,65 @@ export abstract class Region {
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
     return this.#isTurnDue(performance.now()) ? this.#pause() : undefined;
+  }
+
+  #begun(plan: Plan, context: Context): Promise<void> | undefined {
+    const late = plan.needs === "region" || plan.needs === "areas" ? undefined : this.step();
+    return late ? late.then(() => plan.run(context)) : plan.run(context);
+  }
+
+  async #ending(
+    running: Promise<void>,
+    host: CallHost,
+    plan: Plan,
+    exchange: ChannelExchange,
+    folds: HubCall | null,
+    call: Call,
+  ): Promise<undefined> {
+    try {
+      await running;
+    } catch (error) {
+      call.overwritten = plan.writes !== "no" && this.#agreed;
+      throw host.failed(exchange, error);
+    } finally {
+      folds?.close();
+      this.#end();
+      host.channel.close(exchange, true);
+    }
+  }
+
+  /** Where calls take turns, the exchange of one mostly serves the next. */
+  #contextInTurn(host: CallHost, executor: Executor, exchange: ChannelExchange): Context {
+    const last = this.#inTurn;
+    if (last?.exchange === exchange && last.executor === executor) return last;
+    this.#inTurn = host.context(executor, exchange);
+    return this.#inTurn;
+  }
+
+  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
+  #begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
+    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
+    this.#start(channel, exchange);
+    return undefined;
+  }
+
+  /** Ends the call. The next one that waits begins. */
+  #end(): void {
+    const next = this.#queue.shift();
+    if (next) next();
+    else this.#busy = false;
+  }
+
+  /**
+   * This rank may not make a call that others have begun, for its verdict is known already: it comes to their first step all
+   * the same, when it is the call's turn.
+   */
+  async #skip(channel: Channel): Promise<void> {
+    if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#busy = true;
+    await this.#open;
+    this.#pass(channel);
+    this.#end();
   }
 
   /** While the event loop turns the call may fail; then it ends here. */

@@ -14,6 +14,7 @@ const MOST_GZIPPED_BYTES = 45 * 1024;
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
   "direct-links": "a rank that can listen; no page can",
+  gpu: "a page that opens a GPU",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
   "nccl-ranks": "a job in which some rank has CUDA devices",

@@ -96,6 +96,7 @@ async function bringUp(
       : { nccl: null, reason: whoHasNone(roster) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
+  const openAreas = files.links && (await import("./areas.ts")).areaOpener(files.links, cpu);
   const makers = { relayed, threads, byFile: files.links };
   const links = meeting.links ?? (await linkAll(roster, rank, listening, makers, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
@@ -122,6 +123,7 @@ async function bringUp(
     onTransfer: internal.onTransfer,
     makeBackend: settings.makeBackend,
     threads,
+    openAreas,
     onLeave: async () => {
       hub?.goodbye();
       hub?.close();

@@ -94,6 +94,8 @@ export interface SharedFileSystem {
   soon(callback: () => void): void;
   /** Calls back when the event loop has turned. */
   later(callback: () => void): void;
+  /** Stops this thread for about `ms` milliseconds, so that another can have its core. */
+  nap(ms: number): void;
 }
 
 /** One runtime. */

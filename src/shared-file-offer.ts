@@ -9,7 +9,7 @@ import type { Undo } from "./meeting.ts";
 import type { Platform, SharedFile, SharedFileSystem } from "./platform.ts";
 import { exchangeRoster, linkBetween, type RosterEntry, type SharedFileOffer } from "./roster.ts";
 import type { Store } from "./store/store.ts";
-import { checkLayout, format, layoutOf } from "./transport/shared-file.ts";
+import { checkLayout, format, type Layout, layoutOf } from "./transport/shared-file.ts";
 import type { LaidOut, SharedFileLinks } from "./transport/shared-file-links.ts";
 
 /** This rank's file, and what it tells the others. */
@@ -63,7 +63,7 @@ export async function openSharedFiles(
       for (const { file } of opened.values()) file.close();
     });
     const own = { ...offers[rank]! };
-    const mine = found && { file: found.file, layout: layoutOf(rank, partnersOf(offers, own)) };
+    const mine = found && { file: found.file, layout: layoutFor(offers, own) };
     if (found && mine && mine.layout.others.length > 0) {
       try {
         format(mine.file, mine.layout);
@@ -107,7 +107,14 @@ export async function openSharedFiles(
 function openFile(system: SharedFileSystem, offers: readonly RosterEntry[], rank: number): LaidOut {
   const entry = offers[rank]!;
   if (!("path" in entry.sharedFile)) throw new Error(`rank ${rank} has no shared file`);
-  return { file: system.open(entry.sharedFile.path), layout: layoutOf(rank, partnersOf(offers, entry)) };
+  return { file: system.open(entry.sharedFile.path), layout: layoutFor(offers, entry) };
+}
+
+/** How the file of `entry` is laid out: with areas if all ranks may share files, and none has tensors on a GPU. */
+function layoutFor(offers: readonly RosterEntry[], entry: RosterEntry): Layout {
+  const everywhere = offers.every((one) => partnersOf(offers, one).length === offers.length - 1);
+  const onHosts = offers.every(({ arithmeticIds, cuda }) => arithmeticIds.length === 1 && "missing" in cuda);
+  return layoutOf(entry.rank, partnersOf(offers, entry), everywhere && onHosts);
 }
 
 /** With whom this rank shares files, or why with nobody. */

@@ -3,7 +3,7 @@
  * else needs the code.
  */
 import * as algorithms from "./algorithm/in-region.ts";
-import { Region } from "./backend/region.ts";
+import { ThreadRegion } from "./backend/thread-region.ts";
 import { createSharedCpuExecutor } from "./executor/cpu.ts";
 import type { SharedExecutor } from "./executor/executor.ts";
 import type { ThreadJob } from "./platform.ts";
@@ -39,13 +39,13 @@ export class Threads {
   }
 
   /** The region of a group whose ranks are threads of this job. */
-  openRegion({ group, rank, size }: Channel): { region: Region; close(): void } {
+  openRegion({ group, rank, size }: Channel): { region: ThreadRegion; close(): void } {
     const { cores, turn } = this.job;
     const { executor } = this;
     const bytes = pageBytes(size);
     const address = this.#directory.acquire(group, bytes);
     const buffer = this.#heap.bufferTo(address + bytes);
-    const region = new Region({ buffer, address, rank, size, executor, algorithms, cores, turn });
+    const region = new ThreadRegion({ buffer, address, rank, size, executor, algorithms, cores, turn });
     return { region, close: () => this.#directory.release(group) };
   }
 }

@@ -3,11 +3,12 @@
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
 import type { Transfer } from "./algorithm/context.ts";
+import type { AreaOpener } from "./areas.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
-import type { Executor } from "./executor/executor.ts";
+import type { Executor, HostExecutor } from "./executor/executor.ts";
 import type { GpuExecutor, GpuMemory } from "./executor/webgpu.ts";
 import type { NcclChoice, NcclPart } from "./nccl-choice.ts";
 import type { NcclRanks } from "./nccl-ranks.ts";
@@ -88,7 +89,7 @@ export interface WorldOptions {
   /** What the hub can fold, if the ranks meet at one. */
   hub: HubFolds | null;
   roster: readonly RosterEntry[];
-  cpu: Executor;
+  cpu: HostExecutor;
   gpu: GpuExecutor | null;
   /** For `info()`. */
   gpuReason: string;
@@ -111,6 +112,8 @@ export interface WorldOptions {
   makeBackend: ((context: BackendContext) => Backend) | undefined;
   /** What this rank shares with the other threads of its job; null if it is no thread of one. */
   threads: Threads | null;
+  /** Opens what the ranks share in files beyond messages; null if not all do. */
+  openAreas: AreaOpener | null;
   /** Ends what bring-up began: hub connection, listener, hub. */
   onLeave(): Promise<void>;
 }
@@ -152,7 +155,7 @@ export class World {
     rank: number,
     onDead: (cause: WebcclError) => void,
   ): Backend {
-    const { mesh, hub, roster, makeBackend, store, logger, nccl, ncclRanks, threads } = this.#options;
+    const { mesh, hub, roster, makeBackend, store, logger, nccl, ncclRanks, threads, openAreas } = this.#options;
     const { onTransfer } = this.#options;
     const groupStore = new PrefixStore(name, store);
     if (makeBackend) {
@@ -168,7 +171,9 @@ export class World {
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
     const segmentBytes = this.#segmentBytes(link);
-    const region = link === "shared-memory" ? threads!.openRegion(channel) : null;
+    // Areas are for the group of all ranks, which is the first.
+    const hasAreas = link === "shared-file" && this.#root === null;
+    const region = link === "shared-memory" ? threads!.openRegion(channel) : hasAreas ? openAreas!(channel) : null;
     part = nccl && use ? nccl.join(use, { channel, store: groupStore, segmentBytes }) : null;
     const direct = new DirectBackend({
       channel,

@@ -15,7 +15,7 @@ const FLOORS: readonly (readonly [pattern: RegExp, floor: number])[] = [
   [/^executor\/half\.ts$/, 1],
   [/\.d\.ts$/, 1],
   [
-    /^(store\/store|transport\/(transport|shared-region|shared-file)|executor\/executor|backend\/(backend|nccl-library)|algorithm\/context|platform)\.ts$/,
+    /^(store\/store|transport\/(transport|shared-region|shared-areas|shared-file)|executor\/executor|backend\/(backend|nccl-library)|algorithm\/context|platform)\.ts$/,
     2,
   ],
   [/^(algorithm|executor|transport|store)\//, 3],

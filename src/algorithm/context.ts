@@ -4,8 +4,9 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Handle, SharedExecutor, Span } from "../executor/executor.ts";
+import type { Executor, Handle, HostExecutor, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
+import type { SharedAreas } from "../transport/shared-areas.ts";
 import type { SharedRegion } from "../transport/shared-region.ts";
 import type { Exchange, HubReduction } from "../transport/transport.ts";
 
@@ -40,6 +41,24 @@ export interface SharedAlgorithms {
   barrierStep(context: Context): Late;
 }
 
+/** The areas of processes of one host, the executor that every rank's tensors are in, and the algorithms over them. */
+export interface Areas {
+  readonly region: SharedAreas;
+  readonly executor: HostExecutor;
+  readonly algorithms: AreaAlgorithms;
+}
+
+/** What in-areas.ts has, which is loaded where there are areas. */
+export interface AreaAlgorithms {
+  allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Late;
+  allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Late;
+  reduceScatterAreas(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
+  allGatherAreas(context: Context, outputs: readonly Span[], input: Span): Late;
+  broadcastAreas(context: Context, tensor: Span, root: number): Late;
+  reduceAreas(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
+  barrierAreas(context: Context): Late;
+}
+
 /** One collective on one rank. */
 export interface Context {
   readonly rank: number;
@@ -48,6 +67,8 @@ export interface Context {
   readonly exchange: Exchange;
   /** What the ranks share beyond messages; null unless all are threads of one job. */
   readonly shared: Shared | null;
+  /** What they have in files beyond messages; null unless all are processes of one host that share files. */
+  readonly areas: Areas | null;
   /** For algorithms that select.ts says need it; null for all others. */
   readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
@@ -62,6 +83,11 @@ export interface Context {
 export function sharedOf({ shared }: Context): Shared {
   if (!shared) throw new Error("this algorithm needs ranks that are threads of one job");
   return shared;
+}
+
+/** The areas; select.ts gives the algorithms that need them to groups that have them. */
+export function areasOf({ areas }: Context): Areas {
+  return areas!;
 }
 
 /** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */

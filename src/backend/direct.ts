@@ -6,7 +6,7 @@ import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "..
 import type { Admission, Executor, Flow, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
-import type { HubGroup } from "../transport/hub-folds.ts";
+import type { HubCall, HubGroup } from "../transport/hub-folds.ts";
 import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
@@ -44,7 +44,7 @@ export interface DirectOptions {
   sameArithmetic: boolean;
   segmentBytes: number;
   segmentsInFlight: number;
-  /** What the ranks share; null unless all are threads of one job. */
+  /** What the ranks share; null unless all are threads of one job, or processes of one host that have areas. */
   region: Region | null;
   onTransfer?: ((transfer: Transfer) => void) | undefined;
   /** Called once when the backend is done with its channel. */
@@ -62,7 +62,7 @@ export class DirectBackend implements Backend {
   #inTurn: Context | null = null;
 
   constructor(options: DirectOptions) {
-    const { channel, link, hub, region, sameArithmetic, segmentBytes } = options;
+    const { channel, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
     this.#messages = new Messages({
       channel,
@@ -71,7 +71,7 @@ export class DirectBackend implements Backend {
       failed: (exchange, error) => this.#failed(exchange, error),
     });
     const { rank, size } = channel;
-    const kind = !hub || region ? "none" : hub.clusters.length < size ? "clusters" : "all";
+    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
     this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
   }
 
@@ -110,7 +110,7 @@ export class DirectBackend implements Backend {
     let scope = this.#scopes.get(executor);
     if (!scope) {
       const { region } = this.#options;
-      const inRegion = region?.executor === executor && (region.crowded ? "crowded" : "uncrowded");
+      const inRegion = region?.executor === executor && region.kind;
       scope = { ...this.#scope, executor, inRegion };
       this.#scopes.set(executor, scope);
     }
@@ -134,13 +134,10 @@ export class DirectBackend implements Backend {
   }
 
   async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
-    const { channel, hub, segmentBytes, segmentsInFlight } = this.#options;
+    const { channel } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     const cluster = this.#options.cluster?.enter(plan) ?? null;
-    const folds =
-      plan.needs === "hub" || plan.needs === "hub and clusters"
-        ? hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight)
-        : null;
+    const folds = this.#foldsOf(plan, exchange);
     try {
       const segments = admitted && (await this.#admitted(admitted, exchange));
       const done = (cluster ?? plan).run(this.#context(executor, exchange, segments, folds));
@@ -171,8 +168,16 @@ export class DirectBackend implements Backend {
   ): Promise<undefined> | undefined {
     const { channel } = this.#options;
     if (channel.dead) return Promise.reject(channel.dead);
-    const exchange = channel.open(call.sequence, plan.fingerprint);
-    const context = this.#contextInTurn(executor, exchange);
+    let exchange: ChannelExchange;
+    try {
+      exchange = channel.open(call.sequence, plan.fingerprint);
+    } catch (error) {
+      return region.skip(channel).then(() => Promise.reject(error));
+    }
+    const folds = this.#foldsOf(plan, exchange);
+    const context = folds
+      ? this.#context(executor, exchange, undefined, folds)
+      : this.#contextInTurn(executor, exchange);
     let running: Promise<void> | undefined;
     try {
       const later = region.begin(channel, exchange, call.started);
@@ -181,7 +186,8 @@ export class DirectBackend implements Backend {
     } catch (error) {
       running = Promise.reject(error);
     }
-    if (running) return this.#ending(running, region, plan, exchange, call);
+    if (running) return this.#ending(running, region, plan, exchange, folds, call);
+    folds?.close();
     region.end();
     channel.close(exchange, true);
     return undefined;
@@ -200,6 +206,7 @@ export class DirectBackend implements Backend {
     region: Region,
     plan: Plan,
     exchange: ChannelExchange,
+    folds: HubCall | null,
     call: Call,
   ): Promise<undefined> {
     try {
@@ -208,6 +215,7 @@ export class DirectBackend implements Backend {
       call.overwritten = plan.writes !== "no" && region.agreed;
       throw this.#failed(exchange, error);
     } finally {
+      folds?.close();
       region.end();
       this.#options.channel.close(exchange, true);
     }
@@ -239,13 +247,20 @@ export class DirectBackend implements Backend {
     return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)), scratch };
   }
 
+  /** This call's folds at the hub, if it is one that the hub runs. */
+  #foldsOf({ needs, fingerprint }: Plan, exchange: ChannelExchange): HubCall | null {
+    if (needs !== "hub" && needs !== "hub and clusters") return null;
+    const { hub, segmentBytes, segmentsInFlight } = this.#options;
+    return hub!.call(exchange, fingerprint, segmentBytes * segmentsInFlight);
+  }
+
   /** `segments`: how many may be in flight, if fewer than usual. */
   #context(executor: Executor, exchange: ChannelExchange, segments?: number, hub: HubReduction | null = null): Context {
     const { channel, region, segmentBytes, onTransfer } = this.#options;
     const segmentsInFlight = segments ?? this.#options.segmentsInFlight;
     const { rank, size } = channel;
-    const shared = region?.shared ?? null;
-    return { rank, size, executor, exchange, hub, shared, segmentBytes, segmentsInFlight, onTransfer };
+    const { shared, areas } = region?.context ?? NOTHING_SHARED;
+    return { rank, size, executor, exchange, hub, shared, areas, segmentBytes, segmentsInFlight, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
@@ -266,8 +281,10 @@ export class DirectBackend implements Backend {
   }
 }
 
+const NOTHING_SHARED = { shared: null, areas: null };
+
 function begun(region: Region, plan: Plan, context: Context): Promise<void> | undefined {
-  const late = plan.needs === "region" ? undefined : region.step();
+  const late = plan.needs === "region" || plan.needs === "areas" ? undefined : region.step();
   return late ? late.then(() => plan.run(context)) : plan.run(context);
 }
 

@@ -1,69 +1,79 @@
 /**
- * Region: a group's {@link SharedRegion}, made of its page and of the executor that works in the same memory.
- *
- * The group's collectives run in it one after the other, in the order of their calls, which is the same on every rank.
+ * Region: what the ranks of a group share beyond messages, and the order in which its calls use it: one after the other, as
+ * they are made, which is the same on every rank. What lies in it and how the ranks meet is for threads in thread-region.ts,
+ * for processes of one host in area-region.ts.
  */
-import type { Shared, SharedAlgorithms } from "../algorithm/context.ts";
-import type { SharedExecutor, Span } from "../executor/executor.ts";
+import type { Context } from "../algorithm/context.ts";
+import type { Executor } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
-import { BLOCK_MS, Gate } from "../transport/shared-gate.ts";
-import { SharedPage, SLOT_BYTES } from "../transport/shared-page.ts";
-import type { SharedRegion } from "../transport/shared-region.ts";
-import type { DataType } from "../types.ts";
+import type { Fingerprint } from "../transport/frame.ts";
+import type { PlanScope } from "./plan.ts";
 import { RepeatedPlans } from "./repeated-plans.ts";
 
-/** What a region is made with. */
-export interface RegionOptions {
-  /** The group's page, at `address` of the memory in `buffer`. */
-  buffer: ArrayBufferLike;
-  address: number;
-  rank: number;
+/** The longest that a row of short calls keeps the event loop from turning, in milliseconds. */
+const TURN_MS = 1;
+
+/** Where the ranks meet. */
+export interface MeetingPlace {
+  /** This rank comes to the next step. True if all have come, soon; else `passed` is to be awaited. */
+  arrive(): boolean;
+  /** Ranks that have not come. */
+  missing(): number[];
+  /** Resolves when all have come. */
+  passed(): Promise<void>;
+}
+
+/** What the ranks show each other of their calls. */
+export interface CallBoard {
+  /** This rank shows its next call, from the next step on. */
+  begin(call: Fingerprint): void;
+  /** Do two ranks make the same call? To be asked between the call's first step and the next one. */
+  sameCalls(a: number, b: number): boolean;
+  callOf(rank: number): Fingerprint;
+  /** This rank shows that it makes no call. */
+  skip(): void;
+  /** Does any rank show that? */
+  isSkipped(): boolean;
+}
+
+/** What every region is made with. */
+export interface RegionParts {
   size: number;
-  executor: SharedExecutor;
-  algorithms: SharedAlgorithms;
-  /** How many threads can run at once. */
-  cores: number;
+  gate: MeetingPlace;
+  calls: CallBoard;
   /** Resolves when the event loop has turned. */
   turn(): Promise<void>;
 }
 
 /** See the file's head. */
-export class Region implements SharedRegion {
-  readonly slotBytes = SLOT_BYTES;
-  readonly executor: SharedExecutor;
+export abstract class Region {
+  /** Calls with tensors of this executor may use the region's algorithms. */
+  abstract readonly executor: Executor;
+  /** What of them suits it. */
+  abstract readonly kind: Exclude<PlanScope["inRegion"], false>;
   /** What the group's calls find in their context. */
-  readonly shared: Shared;
-  /** Are the ranks more than the cores? */
-  readonly crowded: boolean;
+  abstract readonly context: Pick<Context, "shared" | "areas">;
   /** Plans of calls that may be made again. */
   readonly plans = new RepeatedPlans();
-  readonly #options: RegionOptions;
-  readonly #page: SharedPage;
-  readonly #gate: Gate;
+  readonly #parts: RegionParts;
   #channel: Channel | null = null;
   #exchange: ChannelExchange | null = null;
   /** Calls that wait for their turn. */
   readonly #queue: (() => void)[] = [];
   #busy = false;
-  /** What {@link slots} gave last, on either side. */
-  readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
+  /** A step that this rank made and did not see all others make: nothing begins before they have. */
+  #open: Promise<void> | null = null;
   #lastTurn = 0;
   #agreed = false;
 
-  constructor(options: RegionOptions) {
-    const { buffer, address, rank, size, executor, algorithms, cores } = options;
-    this.#options = options;
-    this.executor = executor;
-    this.shared = { region: this, executor, algorithms };
-    this.crowded = size > cores;
-    this.#page = new SharedPage(buffer, address, rank, size);
-    this.#gate = new Gate(this.#page.gate, rank, size, cores);
+  constructor(parts: RegionParts) {
+    this.#parts = parts;
   }
 
   /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
   begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
-    if (this.#busy || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
+    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
     this.#start(channel, exchange);
     return undefined;
   }
@@ -75,69 +85,84 @@ export class Region implements SharedRegion {
     else this.#busy = false;
   }
 
+  /**
+   * This rank may not make a call that others have begun, for its verdict is known already: it comes to their first step all
+   * the same, when it is the call's turn.
+   */
+  async skip(channel: Channel): Promise<void> {
+    if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#busy = true;
+    await this.#open;
+    this.#pass(channel);
+    this.end();
+  }
+
   /** Did all ranks make the call that runs, or ran last? */
   get agreed(): boolean {
     return this.#agreed;
   }
 
-  slots(dtype: DataType, count: number): readonly Span[] {
-    const page = this.#page;
-    const kept = this.#slots[page.side];
-    if (kept[0]?.dtype === dtype && kept[0].count === count) return kept;
-    const slots = Array.from({ length: this.#options.size }, (_, rank) =>
-      this.executor.spanAt(page.slot(rank), dtype, count),
-    );
-    this.#slots[page.side] = slots;
-    return slots;
-  }
-
-  offer(index: number, span: Span): void {
-    this.#page.offer(index, this.executor.addressOf(span), span.byteLength);
-  }
-
-  offered(rank: number, index: number, dtype: DataType, count: number): Span | null {
-    const address = this.#page.offered(rank, index);
-    return address < 0 ? null : this.executor.spanAt(address, dtype, count);
-  }
-
+  /** Resolves, or returns at once, when every rank has made this step. */
   step(): Promise<void> | undefined {
-    return this.#arrived(this.#gate.arrive());
+    return this.arrived(this.#parts.gate.arrive());
   }
 
-  stepThrough(last: () => void): Promise<void> | undefined {
-    return this.#arrived(
-      this.#gate.arrive(() => {
-        if (!this.#agreed) this.#agree();
-        last();
-      }),
-    );
-  }
-
-  #arrived(all: boolean): Promise<void> | undefined {
+  /** What is left of a step to which this rank has come, and all if `all`. */
+  protected arrived(all: boolean): Promise<void> | undefined {
     if (!all) return this.#stepLater();
-    if (!this.#agreed) this.#agree();
+    return this.agree();
+  }
+
+  /** A call's first step has not brought all ranks together yet, and will be awaited. */
+  protected whenAwaited(_exchange: ChannelExchange): void {}
+
+  /**
+   * At a call's first step, when all have come: the first rank whose call is not rank 0's, and rank 0, are named. Where some
+   * rank has skipped the call its verdict is on the way, and awaited.
+   */
+  protected agree(): Promise<void> | undefined {
+    if (this.#agreed) return undefined;
+    const { calls, size } = this.#parts;
+    if (calls.isSkipped()) return this.#watch(this.#exchange!, new Promise(() => {}));
+    for (let rank = 1; rank < size; rank++) {
+      if (calls.sameCalls(0, rank)) continue;
+      this.#channel!.onDisagreement(this.#exchange!, [0, rank], [calls.callOf(0), calls.callOf(rank)]);
+      throw this.#exchange!.error;
+    }
+    this.#agreed = true;
     return undefined;
   }
 
+  /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue(performance.now()) ? this.#turn() : undefined;
+    return this.#isTurnDue(performance.now()) ? this.#pause() : undefined;
+  }
+
+  /** While the event loop turns the call may fail; then it ends here. */
+  async #pause(): Promise<void> {
+    await this.#turn();
+    if (this.#exchange!.error) throw this.#exchange!.error;
   }
 
   #isTurnDue(now: number): boolean {
-    return now - this.#lastTurn > BLOCK_MS;
+    return now - this.#lastTurn > TURN_MS;
   }
 
   async #turn(): Promise<void> {
-    await this.#options.turn();
+    await this.#parts.turn();
     this.#lastTurn = performance.now();
   }
 
   async #beginLater(channel: Channel, exchange: ChannelExchange): Promise<void> {
     if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy = true;
-    if (this.#isTurnDue(performance.now())) await this.#turn();
     this.#agreed = false;
-    if (exchange.error) throw exchange.error;
+    if (this.#open) await this.#watch(exchange, this.#open);
+    if (this.#isTurnDue(performance.now())) await this.#turn();
+    if (exchange.error) {
+      this.#pass(channel);
+      throw exchange.error;
+    }
     this.#start(channel, exchange);
   }
 
@@ -146,30 +171,38 @@ export class Region implements SharedRegion {
     this.#channel = channel;
     this.#exchange = exchange;
     this.#agreed = false;
-    this.#page.begin(exchange.fingerprint!);
+    this.#parts.calls.begin(exchange.fingerprint!);
   }
 
   async #stepLater(): Promise<void> {
-    const exchange = this.#exchange!;
-    await new Promise<void>((resolve, reject) => {
-      const forget = exchange.watch({ missing: () => this.#gate.missing(), reject });
-      this.#gate.passed().then(() => {
+    if (!this.#agreed) this.whenAwaited(this.#exchange!);
+    await this.#watch(this.#exchange!, this.#leaveOpen());
+    this.#lastTurn = performance.now();
+    return this.agree();
+  }
+
+  /** Comes to a call's first step without making the call. */
+  #pass(channel: Channel): void {
+    if (channel.dead) return;
+    this.#parts.calls.skip();
+    if (!this.#parts.gate.arrive()) this.#leaveOpen();
+  }
+
+  #leaveOpen(): Promise<void> {
+    this.#open = this.#parts.gate.passed().then(() => {
+      this.#open = null;
+    });
+    return this.#open;
+  }
+
+  /** Resolves with `passed`, or rejects with the exchange. */
+  #watch(exchange: ChannelExchange, passed: Promise<void>): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const forget = exchange.watch({ missing: () => this.#parts.gate.missing(), reject });
+      passed.then(() => {
         forget();
         resolve();
       }, reject);
     });
-    this.#lastTurn = performance.now();
-    if (!this.#agreed) this.#agree();
-  }
-
-  /** All have come, and shown what they call. The first rank whose call is not rank 0's, and rank 0, are named. */
-  #agree(): void {
-    const page = this.#page;
-    for (let rank = 1; rank < this.#options.size; rank++) {
-      if (page.sameCalls(0, rank)) continue;
-      this.#channel!.onDisagreement(this.#exchange!, [0, rank], [page.callOf(0), page.callOf(rank)]);
-      throw this.#exchange!.error;
-    }
-    this.#agreed = true;
   }
 }

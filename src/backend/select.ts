@@ -17,7 +17,7 @@ import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
-import { type Late, sharedOf } from "../algorithm/context.ts";
+import { areasOf, type Late, sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
 import { allGatherHub, barrierHub, broadcastHub, reduceHub } from "../algorithm/hub-copies.ts";
 import { reduceBinomial } from "../algorithm/reduce-binomial.ts";
@@ -60,9 +60,9 @@ export interface Row<C extends AlgorithmFamily> {
   readonly rankOrder: boolean;
   /**
    * It cannot run without a hub that all ranks are connected to, or without one and direct links as well; or without a
-   * shared region, which only groups of threads have.
+   * shared region, which only groups of threads have; or without areas, which only processes that share files have.
    */
-  readonly needs?: "hub" | "hub and clusters" | "region";
+  readonly needs?: "hub" | "hub and clusters" | "region" | "areas";
   /** The most segments of scratch that one in flight takes, among `size` ranks. Default: none. */
   readonly scratch?: (size: number) => number;
   /** Where it is the better one; a caller who names it is not held to these. */
@@ -84,6 +84,16 @@ const owned = { ownerComputes: true, rankOrder: false } as const;
 
 /** What every row for threads has. Its algorithm comes with the region: in the context. */
 const inRegion = { ...exact, needs: "region", links: ["shared-memory"] } as const;
+
+/** What every row for processes that share files has, likewise. */
+const inAreas = { ...exact, algorithm: "areas", needs: "areas", links: ["shared-file"] } as const;
+
+const areasDirect: Row<"allReduce"> = {
+  ...inAreas,
+  algorithm: "areas-direct",
+  run: (...call) => areasOf(call[0]).algorithms.allReduceAreasDirect(...call),
+  ownerComputes: false,
+};
 
 /** Segments of scratch. */
 const one = { scratch: () => 1 } as const;
@@ -138,6 +148,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       maxBytes: 512 * KIB,
     },
     { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
+    { ...areasDirect, maxBytes: 512 * KIB, maxRanks: 2 },
+    { ...areasDirect, maxBytes: 128 * KIB, maxRanks: 4 },
+    { ...areasDirect, maxBytes: 8 * KIB },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allReduceAreas(...call) },
     {
       algorithm: "two-level",
       run: allReduceTwoLevel,
@@ -168,6 +182,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       run: (...call) => sharedOf(call[0]).algorithms.reduceScatterOnePass(...call),
       ...inRegion,
     },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceScatterAreas(...call) },
     { ...scatterDirect, maxBytes: 1024 * KIB },
     { ...scatterDirect, ...fewSockets },
     { ...scatterDirect, links: ["hub"] },
@@ -176,6 +191,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   ],
   allGather: [
     { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.allGatherPull(...call), ...inRegion },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allGatherAreas(...call) },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...gatherDirect, ...fewSockets },
@@ -185,6 +201,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   ],
   broadcast: [
     { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.broadcastPull(...call), ...inRegion },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.broadcastAreas(...call) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
@@ -193,6 +210,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   ],
   reduce: [
     { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.reduceOnePass(...call), ...inRegion },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceAreas(...call) },
     { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, ...two, maxBytes: 256 * KIB },
@@ -205,6 +223,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
   barrier: [
     { algorithm: "step", run: (...call) => sharedOf(call[0]).algorithms.barrierStep(...call), ...inRegion },
+    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.barrierAreas(...call) },
     { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],
@@ -227,8 +246,11 @@ export interface SelectQuery<C extends AlgorithmFamily> {
   sameArithmetic: boolean;
   /** What the group has of a hub: none, one to which all ranks are connected, or that and direct links among some. */
   hub: "none" | "all" | "clusters";
-  /** The tensors' executor works in memory that the ranks share; crowded, if these are more than there are cores. */
-  inRegion: "crowded" | "uncrowded" | false;
+  /**
+   * The tensors' executor works in memory that the ranks share (crowded, if these are more than there are cores), or in
+   * the memory of processes that have areas.
+   */
+  inRegion: "crowded" | "uncrowded" | "areas" | false;
   /** The operation has code of its caller's. */
   custom: boolean;
   /** The algorithm the caller named. */
@@ -268,7 +290,12 @@ function objection<C extends AlgorithmFamily>(row: Row<C>, query: SelectQuery<C>
   if (!query.sameArithmetic && !row.ownerComputes) {
     return "several ranks would compute the same element, and their arithmetic is not known to be equal";
   }
-  if (row.needs === "region") return query.inRegion ? null : "it needs ranks that are threads of one job";
+  if (row.needs === "areas")
+    return query.inRegion === "areas" ? null : "it needs processes of one host that share files";
+  if (row.needs === "region") {
+    const ofThreads = query.inRegion === "crowded" || query.inRegion === "uncrowded";
+    return ofThreads ? null : "it needs ranks that are threads of one job";
+  }
   if (row.needs && query.hub === "none") return "the ranks are not all connected to one hub";
   if (row.needs === "hub and clusters" && query.hub !== "clusters") return "no two ranks are linked directly";
   if (row.needs && query.custom) return "a hub runs no code of its callers'";

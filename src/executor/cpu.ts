@@ -5,7 +5,7 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat, type Tensor } from "../types.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
-import type { Executor, Lease, SharedExecutor, Span } from "./executor.ts";
+import type { HostExecutor, Lease, SharedExecutor, Span } from "./executor.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { describeHostTensor, isHostTensor } from "./host-tensor.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
@@ -21,7 +21,7 @@ export interface CpuExecutorOptions {
 }
 
 /** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
-export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<Executor> {
+export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
   const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
   if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
   // Loaded where they are wanted: hardly any page needs them.

@@ -20,8 +20,15 @@ export interface Lease {
   release(): void;
 }
 
+/** An executor whose spans' bytes are in host memory: there is nothing to wait for. */
+export interface HostExecutor extends Executor {
+  read(span: Span): Lease;
+  receive(span: Span): Lease;
+  write(span: Span, lease: Lease): void;
+}
+
 /** What an executor offers besides, where other ranks' executors work in the same memory. */
-export interface SharedExecutor extends Executor {
+export interface SharedExecutor extends HostExecutor {
   /** Where the span lies in the memory that the ranks share, or -1 if it lies elsewhere. */
   addressOf(span: Span): number;
   /** What lies at an address of that memory, which another rank may have given. */

@@ -25,6 +25,7 @@ const TMPFS = 0x01021994;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 /** Names are taken away when all have opened the file; one that is older is left of a process that was killed before. */
 const LEFT_MS = 3_600_000;
+const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 const ZEROS = new Uint8Array(256 * 1024);
 
 /**
@@ -50,6 +51,7 @@ export function sharedFileSystem(): SharedFileSystem {
     cores: availableParallelism(),
     soon: (callback) => queueMicrotask(() => nextTick(callback)),
     later: setImmediate,
+    nap: (ms) => void Atomics.wait(NEVER_WOKEN, 0, 0, ms),
   };
 }
 

@@ -12,14 +12,13 @@ import type { Link, LinkReceiver } from "./transport.ts";
 /** A payload of this length ends a turn, so that its receiver can use it while it is in the cache. */
 const LONG_BYTES = 32 * 1024;
 
-/** The frame that says: look into the file. */
-const WAKE = encodeHeader(
-  {
-    ...{ kind: FrameKind.WAKE, flags: 0, peer: 0, epoch: 0, slot: 0 },
-    ...{ group: 0, sequence: 0, payloadBytes: 0, request: 0 },
-  },
-  null,
-);
+/** The frame that says: look into the file, into the ring there or, if there is a group, at the flags of its ranks. */
+function wakeFrame(group: number): Uint8Array {
+  const none = { flags: 0, peer: 0, epoch: 0, slot: 0, sequence: 0, payloadBytes: 0, request: 0 };
+  return encodeHeader({ ...none, kind: FrameKind.WAKE, group }, null);
+}
+
+const WAKE = wakeFrame(0);
 
 /** One side's control block and ring for the other. */
 export interface Half {
@@ -37,6 +36,8 @@ export interface SharedFileLinkParts {
   underneath: Link;
   /** There is something to do: `attend` is to be called until there is not. */
   onWork(): void;
+  /** A rank of `group` has found that all have come to a step. */
+  onWake(group: number): void;
   /** The link is over, for this rank too. */
   onEnd(): void;
   /** Hears of what the receiver or the peer did against the protocol; the link is closed then. */
@@ -84,9 +85,10 @@ export class SharedFileLink implements Link {
     this.#receiver = receiver;
     this.#parts.underneath.start({
       onFrame: (header) => {
-        const { kind } = decodeHeader(header);
+        const { kind, group } = decodeHeader(header);
         if (kind !== FrameKind.WAKE) throw new ProtocolError(`a frame of kind ${kind} beside the shared file`);
-        this.#parts.onWork();
+        if (group === 0) this.#parts.onWork();
+        else this.#parts.onWake(group);
       },
       onClose: () => this.#onPeerGone(),
     });
@@ -110,6 +112,11 @@ export class SharedFileLink implements Link {
       this.#fail(error);
       return true;
     }
+  }
+
+  /** Wakes the peer where it waits for the ranks of `group`. */
+  wake(group: number): void {
+    if (!this.#closing && !this.#ended) this.#parts.underneath.send(wakeFrame(group), null);
   }
 
   /** Says that this rank sleeps now, for the `sleep`th time, or with 0 that it is awake. */

@@ -24,9 +24,21 @@ export interface LaidOut {
   readonly layout: Layout;
 }
 
+/** The files of a job all of whose ranks share them, as one user of their areas has them. */
+export interface OpenAreas {
+  /** By rank. */
+  readonly files: readonly LaidOut[];
+  readonly system: SharedFileLinksOptions["system"];
+  /** Are there more ranks on this host than cores? */
+  readonly isCrowded: boolean;
+  /** Wakes `rank` where it waits for the ranks of `group`. */
+  wake(rank: number, group: number): void;
+  close(): void;
+}
+
 /** What the links of a rank are made with. */
 export interface SharedFileLinksOptions {
-  system: Pick<SharedFileSystem, "soon" | "later">;
+  system: Pick<SharedFileSystem, "soon" | "later" | "nap">;
   /** Are there more ranks on this host than cores? */
   isCrowded: boolean;
   own: LaidOut;
@@ -39,6 +51,8 @@ export interface SharedFileLinksOptions {
 export class SharedFileLinks {
   readonly #options: SharedFileLinksOptions;
   readonly #links = new Map<number, SharedFileLink>();
+  /** What is told of wake-ups, while areas are open. */
+  #onWake: ((group: number) => void) | null = null;
   #spinMs = 0;
   #running = false;
   /** How often it slept, while it does; 0 while it is awake. */
@@ -64,11 +78,30 @@ export class SharedFileLinks {
       theirs: this.#half(theirs.get(other)!, own.layout.rank),
       underneath,
       onWork: () => this.#work(),
+      onWake: (group) => this.#onWake?.(group),
       onEnd: () => this.#ended(other),
       onError: (error) => onError(other, error),
     });
     this.#links.set(other, link);
     return link;
+  }
+
+  /** The files of all ranks, for one user of their areas; null if they have none. They stay open until `close`. */
+  openAreas(onWake: (group: number) => void): OpenAreas | null {
+    const { own, theirs, system, isCrowded } = this.#options;
+    if (own.layout.areaBytes === 0 || theirs.size < own.layout.others.length) return null;
+    this.#onWake = onWake;
+    const files = Array.from({ length: theirs.size + 1 }, (_, rank) => theirs.get(rank) ?? own);
+    return {
+      files,
+      system,
+      isCrowded,
+      wake: (rank, group) => this.#links.get(rank)?.wake(group),
+      close: () => {
+        this.#onWake = null;
+        for (const { file, layout } of files) this.#closeIfDone(file, layout.rank);
+      },
+    };
   }
 
   /** What `of` has for `rank`. */
@@ -135,8 +168,15 @@ export class SharedFileLinks {
   }
 
   #ended(other: number): void {
+    const { own, theirs } = this.#options;
     this.#links.delete(other);
-    this.#options.theirs.get(other)!.file.close();
-    if (this.#links.size === 0) this.#options.own.file.close();
+    this.#closeIfDone(theirs.get(other)!.file, other);
+    this.#closeIfDone(own.file, own.layout.rank);
+  }
+
+  /** Closes a file that neither links nor areas need. */
+  #closeIfDone(file: SharedFile, rank: number): void {
+    const isOwn = rank === this.#options.own.layout.rank;
+    if (!this.#onWake && !(isOwn ? this.#links.size > 0 : this.#links.has(rank))) file.close();
   }
 }

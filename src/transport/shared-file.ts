@@ -10,8 +10,10 @@
  *      8     4  r
  *     12     4  n
  *     16     4  bytes of a ring
+ *     20     4  bytes of an area, 0 if there is none
  *   4096 n×256  control blocks
  *        n×ring rings, from the next multiple of 4096 on
+ *               r's steps and areas, if there are any, from the next multiple of 4096 on
  *
  *   byte  size  control block for rank p: three flags, numbers of 64-bit floating point, each alone in its cache line
  *      0     8  bytes that r has written to p's ring here
@@ -23,6 +25,14 @@
  *      4     4  bytes of the payload
  *      8        header, then the payload from the next multiple of 64 on
  *
+ *   byte  size  steps and areas
+ *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
+ *   4096        what r puts before its even steps, then what it puts before odd ones, from a multiple of 4096 on
+ *
+ *   byte  size  what r puts before a step
+ *      0    72  if it is a call's first: its fingerprint, nine numbers of 64-bit floating point
+ *    128  area  what the call's algorithm puts there
+ *
  * A reader sees data before the flag that tells of it: the kernel's copies of one process are ordered by the lock that
  * ends each write, and a flag of 8 bytes that lies in one cache line is copied whole. Whoever says that it sleeps reads
  * the others' flags once more before it does, and whoever has written one reads then whether the other sleeps; a read of
@@ -32,7 +42,7 @@ import { ProtocolError } from "../errors.ts";
 import type { SharedFile } from "../platform.ts";
 
 const MAGIC = 0x46434357;
-const VERSION = 1;
+const VERSION = 2;
 const PAGE_BYTES = 4096;
 const CONTROL_BYTES = 256;
 /** A record begins at a multiple of this, and so does its payload. */
@@ -48,6 +58,10 @@ export const FLAGS_BYTES = 136;
 const MAX_RING_BYTES = 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
+/** Of two areas the tensors they come from and go to, most of it fits the second-level cache. */
+const AREA_BYTES = 1024 * 1024;
+/** What an area has before it. */
+const AREA_HEAD_BYTES = 128;
 
 /** One rank's file. */
 export interface Layout {
@@ -55,13 +69,15 @@ export interface Layout {
   /** The ranks it has rings for, ascending. */
   readonly others: readonly number[];
   readonly ringBytes: number;
+  /** 0 if it has no areas. */
+  readonly areaBytes: number;
 }
 
-/** A file for `others`. With many of them the rings are shorter. */
-export function layoutOf(rank: number, others: readonly number[]): Layout {
+/** A file for `others`. With many of them the rings are shorter. It has areas if these are all the ranks of a job. */
+export function layoutOf(rank: number, others: readonly number[], hasAreas: boolean): Layout {
   let ringBytes = MAX_RING_BYTES;
   while (ringBytes > MIN_RING_BYTES && ringBytes * others.length > MAX_FILE_BYTES) ringBytes /= 2;
-  return { rank, others, ringBytes };
+  return { rank, others, ringBytes, areaBytes: hasAreas ? AREA_BYTES : 0 };
 }
 
 /** Position of the control block for the rank at `place` among the others. */
@@ -74,9 +90,33 @@ export function ringAt({ others, ringBytes }: Layout, place: number): number {
   return Math.ceil(controlAt(others.length) / PAGE_BYTES) * PAGE_BYTES + place * ringBytes;
 }
 
+/** Position of the flag that counts the rank's steps. */
+export function stepsAt(layout: Layout): number {
+  return ringAt(layout, layout.others.length);
+}
+
+/** Position of what the rank says of its call at a step. */
+export function callAt(layout: Layout, step: number): number {
+  return stepsAt(layout) + PAGE_BYTES + (step % 2) * sideBytes(layout);
+}
+
+/** Position of the area of a step. */
+export function areaAt(layout: Layout, step: number): number {
+  return callAt(layout, step) + AREA_HEAD_BYTES;
+}
+
+function sideBytes({ areaBytes }: Layout): number {
+  return Math.ceil((AREA_HEAD_BYTES + areaBytes) / PAGE_BYTES) * PAGE_BYTES;
+}
+
+function fileBytes(layout: Layout): number {
+  const areasAt = stepsAt(layout);
+  return layout.areaBytes === 0 ? areasAt : areasAt + PAGE_BYTES + 2 * sideBytes(layout);
+}
+
 /** Reserves a new file's memory and says in it how it is laid out. */
 export function format(file: SharedFile, layout: Layout): void {
-  file.reserve(ringAt(layout, layout.others.length));
+  file.reserve(fileBytes(layout));
   file.write(headOf(layout), 0);
 }
 
@@ -93,6 +133,6 @@ export function checkLayout(file: SharedFile, expected: Layout): void {
   }
 }
 
-function headOf({ rank, others, ringBytes }: Layout): Uint8Array {
-  return new Uint8Array(Uint32Array.of(MAGIC, VERSION, rank, others.length, ringBytes).buffer);
+function headOf({ rank, others, ringBytes, areaBytes }: Layout): Uint8Array {
+  return new Uint8Array(Uint32Array.of(MAGIC, VERSION, rank, others.length, ringBytes, areaBytes).buffer);
 }

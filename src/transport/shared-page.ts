@@ -13,6 +13,7 @@
  *     72               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
  *   to the next 64 SLOT_BYTES  slot
  */
+import { CALL_FIELDS, isSkipped, readCall, sameCalls, setWord, writeCall, writeSkipped } from "./call-record.ts";
 import type { Fingerprint } from "./frame.ts";
 import { gateBytes } from "./shared-gate.ts";
 
@@ -20,8 +21,7 @@ import { gateBytes } from "./shared-gate.ts";
 export const SLOT_BYTES = 16_384;
 
 const LINE_BYTES = 64;
-const FIELDS = 9;
-const OFFERS_AT = FIELDS * Float64Array.BYTES_PER_ELEMENT;
+const OFFERS_AT = CALL_FIELDS * Float64Array.BYTES_PER_ELEMENT;
 const NO_ADDRESS = 0xffffffff;
 
 function slotAt(size: number): number {
@@ -43,6 +43,7 @@ export class SharedPage {
   readonly gate: Int32Array;
   readonly #address: number;
   readonly #rank: number;
+  readonly #size: number;
   readonly #floats: Float64Array;
   readonly #words: Uint32Array;
   readonly #sidesAt: number;
@@ -58,6 +59,7 @@ export class SharedPage {
     this.#words = new Uint32Array(buffer, address, bytes / 4);
     this.#address = address;
     this.#rank = rank;
+    this.#size = size;
     this.#sidesAt = gateBytes(size);
     this.#sideBytes = sideBytes(size);
     this.#slotAt = slotAt(size);
@@ -66,50 +68,35 @@ export class SharedPage {
   /** Begins this rank's next call. */
   begin(call: Fingerprint): void {
     this.#side = this.#side === 0 ? 1 : 0;
-    const floats = this.#floats;
-    const at = this.#at(this.#rank) / 8;
-    put(floats, at, call.collective);
-    put(floats, at + 1, call.dtype);
-    put(floats, at + 2, call.op);
-    put(floats, at + 3, call.root);
-    put(floats, at + 4, call.count);
-    put(floats, at + 5, call.detail);
-    put(floats, at + 6, call.customOp);
-    put(floats, at + 7, call.algorithm);
-    put(floats, at + 8, call.segmentBytes);
+    writeCall(this.#floats, this.#at(this.#rank) / 8, call);
   }
 
   /** Do two ranks make the same call? */
   sameCalls(a: number, b: number): boolean {
-    const floats = this.#floats;
-    const first = this.#at(a) / 8;
-    const second = this.#at(b) / 8;
-    for (let i = 0; i < FIELDS; i++) if (floats[first + i] !== floats[second + i]) return false;
-    return true;
+    return sameCalls(this.#floats, this.#at(a) / 8, this.#at(b) / 8);
+  }
+
+  /** This rank comes to the next call, and does not make it. */
+  skip(): void {
+    this.#side = this.#side === 0 ? 1 : 0;
+    writeSkipped(this.#floats, this.#at(this.#rank) / 8);
+  }
+
+  isSkipped(): boolean {
+    for (let rank = 0; rank < this.#size; rank++) if (isSkipped(this.#floats, this.#at(rank) / 8)) return true;
+    return false;
   }
 
   /** The call of `rank`. */
   callOf(rank: number): Fingerprint {
-    const at = this.#at(rank) / 8;
-    const [collective, dtype, op, root, count, detail, customOp, algorithm, segmentBytes] = this.#floats.subarray(at);
-    return {
-      collective: collective!,
-      dtype: dtype!,
-      op: op!,
-      root: root!,
-      count: count!,
-      detail: detail!,
-      customOp: customOp!,
-      algorithm: algorithm!,
-      segmentBytes: segmentBytes!,
-    };
+    return readCall(this.#floats, this.#at(rank) / 8);
   }
 
   /** Shows an address, or -1 for none, and what lies there. */
   offer(index: number, address: number, byteLength: number): void {
     const at = (this.#at(this.#rank) + OFFERS_AT) / 4 + 2 * index;
-    put(this.#words, at, address < 0 ? NO_ADDRESS : address);
-    put(this.#words, at + 1, byteLength);
+    setWord(this.#words, at, address < 0 ? NO_ADDRESS : address);
+    setWord(this.#words, at + 1, byteLength);
   }
 
   /** The address that `rank` showed, or -1. */
@@ -131,8 +118,4 @@ export class SharedPage {
   #at(rank: number): number {
     return this.#sidesAt + (2 * rank + this.#side) * this.#sideBytes;
   }
-}
-
-function put(array: Float64Array | Uint32Array, at: number, value: number): void {
-  if (array[at] !== value) array[at] = value;
 }

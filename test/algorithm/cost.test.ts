@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AlgorithmFamily } from "../../src/backend/select.ts";
 import { FAMILIES, rowsOf, runCase } from "./cases.ts";
-import { COSTS } from "./cost.ts";
+import { COSTS, STEPS } from "./cost.ts";
 
 const SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 31, 33, 64];
 /** Blocks of 64 bytes per rank's chunk: with segments of 64, 100 and 192 bytes, one to six messages. */
@@ -26,7 +26,7 @@ function describeFamily<C extends AlgorithmFamily>(collective: C): void {
         const root = size - 1 - (segmentBytes % size);
         const costs = Array.from({ length: size }, (_, rank) => formula({ rank, size, bytes, segmentBytes, root }));
         if (costs.reduce((total, { messagesSent }) => total + messagesSent, 0) > MOST_MESSAGES) continue;
-        const { traffic } = await runCase(collective, row, {
+        const { traffic, steps } = await runCase(collective, row, {
           size,
           count: bytes / 4,
           segmentBytes,
@@ -36,6 +36,8 @@ function describeFamily<C extends AlgorithmFamily>(collective: C): void {
           delivery: row.needs === undefined ? "memory" : "rendezvous",
         });
         expect(traffic).toEqual(costs);
+        const stepsOf = STEPS[collective]?.[row.algorithm];
+        expect(steps).toBe(stepsOf ? stepsOf({ rank: 0, size, bytes, segmentBytes, root }) : 0);
         runs++;
       }
       expect(runs).toBeGreaterThan(0);

@@ -2,7 +2,7 @@
  * What the algorithms' headers say of messages and bytes, as formulas: N ranks, a tensor of `bytes` bytes that
  * divides evenly into its chunks, or blocks of `bytes` each.
  */
-import { clustersOf } from "./simulate.ts";
+import { areaBytesOf, clustersOf } from "./simulate.ts";
 
 export interface CostQuery {
   rank: number;
@@ -22,6 +22,41 @@ export interface Cost {
 }
 
 type Formula = (query: CostQuery) => Cost;
+
+/** Bytes put into areas and got from them: no messages. */
+const areas = (bytesSent: number, bytesReceived: number): Cost => ({
+  messagesSent: 0,
+  messagesReceived: 0,
+  bytesSent,
+  bytesReceived,
+});
+
+/** How many stripes of areas a tensor takes, and what of it is this rank's own share. Both are cut at multiples of 64 bytes. */
+function stripes({ rank, size, bytes, segmentBytes }: CostQuery): { count: number; ownBytes: number } {
+  const lines = bytes / 64;
+  const count = Math.ceil(bytes / areaBytesOf({ size, segmentBytes }));
+  let ownLines = 0;
+  for (let k = 0; k < count; k++) {
+    const stripe = Math.floor((lines * (k + 1)) / count) - Math.floor((lines * k) / count);
+    ownLines += Math.floor((stripe * (rank + 1)) / size) - Math.floor((stripe * rank) / size);
+  }
+  return { count, ownBytes: ownLines * 64 };
+}
+
+const half = (query: CostQuery) => Math.ceil(query.bytes / (areaBytesOf(query) / 2));
+
+/** Steps of the algorithms over areas. */
+export const STEPS: Record<string, Record<string, (query: CostQuery) => number>> = {
+  allReduce: {
+    "areas-direct": (query) => Math.ceil(query.bytes / areaBytesOf(query)),
+    areas: (query) => stripes(query).count + 1,
+  },
+  reduceScatter: { areas: (query) => Math.ceil((query.bytes * query.size) / areaBytesOf(query)) },
+  allGather: { areas: half },
+  broadcast: { areas: half },
+  reduce: { areas: (query) => stripes(query).count + 1 },
+  barrier: { areas: () => 1 },
+};
 
 /** Runs of `bytes`, each in m = ⌈bytes / segmentBytes⌉ messages. */
 function runs(sent: number, received: number, bytes: number, segmentBytes: number): Cost {
@@ -133,6 +168,11 @@ const reduceScatterGather: Formula = (query) => {
 /** By collective and algorithm. */
 export const COSTS: Record<string, Record<string, Formula>> = {
   allReduce: {
+    "areas-direct": ({ size, bytes }) => areas(bytes, (size - 1) * bytes),
+    areas: (query) => {
+      const { ownBytes } = stripes(query);
+      return areas(query.bytes, (query.size - 1) * ownBytes + query.bytes - ownBytes);
+    },
     direct: blocks(1),
     "owner-direct": chunks(2),
     doubling,
@@ -141,8 +181,13 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     hub: hub(perSegment, once, once),
     "two-level": twoLevel,
   },
-  reduceScatter: { direct: blocks(1), ring: blocks(1) },
+  reduceScatter: {
+    areas: ({ size, bytes }) => areas((size - 1) * bytes, (size - 1) * bytes),
+    direct: blocks(1),
+    ring: blocks(1),
+  },
   allGather: {
+    areas: ({ size, bytes }) => areas(bytes, (size - 1) * bytes),
     hub: hub((messages, { size }) => messages * size, once, blocks(1)),
     direct: blocks(1),
     ring: blocks(1),
@@ -152,6 +197,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     },
   },
   broadcast: {
+    areas: (query) => (isRoot(query) ? areas(query.bytes, 0) : areas(0, query.bytes)),
     hub: hub(perSegment, ofRoot, ofOthers),
     binomial: (query) => runs(children(query), isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     "scatter-all-gather": (query) => {
@@ -163,6 +209,12 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     },
   },
   reduce: {
+    areas: (query) => {
+      const { ownBytes } = stripes(query);
+      const got = (query.size - 1) * ownBytes;
+      const { bytes } = query;
+      return isRoot(query) ? areas(bytes - ownBytes, got + bytes - ownBytes) : areas(bytes, got);
+    },
     hub: hub(perSegment, once, ofRoot),
     direct: (query) =>
       isRoot(query)
@@ -188,6 +240,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
     pairwise: ({ size, bytes, segmentBytes }) => told(size - 1, size - 1, bytes, segmentBytes),
   },
   barrier: {
+    areas: () => areas(0, 0),
     hub: () => ({ messagesSent: 1, messagesReceived: 1, bytesSent: 0, bytesReceived: 0 }),
     dissemination: ({ size }) => {
       const rounds = Math.ceil(Math.log2(size));

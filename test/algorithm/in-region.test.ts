@@ -42,7 +42,7 @@ class Meeting {
     };
     const shared = { region, executor, algorithms };
     const exchange = null as unknown as Context["exchange"]; // Nobody sends a message.
-    return { rank, size, executor, exchange, hub: null, shared, segmentBytes: 4096, segmentsInFlight: 2 };
+    return { rank, size, executor, exchange, hub: null, shared, areas: null, segmentBytes: 4096, segmentsInFlight: 2 };
   }
 
   #arrive(rank: number, last: () => void): Late {

@@ -3,8 +3,9 @@
  * allows, and the cpu executor, with scratch spoiled before it is lent and after it is given back.
  */
 import type { Context } from "../../src/algorithm/context.ts";
+import * as areaAlgorithms from "../../src/algorithm/in-areas.ts";
 import { createCpuExecutor } from "../../src/executor/cpu.ts";
-import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
+import type { Executor, HostExecutor, Lease, Span } from "../../src/executor/executor.ts";
 import { Fold, type FoldRule } from "../../src/hub/fold.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
@@ -12,6 +13,7 @@ import { FragmentsPayload } from "../../src/transport/fragments.ts";
 import type { Exchange, HubReduction, Payload, Traffic } from "../../src/transport/transport.ts";
 import type { DataType } from "../../src/types.ts";
 import { memoryExchanges } from "./memory-exchanges.ts";
+import { SimulatedAreas } from "./simulated-areas.ts";
 
 /**
  * "eager": a send is done at once. "rendezvous": a send is done when its message has been received.
@@ -43,8 +45,15 @@ export function clustersOf(size: number): number[][] {
 export interface Outcome {
   traffic: Traffic[];
   longestMessage: number;
+  /** Steps that the ranks made in their areas. */
+  steps: number;
   /** The most bytes of scratch that each rank had at once. */
   mostScratchBytes: number[];
+}
+
+/** Bytes of a rank's area: for each rank a segment, of whole lines of 64, but of 1 KiB at most. */
+export function areaBytesOf({ size, segmentBytes }: Pick<SimulationOptions, "size" | "segmentBytes">): number {
+  return 64 * size * Math.ceil(Math.min(1024, segmentBytes) / 64);
 }
 
 /**
@@ -58,6 +67,8 @@ export async function simulate(
   const network = new Network(options);
   const memory = options.delivery === "memory" ? memoryExchanges(options.size) : null;
   const executors = Array.from({ length: options.size }, () => new WatchedExecutor());
+  const hosts = executors.map(() => new WatchedHostExecutor());
+  const areas = new SimulatedAreas(areaBytesOf(options), network.traffic, (goOn) => network.soon(goOn));
   const ranks = executors.map((executor, rank) =>
     program(
       {
@@ -67,6 +78,7 @@ export async function simulate(
         exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
         hub: network.hub(rank),
         shared: null,
+        areas: { region: areas.of(rank), executor: hosts[rank]!, algorithms: areaAlgorithms },
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
       },
@@ -76,17 +88,15 @@ export async function simulate(
   if (memory) await Promise.all(ranks);
   else await network.deliver(Promise.all(ranks));
   network.assertEmpty();
-  for (const executor of executors) executor.assertNothingLent();
+  for (const executor of [...executors, ...hosts]) executor.assertNothingLent();
   const mostScratchBytes = executors.map((executor) => executor.mostScratchBytes);
+  const { steps } = areas;
   if (memory) {
     memory.close();
-    return {
-      traffic: memory.exchanges.map(({ traffic }) => ({ ...traffic })),
-      longestMessage: Number.NaN,
-      mostScratchBytes,
-    };
+    const traffic = memory.exchanges.map((exchange) => ({ ...exchange.traffic }));
+    return { traffic, longestMessage: Number.NaN, steps, mostScratchBytes };
   }
-  return { traffic: network.traffic, longestMessage: network.longestMessage, mostScratchBytes };
+  return { traffic: network.traffic, longestMessage: network.longestMessage, steps, mostScratchBytes };
 }
 
 interface Posted {
@@ -198,6 +208,11 @@ class Network {
     fold.dispose();
   }
 
+  /** Runs `body` as it delivers a message. */
+  soon(body: () => void): void {
+    this.#ready.push(body);
+  }
+
   /** Delivers until `finished`, a few messages per turn of the event loop, so that the ranks' tasks interleave. */
   async deliver(finished: Promise<unknown>): Promise<void> {
     let over = false;
@@ -292,14 +307,14 @@ export class WatchedExecutor implements Executor {
     return cpu.prepare(op, copy, size);
   }
 
-  async read(span: Span): Promise<Lease> {
-    return cpu.read(span);
+  read(span: Span): Lease | Promise<Lease> {
+    return Promise.resolve(cpu.read(span));
   }
   receive(span: Span): Lease {
     return { bytes: new Uint8Array(span.byteLength), release: () => {} };
   }
-  async write(span: Span, lease: Lease): Promise<void> {
-    await cpu.write(span, lease);
+  write(span: Span, lease: Lease): void | Promise<void> {
+    return Promise.resolve().then(() => cpu.write(span, lease));
   }
 
   owns = cpu.owns.bind(cpu);
@@ -315,4 +330,14 @@ export class WatchedExecutor implements Executor {
   fill = cpu.fill.bind(cpu);
   settled = cpu.settled.bind(cpu);
   async dispose(): Promise<void> {}
+}
+
+/** The same with all bytes at hand, as tensors in host memory have them. */
+class WatchedHostExecutor extends WatchedExecutor implements HostExecutor {
+  override read(span: Span): Lease {
+    return cpu.read(span);
+  }
+  override write(span: Span, lease: Lease): void {
+    cpu.write(span, lease);
+  }
 }

@@ -87,11 +87,39 @@ describe("selectAlgorithm()", () => {
     for (const collective of FAMILIES) {
       for (const algorithm of algorithmNames(collective)) {
         for (const bytes of [0, 2 ** 33]) {
-          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion: "uncrowded" }));
+          const inRegion = algorithm.startsWith("areas") ? "areas" : "uncrowded";
+          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion }));
           expect(row.algorithm).toBe(algorithm);
         }
       }
     }
+  });
+
+  it("takes areas for processes that have them, and neither elsewhere nor what threads have", () => {
+    const processes = { size: 2, link: "shared-file", inRegion: "areas" } as const;
+    for (const [size, most] of [
+      [2, 524_288],
+      [4, 131_072],
+      [5, 8192],
+    ] as const) {
+      const ofSize = { ...processes, size };
+      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most })).algorithm).toBe("areas-direct");
+      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most + 1 })).algorithm).toBe("areas");
+    }
+    expect(selectAlgorithm(query("allReduce", { ...processes, sameArithmetic: false })).algorithm).toBe("areas");
+    for (const collective of ["reduceScatter", "allGather", "broadcast", "reduce", "barrier"] as const) {
+      for (const bytes of [0, 2 ** 33]) {
+        expect(selectAlgorithm(query(collective, { ...processes, bytes, deterministic: true })).algorithm).toBe(
+          "areas",
+        );
+      }
+    }
+    const without = { ...processes, inRegion: false } as const;
+    expect(selectAlgorithm(query("allReduce", without)).algorithm).toBe("direct");
+    expect(() => selectAlgorithm(query("allReduce", { algorithm: "areas" }))).toThrow(/share files/);
+    expect(() => selectAlgorithm(query("allReduce", { ...processes, algorithm: "slots" }))).toThrow(
+      /threads of one job/,
+    );
   });
 
   it("takes one pass over shared memory for threads, and slots below 8 KiB, and neither elsewhere", () => {

@@ -94,7 +94,7 @@ describe("layoutOf()", () => {
   it("gives every rank a control block and a ring of its own, the same to whoever asks", () => {
     for (const count of [1, 3, 15, 63]) {
       const others = Array.from({ length: count }, (_, rank) => rank + 1);
-      const layout = layoutOf(0, others);
+      const layout = layoutOf(0, others, false);
       for (const place of others.keys()) {
         expect(controlAt(place) % 64).toBe(0);
         expect(ringAt(layout, place) % 4096).toBe(0);
@@ -108,9 +108,9 @@ describe("layoutOf()", () => {
   it("is written to the file, where another layout is refused", () => {
     const { path, file } = newFile();
     system.unlink(path);
-    format(file, layoutOf(3, [0, 1]));
-    checkLayout(file, layoutOf(3, [0, 1]));
-    for (const other of [layoutOf(2, [0, 1]), layoutOf(3, [0, 1, 2])]) {
+    format(file, layoutOf(3, [0, 1], false));
+    checkLayout(file, layoutOf(3, [0, 1], false));
+    for (const other of [layoutOf(2, [0, 1], false), layoutOf(3, [0, 1, 2], false), layoutOf(3, [0, 1], true)]) {
       expect(() => checkLayout(file, other)).toThrow(ProtocolError);
     }
   });
@@ -273,6 +273,52 @@ describe("groups over shared files", () => {
     const tensors = joined.map((_, rank) => new Float32Array(100_000).fill(rank + 1));
     await Promise.all(joined.map((group, rank) => group.allReduce(tensors[rank]!)));
     for (const tensor of tensors) expect(tensor.every((value) => value === 6)).toBe(true);
+  });
+
+  it("have areas for the group of all ranks, and messages for those of some", async () => {
+    const joined = await join(["shared-file", "shared-file", "shared-file"]);
+    const some = await Promise.all(joined.map((group) => group.newGroup([0, 2])));
+    const pair = some.filter((group) => group !== null);
+    for (const [groups, sum] of [
+      [joined, 6],
+      [pair, 4],
+    ] as const) {
+      const tensors = groups.map((group) => new Float32Array(700_001).fill(group.globalRanks[group.rank]! + 1));
+      await Promise.all(groups.map((group, i) => group.allReduce(tensors[i]!)));
+      for (const tensor of tensors) expect(tensor.every((value) => value === sum)).toBe(true);
+    }
+    await Promise.all(joined.map((group) => group.allReduce(new Float32Array(1), { algorithm: "areas" })));
+    await expect(pair[0]!.allReduce(new Float32Array(1), { algorithm: "areas" })).rejects.toThrow(RangeError);
+  });
+
+  it("run calls with areas and calls with messages at once, in the order in which they are made", async () => {
+    const joined = await join(["shared-file", "shared-file"]);
+    const results = await Promise.all(
+      joined.map(async (group) => {
+        const { rank } = group;
+        const other = 1 - rank;
+        const [sum, passed, copied] = [
+          new Int32Array(600_000).fill(rank + 1),
+          new Int32Array(40_000),
+          new Int32Array(300_000).fill(7 + rank),
+        ];
+        const gathered = rank === 0 ? [new Int32Array(5), new Int32Array(5)] : null;
+        await Promise.all([
+          group.recv(passed, other),
+          group.allReduce(sum),
+          group.gather(gathered, new Int32Array(5).fill(rank)),
+          group.send(new Int32Array(40_000).fill(rank), other),
+          group.broadcast(copied, { root: 1 }),
+          group.barrier(),
+        ]);
+        expect(gathered?.map((part) => part.join())).toEqual(rank === 0 ? ["0,0,0,0,0", "1,1,1,1,1"] : undefined);
+        return [sum, passed, copied].map((array) => [...new Set(array)]);
+      }),
+    );
+    expect(results).toEqual([
+      [[3], [1], [8]],
+      [[3], [0], [8]],
+    ]);
   });
 
   it("that must be so reject with what is missing", async () => {

@@ -13,6 +13,7 @@ const TOKEN = "a token of this test";
 const MOST_GZIPPED_BYTES = 45 * 1024;
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
+  areas: "a rank that shares files with others; no page does",
   "direct-links": "a rank that can listen; no page can",
   gpu: "a page that opens a GPU",
   memory: "memory://",

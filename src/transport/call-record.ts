@@ -1,0 +1,57 @@
+/** Fingerprints as ranks show them to each other in shared memory or files: nine numbers of 64-bit floating point. */
+import type { Fingerprint } from "./frame.ts";
+
+/** Numbers of a record. */
+export const CALL_FIELDS = 9;
+
+/** Writes `call` at index `at`. */
+export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
+  setWord(floats, at, call.collective);
+  setWord(floats, at + 1, call.dtype);
+  setWord(floats, at + 2, call.op);
+  setWord(floats, at + 3, call.root);
+  setWord(floats, at + 4, call.count);
+  setWord(floats, at + 5, call.detail);
+  setWord(floats, at + 6, call.customOp);
+  setWord(floats, at + 7, call.algorithm);
+  setWord(floats, at + 8, call.segmentBytes);
+}
+
+/** Writes a word where it differs: a line that is not written stays in the other cores' caches. */
+export function setWord(array: Float64Array | Uint32Array, at: number, value: number): void {
+  if (array[at] !== value) array[at] = value;
+}
+
+/** What stands in place of a call where a rank makes none. */
+const SKIPPED = Number.POSITIVE_INFINITY;
+
+/** Writes at index `at` that there is no call. */
+export function writeSkipped(floats: Float64Array, at: number): void {
+  floats[at] = SKIPPED;
+}
+
+export function isSkipped(floats: Float64Array, at: number): boolean {
+  return floats[at] === SKIPPED;
+}
+
+/** The call at index `at`. */
+export function readCall(floats: Float64Array, at: number): Fingerprint {
+  const [collective, dtype, op, root, count, detail, customOp, algorithm, segmentBytes] = floats.subarray(at);
+  return {
+    collective: collective!,
+    dtype: dtype!,
+    op: op!,
+    root: root!,
+    count: count!,
+    detail: detail!,
+    customOp: customOp!,
+    algorithm: algorithm!,
+    segmentBytes: segmentBytes!,
+  };
+}
+
+/** Are the calls at two indices the same? */
+export function sameCalls(floats: Float64Array, a: number, b: number): boolean {
+  for (let i = 0; i < CALL_FIELDS; i++) if (floats[a + i] !== floats[b + i]) return false;
+  return true;
+}

@@ -1,7 +1,6 @@
 /** A browser's page or worker as a {@link Platform}. */
 import { UnsupportedError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
-import { BROWSER_GPU_HINT, builtInGpu } from "./gpu.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 
@@ -25,7 +24,10 @@ export const browserPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
-  openGpu: async () => builtInGpu(BROWSER_GPU_HINT),
+  openGpu: async () => {
+    const { BROWSER_GPU_HINT, builtInGpu } = await import("./gpu.ts");
+    return builtInGpu(BROWSER_GPU_HINT);
+  },
   hasBuiltInGpu: true,
   loadNccl: null,
   openFileStore: () => cannot("share a file"),

@@ -39,22 +39,18 @@ export function isGpuTensor(value: unknown): value is GpuTensor {
 
 /**
  * The elements of a tensor.
- * @throws TypeError if it holds no GPUBuffer, or one that is mapped or lacks a usage flag; for a dtype that is none, an 8- or
- * 16-bit dtype without `count`, a `byteOffset` that is not a multiple of 4.
+ * @throws TypeError if its GPUBuffer is mapped or lacks a usage flag; for a dtype that is none, an 8- or 16-bit dtype without
+ * `count`, a `byteOffset` that is not a multiple of 4.
  * @throws RangeError if the elements, padded to whole words, do not fit into the buffer.
  */
-export function describeGpuTensor(tensor: unknown): GpuRange {
-  if (!isGpuTensor(tensor))
-    throw new TypeError("the tensor is not in GPU memory: pass { buffer, dtype } with a GPUBuffer");
+export function describeGpuTensor(tensor: GpuTensor): GpuRange {
   const { buffer, dtype, byteOffset = 0 } = tensor;
   if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
   const missing = (["STORAGE", "COPY_SRC", "COPY_DST"] as const).filter(
     (flag) => !hasUsage(buffer, BUFFER_USAGE[flag]),
   );
   if (missing.length > 0) {
-    throw new TypeError(
-      `the GPUBuffer of a ${dtype} tensor needs the usage ${missing.join(" and ")}: create it with STORAGE, COPY_SRC and COPY_DST`,
-    );
+    throw new TypeError(`the GPUBuffer of a ${dtype} tensor needs the usage ${missing.join(" and ")}`);
   }
   if (buffer.mapState !== "unmapped") {
     throw new TypeError(
@@ -70,7 +66,7 @@ export function describeGpuTensor(tensor: unknown): GpuRange {
   const end = byteOffset + Math.ceil((count * width) / 4) * 4;
   if (end > buffer.size) {
     throw new RangeError(
-      `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, padded to whole words, and the GPUBuffer has ${buffer.size} bytes`,
+      `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the GPUBuffer has ${buffer.size} bytes`,
     );
   }
   return { buffer, dtype, byteOffset, count };
@@ -85,7 +81,7 @@ function wholeCount(buffer: GPUBuffer, dtype: DataType, byteOffset: number): num
   const width = bytesPerElement(dtype);
   if (width < 4) {
     throw new TypeError(
-      `a ${dtype} tensor in a GPUBuffer needs its count: buffers are padded to 4 bytes, so their size does not tell`,
+      `a ${dtype} tensor in a GPUBuffer needs its count: buffers are padded to 4 bytes, whatever the count`,
     );
   }
   const bytes = Math.max(0, buffer.size - byteOffset);

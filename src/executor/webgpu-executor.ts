@@ -85,6 +85,9 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   span(tensor: Tensor | GpuTensor): GpuSpan {
+    if (!isGpuTensor(tensor)) {
+      throw new TypeError("the tensor is not in GPU memory: pass { buffer, dtype } with a GPUBuffer");
+    }
     const { buffer, dtype, byteOffset, count } = describeGpuTensor(tensor);
     return new GpuSpan(this.#device, dtype, count, buffer, byteOffset);
   }

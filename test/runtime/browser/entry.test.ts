@@ -15,6 +15,7 @@ const MOST_GZIPPED_BYTES = 45 * 1024;
 const WANTED = {
   areas: "a rank that shares files with others; no page does",
   "direct-links": "a rank that can listen; no page can",
+  gpu: "a page that opens a GPU",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
   "nccl-ranks": "a job in which some rank has CUDA devices",

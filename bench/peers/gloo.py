@@ -22,6 +22,8 @@ def pattern(count, who):
 
 
 def expected(count):
+    if name == "all_to_all":
+        return torch.cat([pattern(count, who).chunk(ranks)[rank] for who in range(ranks)])
     if name == "all_reduce":
         return sum(pattern(count, who) for who in range(ranks))
     if name == "broadcast":
@@ -31,21 +33,26 @@ def expected(count):
 
 for size in map(int, sys.argv[4:]):
     count = max(1, size // 4 // (ranks if name == "all_gather" else 1))
+    if name == "all_to_all":
+        count = max(ranks, count - count % ranks)
     data = torch.zeros(count)
     blocks = [torch.zeros(count) for _ in range(ranks)] if name == "all_gather" else []
+    received = torch.zeros(count) if name == "all_to_all" else data
 
     def run():
         if name == "all_reduce":
             dist.all_reduce(data)
         elif name == "broadcast":
             dist.broadcast(data, 0)
+        elif name == "all_to_all":
+            dist.all_to_all_single(received, data)
         else:
             dist.all_gather(blocks, data)
 
     def check():
         data.copy_(pattern(count, rank))
         run()
-        result = torch.cat(blocks) if blocks else data
+        result = torch.cat(blocks) if blocks else received
         return int((result != expected(count)).sum())
 
     wrong = check()

@@ -59,12 +59,11 @@ export class Gate {
 
   /**
    * Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. With `last`, the
-   * rank that comes last runs it before anyone goes on; all ranks give one, or none does.
+   * rank that comes last runs it, if it gave one, before those that gave one go on.
    */
   arrive(last?: () => void): boolean {
     const words = this.#words;
-    const full = (this.#target + this.#size) | 0;
-    // Who ran `last` counts itself in once more.
+    const full = (Math.imul(this.#steps, this.#size + 1) + this.#size) | 0;
     this.#target = last ? (full + 1) | 0 : full;
     this.#steps = (this.#steps + 1) | 0;
     words[STEPS + this.#rank * WORDS_PER_LINE] = this.#steps;
@@ -73,7 +72,8 @@ export class Gate {
       try {
         last?.();
       } finally {
-        if (last) Atomics.add(words, COUNT, 1);
+        // Once more, when `last` is done; also without one, for in calls that differ other ranks may have given theirs.
+        Atomics.add(words, COUNT, 1);
         if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
       }
       return true;

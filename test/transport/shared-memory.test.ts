@@ -48,6 +48,28 @@ describe("Gate", () => {
     }
   });
 
+  it("stays in step when only some ranks have something to be done by the last", async () => {
+    const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
+    const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 1));
+    let ran = 0;
+    const last = () => {
+      ran++;
+    };
+    for (const [first, second] of [
+      [last, undefined],
+      [undefined, last],
+      [last, last],
+      [undefined, undefined],
+    ] as const) {
+      expect(gates[0]!.arrive(first)).toBe(false);
+      const passed = gates[0]!.passed();
+      expect(gates[1]!.arrive(second)).toBe(true);
+      await passed;
+      expect(gates[0]!.missing()).toEqual([]);
+    }
+    expect(ran).toBe(2);
+  });
+
   it("opens for ranks that have cores, too, after many loops in vain", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
     const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 2));

@@ -10,9 +10,9 @@ import type { HubCall, HubGroup } from "../transport/hub-folds.ts";
 import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
-import { Messages } from "./messages.ts";
+import { Messages, type MessagesOwner } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
-import type { Region } from "./region.ts";
+import type { CallOwner, Region } from "./region.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
 export interface ClusterReduction {
@@ -57,19 +57,21 @@ export class DirectBackend implements Backend {
   readonly #options: DirectOptions;
   readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
   readonly #scopes = new Map<Executor, PlanScope>();
+  readonly #owner: MessagesOwner & CallOwner;
   readonly #messages: Messages;
-  /** The context of the last call in the region, where calls take turns. */
-  #inTurn: Context | null = null;
 
   constructor(options: DirectOptions) {
     const { channel, link, hub, sameArithmetic, segmentBytes } = options;
     this.#options = options;
-    this.#messages = new Messages({
+    this.#owner = {
       channel,
       flowOf: (span) => this.#flowOf([span], 1, 0),
-      context: (executor, exchange, segments) => this.#context(executor, exchange, segments),
+      context: (executor: Executor, exchange: ChannelExchange, segments?: number, hub?: HubCall | null) =>
+        this.#context(executor, exchange, segments, hub),
       failed: (exchange, error) => this.#failed(exchange, error),
-    });
+      foldsOf: (plan, exchange) => this.#foldsOf(plan, exchange),
+    };
+    this.#messages = new Messages(this.#owner);
     const { rank, size } = channel;
     const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
     this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
@@ -78,14 +80,14 @@ export class DirectBackend implements Backend {
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#options;
     const repeated = region?.plans.find(request, call);
-    if (repeated) return this.#inRegion(region!, region!.executor, repeated, undefined, call);
+    if (repeated) return region!.run(this.#owner, region!.executor, repeated, undefined, call);
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#scopeOf(executor));
     const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size, plan.scratch));
     if (!region) return this.#collective(executor, plan, admitted, call);
     if (executor === region.executor) region.plans.keep(request, call, plan);
-    return this.#inRegion(region, executor, plan, admitted, call);
+    return region.run(this.#owner, executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -156,72 +158,6 @@ export class DirectBackend implements Backend {
   }
 
   /**
-   * Runs the call when those before it are done. One that is all messages makes the step that compares the calls first.
-   * A short call whose ranks come together ends in here, without a promise.
-   */
-  #inRegion(
-    region: Region,
-    executor: Executor,
-    plan: Plan,
-    admitted: Admission,
-    call: Call,
-  ): Promise<undefined> | undefined {
-    const { channel } = this.#options;
-    if (channel.dead) return Promise.reject(channel.dead);
-    let exchange: ChannelExchange;
-    try {
-      exchange = channel.open(call.sequence, plan.fingerprint);
-    } catch (error) {
-      return region.skip(channel).then(() => Promise.reject(error));
-    }
-    const folds = this.#foldsOf(plan, exchange);
-    const context = folds
-      ? this.#context(executor, exchange, undefined, folds)
-      : this.#contextInTurn(executor, exchange);
-    let running: Promise<void> | undefined;
-    try {
-      const later = region.begin(channel, exchange, call.started);
-      if (later) running = later.then(() => admitted).then(() => begun(region, plan, context));
-      else running = admitted ? admitted.then(() => begun(region, plan, context)) : begun(region, plan, context);
-    } catch (error) {
-      running = Promise.reject(error);
-    }
-    if (running) return this.#ending(running, region, plan, exchange, folds, call);
-    folds?.close();
-    region.end();
-    channel.close(exchange, true);
-    return undefined;
-  }
-
-  /** Where calls take turns, the exchange of one mostly serves the next. */
-  #contextInTurn(executor: Executor, exchange: ChannelExchange): Context {
-    const last = this.#inTurn;
-    if (last?.exchange === exchange && last.executor === executor) return last;
-    this.#inTurn = this.#context(executor, exchange);
-    return this.#inTurn;
-  }
-
-  async #ending(
-    running: Promise<void>,
-    region: Region,
-    plan: Plan,
-    exchange: ChannelExchange,
-    folds: HubCall | null,
-    call: Call,
-  ): Promise<undefined> {
-    try {
-      await running;
-    } catch (error) {
-      call.overwritten = plan.writes !== "no" && region.agreed;
-      throw this.#failed(exchange, error);
-    } finally {
-      folds?.close();
-      region.end();
-      this.#options.channel.close(exchange, true);
-    }
-  }
-
-  /**
    * Waits until the executor has admitted the call. If it does not, nothing was sent yet: the other ranks reject this call
    * as a mismatch, and the group goes on at the next one.
    */
@@ -282,11 +218,6 @@ export class DirectBackend implements Backend {
 }
 
 const NOTHING_SHARED = { shared: null, areas: null };
-
-function begun(region: Region, plan: Plan, context: Context): Promise<void> | undefined {
-  const late = plan.needs === "region" || plan.needs === "areas" ? undefined : region.step();
-  return late ? late.then(() => plan.run(context)) : plan.run(context);
-}
 
 /** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */
 class Refusal extends Error {}

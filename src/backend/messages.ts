@@ -20,7 +20,7 @@ export interface MessagesOwner {
   readonly channel: Channel;
   /** What of a message is under way at once; undefined if it is short. */
   flowOf(span: Span): Flow | undefined;
-  context(executor: Executor, exchange: ChannelExchange, segments: number | undefined): Context;
+  context(executor: Executor, exchange: ChannelExchange, segments?: number): Context;
   /** What the call rejects with. */
   failed(exchange: ChannelExchange, error: unknown): unknown;
 }

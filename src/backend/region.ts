@@ -4,11 +4,13 @@
  * for processes of one host in area-region.ts.
  */
 import type { Context } from "../algorithm/context.ts";
-import type { Executor } from "../executor/executor.ts";
+import type { Admission, Executor } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { Fingerprint } from "../transport/frame.ts";
-import type { PlanScope } from "./plan.ts";
+import type { HubCall } from "../transport/hub-folds.ts";
+import type { Call } from "./backend.ts";
+import type { Plan, PlanScope } from "./plan.ts";
 import { RepeatedPlans } from "./repeated-plans.ts";
 
 /** The longest that a row of short calls keeps the event loop from turning, in milliseconds. */
@@ -35,6 +37,16 @@ export interface CallBoard {
   skip(): void;
   /** Does any rank show that? */
   isSkipped(): boolean;
+}
+
+/** What a region's calls need of their backend. */
+export interface CallOwner {
+  readonly channel: Channel;
+  context(executor: Executor, exchange: ChannelExchange, segments?: number, hub?: HubCall | null): Context;
+  /** The folds at the hub, if the plan's algorithm has any. */
+  foldsOf(plan: Plan, exchange: ChannelExchange): HubCall | null;
+  /** What a call rejects with after this error. */
+  failed(exchange: ChannelExchange, error: unknown): unknown;
 }
 
 /** What every region is made with. */
@@ -71,15 +83,78 @@ export abstract class Region {
     this.#parts = parts;
   }
 
+  /**
+   * Runs a call when those before it are done. One that is all messages makes the step that compares the calls first.
+   * A short call whose ranks come together ends in here, without a promise.
+   */
+  run(
+    owner: CallOwner,
+    executor: Executor,
+    plan: Plan,
+    admitted: Admission,
+    call: Call,
+  ): Promise<undefined> | undefined {
+    const { channel } = owner;
+    if (channel.dead) return Promise.reject(channel.dead);
+    let exchange: ChannelExchange;
+    try {
+      exchange = channel.open(call.sequence, plan.fingerprint);
+    } catch (error) {
+      return this.#skip(channel).then(() => Promise.reject(error));
+    }
+    const folds = owner.foldsOf(plan, exchange);
+    const context = owner.context(executor, exchange, undefined, folds);
+    let running: Promise<void> | undefined;
+    try {
+      const later = this.#begin(channel, exchange, call.started);
+      if (later) running = later.then(() => admitted).then(() => this.#run(plan, context));
+      else running = admitted ? admitted.then(() => this.#run(plan, context)) : this.#run(plan, context);
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    if (running) return this.#ending(running, owner, plan, exchange, folds, call);
+    this.#close(channel, exchange, folds);
+    return undefined;
+  }
+
+  #run(plan: Plan, context: Context): Promise<void> | undefined {
+    const late = plan.needs === "region" || plan.needs === "areas" ? undefined : this.step();
+    return late ? late.then(() => plan.run(context)) : plan.run(context);
+  }
+
+  async #ending(
+    running: Promise<void>,
+    { channel, failed }: CallOwner,
+    plan: Plan,
+    exchange: ChannelExchange,
+    folds: HubCall | null,
+    call: Call,
+  ): Promise<undefined> {
+    try {
+      await running;
+    } catch (error) {
+      call.overwritten = plan.writes !== "no" && this.#agreed;
+      throw failed(exchange, error);
+    } finally {
+      this.#close(channel, exchange, folds);
+    }
+  }
+
+  #close(channel: Channel, exchange: ChannelExchange, folds: HubCall | null): void {
+    folds?.close();
+    this.#end();
+    channel.close(exchange, true);
+  }
+
   /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
-  begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
+  #begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
     if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
     this.#start(channel, exchange);
     return undefined;
   }
 
   /** Ends the call. The next one that waits begins. */
-  end(): void {
+  #end(): void {
     const next = this.#queue.shift();
     if (next) next();
     else this.#busy = false;
@@ -89,17 +164,12 @@ export abstract class Region {
    * This rank may not make a call that others have begun, for its verdict is known already: it comes to their first step all
    * the same, when it is the call's turn.
    */
-  async skip(channel: Channel): Promise<void> {
+  async #skip(channel: Channel): Promise<void> {
     if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy = true;
     await this.#open;
     this.#pass(channel);
-    this.end();
-  }
-
-  /** Did all ranks make the call that runs, or ran last? */
-  get agreed(): boolean {
-    return this.#agreed;
+    this.#end();
   }
 
   /** Resolves, or returns at once, when every rank has made this step. */

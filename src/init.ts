@@ -15,7 +15,7 @@ import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { linkAll } from "./linking.ts";
 import { meet, type Undo } from "./meeting.ts";
-import { openNccl, whoHasNone } from "./nccl-offer.ts";
+import type { NcclHere } from "./nccl-offer.ts";
 import type { Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
@@ -56,7 +56,11 @@ async function bringUp(
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings, internal);
   if (gpu) undo.push(() => gpu.dispose());
-  const ncclHere = await openNccl(platform, settings, internal.loadNccl);
+  const loadNccl = internal.loadNccl ?? platform.loadNccl;
+  const ncclHere: NcclHere =
+    loadNccl || settings.backend === "nccl"
+      ? await (await import("./nccl-offer.ts")).openNccl(settings, loadNccl)
+      : { found: null, offer: { missing: `a ${platform.runtime} reaches no CUDA device` } };
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
@@ -93,7 +97,7 @@ async function bringUp(
   const { nccl, reason: ncclReason } =
     found && ncclRanks
       ? found.code.chooseNccl(found, ncclRanks, rank, settings)
-      : { nccl: null, reason: whoHasNone(roster) };
+      : { nccl: null, reason: ncclRanks?.objection ?? noNccl(roster[0]!) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
   const openAreas = files.links && (await import("./areas.ts")).areaOpener(files.links, cpu);
@@ -181,6 +185,11 @@ async function openGpu(
     if (backend === "webgpu" || !(error instanceof NoAdapterError)) throw error;
     return { gpu: null, reason: error.message };
   }
+}
+
+/** Why a job in which no rank has CUDA devices does not run on NCCL. */
+function noNccl({ rank, cuda }: RosterEntry): string {
+  return `rank ${rank} has no NCCL: ${"missing" in cuda && cuda.missing}`;
 }
 
 /** What the hub says from now on: frames it relays, ranks that are gone, and its own end. */

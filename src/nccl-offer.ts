@@ -1,9 +1,11 @@
-/** What each rank says of its NCCL and its CUDA devices at bring-up. What the job makes of it is in nccl-ranks.ts and nccl-choice.ts. */
+/**
+ * What each rank says of its NCCL and its CUDA devices at bring-up. What the job makes of it is in nccl-ranks.ts and
+ * nccl-choice.ts. `init.ts` loads this where NCCL may be.
+ */
 import type { NcclLibrary } from "./backend/nccl-library.ts";
 import { UnsupportedError } from "./errors.ts";
 import type { Settings } from "./init-options.ts";
-import type { Platform } from "./platform.ts";
-import type { CudaOffer, RosterEntry } from "./roster.ts";
+import type { CudaOffer } from "./roster.ts";
 
 /** NCCL as this rank has it, and what it tells the others. */
 export interface NcclHere {
@@ -13,20 +15,20 @@ export interface NcclHere {
 }
 
 /**
- * Opens NCCL if the settings may want it.
+ * Opens NCCL by `load`, which is null where no CUDA device can be reached, if the settings may want it.
  * @throws UnsupportedError if they name it and it is not there.
  */
 export async function openNccl(
-  platform: Platform,
   { backend, makeBackend, deterministic }: Settings,
-  load: (() => Promise<NcclLibrary>) | undefined,
+  load: (() => Promise<NcclLibrary>) | null,
 ): Promise<NcclHere> {
   const without = (missing: string): NcclHere => ({ found: null, offer: { missing } });
   if (makeBackend) return without("it has a backend of its own");
   if (backend !== "nccl" && backend !== "auto") return without(`its backend is "${backend}"`);
   if (deterministic) return without("deterministic is true, and NCCL's order is its own");
   try {
-    const library = await (load ?? platform.loadNccl)();
+    if (!load) throw new UnsupportedError("this runtime reaches no CUDA device");
+    const library = await load();
     const { version, devices } = await library.load();
     const found = { library, version, code: await import("./nccl-choice.ts") };
     return { found, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
@@ -37,10 +39,4 @@ export async function openNccl(
     }
     return without(text);
   }
-}
-
-/** Why a job does not run on NCCL if this rank has none. */
-export function whoHasNone(roster: readonly RosterEntry[]): string {
-  const { rank, cuda } = roster.find(({ cuda }) => "missing" in cuda)!;
-  return `rank ${rank} has no NCCL: ${(cuda as { missing: string }).missing}`;
 }

@@ -134,10 +134,10 @@ export interface Platform {
   /** WebGPU is built in, so that "auto" may look for an adapter; elsewhere it must be asked for. */
   readonly hasBuiltInGpu: boolean;
   /**
-   * The package that binds NCCL; its libraries are opened later.
-   * @throws UnsupportedError if it is not installed, or if this runtime cannot reach CUDA.
+   * The package that binds NCCL; its libraries are opened later. Null where no CUDA device can be reached.
+   * @throws UnsupportedError if it is not installed.
    */
-  loadNccl(): Promise<import("./backend/nccl-library.ts").NcclLibrary>;
+  readonly loadNccl: (() => Promise<import("./backend/nccl-library.ts").NcclLibrary>) | null;
   /** A store in a file, for `file://`. */
   openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
 }

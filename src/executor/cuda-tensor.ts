@@ -2,6 +2,7 @@
  * What counts as a tensor in CUDA memory, and what to say of everything that does not.
  */
 import { bytesPerElement, type CudaTensor, DATA_TYPES } from "../types.ts";
+import { checkCount, isWhole, unknownDtype } from "./tensor-fields.ts";
 
 /** Does `value` hold a DeviceBuffer? Whether it is a right tensor, {@link describeCudaTensor} tells. */
 export function isCudaTensor(value: unknown): value is CudaTensor {
@@ -19,15 +20,13 @@ export function describeCudaTensor(tensor: CudaTensor): Required<CudaTensor> {
     throw new TypeError("cuda must be a DeviceBuffer of @webccl/nccl");
   }
   if (cuda.disposed) throw new TypeError("the tensor's DeviceBuffer was disposed");
-  if (!DATA_TYPES.includes(dtype)) {
-    throw new TypeError(`${String(dtype)} is not a dtype: use one of ${DATA_TYPES.join(", ")}`);
-  }
+  if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
   const width = bytesPerElement(dtype);
   if (!isWhole(byteOffset) || byteOffset % width !== 0) {
     throw new RangeError(`byteOffset of a ${dtype} tensor must be a multiple of ${width}, got ${byteOffset}`);
   }
   const { count = Math.max(0, Math.floor((cuda.byteLength - byteOffset) / width)) } = tensor;
-  if (!isWhole(count)) throw new TypeError(`count of a tensor must be a whole number, got ${count}`);
+  checkCount(count);
   const end = byteOffset + count * width;
   if (end > cuda.byteLength) {
     throw new RangeError(
@@ -35,8 +34,4 @@ export function describeCudaTensor(tensor: CudaTensor): Required<CudaTensor> {
     );
   }
   return { cuda, dtype, byteOffset, count };
-}
-
-function isWhole(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -2,6 +2,7 @@
  * What counts as a tensor in GPU memory, and what to say of everything that does not.
  */
 import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor } from "../types.ts";
+import { checkCount, isWhole, unknownDtype } from "./tensor-fields.ts";
 
 /** GPUBufferUsage, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
 export const BUFFER_USAGE = {
@@ -46,9 +47,7 @@ export function describeGpuTensor(tensor: unknown): GpuRange {
   if (!isGpuTensor(tensor))
     throw new TypeError("the tensor is not in GPU memory: pass { buffer, dtype } with a GPUBuffer");
   const { buffer, dtype, byteOffset = 0 } = tensor;
-  if (!DATA_TYPES.includes(dtype)) {
-    throw new TypeError(`${String(dtype)} is not a dtype: use one of ${DATA_TYPES.join(", ")}`);
-  }
+  if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
   const missing = (["STORAGE", "COPY_SRC", "COPY_DST"] as const).filter(
     (flag) => !hasUsage(buffer, BUFFER_USAGE[flag]),
   );
@@ -67,7 +66,7 @@ export function describeGpuTensor(tensor: unknown): GpuRange {
   }
   const width = bytesPerElement(dtype);
   const { count = wholeCount(buffer, dtype, byteOffset) } = tensor;
-  if (!isWhole(count)) throw new TypeError(`count of a tensor must be a whole number, got ${count}`);
+  checkCount(count);
   const end = byteOffset + Math.ceil((count * width) / 4) * 4;
   if (end > buffer.size) {
     throw new RangeError(
@@ -79,10 +78,6 @@ export function describeGpuTensor(tensor: unknown): GpuRange {
 
 function hasUsage(buffer: GPUBuffer, flag: number): boolean {
   return (buffer.usage & flag) !== 0;
-}
-
-function isWhole(value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** All elements from `byteOffset` to the buffer's end. */

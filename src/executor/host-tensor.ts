@@ -3,6 +3,7 @@
  */
 import type { DataType, HostArray, HostTensor } from "../types.ts";
 import { DATA_TYPES } from "../types.ts";
+import { unknownDtype } from "./tensor-fields.ts";
 
 /** The dtype of a bare typed array, by the name of its class: that holds across realms and for subclasses. */
 const DTYPE_OF_CLASS: ReadonlyMap<string, DataType> = new Map([
@@ -53,7 +54,7 @@ export function describeHostTensor(tensor: unknown): HostTensor {
   if (named) {
     dtype = (tensor as HostTensor).dtype;
     const classes = CLASSES.get(dtype);
-    if (!classes) throw new TypeError(`${String(dtype)} is not a dtype: use one of ${DATA_TYPES.join(", ")}`);
+    if (!classes) throw unknownDtype(dtype);
     if (!classes.includes(name)) {
       throw new TypeError(`a ${dtype} tensor holds its elements in a ${classes[0]}, and data is a ${name}`);
     }

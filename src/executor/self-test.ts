@@ -11,43 +11,12 @@ import type { FoldName, Kernels } from "./kernels.ts";
 
 type FloatType = "f16" | "bf16" | "f32" | "f64";
 
-/** Bit patterns of positive values of each type; each is also taken with its sign set. */
-const PATTERNS: Readonly<Record<FloatType, readonly bigint[]>> = {
-  f16: [
-    0x0000n,
-    0x0001n,
-    0x03ffn,
-    0x0400n,
-    0x1001n,
-    0x1400n,
-    0x2e66n,
-    0x3555n,
-    0x3c00n,
-    0x3c01n,
-    0x4248n,
-    0x6800n,
-  ].concat([0x6801n, 0x7bffn, 0x7c00n, 0x7c01n, 0x7e00n, 0x7fffn]),
-  bf16: [
-    0x0000n,
-    0x0001n,
-    0x007fn,
-    0x0080n,
-    0x2001n,
-    0x3dcdn,
-    0x3eabn,
-    0x3f7fn,
-    0x3f80n,
-    0x3f81n,
-    0x4049n,
-    0x4380n,
-  ].concat([0x4381n, 0x7f7fn, 0x7f80n, 0x7f81n, 0x7fc0n, 0x7fffn]),
-  f32: [0x00000000n, 0x00000001n, 0x007fffffn, 0x00800000n, 0x20000001n, 0x33800000n, 0x33800001n, 0x3dcccccdn]
-    .concat([0x3eaaaaabn, 0x3f7fffffn, 0x3f800000n, 0x3f800001n, 0x40490fdbn, 0x4b800000n, 0x4b800001n, 0x7f7fffffn])
-    .concat([0x7f800000n, 0x7f800001n, 0x7fc00000n, 0x7fffffffn]),
-  f64: [0n, 1n, 0x000fffffffffffffn, 0x0010000000000000n, 0x2000000000000001n, 0x3ca0000000000000n]
-    .concat([0x3ca0000000000001n, 0x3fb999999999999an, 0x3fd5555555555555n, 0x3fefffffffffffffn, 0x3ff0000000000000n])
-    .concat([0x3ff0000000000001n, 0x400921fb54442d18n, 0x4340000000000000n, 0x4340000000000001n, 0x7fefffffffffffffn])
-    .concat([0x7ff0000000000000n, 0x7ff0000000000001n, 0x7ff8000000000000n, 0x7fffffffffffffffn]),
+/** Bit patterns of positive values of each type, in hexadecimal; each is also taken with its sign set. */
+const PATTERNS: Readonly<Record<FloatType, string>> = {
+  f16: "0 1 3ff 400 1001 1400 2e66 3555 3c00 3c01 4248 6800 6801 7bff 7c00 7c01 7e00 7fff",
+  bf16: "0 1 7f 80 2001 3dcd 3eab 3f7f 3f80 3f81 4049 4380 4381 7f7f 7f80 7f81 7fc0 7fff",
+  f32: "0 1 7fffff 800000 20000001 33800000 33800001 3dcccccd 3eaaaaab 3f7fffff 3f800000 3f800001 40490fdb 4b800000 4b800001 7f7fffff 7f800000 7f800001 7fc00000 7fffffff",
+  f64: "0 fffffffffffff 10000000000000 2000000000000001 3ca0000000000000 3ca0000000000001 3fb999999999999a 3fd5555555555555 3fefffffffffffff 3ff0000000000000 3ff0000000000001 400921fb54442d18 4340000000000000 4340000000000001 7fefffffffffffff 7ff0000000000000 7ff0000000000001 7ff8000000000000 7fffffffffffffff",
 };
 
 const BITS: Readonly<Record<FloatType, number>> = { f16: 16, bf16: 16, f32: 32, f64: 64 };
@@ -59,7 +28,8 @@ export const SELF_TEST_FACTOR = Math.fround(1 / 3);
 /** Every pattern with both signs, as the left or the right side of the full product. */
 function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
   const signBit = 1n << BigInt(BITS[dtype] - 1);
-  const values = PATTERNS[dtype].flatMap((pattern) => [pattern, pattern | signBit]);
+  const positive = PATTERNS[dtype].split(" ").map((digits) => BigInt(`0x${digits}`));
+  const values = positive.flatMap((pattern) => [pattern, pattern | signBit]);
   const pairs = values.flatMap((a) => values.map((b) => (side === "left" ? a : b)));
   const width = BITS[dtype] / 8;
   const bytes = new Uint8Array(pairs.length * width);

@@ -59,10 +59,16 @@ describe("a group of two Node ranks on NCCL and two pages", { timeout: TIMEOUT_M
   it("runs the conformance suite, with results that are equal on all", async () => {
     const env = {
       ...{ BACKEND: "auto", CASES: JSON.stringify(CASES) },
-      ...{ HUB_URL: `${hub.url}/servers-and-tabs`, WEBCCL_TOKEN: "a token of this test" },
+      ...{ WEBCCL_INIT_METHOD: `${hub.url}/servers-and-tabs`, WEBCCL_TOKEN: "a token of this test" },
     };
     const page = (rank: number) => {
-      const options = { initMethod: env.HUB_URL, rank, worldSize: 4, token: env.WEBCCL_TOKEN, timeoutMs: 60_000 };
+      const options = {
+        initMethod: env.WEBCCL_INIT_METHOD,
+        rank,
+        worldSize: 4,
+        token: env.WEBCCL_TOKEN,
+        timeoutMs: 60_000,
+      };
       const job: Job = { task: { name: "conformance", cases: CASES, memory: "host" }, options, inWorker: rank === 3 };
       return pages.run(job, { scripts: "'wasm-unsafe-eval'" });
     };

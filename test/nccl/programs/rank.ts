@@ -25,7 +25,6 @@ const start = (options: Parameters<typeof initProcessGroup>[0] = {}) =>
   initProcessGroup({
     backend: process.env.BACKEND === "auto" ? "auto" : "nccl",
     ...(process.env.TRANSPORT === "hub" ? { transport: "hub" } : {}),
-    ...(process.env.HUB_URL ? { initMethod: process.env.HUB_URL } : {}),
     loadNccl: async () => nccl,
     timeoutMs: 25_000,
     ...options,

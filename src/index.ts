@@ -1,6 +1,7 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 export type { Backend, BackendContext, Call, Collective, ObjectRequest, Request } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
+export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
   AbortedError,
   AdmissionError,
@@ -30,7 +31,6 @@ export type {
 } from "./options.ts";
 export type { ProcessGroup } from "./process-group.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
-export type { SpawnedRanks, SpawnOptions } from "./spawned-ranks.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";

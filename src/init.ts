@@ -9,18 +9,19 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
+
+import { linkAll } from "./bring-up/linking.ts";
+import { meet, type Undo } from "./bring-up/meeting.ts";
+import type { NcclHere } from "./bring-up/nccl-offer.ts";
+import { exchangeRoster, type RosterEntry } from "./bring-up/roster.ts";
+import type { SharedFileHere } from "./bring-up/shared-file-offer.ts";
+import type { Threads } from "./bring-up/threads.ts";
 import { NoAdapterError, UnsupportedError } from "./errors.ts";
 import { createCpuExecutor } from "./executor/cpu.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "./executor/webgpu.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
-import { linkAll } from "./linking.ts";
-import { meet, type Undo } from "./meeting.ts";
-import type { NcclHere } from "./nccl-offer.ts";
 import type { Platform } from "./platform.ts";
 import { ProcessGroup } from "./process-group.ts";
-import { exchangeRoster, type RosterEntry } from "./roster.ts";
-import type { SharedFileHere } from "./shared-file-offer.ts";
-import type { Threads } from "./threads.ts";
 import type { HubConnection } from "./transport/hub-connection.ts";
 import { HubFolds } from "./transport/hub-folds.ts";
 import { HubLinks } from "./transport/hub-links.ts";
@@ -59,17 +60,17 @@ async function bringUp(
   const loadNccl = internal.loadNccl ?? platform.loadNccl;
   const ncclHere: NcclHere =
     loadNccl || settings.backend === "nccl"
-      ? await (await import("./nccl-offer.ts")).openNccl(settings, loadNccl)
+      ? await (await import("./bring-up/nccl-offer.ts")).openNccl(settings, loadNccl)
       : { found: null, offer: { missing: `a ${platform.runtime} reaches no CUDA device` } };
   const meeting = await meet(platform, settings, internal, undo);
   const { rank, store, hub, hosted } = meeting;
 
   const listens = platform.canListen && !meeting.links && settings.transport !== "hub";
   const listening = listens
-    ? await (await import("./direct-links.ts")).listen(platform, settings, meeting, undo)
+    ? await (await import("./bring-up/direct-links.ts")).listen(platform, settings, meeting, undo)
     : null;
   const sharedFile: SharedFileHere = listening
-    ? (await import("./shared-file-offer.ts")).offerSharedFile(platform, settings, undo)
+    ? (await import("./bring-up/shared-file-offer.ts")).offerSharedFile(platform, settings, undo)
     : { found: null, offer: { missing: "it has no direct links" } };
   const own: RosterEntry = {
     rank,
@@ -88,19 +89,26 @@ async function bringUp(
   const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
   const wantsFiles = settings.transport === "shared-file" || offers.some((entry) => "path" in entry.sharedFile);
   const files = wantsFiles
-    ? await (await import("./shared-file-offer.ts")).openSharedFiles(sharedFile, offers, rank, store, settings, undo)
+    ? await (await import("./bring-up/shared-file-offer.ts")).openSharedFiles(
+        sharedFile,
+        offers,
+        rank,
+        store,
+        settings,
+        undo,
+      )
     : { roster: offers, links: null, reason: "missing" in sharedFile.offer ? sharedFile.offer.missing : "" };
   const { roster } = files;
   const { found } = ncclHere;
   const hasCuda = roster.some(({ cuda }) => "devices" in cuda);
-  const ncclRanks = hasCuda ? new (await import("./nccl-ranks.ts")).NcclRanks(roster) : null;
+  const ncclRanks = hasCuda ? new (await import("./bring-up/nccl-ranks.ts")).NcclRanks(roster) : null;
   const { nccl, reason: ncclReason } =
     found && ncclRanks
       ? found.code.chooseNccl(found, ncclRanks, rank, settings)
       : { nccl: null, reason: ncclRanks?.objection ?? noNccl(roster[0]!) };
   const relayed = hub ? new HubLinks(hub) : null;
   const folds = hub ? new HubFolds(hub) : null;
-  const openAreas = files.links && (await import("./areas.ts")).areaOpener(files.links, cpu);
+  const openAreas = files.links && (await import("./bring-up/areas.ts")).areaOpener(files.links, cpu);
   const makers = { relayed, threads, byFile: files.links };
   const links = meeting.links ?? (await linkAll(roster, rank, listening, makers, undo));
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
@@ -155,7 +163,7 @@ async function joinThreads(
   const forced = transport === "shared-memory";
   const wanted = forced || (transport === "auto" && method.protocol !== "memory:" && internal.wasm !== false);
   const job = wanted ? platform.threadJob() : null;
-  const threads = job && (await (await import("./threads.ts")).Threads.join(job));
+  const threads = job && (await (await import("./bring-up/threads.ts")).Threads.join(job));
   if (forced && !threads) {
     throw new UnsupportedError(
       job

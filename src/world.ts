@@ -3,21 +3,21 @@
  * to make a backend for a new group. The group that `initWorldGroup` returns spans it; destroying that one ends it.
  */
 import type { Transfer } from "./algorithm/context.ts";
-import type { AreaOpener } from "./areas.ts";
 import type { Backend, BackendContext } from "./backend/backend.ts";
 import { DirectBackend } from "./backend/direct.ts";
+import type { AreaOpener } from "./bring-up/areas.ts";
+import type { NcclChoice, NcclPart } from "./bring-up/nccl-choice.ts";
+import type { NcclRanks } from "./bring-up/nccl-ranks.ts";
+import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./bring-up/roster.ts";
+import type { Threads } from "./bring-up/threads.ts";
 import { Deadlines } from "./deadlines.ts";
 import { DeviceLostError, type WebcclError } from "./errors.ts";
 import type { Executor, HostExecutor } from "./executor/executor.ts";
 import type { GpuExecutor, GpuMemory } from "./executor/webgpu.ts";
-import type { NcclChoice, NcclPart } from "./nccl-choice.ts";
-import type { NcclRanks } from "./nccl-ranks.ts";
 import type { Logger } from "./options.ts";
 import { Ownership } from "./ownership.ts";
-import { clustersOf, haveSameArithmetic, linkBetween, type RosterEntry, slowestLink } from "./roster.ts";
 import { PrefixStore } from "./store/prefix-store.ts";
 import type { Store } from "./store/store.ts";
-import type { Threads } from "./threads.ts";
 import { hash52 } from "./transport/fingerprint.ts";
 import type { HubFolds } from "./transport/hub-folds.ts";
 import type { Mesh } from "./transport/mesh.ts";

@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly [pattern: RegExp, floor: number])[] = [
   [/^(algorithm|executor|transport|store)\//, 3],
   [/^(backend|hub)\//, 4],
   [/^(index|work|deadlines|ownership|process-group|init)\.ts$/, 5],
+  [/^bring-up\//, 5],
   [/^[a-z-]+\.ts$/, 5],
   [/^(ddp|nn|trace)\//, 5],
   [/^(node|deno|browser|cli|testing)\//, 6],

@@ -1,7 +1,8 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
+
+import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
 import { createMemory } from "../executor/wasm-memory.ts";
-import type { SpawnedRanks, SpawnOptions } from "../spawned-ranks.ts";
 import { HashStore } from "../store/hash-store.ts";
 import { MAX_THREADS, threadEnded } from "../transport/shared-directory.ts";
 import { isBellKey } from "../transport/shared-memory.ts";

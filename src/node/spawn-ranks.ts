@@ -1,6 +1,7 @@
 /** `spawnRanks` where there is no page. */
+
+import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
-import type { SpawnedRanks, SpawnOptions } from "../spawned-ranks.ts";
 
 /** Starts workers of a browser's page as ranks. Here it rejects with UnsupportedError. */
 export async function spawnRanks(

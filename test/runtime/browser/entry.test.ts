@@ -18,6 +18,7 @@ const WANTED = {
   gpu: "a page that opens a GPU",
   memory: "memory://",
   "nccl-choice": "a rank that has NCCL; no page has",
+  "nccl-offer": "a rank that may have NCCL; no page has",
   "nccl-ranks": "a job in which some rank has CUDA devices",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",

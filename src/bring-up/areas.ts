@@ -2,12 +2,12 @@
  * Areas: what processes of one host have beyond messages, where all ranks of a job share files. `init.ts` loads this where
  * the rank does; nobody else needs the code.
  */
-import * as algorithms from "./algorithm/in-areas.ts";
-import { AreaRegion, gateOf } from "./backend/area-region.ts";
-import type { HostExecutor } from "./executor/executor.ts";
-import type { AreaGate } from "./transport/area-gate.ts";
-import type { Channel } from "./transport/channel.ts";
-import type { SharedFileLinks } from "./transport/shared-file-links.ts";
+import * as algorithms from "../algorithm/in-areas.ts";
+import { AreaRegion, gateOf } from "../backend/area-region.ts";
+import type { HostExecutor } from "../executor/executor.ts";
+import type { AreaGate } from "../transport/area-gate.ts";
+import type { Channel } from "../transport/channel.ts";
+import type { SharedFileLinks } from "../transport/shared-file-links.ts";
 
 /** Opens the region of the group of all ranks; null if their files have no areas. */
 export type AreaOpener = (channel: Channel) => { region: AreaRegion; close(): void } | null;

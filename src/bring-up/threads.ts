@@ -2,15 +2,15 @@
  * Threads: what a rank that is a thread of a job has beyond others. `init.ts` loads this where the rank is one; nobody
  * else needs the code.
  */
-import * as algorithms from "./algorithm/in-region.ts";
-import { ThreadRegion } from "./backend/thread-region.ts";
-import { createSharedCpuExecutor } from "./executor/cpu.ts";
-import type { SharedExecutor } from "./executor/executor.ts";
-import type { ThreadJob } from "./platform.ts";
-import type { Channel } from "./transport/channel.ts";
-import { SharedDirectory, type SharedHeap } from "./transport/shared-directory.ts";
-import { SharedMemoryLinks } from "./transport/shared-memory.ts";
-import { pageBytes } from "./transport/shared-page.ts";
+import * as algorithms from "../algorithm/in-region.ts";
+import { ThreadRegion } from "../backend/thread-region.ts";
+import { createSharedCpuExecutor } from "../executor/cpu.ts";
+import type { SharedExecutor } from "../executor/executor.ts";
+import type { ThreadJob } from "../platform.ts";
+import type { Channel } from "../transport/channel.ts";
+import { SharedDirectory, type SharedHeap } from "../transport/shared-directory.ts";
+import { SharedMemoryLinks } from "../transport/shared-memory.ts";
+import { pageBytes } from "../transport/shared-page.ts";
 
 /** One rank's part of what the threads of its job share. */
 export class Threads {

@@ -2,14 +2,15 @@
  * Linking: a link from this rank to every other one. The higher rank of each pair connects to the lower one, threads of one
  * job meet in their memory, and the hub relays between ranks that cannot reach each other.
  */
+
+import { StoreError } from "../errors.ts";
+import type { HubLinks } from "../transport/hub-links.ts";
+import type { SharedFileLinks } from "../transport/shared-file-links.ts";
+import type { Link } from "../transport/transport.ts";
 import type { Listening } from "./direct-links.ts";
-import { StoreError } from "./errors.ts";
 import type { Undo } from "./meeting.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
 import type { Threads } from "./threads.ts";
-import type { HubLinks } from "./transport/hub-links.ts";
-import type { SharedFileLinks } from "./transport/shared-file-links.ts";
-import type { Link } from "./transport/transport.ts";
 
 /** What makes links that are no sockets, where there are such. */
 export interface LinkMakers {

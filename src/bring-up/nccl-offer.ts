@@ -2,9 +2,9 @@
  * What each rank says of its NCCL and its CUDA devices at bring-up. What the job makes of it is in nccl-ranks.ts and
  * nccl-choice.ts. `init.ts` loads this where NCCL may be.
  */
-import type { NcclLibrary } from "./backend/nccl-library.ts";
-import { UnsupportedError } from "./errors.ts";
-import type { Settings } from "./init-options.ts";
+import type { NcclLibrary } from "../backend/nccl-library.ts";
+import { UnsupportedError } from "../errors.ts";
+import type { Settings } from "../init-options.ts";
 import type { CudaOffer } from "./roster.ts";
 
 /** NCCL as this rank has it, and what it tells the others. */

@@ -3,14 +3,14 @@
  * joined by them. The names are taken away as soon as all have opened what they can: a job that dies leaves nothing.
  * `init.ts` loads this where a rank offers one.
  */
-import { UnsupportedError } from "./errors.ts";
-import type { Settings } from "./init-options.ts";
+import { UnsupportedError } from "../errors.ts";
+import type { Settings } from "../init-options.ts";
+import type { Platform, SharedFile, SharedFileSystem } from "../platform.ts";
+import type { Store } from "../store/store.ts";
+import { checkLayout, format, type Layout, layoutOf } from "../transport/shared-file.ts";
+import type { LaidOut, SharedFileLinks } from "../transport/shared-file-links.ts";
 import type { Undo } from "./meeting.ts";
-import type { Platform, SharedFile, SharedFileSystem } from "./platform.ts";
 import { exchangeRoster, linkBetween, type RosterEntry, type SharedFileOffer } from "./roster.ts";
-import type { Store } from "./store/store.ts";
-import { checkLayout, format, type Layout, layoutOf } from "./transport/shared-file.ts";
-import type { LaidOut, SharedFileLinks } from "./transport/shared-file-links.ts";
 
 /** This rank's file, and what it tells the others. */
 export interface SharedFileHere {
@@ -88,7 +88,7 @@ export async function openSharedFiles(
       const isCrowded = offers.filter(({ hostId }) => hostId === own.hostId).length > system.cores;
       const onError = (other: number, error: unknown) =>
         logger.error(`the shared file of rank ${other} broke the protocol:`, error);
-      const { SharedFileLinks } = await import("./transport/shared-file-links.ts");
+      const { SharedFileLinks } = await import("../transport/shared-file-links.ts");
       links = new SharedFileLinks({ system, isCrowded, own: mine, theirs: opened, onError });
     }
   }

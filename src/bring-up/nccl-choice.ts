@@ -1,13 +1,13 @@
 /** What this rank does on NCCL. Loaded where it has it. */
-import type { Backend } from "./backend/backend.ts";
-import type { ClusterReduction } from "./backend/direct.ts";
-import { HostTwinBackend, NcclBackend, NcclCluster, ncclNotes } from "./backend/nccl.ts";
-import type { NcclLibrary } from "./backend/nccl-library.ts";
-import { UnsupportedError, type WebcclError } from "./errors.ts";
-import type { Settings } from "./init-options.ts";
+import type { Backend } from "../backend/backend.ts";
+import type { ClusterReduction } from "../backend/direct.ts";
+import { HostTwinBackend, NcclBackend, NcclCluster, ncclNotes } from "../backend/nccl.ts";
+import type { NcclLibrary } from "../backend/nccl-library.ts";
+import { UnsupportedError, type WebcclError } from "../errors.ts";
+import type { Settings } from "../init-options.ts";
+import type { Store } from "../store/store.ts";
+import type { Channel } from "../transport/channel.ts";
 import type { NcclRanks, NcclUse } from "./nccl-ranks.ts";
-import type { Store } from "./store/store.ts";
-import type { Channel } from "./transport/channel.ts";
 
 /** NCCL for a job on this rank. */
 export interface NcclChoice {

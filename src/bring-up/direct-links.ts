@@ -1,12 +1,12 @@
 /** Direct links: between ranks that can listen. `init.ts` loads this where a rank can; a page cannot. */
-import { TimeoutError } from "./errors.ts";
-import type { Settings } from "./init-options.ts";
+import { TimeoutError } from "../errors.ts";
+import type { Settings } from "../init-options.ts";
+import type { Platform } from "../platform.ts";
+import type { Store } from "../store/store.ts";
+import type { Socket } from "../transport/transport.ts";
+import { WebSocketLink } from "../transport/websocket.ts";
 import type { Meeting, Undo } from "./meeting.ts";
-import type { Platform } from "./platform.ts";
 import type { RosterEntry } from "./roster.ts";
-import type { Store } from "./store/store.ts";
-import type { Socket } from "./transport/transport.ts";
-import { WebSocketLink } from "./transport/websocket.ts";
 
 /** A listener for direct links, and the sockets that came to it. */
 export interface Listening {

@@ -58,7 +58,7 @@ export abstract class Region {
   /** What the group's calls find in their context. */
   abstract readonly context: Pick<Context, "shared" | "areas">;
   /** Plans of calls that may be made again. */
-  readonly plans = new RepeatedPlans();
+  readonly plans: RepeatedPlans = new RepeatedPlans();
   readonly #parts: RegionParts;
   #channel: Channel | null = null;
   #exchange: ChannelExchange | null = null;

@@ -148,7 +148,7 @@ describe("connectWebSocket()", () => {
   it("says what to check when nothing answers", async () => {
     const hub = await createHub({ port: 0 });
     await hub.close();
-    const attempt = connectWebSocket(hub.url, hello(), { timeoutMs: 100 });
+    const attempt = connectWebSocket(hub.url, hello(), { timeoutMs: 1000 });
     await expect(attempt).rejects.toThrow(TimeoutError);
     await expect(attempt).rejects.toThrow(new RegExp(`${hub.url}.*ECONNREFUSED.*MASTER_PORT`));
   });

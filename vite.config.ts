@@ -1,11 +1,23 @@
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
 /** Tests that hold times against limits, or count the memory and files of processes: nothing else runs beside them. */
 const ALONE = ["test/faults/*.test.ts", "test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
+
+/** Tests that take a minute and more. They begin first, so that none of them runs alone at the end. */
+const LONG = /conformance\/process-group|nccl\/conformance|runtime\/mixed|algorithm\/(algorithms|cost)/;
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => LONG.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
 
 /** Headless, with WebGPU on SwiftShader, and without what a browser does on the network by itself. */
 const CHROMIUM = {
@@ -32,6 +44,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         extends: true,

@@ -22,6 +22,9 @@ const COLLECTIVES = [
   ...["reduceScatterTensor", "allToAll", "allToAllSingle", "scan", "exscan", "sendRecv", "recvAnySource", "barrier"],
 ].filter((name) => !WITHOUT_FLOATS.includes(name));
 
+/** How this runtime starts a program. */
+const RUN = "Deno" in globalThis ? ["run", "--allow-all", "--no-config", "--v8-flags=--expose-gc"] : ["--expose-gc"];
+
 function freePort() {
   return new Promise((done) => {
     const server = createServer().listen(0, "127.0.0.1", () => {
@@ -36,7 +39,7 @@ async function run(task, size, env = {}) {
   const port = await freePort();
   const reports = Array.from({ length: size }, (_, rank) => {
     const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, MASTER_PORT: `${port}` };
-    const child = spawn(process.execPath, ["--expose-gc", rankProgram, task], {
+    const child = spawn(process.execPath, [...RUN, rankProgram, task], {
       env: { ...process.env, ...env, ...place },
     });
     let text = "";
@@ -58,7 +61,7 @@ async function run(task, size, env = {}) {
 /** What `webccl bench kernels` finds of WebGPU here, as JSON, or why it finds nothing. */
 function webgpuKernels() {
   const args = ["bench", "kernels", "--device", "webgpu", "-b", process.env.KERNEL_BYTES ?? "64M", "--json"];
-  const child = spawn(process.execPath, [command, ...args], { timeout: 600_000 });
+  const child = spawn(process.execPath, [...RUN, command, ...args], { timeout: 600_000 });
   const text = { stdout: "", stderr: "" };
   for (const stream of ["stdout", "stderr"]) {
     child[stream].on("data", (chunk) => {

@@ -2,7 +2,7 @@
 # Tests and measures on a machine with CUDA devices and NCCL, which need have neither npm nor this repository.
 #
 # Here, once:      native-nccl/test/gpu.sh --pack FOLDER       everything in one folder, this machine's node included
-# There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder
+# There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder; or a Deno
 #
 # libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
 # measured beside the device's own copies if it has a Vulkan driver too.
@@ -40,4 +40,7 @@ if [ "$node" = "$here/node" ] && [ ! -x "$node" ]; then
 fi
 result=${2:-webccl-nccl-gpu.json}
 if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true; fi
-WEBCCL_NCCL_PACKAGE=$here/native-nccl/index.js exec "$node" "$here/gpu.mjs" "$here/a/b/c/rank.mjs" "$here/a/b/c/webccl.mjs" "$result"
+run=()
+case $("$node" --version) in deno*) run=(run --allow-all --no-config) ;; esac
+export WEBCCL_NCCL_PACKAGE=$here/native-nccl/index.js
+exec "$node" "${run[@]}" "$here/gpu.mjs" "$here/a/b/c/rank.mjs" "$here/a/b/c/webccl.mjs" "$result"

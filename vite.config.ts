@@ -41,8 +41,8 @@ const ISOLATED = {
 
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     maxWorkers: 2,
     sequence: { sequencer: LongFirst },
     projects: [

@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startHub } from "../../src/node/hub.ts";
+import { describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES, type CaseFilter } from "../../src/testing/index.ts";
-import { Pages } from "../runtime/browser/pages.ts";
+import { pagesAndHub } from "../runtime/browser/pages-and-hub.ts";
 import type { Job } from "../runtime/job.ts";
 import { HALF_ON_NCCL, runRanks } from "./stand-in.ts";
 
@@ -43,23 +42,12 @@ describe("a group of which ranks 0 and 1 are on NCCL, and 2 and 3 behind the hub
 });
 
 describe("a group of two Node ranks on NCCL and two pages", { timeout: TIMEOUT_MS }, () => {
-  let pages: Pages;
-  let hub: Awaited<ReturnType<typeof startHub>>;
-
-  beforeAll(async () => {
-    pages = await Pages.open();
-    hub = await startHub({ port: 0, token: "a token of this test", origins: [pages.origin] });
-  });
-
-  afterAll(async () => {
-    await pages?.close();
-    await hub?.close();
-  });
+  const place = pagesAndHub("a token of this test");
 
   it("runs the conformance suite, with results that are equal on all", async () => {
     const env = {
       ...{ BACKEND: "auto", CASES: JSON.stringify(CASES) },
-      ...{ WEBCCL_INIT_METHOD: `${hub.url}/servers-and-tabs`, WEBCCL_TOKEN: "a token of this test" },
+      ...{ WEBCCL_INIT_METHOD: `${place.hub.url}/servers-and-tabs`, WEBCCL_TOKEN: "a token of this test" },
     };
     const page = (rank: number) => {
       const options = {
@@ -70,7 +58,7 @@ describe("a group of two Node ranks on NCCL and two pages", { timeout: TIMEOUT_M
         timeoutMs: 60_000,
       };
       const job: Job = { task: { name: "conformance", cases: CASES, memory: "host" }, options, inWorker: rank === 3 };
-      return pages.run(job, { scripts: "'wasm-unsafe-eval'" });
+      return place.pages.run(job, { scripts: "'wasm-unsafe-eval'" });
     };
     const wholeGroup = { WORLD_SIZE: "4" };
     const [servers, ...tabs] = await Promise.all([

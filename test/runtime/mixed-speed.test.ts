@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startHub } from "../../src/node/hub.ts";
-import { Pages } from "./browser/pages.ts";
+import { describe, expect, it } from "vitest";
+import { pagesAndHub } from "./browser/pages-and-hub.ts";
 import { rawServer } from "./browser/raw-server.ts";
 import type { RawOutcome } from "./job.ts";
 
@@ -8,18 +7,7 @@ const MIB = 2 ** 20;
 const TOKEN = "a token of this test";
 
 describe("two pages at a hub", () => {
-  let pages: Pages;
-  let hub: Awaited<ReturnType<typeof startHub>>;
-
-  beforeAll(async () => {
-    pages = await Pages.open();
-    hub = await startHub({ port: 0, token: TOKEN, origins: [pages.origin] });
-  });
-
-  afterAll(async () => {
-    await pages?.close();
-    await hub?.close();
-  });
+  const place = pagesAndHub(TOKEN);
 
   it("need at most 1.25 of the time that S up and S down take on raw WebSockets", { timeout: 60_000 }, async () => {
     const bytes = 8 * MIB;
@@ -27,8 +15,8 @@ describe("two pages at a hub", () => {
     const url = await rawServer(2, bytes);
     const outcomes = await Promise.all(
       [0, 1].map((rank) => {
-        const options = { initMethod: `${hub.url}/raw`, rank, worldSize: 2, token: TOKEN, timeoutMs: 20_000 };
-        return pages.run<RawOutcome>({ raw: { url, bytes, times }, options }, { scripts: "'wasm-unsafe-eval'" });
+        const options = { initMethod: `${place.hub.url}/raw`, rank, worldSize: 2, token: TOKEN, timeoutMs: 20_000 };
+        return place.pages.run<RawOutcome>({ raw: { url, bytes, times }, options }, { scripts: "'wasm-unsafe-eval'" });
       }),
     );
     const slower = (which: keyof RawOutcome) =>

@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startHub } from "../../src/node/hub.ts";
+import { describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../src/testing/index.ts";
 import type { CasesReport } from "../conformance/run-cases.ts";
 import { countingProxy } from "../hub/counting-proxy.ts";
 import { gpuEnvironment } from "../support/gpu.ts";
-import { Pages } from "./browser/pages.ts";
+import { pagesAndHub } from "./browser/pages-and-hub.ts";
 import type { Job, Task } from "./job.ts";
 import { runProcess } from "./processes.ts";
 
@@ -12,34 +11,23 @@ const MIB = 2 ** 20;
 const TOKEN = "a token of this test";
 
 describe("a group of two pages, one Node and one Deno process", () => {
-  let pages: Pages;
-  let hub: Awaited<ReturnType<typeof startHub>>;
-
-  beforeAll(async () => {
-    pages = await Pages.open();
-    hub = await startHub({ port: 0, token: TOKEN, origins: [pages.origin] });
-  });
-
-  afterAll(async () => {
-    await pages?.close();
-    await hub?.close();
-  });
+  const place = pagesAndHub(TOKEN);
 
   /** The pages are ranks 0 and 2, so that neighbours are of different runtimes. */
-  async function runMixed(groupName: string, task: Task, urls = [hub.url, hub.url], backend?: "webgpu") {
+  async function runMixed(groupName: string, task: Task, urls = [place.hub.url, place.hub.url], backend?: "webgpu") {
     const job = (rank: number): Job => ({
       task,
       options: {
-        initMethod: `${(rank % 2 === 0 && urls[rank / 2]) || hub.url}/${groupName}`,
+        initMethod: `${(rank % 2 === 0 && urls[rank / 2]) || place.hub.url}/${groupName}`,
         ...{ rank, worldSize: 4, token: TOKEN, timeoutMs: 60_000 },
         ...(backend && { backend }),
       },
     });
     const policy = { scripts: "'wasm-unsafe-eval'" };
     return Promise.all([
-      pages.run(job(0), policy),
+      place.pages.run(job(0), policy),
       runProcess("node", job(1), gpuEnvironment()),
-      pages.run({ ...job(2), inWorker: true }, { ...policy, isolated: true }),
+      place.pages.run({ ...job(2), inWorker: true }, { ...policy, isolated: true }),
       runProcess("deno", job(3)),
     ]);
   }
@@ -74,7 +62,7 @@ describe("a group of two pages, one Node and one Deno process", () => {
 
   it("costs a page S × 1.01 + 64 KiB each way at most, while the others have direct links", async () => {
     const bytes = 8 * MIB;
-    const proxies = await Promise.all([countingProxy(hub), countingProxy(hub)]);
+    const proxies = await Promise.all([countingProxy(place.hub), countingProxy(place.hub)]);
     const task = { name: "allReduce", dtype: "f32", bytes, times: 1 } as const;
     const outcomes = await runMixed(
       "bytes",

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { connectWebSocket } from "../../../src/node/websocket-client.ts";
@@ -7,6 +7,7 @@ import { makeCertificate } from "../../security/certificate.ts";
 import type { Job } from "../job.ts";
 import { bundleInParts } from "./bundle.ts";
 import { type PageKind, Pages } from "./pages.ts";
+import { pagesAndHub } from "./pages-and-hub.ts";
 
 const ENTRY = fileURLToPath(new URL("../../../src/browser/index.ts", import.meta.url));
 const TOKEN = "a token of this test";
@@ -46,27 +47,16 @@ describe("the browser entry", () => {
 });
 
 describe("a page", () => {
-  let pages: Pages;
-  let hub: Awaited<ReturnType<typeof startHub>>;
+  const place = pagesAndHub(TOKEN);
   let groups = 0;
-
-  beforeAll(async () => {
-    pages = await Pages.open();
-    hub = await startHub({ port: 0, token: TOKEN, origins: [pages.origin] });
-  });
-
-  afterAll(async () => {
-    await pages?.close();
-    await hub?.close();
-  });
 
   /** A page and a Node rank add up what they have. */
   async function sumWith(kind: PageKind, inWorker: boolean) {
-    const initMethod = `${hub.url}/sum-${groups++}`;
+    const initMethod = `${place.hub.url}/sum-${groups++}`;
     const options = { initMethod, worldSize: 2, token: TOKEN, timeoutMs: 20_000 };
     const job: Job = { task: { name: "sum" }, inWorker, options: { ...options, rank: 0 } };
     const [outcome, tensor] = await Promise.all([
-      pages.run(job, kind),
+      place.pages.run(job, kind),
       initProcessGroup({ ...options, rank: 1 }).then(async (group) => {
         const mine = new Float32Array(100_000).fill(2);
         await group.allReduce(mine);
@@ -105,8 +95,14 @@ describe("a page", () => {
 
   /** What a page that wants to be rank 0 of 2 says. */
   async function complaint(change: Partial<Job["options"]>): Promise<string> {
-    const options = { initMethod: `${hub.url}/bad-${groups++}`, rank: 0, worldSize: 2, token: TOKEN, timeoutMs: 1_500 };
-    const outcome = await pages.run({ task: { name: "sum" }, options: { ...options, ...change } });
+    const options = {
+      initMethod: `${place.hub.url}/bad-${groups++}`,
+      rank: 0,
+      worldSize: 2,
+      token: TOKEN,
+      timeoutMs: 1_500,
+    };
+    const outcome = await place.pages.run({ task: { name: "sum" }, options: { ...options, ...change } });
     return "error" in outcome ? String(outcome.error) : "nothing";
   }
 
@@ -119,11 +115,11 @@ describe("a page", () => {
     );
     expect(await complaint({ token: "wrong" })).toMatch(/^AdmissionError: .*token is not the hub's/);
     const { socket } = await connectWebSocket(
-      hub.url,
+      place.hub.url,
       { group: "taken", rank: 0, worldSize: 2, purpose: "hub" },
       { token: TOKEN, timeoutMs: 5_000 },
     );
-    const initMethod = `${hub.url}/taken`;
+    const initMethod = `${place.hub.url}/taken`;
     expect(await complaint({ initMethod })).toMatch(/^AdmissionError: .*rank 0 .* is already taken/);
     expect(await complaint({ initMethod, rank: 1, worldSize: 3 })).toMatch(
       /^AdmissionError: .*world size 2, .* says 3/,
@@ -133,9 +129,11 @@ describe("a page", () => {
 
   it("says which origin a hub must let in, and that a hub went away", async () => {
     const strict = await startHub({ port: 0, origins: ["https://elsewhere.example"] });
-    expect(await complaint({ initMethod: `${strict.url}/g` })).toContain(`start the hub with --origin ${pages.origin}`);
+    expect(await complaint({ initMethod: `${strict.url}/g` })).toContain(
+      `start the hub with --origin ${place.pages.origin}`,
+    );
     await strict.close();
-    const brief = await startHub({ port: 0, origins: [pages.origin] });
+    const brief = await startHub({ port: 0, origins: [place.pages.origin] });
     const waiting = complaint({ initMethod: `${brief.url}/g`, timeoutMs: 20_000 });
     await vi.waitFor(() => expect(brief.stats.members).toBe(1), { timeout: 10_000 });
     await brief.close();

@@ -9,7 +9,6 @@
  *
  * Whatever fails ends what was begun, in reverse order.
  */
-
 import { linkAll } from "./bring-up/linking.ts";
 import { meet, type Undo } from "./bring-up/meeting.ts";
 import type { NcclHere } from "./bring-up/nccl-offer.ts";

@@ -2,7 +2,6 @@
  * Linking: a link from this rank to every other one. The higher rank of each pair connects to the lower one, threads of one
  * job meet in their memory, and the hub relays between ranks that cannot reach each other.
  */
-
 import { StoreError } from "../errors.ts";
 import type { HubLinks } from "../transport/hub-links.ts";
 import type { SharedFileLinks } from "../transport/shared-file-links.ts";

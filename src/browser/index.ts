@@ -1,5 +1,4 @@
 /** webccl in a browser's page or worker. */
-
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
 import { initProcessGroupOn } from "../init.ts";

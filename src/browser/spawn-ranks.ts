@@ -1,5 +1,4 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
-
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
 import { createMemory } from "../executor/wasm-memory.ts";

@@ -1,5 +1,4 @@
 /** `spawnRanks` where there is no page. */
-
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
 

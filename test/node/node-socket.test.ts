@@ -1,5 +1,4 @@
 /** NodeSocket over real connections, with `ws` at the other end. */
-import { createServer, type Socket as NetSocket, connect as netConnect } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { NodeSocket } from "../../src/node/node-socket.ts";
@@ -7,6 +6,7 @@ import { readInPlace } from "../../src/node/read-in-place.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "../../src/node/upgrade.ts";
 import { totalBytes } from "../../src/transport/fragments.ts";
 import type { Socket } from "../../src/transport/transport.ts";
+import { connected } from "../support/connected.ts";
 
 const MIB = 2 ** 20;
 const LENGTHS = [0, 1, 125, 126, 4_096, 4_097, 65_535, 65_536, 3 * MIB + 1];
@@ -229,14 +229,9 @@ describe("NodeSocket", () => {
   });
 
   it("keeps a message that came in very many pieces in few", async () => {
-    const server = createServer();
-    onTestFinished(() => void server.close());
-    const accepted = new Promise<NetSocket>((resolve) => server.once("connection", resolve));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const client = netConnect((server.address() as { port: number }).port, "127.0.0.1");
-    onTestFinished(() => void client.destroy());
+    const { client, accepted } = await connected();
     client.setNoDelay();
-    const socket = new NodeSocket(await accepted, new Uint8Array(0), { side: "server", maxMessageBytes: MIB });
+    const socket = new NodeSocket(accepted, new Uint8Array(0), { side: "server", maxMessageBytes: MIB });
     const whole = pattern(3_000);
     const got = new Promise<readonly Uint8Array[]>((resolve) => {
       socket.onMessage = resolve;
@@ -252,17 +247,6 @@ describe("NodeSocket", () => {
   });
 });
 
-/** The two ends of a TCP connection. */
-async function connection(): Promise<[NetSocket, NetSocket]> {
-  const server = createServer();
-  onTestFinished(() => void server.close());
-  const accepted = new Promise<NetSocket>((resolve) => server.once("connection", resolve));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client = netConnect((server.address() as { port: number }).port, "127.0.0.1");
-  await new Promise((resolve) => client.once("connect", resolve));
-  return [await accepted, client];
-}
-
 describe("readInPlace()", () => {
   it("takes over the connections of both sides: every read lies in one buffer", async () => {
     const buffers = new Set<ArrayBufferLike>();
@@ -273,7 +257,8 @@ describe("readInPlace()", () => {
       bytes += chunk.byteLength;
       arrived();
     };
-    const ends = (await connection()).map((net) => readInPlace(net, { onBytes, room: (buffer) => buffer })!);
+    const { accepted, client } = await connected();
+    const ends = [accepted, client].map((net) => readInPlace(net, { onBytes, room: (buffer) => buffer })!);
     for (const { net } of ends) onTestFinished(() => void net.destroy());
     for (const { net } of ends) {
       bytes = 0;
@@ -288,7 +273,7 @@ describe("readInPlace()", () => {
 
   it("reads to where it is told, also into shared memory, and no longer once that is reset", async () => {
     const lent = new Uint8Array(new SharedArrayBuffer(MIB));
-    const [here, there] = await connection();
+    const { accepted: here, client: there } = await connected();
     onTestFinished(() => void there.destroy());
     const got: Uint8Array[] = [];
     let arrived = () => {};

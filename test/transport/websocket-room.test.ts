@@ -1,5 +1,4 @@
 /** A receive over a real connection, whose room the socket reads into, and that fails half-way. */
-import { createServer, type Socket as NetSocket, connect as netConnect } from "node:net";
 import { expect, it, onTestFinished } from "vitest";
 import { AbortedError } from "../../src/errors.ts";
 import { NodeSocket } from "../../src/node/node-socket.ts";
@@ -8,6 +7,7 @@ import { decodeHeader, encodeHeader, FrameKind } from "../../src/transport/frame
 import { Peer } from "../../src/transport/peer.ts";
 import { WebSocketLink } from "../../src/transport/websocket.ts";
 import { frameHeaderBytes, Opcode, writeFrameHeader } from "../../src/transport/websocket-frame.ts";
+import { connected } from "../support/connected.ts";
 
 const MIB = 2 ** 20;
 const nothing = () => {};
@@ -23,13 +23,8 @@ function message(slot: number, payload: Uint8Array): Uint8Array {
 }
 
 it("a receive is written to no more once its exchange has failed, while the rest of its message comes", async () => {
-  const server = createServer();
-  onTestFinished(() => void server.close());
-  const accepted = new Promise<NetSocket>((resolve) => server.once("connection", resolve));
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const client = netConnect((server.address() as { port: number }).port, "127.0.0.1");
-  onTestFinished(() => void client.destroy());
-  const socket = new NodeSocket(await accepted, new Uint8Array(0), { side: "server", maxMessageBytes: 16 * MIB });
+  const { client, accepted } = await connected();
+  const socket = new NodeSocket(accepted, new Uint8Array(0), { side: "server", maxMessageBytes: 16 * MIB });
   onTestFinished(() => socket.terminate());
 
   const link = new WebSocketLink(socket, nothing);

@@ -67,8 +67,7 @@ export class ThreadRegion extends Region implements SharedRegion {
   stepThrough(last: () => void): Promise<void> | undefined {
     return this.arrived(
       this.#gate.arrive(() => {
-        this.agree();
-        last();
+        if (this.isSameCall()) last();
       }),
     );
   }

@@ -77,11 +77,16 @@ class CpuExecutor implements SharedExecutor {
   }
 
   slice(span: Span, start: number, count: number): HostSpan {
-    const { dtype, buffer, byteOffset } = this.#own(span);
+    const whole = this.#own(span);
+    const { dtype, buffer, byteOffset } = whole;
     if (start < 0 || count < 0 || start + count > span.count) {
       throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
     }
-    return this.#spanOf(dtype, count, buffer, byteOffset + start * bytesPerElement(dtype));
+    const at = byteOffset + start * bytesPerElement(dtype);
+    if (whole.lastSlice?.count !== count || whole.lastSlice.byteOffset !== at) {
+      whole.lastSlice = this.#spanOf(dtype, count, buffer, at);
+    }
+    return whole.lastSlice;
   }
 
   scratch(dtype: DataType, count: number): HostSpan {

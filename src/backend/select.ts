@@ -138,7 +138,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
       run: (context, tensor, op) => sharedOf(context).algorithms.allReduceSlots(context, tensor, op),
       ...inRegion,
       ownerComputes: false,
-      maxBytes: 8 * KIB,
+      maxBytes: KIB,
     },
     {
       algorithm: "last",

@@ -48,7 +48,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
   /** Tensors in shared memory, which are reduced in place, at sizes around the slots' and the pieces'. */
   allocated: async (group) => {
     const wrong: string[] = [];
-    const counts = [1, 15, 16, 17, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
+    const counts = [1, 15, 16, 17, 255, 256, 257, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
     for (const count of counts) {
       for (const algorithm of [undefined, "slots", "last", "one-pass", "ring"]) {
         const tensor = group.alloc("f32", count) as Float32Array;

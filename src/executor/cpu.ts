@@ -166,7 +166,7 @@ class CpuExecutor implements SharedExecutor {
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
     const first = this.#own(targets[0]!);
     const into = this.#allLike(first, targets);
-    const from = this.#allLike(first, operands);
+    const from = operands === targets ? into : this.#allLike(first, operands);
     if (first.count === 0) return;
     if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
     this.#reduceByPairs(op, first, from);

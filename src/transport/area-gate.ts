@@ -16,12 +16,8 @@ import type { SharedFile } from "../platform.ts";
 const BLOCK_MS = 1;
 /** How long the flags are read in a loop before the rank naps between two looks, in milliseconds. */
 const SPIN_MS = 0.1;
-/**
- * A nap, in milliseconds, to which the kernel adds about 0.05; and where not every rank has a core, which each nap's end takes
- * from one that works.
- */
+/** A nap, in milliseconds, as short as can be: the kernel adds about 0.05. */
 const NAP_MS = 0.001;
-const CROWDED_NAP_MS = 0.1;
 /**
  * After this many waits in vain, one after the other, a rank stands still for SHORT_MS only, but every so often, for what it
  * cannot see while it does: that the others would have come.
@@ -107,11 +103,10 @@ export class AreaGate {
     const { spins, nap } = this.#parts;
     const isPatient = this.#inVain < WAITS_IN_VAIN || this.#inVain % TRY_AGAIN_AFTER === 0;
     const patienceMs = isPatient ? BLOCK_MS : SHORT_MS;
-    const napMs = spins ? NAP_MS : CROWDED_NAP_MS;
     const start = performance.now();
     this.#inVain++;
     for (let waitedMs = 0; waitedMs < patienceMs; waitedMs = performance.now() - start) {
-      if (!spins || waitedMs >= SPIN_MS) nap(napMs);
+      if (!spins || waitedMs >= SPIN_MS) nap(NAP_MS);
       if (!this.#haveAllCome()) continue;
       this.#inVain = 0;
       return true;

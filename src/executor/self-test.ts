@@ -32,7 +32,7 @@ function product(dtype: FloatType): Record<"left" | "right", Uint8Array> {
   const width = BITS[dtype] / 8;
   const values = positive
     .flatMap((pattern) => [pattern, pattern | signBit])
-    .map((pattern) => Uint8Array.from({ length: width }, (_, k) => Number((pattern >> BigInt(8 * k)) & 0xffn)));
+    .map((pattern) => new Uint8Array(BigUint64Array.of(pattern).buffer, 0, width));
   const bytes = values.length ** 2 * width;
   const [left, right] = [new Uint8Array(bytes), new Uint8Array(bytes)];
   let at = 0;
@@ -44,30 +44,6 @@ function product(dtype: FloatType): Record<"left" | "right", Uint8Array> {
     }
   }
   return { left, right };
-}
-
-/** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
-class Fnv1a {
-  #high = 0xcbf29ce4;
-  #low = 0x84222325;
-
-  update(bytes: Uint8Array): void {
-    let high = this.#high;
-    let low = this.#low;
-    for (const byte of bytes) {
-      low = (low ^ byte) >>> 0;
-      const product = low * 0x1b3;
-      high = (Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
-      low = product >>> 0;
-    }
-    this.#high = high;
-    this.#low = low;
-  }
-
-  /** Sixteen hexadecimal digits. */
-  digest(): string {
-    return [this.#high, this.#low].map((half) => half.toString(16).padStart(8, "0")).join("");
-  }
 }
 
 /** What one row of the self-test computes: a fold of `left` and `right`, or PREMUL_SUM, each times {@link SELF_TEST_FACTOR}. */
@@ -102,11 +78,19 @@ export function selfTestAnswer(kernels: Kernels, { dtype, name, left, right }: S
   return target.bytes;
 }
 
-/** Sixteen hexadecimal digits for the results of all rows. */
+/** Sixteen hexadecimal digits for the results of all rows: FNV-1a in two halves of 32 bits, whose prime is 2^40 + 0x1b3. */
 export function arithmeticIdFrom(answers: Iterable<Uint8Array>): string {
-  const hash = new Fnv1a();
-  for (const answer of answers) hash.update(answer);
-  return hash.digest();
+  let high = 0xcbf29ce4;
+  let low = 0x84222325;
+  for (const answer of answers) {
+    for (const byte of answer) {
+      low = (low ^ byte) >>> 0;
+      const product = low * 0x1b3;
+      high = (Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
+      low = product >>> 0;
+    }
+  }
+  return [high, low].map((half) => half.toString(16).padStart(8, "0")).join("");
 }
 
 /** The arithmetic id of `kernels`: sixteen hexadecimal digits. A few milliseconds. */

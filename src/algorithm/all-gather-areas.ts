@@ -14,7 +14,7 @@ export function allGatherAreas(context: Context, outputs: readonly Span[], input
   return inSegments(
     context,
     outputs,
-    perSegmentOf(context, input.dtype),
+    perSegmentOf(context, input.dtype, Math.max(...outputs.map(({ count }) => count))),
     (cut) => show(context, 0, cut(input)),
     (cut) => {
       executor.copy(cut(outputs[rank]!), cut(input));

@@ -7,8 +7,7 @@
  * stripe is enough.
  *
  * N ranks, a tensor of S bytes in K = ⌈S / A⌉ stripes, A being the bytes of an area: K + 1 steps; S bytes put and
- * 2(N − 1)/N·S got per rank. Each element is computed by one rank. Scratch: N − 1 shares, A at most; it and the areas fit the
- * second-level cache, the tensor passes it once.
+ * 2(N − 1)/N·S got per rank. Each element is computed by one rank. Scratch: N − 1 shares, A at most.
  */
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";

@@ -69,9 +69,15 @@ export function placesIn(context: Context, dtype: DataType): { bytes: number; co
   return { bytes, count: bytes / bytesPerElement(dtype) };
 }
 
-/** Elements of a segment that is only copied: half an area, so that both halves and their copies fit the cache. */
-export function perSegmentOf(context: Context, dtype: DataType): number {
-  return Math.floor(areasOf(context).region.areaBytes / 2 / bytesPerElement(dtype));
+/**
+ * Elements of a segment of tensors that are only copied, the longest of which has `count`: as few segments as fit an area.
+ * Two ranks take two at least from half an area on, so that one puts while the other gets; for more, a step costs more.
+ */
+export function perSegmentOf(context: Context, dtype: DataType, count: number): number {
+  const perArea = Math.floor(areasOf(context).region.areaBytes / bytesPerElement(dtype));
+  const fewest = context.size === 2 && count > perArea / 2 ? 2 : 1;
+  const perLine = CHUNK_ALIGNMENT_BYTES / bytesPerElement(dtype);
+  return Math.ceil(count / Math.max(fewest, Math.ceil(count / perArea)) / perLine) * perLine;
 }
 
 /**

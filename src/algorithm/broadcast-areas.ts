@@ -13,7 +13,7 @@ export function broadcastAreas(context: Context, tensor: Span, root: number): Pr
   return inSegments(
     context,
     [tensor],
-    perSegmentOf(context, tensor.dtype),
+    perSegmentOf(context, tensor.dtype, tensor.count),
     (cut) => isRoot && show(context, 0, cut(tensor)),
     (cut) => !isRoot && take(context, root, 0, cut(tensor)),
   );

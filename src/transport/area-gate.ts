@@ -16,8 +16,8 @@ import type { SharedFile } from "../platform.ts";
 const BLOCK_MS = 1;
 /** How long the flags are read in a loop before the rank naps between two looks, in milliseconds. */
 const SPIN_MS = 0.1;
-/** A nap, in milliseconds; the kernel makes it a little longer. */
-const NAP_MS = 0.02;
+/** A nap, in milliseconds, as short as can be: the kernel adds about 0.05. */
+const NAP_MS = 0.001;
 /**
  * After this many waits in vain, one after the other, a rank stands still for SHORT_MS only, but every so often, for what it
  * cannot see while it does: that the others would have come.

@@ -6,7 +6,7 @@
  *
  *   byte  size  file of rank r, with n other ranks
  *      0     4  magic 0x46434357 ("WCCF")
- *      4     4  version 1
+ *      4     4  version 3
  *      8     4  r
  *     12     4  n
  *     16     4  bytes of a ring
@@ -27,11 +27,10 @@
  *
  *   byte  size  steps and areas
  *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
- *   4096        what r puts before its even steps, then what it puts before odd ones, from a multiple of 4096 on
- *
- *   byte  size  what r puts before a step
- *      0    72  if it is a call's first: its fingerprint, nine numbers of 64-bit floating point
- *    128  area  what the call's algorithm puts there
+ *    128    72  the call that an even step is the first of: its fingerprint, nine numbers of 64-bit floating point
+ *    256    72  the same of an odd step
+ *   4096  area  what r puts before its even steps
+ *         area  what it puts before odd ones
  *
  * A reader sees data before the flag that tells of it: the kernel's copies of one process are ordered by the lock that
  * ends each write, and a flag of 8 bytes that lies in one cache line is copied whole. Whoever says that it sleeps reads
@@ -42,7 +41,7 @@ import { ProtocolError } from "../errors.ts";
 import type { SharedFile } from "../platform.ts";
 
 const MAGIC = 0x46434357;
-const VERSION = 2;
+const VERSION = 3;
 const PAGE_BYTES = 4096;
 const CONTROL_BYTES = 256;
 /** A record begins at a multiple of this, and so does its payload. */
@@ -58,10 +57,14 @@ export const FLAGS_BYTES = 136;
 const MAX_RING_BYTES = 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
-/** Of two areas the tensors they come from and go to, most of it fits the second-level cache. */
-const AREA_BYTES = 1024 * 1024;
-/** What an area has before it. */
-const AREA_HEAD_BYTES = 128;
+/**
+ * Bytes of an area of two ranks, and of more. It is a multiple of a page and begins with one, for the kernel copies page by page.
+ * Whatever passes the caches that the ranks share at a step should stay there until it is got.
+ */
+const PAIR_AREA_BYTES = 1024 * 1024;
+const AREA_BYTES = 512 * 1024;
+/** Room for what a rank says of its call at a step. */
+const CALL_BYTES = 128;
 
 /** One rank's file. */
 export interface Layout {
@@ -77,7 +80,8 @@ export interface Layout {
 export function layoutOf(rank: number, others: readonly number[], hasAreas: boolean): Layout {
   let ringBytes = MAX_RING_BYTES;
   while (ringBytes > MIN_RING_BYTES && ringBytes * others.length > MAX_FILE_BYTES) ringBytes /= 2;
-  return { rank, others, ringBytes, areaBytes: hasAreas ? AREA_BYTES : 0 };
+  const areaBytes = others.length === 1 ? PAIR_AREA_BYTES : AREA_BYTES;
+  return { rank, others, ringBytes, areaBytes: hasAreas ? areaBytes : 0 };
 }
 
 /** Position of the control block for the rank at `place` among the others. */
@@ -97,21 +101,16 @@ export function stepsAt(layout: Layout): number {
 
 /** Position of what the rank says of its call at a step. */
 export function callAt(layout: Layout, step: number): number {
-  return stepsAt(layout) + PAGE_BYTES + (step % 2) * sideBytes(layout);
+  return stepsAt(layout) + (1 + (step % 2)) * CALL_BYTES;
 }
 
 /** Position of the area of a step. */
 export function areaAt(layout: Layout, step: number): number {
-  return callAt(layout, step) + AREA_HEAD_BYTES;
-}
-
-function sideBytes({ areaBytes }: Layout): number {
-  return Math.ceil((AREA_HEAD_BYTES + areaBytes) / PAGE_BYTES) * PAGE_BYTES;
+  return stepsAt(layout) + PAGE_BYTES + (step % 2) * layout.areaBytes;
 }
 
 function fileBytes(layout: Layout): number {
-  const areasAt = stepsAt(layout);
-  return layout.areaBytes === 0 ? areasAt : areasAt + PAGE_BYTES + 2 * sideBytes(layout);
+  return layout.areaBytes === 0 ? stepsAt(layout) : areaAt(layout, 0) + 2 * layout.areaBytes;
 }
 
 /** Reserves a new file's memory and says in it how it is laid out. */

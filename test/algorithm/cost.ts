@@ -43,7 +43,11 @@ function stripes({ rank, size, bytes, segmentBytes }: CostQuery): { count: numbe
   return { count, ownBytes: ownLines * 64 };
 }
 
-const half = (query: CostQuery) => Math.ceil(query.bytes / (areaBytesOf(query) / 2));
+/** Segments of what is only copied: as few as fit, but two of more than half an area where there are two ranks. */
+function segments(query: CostQuery): number {
+  const inAreas = query.bytes / areaBytesOf(query);
+  return Math.max(query.size === 2 && inAreas > 0.5 ? 2 : 1, Math.ceil(inAreas));
+}
 
 /** Steps of the algorithms over areas. */
 export const STEPS: Record<string, Record<string, (query: CostQuery) => number>> = {
@@ -52,8 +56,8 @@ export const STEPS: Record<string, Record<string, (query: CostQuery) => number>>
     areas: (query) => stripes(query).count + 1,
   },
   reduceScatter: { areas: (query) => Math.ceil((query.bytes * query.size) / areaBytesOf(query)) },
-  allGather: { areas: half },
-  broadcast: { areas: half },
+  allGather: { areas: segments },
+  broadcast: { areas: segments },
   reduce: { areas: (query) => stripes(query).count + 1 },
   barrier: { areas: () => 1 },
 };

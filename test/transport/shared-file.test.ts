@@ -7,7 +7,16 @@ import { SHARED_FILE_DIRECTORY, sharedFileSystem } from "../../src/node/shared-f
 import type { SharedFile } from "../../src/platform.ts";
 import type { ProcessGroup } from "../../src/process-group.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
-import { checkLayout, controlAt, format, layoutOf, ringAt } from "../../src/transport/shared-file.ts";
+import {
+  areaAt,
+  callAt,
+  checkLayout,
+  controlAt,
+  format,
+  layoutOf,
+  ringAt,
+  stepsAt,
+} from "../../src/transport/shared-file.ts";
 import { RingReader, RingWriter } from "../../src/transport/shared-file-ring.ts";
 import type { Payload } from "../../src/transport/transport.ts";
 import { freePort } from "../conformance/harness.ts";
@@ -102,6 +111,21 @@ describe("layoutOf()", () => {
       }
       expect(ringAt(layout, count) - ringAt(layout, 0)).toBe(count * layout.ringBytes);
       expect(count * layout.ringBytes).toBeLessThanOrEqual(16 * 2 ** 20);
+    }
+  });
+
+  it("gives a job's ranks two areas of whole pages, behind the lines that tell of steps and calls", () => {
+    for (const count of [1, 3, 15]) {
+      const others = Array.from({ length: count }, (_, rank) => rank + 1);
+      const layout = layoutOf(0, others, true);
+      const flags = [stepsAt(layout), callAt(layout, 1), callAt(layout, 2)];
+      expect(stepsAt(layout)).toBe(stepsAt(layoutOf(0, others, false)));
+      expect(new Set(flags.map((at) => Math.floor(at / 128))).size).toBe(3);
+      const [even, odd] = [areaAt(layout, 2), areaAt(layout, 1)];
+      expect([even % 4096, odd % 4096, layout.areaBytes % 4096]).toEqual([0, 0, 0]);
+      expect(Math.max(...flags) + 128).toBeLessThanOrEqual(even);
+      expect(odd - even).toBe(layout.areaBytes);
+      expect([callAt(layout, 3), areaAt(layout, 3)]).toEqual([callAt(layout, 1), odd]);
     }
   });
 

@@ -126,6 +126,7 @@ export class Mesh {
   #onFrame(peer: Peer, bytes: Uint8Array, payload: Payload): void {
     const header = decodeHeader(bytes);
     const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
+    if (header.kind === FrameKind.DATA && !(header.flags & FrameFlag.GRANTED)) peer.onConsumed(header.request);
     if (header.kind === FrameKind.CONSUMED) peer.onConsumed(header.request);
     else if (header.kind === FrameKind.CLEAR) peer.onClear(header.request);
     else if (header.kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);

@@ -2,14 +2,15 @@
  * Peer: one other rank of the job, the link to it, and how much may be under way.
  *
  * Small traffic is sent at once (eager). Each side may have EAGER_BUDGET_BYTES of it that the other has not consumed; the
- * receiver says what it consumed in steps of a quarter of that. When the budget is used up a message is asked for first:
+ * receiver says what it consumed in the head of its next eager message, or, when it is half of that, in a frame of its own,
+ * which would wake the other for nothing else. When the budget is used up a message is asked for first:
  * a request waits in the receiver's mailbox like the message would, the receive that meets it answers "clear to send", and
  * only then do the bytes travel. So a receiver that does not receive holds at most the budget, and a sender copies nothing:
  * its bytes stay where the caller has them. (The eager and rendezvous protocols of MPI implementations.)
  *
  *   sender                      receiver
  *   data (eager)            →   waits in the mailbox, or fills the posted receive
- *                           ←   consumed n bytes
+ *                           ←   data (eager), or nothing else: consumed n bytes
  *   request r, n bytes      →   waits in the mailbox
  *                           ←   clear r, when a receive meets it
  *   data (granted, r)       →   fills that receive
@@ -77,7 +78,8 @@ export class Peer {
     const cost = messageCost(byteLength);
     if (this.#eagerBytes + cost <= EAGER_BUDGET_BYTES) {
       this.#eagerBytes += cost;
-      this.#sendData(this.#header(FrameKind.DATA, route, byteLength, 0, 0, fingerprint), contents, onSent);
+      const header = this.#header(FrameKind.DATA, route, byteLength, this.#takeConsumed(), 0, fingerprint);
+      this.#sendData(header, contents, onSent);
       return null;
     }
     this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
@@ -153,11 +155,16 @@ export class Peer {
   /** An eager message of `byteLength` was received or dropped: its share of the budget goes back. */
   consumed(byteLength: number): void {
     this.#consumedBytes += messageCost(byteLength);
-    if (this.#consumedBytes < EAGER_BUDGET_BYTES / 4) return;
+    if (this.#consumedBytes < EAGER_BUDGET_BYTES / 2 || this.closed) return;
     const route = { group: 0, sequence: 0, slot: 0, pointToPoint: false };
+    this.link.send(this.#header(FrameKind.CONSUMED, route, 0, this.#takeConsumed(), 0, null), null);
+  }
+
+  /** What the peer has not been told of: it is told now. */
+  #takeConsumed(): number {
     const bytes = this.#consumedBytes;
     this.#consumedBytes = 0;
-    if (!this.closed) this.link.send(this.#header(FrameKind.CONSUMED, route, 0, bytes, 0, null), null);
+    return bytes;
   }
 
   #sendData(header: Uint8Array, contents: Contents, onSent: () => void): void {

@@ -1,9 +1,9 @@
 /**
  * All-to-all, pairwise: in step i (1 … N − 1) rank r sends to rank r + i and receives from rank r − i, so no rank is
- * the target of two at the same step. Some steps are in flight at once.
+ * the target of two at the same step. Some sends and some receives are in flight at once, and neither waits for the other.
  *
- * N ranks, a piece of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty piece is one empty message, so that ranks
- * that disagree on a length see it). Per rank: N − 1 pieces each way; no scratch.
+ * N ranks, a piece of b bytes in messages of 15/16 segmentBytes, the last up to a whole segment (an empty piece is one
+ * empty message, so that ranks that disagree on a length see it). Per rank: N − 1 pieces each way; no scratch.
  *
  * Thakur, Rabenseifner, Gropp: Optimization of Collective Communication Operations in MPICH. Int. J. High Perform.
  * Comput. Appl. 19 (2005). DOI 10.1177/1094342005051521
@@ -14,12 +14,18 @@ import { wrap } from "./pattern.ts";
 import { pipelined, recvSpan, sendSpan } from "./pipeline.ts";
 
 /** Rank r's `outputs[q]` becomes rank q's `inputs[r]`; lengths may differ from pair to pair. Inputs and outputs are disjoint. */
-export function allToAll(context: Context, outputs: readonly Span[], inputs: readonly Span[]): Promise<void> {
+export async function allToAll(context: Context, outputs: readonly Span[], inputs: readonly Span[]): Promise<void> {
   const { rank, size, executor } = context;
-  executor.copy(outputs[rank]!, inputs[rank]!);
-  return pipelined(context, size - 1, async (index) => {
-    const to = wrap(rank + index + 1, size);
-    const from = wrap(rank - index - 1, size);
-    await Promise.all([sendSpan(context, to, inputs[to]!), recvSpan(context, from, outputs[from]!)]);
-  });
+  await Promise.all([
+    pipelined(context, size - 1, (index) => {
+      const from = wrap(rank - index - 1, size);
+      return recvSpan(context, from, outputs[from]!);
+    }),
+    pipelined(context, size - 1, (index) => {
+      const to = wrap(rank + index + 1, size);
+      return sendSpan(context, to, inputs[to]!);
+    }),
+    // While the first messages travel.
+    Promise.resolve().then(() => executor.copy(outputs[rank]!, inputs[rank]!)),
+  ]);
 }

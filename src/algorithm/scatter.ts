@@ -1,8 +1,9 @@
 /**
  * Scatter, linear: the root sends every rank its block; its link carries every byte whatever the algorithm.
  *
- * N ranks, rank r's block of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty block is one empty message, so that
- * ranks that disagree on a length see it). The root sends every block but its own; the others receive one. No scratch.
+ * N ranks, rank r's block of b bytes in messages of 15/16 segmentBytes, the last up to a whole segment (an empty block is
+ * one empty message, so that ranks that disagree on a length see it). The root sends every block but its own; the others
+ * receive one. No scratch.
  */
 import type { Span } from "../executor/executor.ts";
 import type { Context } from "./context.ts";

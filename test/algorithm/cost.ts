@@ -69,9 +69,15 @@ function runs(sent: number, received: number, bytes: number, segmentBytes: numbe
   };
 }
 
-/** Runs of `bytes`, each in ⌊bytes / segmentBytes⌋ + 1 messages, the last of which tells the length. */
+/**
+ * Runs of `bytes`, of elements of 4 bytes, each in messages of 15/16 of a segment, the last of which tells the length: it is
+ * the rest, or has the rest as well, if there is one and both together are no longer than a segment.
+ */
 function told(sent: number, received: number, bytes: number, segmentBytes: number): Cost {
-  const messages = Math.floor(bytes / segmentBytes) + 1;
+  const spare = Math.floor(segmentBytes / 4 / 16) * 4;
+  const rest = bytes % (segmentBytes - spare);
+  const joined = bytes > segmentBytes - spare && rest > 0 && rest <= spare;
+  const messages = Math.floor(bytes / (segmentBytes - spare)) + (joined ? 0 : 1);
   return {
     ...runs(sent, received, bytes, segmentBytes),
     messagesSent: sent * messages,

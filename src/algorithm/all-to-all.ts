@@ -16,16 +16,13 @@ import { pipelined, recvSpan, sendSpan } from "./pipeline.ts";
 /** Rank r's `outputs[q]` becomes rank q's `inputs[r]`; lengths may differ from pair to pair. Inputs and outputs are disjoint. */
 export async function allToAll(context: Context, outputs: readonly Span[], inputs: readonly Span[]): Promise<void> {
   const { rank, size, executor } = context;
-  await Promise.all([
-    pipelined(context, size - 1, (index) => {
-      const from = wrap(rank - index - 1, size);
-      return recvSpan(context, from, outputs[from]!);
-    }),
-    pipelined(context, size - 1, (index) => {
-      const to = wrap(rank + index + 1, size);
-      return sendSpan(context, to, inputs[to]!);
-    }),
-    // While the first messages travel.
-    Promise.resolve().then(() => executor.copy(outputs[rank]!, inputs[rank]!)),
+  const eachStep = (sign: number, move: (peer: number) => Promise<void>) =>
+    pipelined(context, size - 1, (step) => move(wrap(rank + sign * (step + 1), size)));
+  const moved = Promise.all([
+    eachStep(-1, (from) => recvSpan(context, from, outputs[from]!)),
+    eachStep(1, (to) => sendSpan(context, to, inputs[to]!)),
   ]);
+  // While the first messages travel.
+  executor.copy(outputs[rank]!, inputs[rank]!);
+  await moved;
 }

@@ -4,7 +4,7 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Handle, HostExecutor, Lease, SharedExecutor, Span } from "../executor/executor.ts";
+import type { Executor, Handle, HostExecutor, SharedExecutor, Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { SharedAreas } from "../transport/shared-areas.ts";
 import type { SharedRegion } from "../transport/shared-region.ts";
@@ -94,40 +94,35 @@ export function areasOf({ areas }: Context): Areas {
  * Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. Where there are no
  * bytes to wait for, the message is with its link when this returns.
  */
-export function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
+export async function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
   const { executor, exchange } = context;
   const memory = executor.sharedMemory;
   if (memory && exchange.takesHandles(peer)) {
     const { byteLength } = span;
     return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
   }
-  const read = () => executor.read(span);
-  const lease = context.onTransfer ? traced(context, "read", slot, read) : read();
-  return lease instanceof Promise
-    ? lease.then((late) => sendLease(context, peer, late, slot))
-    : sendLease(context, peer, lease, slot);
-}
-
-async function sendLease(context: Context, peer: number, lease: Lease, slot: number): Promise<void> {
-  const sent = () => context.exchange.send(peer, lease.bytes, slot);
+  const read = traced(context, "read", slot, () => executor.read(span));
+  const lease = read instanceof Promise ? await read : read;
   try {
-    await (context.onTransfer ? traced(context, "send", slot, sent) : sent());
+    await traced(context, "send", slot, () => exchange.send(peer, lease.bytes, slot));
   } finally {
     lease.release();
   }
 }
 
 /** Runs a step, and tells of it where somebody listens. */
-async function traced<T>(
+function traced<T>(
   { onTransfer }: Context,
   step: Transfer["step"],
   slot: number,
   run: () => T | Promise<T>,
-): Promise<T> {
+): T | Promise<T> {
+  if (!onTransfer) return run();
   const start = performance.now();
-  const result = await run();
-  onTransfer?.({ step, slot, start, end: performance.now() });
-  return result;
+  return Promise.resolve(run()).then((result) => {
+    onTransfer({ step, slot, start, end: performance.now() });
+    return result;
+  });
 }
 
 /** Receives one message from `peer` into `span`. */

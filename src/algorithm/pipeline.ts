@@ -142,11 +142,9 @@ function eachSegment(
   move: (segment: Span, slot: number) => Promise<void>,
 ): Promise<void> {
   const most = elementsPerSegment(context.segmentBytes, span.dtype);
-  const spare = Math.floor(most / 16);
-  const each = most - spare;
-  const full = Math.floor(span.count / each);
-  const rest = span.count % each;
-  const last = full > 0 && rest > 0 && rest <= spare ? full - 1 : full;
+  const each = most - Math.floor(most / 16);
+  let last = Math.max(0, Math.ceil((span.count - most) / each));
+  if (span.count === (last + 1) * each) last++;
   return pipelined(context, last + 1, (slot) => {
     const start = slot * each;
     return move(context.executor.slice(span, start, slot < last ? each : span.count - start), slot);

@@ -16,6 +16,7 @@ import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
+import { broadcastDirect } from "../algorithm/broadcast-direct.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { areasOf, type Late, sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
@@ -203,9 +204,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.broadcastPull(...call), ...inRegion },
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.broadcastAreas(...call) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
+    // Fastest at every size between ranks of one host; the root of ranks on hosts of their own would send twice as much as below.
+    { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 16384 * KIB },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
-    { ...binomial, ...fewSockets, maxBytes: 2048 * KIB },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [

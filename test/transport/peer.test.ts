@@ -67,7 +67,7 @@ describe("Peer", () => {
     expect(frames.reduce((sum, { header }) => sum + header.request, 0)).toBe(8 * (EAGER_BUDGET_BYTES / 8 + 40));
   });
 
-  it("tells what it consumed with its next eager message, once", () => {
+  it("tells what it consumed with the next frame that has no request number, once", () => {
     const { link, frames } = recordingLink();
     const peer = new Peer(1, link, 0, 0);
     peer.consumed(100);
@@ -75,8 +75,11 @@ describe("Peer", () => {
     peer.send(route, new Uint8Array(EAGER_BUDGET_BYTES), null, () => {});
     peer.onClear(frames[0]!.header.request);
     for (let i = 0; i < 2; i++) peer.send(route, new Uint8Array(1), null, () => {});
-    expect(frames.map(({ header }) => header.kind)).toEqual([FrameKind.REQUEST, ...Array(3).fill(FrameKind.DATA)]);
-    expect(frames.slice(2).map(({ header }) => header.request)).toEqual([380, 0]);
+    peer.consumed(5);
+    peer.control(5, new Uint8Array(1));
+    const { REQUEST, DATA, CONTROL } = FrameKind;
+    expect(frames.map(({ header }) => header.kind)).toEqual([REQUEST, DATA, DATA, DATA, CONTROL]);
+    expect(frames.map(({ header }) => header.request)).toEqual([1, 1, 380, 0, 45]);
   });
 
   it("a cancelled send is never sent, and data for a cancelled receive is not written", () => {

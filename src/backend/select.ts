@@ -204,7 +204,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.broadcastPull(...call), ...inRegion },
     { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.broadcastAreas(...call) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
-    // Fastest at every size between ranks of one host; the root of ranks on hosts of their own would send twice as much as below.
+    // Measured between ranks of one host. Of ranks on hosts of their own the root would send twice as much as by the last row.
     { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 16384 * KIB },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },

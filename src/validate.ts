@@ -14,8 +14,10 @@ export interface TensorShape {
 /** Dtype and count of `tensor`; `name` is what the caller calls it. */
 export function shapeOf(tensor: Tensor, name: string): TensorShape {
   try {
-    if (isGpuTensor(tensor)) return describeGpuTensor(tensor);
-    if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
+    if (!ArrayBuffer.isView(tensor)) {
+      if (isGpuTensor(tensor)) return describeGpuTensor(tensor);
+      if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
+    }
     const { data, dtype } = describeHostTensor(tensor);
     return { dtype, count: data.length };
   } catch (error) {

@@ -61,6 +61,9 @@ export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
 /** How a Work ended, as c10d's `get_future_result` tells. */
 export type WorkResult = "success" | "timeout" | "comm-error" | "unknown";
 
+/** The promise of all Works that have ended well and have no value: most of those of short calls. */
+const NOTHING = Promise.resolve(undefined);
+
 /** What `onCompletion` is told of a Work. Times are milliseconds of `performance.now()`. */
 export interface WorkInfo {
   readonly opType: OpType;
@@ -234,7 +237,7 @@ export class Work<T> implements Promise<T> {
   #native(): Promise<T> {
     this.#observed = true;
     if (!this.#promise) {
-      if (this.#state === "fulfilled") this.#promise = Promise.resolve(this.#value);
+      if (this.#state === "fulfilled") this.#promise = this.#value === undefined ? NOTHING : Promise.resolve(this.#value);
       else if (this.#state === "rejected") this.#promise = Promise.reject(this.#error);
       else {
         this.#promise = new Promise((resolve, reject) => {

@@ -12,7 +12,7 @@ import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { allReduceOwnerDirect } from "./all-reduce-owner-direct.ts";
 import { type Context, type Late, sharedOf } from "./context.ts";
-import { partition } from "./partition.ts";
+import { chunkOf } from "./partition.ts";
 import { prepareInPlace } from "./pipeline.ts";
 import { after, inPieces, offeredByAll, withShared } from "./shared.ts";
 
@@ -48,7 +48,7 @@ function foldOwn(context: Context, tensors: readonly Span[], op: ReduceOp): Late
   const { executor } = sharedOf(context);
   const { rank, size } = context;
   const { dtype, count } = tensors[rank]!;
-  const chunk = partition(count, size, dtype)[rank]!;
+  const chunk = chunkOf(count, size, rank, dtype);
   const own = tensors.map((one) => executor.slice(one, chunk.start, chunk.count));
   return inPieces(context, own[rank]!, (start, length) => {
     const pieces = length === chunk.count ? own : own.map((one) => executor.slice(one, start, length));

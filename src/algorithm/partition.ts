@@ -17,13 +17,16 @@ export const CHUNK_ALIGNMENT_BYTES = 64;
  * lengths differ by at most 64 bytes, and chunks are empty where there are fewer such blocks than parts.
  */
 export function partition(count: number, parts: number, dtype: DataType): Range[] {
+  return Array.from({ length: parts }, (_, part) => chunkOf(count, parts, part, dtype));
+}
+
+/** Chunk `part` of {@link partition}. */
+export function chunkOf(count: number, parts: number, part: number, dtype: DataType): Range {
   const block = CHUNK_ALIGNMENT_BYTES / bytesPerElement(dtype);
   const blocks = Math.ceil(count / block);
-  const boundary = (part: number) => Math.min(count, Math.floor((blocks * part) / parts) * block);
-  return Array.from({ length: parts }, (_, part) => {
-    const start = boundary(part);
-    return { start, count: boundary(part + 1) - start };
-  });
+  const start = Math.min(count, Math.floor((blocks * part) / parts) * block);
+  const end = Math.min(count, Math.floor((blocks * (part + 1)) / parts) * block);
+  return { start, count: end - start };
 }
 
 /** The most elements a message of `segmentBytes` carries, at least 1. */

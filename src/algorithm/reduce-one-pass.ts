@@ -8,7 +8,7 @@
 import type { Span } from "../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../reduce-op.ts";
 import { type Context, type Late, sharedOf } from "./context.ts";
-import { partition } from "./partition.ts";
+import { chunkOf } from "./partition.ts";
 import { prepareInPlace, withPrepared } from "./pipeline.ts";
 import { reduceOwnerDirect } from "./reduce-scatter-gather.ts";
 import { after, inPieces, offeredByAll, withShared } from "./shared.ts";
@@ -32,7 +32,7 @@ function reduceShown(context: Context, tensor: Span, input: Span, root: number, 
       const changes = changesInputs(op, tensor.dtype);
       if (rank === root && changes) prepareInPlace(context, mine, op);
       return after(changes ? region.step() : undefined, () => {
-        const { start, count } = partition(tensor.count, size, tensor.dtype)[rank]!;
+        const { start, count } = chunkOf(tensor.count, size, rank, tensor.dtype);
         const folded = inPieces(context, executor.slice(mine, start, count), (from, length) => {
           const pieces = tensors.map((one) => executor.slice(one, start + from, length));
           executor.reduceInto(op, [pieces[root]!], pieces);

@@ -22,15 +22,17 @@ export function withShared(context: Context, span: Span, body: (shared: Span) =>
   return isShared ? body(span) : withCopy(context, span, body);
 }
 
-async function withCopy(context: Context, span: Span, body: (shared: Span) => Late): Promise<void> {
+function withCopy(context: Context, span: Span, body: (shared: Span) => Late): Late {
   const { executor } = sharedOf(context);
   const copy = executor.scratch(span.dtype, span.count);
+  let late: Late;
   try {
     executor.copy(copy, span);
-    await body(copy);
+    late = body(copy);
   } finally {
-    executor.release(copy);
+    if (!late) executor.release(copy);
   }
+  return late?.finally(() => executor.release(copy));
 }
 
 /** What every rank offered under `index`, or null if some rank had no room for it in shared memory. */

@@ -7,10 +7,9 @@ import type { Admission, Executor, Flow, Span } from "../executor/executor.ts";
 import type { Channel } from "../transport/channel.ts";
 import type { ChannelExchange } from "../transport/exchange.ts";
 import type { HubCall, HubGroup } from "../transport/hub-folds.ts";
-import type { HubReduction } from "../transport/transport.ts";
 import type { Tensor } from "../types.ts";
 import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
-import type { CallHost } from "./call-host.ts";
+import type { CallHost, Surroundings } from "./call-host.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
@@ -67,7 +66,7 @@ export class DirectBackend implements Backend {
     this.#host = {
       channel,
       foldsOf: (plan, exchange) => this.#foldsOf(plan, exchange),
-      context: (executor, exchange, segments, folds) => this.#context(executor, exchange, segments, folds),
+      surroundings: (executor, segments) => this.#surroundings(executor, segments),
       failed: (exchange, error) => this.#failed(exchange, error),
     };
     this.#messages = new Messages({ ...this.#host, flowOf: (span) => this.#flowOf([span], 1, 0) });
@@ -141,7 +140,7 @@ export class DirectBackend implements Backend {
     const folds = this.#foldsOf(plan, exchange);
     try {
       const segments = admitted && (await this.#admitted(admitted, exchange));
-      const done = (cluster ?? plan).run(this.#context(executor, exchange, segments, folds));
+      const done = (cluster ?? plan).run({ ...this.#surroundings(executor, segments), exchange, hub: folds });
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
@@ -190,12 +189,11 @@ export class DirectBackend implements Backend {
   }
 
   /** `segments`: how many may be in flight, if fewer than usual. */
-  #context(executor: Executor, exchange: ChannelExchange, segments?: number, hub: HubReduction | null = null): Context {
+  #surroundings(executor: Executor, segments = this.#options.segmentsInFlight): Surroundings {
     const { channel, region, segmentBytes, onTransfer } = this.#options;
-    const segmentsInFlight = segments ?? this.#options.segmentsInFlight;
     const { rank, size } = channel;
     const { shared, areas } = region?.context ?? NOTHING_SHARED;
-    return { rank, size, executor, exchange, hub, shared, areas, segmentBytes, segmentsInFlight, onTransfer };
+    return { rank, size, executor, shared, areas, segmentBytes, segmentsInFlight: segments, onTransfer };
   }
 
   /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */

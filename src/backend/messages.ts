@@ -89,7 +89,7 @@ export class Messages {
     const { channel } = this.#owner;
     const exchange = channel.pointToPoint.open(peer, fingerprint);
     try {
-      const context = this.#owner.context(executor, exchange, segments);
+      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
       await eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
     } catch (error) {
       throw this.#owner.failed(exchange, error);
@@ -109,7 +109,7 @@ export class Messages {
     const { channel } = this.#owner;
     const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
     try {
-      const context = this.#owner.context(executor, exchange, segments);
+      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
       await eachSegment(context, span, (segment, slot) => recv(context, source, segment, slot));
       await executor.settled();
       return source;

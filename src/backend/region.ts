@@ -11,6 +11,7 @@ import type { Fingerprint } from "../transport/frame.ts";
 import type { HubCall } from "../transport/hub-folds.ts";
 import type { Call } from "./backend.ts";
 import type { CallHost } from "./call-host.ts";
+import { LazyExchange } from "./lazy-exchange.ts";
 import type { Plan, PlanScope } from "./plan.ts";
 import { RepeatedPlans } from "./repeated-plans.ts";
 
@@ -60,8 +61,8 @@ export abstract class Region {
   /** Plans of calls that may be made again. */
   readonly plans: RepeatedPlans = new RepeatedPlans();
   readonly #parts: RegionParts;
-  #channel: Channel | null = null;
-  #exchange: ChannelExchange | null = null;
+  /** Of the call whose turn it is. */
+  #exchange: LazyExchange | null = null;
   /** Calls that wait for their turn. */
   readonly #queue: (() => void)[] = [];
   #busy = false;
@@ -69,8 +70,8 @@ export abstract class Region {
   #open: Promise<void> | null = null;
   #lastTurn = 0;
   #agreed = false;
-  /** The context of the last call. */
-  #inTurn: Context | null = null;
+  /** What the last call found, but for folds. */
+  #context: Context | null = null;
 
   constructor(parts: RegionParts) {
     this.#parts = parts;
@@ -83,28 +84,28 @@ export abstract class Region {
   run(host: CallHost, executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> | undefined {
     const { channel } = host;
     if (channel.dead) return Promise.reject(channel.dead);
-    let exchange: ChannelExchange;
     try {
-      exchange = channel.open(call.sequence, plan.fingerprint);
+      channel.enter(call.sequence);
     } catch (error) {
       return this.#skip(channel).then(() => Promise.reject(error));
     }
-    const folds = host.foldsOf(plan, exchange);
+    const exchange = new LazyExchange(channel, call.sequence, plan.fingerprint);
+    const folds = plan.needs?.startsWith("hub") ? host.foldsOf(plan, exchange.opened) : null;
     const context = folds
-      ? host.context(executor, exchange, undefined, folds)
-      : this.#contextInTurn(host, executor, exchange);
+      ? { ...host.surroundings(executor), exchange: exchange.opened, hub: folds }
+      : this.#contextOf(host, executor);
     let running: Promise<void> | undefined;
     try {
-      const later = this.#begin(channel, exchange, call.started);
+      const later = this.#begin(exchange, call.started);
       if (later) running = later.then(() => admitted).then(() => this.#begun(plan, context));
       else running = admitted ? admitted.then(() => this.#begun(plan, context)) : this.#begun(plan, context);
     } catch (error) {
       running = Promise.reject(error);
     }
-    if (running) return this.#ending(running, host, plan, exchange, folds, call);
+    if (running) return this.#ending(running, host, plan, exchange.opened, folds, call);
     folds?.close();
     this.#end();
-    channel.close(exchange, true);
+    exchange.close();
     return undefined;
   }
 
@@ -119,6 +120,11 @@ export abstract class Region {
     return this.agree();
   }
 
+  /** Do all ranks make the same call? To be asked when all have come to its first step. */
+  protected isSameCall(): boolean {
+    return !this.#parts.calls.isSkipped() && this.#firstToDiffer() === 0;
+  }
+
   /** A call's first step has not brought all ranks together yet, and will be awaited. */
   protected whenAwaited(_exchange: ChannelExchange): void {}
 
@@ -128,12 +134,13 @@ export abstract class Region {
    */
   protected agree(): Promise<void> | undefined {
     if (this.#agreed) return undefined;
-    const { calls, size } = this.#parts;
-    if (calls.isSkipped()) return this.#watch(this.#exchange!, new Promise(() => {}));
-    for (let rank = 1; rank < size; rank++) {
-      if (calls.sameCalls(0, rank)) continue;
-      this.#channel!.onDisagreement(this.#exchange!, [0, rank], [calls.callOf(0), calls.callOf(rank)]);
-      throw this.#exchange!.error;
+    const { calls } = this.#parts;
+    if (calls.isSkipped()) return this.#watch(this.#exchange!.opened, new Promise(() => {}));
+    const rank = this.#firstToDiffer();
+    if (rank > 0) {
+      const { channel, opened } = this.#exchange!;
+      channel.onDisagreement(opened, [0, rank], [calls.callOf(0), calls.callOf(rank)]);
+      throw opened.error;
     }
     this.#agreed = true;
     return undefined;
@@ -142,6 +149,13 @@ export abstract class Region {
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
     return this.#isTurnDue(performance.now()) ? this.#pause() : undefined;
+  }
+
+  /** The first rank whose call is not rank 0's, or 0. */
+  #firstToDiffer(): number {
+    const { calls, size } = this.#parts;
+    for (let rank = 1; rank < size; rank++) if (!calls.sameCalls(0, rank)) return rank;
+    return 0;
   }
 
   #begun(plan: Plan, context: Context): Promise<void> | undefined {
@@ -169,18 +183,25 @@ export abstract class Region {
     }
   }
 
-  /** Where calls take turns, the exchange of one mostly serves the next. */
-  #contextInTurn(host: CallHost, executor: Executor, exchange: ChannelExchange): Context {
-    const last = this.#inTurn;
-    if (last?.exchange === exchange && last.executor === executor) return last;
-    this.#inTurn = host.context(executor, exchange);
-    return this.#inTurn;
+  /** Where calls take turns, what one of them finds the next one finds, too. */
+  #contextOf(host: CallHost, executor: Executor): Context {
+    if (this.#context?.executor !== executor) {
+      const exchangeInTurn = () => this.#exchange!.opened;
+      this.#context = {
+        ...host.surroundings(executor),
+        hub: null,
+        get exchange() {
+          return exchangeInTurn();
+        },
+      };
+    }
+    return this.#context;
   }
 
   /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
-  #begin(channel: Channel, exchange: ChannelExchange, now: number): Promise<void> | undefined {
-    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(channel, exchange);
-    this.#start(channel, exchange);
+  #begin(exchange: LazyExchange, now: number): Promise<void> | undefined {
+    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(exchange);
+    this.#start(exchange);
     return undefined;
   }
 
@@ -205,8 +226,9 @@ export abstract class Region {
 
   /** While the event loop turns the call may fail; then it ends here. */
   async #pause(): Promise<void> {
+    const { opened } = this.#exchange!;
     await this.#turn();
-    if (this.#exchange!.error) throw this.#exchange!.error;
+    if (opened.error) throw opened.error;
   }
 
   #isTurnDue(now: number): boolean {
@@ -218,30 +240,31 @@ export abstract class Region {
     this.#lastTurn = performance.now();
   }
 
-  async #beginLater(channel: Channel, exchange: ChannelExchange): Promise<void> {
+  async #beginLater(exchange: LazyExchange): Promise<void> {
+    const { channel, opened } = exchange;
     if (this.#busy) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#busy = true;
     this.#agreed = false;
-    if (this.#open) await this.#watch(exchange, this.#open);
+    if (this.#open) await this.#watch(opened, this.#open);
     if (this.#isTurnDue(performance.now())) await this.#turn();
-    if (exchange.error) {
+    if (opened.error) {
       this.#pass(channel);
-      throw exchange.error;
+      throw opened.error;
     }
-    this.#start(channel, exchange);
+    this.#start(exchange);
   }
 
-  #start(channel: Channel, exchange: ChannelExchange): void {
+  #start(exchange: LazyExchange): void {
     this.#busy = true;
-    this.#channel = channel;
     this.#exchange = exchange;
     this.#agreed = false;
-    this.#parts.calls.begin(exchange.fingerprint!);
+    this.#parts.calls.begin(exchange.fingerprint);
   }
 
   async #stepLater(): Promise<void> {
-    if (!this.#agreed) this.whenAwaited(this.#exchange!);
-    await this.#watch(this.#exchange!, this.#leaveOpen());
+    const { opened } = this.#exchange!;
+    if (!this.#agreed) this.whenAwaited(opened);
+    await this.#watch(opened, this.#leaveOpen());
     this.#lastTurn = performance.now();
     return this.agree();
   }

@@ -92,7 +92,7 @@ const inAreas = { ...exact, algorithm: "areas", needs: "areas", links: ["shared-
 const areasDirect: Row<"allReduce"> = {
   ...inAreas,
   algorithm: "areas-direct",
-  run: (...call) => areasOf(call[0]).algorithms.allReduceAreasDirect(...call),
+  run: (context, tensor, op) => areasOf(context).algorithms.allReduceAreasDirect(context, tensor, op),
   ownerComputes: false,
 };
 
@@ -136,23 +136,27 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   allReduce: [
     {
       algorithm: "slots",
-      run: (...call) => sharedOf(call[0]).algorithms.allReduceSlots(...call),
+      run: (context, tensor, op) => sharedOf(context).algorithms.allReduceSlots(context, tensor, op),
       ...inRegion,
       ownerComputes: false,
-      maxBytes: 8 * KIB,
+      maxBytes: KIB,
     },
     {
       algorithm: "last",
-      run: (...call) => sharedOf(call[0]).algorithms.allReduceLast(...call),
+      run: (context, tensor, op) => sharedOf(context).algorithms.allReduceLast(context, tensor, op),
       ...inRegion,
       crowded: true,
       maxBytes: 512 * KIB,
     },
-    { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.allReduceOnePass(...call), ...inRegion },
+    {
+      algorithm: "one-pass",
+      run: (context, tensor, op) => sharedOf(context).algorithms.allReduceOnePass(context, tensor, op),
+      ...inRegion,
+    },
     { ...areasDirect, maxBytes: 512 * KIB, maxRanks: 2 },
     { ...areasDirect, maxBytes: 128 * KIB, maxRanks: 4 },
     { ...areasDirect, maxBytes: 8 * KIB },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allReduceAreas(...call) },
+    { ...inAreas, run: (context, tensor, op) => areasOf(context).algorithms.allReduceAreas(context, tensor, op) },
     {
       algorithm: "two-level",
       run: allReduceTwoLevel,
@@ -180,10 +184,14 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   reduceScatter: [
     {
       algorithm: "one-pass",
-      run: (...call) => sharedOf(call[0]).algorithms.reduceScatterOnePass(...call),
+      run: (context, output, inputs, op) =>
+        sharedOf(context).algorithms.reduceScatterOnePass(context, output, inputs, op),
       ...inRegion,
     },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceScatterAreas(...call) },
+    {
+      ...inAreas,
+      run: (context, output, inputs, op) => areasOf(context).algorithms.reduceScatterAreas(context, output, inputs, op),
+    },
     { ...scatterDirect, maxBytes: 1024 * KIB },
     { ...scatterDirect, ...fewSockets },
     { ...scatterDirect, links: ["hub"] },
@@ -191,8 +199,15 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     scatterDirect,
   ],
   allGather: [
-    { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.allGatherPull(...call), ...inRegion },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.allGatherAreas(...call) },
+    {
+      algorithm: "pull",
+      run: (context, outputs, input) => sharedOf(context).algorithms.allGatherPull(context, outputs, input),
+      ...inRegion,
+    },
+    {
+      ...inAreas,
+      run: (context, outputs, input) => areasOf(context).algorithms.allGatherAreas(context, outputs, input),
+    },
     { algorithm: "hub", run: allGatherHub, ...atHub, minBytes: 4 * KIB },
     { ...gatherDirect, maxBytes: 1024 * KIB, maxRanks: 8 },
     { ...gatherDirect, ...fewSockets },
@@ -201,8 +216,12 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "ring", run: allGatherRing, ...exact },
   ],
   broadcast: [
-    { algorithm: "pull", run: (...call) => sharedOf(call[0]).algorithms.broadcastPull(...call), ...inRegion },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.broadcastAreas(...call) },
+    {
+      algorithm: "pull",
+      run: (context, tensor, root) => sharedOf(context).algorithms.broadcastPull(context, tensor, root),
+      ...inRegion,
+    },
+    { ...inAreas, run: (context, tensor, root) => areasOf(context).algorithms.broadcastAreas(context, tensor, root) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
     // Measured between ranks of one host. Of ranks on hosts of their own the root would send twice as much as by the last row.
     { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 16384 * KIB },
@@ -211,8 +230,15 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [
-    { algorithm: "one-pass", run: (...call) => sharedOf(call[0]).algorithms.reduceOnePass(...call), ...inRegion },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.reduceAreas(...call) },
+    {
+      algorithm: "one-pass",
+      run: (context, tensor, root, op) => sharedOf(context).algorithms.reduceOnePass(context, tensor, root, op),
+      ...inRegion,
+    },
+    {
+      ...inAreas,
+      run: (context, tensor, root, op) => areasOf(context).algorithms.reduceAreas(context, tensor, root, op),
+    },
     { algorithm: "hub", run: reduceHub, ...atHub },
     { ...reduceSmall, maxBytes: 8 * KIB, maxRanks: 8 },
     { algorithm: "binomial", run: reduceBinomial, ...owned, ...two, maxBytes: 256 * KIB },
@@ -224,8 +250,8 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
   scatter: [{ algorithm: "linear", run: scatter, ...exact }],
   allToAll: [{ algorithm: "pairwise", run: allToAll, ...exact }],
   barrier: [
-    { algorithm: "step", run: (...call) => sharedOf(call[0]).algorithms.barrierStep(...call), ...inRegion },
-    { ...inAreas, run: (...call) => areasOf(call[0]).algorithms.barrierAreas(...call) },
+    { algorithm: "step", run: (context) => sharedOf(context).algorithms.barrierStep(context), ...inRegion },
+    { ...inAreas, run: (context) => areasOf(context).algorithms.barrierAreas(context) },
     { algorithm: "hub", run: barrierHub, ...atHub },
     { algorithm: "dissemination", run: barrier, ...exact },
   ],

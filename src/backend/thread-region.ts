@@ -33,6 +33,8 @@ export class ThreadRegion extends Region implements SharedRegion {
   readonly #size: number;
   /** What {@link slots} gave last, on either side. */
   readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
+  /** What {@link offered} gave last, by rank and index. */
+  readonly #offered: Span[];
 
   constructor({ buffer, address, rank, size, executor, algorithms, cores, turn }: ThreadRegionOptions) {
     const page = new SharedPage(buffer, address, rank, size);
@@ -44,6 +46,7 @@ export class ThreadRegion extends Region implements SharedRegion {
     this.#page = page;
     this.#gate = gate;
     this.#size = size;
+    this.#offered = new Array<Span>(size * size);
   }
 
   slots(dtype: DataType, count: number): readonly Span[] {
@@ -61,14 +64,19 @@ export class ThreadRegion extends Region implements SharedRegion {
 
   offered(rank: number, index: number, dtype: DataType, count: number): Span | null {
     const address = this.#page.offered(rank, index);
-    return address < 0 ? null : this.executor.spanAt(address, dtype, count);
+    if (address < 0) return null;
+    const at = rank * this.#size + index;
+    const kept = this.#offered[at];
+    if (kept?.dtype === dtype && kept.count === count && this.executor.addressOf(kept) === address) return kept;
+    const span = this.executor.spanAt(address, dtype, count);
+    this.#offered[at] = span;
+    return span;
   }
 
   stepThrough(last: () => void): Promise<void> | undefined {
     return this.arrived(
       this.#gate.arrive(() => {
-        this.agree();
-        last();
+        if (this.isSameCall()) last();
       }),
     );
   }

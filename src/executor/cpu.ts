@@ -77,11 +77,16 @@ class CpuExecutor implements SharedExecutor {
   }
 
   slice(span: Span, start: number, count: number): HostSpan {
-    const { dtype, buffer, byteOffset } = this.#own(span);
+    const whole = this.#own(span);
+    const { dtype, buffer, byteOffset } = whole;
     if (start < 0 || count < 0 || start + count > span.count) {
       throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
     }
-    return this.#spanOf(dtype, count, buffer, byteOffset + start * bytesPerElement(dtype));
+    const at = byteOffset + start * bytesPerElement(dtype);
+    if (whole.lastSlice?.count !== count || whole.lastSlice.byteOffset !== at) {
+      whole.lastSlice = this.#spanOf(dtype, count, buffer, at);
+    }
+    return whole.lastSlice;
   }
 
   scratch(dtype: DataType, count: number): HostSpan {
@@ -161,7 +166,7 @@ class CpuExecutor implements SharedExecutor {
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
     const first = this.#own(targets[0]!);
     const into = this.#allLike(first, targets);
-    const from = this.#allLike(first, operands);
+    const from = operands === targets ? into : this.#allLike(first, operands);
     if (first.count === 0) return;
     if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
     this.#reduceByPairs(op, first, from);

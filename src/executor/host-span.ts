@@ -50,6 +50,8 @@ export class HostSpan implements Span, Lease {
   readonly pointer: number;
   /** Does the span own a block of WebAssembly memory, that is to be given back? */
   ownsBlock = false;
+  /** The slice that was made of it last: calls that are repeated take the same one. */
+  lastSlice: HostSpan | null = null;
 
   #bytes: Uint8Array | null = null;
 

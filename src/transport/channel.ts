@@ -62,8 +62,6 @@ export class Channel implements PointToPointOwner {
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
   readonly #verdicts = new Map<number, WebcclError>();
-  /** An exchange that is done and as new: the next call's. */
-  #spare: ChannelExchange | null = null;
   #entered = 0;
   #lastProbe = 0;
   readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
@@ -91,11 +89,21 @@ export class Channel implements PointToPointOwner {
   }
 
   /** This rank makes call `sequence`; calls are made in order. Throws the group's cause of death, or the call's mismatch. */
-  open(sequence: number, fingerprint: Fingerprint): ChannelExchange {
+  enter(sequence: number): void {
     if (this.dead) throw this.dead;
     this.#entered = Math.max(this.#entered, sequence);
-    const verdict = this.#verdicts.get(sequence);
+    const verdict = this.#verdicts.size > 0 && this.#verdicts.get(sequence);
     if (verdict) throw verdict;
+  }
+
+  /** Has anything of call `sequence` come yet? */
+  hasHeardOf(sequence: number): boolean {
+    return this.#exchanges.size > 0 && this.#exchanges.has(sequence);
+  }
+
+  /** {@link enter}s call `sequence` if that has not been done, and gives its exchange. */
+  open(sequence: number, fingerprint: Fingerprint): ChannelExchange {
+    this.enter(sequence);
     const exchange = this.#exchange(sequence);
     exchange.enter(fingerprint);
     return exchange;
@@ -123,7 +131,6 @@ export class Channel implements PointToPointOwner {
   /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
   close(exchange: ChannelExchange, agreed = false): void {
     this.#exchanges.delete(exchange.sequence);
-    if (exchange.isUnused) this.#spare = exchange;
     if (exchange.error || agreed) return;
     this.#finished.set(exchange.sequence, exchange.fingerprint!);
     this.#finished.delete(exchange.sequence - REMEMBERED);
@@ -280,10 +287,7 @@ export class Channel implements PointToPointOwner {
   #exchange(sequence: number): ChannelExchange {
     let exchange = this.#exchanges.get(sequence);
     if (!exchange) {
-      exchange = this.#spare ?? new ChannelExchange(this, sequence, false);
-      exchange.sequence = sequence;
-      exchange.fingerprint = null;
-      this.#spare = null;
+      exchange = new ChannelExchange(this, sequence, false);
       this.#exchanges.set(sequence, exchange);
     }
     return exchange;

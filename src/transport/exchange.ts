@@ -35,7 +35,7 @@ export interface OtherWait {
 
 /** Implementation of {@link Exchange}. */
 export class ChannelExchange implements Exchange {
-  sequence: number;
+  readonly sequence: number;
   readonly pointToPoint: boolean;
   /** This rank's call; null until it enters. */
   fingerprint: Fingerprint | null = null;
@@ -64,13 +64,6 @@ export class ChannelExchange implements Exchange {
     this.#owner = owner;
     this.sequence = sequence;
     this.pointToPoint = pointToPoint;
-  }
-
-  /** Is it as it was when it was made? Then it may serve another call. */
-  get isUnused(): boolean {
-    const { messagesSent, messagesReceived } = this.traffic;
-    const heard = this.#announced.size + this.#heard.size + this.#mailbox.size + this.#onFailed.length;
-    return this.error === null && !this.hasWritten && messagesSent + messagesReceived + heard === 0;
   }
 
   /** `listener` is told if the exchange fails; at once if it has. */

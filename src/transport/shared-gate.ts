@@ -1,116 +1,147 @@
 /**
- * Gate: where the threads of a group meet. Everyone counts itself in, and goes on when all have come.
+ * Gate: where the threads of a group meet. Everyone counts its steps in a flag of its own, and goes on when it has seen that
+ * all have come as far: to tell one rank of another takes one line of one core's cache, and no line has two writers.
  *
- * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the counter in a loop: a sleep
- * of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each other
- * awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps on the counter, which gives its core to the
- * rank it waits for. After that the wait goes on in the event loop.
+ * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the others' flags in a loop: a
+ * sleep of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each
+ * other awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps, which gives its core to the rank it
+ * waits for. After that the wait goes on in the event loop.
  *
  * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
  * were in vain they are short, but for one in TRIAL_STEPS, which finds out when the cores are free again.
  *
- * What is awaited is a number that only rises (modulo 2^32), so a wake-up can come twice, or for nothing, and is never
- * missed: who sleeps says so before it looks at the counter for the last time, and who comes last looks for sleepers after
- * it has counted itself in.
+ * Sleepers sleep on one word. Who sleeps reads it, says that it sleeps, and looks at the flags for the last time. Who comes
+ * sets its flag, and if it sees that all have come, it changes the word and wakes the sleepers. So a wake-up can come twice, or
+ * for nothing, and is never missed: of ranks that come at once, one sees all flags.
  */
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 const BLOCK_MS = 1;
 
-/** How long the counter is read in a loop before the thread sleeps for the rest, in milliseconds. */
+/** How long the flags are read in a loop before the thread sleeps for the rest, in milliseconds. */
 const SPIN_MS = 0.25;
 const SHORT_SPIN_MS = 0.01;
 const PATIENCE = 3;
 const TRIAL_STEPS = 32;
 
-/** Reads of the counter between two looks at the clock. */
-const READS_PER_LOOK = 64;
+/** Looks at the flags between two looks at the clock. */
+const LOOKS_PER_CLOCK = 64;
 
-const COUNT = 0;
-const SLEEPERS = 16;
-const STEPS = 32;
 const WORDS_PER_LINE = 16;
+/** What sleepers sleep on, and how many sleep. */
+const WAKE_UPS = 0;
+const SLEEPERS = WORDS_PER_LINE;
+/** The last step that one rank ran something at for all, and the last such step that is done. */
+const RUN_AT = 2 * WORDS_PER_LINE;
+const DONE_AT = 3 * WORDS_PER_LINE;
+const FLAGS = 4 * WORDS_PER_LINE;
 
-/** Bytes of a gate for `size` ranks: the counter, how many sleep, and every rank's steps, each alone in its line of 64. */
+/** Bytes of a gate for `size` ranks: four words and every rank's flag, each alone in its line of 64. */
 export function gateBytes(size: number): number {
-  return 128 + size * 64;
+  return (FLAGS + size * WORDS_PER_LINE) * Int32Array.BYTES_PER_ELEMENT;
 }
 
-/** One rank's side of a gate. */
+/** One rank's side of a gate. Steps are numbers modulo 2^32. */
 export class Gate {
   readonly #words: Int32Array;
-  readonly #rank: number;
-  readonly #size: number;
+  readonly #flag: number;
+  readonly #end: number;
   readonly #spins: boolean;
   readonly #canSleep: boolean;
   /** Rises with every loop that is in vain, and falls faster with others. */
   #vain = 0;
-  #target = 0;
-  #steps = 0;
+  #step = 0;
+  /** What one rank is to run at this step, when all have come. */
+  #once: (() => void) | undefined;
 
   /** `words` begins at the gate, zero when it is new; `cores` is how many threads can run at once. */
   constructor(words: Int32Array, rank: number, size: number, cores: number) {
     this.#words = words;
-    this.#rank = rank;
-    this.#size = size;
+    this.#flag = FLAGS + rank * WORDS_PER_LINE;
+    this.#end = FLAGS + size * WORDS_PER_LINE;
     this.#canSleep = canBlock(words);
     this.#spins = size <= cores || !this.#canSleep;
   }
 
   /**
-   * Counts this rank in. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. With `last`, the
-   * rank that comes last runs it, if it gave one, before those that gave one go on.
+   * This rank comes to the next step. True if all have come, within BLOCK_MS; else {@link passed} is to be awaited. Of those
+   * that give `once`, one runs it when all have come, the others go on when it has; what it throws comes out there.
    */
-  arrive(last?: () => void): boolean {
-    const words = this.#words;
-    const full = (Math.imul(this.#steps, this.#size + 1) + this.#size) | 0;
-    this.#target = last ? (full + 1) | 0 : full;
-    this.#steps = (this.#steps + 1) | 0;
-    words[STEPS + this.#rank * WORDS_PER_LINE] = this.#steps;
-    const count = (Atomics.add(words, COUNT, 1) + 1) | 0;
-    if (count === full) {
-      try {
-        last?.();
-      } finally {
-        // Once more, when `last` is done; also without one, for in calls that differ other ranks may have given theirs.
-        Atomics.add(words, COUNT, 1);
-        if (Atomics.load(words, SLEEPERS) !== 0) Atomics.notify(words, COUNT);
-      }
+  arrive(once?: () => void): boolean {
+    this.#step = (this.#step + 1) | 0;
+    this.#once = once;
+    Atomics.store(this.#words, this.#flag, this.#step);
+    if (this.#isOver()) {
+      if (!once) this.#wake();
       return true;
     }
-    if (this.#spins && this.#spin()) return true;
-    return this.#canSleep && this.#sleep();
+    return (this.#spins && this.#spin()) || (this.#canSleep && this.#sleep());
   }
 
   /** Ranks that have not come. */
   missing(): number[] {
-    const ranks = Array.from({ length: this.#size }, (_, rank) => rank);
-    return ranks.filter((rank) => ((Atomics.load(this.#words, STEPS + rank * WORDS_PER_LINE) - this.#steps) | 0) < 0);
+    const ranks = Array.from({ length: (this.#end - FLAGS) / WORDS_PER_LINE }, (_, rank) => rank);
+    return ranks.filter((rank) => !this.#hasCome(FLAGS + rank * WORDS_PER_LINE));
   }
 
   /** Resolves when all have come. */
   async passed(): Promise<void> {
     const words = this.#words;
-    const target = this.#target;
     Atomics.add(words, SLEEPERS, 1);
     for (;;) {
-      const seen = Atomics.load(words, COUNT);
-      if (reached(seen, target)) break;
-      const { async, value } = Atomics.waitAsync(words, COUNT, seen);
+      const seen = Atomics.load(words, WAKE_UPS);
+      if (this.#isOver()) break;
+      const { async, value } = Atomics.waitAsync(words, WAKE_UPS, seen);
       if (async) await value;
     }
     Atomics.sub(words, SLEEPERS, 1);
   }
 
-  #spin(): boolean {
+  /** All have come, and what one of them ran for all is done. */
+  #isOver(): boolean {
+    return this.#once === undefined ? this.#haveAllCome() : this.#isDone(this.#once);
+  }
+
+  #haveAllCome(): boolean {
+    for (let flag = FLAGS; flag < this.#end; flag += WORDS_PER_LINE) if (!this.#hasCome(flag)) return false;
+    return true;
+  }
+
+  /** A rank that has come may be a step ahead. */
+  #hasCome(flag: number): boolean {
+    return ((Atomics.load(this.#words, flag) - this.#step) | 0) >= 0;
+  }
+
+  /** Runs `once` if all have come and nobody does. */
+  #isDone(once: () => void): boolean {
     const words = this.#words;
-    const target = this.#target;
+    const step = this.#step;
+    if (Atomics.load(words, DONE_AT) === step) return true;
+    if (Atomics.load(words, RUN_AT) === step || !this.#haveAllCome()) return false;
+    if (Atomics.exchange(words, RUN_AT, step) === step) return false;
+    try {
+      once();
+    } finally {
+      Atomics.store(words, DONE_AT, step);
+      this.#wake();
+    }
+    return true;
+  }
+
+  #wake(): void {
+    const words = this.#words;
+    if (Atomics.load(words, SLEEPERS) === 0) return;
+    Atomics.add(words, WAKE_UPS, 1);
+    Atomics.notify(words, WAKE_UPS);
+  }
+
+  #spin(): boolean {
     const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
     const spinMs = !this.#canSleep ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
-    // Mostly the first reads tell, and the clock is not looked at.
+    // Mostly the first looks tell, and the clock is not looked at.
     for (let end = Infinity, now = 0; now < end; ) {
-      for (let i = 0; i < READS_PER_LOOK; i++) {
-        if (!reached(Atomics.load(words, COUNT), target)) continue;
+      for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
+        if (!this.#isOver()) continue;
         this.#vain >>= 1;
         return true;
       }
@@ -123,21 +154,18 @@ export class Gate {
 
   #sleep(): boolean {
     const words = this.#words;
-    const target = this.#target;
     const end = performance.now() + BLOCK_MS;
     Atomics.add(words, SLEEPERS, 1);
-    let seen = Atomics.load(words, COUNT);
-    for (let left = BLOCK_MS; !reached(seen, target) && left > 0; left = end - performance.now()) {
-      Atomics.wait(words, COUNT, seen, left);
-      seen = Atomics.load(words, COUNT);
+    let isOver = false;
+    for (let left = BLOCK_MS; left > 0; left = end - performance.now()) {
+      const seen = Atomics.load(words, WAKE_UPS);
+      isOver = this.#isOver();
+      if (isOver) break;
+      Atomics.wait(words, WAKE_UPS, seen, left);
     }
     Atomics.sub(words, SLEEPERS, 1);
-    return reached(seen, target);
+    return isOver || this.#isOver();
   }
-}
-
-function reached(count: number, target: number): boolean {
-  return ((count - target) | 0) >= 0;
 }
 
 /** A browser's main thread may not sleep. */

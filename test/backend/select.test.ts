@@ -125,10 +125,10 @@ describe("selectAlgorithm()", () => {
     );
   });
 
-  it("takes one pass over shared memory for threads, and slots below 8 KiB, and neither elsewhere", () => {
+  it("takes one pass over shared memory for threads, and slots up to 1 KiB, and neither elsewhere", () => {
     const threads = { size: 4, link: "shared-memory", inRegion: "uncrowded" } as const;
-    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8192 })).algorithm).toBe("slots");
-    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 8193 })).algorithm).toBe("one-pass");
+    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 1024 })).algorithm).toBe("slots");
+    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 1025 })).algorithm).toBe("one-pass");
     const crowded = { ...threads, inRegion: "crowded" } as const;
     expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_288 })).algorithm).toBe("last");
     expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_289 })).algorithm).toBe("one-pass");

@@ -7,6 +7,7 @@ import { MismatchError, PeerLostError, WebcclError } from "../../../src/errors.t
 import { initProcessGroup } from "../../../src/node/index.ts";
 import type { ProcessGroup } from "../../../src/process-group.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
+import { SeededRandom } from "../../../src/testing/seeded-random.ts";
 import { runCases } from "../../conformance/run-cases.ts";
 
 const failureOf = (call: PromiseLike<unknown>) =>
@@ -48,7 +49,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
   /** Tensors in shared memory, which are reduced in place, at sizes around the slots' and the pieces'. */
   allocated: async (group) => {
     const wrong: string[] = [];
-    const counts = [1, 15, 16, 17, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
+    const counts = [1, 15, 16, 17, 255, 256, 257, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
     for (const count of counts) {
       for (const algorithm of [undefined, "slots", "last", "one-pass", "ring"]) {
         const tensor = group.alloc("f32", count) as Float32Array;
@@ -66,6 +67,24 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     await Promise.all(works);
     if (gathered.some((value, i) => value !== Math.floor(i / 1000))) wrong.push("all-gather among others");
     return { wrong, links: group.info().ranks.map(({ link }) => link) };
+  },
+  /** Ranks that pause at random before each call, in a loop or in their event loop, so that any may come last, soon or late. */
+  pauses: async (group) => {
+    const [shared, own] = [new SeededRandom(11, "calls"), new SeededRandom(11, "pauses", group.rank)];
+    const tensor = group.alloc("f64", 300) as Float64Array;
+    let wrong = 0;
+    for (let call = 0; call < 1_500; call++) {
+      const pause = own.u32() % 100;
+      if (pause < 2) await new Promise((resolve) => setTimeout(resolve, 2));
+      else if (pause < 12) for (const end = performance.now() + pause / 30; performance.now() < end; );
+      const algorithm = ["slots", "last", "one-pass"][shared.u32() % 4];
+      tensor.fill(call + group.rank);
+      if (algorithm) await group.allReduce(tensor, { algorithm });
+      else await group.barrier();
+      const sum = group.size * call + (group.size * (group.size - 1)) / 2;
+      if (tensor.some((value) => value !== (algorithm ? sum : call + group.rank))) wrong++;
+    }
+    return { wrong };
   },
   /** Calls that differ: the group goes on. */
   mismatch: async (group) => {

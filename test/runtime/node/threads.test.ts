@@ -64,6 +64,11 @@ describe("ProcessGroup over threads", () => {
     expect(reports[0]?.links).toEqual(["self", "shared-memory", "shared-memory"]);
   });
 
+  it.each([2, 4])("keeps %i ranks in step that come in any order, soon or late", async (ranks) => {
+    const reports = await play<{ wrong: number }>("pauses", ranks);
+    expect(reports).toEqual(Array.from({ length: ranks }, () => ({ wrong: 0 })));
+  });
+
   it("rejects calls that differ with one error on all ranks, before anything is written, and goes on", async () => {
     type Told = { errors: { name: string; message: string; tensors: string }[]; untouched: boolean; after: number };
     const reports = await play<Told>("mismatch", 3);

@@ -237,7 +237,8 @@ export class Work<T> implements Promise<T> {
   #native(): Promise<T> {
     this.#observed = true;
     if (!this.#promise) {
-      if (this.#state === "fulfilled") this.#promise = this.#value === undefined ? NOTHING : Promise.resolve(this.#value);
+      if (this.#state === "fulfilled")
+        this.#promise = this.#value === undefined ? NOTHING : Promise.resolve(this.#value);
       else if (this.#state === "rejected") this.#promise = Promise.reject(this.#error);
       else {
         this.#promise = new Promise((resolve, reject) => {

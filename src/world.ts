@@ -40,8 +40,8 @@ const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
 };
 
 const FEW_RANKS = 4;
-/** How many times as long a segment is for them. */
-const LONGER = 4;
+/** Theirs: enough for whole MiBs, behind which spans of unknown length would have an empty message. */
+const LONG_SEGMENT_BYTES = 4160 * KIB;
 
 /** How many are under way at once; fewer where they are long, and no GPU has to read one while another travels. */
 const SEGMENTS_IN_FLIGHT = 4;
@@ -254,7 +254,7 @@ export class World {
       link !== "websocket" ||
       members.length > FEW_RANKS ||
       members.some(({ arithmeticIds }) => arithmeticIds.length > 1);
-    return this.#options.segmentBytes ?? SEGMENT_BYTES[link] * (isShort ? 1 : LONGER);
+    return this.#options.segmentBytes ?? (isShort ? SEGMENT_BYTES[link] : LONG_SEGMENT_BYTES);
   }
 
   #segmentsInFlight(link: LinkKind): number {

@@ -6,7 +6,7 @@
  * own. At the end it holds all N and copies them to their places.
  *
  * N ranks, blocks of B bytes. Per rank: ⌈log₂ N⌉ runs of blocks of (N − 1)·B bytes together each way, a run of b bytes
- * in messages of 15/16 segmentBytes, the last up to a whole segment; N·B bytes of scratch.
+ * being ⌊b / segmentBytes⌋ + 1 messages; N·B bytes of scratch.
  *
  * Bruck, Ho, Kipnis, Upfal, Weathersby: Efficient algorithms for all-to-all communications in multiport message-passing
  * systems. IEEE Trans. Parallel Distrib. Syst. 8 (1997). DOI 10.1109/71.642949

@@ -10,8 +10,8 @@
  *
  * N ranks, a tensor of S bytes. A rank that takes part trades runs of S/P·d bytes, for each d once per phase:
  * 2(P − 1)/P·S bytes each way; one that also speaks for its neighbour S more each way, one that sits out S each way. A
- * run goes in messages of 15/16 segmentBytes, the last up to a whole segment. One segment of scratch per segment in
- * flight. Each element is finished by one rank, its owner.
+ * run of b bytes is ⌊b / segmentBytes⌋ + 1 messages. One segment of scratch per segment in flight. Each element is
+ * finished by one rank, its owner.
  *
  * Thakur, Rabenseifner, Gropp: Optimization of Collective Communication Operations in MPICH. Int. J. High Perform.
  * Comput. Appl. 19 (2005). DOI 10.1177/1094342005051521

@@ -2,8 +2,8 @@
  * All-to-all, pairwise: in step i (1 … N − 1) rank r sends to rank r + i and receives from rank r − i, so no rank is
  * the target of two at the same step. Some sends and some receives are in flight at once, and neither waits for the other.
  *
- * N ranks, a piece of b bytes in messages of 15/16 segmentBytes, the last up to a whole segment (an empty piece is one
- * empty message, so that ranks that disagree on a length see it). Per rank: N − 1 pieces each way; no scratch.
+ * N ranks, a piece of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty piece is one empty message, so that ranks
+ * that disagree on a length see it). Per rank: N − 1 pieces each way; no scratch.
  *
  * Thakur, Rabenseifner, Gropp: Optimization of Collective Communication Operations in MPICH. Int. J. High Perform.
  * Comput. Appl. 19 (2005). DOI 10.1177/1094342005051521

@@ -1,9 +1,8 @@
 /**
  * Gather, linear: every rank sends its block to the root, whose link carries every byte whatever the algorithm.
  *
- * N ranks, rank r's block of b bytes in messages of 15/16 segmentBytes, the last up to a whole segment (an empty block is
- * one empty message, so that ranks that disagree on a length see it). The root receives every block but its own; the
- * others send one. No scratch.
+ * N ranks, rank r's block of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty block is one empty message, so that
+ * ranks that disagree on a length see it). The root receives every block but its own; the others send one. No scratch.
  */
 import type { Span } from "../executor/executor.ts";
 import type { Context } from "./context.ts";

@@ -116,9 +116,8 @@ export function reducePair(context: Context, op: ReduceOp, target: Span, peer: n
 }
 
 /**
- * Sends a span of any length to `peer`, in slots 0, 1, …. Messages that another follows have 15/16 of a segment, and the
- * last has any other length up to a whole one, none if need be. So a receiver that expects another length gets a message
- * of the wrong length, whatever the lengths, and a span of one segment, or a few, takes no message more for that.
+ * Sends a span of any length to `peer`, in slots 0, 1, …. The last message is always shorter than a full segment, and
+ * empty if need be, so a receiver that expects another length gets a message of the wrong length, whatever the lengths.
  */
 export function sendSpan(context: Context, peer: number, span: Span): Promise<void> {
   return eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
@@ -141,12 +140,9 @@ function eachSegment(
   span: Span,
   move: (segment: Span, slot: number) => Promise<void>,
 ): Promise<void> {
-  const most = elementsPerSegment(context.segmentBytes, span.dtype);
-  const each = most - Math.floor(most / 16);
-  let last = Math.max(0, Math.ceil((span.count - most) / each));
-  if (span.count === (last + 1) * each) last++;
-  return pipelined(context, last + 1, (slot) => {
-    const start = slot * each;
-    return move(context.executor.slice(span, start, slot < last ? each : span.count - start), slot);
+  const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
+  return pipelined(context, Math.floor(span.count / perSegment) + 1, (slot) => {
+    const { start, count } = segmentRange(span.count, slot, perSegment);
+    return move(context.executor.slice(span, start, count), slot);
   });
 }

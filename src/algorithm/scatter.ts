@@ -1,9 +1,8 @@
 /**
  * Scatter, linear: the root sends every rank its block; its link carries every byte whatever the algorithm.
  *
- * N ranks, rank r's block of b bytes in messages of 15/16 segmentBytes, the last up to a whole segment (an empty block is
- * one empty message, so that ranks that disagree on a length see it). The root sends every block but its own; the others
- * receive one. No scratch.
+ * N ranks, rank r's block of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty block is one empty message, so that
+ * ranks that disagree on a length see it). The root sends every block but its own; the others receive one. No scratch.
  */
 import type { Span } from "../executor/executor.ts";
 import type { Context } from "./context.ts";
@@ -11,7 +10,7 @@ import { otherRanks } from "./pattern.ts";
 import { recvSpan, sendSpan } from "./pipeline.ts";
 
 /**
- * Rank r's `output` becomes the root's `inputs[r]`; lengths may differ from rank to rank. `inputs` is null elsewhere.
+ * Rank r's `output` becomes the root's `inputs[r]`; lengths may differ from rank to rank. What `inputs` are elsewhere does not matter.
  * On the root `output` may be `inputs[root]` itself.
  */
 export async function scatter(

@@ -47,8 +47,7 @@ function describeFamily<C extends AlgorithmFamily>(collective: C): void {
 
 describe.each(["allReduce", "reduceScatter", "reduce", "scan"] as const)("%s", (collective) => {
   it.each(rowsOf(collective))("takes the scratch that its row says, by $algorithm", async (row) => {
-    // So few elements that also a message that another follows has a whole segment.
-    const segmentBytes = 60;
+    const segmentBytes = 64;
     for (const size of [2, 3, 5, 8]) {
       // Long enough for every segment in flight, of which there are two.
       const ownBlocks = collective === "reduceScatter";

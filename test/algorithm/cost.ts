@@ -69,15 +69,9 @@ function runs(sent: number, received: number, bytes: number, segmentBytes: numbe
   };
 }
 
-/**
- * Runs of `bytes`, of elements of 4 bytes, each in messages of 15/16 of a segment, the last of which tells the length: it is
- * the rest, or has the rest as well, if there is one and both together are no longer than a segment.
- */
+/** Runs of `bytes`, each in ⌊bytes / segmentBytes⌋ + 1 messages, the last of which tells the length. */
 function told(sent: number, received: number, bytes: number, segmentBytes: number): Cost {
-  const spare = Math.floor(segmentBytes / 4 / 16) * 4;
-  const rest = bytes % (segmentBytes - spare);
-  const joined = bytes > segmentBytes - spare && rest > 0 && rest <= spare;
-  const messages = Math.floor(bytes / (segmentBytes - spare)) + (joined ? 0 : 1);
+  const messages = Math.floor(bytes / segmentBytes) + 1;
   return {
     ...runs(sent, received, bytes, segmentBytes),
     messagesSent: sent * messages,
@@ -205,7 +199,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
   broadcast: {
     areas: (query) => (isRoot(query) ? areas(query.bytes, 0) : areas(0, query.bytes)),
     hub: hub(perSegment, ofRoot, ofOthers),
-    direct: (query) => runs(isRoot(query) ? query.size - 1 : 0, isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
+    direct: (query) => told(isRoot(query) ? query.size - 1 : 0, isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     binomial: (query) => runs(children(query), isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     "scatter-all-gather": (query) => {
       const { rank, size, bytes, segmentBytes, root } = query;

@@ -36,46 +36,19 @@ describe("pipelined()", () => {
 });
 
 describe("recvSpan()", () => {
-  const transfer = (sent: number, expected: number, segmentBytes: number) =>
-    simulate({ size: 2, segmentBytes, delivery: "eager" }, (context, executor) =>
+  const transfer = (sent: number, expected: number) =>
+    simulate({ size: 2, segmentBytes: 16, delivery: "eager" }, (context, executor) =>
       context.rank === 0
         ? sendSpan(context, 1, executor.span(new Int32Array(sent)))
         : recvSpan(context, 0, executor.span(new Int32Array(expected))),
     );
 
-  it.each([16, 128])("gets a wrong length whenever the sender's is another, segments of %d bytes", async (bytes) => {
-    const lengths = Array.from({ length: bytes === 16 ? 14 : 100 }, (_, count) => count).filter(
-      (count) => bytes === 16 || [0, 1, 2, 3].includes(count % 30) || [0, 1, 2].includes(count % 32),
-    );
-    for (const sent of lengths) {
-      for (const expected of lengths) {
-        if (sent === expected) await transfer(sent, expected, bytes);
-        else await expect(transfer(sent, expected, bytes)).rejects.toThrow(/bytes were sent and/);
+  it("gets a message of the wrong length whenever the sender's length is another", async () => {
+    for (let sent = 0; sent < 14; sent++) {
+      for (let expected = 0; expected < 14; expected++) {
+        if (sent === expected) await transfer(sent, expected);
+        else await expect(transfer(sent, expected)).rejects.toThrow(/bytes were sent and/);
       }
     }
-  });
-});
-
-describe("sendSpan()", () => {
-  it.each([
-    [0, 1],
-    [1, 1],
-    [29, 1],
-    [30, 2],
-    [31, 1],
-    [32, 1],
-    [33, 2],
-    [60, 3],
-    [64, 3],
-    [62, 2],
-    [512, 17],
-    [510, 18],
-  ])("sends %d elements, segments of 32, in %d messages", async (count, messages) => {
-    const { traffic } = await simulate({ size: 2, segmentBytes: 128, delivery: "eager" }, (context, executor) => {
-      const span = executor.span(new Int32Array(count));
-      return context.rank === 0 ? sendSpan(context, 1, span) : recvSpan(context, 0, span);
-    });
-    expect(traffic[0]!.messagesSent).toBe(messages);
-    expect(traffic[1]!.bytesReceived).toBe(count * 4);
   });
 });

@@ -8,7 +8,7 @@ const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 /** Tests that hold times against limits, or count the memory and files of processes: nothing else runs beside them. */
 const ALONE = ["test/faults/*.test.ts", "test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
 
-/** Tests that take a minute and more. They begin first, so that none of them runs alone at the end. */
+/** The tests that take longest. They begin first, so that none of them runs alone at the end. */
 const LONG = /conformance\/process-group|nccl\/conformance|runtime\/mixed|algorithm\/(algorithms|cost)/;
 
 class LongFirst extends BaseSequencer {

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { AdmissionError } from "../src/errors.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import { errorOf, expectWhole } from "./bad-input-helpers.ts";
+import { webccl } from "./cli/command.ts";
 import { freePort, initMethodOf, TEST_TRANSPORTS } from "./conformance/harness.ts";
 
 describe("initProcessGroup()", () => {
@@ -93,10 +94,10 @@ describe("initProcessGroup()", () => {
 });
 
 /** How a script of this folder ended, run by Node. */
-function runScript(path: string, ...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+function runScript(path: string): Promise<{ code: number; stdout: string; stderr: string }> {
   const file = fileURLToPath(new URL(path, import.meta.url));
   return new Promise((resolve) => {
-    execFile(process.execPath, ["--import", "tsx", file, ...args], { timeout: 20_000 }, (error, stdout, stderr) => {
+    execFile(process.execPath, ["--import", "tsx", file], { timeout: 20_000 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
       resolve({ code, stdout, stderr });
     });
@@ -118,7 +119,7 @@ describe("works that reject while another is awaited", () => {
 describe("webccl", () => {
   for (const [command, ...args] of [["run", "script.ts"], ["bench", "all_reduce"], ["info"], ["hub"]] as const) {
     it(`${command} rejects a flag it does not know, and names it`, async () => {
-      const { code, stderr } = await runScript("../src/cli/main.ts", command, "--frobnicate", ...args);
+      const { code, stderr } = await webccl([command, "--frobnicate", ...args]);
       expect(code).not.toBe(0);
       expect(stderr).toMatch(/--?frobnicate/);
       expect(stderr).not.toMatch(/^\s+at /m);

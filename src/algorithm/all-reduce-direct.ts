@@ -18,6 +18,11 @@ import { inStripes, withScratch } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceDirect(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
+  await foldOfAll(context, tensor, op, true);
+}
+
+/** The same for this rank's `tensor`. Every other rank sends its own, and is sent this one's if it folds too. */
+export async function foldOfAll(context: Context, tensor: Span, op: ReduceOp, allFold: boolean): Promise<void> {
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const others = otherRanks(rank, size);
@@ -31,7 +36,7 @@ export async function allReduceDirect(context: Context, tensor: Span, op: Reduce
         operands[peer] = scratch[i]!;
       });
       await Promise.all([
-        ...others.map((peer) => send(context, peer, input, slot)),
+        ...(allFold ? others.map((peer) => send(context, peer, input, slot)) : []),
         ...others.map((peer) => recv(context, peer, operands[peer]!, slot)),
       ]);
       executor.reduceMany(op, mine, operands);

@@ -88,6 +88,22 @@ export async function withPrepared(
   }
 }
 
+/**
+ * Rank r's `output` becomes the fold of every rank's `inputs[r]`. `inputs` has one span per rank, their lengths the
+ * same on all ranks, and is not changed; `output` may be `inputs[rank]` itself.
+ */
+type ReduceScatter = (context: Context, output: Span, inputs: readonly Span[], op: ReduceOp) => Promise<void>;
+
+/** The reduce-scatter that does `reduceStripe` to one stripe after the other, its inputs prepared. */
+export function reduceScatterBy(
+  reduceStripe: (...args: [...Parameters<ReduceScatter>, slot: number]) => Promise<void>,
+): ReduceScatter {
+  return (context, output, inputs, op) =>
+    inStripes(context, inputs, (cut, slot) =>
+      withPrepared(context, inputs.map(cut), op, (segments) => reduceStripe(context, cut(output), segments, op, slot)),
+    );
+}
+
 /** Makes what `op` wants before a fold of `span` its elements. */
 export function prepareInPlace({ executor, size }: Context, span: Span, op: ReduceOp): void {
   executor.copy(span, executor.prepare(op, span, size));

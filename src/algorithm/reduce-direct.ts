@@ -12,34 +12,15 @@
  */
 import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import { type Context, recv, send } from "./context.ts";
-import { otherRanks } from "./pattern.ts";
-import { inStripes, withPrepared, withScratch } from "./pipeline.ts";
+import { foldOfAll } from "./all-reduce-direct.ts";
+import { type Context, send } from "./context.ts";
+import { inStripes, withPrepared } from "./pipeline.ts";
 
 /** The root's `tensor` becomes the fold of all; the others' are not changed. The counts are the same on all ranks. */
 export async function reduceDirect(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {
+  if (context.rank === root) return foldOfAll(context, tensor, op, false);
   if (tensor.count === 0) return;
-  const { rank, size, executor } = context;
-  if (rank !== root) {
-    await inStripes(context, [tensor], (cut, slot) =>
-      withPrepared(context, [cut(tensor)], op, ([input]) => send(context, root, input!, slot)),
-    );
-    return;
-  }
-
-  const others = otherRanks(rank, size);
-  const prepared = executor.prepare(op, tensor, size);
-  await inStripes(context, [tensor], async (cut, slot) => {
-    const [mine, input] = [cut(tensor), cut(prepared)];
-    const counts = others.map(() => mine.count);
-    await withScratch(executor, tensor.dtype, counts, async (scratch) => {
-      const operands: Span[] = Array.from({ length: size }, () => input);
-      others.forEach((peer, i) => {
-        operands[peer] = scratch[i]!;
-      });
-      await Promise.all(others.map((peer) => recv(context, peer, operands[peer]!, slot)));
-      executor.reduceMany(op, mine, operands);
-    });
-    executor.finish(op, mine, size);
-  });
+  await inStripes(context, [tensor], (cut, slot) =>
+    withPrepared(context, [cut(tensor)], op, ([input]) => send(context, root, input!, slot)),
+  );
 }

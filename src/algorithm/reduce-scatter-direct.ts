@@ -14,22 +14,9 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, send } from "./context.ts";
 import { otherRanks } from "./pattern.ts";
-import { inStripes, withPrepared, withScratch } from "./pipeline.ts";
+import { reduceScatterBy, withScratch } from "./pipeline.ts";
 
-/**
- * Rank r's `output` becomes the fold of every rank's `inputs[r]`. `inputs` has one span per rank, their lengths the
- * same on all ranks, and is not changed; `output` may be `inputs[rank]` itself.
- */
-export function reduceScatterDirect(
-  context: Context,
-  output: Span,
-  inputs: readonly Span[],
-  op: ReduceOp,
-): Promise<void> {
-  return inStripes(context, inputs, (cut, slot) =>
-    withPrepared(context, inputs.map(cut), op, (segments) => directReduce(context, cut(output), segments, op, slot)),
-  );
-}
+export const reduceScatterDirect = reduceScatterBy(directReduce);
 
 /** One stripe. The inputs are prepared; `output` is finished when it returns. */
 export async function directReduce(

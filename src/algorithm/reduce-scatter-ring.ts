@@ -15,22 +15,9 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { Context } from "./context.ts";
 import { ringPeers, wrap } from "./pattern.ts";
-import { inStripes, reducePair, sendRecv, withPrepared, withScratch } from "./pipeline.ts";
+import { reducePair, reduceScatterBy, sendRecv, withScratch } from "./pipeline.ts";
 
-/**
- * Rank r's `output` becomes the fold of every rank's `inputs[r]`. `inputs` has one span per rank, their lengths the
- * same on all ranks, and is not changed; `output` may be `inputs[rank]` itself.
- */
-export function reduceScatterRing(
-  context: Context,
-  output: Span,
-  inputs: readonly Span[],
-  op: ReduceOp,
-): Promise<void> {
-  return inStripes(context, inputs, (cut, slot) =>
-    withPrepared(context, inputs.map(cut), op, (segments) => ringReduce(context, cut(output), segments, op, slot)),
-  );
-}
+export const reduceScatterRing = reduceScatterBy(ringReduce);
 
 /** One stripe. The inputs are prepared; `output` is finished when it returns. */
 export async function ringReduce(

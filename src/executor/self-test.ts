@@ -25,42 +25,25 @@ const FOLDS: readonly FoldName[] = ["sum", "product", "min", "max"];
 /** 1/3 as an f32: AVG's factor at three ranks, and inexact. */
 export const SELF_TEST_FACTOR = Math.fround(1 / 3);
 
-/** Every pattern with both signs, as the left or the right side of the full product. */
-function operand(dtype: FloatType, side: "left" | "right"): HostSpan {
+/** The full product of all patterns with both signs: the bytes of each pair's left and right side. */
+function product(dtype: FloatType): Record<"left" | "right", Uint8Array> {
   const signBit = 1n << BigInt(BITS[dtype] - 1);
   const positive = PATTERNS[dtype].split(" ").map((digits) => BigInt(`0x${digits}`));
-  const values = positive.flatMap((pattern) => [pattern, pattern | signBit]);
-  const pairs = values.flatMap((a) => values.map((b) => (side === "left" ? a : b)));
   const width = BITS[dtype] / 8;
-  const bytes = new Uint8Array(pairs.length * width);
-  pairs.forEach((pattern, i) => {
-    for (let k = 0; k < width; k++) bytes[i * width + k] = Number((pattern >> BigInt(8 * k)) & 0xffn);
-  });
-  return HostSpan.outside(dtype, bytes);
-}
-
-/** FNV-1a, 64 bits, in two 32-bit halves: the prime is 2^40 + 0x1b3. */
-class Fnv1a {
-  #high = 0xcbf29ce4;
-  #low = 0x84222325;
-
-  update(bytes: Uint8Array): void {
-    let high = this.#high;
-    let low = this.#low;
-    for (const byte of bytes) {
-      low = (low ^ byte) >>> 0;
-      const product = low * 0x1b3;
-      high = (Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
-      low = product >>> 0;
+  const values = positive
+    .flatMap((pattern) => [pattern, pattern | signBit])
+    .map((pattern) => new Uint8Array(BigUint64Array.of(pattern).buffer, 0, width));
+  const bytes = values.length ** 2 * width;
+  const [left, right] = [new Uint8Array(bytes), new Uint8Array(bytes)];
+  let at = 0;
+  for (const a of values) {
+    for (const b of values) {
+      left.set(a, at);
+      right.set(b, at);
+      at += width;
     }
-    this.#high = high;
-    this.#low = low;
   }
-
-  /** Sixteen hexadecimal digits. */
-  digest(): string {
-    return [this.#high, this.#low].map((half) => half.toString(16).padStart(8, "0")).join("");
-  }
+  return { left, right };
 }
 
 /** What one row of the self-test computes: a fold of `left` and `right`, or PREMUL_SUM, each times {@link SELF_TEST_FACTOR}. */
@@ -74,8 +57,10 @@ export interface SelfTestRow {
 /** The rows, in the order in which their results are hashed. Operands are new in each. */
 export function* selfTestRows(): Generator<SelfTestRow> {
   for (const dtype of FLOAT_TYPES) {
+    const { left, right } = product(dtype);
+    const copyOf = (bytes: Uint8Array) => HostSpan.outside(dtype, bytes.slice());
     for (const name of [...FOLDS, "premul-sum"] as const) {
-      yield { dtype, name, left: operand(dtype, "left"), right: operand(dtype, "right") };
+      yield { dtype, name, left: copyOf(left), right: copyOf(right) };
     }
   }
 }
@@ -93,14 +78,22 @@ export function selfTestAnswer(kernels: Kernels, { dtype, name, left, right }: S
   return target.bytes;
 }
 
-/** Sixteen hexadecimal digits for the results of all rows. */
+/** Sixteen hexadecimal digits for the results of all rows: FNV-1a in two halves of 32 bits, whose prime is 2^40 + 0x1b3. */
 export function arithmeticIdFrom(answers: Iterable<Uint8Array>): string {
-  const hash = new Fnv1a();
-  for (const answer of answers) hash.update(answer);
-  return hash.digest();
+  let high = 0xcbf29ce4;
+  let low = 0x84222325;
+  for (const answer of answers) {
+    for (const byte of answer) {
+      low = (low ^ byte) >>> 0;
+      const product = low * 0x1b3;
+      high = (Math.imul(high, 0x1b3) + Math.floor(product / 2 ** 32) + (low << 8)) >>> 0;
+      low = product >>> 0;
+    }
+  }
+  return [high, low].map((half) => half.toString(16).padStart(8, "0")).join("");
 }
 
-/** The arithmetic id of `kernels`: sixteen hexadecimal digits. About a millisecond. */
+/** The arithmetic id of `kernels`: sixteen hexadecimal digits. A few milliseconds. */
 export function arithmeticIdOf(kernels: Kernels): string {
   return arithmeticIdFrom([...selfTestRows()].map((row) => selfTestAnswer(kernels, row)));
 }

@@ -58,10 +58,11 @@ export class WasmKernels implements Kernels {
   static async load(given?: WebAssembly.Memory): Promise<WasmKernels | string> {
     if (typeof WebAssembly === "undefined") return "WebAssembly is missing";
     if (typeof DecompressionStream === "undefined") return "DecompressionStream is missing";
-    if (!WebAssembly.validate(await inflate(MODULE, false))) return "WebAssembly has no SIMD";
+    const bytes = await inflate(MODULE);
+    if (!WebAssembly.validate(bytes)) return "WebAssembly has no SIMD";
     try {
       const memory = new WasmMemory(given);
-      return new WasmKernels(memory, await instantiate(MODULE, memory));
+      return new WasmKernels(memory, await instantiate(MODULE, memory, bytes));
     } catch (error) {
       // A content security policy without wasm-unsafe-eval, or no memory to be had.
       return `WebAssembly is blocked (${error instanceof Error ? error.message : String(error)})`;

@@ -7,82 +7,14 @@
  * that the result tells the order: they are for groups that promise one. "normal" inputs are "exact" ones without
  * denormals, which some devices take for zero.
  */
-import { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat } from "../types.ts";
+import { type CaseOp, opOfRank } from "./case-op.ts";
 import { bytesOf } from "./digest.ts";
 import { arrayOf, combineElements, encodeHalf, finishElements, prepareElements } from "./reference.ts";
 import { SeededRandom } from "./seeded-random.ts";
 
-/** The operations a case may name; the last two are custom ones, `custom-ordered` neither commutative nor associative. */
-export const CASE_OPS = [
-  "sum",
-  "avg",
-  "product",
-  "min",
-  "max",
-  "band",
-  "bor",
-  "bxor",
-  "premul-sum",
-  "custom",
-  "custom-ordered",
-] as const;
-export type CaseOp = (typeof CASE_OPS)[number];
-
 /** Which kind of numbers a case is run on. */
 export type Inputs = "exact" | "normal" | "random";
-
-/** Is `op` defined for `dtype`? Bitwise operations are for integers, and so is the ordered custom one of these cases. */
-export function opFits(op: CaseOp, dtype: DataType): boolean {
-  return !isFloat(dtype) || !["band", "bor", "bxor", "custom-ordered"].includes(op);
-}
-
-/** The operation that `rank` passes: the factor of premul-sum is its own. */
-export function opOfRank(op: CaseOp, dtype: DataType, rank: number): ReduceOp {
-  const big = dtype === "i64" || dtype === "u64";
-  switch (op) {
-    case "premul-sum":
-      if (isFloat(dtype)) return ReduceOp.premulSum([2, 0.5, -3, 1][rank % 4] as number);
-      return ReduceOp.premulSum(big && rank % 2 === 0 ? BigInt(rank + 2) : rank + 2);
-    case "custom":
-      return isFloat(dtype) ? LARGEST_MAGNITUDE : big ? CIRCLE_BIG : CIRCLE;
-    case "custom-ordered":
-      return big ? DIGITS_BIG : DIGITS;
-    default:
-      return ReduceOp[op.toUpperCase() as "SUM"];
-  }
-}
-
-/** On the bits, by which NaN is the largest: WGSL's own max may overlook a NaN. */
-const LARGEST_MAGNITUDE = ReduceOp.custom({
-  name: "largest-magnitude",
-  wgsl: "bitcast<f32>(max(bitcast<u32>(a) & 0x7fffffffu, bitcast<u32>(b) & 0x7fffffffu))",
-  js: (a: number, b: number) => Math.max(Math.abs(a), Math.abs(b)),
-  identity: 0,
-  commutative: true,
-});
-
-/** a + b + ab, which is (1 + a)(1 + b) - 1: commutative and associative, also modulo 2^n. */
-const CIRCLE = ReduceOp.custom({
-  ...{ name: "circle", wgsl: "a + b + a * b", identity: 0, commutative: true },
-  js: (a: number, b: number) => a + b + Math.imul(a, b),
-});
-/** WGSL has 64-bit integers as vec2<u32>, low word first: there the two are made of what needs no carry. */
-const CIRCLE_BIG = ReduceOp.custom({
-  ...{ name: "equal-bits", wgsl: "~(a ^ b)", identity: -1n, commutative: true },
-  js: (a: bigint, b: bigint) => ~(a ^ b),
-});
-
-/** Appends b to a as a digit to base 31: each order of ranks and each order of steps gives another number. */
-const DIGITS = ReduceOp.custom({
-  ...{ name: "digits", wgsl: "a * 31 + b", identity: 0, commutative: false },
-  js: (a: number, b: number) => a * 31 + b,
-});
-/** Turns a by one bit before it takes b: as sensitive to order. */
-const DIGITS_BIG = ReduceOp.custom({
-  ...{ name: "turns", wgsl: "((a << vec2(1u)) | (a.yx >> vec2(31u))) ^ b", identity: 0n, commutative: false },
-  js: (a: bigint, b: bigint) => ((a << 1n) | ((a >> 63n) & 1n)) ^ b,
-});
 
 /** What the data of a case depends on. */
 export interface DataKey {
@@ -104,36 +36,76 @@ function inputKind({ dtype, op }: DataKey): InputKind {
   return op === "product" ? "powers" : op === "avg" ? "shares" : op === "premul-sum" ? "scaled" : "float";
 }
 
+/** Elements that begin alike however many are wanted: what is missing is worked out when it is. */
+class Growing {
+  #elements: HostArray;
+  readonly #dtype: DataType;
+  readonly #more: (start: number, end: number) => HostArray;
+
+  /** `more` gives elements `start` to `end`; its calls follow each other without a gap. */
+  constructor(dtype: DataType, more: (start: number, end: number) => HostArray) {
+    this.#elements = arrayOf(dtype, 0);
+    this.#dtype = dtype;
+    this.#more = more;
+  }
+
+  /** The first `count` elements. */
+  first(count: number): HostArray {
+    const known = this.#elements;
+    if (known.length < count) {
+      const end = roomFor(count);
+      const grown = arrayOf(this.#dtype, end) as Uint8Array;
+      grown.set(known as Uint8Array);
+      grown.set(this.#more(known.length, end) as Uint8Array, known.length);
+      this.#elements = grown;
+    }
+    return this.#elements.subarray(0, count);
+  }
+}
+
+/** Some more than `count`, since the next case may want a few more; a multiple of 16, and the same for the result. */
+function roomFor(count: number): number {
+  const step = 2 ** Math.max(4, Math.floor(Math.log2(count)) - 3);
+  return Math.ceil(count / step) * step;
+}
+
 /** The folds of all ranks' inputs to one operation. */
 class Folds {
   readonly #key: DataKey;
-  readonly #input: (rank: number) => HostArray;
-  readonly #prefixes = new Map<number, HostArray>();
-  #total: HostArray | null = null;
-  readonly capacity: number;
+  readonly #input: (rank: number, count: number) => HostArray;
+  readonly #prefixes = new Map<number, Growing>();
+  readonly total: Growing;
 
-  constructor(key: DataKey, capacity: number, input: (rank: number) => HostArray) {
+  constructor(key: DataKey, input: (rank: number, count: number) => HostArray) {
     this.#key = key;
     this.#input = input;
-    this.capacity = capacity;
+    const { dtype, op, size } = key;
+    this.total = new Growing(dtype, (start, end) => {
+      const folded = this.prefix(size - 1).first(end);
+      return finishElements(dtype, opOfRank(op as CaseOp, dtype, 0), folded.subarray(start), size);
+    });
   }
 
   /** The left fold of ranks 0 to `last`. */
-  prefix(last: number): HostArray {
-    const { dtype, op, size } = this.#key;
+  prefix(last: number): Growing {
     const known = this.#prefixes.get(last);
     if (known) return known;
-    const operation = opOfRank(op as CaseOp, dtype, last);
-    const own = prepareElements(dtype, operation, this.#input(last), size);
-    const folded = last === 0 ? own : combineElements(dtype, operation, this.prefix(last - 1), own);
-    this.#prefixes.set(last, folded);
-    return folded;
-  }
-
-  total(): HostArray {
     const { dtype, op, size } = this.#key;
-    this.#total ??= finishElements(dtype, opOfRank(op as CaseOp, dtype, 0), this.prefix(size - 1), size);
-    return this.#total;
+    const operation = opOfRank(op as CaseOp, dtype, last);
+    const prefix = new Growing(dtype, (start, end) => {
+      const own = prepareElements(dtype, operation, this.#input(last, end).subarray(start), size);
+      if (last === 0) return own;
+      return combineElements(
+        dtype,
+        operation,
+        this.prefix(last - 1)
+          .first(end)
+          .subarray(start),
+        own,
+      );
+    });
+    this.#prefixes.set(last, prefix);
+    return prefix;
   }
 }
 
@@ -146,10 +118,9 @@ class Recent<T> {
     this.#most = most;
   }
 
-  /** The entry of `name`; a new one if there is none or it is not `enough`. */
-  get(name: string, enough: (entry: T) => boolean, make: () => T): T {
-    let entry = this.#entries.get(name);
-    if (entry === undefined || !enough(entry)) entry = make();
+  /** The entry of `name`, a new one if there is none. */
+  get(name: string, make: () => T): T {
+    const entry = this.#entries.get(name) ?? make();
     // A Map keeps the order of insertion: the first key is the one unused for longest.
     this.#entries.delete(name);
     this.#entries.set(name, entry);
@@ -166,7 +137,7 @@ class Recent<T> {
  * read them only.
  */
 export class CaseData {
-  readonly #inputs: Recent<HostArray>;
+  readonly #inputs: Recent<Growing>;
   readonly #folds: Recent<Folds>;
 
   /** Keeps the results of `most` keys, and the inputs of 8 ranks to each. */
@@ -178,61 +149,56 @@ export class CaseData {
   /** The first `count` elements of the input of `rank`. */
   input(key: DataKey, rank: number, count: number): HostArray {
     const name = [key.dtype, inputKind(key), key.inputs, key.size, key.seed, rank].join("/");
-    const enough = (input: HostArray) => input.length >= count;
-    return this.#inputs.get(name, enough, () => makeInput(key, rank, roomFor(count))).subarray(0, count);
+    return this.#inputs.get(name, () => new Growing(key.dtype, inputOf(key, rank))).first(count);
   }
 
   /** The first `count` elements of the left fold of ranks 0 to `last`. */
   prefix(key: DataKey, last: number, count: number): HostArray {
-    return this.#foldsOf(key, count).prefix(last).subarray(0, count);
+    return this.#foldsOf(key).prefix(last).first(count);
   }
 
   /** The first `count` elements of the reduction of all ranks. */
   total(key: DataKey, count: number): HostArray {
-    return this.#foldsOf(key, count).total().subarray(0, count);
+    return this.#foldsOf(key).total.first(count);
   }
 
-  #foldsOf(key: DataKey, count: number): Folds {
+  #foldsOf(key: DataKey): Folds {
     const name = [key.dtype, key.op, key.inputs, key.size, key.seed].join("/");
-    const make = () => {
-      const capacity = roomFor(count);
-      return new Folds(key, capacity, (rank) => this.input(key, rank, capacity));
-    };
-    return this.#folds.get(name, (folds) => folds.capacity >= count, make);
+    return this.#folds.get(name, () => new Folds(key, (rank, count) => this.input(key, rank, count)));
   }
 }
 
-/** Some more than `count`, since the next case may want a few more. */
-function roomFor(count: number): number {
-  return count + (count >> 4) + 8;
-}
-
-/** One rank's input. A longer one begins with a shorter one. */
-function makeInput(key: DataKey, rank: number, count: number): HostArray {
+/** One rank's input, from its beginning on. What begins at a multiple of 16 elements begins with a whole word. */
+function inputOf(key: DataKey, rank: number): (start: number, end: number) => HostArray {
   const { dtype, inputs, seed } = key;
   const kind = inputKind(key);
   const own = new SeededRandom(seed, "own", dtype, kind, rank);
-  const result = arrayOf(dtype, count);
-  if (kind === "any" || kind === "odd") {
-    const words = new Uint32Array(Math.ceil(result.byteLength / 4));
-    own.fill(words);
-    const bytes = bytesOf(words).subarray(0, result.byteLength);
-    if (kind === "odd") for (let at = 0; at < bytes.length; at += bytesPerElement(dtype)) bytes[at]! |= 1;
-    bytesOf(result).set(bytes);
-    return result;
-  }
+  if (kind === "any" || kind === "odd") return (start, end) => anyBits(own, dtype, end - start, kind === "odd");
   const make = inputs === "random" ? () => randomFloat(own, dtype, kind) : exactFloats(key, kind, rank, own);
-  const values = new Float64Array(count);
-  for (let index = 0; index < count; index++) values[index] = make();
-  if (dtype === "f16" || dtype === "bf16") {
-    for (let index = 0; index < count; index++) result[index] = encodeHalf(dtype, values[index] as number);
-  } else {
-    (result as Float64Array).set(values);
-  }
   const noise = new SeededRandom(seed, "NaN", dtype, rank);
-  for (let index = 0; index < count; index++) {
-    if (Number.isNaN(values[index])) writeNaN(result, index, key.size > 1 ? noise.u32() : 0);
-  }
+  return (start, end) => {
+    const values = new Float64Array(end - start);
+    for (let index = 0; index < values.length; index++) values[index] = make();
+    const result = arrayOf(dtype, values.length);
+    if (dtype === "f16" || dtype === "bf16") {
+      for (let index = 0; index < values.length; index++) result[index] = encodeHalf(dtype, values[index] as number);
+    } else {
+      (result as Float64Array).set(values);
+    }
+    for (let index = 0; index < values.length; index++) {
+      if (Number.isNaN(values[index])) writeNaN(result, index, key.size > 1 ? noise.u32() : 0);
+    }
+    return result;
+  };
+}
+
+function anyBits(own: SeededRandom, dtype: DataType, count: number, odd: boolean): HostArray {
+  const result = arrayOf(dtype, count);
+  const words = new Uint32Array(Math.ceil(result.byteLength / 4));
+  own.fill(words);
+  const bytes = bytesOf(words).subarray(0, result.byteLength);
+  if (odd) for (let at = 0; at < bytes.length; at += bytesPerElement(dtype)) bytes[at]! |= 1;
+  bytesOf(result).set(bytes);
   return result;
 }
 

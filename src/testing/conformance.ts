@@ -6,7 +6,8 @@
 import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../process-group.ts";
 import { DATA_TYPES, type DataType } from "../types.ts";
-import { CASE_OPS, CaseData, type CaseOp, type Inputs, opFits } from "./case-data.ts";
+import { CaseData, type Inputs } from "./case-data.ts";
+import { CASE_OPS, type CaseOp, opFits } from "./case-op.ts";
 import { type CollectiveCase, TENSOR_COLLECTIVES } from "./collectives.ts";
 import { GROUP_CASES } from "./group-cases.ts";
 import { hostMemory, type TestMemory } from "./memory.ts";

@@ -4,7 +4,7 @@
  */
 
 import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../types.ts";
-import type { CaseOp } from "./case-data.ts";
+import type { CaseOp } from "./case-op.ts";
 import { viewOf } from "./reference.ts";
 
 /** What the bytes around a tensor are, and those of an output before the call. */

@@ -7,7 +7,7 @@
  * the sum rounded once (S. Figueroa, "When is double rounding innocuous?", doi:10.1145/221332.221334), and their
  * product has at most 48 bits.
  */
-import type { ReduceOp } from "../reduce-op.ts";
+import { ReduceOp } from "../reduce-op.ts";
 import { type DataType, type HostArray, isFloat } from "../types.ts";
 
 type BigArray = BigInt64Array | BigUint64Array;
@@ -61,18 +61,22 @@ export function encodeHalf(dtype: "f16" | "bf16", value: number): number {
 
 /** What an operation does to one rank's input before the fold; the input itself where it does nothing. */
 export function prepareElements(dtype: DataType, op: ReduceOp, input: HostArray, size: number): HostArray {
-  const float = isFloat(dtype);
-  if (op.name === "avg" && float && !isBig(input)) {
-    const factor = dtype === "f64" ? 1 / size : Math.fround(1 / size);
-    return map(dtype, input, (value) => value * factor);
+  if (op.name === "premul-sum") {
+    const { factor } = op;
+    if (isBig(input)) return mapBig(input, (value) => value * BigInt(factor));
+    return scale(dtype, input, Number(factor));
   }
-  if (op.name !== "premul-sum") return input;
-  if (isBig(input)) {
-    const bigFactor = BigInt(op.factor);
-    return mapBig(input, (value) => value * bigFactor);
+  if (op.name !== "avg" || !isFloat(dtype)) return input;
+  return scale(dtype, input as NumberArray, dtype === "f64" ? 1 / size : Math.fround(1 / size));
+}
+
+function scale(dtype: DataType, input: NumberArray, factor: number): HostArray {
+  const isInteger = !isFloat(dtype);
+  const values = valuesOf(dtype, input);
+  for (let index = 0; index < values.length; index++) {
+    values[index] = combine(ReduceOp.PRODUCT, isInteger, values[index]!, factor);
   }
-  const factor = Number(op.factor);
-  return map(dtype, input, float ? (value) => value * factor : (value) => multiply(value, factor));
+  return elementsOf(dtype, values);
 }
 
 /** left op right, element by element, each result rounded or wrapped to the dtype; a NaN is the canonical one. */
@@ -82,18 +86,22 @@ export function combineElements(dtype: DataType, op: ReduceOp, left: HostArray, 
     const other = right as BigArray;
     return mapBig(left, (value, index) => step(value, other[index] as bigint));
   }
-  const step = isFloat(dtype) ? floatStep(op) : integerStep(op);
-  const format = HALF_FORMATS[dtype];
-  const other = right as NumberArray;
-  if (format) return map(dtype, left, (value, index) => step(value, decode(format, other[index] as number)));
-  return map(dtype, left, (value, index) => step(value, other[index] as number));
+  const [values, others] = [valuesOf(dtype, left), valuesOf(dtype, right as NumberArray)];
+  const isInteger = !isFloat(dtype);
+  for (let index = 0; index < values.length; index++) {
+    values[index] = combine(op, isInteger, values[index]!, others[index]!);
+  }
+  return elementsOf(dtype, values);
 }
 
 /** What an operation does to the result of the fold; the result itself where it does nothing. */
 export function finishElements(dtype: DataType, op: ReduceOp, folded: HostArray, size: number): HostArray {
   if (op.name !== "avg" || isFloat(dtype)) return folded;
   if (isBig(folded)) return mapBig(folded, (value) => value / BigInt(size));
-  return map(dtype, folded, (value) => Math.trunc(value / size));
+  return elementsOf(
+    dtype,
+    valuesOf(dtype, folded).map((value) => Math.trunc(value / size)),
+  );
 }
 
 /**
@@ -122,67 +130,54 @@ function mapBig(input: BigArray, step: (value: bigint, index: number) => bigint)
   return result;
 }
 
-/** Stores `step` of each element, rounded or wrapped to the dtype. */
-function map(dtype: DataType, input: NumberArray, step: (value: number, index: number) => number): HostArray {
-  const result = arrayOf(dtype, input.length) as NumberArray;
+/** What the elements stand for: a double holds every value but those of 64-bit integers. */
+function valuesOf(dtype: DataType, input: NumberArray): Float64Array {
+  const values = new Float64Array(input.length);
   const format = HALF_FORMATS[dtype];
-  for (let index = 0; index < result.length; index++) {
-    const value = input[index] as number;
-    result[index] = format ? encode(format, step(decode(format, value), index)) : step(value, index);
-  }
+  if (format) for (let index = 0; index < values.length; index++) values[index] = decode(format, input[index]!);
+  else values.set(input);
+  return values;
+}
+
+/** The elements that stand for the values, rounded or wrapped to the dtype. */
+function elementsOf(dtype: DataType, values: Float64Array): HostArray {
+  const result = arrayOf(dtype, values.length) as NumberArray;
+  const format = HALF_FORMATS[dtype];
+  if (format) for (let index = 0; index < values.length; index++) result[index] = encode(format, values[index]!);
+  else result.set(values);
   // A NaN stored into a typed array may have any sign and payload.
   if (result instanceof Float32Array) {
     const bits = new Uint32Array(result.buffer);
-    for (let index = 0; index < bits.length; index++) {
-      if (Number.isNaN(result[index])) bits[index] = 0x7fc00000;
-    }
+    for (let index = 0; index < bits.length; index++) if (Number.isNaN(values[index])) bits[index] = 0x7fc00000;
   } else if (result instanceof Float64Array) {
-    const bits = new BigUint64Array(result.buffer);
-    for (let index = 0; index < bits.length; index++) {
-      if (Number.isNaN(result[index])) bits[index] = 0x7ff8000000000000n;
+    const words = new Uint32Array(result.buffer);
+    for (let index = 0; index < values.length; index++) {
+      if (Number.isNaN(values[index])) words.set([0, 0x7ff80000], 2 * index);
     }
   }
   return result;
 }
 
-function floatStep(op: ReduceOp): (a: number, b: number) => number {
+/** One step of the fold, before it is rounded or wrapped. */
+function combine(op: ReduceOp, isInteger: boolean, a: number, b: number): number {
   switch (op.name) {
     case "sum":
     case "avg":
     case "premul-sum":
-      return (a, b) => a + b;
+      return a + b;
     case "product":
-      return (a, b) => a * b;
+      // The low 32 bits, which is all that a store keeps.
+      return isInteger ? Math.imul(a, b) : a * b;
     // In JavaScript, too, -0 is less than +0 here and NaN wins.
     case "min":
-      return Math.min;
+      return Math.min(a, b);
     case "max":
-      return Math.max;
+      return Math.max(a, b);
     case "custom":
-      return op.js as (a: number, b: number) => number;
-    default:
-      throw new TypeError(`reduce op ${op.name} is for integers`);
+      return (op.js as (a: number, b: number) => number)(a, b);
   }
-}
-
-/** The low 32 bits of the product, which is all that a store keeps. */
-function multiply(a: number, b: number): number {
-  return Math.imul(a, b);
-}
-
-function integerStep(op: ReduceOp): (a: number, b: number) => number {
-  switch (op.name) {
-    case "product":
-      return multiply;
-    case "band":
-      return (a, b) => a & b;
-    case "bor":
-      return (a, b) => a | b;
-    case "bxor":
-      return (a, b) => a ^ b;
-    default:
-      return floatStep(op);
-  }
+  if (!isInteger) throw new TypeError(`reduce op ${op.name} is for integers`);
+  return op.name === "band" ? a & b : op.name === "bor" ? a | b : a ^ b;
 }
 
 function bigStep(op: ReduceOp): (a: bigint, b: bigint) => bigint {

@@ -5,7 +5,8 @@
 import type { ProcessGroup } from "../process-group.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
-import { type CaseData, type CaseOp, type DataKey, type Inputs, opOfRank } from "./case-data.ts";
+import type { CaseData, DataKey, Inputs } from "./case-data.ts";
+import { type CaseOp, opOfRank } from "./case-op.ts";
 import { bytesOf, digest } from "./digest.ts";
 import { GUARD, GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 import { viewOf } from "./reference.ts";
@@ -209,7 +210,7 @@ export class Stage {
     const end = start + becomes.byteLength;
     const region = new Uint8Array(Math.ceil((end + GUARD_BYTES) / 8) * 8).fill(GUARD);
     if (data) region.set(bytesOf(data), start);
-    const before = data ?? viewOf(dtype, region.slice().buffer, start, becomes.length);
+    const before = data ?? viewOf(dtype, region.buffer, start, becomes.length);
     const placement = this.memory.place(dtype, region, start, end);
     this.#placed.push({ ...placement, dtype, start, before, becomes, shared });
     return placement.tensor;
@@ -229,22 +230,26 @@ function text(value: unknown): string {
 /** The index of the first element whose bits differ, or -1. */
 function firstDifference(left: HostArray, right: HostArray): number {
   if (left.length !== right.length) return Math.min(left.length, right.length);
-  const byte = left.BYTES_PER_ELEMENT >= 4 ? 4 * differingWord(left, right) : differingByte(left, right);
-  return byte < 0 ? -1 : Math.floor(byte / left.BYTES_PER_ELEMENT);
+  const word = differingWord(wordsOf(left), wordsOf(right));
+  if (word < 0) return -1;
+  // A word may be several elements.
+  let index = Math.floor((4 * word) / left.BYTES_PER_ELEMENT);
+  while (elementText(left, index) === elementText(right, index)) index++;
+  return index;
 }
 
-// Two loops over one class each, which run several times faster than one over both.
-function differingWord(left: HostArray, right: HostArray): number {
-  const a = new Uint32Array(left.buffer, left.byteOffset, left.byteLength / 4);
-  const b = new Uint32Array(right.buffer, right.byteOffset, right.byteLength / 4);
+// A loop over one class, which runs several times faster than one over all.
+function differingWord(a: Uint32Array, b: Uint32Array): number {
   for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return index;
   return -1;
 }
 
-function differingByte(left: HostArray, right: HostArray): number {
-  const [a, b] = [bytesOf(left), bytesOf(right)];
-  for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return index;
-  return -1;
+/** The array's bytes in words, of which the last may end in zeros: to compare words takes a fourth of the time. */
+function wordsOf(array: HostArray): Uint32Array {
+  if (array.BYTES_PER_ELEMENT >= 4) return new Uint32Array(array.buffer, array.byteOffset, array.byteLength / 4);
+  const words = new Uint32Array(Math.ceil(array.byteLength / 4));
+  bytesOf(words).set(bytesOf(array));
+  return words;
 }
 
 /** "1.5 (0x3fc00000)". */

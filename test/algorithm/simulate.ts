@@ -105,6 +105,7 @@ interface Posted {
 }
 
 interface Lane {
+  name: string;
   sends: Posted[];
   receives: Posted[];
 }
@@ -114,7 +115,7 @@ class Network {
   longestMessage = 0;
   readonly #eager: boolean;
   readonly #random: SeededRandom | null;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes = new Map<number, Lane>();
   readonly #ready: (() => void)[] = [];
   readonly #slots = new Map<number, { fold: Fold<Payload>; answer: ((result: Uint8Array | null) => void)[] }>();
   readonly #rule: FoldRule | null;
@@ -254,10 +255,10 @@ class Network {
   }
 
   #lane(from: number, to: number, slot: number): Lane {
-    const key = `${from} to ${to} in slot ${slot}`;
+    const key = (slot * this.#size + from) * this.#size + to;
     let lane = this.#lanes.get(key);
     if (!lane) {
-      lane = { sends: [], receives: [] };
+      lane = { name: `${from} to ${to} in slot ${slot}`, sends: [], receives: [] };
       this.#lanes.set(key, lane);
     }
     return lane;
@@ -265,9 +266,9 @@ class Network {
 
   #open(): string[] {
     const slots = [...this.#slots.keys()].map((slot) => `slot ${slot} at the hub`);
-    return [...this.#lanes]
-      .filter(([, { sends, receives }]) => sends.length + receives.length > 0)
-      .map(([key, { sends, receives }]) => `${key}: ${sends.length} sent, ${receives.length} awaited`)
+    return [...this.#lanes.values()]
+      .filter(({ sends, receives }) => sends.length + receives.length > 0)
+      .map(({ name, sends, receives }) => `${name}: ${sends.length} sent, ${receives.length} awaited`)
       .concat(slots);
   }
 }

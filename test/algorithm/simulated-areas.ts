@@ -15,7 +15,7 @@ export class SimulatedAreas {
   readonly #traffic: readonly Traffic[];
   readonly #resume: (goOn: () => void) => void;
   /** By rank: what is put for the next step, and what those that have come to it will show. */
-  readonly #next: Uint8Array[];
+  readonly #next: Uint8Array[] = [];
   readonly #coming: Uint8Array[] = [];
   /** By rank: what the last step has shown. */
   #shown: readonly Uint8Array[] = [];
@@ -26,7 +26,6 @@ export class SimulatedAreas {
     this.#areaBytes = areaBytes;
     this.#traffic = traffic;
     this.#resume = resume;
-    this.#next = traffic.map(() => this.#spoiled());
   }
 
   of(rank: number): SharedAreas {
@@ -36,7 +35,7 @@ export class SimulatedAreas {
     return {
       areaBytes: this.#areaBytes,
       put: (bytes, position) => {
-        this.#next[rank]!.set(bytes, position);
+        this.#areaOf(rank).set(bytes, position);
         traffic.bytesSent += bytes.byteLength;
       },
       get: (target, from, position) => {
@@ -45,8 +44,8 @@ export class SimulatedAreas {
         traffic.bytesReceived += target.byteLength;
       },
       step: () => {
-        this.#coming[rank] = this.#next[rank]!;
-        this.#next[rank] = this.#spoiled();
+        this.#coming[rank] = this.#areaOf(rank);
+        delete this.#next[rank];
         if (this.#waiting.length < this.#traffic.length - 1) {
           return new Promise((resolve) => {
             this.#waiting.push(() => {
@@ -65,7 +64,9 @@ export class SimulatedAreas {
     };
   }
 
-  #spoiled(): Uint8Array {
-    return new Uint8Array(this.#areaBytes).fill(SPOILED);
+  /** Where `rank` puts what it will show; there is one only once it is wanted. */
+  #areaOf(rank: number): Uint8Array {
+    this.#next[rank] ??= new Uint8Array(this.#areaBytes).fill(SPOILED);
+    return this.#next[rank];
   }
 }

@@ -1,15 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 /** Path of a program that the tests let `webccl run` start. */
 export const program = (name: string) => fileURLToPath(new URL(`./programs/${name}`, import.meta.url));
 
-/** A running `webccl`, from source. */
+/** A running `webccl`, as it is built. */
 export interface Command {
   process: ChildProcess;
   /** Resolves with the match once stdout has one; rejects if the command ends without. */
@@ -22,7 +20,7 @@ export function start(
   env: Readonly<Record<string, string>> = {},
   cwd = process.cwd(),
 ): Command {
-  const child = spawn(process.execPath, ["--import", tsx, main, ...args], {
+  const child = spawn(process.execPath, [main, ...args], {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

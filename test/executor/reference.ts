@@ -72,20 +72,22 @@ function combineFloats(op: SimpleOp, a: number, b: number): number {
   return aFirst === (op === "min") ? a : b;
 }
 
-export function readInteger(dtype: DataType, bytes: Uint8Array, at: number): bigint {
+export function readInteger(dtype: DataType, view: DataView, at: number): bigint {
   const width = bytesPerElement(dtype);
-  let value = 0n;
-  for (let k = width - 1; k >= 0; k--) value = value * 256n + BigInt(bytes[at + k]!);
-  return isSignedInteger(dtype) ? BigInt.asIntN(8 * width, value) : value;
+  const bits =
+    width === 8
+      ? view.getBigUint64(at, true)
+      : BigInt(width === 4 ? view.getUint32(at, true) : width === 2 ? view.getUint16(at, true) : view.getUint8(at));
+  return isSignedInteger(dtype) ? BigInt.asIntN(8 * width, bits) : bits;
 }
 
-export function writeInteger(dtype: DataType, bytes: Uint8Array, at: number, value: bigint): void {
+export function writeInteger(dtype: DataType, view: DataView, at: number, value: bigint): void {
   const width = bytesPerElement(dtype);
-  let rest = BigInt.asUintN(8 * width, value);
-  for (let k = 0; k < width; k++) {
-    bytes[at + k] = Number(rest % 256n);
-    rest /= 256n;
-  }
+  const bits = BigInt.asUintN(8 * width, value);
+  if (width === 8) view.setBigUint64(at, bits, true);
+  else if (width === 4) view.setUint32(at, Number(bits), true);
+  else if (width === 2) view.setUint16(at, Number(bits), true);
+  else view.setUint8(at, Number(bits));
 }
 
 function combineIntegers(op: SimpleOp, a: bigint, b: bigint): bigint {
@@ -109,7 +111,7 @@ export function referenceFold(op: SimpleOp, dtype: DataType, left: Uint8Array, r
     if (isFloat(dtype)) {
       writeFloat(dtype, out, at, combineFloats(op, readFloat(dtype, l, at), readFloat(dtype, r, at)));
     } else {
-      writeInteger(dtype, result, at, combineIntegers(op, readInteger(dtype, left, at), readInteger(dtype, right, at)));
+      writeInteger(dtype, out, at, combineIntegers(op, readInteger(dtype, l, at), readInteger(dtype, r, at)));
     }
   }
   return result;
@@ -127,7 +129,7 @@ export function referenceMap(
   const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
   for (let at = 0; at < input.byteLength; at += bytesPerElement(dtype)) {
     if (isFloat(dtype)) writeFloat(dtype, out, at, float(readFloat(dtype, view, at)));
-    else writeInteger(dtype, result, at, integer(readInteger(dtype, input, at)));
+    else writeInteger(dtype, out, at, integer(readInteger(dtype, view, at)));
   }
   return result;
 }

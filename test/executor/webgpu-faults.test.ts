@@ -1,6 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { DeviceLostError, NoAdapterError } from "../../src/errors.ts";
@@ -10,6 +7,7 @@ import { createWebgpuExecutor, type GpuExecutor } from "../../src/executor/webgp
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { GpuTensor } from "../../src/types.ts";
 import { defaultDevice, gpuEnvironment, testExecutor } from "../support/gpu.ts";
+import { runNode } from "../support/output-of.ts";
 
 /** Runs `body` with an executor of its own and counts what reaches the user's handler. */
 async function withExecutor(body: (gpu: GpuExecutor) => Promise<void>): Promise<void> {
@@ -160,17 +158,6 @@ describe("a lost device", () => {
 describe("dispose()", () => {
   it("leaves no buffer, and lets the process end, after 200 rounds on one device", async () => {
     const program = fileURLToPath(new URL("programs/gpu-rounds.ts", import.meta.url));
-    const tsx = createRequire(import.meta.url).resolve("tsx");
-    const child = spawn(process.execPath, ["--import", tsx, program], {
-      env: { ...process.env, ...gpuEnvironment() },
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let output = "";
-    child.stdout.on("data", (chunk) => {
-      output += chunk;
-    });
-    const [code] = await once(child, "close");
-    expect(code).toBe(0);
-    expect(JSON.parse(output)).toEqual([0]);
+    expect(await runNode(program, gpuEnvironment())).toEqual([0]);
   }, 60_000);
 });

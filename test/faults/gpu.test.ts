@@ -1,6 +1,3 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { DeviceLostError, MismatchError } from "../../src/errors.ts";
@@ -12,6 +9,7 @@ import type { GpuTensor } from "../../src/types.ts";
 import { freePort } from "../conformance/harness.ts";
 import { runDeno } from "../support/deno.ts";
 import { defaultDevice, gpuEnvironment } from "../support/gpu.ts";
+import { runNode } from "../support/output-of.ts";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -54,22 +52,6 @@ async function firstOf(device: GPUDevice, { buffer }: GpuTensor): Promise<number
   return value!;
 }
 
-/** Runs a program in Node to its end and returns the JSON that it printed. */
-async function runNode(name: string, env: Record<string, string>): Promise<unknown> {
-  const tsx = createRequire(import.meta.url).resolve("tsx");
-  const child = spawn(process.execPath, ["--import", tsx, path(name)], {
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  child.stdout.on("data", (chunk) => {
-    output += chunk;
-  });
-  const [code] = await once(child, "close");
-  expect(code).toBe(0);
-  return JSON.parse(output);
-}
-
 /** Deno would else fall back to OpenGL. */
 const NO_DRIVER = {
   ...{ VK_ICD_FILENAMES: "/nonexistent.json", VK_DRIVER_FILES: "/nonexistent.json" },
@@ -78,7 +60,7 @@ const NO_DRIVER = {
 
 describe("without an adapter", () => {
   it("backend webgpu rejects with the hint of Node, and auto takes the cpu and says why", async () => {
-    const found = (await runNode("programs/no-adapter-node.ts", NO_DRIVER)) as Record<string, string>;
+    const found = (await runNode(path("programs/no-adapter-node.ts"), NO_DRIVER)) as Record<string, string>;
     expect(found.error).toMatch(/^NoAdapterError: WebGPU found no adapter: .*VK_ICD_FILENAMES/);
     expect(found).toMatchObject({ executors: "cpu", sum: "2" });
     expect(found.gpu).toMatch(/pass backend: "webgpu" or a device/);
@@ -315,7 +297,7 @@ describe("two groups on one device", () => {
 
 describe("groups that come and go", () => {
   it("leave no buffer after 200 rounds on one device, and the process ends", { timeout: 60_000 }, async () => {
-    const found = await runNode("programs/gpu-groups.ts", gpuEnvironment());
+    const found = await runNode(path("programs/gpu-groups.ts"), gpuEnvironment());
     expect(found).toEqual({ rounds: 200, sums: [2], left: 0 });
   });
 });

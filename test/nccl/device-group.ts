@@ -3,23 +3,11 @@
  * into a DeviceBuffer before the call and read back after it, with guard bytes around it.
  */
 import type * as Nccl from "../../native-nccl/index.js";
+import { describeHostTensor } from "../../src/executor/host-tensor.ts";
 import type { ProcessGroup } from "../../src/process-group.ts";
-import type { CudaTensor, DataType, HostTensor, Tensor } from "../../src/types.ts";
+import type { CudaTensor, Tensor } from "../../src/types.ts";
 
 const GUARD_BYTES = 32;
-
-const DTYPES: Readonly<Record<string, DataType>> = {
-  Int8Array: "i8",
-  Uint8Array: "u8",
-  Int16Array: "i16",
-  Uint16Array: "u16",
-  Int32Array: "i32",
-  Uint32Array: "u32",
-  BigInt64Array: "i64",
-  BigUint64Array: "u64",
-  Float32Array: "f32",
-  Float64Array: "f64",
-};
 
 /** A host tensor and its place on the device. Tensors over one ArrayBuffer share one DeviceBuffer, as parts of a whole do. */
 class Twins {
@@ -34,9 +22,7 @@ class Twins {
   }
 
   of(tensor: Tensor): CudaTensor {
-    const { data, dtype } = ArrayBuffer.isView(tensor)
-      ? { data: tensor, dtype: DTYPES[tensor.constructor.name]! }
-      : (tensor as HostTensor);
+    const { data, dtype } = describeHostTensor(tensor);
     const { buffer, byteOffset, byteLength } = data;
     let cuda = this.#buffers.get(buffer);
     if (!cuda) {

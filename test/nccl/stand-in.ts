@@ -3,35 +3,13 @@
  * its source is built first.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { build as viteBuild } from "vite";
 import { build } from "../../native-nccl/scripts/build.js";
 import { freePort } from "../faults/job.ts";
+import { bundled } from "../support/bundled.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/rank.ts", import.meta.url));
 const ADDON_PACKAGE = fileURLToPath(new URL("../../native-nccl/index.js", import.meta.url));
-/** As deep as the program itself, whose relative import of the package is kept as it is. */
-const OUT = fileURLToPath(new URL(`../../test-results/nccl/${process.pid}`, import.meta.url));
-
-let bundled: Promise<string> | null = null;
-
-/** The program in one file, which starts several times faster than its sources. */
-function bundle(): Promise<string> {
-  bundled ??= viteBuild({
-    configFile: false,
-    logLevel: "error",
-    build: {
-      ssr: PROGRAM,
-      outDir: OUT,
-      minify: false,
-      rolldownOptions: { external: [ADDON_PACKAGE], output: { entryFileNames: "rank.mjs" } },
-    },
-  }).then(() => `${OUT}/rank.mjs`);
-  return bundled;
-}
-
-process.on("exit", () => rmSync(OUT, { recursive: true, force: true }));
 
 /** How the ranks of a test are started. */
 export interface RanksOptions {
@@ -68,7 +46,7 @@ function sanitizer(): Record<string, string> {
 export async function runRanks(task: string, size: number, options: RanksOptions = {}): Promise<RankReport[]> {
   const { env = {}, envOf = {}, sanitize = false, onStart } = options;
   const common = { ...process.env, ...standInEnvironment({ sanitize }), MASTER_PORT: `${await freePort()}`, ...env };
-  const program = await bundle();
+  const program = await bundled(PROGRAM, [ADDON_PACKAGE]);
   const children: ChildProcess[] = [];
   const reports = Array.from({ length: size }, (_, rank) => {
     const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, ...envOf[rank] };

@@ -3,20 +3,25 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 import { denoExecutable } from "../../src/cli/deno-command.ts";
+import { bundled } from "../support/bundled.ts";
 import type { Job, Outcome } from "./job.ts";
 
+/** How each runtime is given the path of a program. */
 const COMMANDS = {
-  node: () => [process.execPath, "--import", "tsx"],
-  deno: () => [denoExecutable(), "run", "--allow-all", "--quiet"],
+  node: async (file: string) => [process.execPath, await bundled(file)],
+  deno: async (file: string) => [denoExecutable(), "run", "--allow-all", "--quiet", file],
 } as const;
 
 export type ProcessRuntime = keyof typeof COMMANDS;
 
 /** Starts a program of these tests, and kills it when the test ends. */
-export function startProgram(runtime: ProcessRuntime, program: string, env: NodeJS.ProcessEnv = {}): ChildProcess {
-  const [command, ...args] = COMMANDS[runtime]();
-  const file = fileURLToPath(new URL(program, import.meta.url));
-  const child = spawn(command!, [...args, file], {
+export async function startProgram(
+  runtime: ProcessRuntime,
+  program: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<ChildProcess> {
+  const [command, ...args] = await COMMANDS[runtime](fileURLToPath(new URL(program, import.meta.url)));
+  const child = spawn(command!, args, {
     env: { ...process.env, ...env },
     stdio: "pipe",
   });
@@ -25,8 +30,8 @@ export function startProgram(runtime: ProcessRuntime, program: string, env: Node
 }
 
 /** A rank in a process of its own; resolves with its outcome when it has ended by itself. */
-export function runProcess(runtime: ProcessRuntime, job: Job, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const child = startProgram(runtime, `${runtime}/program.ts`, { ...env, JOB: JSON.stringify(job) });
+export async function runProcess(runtime: ProcessRuntime, job: Job, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const child = await startProgram(runtime, `${runtime}/program.ts`, { ...env, JOB: JSON.stringify(job) });
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (chunk) => {

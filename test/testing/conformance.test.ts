@@ -18,7 +18,8 @@ describe("conformanceCases()", () => {
       for (const one of conformanceCases({ size, seed: size, counts: [0, 1, 5, 40] })) {
         const result = await outcome(one, size);
         if (result instanceof Error) throw result;
-        expect(new Set(result).size, one.name).toBe(1);
+        // A matcher costs more than most of the cases.
+        if (new Set(result).size !== 1) expect.fail(`${one.name}: ranks differ: ${result.join(", ")}`);
       }
     }
   });

@@ -2,27 +2,13 @@
  * A process group that cannot be wrong about messages, for it has none: when all ranks have made a call, one function sees
  * all their tensors. It is here to try the conformance suite on, right and with one mistake put in.
  */
+import { describeHostTensor } from "../../src/executor/host-tensor.ts";
 import type { ProcessGroup } from "../../src/process-group.ts";
 import { type ReduceOp, resolveReduceOp } from "../../src/reduce-op.ts";
 import { foldElements } from "../../src/testing/index.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
-const CLASSES: Record<string, DataType> = {
-  Int8Array: "i8",
-  Uint8Array: "u8",
-  Int16Array: "i16",
-  Uint16Array: "u16",
-  Int32Array: "i32",
-  Uint32Array: "u32",
-  BigInt64Array: "i64",
-  BigUint64Array: "u64",
-  Float32Array: "f32",
-  Float64Array: "f64",
-};
-
-const dataOf = (tensor: Tensor) => ("data" in tensor ? tensor.data : tensor) as HostArray;
-const dtypeOf = (tensor: Tensor): DataType =>
-  "data" in tensor ? tensor.dtype : (CLASSES[tensor.constructor.name] as DataType);
+const dataOf = (tensor: Tensor) => describeHostTensor(tensor).data;
 const bytesOf = (array: HostArray) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 /** Copies, as numbers or bigints alike. */
@@ -64,7 +50,7 @@ const copies = (tensors: Tensor[]): HostArray[] => tensors.map((tensor) => dataO
 
 /** The reduction of one tensor per rank. */
 function reduced(tensors: Tensor[], args: Args[], size = tensors.length): HostArray {
-  const dtype = dtypeOf(tensors[0] as Tensor);
+  const { dtype } = describeHostTensor(tensors[0] as Tensor);
   return foldElements(
     dtype,
     args.map((one) => opOf(one, dtype)),

@@ -2,7 +2,8 @@
 import { initProcessGroup } from "webccl";
 
 const { VICTIM, FRACTION } = process.env;
-const group = await initProcessGroup({ transport: process.env.TRANSPORT ?? "auto", timeoutMs: 60_000 });
+const transport = process.env.TRANSPORT ?? "auto";
+const group = await initProcessGroup({ transport, backend: "cpu", timeoutMs: 60_000 });
 const tensor = group.alloc("f32", 16_000_000);
 
 const allReduce = async () => {

@@ -4,7 +4,7 @@ import { initProcessGroup } from "webccl";
 const { TRANSPORT, PAUSE_MS } = process.env;
 const PART = 16 * 2 ** 20;
 const PARTS = 16;
-const group = await initProcessGroup({ transport: TRANSPORT, timeoutMs: 120_000 });
+const group = await initProcessGroup({ transport: TRANSPORT, backend: "cpu", timeoutMs: 120_000 });
 const tensor = new Float32Array(PART).fill(1.5);
 await group.barrier();
 

@@ -1,7 +1,8 @@
 // Ranks allReduce over and over until it fails; each tells when it runs and what it saw.
 import { initProcessGroup } from "webccl";
 
-const group = await initProcessGroup({ transport: process.env.TRANSPORT ?? "auto", timeoutMs: 60_000 });
+const transport = process.env.TRANSPORT ?? "auto";
+const group = await initProcessGroup({ transport, backend: "cpu", timeoutMs: 60_000 });
 const tensor = group.alloc("f32", 4_000_000);
 await group.allReduce(tensor);
 process.send({ running: true });

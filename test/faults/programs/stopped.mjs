@@ -1,7 +1,8 @@
 // Ranks allReduce over and over with a timeout of 1 s; the test stops rank VICTIM.
 import { initProcessGroup } from "webccl";
 
-const group = await initProcessGroup({ transport: process.env.TRANSPORT ?? "auto", timeoutMs: 60_000 });
+const transport = process.env.TRANSPORT ?? "auto";
+const group = await initProcessGroup({ transport, backend: "cpu", timeoutMs: 60_000 });
 const tensor = group.alloc("f32", 4_000_000);
 await group.barrier();
 process.send({ running: true });

@@ -46,7 +46,7 @@ describe("Deno ranks", () => {
 
 /** A hub in a Deno process. */
 async function openDenoHub() {
-  const child = startProgram("deno", "deno/hub.ts", { TOKEN });
+  const child = await startProgram("deno", "deno/hub.ts", { TOKEN });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   const nextLine = async () => String((await lines.next()).value);
   const url = await nextLine();

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
+import { bundled } from "../../support/bundled.ts";
 import { gpuEnvironment } from "../../support/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("rank.ts", import.meta.url));
@@ -14,7 +15,7 @@ afterEach(() => {
 });
 
 /** One rank; resolves with what it printed once it has ended by itself. */
-function runRank(
+async function runRank(
   rank: number,
   size: number,
   port: number,
@@ -23,7 +24,7 @@ function runRank(
 ): Promise<CasesReport & { pid: number }> {
   const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, MASTER_ADDR: "127.0.0.1", MASTER_PORT: `${port}` };
   const env = { ...process.env, ...(backend === "webgpu" ? gpuEnvironment() : {}), ...place };
-  const child = spawn(process.execPath, ["--import", "tsx", SCRIPT, transport, backend], { env });
+  const child = spawn(process.execPath, [await bundled(SCRIPT), transport, backend], { env });
   running.add(child);
   let stdout = "";
   let stderr = "";

@@ -1,6 +1,5 @@
-import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { initProcessGroup } from "../../../src/node/index.ts";
@@ -8,9 +7,9 @@ import { startThreads } from "../../../src/node/threads.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
+import { bundled } from "../../support/bundled.ts";
 
 const SCRIPT = fileURLToPath(new URL("thread.ts", import.meta.url));
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 let running: Worker[] = [];
 
 afterEach(async () => {
@@ -23,9 +22,9 @@ async function play<T>(scene: string, ranks: number): Promise<(T | undefined)[]>
   const environment = { ...process.env, ...place };
   running = startThreads({
     ranks,
-    script: SCRIPT,
+    script: await bundled(SCRIPT),
     args: [scene],
-    tsx: TSX,
+    tsx: null,
     environment,
     piped: false,
   });

@@ -224,7 +224,7 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     { ...inAreas, run: (context, tensor, root) => areasOf(context).algorithms.broadcastAreas(context, tensor, root) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
     // Measured between ranks of one host. Of ranks on hosts of their own the root would send twice as much as by the last row.
-    { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 16384 * KIB },
+    { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 8192 * KIB },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },

@@ -37,7 +37,8 @@ type Transport = "shared-memory" | "shared-file" | "websocket" | "hub";
 
 /** A call as select.ts is asked for one on this link. */
 function query(collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind, algorithm?: string) {
-  const inRegion = link === "shared-memory" && (size > availableParallelism() ? "crowded" : "uncrowded");
+  const threads = size > availableParallelism() ? "crowded" : "uncrowded";
+  const inRegion = link === "shared-memory" ? threads : link === "shared-file" && "areas";
   const promises = { deterministic: false, commutative: true, sameArithmetic: true, custom: false } as const;
   return selectAlgorithm({ collective, bytes, size, link, hub: "all", inRegion, algorithm, ...promises });
 }

@@ -28,7 +28,8 @@ const KIB = 1024;
 
 /**
  * Most bytes of one message. In files a few of them fit the second-level cache, from one copy to the next; on a socket a
- * message costs as much as some 100 KiB of it.
+ * message costs as much as some 100 KiB of it. Few ranks on sockets pass nothing on from rank to rank: they have no use for
+ * short segments but where a GPU reads one while another travels.
  */
 const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
   memory: 512 * KIB,
@@ -37,6 +38,10 @@ const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
   websocket: 1024 * KIB,
   hub: 512 * KIB,
 };
+
+const FEW_RANKS = 4;
+/** Theirs: enough for whole MiBs, behind which spans of unknown length would have an empty message. */
+const LONG_SEGMENT_BYTES = 4160 * KIB;
 
 /** How many are under way at once; fewer where they are long, and no GPU has to read one while another travels. */
 const SEGMENTS_IN_FLIGHT = 4;
@@ -170,7 +175,7 @@ export class World {
     };
     const channel = mesh.open({ group: hash52(name), name, ranks: globalRanks, logger, onDead: onChannelDead });
     const link = slowestLink(members);
-    const segmentBytes = this.#segmentBytes(link);
+    const segmentBytes = this.#segmentBytes(members);
     // Areas are for the group of all ranks, which is the first.
     const hasAreas = link === "shared-file" && this.#root === null;
     const region = link === "shared-memory" ? threads!.openRegion(channel) : hasAreas ? openAreas!(channel) : null;
@@ -217,7 +222,7 @@ export class World {
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.deterministic,
       timeoutMs: this.timeoutMs,
-      segmentBytes: this.#segmentBytes(slowestLink(members)),
+      segmentBytes: this.#segmentBytes(members),
       ranks: group.globalRanks.map((member, rank) => {
         const { runtime, version } = roster[member]!;
         const link = rank === group.rank ? "self" : linkBetween(roster[this.#options.rank]!, roster[member]!);
@@ -242,8 +247,14 @@ export class World {
     for (const executor of this.#executors()) await executor.dispose();
   }
 
-  #segmentBytes(link: LinkKind): number {
-    return this.#options.segmentBytes ?? SEGMENT_BYTES[link];
+  /** The same on every rank. A rank with a GPU has a second arithmetic. */
+  #segmentBytes(members: readonly RosterEntry[]): number {
+    const link = slowestLink(members);
+    const isShort =
+      link !== "websocket" ||
+      members.length > FEW_RANKS ||
+      members.some(({ arithmeticIds }) => arithmeticIds.length > 1);
+    return this.#options.segmentBytes ?? (isShort ? SEGMENT_BYTES[link] : LONG_SEGMENT_BYTES);
   }
 
   #segmentsInFlight(link: LinkKind): number {

@@ -1,6 +1,6 @@
 /**
  * All-to-all, pairwise: in step i (1 … N − 1) rank r sends to rank r + i and receives from rank r − i, so no rank is
- * the target of two at the same step. Some steps are in flight at once.
+ * the target of two at the same step. Some sends and some receives are in flight at once, and neither waits for the other.
  *
  * N ranks, a piece of b bytes in ⌊b / segmentBytes⌋ + 1 messages (an empty piece is one empty message, so that ranks
  * that disagree on a length see it). Per rank: N − 1 pieces each way; no scratch.
@@ -14,12 +14,15 @@ import { wrap } from "./pattern.ts";
 import { pipelined, recvSpan, sendSpan } from "./pipeline.ts";
 
 /** Rank r's `outputs[q]` becomes rank q's `inputs[r]`; lengths may differ from pair to pair. Inputs and outputs are disjoint. */
-export function allToAll(context: Context, outputs: readonly Span[], inputs: readonly Span[]): Promise<void> {
+export async function allToAll(context: Context, outputs: readonly Span[], inputs: readonly Span[]): Promise<void> {
   const { rank, size, executor } = context;
+  const eachStep = (sign: number, move: (peer: number) => Promise<void>) =>
+    pipelined(context, size - 1, (step) => move(wrap(rank + sign * (step + 1), size)));
+  const moved = Promise.all([
+    eachStep(-1, (from) => recvSpan(context, from, outputs[from]!)),
+    eachStep(1, (to) => sendSpan(context, to, inputs[to]!)),
+  ]);
+  // While the first messages travel.
   executor.copy(outputs[rank]!, inputs[rank]!);
-  return pipelined(context, size - 1, async (index) => {
-    const to = wrap(rank + index + 1, size);
-    const from = wrap(rank - index - 1, size);
-    await Promise.all([sendSpan(context, to, inputs[to]!), recvSpan(context, from, outputs[from]!)]);
-  });
+  await moved;
 }

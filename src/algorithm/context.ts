@@ -90,7 +90,10 @@ export function areasOf({ areas }: Context): Areas {
   return areas!;
 }
 
-/** Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. */
+/**
+ * Sends the contents of `span` to `peer` as one message. Resolves when the span may be overwritten. Where there are no
+ * bytes to wait for, the message is with its link when this returns.
+ */
 export async function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
   const { executor, exchange } = context;
   const memory = executor.sharedMemory;
@@ -98,27 +101,28 @@ export async function send(context: Context, peer: number, span: Span, slot = 0)
     const { byteLength } = span;
     return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
   }
-  const read = () => executor.read(span);
-  const lease = await (context.onTransfer ? traced(context, "read", slot, read) : read());
+  const read = traced(context, "read", slot, () => executor.read(span));
+  const lease = read instanceof Promise ? await read : read;
   try {
-    const sent = () => exchange.send(peer, lease.bytes, slot);
-    await (context.onTransfer ? traced(context, "send", slot, sent) : sent());
+    await traced(context, "send", slot, () => exchange.send(peer, lease.bytes, slot));
   } finally {
     lease.release();
   }
 }
 
 /** Runs a step, and tells of it where somebody listens. */
-async function traced<T>(
+function traced<T>(
   { onTransfer }: Context,
   step: Transfer["step"],
   slot: number,
   run: () => T | Promise<T>,
-): Promise<T> {
+): T | Promise<T> {
+  if (!onTransfer) return run();
   const start = performance.now();
-  const result = await run();
-  onTransfer?.({ step, slot, start, end: performance.now() });
-  return result;
+  return Promise.resolve(run()).then((result) => {
+    onTransfer({ step, slot, start, end: performance.now() });
+    return result;
+  });
 }
 
 /** Receives one message from `peer` into `span`. */

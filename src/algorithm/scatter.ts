@@ -10,7 +10,7 @@ import { otherRanks } from "./pattern.ts";
 import { recvSpan, sendSpan } from "./pipeline.ts";
 
 /**
- * Rank r's `output` becomes the root's `inputs[r]`; lengths may differ from rank to rank. `inputs` is null elsewhere.
+ * Rank r's `output` becomes the root's `inputs[r]`; lengths may differ from rank to rank. What `inputs` are elsewhere does not matter.
  * On the root `output` may be `inputs[root]` itself.
  */
 export async function scatter(

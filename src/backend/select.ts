@@ -16,6 +16,7 @@ import { allReduceRing } from "../algorithm/all-reduce-ring.ts";
 import { allToAll } from "../algorithm/all-to-all.ts";
 import { barrier } from "../algorithm/barrier.ts";
 import { broadcastBinomial } from "../algorithm/broadcast-binomial.ts";
+import { broadcastDirect } from "../algorithm/broadcast-direct.ts";
 import { broadcastScatterAllGather } from "../algorithm/broadcast-scatter-all-gather.ts";
 import { areasOf, type Late, sharedOf } from "../algorithm/context.ts";
 import { gather } from "../algorithm/gather.ts";
@@ -222,9 +223,10 @@ const TABLE: { readonly [C in AlgorithmFamily]: readonly Row<C>[] } = {
     },
     { ...inAreas, run: (context, tensor, root) => areasOf(context).algorithms.broadcastAreas(context, tensor, root) },
     { algorithm: "hub", run: broadcastHub, ...atHub },
+    // Measured between ranks of one host. Of ranks on hosts of their own the root would send twice as much as by the last row.
+    { algorithm: "direct", run: broadcastDirect, ...exact, ...fewSockets, maxBytes: 8192 * KIB },
     { ...binomial, maxBytes: 512 * KIB },
     { ...binomial, maxRanks: 2 },
-    { ...binomial, ...fewSockets, maxBytes: 2048 * KIB },
     { algorithm: "scatter-all-gather", run: broadcastScatterAllGather, ...exact },
   ],
   reduce: [

@@ -10,7 +10,7 @@ import type { Handle } from "../executor/executor.ts";
 import { differingField } from "./fingerprint.ts";
 import type { Fingerprint } from "./frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
-import type { Peer, Route } from "./peer.ts";
+import type { Contents, Peer, Route } from "./peer.ts";
 import { type Exchange, type Payload, passesHandles, type Traffic } from "./transport.ts";
 
 /** What an exchange needs of its channel. Ranks are ranks of the group. */
@@ -107,11 +107,7 @@ export class ChannelExchange implements Exchange {
     if (!peer.left && this.fingerprint) peer.announce(this.#route(0), this.fingerprint);
   }
 
-  send(rank: number, bytes: Uint8Array, slot: number): Promise<void> {
-    return this.#send(rank, slot, bytes);
-  }
-
-  #send(rank: number, slot: number, contents: Uint8Array | Omit<Handle, "release">): Promise<void> {
+  send(rank: number, contents: Contents, slot: number): Promise<void> {
     if (this.error) return Promise.reject(this.error);
     const peer = this.#owner.peer(rank);
     if (peer.left) {
@@ -144,7 +140,7 @@ export class ChannelExchange implements Exchange {
   }
 
   sendHandle(rank: number, handle: Omit<Handle, "release">, slot: number): Promise<void> {
-    return this.#send(rank, slot, handle);
+    return this.send(rank, handle, slot);
   }
 
   recv(rank: number, into: Uint8Array, slot: number, adopt?: (handle: Handle) => boolean): Promise<void> {

@@ -126,11 +126,15 @@ export class Mesh {
   #onFrame(peer: Peer, bytes: Uint8Array, payload: Payload): void {
     const header = decodeHeader(bytes);
     const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
-    if (header.kind === FrameKind.CONSUMED) peer.onConsumed(header.request);
-    else if (header.kind === FrameKind.CLEAR) peer.onClear(header.request);
-    else if (header.kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
-    else if (header.group === JOB) this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
-    else this.#onGroupFrame(peer, header, fingerprint, payload);
+    const { kind, request } = header;
+    if (header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
+    else if (kind === FrameKind.CLEAR) peer.onClear(request);
+    else {
+      if (kind !== FrameKind.REQUEST) peer.onConsumed(request);
+      if (kind === FrameKind.CONSUMED) return;
+      if (header.group === JOB) this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
+      else this.#onGroupFrame(peer, header, fingerprint, payload);
+    }
   }
 
   #onGroupFrame(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {

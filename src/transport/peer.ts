@@ -2,14 +2,15 @@
  * Peer: one other rank of the job, the link to it, and how much may be under way.
  *
  * Small traffic is sent at once (eager). Each side may have EAGER_BUDGET_BYTES of it that the other has not consumed; the
- * receiver says what it consumed in steps of a quarter of that. When the budget is used up a message is asked for first:
+ * receiver says what it consumed in the head of whatever it sends next, or, when it is half of that, in a frame of its own,
+ * which wakes the other for nothing else. When the budget is used up a message is asked for first:
  * a request waits in the receiver's mailbox like the message would, the receive that meets it answers "clear to send", and
  * only then do the bytes travel. So a receiver that does not receive holds at most the budget, and a sender copies nothing:
  * its bytes stay where the caller has them. (The eager and rendezvous protocols of MPI implementations.)
  *
  *   sender                      receiver
  *   data (eager)            →   waits in the mailbox, or fills the posted receive
- *                           ←   consumed n bytes
+ *                           ←   consumed n bytes, with what is sent next or alone
  *   request r, n bytes      →   waits in the mailbox
  *                           ←   clear r, when a receive meets it
  *   data (granted, r)       →   fills that receive
@@ -20,7 +21,7 @@ import type { Arrival, PostedReceive } from "./mailbox.ts";
 import { type Link, type Payload, passesHandles } from "./transport.ts";
 
 /** Eager bytes one side may have unconsumed at the other, headers included. */
-export const EAGER_BUDGET_BYTES = 8 * 1024 * 1024;
+export const EAGER_BUDGET_BYTES = 12 * 1024 * 1024;
 
 /** A message: its bytes, or a span that a rank of this thread reads itself. */
 export type Contents = Uint8Array | Omit<Handle, "release">;
@@ -77,25 +78,26 @@ export class Peer {
     const cost = messageCost(byteLength);
     if (this.#eagerBytes + cost <= EAGER_BUDGET_BYTES) {
       this.#eagerBytes += cost;
-      this.#sendData(this.#header(FrameKind.DATA, route, byteLength, 0, 0, fingerprint), contents, onSent);
+      const header = this.#header(FrameKind.DATA, route, byteLength, fingerprint);
+      this.#sendData(header, contents, onSent);
       return null;
     }
     this.#lastRequest = (this.#lastRequest % 0xffffffff) + 1;
     const request = this.#lastRequest;
     this.#requests.set(request, { route, contents, onSent });
-    this.link.send(this.#header(FrameKind.REQUEST, route, byteLength, request, 0, fingerprint), null);
+    this.link.send(this.#header(FrameKind.REQUEST, route, byteLength, fingerprint, request), null);
     return { cancel: () => this.#requests.delete(request) };
   }
 
   /** Tells the peer what this rank is about to do, where no message would. */
   announce(route: Route, fingerprint: Fingerprint): void {
-    this.link.send(this.#header(FrameKind.ANNOUNCE, route, 0, 0, 0, fingerprint), null);
+    this.link.send(this.#header(FrameKind.ANNOUNCE, route, 0, fingerprint), null);
   }
 
   /** Sends a control message about `group`. */
   control(group: number, body: Uint8Array): void {
     const route = { group, sequence: 0, slot: 0, pointToPoint: false };
-    this.link.send(this.#header(FrameKind.CONTROL, route, body.byteLength, 0, 0, null), body);
+    this.link.send(this.#header(FrameKind.CONTROL, route, body.byteLength), body);
   }
 
   /** An eager message of this peer, as the mailbox takes it. `keep` if it has to wait. */
@@ -121,7 +123,7 @@ export class Peer {
       deliver: (receive) => {
         this.#grants.set(request, receive);
         const route = { group, sequence, slot, pointToPoint: (header.flags & FrameFlag.POINT_TO_POINT) !== 0 };
-        this.link.send(this.#header(FrameKind.CLEAR, route, 0, request, 0, null), null);
+        this.link.send(this.#header(FrameKind.CLEAR, route, 0, null, request), null);
       },
       drop: () => {},
     };
@@ -141,7 +143,7 @@ export class Peer {
     if (!pending) return;
     this.#requests.delete(request);
     const { route, contents, onSent } = pending;
-    const header = this.#header(FrameKind.DATA, route, contents.byteLength, request, FrameFlag.GRANTED, null);
+    const header = this.#header(FrameKind.DATA, route, contents.byteLength, null, request, FrameFlag.GRANTED);
     this.#sendData(header, contents, onSent);
   }
 
@@ -153,11 +155,16 @@ export class Peer {
   /** An eager message of `byteLength` was received or dropped: its share of the budget goes back. */
   consumed(byteLength: number): void {
     this.#consumedBytes += messageCost(byteLength);
-    if (this.#consumedBytes < EAGER_BUDGET_BYTES / 4) return;
+    if (this.#consumedBytes < EAGER_BUDGET_BYTES / 2 || this.closed) return;
     const route = { group: 0, sequence: 0, slot: 0, pointToPoint: false };
+    this.link.send(this.#header(FrameKind.CONSUMED, route, 0), null);
+  }
+
+  /** What the peer has not been told of: it is told now. */
+  #takeConsumed(): number {
     const bytes = this.#consumedBytes;
     this.#consumedBytes = 0;
-    if (!this.closed) this.link.send(this.#header(FrameKind.CONSUMED, route, 0, bytes, 0, null), null);
+    return bytes;
   }
 
   #sendData(header: Uint8Array, contents: Contents, onSent: () => void): void {
@@ -165,13 +172,14 @@ export class Peer {
     else if (passesHandles(this.link)) this.link.sendHandle(header, { ...contents, release: onSent });
   }
 
+  /** A frame without a request number has what was consumed in its place. */
   #header(
     kind: number,
     route: Route,
     payloadBytes: number,
-    request: number,
-    flags: number,
-    fingerprint: Fingerprint | null,
+    fingerprint: Fingerprint | null = null,
+    request = this.#takeConsumed(),
+    flags = 0,
   ): Uint8Array {
     return encodeHeader(
       {

@@ -203,6 +203,7 @@ export const COSTS: Record<string, Record<string, Formula>> = {
   broadcast: {
     areas: (query) => (isRoot(query) ? areas(query.bytes, 0) : areas(0, query.bytes)),
     hub: hub(perSegment, ofRoot, ofOthers),
+    direct: (query) => told(isRoot(query) ? query.size - 1 : 0, isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     binomial: (query) => runs(children(query), isRoot(query) ? 0 : 1, query.bytes, query.segmentBytes),
     "scatter-all-gather": (query) => {
       const { rank, size, bytes, segmentBytes, root } = query;

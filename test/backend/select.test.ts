@@ -73,7 +73,10 @@ describe("selectAlgorithm()", () => {
     expect(pick("broadcast", 1024, 8)).toBe("binomial");
     expect(pick("broadcast", 2 ** 26, 8)).toBe("scatter-all-gather");
     expect(pick("broadcast", 2 ** 26, 2)).toBe("binomial");
-    expect(pick("broadcast", 2 ** 21, 4)).toBe("binomial");
+    expect(pick("broadcast", 64, 4)).toBe("direct");
+    expect(pick("broadcast", 2 ** 23, 4)).toBe("direct");
+    expect(pick("broadcast", 2 ** 23 + 1, 4)).toBe("scatter-all-gather");
+    expect(pick("broadcast", 2 ** 19, 5)).toBe("binomial");
     expect(pick("broadcast", 2 ** 21, 5)).toBe("scatter-all-gather");
     expect(pick("reduceScatter", 2 ** 26, 4)).toBe("direct");
     expect(pick("reduceScatter", 2 ** 26, 5)).toBe("ring");

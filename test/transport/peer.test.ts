@@ -59,13 +59,27 @@ describe("Peer", () => {
     expect(frames.map(({ header }) => header.kind)).toEqual([FrameKind.DATA, FrameKind.REQUEST, FrameKind.DATA]);
   });
 
-  it("tells what it consumed in quarters of the budget", () => {
+  it("tells what it consumed in halves of the budget where it sends nothing else", () => {
     const { link, frames } = recordingLink();
     const peer = new Peer(1, link, 0, 0);
     for (let i = 0; i < 8; i++) peer.consumed(EAGER_BUDGET_BYTES / 8);
-    const told = frames.filter(({ header }) => header.kind === FrameKind.CONSUMED);
-    expect(told).toHaveLength(4);
-    expect(told.reduce((sum, { header }) => sum + header.request, 0)).toBe(8 * (EAGER_BUDGET_BYTES / 8 + 40));
+    expect(frames.map(({ header }) => header.kind)).toEqual([FrameKind.CONSUMED, FrameKind.CONSUMED]);
+    expect(frames.reduce((sum, { header }) => sum + header.request, 0)).toBe(8 * (EAGER_BUDGET_BYTES / 8 + 40));
+  });
+
+  it("tells what it consumed with the next frame that has no request number, once", () => {
+    const { link, frames } = recordingLink();
+    const peer = new Peer(1, link, 0, 0);
+    peer.consumed(100);
+    peer.consumed(200);
+    peer.send(route, new Uint8Array(EAGER_BUDGET_BYTES), null, () => {});
+    peer.onClear(frames[0]!.header.request);
+    for (let i = 0; i < 2; i++) peer.send(route, new Uint8Array(1), null, () => {});
+    peer.consumed(5);
+    peer.control(5, new Uint8Array(1));
+    const { REQUEST, DATA, CONTROL } = FrameKind;
+    expect(frames.map(({ header }) => header.kind)).toEqual([REQUEST, DATA, DATA, DATA, CONTROL]);
+    expect(frames.map(({ header }) => header.request)).toEqual([1, 1, 380, 0, 45]);
   });
 
   it("a cancelled send is never sent, and data for a cancelled receive is not written", () => {

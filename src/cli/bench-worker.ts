@@ -151,7 +151,8 @@ async function timeRuns(
 
 /**
  * Runs in batches of `runs` until `durationMs` have passed on rank 0. The first thousands of calls of a process run before its
- * engine has compiled them, and are many times slower than those after them; so the loop that is to be timed is warmed up too.
+ * engine has compiled them, and are many times slower than those after them. What it compiled it drops when a collective
+ * comes that it has not seen. So all that is to be timed is warmed up, from the barrier on.
  */
 async function warmUp(
   group: ProcessGroup,
@@ -162,6 +163,7 @@ async function warmUp(
   const goesOn = new Int32Array(1);
   const end = performance.now() + durationMs;
   do {
+    await group.barrier();
     await timeRuns(group, runOnce, runs);
     goesOn[0] = performance.now() < end ? 1 : 0;
     await group.broadcast(goesOn);

@@ -92,7 +92,7 @@ export async function withPrepared(
  * Rank r's `output` becomes the fold of every rank's `inputs[r]`. `inputs` has one span per rank, their lengths the
  * same on all ranks, and is not changed; `output` may be `inputs[rank]` itself.
  */
-type ReduceScatter = (context: Context, output: Span, inputs: readonly Span[], op: ReduceOp) => Promise<void>;
+export type ReduceScatter = (context: Context, output: Span, inputs: readonly Span[], op: ReduceOp) => Promise<void>;
 
 /** The reduce-scatter that does `reduceStripe` to one stripe after the other, its inputs prepared. */
 export function reduceScatterBy(

@@ -14,9 +14,9 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { type Context, recv, send } from "./context.ts";
 import { otherRanks } from "./pattern.ts";
-import { reduceScatterBy, withScratch } from "./pipeline.ts";
+import { type ReduceScatter, reduceScatterBy, withScratch } from "./pipeline.ts";
 
-export const reduceScatterDirect = reduceScatterBy(directReduce);
+export const reduceScatterDirect: ReduceScatter = reduceScatterBy(directReduce);
 
 /** One stripe. The inputs are prepared; `output` is finished when it returns. */
 export async function directReduce(

@@ -15,9 +15,9 @@ import type { Span } from "../executor/executor.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { Context } from "./context.ts";
 import { ringPeers, wrap } from "./pattern.ts";
-import { reducePair, reduceScatterBy, sendRecv, withScratch } from "./pipeline.ts";
+import { type ReduceScatter, reducePair, reduceScatterBy, sendRecv, withScratch } from "./pipeline.ts";
 
-export const reduceScatterRing = reduceScatterBy(ringReduce);
+export const reduceScatterRing: ReduceScatter = reduceScatterBy(ringReduce);
 
 /** One stripe. The inputs are prepared; `output` is finished when it returns. */
 export async function ringReduce(

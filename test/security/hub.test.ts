@@ -142,7 +142,7 @@ describe("S8 before authentication", () => {
     const hub = await openHub();
     const raw = rawWebSocket(hub.url);
     await raw.first;
-    raw.ws.send(encodeControl({ type: "hello", version: 1, ...hello(), proof: null, padding: "x".repeat(4_096) }));
+    raw.ws.send(encodeControl({ type: "hello", version: 2, ...hello(), proof: null, padding: "x".repeat(4_096) }));
     expect(await raw.closed).toEqual({ code: 1008, reason: "refused" });
     expect(hub.stats.rooms).toBe(0);
   });

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import { CONTROL_LIMITS, decodeControl, encodeControl } from "../../src/transport/control.ts";
 import { splitFrame } from "../../src/transport/fragments.ts";
-import { decodeFingerprint, decodeHeader } from "../../src/transport/frame.ts";
+import { decodeFingerprint, decodeHeader, MAGIC, VERSION } from "../../src/transport/frame.ts";
 
 const plainValue = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
@@ -167,7 +167,11 @@ describe("decodeControl()", () => {
 describe("splitFrame() and decodeHeader()", () => {
   it("let nothing but ProtocolError escape, however the bytes are cut (5,000 inputs)", () => {
     const fragment = fc.uint8Array({ minLength: 5, maxLength: 60, size: "max" });
-    const begins = fc.constantFrom(new Uint8Array([0xcc, 1, 1, 0]), new Uint8Array([0xcc, 1, 6, 1]), new Uint8Array());
+    const begins = fc.constantFrom(
+      new Uint8Array([MAGIC, VERSION, 1, 0]),
+      new Uint8Array([MAGIC, VERSION, 6, 1]),
+      new Uint8Array(),
+    );
     let whole = 0;
     fc.assert(
       fc.property(begins, fc.array(fragment, { maxLength: 6 }), (begin, rest) => {

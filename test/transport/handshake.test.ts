@@ -15,7 +15,7 @@ describe("prove()", () => {
     numbers.writeUInt32LE(3, 0);
     numbers.writeUInt32LE(8, 4);
     numbers.writeUInt8(0, 8);
-    const message = Buffer.concat([Buffer.from("webccl/1 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
+    const message = Buffer.concat([Buffer.from("webccl/2 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
     const expected = createHmac("sha256", "s3cret").update(message).digest();
     expect(Buffer.from(prove("s3cret", nonce, hello)).equals(expected)).toBe(true);
   });
@@ -64,13 +64,13 @@ describe("encodeHandshake() and decodeHandshake()", () => {
     expect(() => decodeHandshake(challenge, ["hello"])).toThrow(ProtocolError);
     const wrong: unknown[] = [
       { type: "challenge", version: 2, nonce: new Uint8Array(32) },
-      { type: "challenge", version: 1, nonce: new Uint8Array(31) },
-      { type: "hello", version: 1, ...hello, rank: -1, proof: null },
-      { type: "hello", version: 1, ...hello, worldSize: 0, proof: null },
-      { type: "hello", version: 1, ...hello, worldSize: 1.5, proof: null },
-      { type: "hello", version: 1, ...hello, group: "g".repeat(257), proof: null },
-      { type: "hello", version: 1, ...hello, purpose: "toString", proof: null },
-      { type: "hello", version: 1, ...hello, proof: "text" },
+      { type: "challenge", version: 2, nonce: new Uint8Array(31) },
+      { type: "hello", version: 2, ...hello, rank: -1, proof: null },
+      { type: "hello", version: 2, ...hello, worldSize: 0, proof: null },
+      { type: "hello", version: 2, ...hello, worldSize: 1.5, proof: null },
+      { type: "hello", version: 2, ...hello, group: "g".repeat(257), proof: null },
+      { type: "hello", version: 2, ...hello, purpose: "toString", proof: null },
+      { type: "hello", version: 2, ...hello, proof: "text" },
       { type: "welcome" },
       [],
       "hello",

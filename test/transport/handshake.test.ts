@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import type { Hello } from "../../src/platform.ts";
 import { encodeControl } from "../../src/transport/control.ts";
+import { VERSION } from "../../src/transport/frame.ts";
 import { decodeHandshake, encodeHandshake, makeNonce } from "../../src/transport/handshake.ts";
 import { prove, verify } from "../../src/transport/proof.ts";
 
@@ -63,14 +64,14 @@ describe("encodeHandshake() and decodeHandshake()", () => {
     const challenge = encodeHandshake({ type: "challenge", nonce: makeNonce() });
     expect(() => decodeHandshake(challenge, ["hello"])).toThrow(ProtocolError);
     const wrong: unknown[] = [
-      { type: "challenge", version: 2, nonce: new Uint8Array(32) },
-      { type: "challenge", version: 2, nonce: new Uint8Array(31) },
-      { type: "hello", version: 2, ...hello, rank: -1, proof: null },
-      { type: "hello", version: 2, ...hello, worldSize: 0, proof: null },
-      { type: "hello", version: 2, ...hello, worldSize: 1.5, proof: null },
-      { type: "hello", version: 2, ...hello, group: "g".repeat(257), proof: null },
-      { type: "hello", version: 2, ...hello, purpose: "toString", proof: null },
-      { type: "hello", version: 2, ...hello, proof: "text" },
+      { type: "challenge", version: VERSION + 1, nonce: new Uint8Array(32) },
+      { type: "challenge", version: VERSION, nonce: new Uint8Array(31) },
+      { type: "hello", version: VERSION, ...hello, rank: -1, proof: null },
+      { type: "hello", version: VERSION, ...hello, worldSize: 0, proof: null },
+      { type: "hello", version: VERSION, ...hello, worldSize: 1.5, proof: null },
+      { type: "hello", version: VERSION, ...hello, group: "g".repeat(257), proof: null },
+      { type: "hello", version: VERSION, ...hello, purpose: "toString", proof: null },
+      { type: "hello", version: VERSION, ...hello, proof: "text" },
       { type: "welcome" },
       [],
       "hello",

@@ -7,6 +7,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
+import { medianOf } from "../../src/cli/bench-report.ts";
 import { bytesOf, sizeText } from "../sizes.ts";
 import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
 import { htmlReport } from "./report.ts";
@@ -88,10 +89,6 @@ function keep(times: Map<number, number[]>, name: string, samples: readonly Samp
     if (wrong > 0) throw new Error(`${name}: ${wrong} wrong elements at ${bytes} bytes`);
     times.set(bytes, [...(times.get(bytes) ?? []), timeUs]);
   }
-}
-
-function medianOf(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 function print({ collective, ranks, lines }: Comparison): void {

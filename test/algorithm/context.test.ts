@@ -6,19 +6,8 @@ import { consoleLogger } from "../../src/logger.ts";
 import { decodeHeader, FrameKind } from "../../src/transport/frame.ts";
 import { Mesh } from "../../src/transport/mesh.ts";
 import type { Link } from "../../src/transport/transport.ts";
+import { FINGERPRINT } from "./memory-exchanges.ts";
 import { simulate } from "./simulate.ts";
-
-const CALL = {
-  collective: 0,
-  dtype: 0,
-  op: 0,
-  root: 0,
-  count: 0,
-  detail: 0,
-  customOp: 0,
-  algorithm: 0,
-  segmentBytes: 0,
-};
 
 describe("send()", () => {
   it("has handed host memory to the exchange when it returns", async () => {
@@ -42,7 +31,7 @@ describe("send()", () => {
     const logger = consoleLogger("OFF");
     const mesh = new Mesh({ rank: 0, size: 2, epoch: 0, links: new Map([[1, link]]), logger });
     const channel = mesh.open({ group: 1, name: "pair", ranks: [0, 1], logger, onDead: () => {} });
-    const exchange = channel.open(1, CALL);
+    const exchange = channel.open(1, FINGERPRINT);
     const executor = await createCpuExecutor();
     const shape = { rank: 0, size: 2, hub: null, shared: null, areas: null, segmentBytes: 64, segmentsInFlight: 2 };
     void broadcastDirect({ ...shape, executor, exchange }, executor.span(new Int32Array(4)), 0);

@@ -3,10 +3,12 @@ import { PeerLostError } from "../../src/errors.ts";
 import { consoleLogger } from "../../src/logger.ts";
 import type { Channel } from "../../src/transport/channel.ts";
 import type { ChannelExchange } from "../../src/transport/exchange.ts";
+import type { Fingerprint } from "../../src/transport/frame.ts";
 import { joinMemoryJob } from "../../src/transport/memory.ts";
 import { Mesh } from "../../src/transport/mesh.ts";
 
-const FINGERPRINT = {
+/** A call like any other. */
+export const FINGERPRINT: Fingerprint = {
   collective: 0,
   dtype: 0,
   op: 0,

@@ -18,11 +18,16 @@ import { inStripes, withScratch } from "./pipeline.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export async function allReduceDirect(context: Context, tensor: Span, op: ReduceOp): Promise<void> {
-  await foldOfAll(context, tensor, op, true);
+  await foldOfAll(context, tensor, op, otherRanks(context.rank, context.size));
 }
 
-/** The same for this rank's `tensor`. Every other rank sends its own, and is sent this one's if it folds too. */
-export async function foldOfAll(context: Context, tensor: Span, op: ReduceOp, allFold: boolean): Promise<void> {
+/** The same for this rank's `tensor`. Every other rank sends its own; this one's is sent to `receivers`, which fold too. */
+export async function foldOfAll(
+  context: Context,
+  tensor: Span,
+  op: ReduceOp,
+  receivers: readonly number[],
+): Promise<void> {
   if (tensor.count === 0) return;
   const { rank, size, executor } = context;
   const others = otherRanks(rank, size);
@@ -36,7 +41,7 @@ export async function foldOfAll(context: Context, tensor: Span, op: ReduceOp, al
         operands[peer] = scratch[i]!;
       });
       await Promise.all([
-        ...(allFold ? others.map((peer) => send(context, peer, input, slot)) : []),
+        ...receivers.map((peer) => send(context, peer, input, slot)),
         ...others.map((peer) => recv(context, peer, operands[peer]!, slot)),
       ]);
       executor.reduceMany(op, mine, operands);

@@ -18,7 +18,7 @@ import { inStripes, withPrepared } from "./pipeline.ts";
 
 /** The root's `tensor` becomes the fold of all; the others' are not changed. The counts are the same on all ranks. */
 export async function reduceDirect(context: Context, tensor: Span, root: number, op: ReduceOp): Promise<void> {
-  if (context.rank === root) return foldOfAll(context, tensor, op, false);
+  if (context.rank === root) return foldOfAll(context, tensor, op, []);
   if (tensor.count === 0) return;
   await inStripes(context, [tensor], (cut, slot) =>
     withPrepared(context, [cut(tensor)], op, ([input]) => send(context, root, input!, slot)),

@@ -11,7 +11,7 @@ import type { Tensor } from "../types.ts";
 import { type Backend, type Call, isMessage, type Request, tensorsOf } from "./backend.ts";
 import type { CallHost, Surroundings } from "./call-host.ts";
 import { Messages } from "./messages.ts";
-import { type Plan, type PlanScope, planCollective } from "./plan.ts";
+import { isOfHub, type Plan, type PlanScope, planCollective } from "./plan.ts";
 import type { Region } from "./region.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
@@ -182,10 +182,10 @@ export class DirectBackend implements Backend {
   }
 
   /** This call's folds at the hub, if it is one that the hub runs. */
-  #foldsOf({ needs, fingerprint }: Plan, exchange: ChannelExchange): HubCall | null {
-    if (needs !== "hub" && needs !== "hub and clusters") return null;
+  #foldsOf(plan: Plan, exchange: ChannelExchange): HubCall | null {
+    if (!isOfHub(plan)) return null;
     const { hub, segmentBytes, segmentsInFlight } = this.#options;
-    return hub!.call(exchange, fingerprint, segmentBytes * segmentsInFlight);
+    return hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight);
   }
 
   /** `segments`: how many may be in flight, if fewer than usual. */

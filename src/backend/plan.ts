@@ -187,6 +187,11 @@ export function planCollective(request: CollectiveRequest, call: Call, given: Pl
   }
 }
 
+/** Is it a call that the hub runs? */
+export function isOfHub({ needs }: Plan): boolean {
+  return needs === "hub" || needs === "hub and clusters";
+}
+
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
 export function messageFingerprint(
   collective: "send" | "recv" | "recvAnySource",

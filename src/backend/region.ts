@@ -12,7 +12,7 @@ import type { HubCall } from "../transport/hub-folds.ts";
 import type { Call } from "./backend.ts";
 import type { CallHost } from "./call-host.ts";
 import { LazyExchange } from "./lazy-exchange.ts";
-import type { Plan, PlanScope } from "./plan.ts";
+import { isOfHub, type Plan, type PlanScope } from "./plan.ts";
 import { RepeatedPlans } from "./repeated-plans.ts";
 
 /** The longest that a row of short calls keeps the event loop from turning, in milliseconds. */
@@ -90,7 +90,7 @@ export abstract class Region {
       return this.#skip(channel).then(() => Promise.reject(error));
     }
     const exchange = new LazyExchange(channel, call.sequence, plan.fingerprint);
-    const folds = plan.needs?.startsWith("hub") ? host.foldsOf(plan, exchange.opened) : null;
+    const folds = isOfHub(plan) ? host.foldsOf(plan, exchange.opened) : null;
     const context = folds
       ? { ...host.surroundings(executor), exchange: exchange.opened, hub: folds }
       : this.#contextOf(host, executor);

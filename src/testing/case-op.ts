@@ -1,21 +1,9 @@
 /** The operations of the cases. */
-import { ReduceOp } from "../reduce-op.ts";
+import { REDUCE_OP_NAMES, ReduceOp } from "../reduce-op.ts";
 import { type DataType, isFloat } from "../types.ts";
 
 /** The operations a case may name; the last two are custom ones, `custom-ordered` neither commutative nor associative. */
-export const CASE_OPS = [
-  "sum",
-  "avg",
-  "product",
-  "min",
-  "max",
-  "band",
-  "bor",
-  "bxor",
-  "premul-sum",
-  "custom",
-  "custom-ordered",
-] as const;
+export const CASE_OPS: readonly [...typeof REDUCE_OP_NAMES, "custom-ordered"] = [...REDUCE_OP_NAMES, "custom-ordered"];
 export type CaseOp = (typeof CASE_OPS)[number];
 
 /** Is `op` defined for `dtype`? Bitwise operations are for integers, and so is the ordered custom one of these cases. */

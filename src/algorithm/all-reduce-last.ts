@@ -1,9 +1,9 @@
 /**
- * All-reduce by the rank that comes last: for threads that outnumber their cores, where to wake a thread takes longer than to
+ * All-reduce by one rank, mostly the one that comes last: for threads that outnumber their cores, where to wake a thread takes longer than to
  * fold a short tensor.
  *
- * Every rank shows where its tensor lies; the one that comes last folds all of them, in rank order, and writes the result into
- * all of them before the others go on.
+ * Every rank shows where its tensor lies; the one that first sees that all have come folds all of them, in rank order, and writes
+ * the result into all of them before the others go on.
  *
  * N ranks, a tensor of S bytes: one step; N·S bytes read and written by one rank, none by the others. Every element is
  * computed by one rank, whichever it is. AVG and PREMUL_SUM, whose inputs each rank has to scale itself, take the two steps

@@ -73,10 +73,10 @@ export class ThreadRegion extends Region implements SharedRegion {
     return span;
   }
 
-  stepThrough(last: () => void): Promise<void> | undefined {
+  stepThrough(once: () => void): Promise<void> | undefined {
     return this.arrived(
       this.#gate.arrive(() => {
-        if (this.isSameCall()) last();
+        if (this.isSameCall()) once();
       }),
     );
   }

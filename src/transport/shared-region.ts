@@ -20,8 +20,8 @@ export interface SharedRegion {
   offered(rank: number, index: number, dtype: DataType, count: number): Span | null;
   /** Resolves, or returns at once, when every rank has made this step. What they wrote before it is seen here after it. */
   step(): Promise<void> | undefined;
-  /** Like `step`; the rank that comes last runs `last` before any goes on. All ranks call it at the same step. */
-  stepThrough(last: () => void): Promise<void> | undefined;
+  /** Like `step`; one rank runs `once` when all have come, before any goes on. All ranks call it at the same step. */
+  stepThrough(once: () => void): Promise<void> | undefined;
   /** To be called between pieces of long work: lets the event loop turn if it has not for a millisecond. */
   breathe(): Promise<void> | undefined;
 }

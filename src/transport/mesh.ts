@@ -127,7 +127,7 @@ export class Mesh {
     const header = decodeHeader(bytes);
     const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
     const { kind, request } = header;
-    if (header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
+    if (kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
     else if (kind === FrameKind.CLEAR) peer.onClear(request);
     else {
       if (kind !== FrameKind.REQUEST) peer.onConsumed(request);

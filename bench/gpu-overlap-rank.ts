@@ -2,7 +2,7 @@
  * One rank of gpu-overlap.ts. In each round, on all ranks at once: an allReduce of a GPUBuffer, one of a host array, the
  * kernels of the first alone, and its readbacks and uploads alone. Sends the times, in milliseconds, to its parent.
  */
-import { createWebgpuExecutor } from "../src/executor/webgpu.ts";
+import { createWebgpuExecutor } from "../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
 

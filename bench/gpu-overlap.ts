@@ -8,7 +8,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
-import { gpuEnvironment } from "../test/support/gpu.ts";
+import { gpuEnvironment } from "../test/helpers/gpu.ts";
 
 const [bytes = 2 ** 24, rounds = 15, ...rest] = process.argv.slice(2).map(Number);
 const server = createServer().listen(0, "127.0.0.1");

@@ -10,10 +10,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../src/backend/select.ts";
-import { measure } from "../src/cli/bench.ts";
-import { medianOf } from "../src/cli/bench-report.ts";
-import type { LinkKind } from "../src/transport/transport.ts";
+import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../src/backend/direct/select.ts";
+import { measure } from "../src/cli/bench/bench.ts";
+import { medianOf } from "../src/cli/bench/report.ts";
+import type { LinkKind } from "../src/link/link.ts";
 import { bytesOf, sizeText } from "./sizes.ts";
 
 /** What `webccl bench` calls the collectives that have more than one algorithm. */

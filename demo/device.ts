@@ -1,5 +1,5 @@
 /** What this tab runs on: its browser, its GPU, and how fast its kernels are. */
-import { createCpuExecutor } from "../src/executor/cpu.ts";
+import { createCpuExecutor } from "../src/executor/cpu/cpu-executor.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
 
 /** What a tab tells the others of itself. */

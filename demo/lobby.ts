@@ -9,8 +9,8 @@
  * A tab that comes proposes the next round; so may anyone once a tab has left. The first proposal of a number holds.
  */
 import { connectWebSocket } from "../src/browser/websocket-client.ts";
+import { HubConnection } from "../src/link/hub/connection.ts";
 import { HubStore } from "../src/store/hub-store.ts";
-import { HubConnection } from "../src/transport/hub-connection.ts";
 import type { Device } from "./device.ts";
 
 /** Room for tabs that come, over the life of a lobby. */

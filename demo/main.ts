@@ -1,7 +1,7 @@
 /** The page: this tab's way through the lobby's rounds, and what it shows of them. */
 import { initProcessGroup } from "../src/browser/index.ts";
 import { WebcclError } from "../src/errors.ts";
-import type { ProcessGroup } from "../src/process-group.ts";
+import type { ProcessGroup } from "../src/group/process-group.ts";
 import { drawChart, formatBytes, formatMs, formatRate } from "./chart.ts";
 import { type Device, describeDevice } from "./device.ts";
 import { showJoin } from "./join.ts";

@@ -1,6 +1,6 @@
 /** One run: a collective on all ranks, size by size, timed and checked as `webccl bench` does it. */
-import { BENCH_TABLE, type BenchOp, type BlockValue, type Fold } from "../src/cli/bench-table.ts";
-import type { ProcessGroup } from "../src/process-group.ts";
+import { BENCH_TABLE, type BenchOp, type BlockValue, type Fold } from "../src/cli/bench/table.ts";
+import type { ProcessGroup } from "../src/group/process-group.ts";
 import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../src/types.ts";
 
 /** What is to be run. */

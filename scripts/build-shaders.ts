@@ -1,11 +1,11 @@
 /**
- * Puts shaders/ into src/executor/shaders.generated.ts, without comments and blank lines, so that kernels need neither
+ * Puts shaders/ into src/executor/webgpu/kernels/shaders.generated.ts, without comments and blank lines, so that kernels need neither
  * fetch nor fs. `npm run build:shaders` writes the file; a test calls {@link buildShaders} and compares.
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 
-const OUTPUT = new URL("../src/executor/shaders.generated.ts", import.meta.url);
+const OUTPUT = new URL("../src/executor/webgpu/kernels/shaders.generated.ts", import.meta.url);
 const SOURCE_FOLDER = new URL("../shaders/", import.meta.url);
 
 /** WGSL without line comments and blank lines. */

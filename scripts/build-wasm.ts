@@ -1,5 +1,5 @@
 /**
- * Compiles the modules of wasm/ (AssemblyScript) to src/executor/wasm-*.generated.ts. `npm run build:wasm` writes the files;
+ * Compiles the modules of wasm/ (AssemblyScript) to src/executor/cpu/wasm-*.generated.ts. `npm run build:wasm` writes the files;
  * a test calls {@link buildWasm} and compares, so the committed output is always that of the committed source.
  */
 import { readFile, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import asc from "assemblyscript/asc";
 /** The modules: of each its source in wasm/, and the file that holds it. */
 export const WASM_MODULES = ["kernels", "many"].map((name) => ({
   source: `${name}.ts`,
-  output: new URL(`../src/executor/wasm-${name}.generated.ts`, import.meta.url),
+  output: new URL(`../src/executor/cpu/wasm-${name}.generated.ts`, import.meta.url),
 }));
 const SOURCE_FOLDER = new URL("../wasm/", import.meta.url);
 

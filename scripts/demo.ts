@@ -19,8 +19,8 @@ const digits = spawnSync(process.execPath, [webccl, "run", "-n", String(RANKS), 
 if (digits.status !== 0) process.exit(digits.status ?? 1);
 
 const built = (name: string) => import(pathToFileURL(join(root, "dist", "cli", `${name}.js`)).href);
-const { bench }: typeof import("../src/cli/bench.ts") = await built("bench");
-const { BENCH_TABLE }: typeof import("../src/cli/bench-table.ts") = await built("bench-table");
+const { bench }: typeof import("../src/cli/bench/bench.ts") = await built("bench/bench");
+const { BENCH_TABLE }: typeof import("../src/cli/bench/table.ts") = await built("bench/table");
 
 process.exitCode = await bench(
   {

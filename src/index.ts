@@ -1,6 +1,8 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 export type { Backend, BackendContext, Call, Collective, ObjectRequest, Request } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
+export type { InitOptions } from "./bring-up/init-options.ts";
+export type { GroupInfo } from "./bring-up/job.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
   AbortedError,
@@ -18,7 +20,8 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
-export type { InitOptions } from "./init-options.ts";
+export type { ProcessGroup } from "./group/process-group.ts";
+export { type OpType, Work, type WorkInfo, type WorkResult } from "./group/work.ts";
 export type {
   AllToAllSingleOptions,
   CollectiveOptions,
@@ -29,7 +32,6 @@ export type {
   RootedReduceOptions,
   RootOptions,
 } from "./options.ts";
-export type { ProcessGroup } from "./process-group.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
@@ -44,5 +46,3 @@ export {
   type HostTensor,
   type Tensor,
 } from "./types.ts";
-export { type OpType, Work, type WorkInfo, type WorkResult } from "./work.ts";
-export type { GroupInfo } from "./world.ts";

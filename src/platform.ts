@@ -2,8 +2,9 @@
  * Platform: what differs between Node, Deno and a browser, and nothing else. Each runtime's index gives its own to
  * `init.ts`; no code asks which runtime it is in.
  */
+
+import type { Socket } from "./link/link.ts";
 import type { Logger } from "./options.ts";
-import type { Socket } from "./transport/transport.ts";
 import type { Runtime } from "./types.ts";
 
 /** What a connecting rank says of itself, and proves that it holds the group's token for. docs/protocol.md, "Handshake". */
@@ -137,7 +138,7 @@ export interface Platform {
    * The package that binds NCCL; its libraries are opened later. Null where no CUDA device can be reached.
    * @throws UnsupportedError if it is not installed.
    */
-  readonly loadNccl: (() => Promise<import("./backend/nccl-library.ts").NcclLibrary>) | null;
+  readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
   /** A store in a file, for `file://`. */
   openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
 }

@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type BenchConfig, measure } from "../../src/cli/bench.ts";
+import { type BenchConfig, measure } from "../../src/cli/bench/bench.ts";
 
 /** What is measured in one go. */
 export interface Task {

@@ -7,7 +7,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { medianOf } from "../../src/cli/bench-report.ts";
+import { medianOf } from "../../src/cli/bench/report.ts";
 import { bytesOf, sizeText } from "../sizes.ts";
 import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
 import { htmlReport } from "./report.ts";

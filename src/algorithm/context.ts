@@ -5,10 +5,10 @@
  * frame, and it never keeps a byte after it returns.
  */
 import type { Executor, Handle, HostExecutor, SharedExecutor, Span } from "../executor/executor.ts";
+import type { Exchange, HubReduction } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { SharedAreas } from "../transport/shared-areas.ts";
-import type { SharedRegion } from "../transport/shared-region.ts";
-import type { Exchange, HubReduction } from "../transport/transport.ts";
+import type { SharedAreas } from "../region/shared-areas.ts";
+import type { SharedRegion } from "../region/shared-region.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
 export interface Transfer {

@@ -3,13 +3,13 @@
  * job meet in their memory, and the hub relays between ranks that cannot reach each other.
  */
 import { StoreError } from "../errors.ts";
-import type { HubLinks } from "../transport/hub-links.ts";
-import type { SharedFileLinks } from "../transport/shared-file-links.ts";
-import type { Link } from "../transport/transport.ts";
-import type { Listening } from "./direct-links.ts";
+import type { SharedFileLinks } from "../link/files/links.ts";
+import type { HubLinks } from "../link/hub/links.ts";
+import type { Link } from "../link/link.ts";
+import type { Listening } from "./media/sockets.ts";
+import type { Threads } from "./media/threads.ts";
 import type { Undo } from "./meeting.ts";
 import { linkBetween, type RosterEntry } from "./roster.ts";
-import type { Threads } from "./threads.ts";
 
 /** What makes links that are no sockets, where there are such. */
 export interface LinkMakers {

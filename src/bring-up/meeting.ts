@@ -2,14 +2,15 @@
  * Meeting: where the ranks of a job find each other. A hub (someone's, or the one that rank 0 hosts), a file, a job of this
  * thread, or a store of the caller's; behind each of them is a {@link Store}.
  */
-import { type InternalOptions, masterAddress, type Settings } from "../init-options.ts";
+
+import { HubConnection } from "../link/hub/connection.ts";
+import type { Link } from "../link/link.ts";
 import type { HubHandle, Platform } from "../platform.ts";
 import { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
-import { HubConnection } from "../transport/hub-connection.ts";
-import type { Link } from "../transport/transport.ts";
+import { type InternalOptions, masterAddress, type Settings } from "./init-options.ts";
 
 /** Undoes one step of bring-up. */
 export type Undo = () => Promise<void> | void;
@@ -41,7 +42,7 @@ export async function meet(
   if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
   switch (method.protocol) {
     case "memory:": {
-      const { joinMemoryJob } = await import("../transport/memory.ts");
+      const { joinMemoryJob } = await import("../link/memory/links.ts");
       const name = method.href.slice("memory://".length);
       const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
       undo.push(() => place.leave());

@@ -1,9 +1,9 @@
 /** Roster: what every rank says of itself at bring-up, and how two ranks are joined because of it. */
 import { ProtocolError, TimeoutError } from "../errors.ts";
+import type { LinkKind } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
-import { decodeControl, encodeControl } from "../transport/control.ts";
-import type { LinkKind } from "../transport/transport.ts";
 import type { Runtime } from "../types.ts";
+import { decodeControl, encodeControl } from "../wire/control.ts";
 
 /** What one rank offers: its NCCL and the UUIDs of the devices it sees, or why it has none. */
 export type CudaOffer =

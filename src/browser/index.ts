@@ -1,9 +1,10 @@
 /** webccl in a browser's page or worker. */
+
+import { initProcessGroupOn } from "../bring-up/init.ts";
+import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
-import { initProcessGroupOn } from "../init.ts";
-import type { InitOptions, InternalOptions } from "../init-options.ts";
-import type { ProcessGroup } from "../process-group.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import { browserPlatform } from "./platform.ts";
 
 export * from "../index.ts";

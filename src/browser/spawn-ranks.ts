@@ -1,10 +1,10 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
-import { createMemory } from "../executor/wasm-memory.ts";
+import { createMemory } from "../executor/cpu/wasm-memory.ts";
+import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
+import { isBellKey } from "../link/threads/links.ts";
 import { HashStore } from "../store/hash-store.ts";
-import { MAX_THREADS, threadEnded } from "../transport/shared-directory.ts";
-import { isBellKey } from "../transport/shared-memory.ts";
 import { servePageStore } from "./page-store.ts";
 import type { Report, Start } from "./rank-worker.ts";
 

@@ -1,10 +1,10 @@
 /** The WebSocket that is built into browsers. */
 import { AdmissionError } from "../errors.ts";
+import type { Socket } from "../link/link.ts";
+import { totalBytes } from "../link/payload/fragments.ts";
+import { BaseSocket } from "../link/websocket/base-socket.ts";
+import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
-import { BaseSocket } from "../transport/base-socket.ts";
-import { aborted, connect, NotThere } from "../transport/connect.ts";
-import { totalBytes } from "../transport/fragments.ts";
-import type { Socket } from "../transport/transport.ts";
 
 /** Bytes the runtime may hold before `onSent` is held back, and how often they are looked at then. */
 const LOW_WATER_BYTES = 2 ** 20;

@@ -5,7 +5,7 @@ import { type CAC, type Command, cac } from "cac";
 import { WebcclError } from "../errors.ts";
 import { resolveReduceOp } from "../reduce-op.ts";
 import { DATA_TYPES } from "../types.ts";
-import { BENCH_TABLE, type BenchOp } from "./bench-table.ts";
+import { BENCH_TABLE, type BenchOp } from "./bench/table.ts";
 import { splitRunArguments } from "./run.ts";
 import { choiceFlag, didYouMean, type FlagValue, integerFlag, sizeFlag, textFlag, UsageError } from "./usage.ts";
 
@@ -95,7 +95,7 @@ async function main(argv: readonly string[]): Promise<number> {
   cli
     .command("info", "What is here, and what is missing with the fix")
     .option("--json", "Print one JSON object")
-    .action(async (flags: Flags) => (await import("./info.ts")).info({ version, json: flags.json === true }));
+    .action(async (flags: Flags) => (await import("./info/info.ts")).info({ version, json: flags.json === true }));
 
   cli.help();
   cli.version(version);
@@ -149,7 +149,7 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
       ...(givenDtype === undefined ? {} : { dtypes: [givenDtype] }),
       ...(givenOp === undefined ? {} : { ops: [givenOp] }),
     };
-    const { kernels } = await import("./kernels.ts");
+    const { kernels } = await import("./kernels/kernels.ts");
     return kernels(
       {
         ...only,
@@ -183,7 +183,7 @@ async function benchAction(collective: string, flags: Flags): Promise<number> {
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(device === undefined ? {} : { device }),
   };
-  const { bench } = await import("./bench.ts");
+  const { bench } = await import("./bench/bench.ts");
   return bench(config, { json });
 }
 

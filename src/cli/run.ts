@@ -1,5 +1,5 @@
 /** `webccl run`: a program as several ranks on this host. */
-import { describeEnd, type LaunchResult, launch, type RankEnd } from "./launch.ts";
+import { describeEnd, type LaunchResult, launch, type RankEnd } from "./launch/launch.ts";
 import { UsageError } from "./usage.ts";
 
 export interface RunOptions {

@@ -1,11 +1,11 @@
 /** webccl on Deno. */
-import { initProcessGroupOn } from "../init.ts";
-import type { InitOptions, InternalOptions } from "../init-options.ts";
-import type { ProcessGroup } from "../process-group.ts";
+import { initProcessGroupOn } from "../bring-up/init.ts";
+import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import { denoPlatform } from "./platform.ts";
 
 export * from "../index.ts";
-export { FileStore } from "../node/file-store.ts";
+export { FileStore } from "../node/file-store/file-store.ts";
 export { spawnRanks } from "../node/spawn-ranks.ts";
 
 /**

@@ -6,8 +6,8 @@
  * the ends of the range, both zeros, both infinities, and NaNs with several payloads. PREMUL_SUM is done on top: a
  * kernel that fuses its product into its sum gives other bits.
  */
-import { HostSpan } from "./host-span.ts";
-import type { FoldName, Kernels } from "./kernels.ts";
+import { HostSpan } from "./cpu/host-span.ts";
+import type { FoldName, Kernels } from "./cpu/kernels.ts";
 
 type FloatType = "f16" | "bf16" | "f32" | "f64";
 

@@ -8,11 +8,11 @@
  * Until the proof is right the other side learns nothing and nothing is kept for it (S4); afterwards refusals have reasons.
  */
 import { AdmissionError } from "../errors.ts";
+import type { Socket } from "../link/link.ts";
+import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
 import type { Hello, Welcome } from "../platform.ts";
-import { FragmentsPayload, totalBytes } from "../transport/fragments.ts";
-import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce } from "../transport/handshake.ts";
-import { verify } from "../transport/proof.ts";
-import type { Socket } from "../transport/transport.ts";
+import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce } from "../wire/handshake.ts";
+import { verify } from "../wire/proof.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
 export const HELLO_TIMEOUT_MS = 5_000;

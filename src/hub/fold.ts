@@ -4,8 +4,8 @@
  * other algorithm that keeps rank order. A part that stays the only one is passed on as it came, without a copy.
  */
 import type { Executor, Span } from "../executor/executor.ts";
+import type { Payload } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { Payload } from "../transport/transport.ts";
 import { bytesPerElement, type DataType } from "../types.ts";
 
 /** What is done to two parts that meet. */

@@ -9,15 +9,15 @@
  */
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
+import type { Socket } from "../link/link.ts";
+import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Hello, Welcome } from "../platform.ts";
-import { decodeControl } from "../transport/control.ts";
-import { type FragmentsPayload, splitFrame, totalBytes } from "../transport/fragments.ts";
-import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../transport/frame.ts";
-import { encodeHubFrame } from "../transport/hub-frame.ts";
-import { expectFields, expectOneOf } from "../transport/schema.ts";
-import type { Socket } from "../transport/transport.ts";
-import { expectWireError } from "../transport/wire-error.ts";
+import { decodeControl } from "../wire/control.ts";
+import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
+import { encodeHubFrame } from "../wire/hub-frame.ts";
+import { expectFields, expectOneOf } from "../wire/schema.ts";
+import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
 import { Reduction } from "./reduction.ts";
 import { Port, Relay, type RelayLimits } from "./relay.ts";

@@ -11,9 +11,10 @@
  */
 import { ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
+import type { FragmentsPayload } from "../link/payload/fragments.ts";
 import { REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
-import { differingField } from "../transport/fingerprint.ts";
-import type { FragmentsPayload } from "../transport/fragments.ts";
+import { DATA_TYPES } from "../types.ts";
+import { differingField } from "../wire/fingerprint.ts";
 import {
   decodeFingerprint,
   encodeHeader,
@@ -24,9 +25,8 @@ import {
   type Header,
   HUB_PEER,
   NO_CODE,
-} from "../transport/frame.ts";
-import { expectArray, expectInteger, type Fields } from "../transport/schema.ts";
-import { DATA_TYPES } from "../types.ts";
+} from "../wire/frame.ts";
+import { expectArray, expectInteger, type Fields } from "../wire/schema.ts";
 import { Fold, type FoldRule } from "./fold.ts";
 
 /** Most groups of one room that may be named at a time. */

@@ -11,7 +11,7 @@
  * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
  * goes past them nevertheless.
  */
-import type { Socket } from "../transport/transport.ts";
+import type { Socket } from "../link/link.ts";
 
 /** Bounds on what waits in a hub. */
 export interface RelayLimits {

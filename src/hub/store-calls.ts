@@ -2,7 +2,7 @@
 import { StoreError, toWireError } from "../errors.ts";
 import { runStoreOp, STORE_OPS, storeErrorOf } from "../store/calls.ts";
 import type { HashStore } from "../store/hash-store.ts";
-import { expectArray, expectInteger, expectOneOf, type Fields } from "../transport/schema.ts";
+import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/schema.ts";
 
 /**
  * Runs one call and hands its result to `reply`, also when the store refuses it.

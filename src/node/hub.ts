@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
-import { createCpuExecutor } from "../executor/cpu.ts";
+import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import type { Logger } from "../options.ts";
 import type { HubHandle } from "../platform.ts";

@@ -1,7 +1,7 @@
 /**
  * NCCL in Node and Deno: the package `@webccl/nccl`, an optional peer dependency.
  */
-import type { NcclLibrary } from "../backend/nccl-library.ts";
+import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 
 /** Named in a variable, so that neither a compiler nor a bundler asks for what may be absent. */

@@ -1,12 +1,12 @@
 /** Node as a {@link Platform}. */
 import type { Platform } from "../platform.ts";
-import { FileStore } from "./file-store.ts";
+import { FileStore } from "./file-store/file-store.ts";
 import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { loadNccl } from "./nccl.ts";
 import { sharedFileSystem } from "./shared-file.ts";
-import { threadJob } from "./threads.ts";
+import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 

@@ -1,10 +1,10 @@
 /** The WebSocket client of Node. */
 import { AdmissionError } from "../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
+import type { Socket } from "../link/link.ts";
+import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
-import { aborted, connect, NotThere } from "../transport/connect.ts";
-import type { Socket } from "../transport/transport.ts";
-import { NodeSocket } from "./node-socket.ts";
+import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** What Node's client adds to the options of connecting. */

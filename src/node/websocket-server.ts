@@ -8,10 +8,10 @@ import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
+import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
 import type { Hello, Listener, ListenOptions, Welcome } from "../platform.ts";
-import type { Socket } from "../transport/transport.ts";
-import { NodeSocket } from "./node-socket.ts";
+import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** Most sockets of one address that are open and not authenticated (S8). */

@@ -4,7 +4,7 @@
  * that every rank calls with its group, and that throws where the group is wrong.
  */
 import { UnsupportedError } from "../errors.ts";
-import type { ProcessGroup } from "../process-group.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import { DATA_TYPES, type DataType } from "../types.ts";
 import { CaseData, type Inputs } from "./case-data.ts";
 import { CASE_OPS, type CaseOp, opFits } from "./case-op.ts";

@@ -1,5 +1,5 @@
 /** SHA-256 of results, to compare ranks, processes and algorithms by one line of text. */
-import { sha256 } from "../transport/sha256.ts";
+import { sha256 } from "../wire/sha256.ts";
 
 /** The bytes behind a typed array. */
 export function bytesOf(array: ArrayBufferView): Uint8Array {

@@ -2,7 +2,7 @@
  * One conformance case on one rank: it lays out tensors between guard bytes, says what each must hold afterwards, and
  * compares.
  */
-import type { ProcessGroup } from "../process-group.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
 import type { CaseData, DataKey, Inputs } from "./case-data.ts";

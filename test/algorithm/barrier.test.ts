@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { barrier } from "../../src/algorithm/barrier.ts";
+import { barrier } from "../../src/algorithm/messages/barrier.ts";
 import { simulate } from "./simulate.ts";
 
 describe("barrier()", () => {

@@ -4,7 +4,7 @@
  */
 import { expect } from "vitest";
 import type { Context } from "../../src/algorithm/context.ts";
-import { type AlgorithmFamily, algorithmNames, type Row, selectAlgorithm } from "../../src/backend/select.ts";
+import { type AlgorithmFamily, algorithmNames, type Row, selectAlgorithm } from "../../src/backend/direct/select.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
 import { combineElements, finishElements, foldElements, prepareElements } from "../../src/testing/reference.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { broadcastDirect } from "../../src/algorithm/broadcast-direct.ts";
 import { send } from "../../src/algorithm/context.ts";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { broadcastDirect } from "../../src/algorithm/messages/broadcast-direct.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import type { Link } from "../../src/link/link.ts";
 import { consoleLogger } from "../../src/logger.ts";
-import { decodeHeader, FrameKind } from "../../src/transport/frame.ts";
-import { Mesh } from "../../src/transport/mesh.ts";
-import type { Link } from "../../src/transport/transport.ts";
+import { Mesh } from "../../src/messaging/mesh.ts";
+import { decodeHeader, FrameKind } from "../../src/wire/frame.ts";
 import { FINGERPRINT } from "./memory-exchanges.ts";
 import { simulate } from "./simulate.ts";
 

@@ -1,11 +1,11 @@
 /** The first exchange of a group whose ranks are joined by the real memory transport, mesh and channel. */
 import { PeerLostError } from "../../src/errors.ts";
+import { joinMemoryJob } from "../../src/link/memory/links.ts";
 import { consoleLogger } from "../../src/logger.ts";
-import type { Channel } from "../../src/transport/channel.ts";
-import type { ChannelExchange } from "../../src/transport/exchange.ts";
-import type { Fingerprint } from "../../src/transport/frame.ts";
-import { joinMemoryJob } from "../../src/transport/memory.ts";
-import { Mesh } from "../../src/transport/mesh.ts";
+import type { Channel } from "../../src/messaging/channel.ts";
+import type { ChannelExchange } from "../../src/messaging/exchange.ts";
+import { Mesh } from "../../src/messaging/mesh.ts";
+import type { Fingerprint } from "../../src/wire/frame.ts";
 
 /** A call like any other. */
 export const FINGERPRINT: Fingerprint = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { elementsPerSegment, partition, segmentRange } from "../../src/algorithm/partition.ts";
+import { elementsPerSegment, partition, segmentRange } from "../../src/algorithm/toolkit/partition.ts";
 import { bytesPerElement, DATA_TYPES } from "../../src/types.ts";
 
 describe("partition()", () => {

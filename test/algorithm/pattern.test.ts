@@ -6,7 +6,7 @@ import {
   otherRanks,
   ringPeers,
   wrap,
-} from "../../src/algorithm/pattern.ts";
+} from "../../src/algorithm/toolkit/pattern.ts";
 
 const SIZES = Array.from({ length: 70 }, (_, i) => i + 1);
 const ranksOf = (size: number) => Array.from({ length: size }, (_, rank) => rank);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Context } from "../../src/algorithm/context.ts";
-import { pipelined, recvSpan, sendSpan } from "../../src/algorithm/pipeline.ts";
+import { pipelined, recvSpan, sendSpan } from "../../src/algorithm/toolkit/pipeline.ts";
 import { simulate } from "./simulate.ts";
 
 const lanes = (segmentsInFlight: number) => ({ segmentsInFlight }) as Context;

@@ -2,15 +2,16 @@
  * Ranks as tasks of one process, over an exchange that can be as eager, as reluctant and as disorderly as the contract
  * allows, and the cpu executor, with scratch spoiled before it is lent and after it is given back.
  */
+
+import * as areaAlgorithms from "../../src/algorithm/areas/in-areas.ts";
 import type { Context } from "../../src/algorithm/context.ts";
-import * as areaAlgorithms from "../../src/algorithm/in-areas.ts";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import type { Executor, HostExecutor, Lease, Span } from "../../src/executor/executor.ts";
 import { Fold, type FoldRule } from "../../src/hub/fold.ts";
+import type { Exchange, HubReduction, Payload, Traffic } from "../../src/link/link.ts";
+import { FragmentsPayload } from "../../src/link/payload/fragments.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
-import { FragmentsPayload } from "../../src/transport/fragments.ts";
-import type { Exchange, HubReduction, Payload, Traffic } from "../../src/transport/transport.ts";
 import type { DataType } from "../../src/types.ts";
 import { memoryExchanges } from "./memory-exchanges.ts";
 import { SimulatedAreas } from "./simulated-areas.ts";

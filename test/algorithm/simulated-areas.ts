@@ -2,8 +2,9 @@
  * Areas of ranks that are tasks of one process. What a rank puts is shown by the next step alone: before that nobody can get
  * it, and at the step after it is gone.
  */
-import type { SharedAreas } from "../../src/transport/shared-areas.ts";
-import type { Traffic } from "../../src/transport/transport.ts";
+
+import type { Traffic } from "../../src/link/link.ts";
+import type { SharedAreas } from "../../src/region/shared-areas.ts";
 
 const SPOILED = 0x5a;
 

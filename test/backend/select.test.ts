@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { type AlgorithmFamily, algorithmNames, type SelectQuery, selectAlgorithm } from "../../src/backend/select.ts";
-import type { LinkKind } from "../../src/transport/transport.ts";
+import {
+  type AlgorithmFamily,
+  algorithmNames,
+  type SelectQuery,
+  selectAlgorithm,
+} from "../../src/backend/direct/select.ts";
+import type { LinkKind } from "../../src/link/link.ts";
 
 const FAMILIES: AlgorithmFamily[] = [
   "allReduce",

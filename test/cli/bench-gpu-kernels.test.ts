@@ -1,6 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { benchGpuFold, benchGpuKernels, type GpuKernelRow, medianRatio } from "../../src/cli/bench-gpu-kernels.ts";
-import { testExecutor } from "../support/gpu.ts";
+import {
+  benchGpuFold,
+  benchGpuKernels,
+  type GpuKernelRow,
+  medianRatio,
+} from "../../src/cli/kernels/bench-gpu-kernels.ts";
+import { testExecutor } from "../helpers/gpu.ts";
 
 const gpu = await testExecutor();
 afterAll(() => gpu.dispose());

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { benchKernels, type KernelRow } from "../../src/cli/bench-kernels.ts";
+import { benchKernels, type KernelRow } from "../../src/cli/kernels/bench-kernels.ts";
 
 describe("benchKernels", () => {
   it("measures each operation that a dtype has, and tells each row at once", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Transfer } from "../../src/algorithm/context.ts";
-import { readbackCost, typicalCost } from "../../src/cli/bench-readback.ts";
+import { readbackCost, typicalCost } from "../../src/cli/bench/readback.ts";
 
 const send = (start: number, end: number): Transfer => ({ step: "send", slot: 0, start, end });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { resultOf, sizesOf, slowest } from "../../src/cli/bench-report.ts";
-import { BENCH_TABLE, benchRow, blockCount, foldOf, inputValue, reportedBytes } from "../../src/cli/bench-table.ts";
-import { gpuEnvironment } from "../support/gpu.ts";
+import { resultOf, sizesOf, slowest } from "../../src/cli/bench/report.ts";
+import { BENCH_TABLE, benchRow, blockCount, foldOf, inputValue, reportedBytes } from "../../src/cli/bench/table.ts";
+import { gpuEnvironment } from "../helpers/gpu.ts";
 import { webccl } from "./command.ts";
 
 describe("webccl bench", () => {

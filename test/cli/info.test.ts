@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { GPU_PROBE, type GpuAdapter } from "../../src/cli/gpu-probe.ts";
-import { gpuEnvironment } from "../support/gpu.ts";
+import { GPU_PROBE, type GpuAdapter } from "../../src/cli/info/gpu-probe.ts";
+import { gpuEnvironment } from "../helpers/gpu.ts";
 import { webccl } from "./command.ts";
 
 describe("webccl info", () => {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { gpuEnvironment } from "../support/gpu.ts";
+import { gpuEnvironment } from "../helpers/gpu.ts";
 import { webccl } from "./command.ts";
 
 describe("webccl bench kernels", () => {

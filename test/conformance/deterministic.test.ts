@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../../src/backend/select.ts";
+import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../../src/backend/direct/select.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { CaseData, conformanceCase, digest, foldElements, SeededRandom } from "../../src/testing/index.ts";
 import { checkCases, TEST_TRANSPORTS, withGroup, withMemoryGroups } from "./harness.ts";

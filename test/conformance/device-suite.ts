@@ -2,8 +2,8 @@
  * The collective suite on GPUBuffers, in whatever runtime: ranks that are tasks of one thread, each on a device of its own,
  * or all on one. What a runtime adds is how it joins a group.
  */
-import type { InitOptions, InternalOptions } from "../../src/init-options.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
+import type { InitOptions, InternalOptions } from "../../src/bring-up/init-options.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import {
   CASE_COLLECTIVES,
   CASE_OPS,

@@ -1,7 +1,7 @@
 /** Groups whose ranks are tasks of this process, over every transport. */
 import { createServer } from "node:net";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
 import type { ConformanceCase } from "../../src/testing/index.ts";
 import { judge, runCases } from "./run-cases.ts";
 

@@ -1,5 +1,5 @@
 /** Lists of conformance cases on one group, in any runtime. */
-import type { ProcessGroup } from "../../src/process-group.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { type ConformanceCase, ConformanceError, type TestMemory } from "../../src/testing/index.ts";
 
 /** What one rank found in a list of cases. */

@@ -5,8 +5,8 @@ import type { AxeResults } from "axe-core";
 import type { Browser, BrowserContextOptions, Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt } from "../../scripts/build.ts";
-import { launchChromium } from "../../src/cli/chromium.ts";
 import { openDemo } from "../../src/cli/demo.ts";
+import { launchChromium } from "../../src/cli/launch/chromium.ts";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PICTURES = fileURLToPath(new URL("../../test-results/demo/", import.meta.url));

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { Tensor } from "../../src/types.ts";

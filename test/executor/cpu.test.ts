@@ -1,9 +1,9 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { OUTSIDE } from "../../src/executor/cpu/host-span.ts";
 import type { Executor } from "../../src/executor/executor.ts";
-import { OUTSIDE } from "../../src/executor/host-span.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import {
   bytesPerElement,

@@ -1,6 +1,6 @@
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
 import { describe, expect, it } from "vitest";
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../src/executor/half.ts";
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../src/executor/cpu/half.ts";
 import { randomSource, SEED } from "./random.ts";
 import { writeFloat } from "./reference.ts";
 

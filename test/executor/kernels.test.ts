@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Executor, Lease, Span } from "../../src/executor/executor.ts";
-import { HostSpan } from "../../src/executor/host-span.ts";
 import { ReduceOp, resolveReduceOp } from "../../src/reduce-op.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../src/types.ts";
 import { randomElements, randomSource, SEED } from "./random.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createCpuExecutor, createSharedCpuExecutor } from "../../src/executor/cpu.ts";
-import { createMemory } from "../../src/executor/wasm-memory.ts";
+import { createCpuExecutor, createSharedCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { bytesPerElement, DATA_TYPES, isFloat } from "../../src/types.ts";

@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { inflateRawSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { buildWasm, WASM_MODULES } from "../../scripts/build-wasm.ts";
-import { MODULE as KERNELS } from "../../src/executor/wasm-kernels.generated.ts";
-import { MODULE as MANY } from "../../src/executor/wasm-many.generated.ts";
+import { MODULE as KERNELS } from "../../src/executor/cpu/wasm-kernels.generated.ts";
+import { MODULE as MANY } from "../../src/executor/cpu/wasm-many.generated.ts";
 
 describe("wasm-*.generated.ts", () => {
   /** The file with the module itself in the place of its deflated form, which differs between versions of zlib. */

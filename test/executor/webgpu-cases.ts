@@ -6,11 +6,12 @@
  * the results, and those around them, which must not have changed. Elements that met a subnormal are left out where a GPU may
  * flush it (f32 and bf16; f16 computes in f32's normal range).
  */
+
+import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Executor, Span } from "../../src/executor/executor.ts";
-import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import { HostSpan } from "../../src/executor/host-span.ts";
-import type { GpuExecutor } from "../../src/executor/webgpu.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp, type ReduceOp as ReduceOpType } from "../../src/reduce-op.ts";
+import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
 
 /** Where a span lies. */

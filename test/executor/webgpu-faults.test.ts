@@ -2,12 +2,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { DeviceLostError, NoAdapterError } from "../../src/errors.ts";
 import type { Span } from "../../src/executor/executor.ts";
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import { createWebgpuExecutor, type GpuExecutor } from "../../src/executor/webgpu.ts";
+import { createWebgpuExecutor, type GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import type { GpuTensor } from "../../src/types.ts";
-import { defaultDevice, gpuEnvironment, testExecutor } from "../support/gpu.ts";
-import { runNode } from "../support/output-of.ts";
+import { defaultDevice, gpuEnvironment, testExecutor } from "../helpers/gpu.ts";
+import { runNode } from "../helpers/output-of.ts";
 
 /** Runs `body` with an executor of its own and counts what reaches the user's handler. */
 async function withExecutor(body: (gpu: GpuExecutor) => Promise<void>): Promise<void> {

@@ -1,10 +1,10 @@
 /** What happens where there is no GPU memory: an executor, and two ranks on its device. */
 import { describe, expect, it } from "vitest";
-import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import type { GpuExecutor } from "../../src/executor/webgpu.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { testExecutor } from "../support/gpu.ts";
+import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
+import { testExecutor } from "../helpers/gpu.ts";
 
 const MEBIBYTE = 2 ** 20;
 /** More than SwiftShader ever has in one piece. */

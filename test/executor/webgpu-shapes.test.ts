@@ -1,12 +1,12 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Span } from "../../src/executor/executor.ts";
-import { TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import { HostSpan } from "../../src/executor/host-span.ts";
-import type { GpuExecutor } from "../../src/executor/webgpu.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { bytesPerElement, DATA_TYPES, type DataType } from "../../src/types.ts";
-import { defaultDevice, testExecutor } from "../support/gpu.ts";
+import { defaultDevice, testExecutor } from "../helpers/gpu.ts";
 import { randomSource, SEED } from "./random.ts";
 import { randomBytes, runFold } from "./webgpu-cases.ts";
 

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { GpuExecutor, ReadbackTimes } from "../../src/executor/webgpu.ts";
-import type { GpuSpan } from "../../src/executor/webgpu-span.ts";
+import type { GpuSpan } from "../../src/executor/webgpu/memory/span.ts";
+import type { GpuExecutor, ReadbackTimes } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { defaultDevice, testExecutor, testGpu } from "../support/gpu.ts";
+import { defaultDevice, testExecutor, testGpu } from "../helpers/gpu.ts";
 
 const COUNT = 1000;
 const opened: GpuExecutor[] = [];

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { DATA_TYPES } from "../../src/types.ts";
-import { testExecutor } from "../support/gpu.ts";
+import { testExecutor } from "../helpers/gpu.ts";
 import { randomSource, SEED } from "./random.ts";
 import { gpuOps, placements, runFold } from "./webgpu-cases.ts";
 

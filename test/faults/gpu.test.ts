@@ -1,15 +1,15 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import type { InitOptions, InternalOptions } from "../../src/bring-up/init-options.ts";
 import { DeviceLostError, MismatchError } from "../../src/errors.ts";
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/executor/gpu-tensor.ts";
-import type { InitOptions, InternalOptions } from "../../src/init-options.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
+import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import type { GpuTensor } from "../../src/types.ts";
 import { freePort } from "../conformance/harness.ts";
-import { runDeno } from "../support/deno.ts";
-import { defaultDevice, gpuEnvironment } from "../support/gpu.ts";
-import { runNode } from "../support/output-of.ts";
+import { runDeno } from "../helpers/deno.ts";
+import { defaultDevice, gpuEnvironment } from "../helpers/gpu.ts";
+import { runNode } from "../helpers/output-of.ts";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { AbortedError, AdmissionError, HubLostError, StoreError, TimeoutError } from "../../src/errors.ts";
+import { splitFrame } from "../../src/link/payload/fragments.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
-import { splitFrame } from "../../src/transport/fragments.ts";
-import { encodeHeader, FrameKind, HUB_PEER, setPeer } from "../../src/transport/frame.ts";
+import { encodeHeader, FrameKind, HUB_PEER, setPeer } from "../../src/wire/frame.ts";
 import { closeOf, dataFrame, join, joinConnection, openHub } from "./support.ts";
 
 const MIB = 2 ** 20;
@@ -271,7 +271,7 @@ describe("HubConnection", () => {
     one.connection.sendFrame(dataFrame(0, 1), new Uint8Array([5]));
     one.connection.goodbye();
     await one.until(() => true);
-    const { HubConnection } = await import("../../src/transport/hub-connection.ts");
+    const { HubConnection } = await import("../../src/link/hub/connection.ts");
     const late = new HubConnection(socket, { rank: 0, worldSize: 2, epoch: 0, hostRank: null }, hub.url);
     await new HubStore(late).wait([], 1_000);
     const heard = await new Promise<unknown[]>((resolve) => {

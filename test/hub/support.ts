@@ -2,13 +2,13 @@
 import { connect as connectNet, type Socket as NetSocket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
+import { HubConnection } from "../../src/link/hub/connection.ts";
+import type { Socket } from "../../src/link/link.ts";
 import { startHub } from "../../src/node/hub.ts";
-import type { NodeSocket } from "../../src/node/node-socket.ts";
+import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import type { Hello, Welcome } from "../../src/platform.ts";
-import { encodeHeader, FrameKind, type Header } from "../../src/transport/frame.ts";
-import { HubConnection } from "../../src/transport/hub-connection.ts";
-import type { Socket } from "../../src/transport/transport.ts";
+import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
 
 export type TestHub = Awaited<ReturnType<typeof startHub>>;
 

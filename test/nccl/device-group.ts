@@ -3,8 +3,8 @@
  * into a DeviceBuffer before the call and read back after it, with guard bytes around it.
  */
 import type * as Nccl from "../../native-nccl/index.js";
-import { describeHostTensor } from "../../src/executor/host-tensor.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
+import { describeHostTensor } from "../../src/tensor/host.ts";
 import type { CudaTensor, Tensor } from "../../src/types.ts";
 
 const GUARD_BYTES = 32;

@@ -6,7 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { build } from "../../native-nccl/scripts/build.js";
 import { freePort } from "../faults/job.ts";
-import { bundled } from "../support/bundled.ts";
+import { bundled } from "../helpers/bundled.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/rank.ts", import.meta.url));
 const ADDON_PACKAGE = fileURLToPath(new URL("../../native-nccl/index.js", import.meta.url));

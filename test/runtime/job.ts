@@ -1,5 +1,5 @@
 /** What a test asks of a rank in any runtime, and what it gets. */
-import type { InitOptions } from "../../src/init-options.ts";
+import type { InitOptions } from "../../src/bring-up/init-options.ts";
 import type { CaseFilter } from "../../src/testing/index.ts";
 import type { DataType } from "../../src/types.ts";
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../src/testing/index.ts";
 import type { CasesReport } from "../conformance/run-cases.ts";
+import { gpuEnvironment } from "../helpers/gpu.ts";
 import { countingProxy } from "../hub/counting-proxy.ts";
-import { gpuEnvironment } from "../support/gpu.ts";
 import { pagesAndHub } from "./browser/pages-and-hub.ts";
 import type { Job, Task } from "./job.ts";
 import { runProcess } from "./processes.ts";

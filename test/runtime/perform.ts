@@ -1,6 +1,6 @@
 /** What a rank does for a test, in any runtime: it is bundled for pages, so it must import nothing of Node's. */
-import type { InitOptions } from "../../src/init-options.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
+import type { InitOptions } from "../../src/bring-up/init-options.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { conformanceCases, digest, gpuMemory, hostMemory } from "../../src/testing/index.ts";
 import { bytesPerElement, type HostArray } from "../../src/types.ts";
 import { runCases } from "../conformance/run-cases.ts";

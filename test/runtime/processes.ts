@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { denoExecutable } from "../../src/cli/deno-command.ts";
-import { bundled } from "../support/bundled.ts";
+import { denoExecutable } from "../../src/cli/launch/deno-command.ts";
+import { bundled } from "../helpers/bundled.ts";
 import type { Job, Outcome } from "./job.ts";
 
 /** How each runtime is given the path of a program. */

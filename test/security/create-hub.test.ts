@@ -5,7 +5,7 @@ import { join as joinPath } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { AdmissionError } from "../../src/errors.ts";
 import { createHub } from "../../src/node/hub.ts";
-import { decodeHandshake } from "../../src/transport/handshake.ts";
+import { decodeHandshake } from "../../src/wire/handshake.ts";
 import { join, rawWebSocket } from "../hub/support.ts";
 import { makeCertificate } from "./certificate.ts";
 

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { AdmissionError, HubLostError } from "../../src/errors.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
-import { encodeControl } from "../../src/transport/control.ts";
-import { HUB_PEER } from "../../src/transport/frame.ts";
-import { decodeHandshake, encodeHandshake } from "../../src/transport/handshake.ts";
-import { encodeHubFrame } from "../../src/transport/hub-frame.ts";
-import { prove } from "../../src/transport/proof.ts";
+import { encodeControl } from "../../src/wire/control.ts";
+import { HUB_PEER } from "../../src/wire/frame.ts";
+import { decodeHandshake, encodeHandshake } from "../../src/wire/handshake.ts";
+import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
+import { prove } from "../../src/wire/proof.ts";
 import { closeOf, dataFrame, hello, join, joinConnection, openHub, rawTcp, rawWebSocket } from "../hub/support.ts";
 
 const MIB = 2 ** 20;

@@ -1,7 +1,7 @@
 /** A process of its own for file-store.test.ts: `count <path> <times>` adds, `hold <lock>` takes a lock and never lets go. */
 import { writeSync } from "node:fs";
-import { withFileLock } from "../../src/node/file-lock.ts";
-import { FileStore } from "../../src/node/file-store.ts";
+import { withFileLock } from "../../src/node/file-store/file-lock.ts";
+import { FileStore } from "../../src/node/file-store/file-store.ts";
 
 const [task, path = "", times] = process.argv.slice(2);
 if (task === "count") {

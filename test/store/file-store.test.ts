@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { StoreError, TimeoutError } from "../../src/errors.ts";
-import { FileStore } from "../../src/node/file-store.ts";
+import { FileStore } from "../../src/node/file-store/file-store.ts";
 
 const child = fileURLToPath(new URL("./file-store-child.ts", import.meta.url));
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -1,14 +1,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FileStore } from "../../src/node/file-store.ts";
+import { HubConnection } from "../../src/link/hub/connection.ts";
+import { FileStore } from "../../src/node/file-store/file-store.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HashStore } from "../../src/store/hash-store.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { PrefixStore } from "../../src/store/prefix-store.ts";
 import { Store, type StoreValue } from "../../src/store/store.ts";
-import { HubConnection } from "../../src/transport/hub-connection.ts";
 import { closeConformance, type StoreUnderTest, storeConformance } from "../conformance/store.ts";
 
 async function makeHashStore(): Promise<StoreUnderTest> {

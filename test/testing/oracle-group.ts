@@ -2,9 +2,10 @@
  * A process group that cannot be wrong about messages, for it has none: when all ranks have made a call, one function sees
  * all their tensors. It is here to try the conformance suite on, right and with one mistake put in.
  */
-import { describeHostTensor } from "../../src/executor/host-tensor.ts";
-import type { ProcessGroup } from "../../src/process-group.ts";
+
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { type ReduceOp, resolveReduceOp } from "../../src/reduce-op.ts";
+import { describeHostTensor } from "../../src/tensor/host.ts";
 import { foldElements } from "../../src/testing/index.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 

@@ -3,9 +3,9 @@
  * left. Nothing ends the process but that there is nothing more to do.
  */
 
-import { createWebgpuExecutor } from "../../../src/executor/webgpu.ts";
+import { createWebgpuExecutor } from "../../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../../src/reduce-op.ts";
-import { defaultDevice, testGpu } from "../../support/gpu.ts";
+import { defaultDevice, testGpu } from "../../helpers/gpu.ts";
 
 async function round(options: Parameters<typeof createWebgpuExecutor>[0]): Promise<number> {
   const executor = await createWebgpuExecutor(options);

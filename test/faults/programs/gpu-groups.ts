@@ -2,9 +2,10 @@
  * 200 times: two ranks on one device, an allReduce, and their end. Prints how many buffers more there are than before.
  * Nothing ends the process but that there is nothing more to do.
  */
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../../src/executor/gpu-tensor.ts";
+
 import { initProcessGroup } from "../../../src/node/index.ts";
-import { defaultDevice } from "../../support/gpu.ts";
+import { BUFFER_USAGE, TENSOR_USAGE } from "../../../src/tensor/gpu.ts";
+import { defaultDevice } from "../../helpers/gpu.ts";
 
 const ROUNDS = 200;
 const COUNT = 10_000;

@@ -4,7 +4,7 @@ import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright";
-import { launchChromium } from "../../../src/cli/chromium.ts";
+import { launchChromium } from "../../../src/cli/launch/chromium.ts";
 import type { Job, Outcome, RawJob } from "../job.ts";
 import { bundle } from "./bundle.ts";
 

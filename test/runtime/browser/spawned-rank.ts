@@ -1,6 +1,6 @@
 /** The module of a rank that `spawnRanks` started: does what `?scene` in its address says, and posts what came of it. */
 import { initProcessGroup } from "../../../src/browser/index.ts";
-import type { ProcessGroup } from "../../../src/process-group.ts";
+import type { ProcessGroup } from "../../../src/group/process-group.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
 import { runCases } from "../../conformance/run-cases.ts";
 

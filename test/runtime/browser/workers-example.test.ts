@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { preview, build as viteBuild } from "vite";
 import { expect, it, onTestFinished } from "vitest";
 import { build, isBuilt } from "../../../scripts/build.ts";
-import { launchChromium } from "../../../src/cli/chromium.ts";
+import { launchChromium } from "../../../src/cli/launch/chromium.ts";
 
 const ROOT = fileURLToPath(new URL("../../../examples/workers/", import.meta.url));
 

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { type DeviceReport, DTYPE_OP_PAIRS, LEAST_CASES } from "../../conformance/device-suite.ts";
 import { SEED } from "../../executor/random.ts";
-import { runDeno } from "../../support/deno.ts";
+import { runDeno } from "../../helpers/deno.ts";
 
 describe("collectives on GPUBuffers in Deno", () => {
   it("give what the reference says, in a pairwise cover of everything, with f16 native", {

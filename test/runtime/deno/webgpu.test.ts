@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { createCpuExecutor } from "../../../src/executor/cpu.ts";
+import { createCpuExecutor } from "../../../src/executor/cpu/cpu-executor.ts";
 import { SEED } from "../../executor/random.ts";
 
 /** The deno command of the npm package. */

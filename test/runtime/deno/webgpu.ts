@@ -2,8 +2,8 @@
  * The webgpu executor's cases on Deno's own WebGPU, whose llvmpipe has shader-f16: both f16 paths run here. Prints one line of
  * JSON; exits with 1 if any bit differs.
  */
-import { createCpuExecutor } from "../../../src/executor/cpu.ts";
-import { createWebgpuExecutor } from "../../../src/executor/webgpu.ts";
+import { createCpuExecutor } from "../../../src/executor/cpu/cpu-executor.ts";
+import { createWebgpuExecutor } from "../../../src/executor/webgpu/webgpu.ts";
 import { DATA_TYPES } from "../../../src/types.ts";
 import { randomSource } from "../../executor/random.ts";
 import { gpuOps, placements, runFold } from "../../executor/webgpu-cases.ts";

@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { createHub } from "../../../src/node/hub.ts";
 import { digest } from "../../../src/testing/index.ts";
-import { denoCommand } from "../../support/deno.ts";
-import { gpuEnvironment } from "../../support/gpu.ts";
+import { denoCommand } from "../../helpers/deno.ts";
+import { gpuEnvironment } from "../../helpers/gpu.ts";
 import { COUNT, type MixedReport, scores } from "./custom-ops.ts";
 
 const hub = await createHub({ port: 0 });

@@ -3,7 +3,7 @@
  * else they are host arrays.
  */
 import { MismatchError } from "../../../src/errors.ts";
-import type { ProcessGroup } from "../../../src/process-group.ts";
+import type { ProcessGroup } from "../../../src/group/process-group.ts";
 import { ReduceOp } from "../../../src/reduce-op.ts";
 import { digest, gpuMemory, hostMemory } from "../../../src/testing/index.ts";
 import type { DataType, HostArray, Tensor } from "../../../src/types.ts";

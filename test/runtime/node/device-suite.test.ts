@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { DTYPE_OP_PAIRS, LEAST_CASES, runDeviceSuite } from "../../conformance/device-suite.ts";
 import { SEED } from "../../executor/random.ts";
-import { gpuEnvironment } from "../../support/gpu.ts";
+import { gpuEnvironment } from "../../helpers/gpu.ts";
 
 Object.assign(process.env, gpuEnvironment());
 

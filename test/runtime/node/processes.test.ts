@@ -4,8 +4,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
-import { bundled } from "../../support/bundled.ts";
-import { gpuEnvironment } from "../../support/gpu.ts";
+import { bundled } from "../../helpers/bundled.ts";
+import { gpuEnvironment } from "../../helpers/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("rank.ts", import.meta.url));
 const running = new Set<ReturnType<typeof spawn>>();

@@ -3,11 +3,11 @@ import { fileURLToPath } from "node:url";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { initProcessGroup } from "../../../src/node/index.ts";
-import { startThreads } from "../../../src/node/threads.ts";
+import { startThreads } from "../../../src/node/thread-job.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
-import { bundled } from "../../support/bundled.ts";
+import { bundled } from "../../helpers/bundled.ts";
 
 const SCRIPT = fileURLToPath(new URL("thread.ts", import.meta.url));
 let running: Worker[] = [];

@@ -1,0 +1,28 @@
+/**
+ * All-gather over shared memory: every rank copies the others' inputs from where they lie.
+ *
+ * N ranks, results of S bytes: two steps; (N − 1)/N·S bytes copied per rank.
+ */
+import type { Span } from "../../executor/executor.ts";
+import { type Context, type Late, sharedOf } from "../context.ts";
+import { allGatherDirect } from "../messages/all-gather-direct.ts";
+import { after, copyInPieces, withShared } from "./pull.ts";
+
+/** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
+export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {
+  const { region, executor } = sharedOf(context);
+  const { rank, size } = context;
+  return withShared(context, input, (mine) => {
+    region.offer(0, mine);
+    return after(region.step(), () => {
+      const inputs = outputs.map(({ dtype, count }, r) => region.offered(r, 0, dtype, count));
+      if (inputs.some((one) => !one)) return allGatherDirect(context, outputs, input);
+      executor.copy(outputs[rank]!, input);
+      const pulled = (r: number): Late => {
+        if (r === size) return undefined;
+        return after(r === rank ? undefined : copyInPieces(context, outputs[r]!, inputs[r]!), () => pulled(r + 1));
+      };
+      return after(pulled(0), () => region.step());
+    });
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * All-reduce by one rank, mostly the one that comes last: for threads that outnumber their cores, where to wake a thread takes longer than to
+ * fold a short tensor.
+ *
+ * Every rank shows where its tensor lies; the one that first sees that all have come folds all of them, in rank order, and writes
+ * the result into all of them before the others go on.
+ *
+ * N ranks, a tensor of S bytes: one step; N·S bytes read and written by one rank, none by the others. Every element is
+ * computed by one rank, whichever it is. AVG and PREMUL_SUM, whose inputs each rank has to scale itself, take the two steps
+ * and more of one pass.
+ */
+import type { Span } from "../../executor/executor.ts";
+import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
+import { type Context, type Late, sharedOf } from "../context.ts";
+import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
+import { allReduceOnePass } from "./all-reduce-one-pass.ts";
+import { after, offeredByAll, withShared } from "./pull.ts";
+
+/** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
+export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late {
+  if (changesInputs(op, tensor.dtype)) return allReduceOnePass(context, tensor, op);
+  const { region, executor } = sharedOf(context);
+  const { size } = context;
+  return withShared(context, tensor, (mine) => {
+    region.offer(0, mine);
+    const passed = region.stepThrough(() => {
+      const tensors = offeredByAll(context, 0, mine);
+      if (!tensors) return;
+      executor.reduceInto(op, tensors, tensors);
+      for (const one of tensors) executor.finish(op, one, size);
+    });
+    return after(passed, () => {
+      if (!offeredByAll(context, 0, mine)) return allReduceOwnerDirect(context, tensor, op);
+      if (mine !== tensor) executor.copy(tensor, mine);
+      return undefined;
+    });
+  });
+}

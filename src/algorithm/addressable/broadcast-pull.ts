@@ -1,0 +1,24 @@
+/**
+ * Broadcast over shared memory: every rank copies root's tensor from where it lies.
+ *
+ * N ranks, a tensor of S bytes: two steps; S bytes copied per rank that is not root.
+ */
+import type { Span } from "../../executor/executor.ts";
+import { type Context, type Late, sharedOf } from "../context.ts";
+import { broadcastBinomial } from "../messages/broadcast-binomial.ts";
+import { after, copyInPieces, withShared } from "./pull.ts";
+
+/** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
+export function broadcastPull(context: Context, tensor: Span, root: number): Late {
+  const { region } = sharedOf(context);
+  const run = (mine: Span): Late => {
+    if (context.rank === root) region.offer(0, mine);
+    return after(region.step(), () => {
+      const source = region.offered(root, 0, tensor.dtype, tensor.count);
+      if (!source) return broadcastBinomial(context, tensor, root);
+      const pulled = context.rank === root ? undefined : copyInPieces(context, tensor, source);
+      return after(pulled, () => region.step());
+    });
+  };
+  return context.rank === root ? withShared(context, tensor, run) : run(tensor);
+}

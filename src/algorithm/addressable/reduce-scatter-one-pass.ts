@@ -1,0 +1,74 @@
+/**
+ * Reduce-scatter in one pass over shared memory.
+ *
+ * Every rank shows where its N inputs lie; after the first step rank r folds everyone's input r, in rank order, into its
+ * output. A last step tells that all have read.
+ *
+ * N ranks, inputs of S bytes together: two steps; S bytes read and S / N written per rank. Each element is finished by
+ * one rank.
+ */
+import type { Span } from "../../executor/executor.ts";
+import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
+import { type Context, type Late, sharedOf } from "../context.ts";
+import { reduceScatterDirect } from "../messages/reduce-scatter-direct.ts";
+import { withPrepared } from "../toolkit/pipeline.ts";
+import { after, inPieces, withShared } from "./pull.ts";
+
+/** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
+export function reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late {
+  if (!changesInputs(op, output.dtype)) return foldShown(context, output, inputs, inputs, op);
+  return withPrepared(context, inputs, op, async (prepared) => foldShown(context, output, inputs, prepared, op));
+}
+
+/** `prepared` is what `inputs` are to the fold. */
+function foldShown(
+  context: Context,
+  output: Span,
+  inputs: readonly Span[],
+  prepared: readonly Span[],
+  op: ReduceOp,
+): Late {
+  const { region, executor } = sharedOf(context);
+  const { rank, size } = context;
+  return withAllShared(context, prepared, (shown) => {
+    shown.forEach((input, r) => {
+      region.offer(r, input);
+    });
+    return after(region.step(), () => {
+      const operands = shown.map((_, r) =>
+        r === rank ? shown[rank]! : region.offered(r, rank, output.dtype, output.count),
+      );
+      if (!everyRankHasRoom(context)) return reduceScatterDirect(context, output, inputs, op);
+      const folded = inPieces(context, output, (start, count) => {
+        const pieces = operands.map((operand) => executor.slice(operand!, start, count));
+        const piece = executor.slice(output, start, count);
+        executor.reduceInto(op, [piece], pieces);
+        executor.finish(op, piece, size);
+      });
+      return after(folded, () => region.step());
+    });
+  });
+}
+
+/** Do all inputs of all ranks lie in shared memory? Every rank comes to the same answer. */
+function everyRankHasRoom(context: Context): boolean {
+  const { region } = sharedOf(context);
+  for (let owner = 0; owner < context.size; owner++) {
+    for (let r = 0; r < context.size; r++) if (!region.offered(owner, r, "u8", 0)) return false;
+  }
+  return true;
+}
+
+/** {@link withShared} for several spans. */
+function withAllShared(context: Context, spans: readonly Span[], body: (shared: readonly Span[]) => Late): Late {
+  const shared: Span[] = [];
+  const next = (): Late => {
+    const span = spans[shared.length];
+    if (!span) return body(shared);
+    return withShared(context, span, (one) => {
+      shared.push(one);
+      return next();
+    });
+  };
+  return next();
+}

@@ -1,0 +1,137 @@
+/**
+ * The direct backend's point-to-point messages.
+ *
+ * Messages begin in the order of their calls. The executor admits a message's span before its first byte; one that it
+ * refuses has not happened: the call rejects, its peer goes on waiting for the next message, and the group is whole.
+ */
+import { type Context, recv, send } from "../../algorithm/context.ts";
+import { elementsPerSegment, segmentRange } from "../../algorithm/toolkit/partition.ts";
+import { pipelined } from "../../algorithm/toolkit/pipeline.ts";
+import { UnsupportedError, WebcclError } from "../../errors.ts";
+import type { Admission, Executor, Flow, Span } from "../../executor/executor.ts";
+import type { Fingerprint } from "../../wire/frame.ts";
+import type { Call, MessageRequest } from "../backend.ts";
+import type { CallHost } from "./call-host.ts";
+import { messageFingerprint } from "./plan.ts";
+
+/** What messages need of their backend. */
+export interface MessagesOwner extends CallHost {
+  /** What of a message is under way at once; undefined if it is short. */
+  flowOf(span: Span): Flow | undefined;
+}
+
+/** See the file's head. */
+export class Messages {
+  readonly #owner: MessagesOwner;
+  /** Resolves when every call so far has been admitted or refused; undefined if all have. */
+  #admissions: Promise<unknown> | undefined;
+  /** Receives that are not yet admitted, with the reason of those that were given up. */
+  readonly #unadmitted = new Map<number, WebcclError | null>();
+
+  constructor(owner: MessagesOwner) {
+    this.#owner = owner;
+  }
+
+  /** Resolves to the source rank of a receive, to undefined for a send. */
+  run(request: MessageRequest, executor: Executor, call: Call): Promise<number | undefined> {
+    const span = executor.span(request.tensor);
+    const admitted = executor.admit([span], null, this.#owner.flowOf(span));
+    const { collective, tag } = request;
+    const fingerprint = messageFingerprint(collective, span, tag);
+    if (collective === "send") {
+      return this.#inOrder(admitted, (segments) => this.#send(executor, span, segments, request.peer, fingerprint));
+    }
+    const source = collective === "recv" ? request.peer : null;
+    this.#unadmitted.set(call.sequence, null);
+    const received = this.#inOrder(admitted, (segments) => {
+      const reason = this.#unadmitted.get(call.sequence);
+      this.#unadmitted.delete(call.sequence);
+      return reason ? Promise.reject(reason) : this.#recv(executor, span, segments, source, fingerprint, call);
+    });
+    if (this.#unadmitted.has(call.sequence)) received.catch(() => this.#unadmitted.delete(call.sequence));
+    return received;
+  }
+
+  /** Gives up receive `sequence` if no message has met it. */
+  withdraw(sequence: number, reason: WebcclError): boolean {
+    if (!this.#unadmitted.has(sequence)) return this.#owner.channel.pointToPoint.withdraw(sequence, reason);
+    this.#unadmitted.set(sequence, reason);
+    return true;
+  }
+
+  /** Starts a message when it is admitted and those before it have started. */
+  #inOrder<T>(admitted: Admission, start: (segments?: number) => Promise<T>): Promise<T> {
+    const before = this.#admissions;
+    if (!admitted && !before) return start();
+    const turn = Promise.all([admitted, before]);
+    const over = turn.catch(() => before);
+    this.#admissions = over;
+    void over.then(() => {
+      if (this.#admissions === over) this.#admissions = undefined;
+    });
+    return turn.then(
+      ([segments]) => start(segments),
+      (error: unknown) => {
+        // What is not the caller's mistake is the end of the group, such as a lost device.
+        if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#owner.channel.abort(error);
+        throw error;
+      },
+    );
+  }
+
+  async #send(
+    executor: Executor,
+    span: Span,
+    segments: number | undefined,
+    peer: number,
+    fingerprint: Fingerprint,
+  ): Promise<undefined> {
+    const { channel } = this.#owner;
+    const exchange = channel.pointToPoint.open(peer, fingerprint);
+    try {
+      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
+      await eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
+    } catch (error) {
+      throw this.#owner.failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeOutgoing(peer, exchange);
+    }
+  }
+
+  async #recv(
+    executor: Executor,
+    span: Span,
+    segments: number | undefined,
+    peer: number | null,
+    fingerprint: Fingerprint,
+    call: Call,
+  ): Promise<number> {
+    const { channel } = this.#owner;
+    const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
+    try {
+      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
+      await eachSegment(context, span, (segment, slot) => recv(context, source, segment, slot));
+      await executor.settled();
+      return source;
+    } catch (error) {
+      call.overwritten = exchange.hasWritten;
+      throw this.#owner.failed(exchange, error);
+    } finally {
+      channel.pointToPoint.closeIncoming(source, exchange);
+    }
+  }
+}
+
+/** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
+function eachSegment(
+  context: Context,
+  span: Span,
+  transfer: (segment: Span, slot: number) => Promise<void>,
+): Promise<void> {
+  const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
+  const total = Math.max(1, Math.ceil(span.count / perSegment));
+  return pipelined(context, total, (index) => {
+    const { start, count } = segmentRange(span.count, index, perSegment);
+    return transfer(context.executor.slice(span, start, count), index);
+  });
+}

@@ -1,0 +1,203 @@
+/** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
+import type { Transfer } from "../algorithm/context.ts";
+import type { Backend, BackendContext } from "../backend/backend.ts";
+import type { NcclConfig, NcclLibrary } from "../backend/nccl/library.ts";
+import { UnsupportedError } from "../errors.ts";
+import type { ReadbackTimes } from "../executor/webgpu/webgpu.ts";
+import type { MemoryKnobs } from "../link/memory/links.ts";
+import { consoleLogger } from "../logger.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
+import type { Platform } from "../platform.ts";
+import type { Store } from "../store/store.ts";
+
+/** Options of `initProcessGroup`. */
+export interface InitOptions {
+  /**
+   * Where the ranks meet. Default: the environment's WEBCCL_INIT_METHOD, else "env://".
+   * - `env://`: RANK, WORLD_SIZE, MASTER_ADDR (127.0.0.1) and MASTER_PORT (29500); rank 0 hosts the hub there
+   * - `tcp://host:port`: rank 0 hosts the hub there
+   * - `ws://host:port/group`, `wss://…`: a hub that is already running
+   * - `file:///path`: a file that all ranks see
+   * - `memory://name`: ranks that are tasks of this thread
+   */
+  initMethod?: string;
+  /** A store the ranks share, instead of `initMethod`. */
+  store?: Store;
+  /** This rank. Default: RANK; may be left out with a hub or in memory: the next free one. */
+  rank?: number;
+  /** Number of ranks. Default: WORLD_SIZE. */
+  worldSize?: number;
+  /**
+   * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. "nccl" runs on NVIDIA's NCCL,
+   * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
+   * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
+   */
+  backend?: "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
+  /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
+  device?: GPUDevice;
+  /** How NCCL's communicators are made. */
+  ncclOptions?: {
+    /** The streams of collectives go before others' on the device. Default: false. */
+    isHighPriorityStream?: boolean;
+    config?: NcclConfig;
+  };
+  /**
+   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, shared-file between
+   * processes of one host with a tmpfs, else websocket between ranks that can listen and reach each other, else hub.
+   */
+  transport?: "auto" | "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
+  /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
+  algorithm?: string;
+  /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
+  deterministic?: boolean;
+  /** Where this rank (and the hub it may host) accepts connections. Default: a free port of 127.0.0.1. */
+  listen?: {
+    host?: string;
+    port?: number;
+    /** The address others are told, if it is not `host`. */
+    advertise?: string;
+    tls?: { cert: string; key: string };
+  };
+  /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
+  timeoutMs?: number;
+  /** Milliseconds a silent rank stays a member. Default: 60,000. */
+  peerTimeoutMs?: number;
+  /** Default: the URL's path, else "default". */
+  groupName?: string;
+  /** Secret that all ranks and the hub share. Default: WEBCCL_TOKEN. */
+  token?: string;
+  /** Ends the bring-up. */
+  signal?: AbortSignal;
+  /** Default: the console's error stream, as much as WEBCCL_DEBUG says. */
+  logger?: Logger;
+}
+
+/** Settings that are not part of the public surface: `webccl/testing` and the benchmarks use them. */
+export interface InternalOptions {
+  /** Most bytes of one message. Rank 0's is used by all. */
+  segmentBytes?: number;
+  segmentsInFlight?: number;
+  /** Hears of each step of each message this rank sends. */
+  onTransfer?: (transfer: Transfer) => void;
+  /** Hears of each readback from the GPU, with the times of the kernels before it. */
+  onReadback?: (times: ReadbackTimes) => void;
+  memory?: MemoryKnobs;
+  /** "packed" keeps the GPU to integer arithmetic for f16. */
+  f16?: "auto" | "packed";
+  /** The NCCL package, instead of the installed one. */
+  loadNccl?: () => Promise<NcclLibrary>;
+  /** False: the cpu executor's plain loops. */
+  wasm?: boolean;
+}
+
+/** Options with every default filled in. */
+export interface Settings {
+  readonly method: URL;
+  readonly store: Store | undefined;
+  readonly rank: number | null;
+  readonly worldSize: number;
+  readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
+  readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
+  readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
+  readonly device: GPUDevice | undefined;
+  readonly transport: NonNullable<InitOptions["transport"]>;
+  readonly algorithm: string | undefined;
+  readonly deterministic: boolean;
+  readonly listen: NonNullable<InitOptions["listen"]>;
+  readonly timeoutMs: number;
+  readonly peerTimeoutMs: number;
+  readonly groupName: string;
+  readonly token: string | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly logger: Logger;
+}
+
+const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
+const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
+const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
+
+/**
+ * Fills in defaults from the environment and checks everything that can be checked alone.
+ * @throws RangeError or TypeError naming the option or the variable.
+ */
+export function resolveSettings(options: InitOptions, platform: Platform): Settings {
+  const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
+  const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
+  const worldSize = options.worldSize ?? wholeVariable(platform, "WORLD_SIZE");
+  if (worldSize === null) throw missing("worldSize", "WORLD_SIZE", "the number of ranks");
+  if (!Number.isInteger(worldSize) || worldSize < 1) {
+    throw new RangeError(`worldSize is ${worldSize}: a group has at least one rank`);
+  }
+  const rank = options.rank ?? wholeVariable(platform, "RANK");
+  if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
+  if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
+    throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
+  }
+  const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
+    throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
+  }
+  if (backend === "nccl" && options.deterministic) {
+    throw new UnsupportedError(
+      'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
+    );
+  }
+  if (!TRANSPORTS.includes(transport)) {
+    throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
+  }
+  if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
+    throw new RangeError(
+      `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
+    );
+  }
+  if (!(timeoutMs > 0)) throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
+  const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
+  return {
+    method,
+    store: options.store,
+    rank,
+    worldSize,
+    makeBackend: typeof backend === "function" ? backend : undefined,
+    backend: typeof backend === "function" ? "auto" : backend,
+    ncclOptions: options.ncclOptions ?? {},
+    device: options.device,
+    transport,
+    algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
+    deterministic: options.deterministic ?? false,
+    listen: options.listen ?? {},
+    timeoutMs,
+    peerTimeoutMs: options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS,
+    groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),
+    token: options.token ?? platform.env("WEBCCL_TOKEN"),
+    signal: options.signal,
+    logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
+  };
+}
+
+/** The address of env://, which rank 0 hosts. */
+export function masterAddress(platform: Platform): { host: string; port: number } {
+  return { host: platform.env("MASTER_ADDR") ?? "127.0.0.1", port: wholeVariable(platform, "MASTER_PORT") ?? 29500 };
+}
+
+function parseMethod(text: string): URL {
+  if (!URL.canParse(text) || !SCHEMES.includes(new URL(text).protocol)) {
+    throw new RangeError(
+      `initMethod is "${text}": use env://, tcp://host:port, ws://host:port/group, file:///path or memory://name`,
+    );
+  }
+  return new URL(text);
+}
+
+function wholeVariable(platform: Platform, name: string): number | null {
+  const text = platform.env(name);
+  if (text === undefined || text === "") return null;
+  if (!/^\d+$/.test(text))
+    throw new RangeError(`the environment variable ${name} is "${text}": a whole number is needed`);
+  return Number(text);
+}
+
+function missing(option: string, variable: string, meaning: string): RangeError {
+  return new RangeError(
+    `${variable} is not set: it is ${meaning}. Start the ranks with "webccl run", set it, or pass ${option} to initProcessGroup`,
+  );
+}

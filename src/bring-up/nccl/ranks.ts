@@ -1,0 +1,75 @@
+/** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
+import { clustersOf, type RosterEntry, slowestLink } from "../roster.ts";
+
+/** What a group makes of NCCL. Ranks are the group's. */
+export interface NcclUse {
+  /** All collectives run on it. */
+  readonly whole: boolean;
+  /** The group in sets whose ranks are all linked directly, and of which either all are on NCCL or none. */
+  readonly clusters: readonly (readonly number[])[];
+  /** The CUDA device of each rank that takes part, as one of all or of two or more in a cluster; else null. */
+  readonly devices: readonly (number | null)[];
+}
+
+/** The ranks of one job, the same on every rank. */
+export class NcclRanks {
+  /** The CUDA device of each rank on NCCL. */
+  readonly devices: readonly (number | null)[];
+  /** Why some rank is not on it, or null. */
+  readonly objection: string | null;
+  readonly #roster: readonly RosterEntry[];
+
+  constructor(roster: readonly RosterEntry[]) {
+    const places = assignDevices(roster);
+    this.devices = places.map((place) => (typeof place === "number" ? place : null));
+    this.objection = places.find((place) => typeof place === "string") ?? null;
+    this.#roster = roster;
+  }
+
+  /** What a group of these ranks of the job makes of NCCL. */
+  use(globalRanks: readonly number[]): NcclUse {
+    const members = globalRanks.map((member) => this.#roster[member]!);
+    const devices = globalRanks.map((member) => this.devices[member]!);
+    const linked = clustersOf(members);
+    if (devices.every((device) => device !== null)) return { whole: true, clusters: linked, devices };
+    const none = devices.map(() => null);
+    // Without a hub between them the ranks have faster ways than over one of them.
+    if (slowestLink(members) !== "hub") return { whole: false, clusters: linked, devices: none };
+    const takesPart = (cluster: readonly number[]) =>
+      cluster.filter((rank) => devices[rank] !== null && cluster.some((r) => r !== rank && devices[r] !== null));
+    const clusters = linked.flatMap((cluster) => {
+      const onNccl = takesPart(cluster);
+      return [onNccl, cluster.filter((rank) => !onNccl.includes(rank))].filter(({ length }) => length > 0);
+    });
+    clusters.sort((a, b) => a[0]! - b[0]!);
+    const taking = linked.flatMap(takesPart);
+    return {
+      whole: false,
+      clusters,
+      devices: devices.map((device, rank) => (taking.includes(rank) ? device : null)),
+    };
+  }
+}
+
+/**
+ * The device of each rank on NCCL, or why it is not on it. On one host each rank takes, in rank order, the first of the
+ * devices it sees that no rank before it has taken.
+ */
+function assignDevices(roster: readonly RosterEntry[]): (number | string)[] {
+  const taken = new Set<string>();
+  let first: { version: number; rank: number } | null = null;
+  return roster.map(({ rank, hostId, cuda }) => {
+    if ("missing" in cuda) return `rank ${rank} has no NCCL: ${cuda.missing}`;
+    const { version, devices } = cuda;
+    first ??= { version, rank };
+    if (version !== first.version) {
+      return `rank ${first.rank} has NCCL ${first.version} and rank ${rank} has ${version}: all must have the same`;
+    }
+    const device = devices.findIndex((uuid) => !taken.has(`${hostId} ${uuid}`));
+    if (device < 0) {
+      return `rank ${rank} has no CUDA device of its own: its host's ${devices.length} have ranks already`;
+    }
+    taken.add(`${hostId} ${devices[device]}`);
+    return device;
+  });
+}

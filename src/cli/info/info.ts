@@ -1,0 +1,99 @@
+/** `webccl info`: what is here, and what is missing with the fix. */
+import { availableParallelism, totalmem } from "node:os";
+import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
+import { nodePlatform } from "../../node/platform.ts";
+import { typeScriptRunner } from "../launch/launch.ts";
+import { type GpuInfo, gpuInfos } from "./gpu.ts";
+import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
+
+/** What `--json` prints. */
+export interface Info {
+  webccl: string;
+  runtime: string;
+  system: { platform: string; arch: string; cores: number; memoryBytes: number };
+  cpu: { description: string; arithmeticId: string };
+  /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
+  gpus: GpuInfo[];
+  nccl: NcclInfo;
+  transports: string[];
+  /** How `webccl run` starts a .ts file. */
+  typeScript: string;
+  /** Equal for two processes that can share files and loopback. */
+  hostId: string;
+  missing: { what: string; fix: string }[];
+}
+
+/** Prints it and returns the exit code. What is missing is no failure. */
+export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {
+  const found = await gather(version);
+  process.stdout.write(json ? `${JSON.stringify(found)}\n` : describe(found));
+  return 0;
+}
+
+async function gather(version: string): Promise<Info> {
+  const executor = await createCpuExecutor();
+  const cpu = { description: executor.description, arithmeticId: executor.arithmeticId };
+  await executor.dispose();
+  const typeScript = typeScriptRunner();
+  const missing: Info["missing"] = [];
+  if (typeScript === null) {
+    missing.push({
+      what: "running .ts files",
+      fix: "npm install --save-dev tsx, or Node 22.18 or later",
+    });
+  }
+  if (!cpu.description.includes("wasm")) {
+    missing.push({ what: `WebAssembly SIMD (${cpu.description})`, fix: "start Node without --jitless" });
+  }
+  const files = whyNoSharedFiles();
+  if (files !== null) missing.push({ what: "transport shared-file", fix: `${files}; ranks of one host use websocket` });
+  return {
+    webccl: version,
+    runtime: nodePlatform.version,
+    system: {
+      platform: process.platform,
+      arch: process.arch,
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+    },
+    cpu,
+    gpus: await gpuInfos(),
+    nccl: await ncclInfo(),
+    transports: ["memory", "shared-memory", ...(files === null ? ["shared-file"] : []), "websocket", "hub"],
+    typeScript: typeScript ?? "missing",
+    hostId: nodePlatform.hostId,
+    missing,
+  };
+}
+
+function whyNoSharedFiles(): string | null {
+  try {
+    nodePlatform.sharedFileSystem();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function describe(found: Info): string {
+  const { system, missing } = found;
+  const rows: [string, string][] = [
+    ["webccl", found.webccl],
+    ["runtime", found.runtime],
+    [
+      "system",
+      `${system.platform} ${system.arch}, ${system.cores} cores, ${(system.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
+    ],
+    ["cpu", `${found.cpu.description}, arithmetic ${found.cpu.arithmeticId}`],
+    ...found.gpus.map(({ runtime, adapter, features, limits, fix }): [string, string] => {
+      const most = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
+      return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
+    }),
+    ["nccl", describeNccl(found.nccl)],
+    ["transports", found.transports.join(", ")],
+    ["TypeScript", found.typeScript],
+    ["host", found.hostId],
+    ...missing.map(({ what, fix }): [string, string] => ["missing", `${what}: ${fix}`]),
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join("");
+}

@@ -1,0 +1,198 @@
+/**
+ * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and what passes of
+ * several inputs save.
+ */
+import type { Executor, Span } from "../../executor/executor.ts";
+import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import { ReduceOp, type ReduceOpName, resolveReduceOp } from "../../reduce-op.ts";
+import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../types.ts";
+import { medianOf } from "../bench/report.ts";
+
+/** Options of {@link benchGpuKernels}. */
+export interface BenchGpuKernelsOptions {
+  /** Bytes of one operand. Default: 16 MiB. */
+  bytes?: number;
+  /** Default: all twelve. */
+  dtypes?: readonly DataType[];
+  /** Default: all but custom, each where its dtype allows it. */
+  ops?: readonly ReduceOpName[];
+  /** Called with the rows of each dtype as soon as they are measured. */
+  onRows?: (rows: readonly GpuKernelRow[]) => void;
+}
+
+/** One dtype and operation. Rates are decimal GB/s of bytes read and written, the best of several runs. */
+export interface GpuKernelRow {
+  dtype: DataType;
+  op: ReduceOpName;
+  /** Elements of one operand. */
+  count: number;
+  gpuGBs: number;
+  /** copyBufferToBuffer of one operand, in the same run. */
+  copyGBs: number;
+  /** gpuGBs / copyGBs. */
+  share: number;
+}
+
+/** The f32 sum against what it could be. Times are milliseconds of one pass, the best of several rounds; ratios are the median of the rounds'. */
+export interface GpuFoldRow {
+  bytes: number;
+  /** One pass of the executor's sum, a = a + b. */
+  sumMs: number;
+  /** The same by a kernel that does nothing but add two vec4<f32>. */
+  bareMs: number;
+  /** The bare kernel's time by the sum's: 1 where checks, NaNs and pinning cost nothing. */
+  ratio: number;
+  /** e = a + b + c + d in one pass. */
+  fourMs: number;
+  /** e = a + b, e = e + c, e = e + d. */
+  threeMs: number;
+  /** The one pass's time by that of the three. */
+  fourShare: number;
+  copyMs: number;
+}
+
+const DEFAULT_BYTES = 2 ** 24;
+const ALL_OPS: readonly ReduceOpName[] = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul-sum"];
+const ROUNDS = 3;
+/** For ratios of two kernels, which a slow moment of one of them spoils. */
+const RATIO_ROUNDS = 12;
+/** Passes go to the GPU together until a round takes this long: waiting for the GPU costs up to 11 ms in some runtimes. */
+const ROUND_MS = 40;
+
+/**
+ * Measures dtype by dtype, its operations and the copy in turns; what the device cannot do exactly has no row. All dtypes take a
+ * quarter of a minute on a software adapter at 4 MiB, half of that to compile kernels.
+ */
+export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernelsOptions = {}): Promise<GpuKernelRow[]> {
+  const { bytes = DEFAULT_BYTES, dtypes = DATA_TYPES, ops = ALL_OPS, onRows } = options;
+  const rows: GpuKernelRow[] = [];
+  for (const dtype of dtypes) {
+    const count = Math.floor(bytes / bytesPerElement(dtype));
+    if (!(count >= 1)) throw new TypeError(`bench kernels: ${bytes} bytes do not hold an element of ${dtype}`);
+    const spans = [gpu.scratch(dtype, count), gpu.scratch(dtype, count), gpu.scratch(dtype, count)] as const;
+    for (const span of spans) gpu.fill(span, 3);
+    const passes = ops.flatMap((op) => {
+      const run = passOf(gpu, op, spans);
+      return run ? [{ op, run }] : [];
+    });
+    const copy = () => gpu.copy(spans[0], spans[1]);
+    const measuredMs = await passMs(gpu, [copy, ...passes.map(({ run }) => run)], ROUNDS);
+    const [copyMs, ...times] = measuredMs.map((rounds) => Math.min(...rounds));
+    const rate = (operands: number, ms: number) => (operands * spans[0].byteLength) / 1e6 / ms;
+    const copyGBs = rate(2, copyMs!);
+    const measured = passes.map(({ op }, i): GpuKernelRow => {
+      const gpuGBs = rate(3, times[i]!);
+      return { dtype, op, count, gpuGBs, copyGBs, share: gpuGBs / copyGBs };
+    });
+    rows.push(...measured);
+    onRows?.(measured);
+    for (const span of spans) gpu.release(span);
+  }
+  return rows;
+}
+
+/** One pass of an operation, or null where the dtype has none. */
+function passOf(
+  gpu: Executor,
+  op: ReduceOpName,
+  [target, left, right]: readonly [Span, Span, Span],
+): (() => void) | null {
+  const { dtype } = target;
+  const isBitwise = op === "band" || op === "bor" || op === "bxor";
+  if (op === "custom" || (isBitwise && isFloat(dtype))) return null;
+  if (dtype === "f64" && op !== "min" && op !== "max") return null;
+  const resolved = op === "premul-sum" ? ReduceOp.premulSum(3) : resolveReduceOp(op as "sum", dtype);
+  // As in a group of two: this rank's own input is prepared as it is read, and an average of integers divided as it is stored.
+  return () => {
+    gpu.reduce(resolved, target, left, gpu.prepare(resolved, right, 2));
+    gpu.finish(resolved, target, 2);
+  };
+}
+
+/** Measures the f32 sum. `bytes` is a multiple of 16. Default: 16 MiB. */
+export async function benchGpuFold(gpu: GpuExecutor, bytes = DEFAULT_BYTES): Promise<GpuFoldRow> {
+  const count = bytes / 4;
+  const tensors = Array.from({ length: 5 }, () => gpu.alloc("f32", count));
+  const [a, b, c, d, e] = tensors.map((tensor) => gpu.span(tensor)) as [Span, Span, Span, Span, Span];
+  for (const span of [a, b, c, d, e]) gpu.fill(span, 0);
+  await gpu.settled();
+  const runs = [
+    () => gpu.reduce(ReduceOp.SUM, a, a, b),
+    bareAdd(gpu.device, tensors[0]!.buffer, tensors[1]!.buffer, bytes),
+    () => gpu.reduceMany(ReduceOp.SUM, e, [a, b, c, d]),
+    () => {
+      gpu.reduce(ReduceOp.SUM, e, a, b);
+      gpu.reduce(ReduceOp.SUM, e, e, c);
+      gpu.reduce(ReduceOp.SUM, e, e, d);
+    },
+    () => gpu.copy(a, b),
+  ];
+  const times = await passMs(gpu, runs, RATIO_ROUNDS);
+  for (const { buffer } of tensors) buffer.destroy();
+  const [sumMs, bareMs, fourMs, threeMs, copyMs] = times.map((rounds) => Math.min(...rounds)) as Five<number>;
+  const [sum, bare, four, three] = times as Five<number[]>;
+  return {
+    ...{ bytes, sumMs, bareMs, ratio: medianRatio(bare, sum) },
+    ...{ fourMs, threeMs, fourShare: medianRatio(four, three), copyMs },
+  };
+}
+
+type Five<T> = [T, T, T, T, T];
+
+/** The median of a[i] / b[i]. */
+export function medianRatio(a: readonly number[], b: readonly number[]): number {
+  return medianOf(a.map((time, i) => time / b[i]!));
+}
+
+/** What anyone would write first: one vec4 for each invocation. */
+function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes: number): () => void {
+  const code = `
+    @group(0) @binding(0) var<storage, read_write> a: array<vec4<f32>>;
+    @group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+    @compute @workgroup_size(64)
+    fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+      let i = id.x + id.y * groups.x * 64u;
+      if (i < arrayLength(&a)) { a[i] = a[i] + b[i]; }
+    }`;
+  const pipeline = device.createComputePipeline({
+    layout: "auto",
+    compute: { module: device.createShaderModule({ code }), entryPoint: "main" },
+  });
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [target, source].map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
+  const groups = Math.ceil(bytes / 16 / 64);
+  const rows = Math.ceil(groups / 65_535);
+  return () => {
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(Math.ceil(groups / rows), rows);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  };
+}
+
+/**
+ * The time of one pass of each run in each round, in milliseconds; in turns, so that a slow moment hits all, and every other
+ * round backwards, since one leaves the next what is in the caches.
+ */
+async function passMs(gpu: GpuExecutor, runs: readonly (() => void)[], rounds: number): Promise<number[][]> {
+  const passes = runs.map(() => 1);
+  const times = runs.map((): number[] => []);
+  // The first round compiles, the second finds how many passes a round takes.
+  for (let round = -2; round < rounds; round++) {
+    const order = round % 2 === 0 ? [...runs.keys()] : [...runs.keys()].reverse();
+    for (const i of order) {
+      const start = performance.now();
+      for (let pass = 0; pass < passes[i]!; pass++) runs[i]!();
+      await gpu.settled();
+      const elapsed = performance.now() - start;
+      if (round === -1) passes[i] = Math.min(100, Math.max(1, Math.round((passes[i]! * ROUND_MS) / elapsed)));
+      if (round >= 0) times[i]!.push(elapsed / passes[i]!);
+    }
+  }
+  return times;
+}

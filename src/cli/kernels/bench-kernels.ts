@@ -1,0 +1,129 @@
+/**
+ * How fast the cpu executor's kernels are: WebAssembly against plain loops, with memcpy as the yardstick.
+ */
+import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
+import type { Executor, Span } from "../../executor/executor.ts";
+import { ReduceOp, type ReduceOpName, resolveReduceOp } from "../../reduce-op.ts";
+import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../types.ts";
+
+/** Options of {@link benchKernels}. */
+export interface BenchKernelsOptions {
+  /** Bytes of all operands together. Default: 1 MiB. */
+  bytes?: number;
+  /** Default: all twelve. */
+  dtypes?: readonly DataType[];
+  /** Default: all but custom, each where its dtype allows it. */
+  ops?: readonly ReduceOpName[];
+  /** Called with each row as soon as it is measured. */
+  onRow?: (row: KernelRow) => void;
+}
+
+/** One dtype and operation. Rates are decimal GB/s of bytes read and written, the best of several runs. */
+export interface KernelRow {
+  dtype: DataType;
+  op: ReduceOpName;
+  /** Elements of one operand. */
+  count: number;
+  /** The plain loop, over arrays of the caller. */
+  plainGBs: number;
+  /** The WebAssembly kernel, operands in WebAssembly memory; 0 where WebAssembly may not run. */
+  wasmGBs: number;
+  /** The same kernel, operands in arrays of the caller, copied block by block. */
+  copiedGBs: number;
+  /** Copying as many bytes: `Uint8Array.set` from one array to another. */
+  memcpyGBs: number;
+  /** wasmGBs / plainGBs. */
+  ratio: number;
+}
+
+const DEFAULT_BYTES = 1_048_576;
+const ALL_OPS: readonly ReduceOpName[] = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor", "premul-sum"];
+/** Keeps a dtype's nine operations under two seconds. */
+const ROUNDS = 5;
+const ROUND_MS = 8;
+
+/**
+ * Measures dtype by dtype and operation by operation. A fold is out = left op right, so it touches three operands; avg
+ * and premul-sum measure what they do beyond the sum (scaling, or the division of integers), which touches one twice.
+ * @throws TypeError if `bytes` is too small to hold one element of each operand.
+ */
+export async function benchKernels(options: BenchKernelsOptions = {}): Promise<KernelRow[]> {
+  const { bytes = DEFAULT_BYTES, dtypes = DATA_TYPES, ops = ALL_OPS, onRow } = options;
+  const wasm = await createCpuExecutor();
+  const plain = await createCpuExecutor({ wasm: false });
+  const rows: KernelRow[] = [];
+  for (const dtype of dtypes) {
+    const count = Math.floor(bytes / 3 / bytesPerElement(dtype));
+    if (!(count >= 1)) throw new TypeError(`bench kernels: ${bytes} bytes do not hold three elements of ${dtype}`);
+    for (const op of ops) {
+      if (op === "custom" || (isFloat(dtype) && (op === "band" || op === "bor" || op === "bxor"))) continue;
+      const row = measure(wasm, plain, dtype, op, count);
+      rows.push(row);
+      onRow?.(row);
+      // Between rows, whatever else this thread has to do.
+      await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    }
+  }
+  return rows;
+}
+
+function measure(wasm: Executor, plain: Executor, dtype: DataType, op: ReduceOpName, count: number): KernelRow {
+  const byteLength = count * bytesPerElement(dtype);
+  const inside = [wasm.scratch(dtype, count), wasm.scratch(dtype, count), wasm.scratch(dtype, count)] as const;
+  const outside = [plain.scratch(dtype, count), plain.scratch(dtype, count), plain.scratch(dtype, count)] as const;
+  for (const span of [...inside, ...outside]) wasm.fill(span, 3);
+  const caller = outside.map((span) => plain.read(span) as { bytes: Uint8Array });
+  const touched = byteLength * (op === "avg" || op === "premul-sum" ? 2 : 3);
+  // In turns, so that a slow moment of the machine does not fall on one of them alone.
+  const runs = [
+    work(plain, op, outside),
+    work(wasm, op, inside),
+    work(wasm, op, outside),
+    () => caller[0]!.bytes.set(caller[1]!.bytes),
+  ];
+  const best = bestTimesMs(runs);
+  for (const span of inside) wasm.release(span);
+  const rate = (moved: number, ms: number) => moved / 1e6 / ms;
+  const plainGBs = rate(touched, best[0]!);
+  const hasWasm = !wasm.description.startsWith("plain");
+  const wasmGBs = hasWasm ? rate(touched, best[1]!) : 0;
+  const copiedGBs = hasWasm ? rate(touched, best[2]!) : 0;
+  return {
+    ...{ dtype, op, count, plainGBs, wasmGBs, copiedGBs },
+    memcpyGBs: rate(2 * byteLength, best[3]!),
+    ratio: wasmGBs / plainGBs,
+  };
+}
+
+/** One pass of an operation's own work. */
+function work(executor: Executor, op: ReduceOpName, spans: readonly [Span, Span, Span]): () => void {
+  const [target, left, right] = spans;
+  // Factor and divisor are 1: whatever is done to the values, they stay what they are.
+  if (op === "premul-sum") return () => executor.prepare(ReduceOp.premulSum(1), target, 2);
+  if (op === "avg") {
+    return isFloat(target.dtype)
+      ? () => executor.prepare(ReduceOp.AVG, target, 1)
+      : () => executor.finish(ReduceOp.AVG, target, 1);
+  }
+  const resolved = resolveReduceOp(op as "sum", target.dtype);
+  return () => executor.reduce(resolved, target, left, right);
+}
+
+/** The shortest time of one pass of each run, in milliseconds. */
+function bestTimesMs(runs: readonly (() => void)[]): number[] {
+  const best = runs.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < ROUNDS; round++) {
+    runs.forEach((run, i) => {
+      const start = performance.now();
+      let passes = 0;
+      let elapsed = 0;
+      do {
+        run();
+        passes++;
+        elapsed = performance.now() - start;
+      } while (elapsed < ROUND_MS);
+      best[i] = Math.min(best[i]!, elapsed / passes);
+    });
+  }
+  return best;
+}

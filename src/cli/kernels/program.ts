@@ -1,0 +1,16 @@
+/** Measures the GPU of a runtime that has WebGPU built in. Prints lines, and at the end the report as JSON after `KERNELS `. */
+import { createWebgpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
+
+/** What the program is told: a page by a global, a process by its first argument. */
+interface Told {
+  runtime: string;
+  options: GpuRatesOptions;
+}
+
+const { webcclKernels, process } = globalThis as { webcclKernels?: string; process?: { argv: string[] } };
+const { runtime, options } = JSON.parse(webcclKernels ?? process!.argv[2]!) as Told;
+const gpu = await createWebgpuExecutor();
+const rates = await gpuRates(gpu, runtime, options, (line) => console.log(line));
+await gpu.dispose();
+console.log(`KERNELS ${JSON.stringify(rates)}`);

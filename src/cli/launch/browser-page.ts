@@ -1,0 +1,51 @@
+/** The page in which `webccl run --browsers` runs a program. The hub of the job serves it, so page and hub have one origin. */
+import { existsSync } from "node:fs";
+import type { RequestListener } from "node:http";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { importOptional } from "../optional.ts";
+
+const SHELL = `<!doctype html><title>webccl rank</title><script type="module">
+  import("/program.js").then(() => webcclEnded(0), (error) => {
+    console.error(error.stack ?? String(error));
+    webcclEnded(1);
+  });
+</script>
+`;
+
+/**
+ * Bundles a program with all it imports; "webccl" is this webccl.
+ * @throws UsageError if vite is not installed.
+ */
+export async function programPage(script: string): Promise<RequestListener> {
+  const { build } = await importOptional<typeof import("vite")>("vite", "programs are bundled by it for browsers");
+  const result = await build({
+    configFile: false,
+    root: dirname(script),
+    logLevel: "error",
+    resolve: { alias: [{ find: /^webccl$/, replacement: browserEntry() }] },
+    build: {
+      write: false,
+      target: "es2022",
+      minify: false,
+      modulePreload: false,
+      rollupOptions: { input: script, output: { codeSplitting: false } },
+    },
+  });
+  const [output] = [result].flat();
+  if (!output || !("output" in output)) throw new Error("vite watched instead of building");
+  const { code } = output.output[0];
+  return (request, response) => {
+    const isProgram = request.url === "/program.js";
+    response.setHeader("cross-origin-opener-policy", "same-origin");
+    response.setHeader("cross-origin-embedder-policy", "require-corp");
+    response.setHeader("content-type", isProgram ? "text/javascript" : "text/html");
+    response.end(isProgram ? code : SHELL);
+  };
+}
+
+/** The browser's entry beside this file, in source or in build. */
+function browserEntry(): string {
+  const paths = ["ts", "js"].map((ending) => fileURLToPath(new URL(`../../browser/index.${ending}`, import.meta.url)));
+  return paths.find((path) => existsSync(path))!;
+}

@@ -1,0 +1,32 @@
+/** How a program is run by Deno. */
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { UsageError } from "../usage.ts";
+
+/**
+ * The executable: of the npm package deno, beside webccl or in the working folder's project, else the PATH's.
+ * @throws UsageError if there is none.
+ */
+export function denoExecutable(): string {
+  const { arch, platform } = process;
+  const libc = platform === "linux" ? "-glibc" : "";
+  const ending = platform === "win32" ? ".exe" : "";
+  for (const from of [import.meta.url, pathToFileURL(resolve("script.ts"))]) {
+    try {
+      // The package's own binary is put in place by an install script, which may not have run.
+      const require = createRequire(createRequire(from).resolve("deno/package.json"));
+      return require.resolve(`@deno/${platform}-${arch}${libc}/deno${ending}`);
+    } catch {
+      // Not installed there.
+    }
+  }
+  if (spawnSync("deno", ["--version"]).status === 0) return "deno";
+  throw new UsageError("Deno is not installed: npm install --save-dev deno, or put deno on the PATH");
+}
+
+/** Arguments that run `script`. */
+export function denoArguments(script: string, args: readonly string[]): string[] {
+  return ["run", "--allow-all", "--quiet", script, ...args];
+}

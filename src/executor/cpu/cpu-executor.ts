@@ -1,0 +1,263 @@
+/**
+ * The cpu executor: tensors in host memory, reduced by WebAssembly SIMD kernels or, where those may not run, by plain
+ * loops with the same bits. All of its verbs are synchronous.
+ */
+import type { ReduceOp } from "../../reduce-op.ts";
+import { describeHostTensor, isHostTensor } from "../../tensor/host.ts";
+import { bytesPerElement, type DataType, isFloat, type Tensor } from "../../types.ts";
+import type { HostExecutor, Lease, SharedExecutor, Span } from "../executor.ts";
+import { arithmeticIdOf } from "../self-test.ts";
+import { fillSpan, foldCustom } from "./custom-loop.ts";
+import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
+import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
+import { WasmKernels } from "./wasm-kernels.ts";
+import type { ManyKernels } from "./wasm-many.ts";
+import type { WasmMemory } from "./wasm-memory.ts";
+
+/** Options of {@link createCpuExecutor}. */
+export interface CpuExecutorOptions {
+  /** False keeps to plain loops. Default: true, WebAssembly wherever it may run. */
+  wasm?: boolean;
+}
+
+/** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
+export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
+  const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
+  if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
+  // Loaded where they are wanted: hardly any page needs them.
+  const { PlainLoops } = await import("./plain-loops.ts");
+  return new CpuExecutor(new PlainLoops(wasm), null);
+}
+
+/** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */
+export async function createSharedCpuExecutor(
+  memory: WebAssembly.Memory,
+): Promise<{ executor: SharedExecutor; heap: WasmMemory } | null> {
+  const wasm = await WasmKernels.load(memory);
+  if (typeof wasm === "string") return null;
+  const executor = new CpuExecutor(wasm, wasm);
+  await executor.loadMany();
+  return { executor, heap: wasm.memory };
+}
+
+/** What an operation folds with, once `prepare` has done its part. */
+function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): FoldName {
+  if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
+    throw new TypeError(`reduce op ${name} is for integers, and the span is ${dtype}`);
+  }
+  return name === "avg" || name === "premul-sum" ? "sum" : name;
+}
+
+class CpuExecutor implements SharedExecutor {
+  readonly sharedMemory = null;
+  readonly name = "cpu";
+  readonly arithmeticId: string;
+  readonly #kernels: Kernels;
+  readonly #wasm: WasmKernels | null;
+  #many: ManyKernels | null = null;
+  #manyLoading: Promise<void> | null = null;
+
+  constructor(kernels: Kernels, wasm: WasmKernels | null) {
+    this.#kernels = kernels;
+    this.#wasm = wasm;
+    this.arithmeticId = arithmeticIdOf(kernels);
+  }
+
+  get description(): string {
+    return this.#kernels.description;
+  }
+
+  owns(tensor: Tensor): boolean {
+    return isHostTensor(tensor);
+  }
+
+  span(tensor: Tensor): HostSpan {
+    const { data, dtype } = describeHostTensor(tensor);
+    return this.#spanOf(dtype, data.length, data.buffer, data.byteOffset);
+  }
+
+  slice(span: Span, start: number, count: number): HostSpan {
+    const whole = this.#own(span);
+    const { dtype, buffer, byteOffset } = whole;
+    if (start < 0 || count < 0 || start + count > span.count) {
+      throw new RangeError(`slice ${start} to ${start + count} of a span of ${span.count} elements`);
+    }
+    const at = byteOffset + start * bytesPerElement(dtype);
+    if (whole.lastSlice?.count !== count || whole.lastSlice.byteOffset !== at) {
+      whole.lastSlice = this.#spanOf(dtype, count, buffer, at);
+    }
+    return whole.lastSlice;
+  }
+
+  scratch(dtype: DataType, count: number): HostSpan {
+    const byteLength = count * bytesPerElement(dtype);
+    const memory = this.#wasm?.memory;
+    const pointer = memory?.allocate(byteLength) ?? OUTSIDE;
+    if (!memory || pointer === OUTSIDE) return new HostSpan(dtype, count, new ArrayBuffer(byteLength), 0, OUTSIDE);
+    const span = new HostSpan(dtype, count, memory.bufferTo(pointer + byteLength), pointer, pointer);
+    span.ownsBlock = true;
+    return span;
+  }
+
+  release(scratch: Span): void {
+    const span = this.#own(scratch);
+    if (!span.ownsBlock) return;
+    span.ownsBlock = false;
+    this.#wasm?.memory.release(span.pointer, span.byteLength);
+  }
+
+  admit(): undefined {}
+
+  /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
+  alloc(dtype: DataType, count: number): Tensor {
+    const byteLength = count * bytesPerElement(dtype);
+    const owned = byteLength > 0 ? this.#wasm?.memory.allocateOwned(byteLength) : null;
+    const { buffer, start } = owned ?? { buffer: new ArrayBuffer(byteLength), start: 0 };
+    if (owned) new Uint8Array(buffer, start, byteLength).fill(0);
+    const data = new LANE_ARRAY[dtype](buffer, start, count);
+    return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
+  }
+
+  read(span: Span): Lease {
+    return this.#own(span);
+  }
+
+  receive(span: Span): Lease {
+    return this.#own(span);
+  }
+
+  write(span: Span, lease: Lease): void {
+    const { bytes } = this.#own(span);
+    if (lease.bytes !== bytes) bytes.set(lease.bytes);
+    lease.release();
+  }
+
+  copy(target: Span, source: Span): void {
+    const to = this.#own(target);
+    const from = this.#own(source);
+    requireEqual(to, from);
+    if (to === from) return;
+    if (to.pointer !== OUTSIDE && from.pointer !== OUTSIDE) this.#wasm!.move(to, from);
+    else to.bytes.set(from.bytes);
+  }
+
+  reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
+    const [t, l, r] = [this.#own(target), this.#own(left), this.#own(right)];
+    requireEqual(t, l);
+    requireEqual(t, r);
+    if (t.count === 0) return;
+    if (op.name === "custom") foldCustom(op, t, l, r);
+    else this.#kernels.fold(foldName(op.name, t.dtype), t, l, r);
+  }
+
+  reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void {
+    this.reduceInto(op, [target], operands);
+  }
+
+  addressOf(span: Span): number {
+    return this.#own(span).pointer;
+  }
+
+  spanAt(address: number, dtype: DataType, count: number): HostSpan {
+    const end = address + count * bytesPerElement(dtype);
+    return new HostSpan(dtype, count, this.#wasm!.memory.bufferTo(end), address, address);
+  }
+
+  reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
+    const first = this.#own(targets[0]!);
+    const into = this.#allLike(first, targets);
+    const from = operands === targets ? into : this.#allLike(first, operands);
+    if (first.count === 0) return;
+    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
+    this.#reduceByPairs(op, first, from);
+    for (let i = 1; i < into.length; i++) this.copy(into[i]!, first);
+  }
+
+  /** Loads the kernels that fold in one pass; until then, and without them, folds go by pairs, with the same bits. */
+  loadMany(): Promise<void> {
+    this.#manyLoading ??= import("./wasm-many.ts").then(async ({ ManyKernels }) => {
+      this.#many = await ManyKernels.load(this.#wasm!.memory);
+    });
+    return this.#manyLoading;
+  }
+
+  /** True if it could be done in one pass. */
+  #foldMany(name: FoldName, targets: readonly HostSpan[], sources: readonly HostSpan[]): boolean {
+    if (this.#many) return this.#many.fold(name, targets, sources);
+    // A pair gains nothing by it. Where the kernels cannot be had, such as offline, pairs do as well.
+    if (this.#wasm && sources.length > 2) this.loadMany().catch(() => {});
+    return false;
+  }
+
+  #reduceByPairs(op: ReduceOp, target: HostSpan, operands: readonly HostSpan[]): void {
+    if (operands.length === 1) this.copy(target, operands[0]!);
+    // `target` may be an operand's own memory, so it is first written when that operand is used.
+    const last = operands.findLastIndex(
+      ({ buffer, byteOffset, pointer }) =>
+        byteOffset === target.byteOffset &&
+        (buffer === target.buffer || (pointer !== OUTSIDE && pointer === target.pointer)),
+    );
+    const scratch = last > 1 ? this.scratch(target.dtype, target.count) : null;
+    let folded = operands[0]!;
+    for (let i = 1; i < operands.length; i++) {
+      const result = scratch && i < last ? scratch : target;
+      this.reduce(op, result, folded, operands[i]!);
+      folded = result;
+    }
+    if (scratch) this.release(scratch);
+  }
+
+  /** @throws TypeError if `op` is PREMUL_SUM on integers and its factor is not a whole number. */
+  prepare(op: ReduceOp, input: Span, size: number): HostSpan {
+    const own = this.#own(input);
+    const factor = inputFactor(op, own.dtype, size);
+    if (factor !== null && own.count > 0) this.#kernels.scale(own, factor);
+    return own;
+  }
+
+  prepared(op: ReduceOp, input: Span, size: number): HostSpan {
+    const copy = this.scratch(input.dtype, input.count);
+    this.copy(copy, input);
+    return this.prepare(op, copy, size);
+  }
+
+  finish(op: ReduceOp, span: Span, size: number): void {
+    const own = this.#own(span);
+    if (op.name === "avg" && !isFloat(own.dtype) && own.count > 0) this.#kernels.divide(own, size);
+  }
+
+  /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
+  fill(span: Span, value: number | bigint): void {
+    fillSpan(this.#own(span), value);
+  }
+
+  settled(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Memory goes with the executor's last reference; arrays from `alloc` stay valid as long as they are held. */
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #spanOf(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number): HostSpan {
+    return new HostSpan(dtype, count, buffer, byteOffset, this.#wasm?.memory.addressOf(buffer, byteOffset) ?? OUTSIDE);
+  }
+
+  /** `spans`, each of which is this executor's and like `first`. */
+  #allLike(first: HostSpan, spans: readonly Span[]): readonly HostSpan[] {
+    for (const span of spans) requireEqual(first, this.#own(span));
+    return spans as readonly HostSpan[];
+  }
+
+  #own(span: Span): HostSpan {
+    if (!(span instanceof HostSpan)) throw new TypeError("the span belongs to another executor");
+    return span;
+  }
+}
+
+function requireEqual(a: HostSpan, b: HostSpan): void {
+  if (a.dtype !== b.dtype || a.count !== b.count) {
+    throw new RangeError(`spans differ: ${a.count} of ${a.dtype} and ${b.count} of ${b.dtype}`);
+  }
+}

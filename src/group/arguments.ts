@@ -1,0 +1,377 @@
+/**
+ * Requests: a call's arguments, checked on this rank and turned into what the launcher takes. What each argument must be
+ * stands at the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one
+ * that is not, and then nothing has happened.
+ */
+import type { ObjectRequest } from "../backend/backend.ts";
+import type {
+  AllToAllSingleOptions,
+  PointToPointOptions,
+  ReduceOptions,
+  RootedReduceOptions,
+  RootOptions,
+} from "../options.ts";
+import { type ReduceOp as Op, ReduceOp, type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
+import type { Tensor } from "../types.ts";
+import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
+import type { Launch } from "./call-runner.ts";
+import {
+  checkCount,
+  checkDisjoint,
+  checkDtype,
+  checkList,
+  checkPeer,
+  checkRank,
+  checkSplits,
+  checkTag,
+  shapeOf,
+  subTensor,
+} from "./checks.ts";
+
+/** Where the call is made: this rank and its group's size. */
+export interface Place {
+  readonly rank: number;
+  readonly size: number;
+}
+
+const nothing = () => undefined;
+
+/** Arguments of `broadcast`. */
+export function broadcast(place: Place, tensor: Tensor, options: RootOptions): Launch<void> {
+  shapeOf(tensor, "tensor");
+  const root = rootOf(place, options);
+  const isRoot = root === place.rank;
+  return {
+    request: { collective: "broadcast", tensor, root },
+    read: isRoot ? [tensor] : [],
+    written: isRoot ? [] : [tensor],
+    value: nothing,
+  };
+}
+
+/** Arguments of `allReduce`. */
+export function allReduce(tensor: Tensor, options: ReduceOptions): Launch<void> {
+  const op = opOf(options.op, tensor);
+  return { request: { collective: "allReduce", tensor, op }, written: [tensor], value: nothing };
+}
+
+/** Arguments of `reduce`. */
+export function reduce(place: Place, tensor: Tensor, options: RootedReduceOptions): Launch<void> {
+  const root = rootOf(place, options);
+  const isRoot = root === place.rank;
+  const op = opOf(options.op, tensor);
+  return {
+    request: { collective: "reduce", tensor, root, op },
+    read: isRoot ? [] : [tensor],
+    written: isRoot ? [tensor] : [],
+    value: nothing,
+  };
+}
+
+/** Arguments of `allGather`. */
+export function allGather(place: Place, outputs: readonly Tensor[], input: Tensor): Launch<void> {
+  const { dtype, count } = shapeOf(input, "input");
+  const shapes = checkList(outputs, place.size, dtype, "outputs");
+  checkCount(count, shapes[place.rank]!.count, "input", `outputs[${place.rank}], this rank's own,`);
+  checkDisjoint([input], outputs, place.rank);
+  return { request: { collective: "allGather", outputs, input }, read: [input], written: outputs, value: nothing };
+}
+
+/** Arguments of `allGatherIntoTensor`. */
+export function allGatherIntoTensor(place: Place, output: Tensor, input: Tensor): Launch<void> {
+  const { dtype, count } = shapeOf(input, "input");
+  const out = shapeOf(output, "output");
+  checkDtype(out.dtype, dtype, "output");
+  checkCount(out.count, count * place.size, "output", `${place.size} ranks × ${count} elements`);
+  const parts = equalParts(place, output, count);
+  checkDisjoint([input], parts, place.rank);
+  return {
+    request: { collective: "allGatherIntoTensor", output, input },
+    read: [input],
+    written: [output],
+    value: nothing,
+  };
+}
+
+/** Arguments of `gather`. */
+export function gather(
+  place: Place,
+  outputs: readonly Tensor[] | null,
+  input: Tensor,
+  options: RootOptions,
+): Launch<void> {
+  const { dtype, count } = shapeOf(input, "input");
+  const root = rootOf(place, options);
+  checkRootList(place, outputs, root, "outputs");
+  if (outputs) {
+    const shapes = checkList(outputs, place.size, dtype, "outputs");
+    checkCount(count, shapes[place.rank]!.count, "input", `outputs[${place.rank}], this rank's own,`);
+    checkDisjoint([input], outputs, place.rank);
+  }
+  return {
+    request: { collective: "gather", outputs, input, root },
+    read: [input],
+    written: outputs ?? [],
+    value: nothing,
+  };
+}
+
+/** Arguments of `scatter`. */
+export function scatter(
+  place: Place,
+  output: Tensor,
+  inputs: readonly Tensor[] | null,
+  options: RootOptions,
+): Launch<void> {
+  const { dtype, count } = shapeOf(output, "output");
+  const root = rootOf(place, options);
+  checkRootList(place, inputs, root, "inputs");
+  if (inputs) {
+    const shapes = checkList(inputs, place.size, dtype, "inputs");
+    checkCount(count, shapes[place.rank]!.count, "output", `inputs[${place.rank}], this rank's own,`);
+    checkDisjoint(inputs, [output], place.rank);
+  }
+  return {
+    request: { collective: "scatter", output, inputs, root },
+    read: inputs ?? [],
+    written: [output],
+    value: nothing,
+  };
+}
+
+/** Arguments of `reduceScatter`. */
+export function reduceScatter(
+  place: Place,
+  output: Tensor,
+  inputs: readonly Tensor[],
+  options: ReduceOptions,
+): Launch<void> {
+  const op = opOf(options.op, output, "output");
+  const { dtype, count } = shapeOf(output, "output");
+  const shapes = checkList(inputs, place.size, dtype, "inputs");
+  checkCount(count, shapes[place.rank]!.count, "output", `inputs[${place.rank}], this rank's own,`);
+  checkDisjoint(inputs, [output], place.rank);
+  return {
+    request: { collective: "reduceScatter", output, inputs, op },
+    read: inputs,
+    written: [output],
+    value: nothing,
+  };
+}
+
+/** Arguments of `reduceScatterTensor`. */
+export function reduceScatterTensor(place: Place, output: Tensor, input: Tensor, options: ReduceOptions): Launch<void> {
+  const op = opOf(options.op, output, "output");
+  const { dtype, count } = shapeOf(output, "output");
+  const shape = shapeOf(input, "input");
+  checkDtype(shape.dtype, dtype, "input");
+  checkCount(shape.count, count * place.size, "input", `${place.size} ranks × ${count} elements`);
+  checkDisjoint(equalParts(place, input, count), [output], place.rank);
+  return {
+    request: { collective: "reduceScatterTensor", output, input, op },
+    read: [input],
+    written: [output],
+    value: nothing,
+  };
+}
+
+/** Arguments of `allToAll`. */
+export function allToAll(place: Place, outputs: readonly Tensor[], inputs: readonly Tensor[]): Launch<void> {
+  const { dtype } = checkFirst(inputs, place.size, "inputs");
+  const sent = checkList(inputs, place.size, dtype, "inputs");
+  const received = checkList(outputs, place.size, dtype, "outputs");
+  checkCount(received[place.rank]!.count, sent[place.rank]!.count, `outputs[${place.rank}]`, `inputs[${place.rank}]`);
+  checkDisjoint(inputs, outputs, -1);
+  return { request: { collective: "allToAll", outputs, inputs }, read: inputs, written: outputs, value: nothing };
+}
+
+/** Arguments of `allToAllSingle`. */
+export function allToAllSingle(
+  place: Place,
+  output: Tensor,
+  input: Tensor,
+  options: AllToAllSingleOptions,
+): Launch<void> {
+  const { dtype, count } = shapeOf(input, "input");
+  const out = shapeOf(output, "output");
+  checkDtype(out.dtype, dtype, "output");
+  const inputSplits = checkSplits(options.inputSplits, count, place.size, "input");
+  const outputSplits = checkSplits(options.outputSplits, out.count, place.size, "output");
+  const { rank } = place;
+  checkCount(outputSplits[rank]!, inputSplits[rank]!, `outputSplits[${rank}]`, `inputSplits[${rank}]`);
+  checkDisjoint([input], [output], -1);
+  return {
+    request: { collective: "allToAllSingle", output, input, outputSplits, inputSplits },
+    read: [input],
+    written: [output],
+    value: nothing,
+  };
+}
+
+/** Arguments of `scan`. */
+export function scan(tensor: Tensor, options: ReduceOptions): Launch<void> {
+  const op = opOf(options.op, tensor);
+  return { request: { collective: "scan", tensor, op }, written: [tensor], value: nothing };
+}
+
+/** Arguments of `exscan`. */
+export function exscan(tensor: Tensor, options: ReduceOptions): Launch<void> {
+  const op = opOf(options.op, tensor);
+  return { request: { collective: "exscan", tensor, op }, written: [tensor], value: nothing };
+}
+
+/** Arguments of `send`. */
+export function send(place: Place, tensor: Tensor, dst: number, options: PointToPointOptions): Launch<void> {
+  shapeOf(tensor, "tensor");
+  const peer = checkPeer(dst, place.rank, place.size, "dst");
+  const tag = checkTag(options.tag ?? 0);
+  return { request: { collective: "send", tensor, peer, tag }, read: [tensor], value: nothing };
+}
+
+/** Arguments of `recv`. */
+export function recv(place: Place, tensor: Tensor, src: number, options: PointToPointOptions): Launch<number> {
+  shapeOf(tensor, "tensor");
+  const peer = checkPeer(src, place.rank, place.size, "src");
+  const tag = checkTag(options.tag ?? 0);
+  return { request: { collective: "recv", tensor, peer, tag }, written: [tensor], value: (source) => source! };
+}
+
+/** Arguments of `recvAnySource`. */
+export function recvAnySource(tensor: Tensor, options: PointToPointOptions): Launch<number> {
+  shapeOf(tensor, "tensor");
+  const tag = checkTag(options.tag ?? 0);
+  return { request: { collective: "recvAnySource", tensor, tag }, written: [tensor], value: (source) => source! };
+}
+
+/** Arguments of `barrier`. */
+export function barrier(): Launch<void> {
+  return { request: { collective: "barrier" }, value: nothing };
+}
+
+/** Arguments of `allGatherObject`. */
+export function allGatherObject<T>(place: Place, value: T): Launch<T[]> {
+  const bytes = encodeObject(value);
+  const everyone = everyRank(place);
+  return objectCall(
+    "allGatherObject",
+    everyone.map(() => bytes),
+    everyone,
+    null,
+    (received) => received.map((item) => decodeObject<T>(item)),
+  );
+}
+
+/** Arguments of `broadcastObject`. */
+export function broadcastObject<T>(place: Place, value: T, options: RootOptions): Launch<T> {
+  const root = rootOf(place, options);
+  const bytes = root === place.rank ? encodeObject(value) : null;
+  return objectCall(
+    "broadcastObject",
+    everyRank(place).map(() => bytes),
+    [root],
+    root,
+    (received) => decodeObject<T>(received[root]),
+  );
+}
+
+/** Arguments of `gatherObject`. */
+export function gatherObject<T>(place: Place, value: T, options: RootOptions): Launch<T[] | null> {
+  const root = rootOf(place, options);
+  const outgoing = everyRank(place).map((rank) => (rank === root ? encodeObject(value) : null));
+  const sources = root === place.rank ? everyRank(place) : [];
+  return objectCall("gatherObject", outgoing, sources, root, (received) =>
+    root === place.rank ? received.map((item) => decodeObject<T>(item)) : null,
+  );
+}
+
+/** Arguments of `scatterObject`. */
+export function scatterObject<T>(place: Place, values: readonly T[] | null, options: RootOptions): Launch<T> {
+  const root = rootOf(place, options);
+  checkRootList(place, values, root, "values");
+  if (values && values.length !== place.size) {
+    throw new RangeError(`values has ${values.length} entries, and the group has ${place.size} ranks`);
+  }
+  const outgoing = everyRank(place).map((rank) => (values ? encodeObject(values[rank]) : null));
+  return objectCall("scatterObject", outgoing, [root], root, (received) => decodeObject<T>(received[root]));
+}
+
+/** Arguments of `newGroup`. */
+export function newGroup(place: Place, ranks: readonly number[]): Launch<void> {
+  if (!Array.isArray(ranks) || ranks.length === 0) {
+    throw new RangeError("newGroup: ranks must be a list with at least one rank");
+  }
+  for (const rank of ranks) checkRank(rank, place.size, "newGroup: a rank");
+  const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
+  if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
+  return { request: { collective: "newGroup", ranks }, value: nothing };
+}
+
+/** Arguments of `split`; the value is every rank's color and key. */
+export function split(place: Place, color: number | null, key: number): Launch<[number | null, number][]> {
+  if (color !== null && (!Number.isInteger(color) || color < 0)) {
+    throw new RangeError(`split: color must be a whole number or null, got ${color}`);
+  }
+  const bytes = encodeObject([color, key]);
+  const everyone = everyRank(place);
+  return objectCall(
+    "split",
+    everyone.map(() => bytes),
+    everyone,
+    null,
+    (received) => received.map((item) => decodeObject<[number | null, number]>(item)),
+  );
+}
+
+function everyRank({ size }: Place): number[] {
+  return Array.from({ length: size }, (_, rank) => rank);
+}
+
+function rootOf({ size }: Place, { root = 0 }: RootOptions): number {
+  return checkRank(root, size, "root");
+}
+
+function opOf(op: ReduceOpLike | undefined, tensor: Tensor, name = "tensor"): Op {
+  return resolveReduceOp(op ?? ReduceOp.SUM, shapeOf(tensor, name).dtype);
+}
+
+function checkRootList({ rank }: Place, list: readonly unknown[] | null, root: number, name: string): void {
+  if (root === rank && !list)
+    throw new TypeError(`${name} is null, and this rank (${root}) is the root: it needs them`);
+  if (root !== rank && list) {
+    throw new TypeError(`${name} is given on rank ${rank}, and only the root (${root}) has them: pass null`);
+  }
+}
+
+function equalParts(place: Place, tensor: Tensor, count: number): Tensor[] {
+  return everyRank(place).map((rank) => subTensor(tensor, rank * count, count));
+}
+
+function checkFirst(tensors: readonly Tensor[], size: number, name: string) {
+  if (!Array.isArray(tensors) || tensors.length === 0) throw new TypeError(`${name} must be a list of ${size} tensors`);
+  return shapeOf(tensors[0] as Tensor, `${name}[0]`);
+}
+
+/**
+ * A value's bytes.
+ * @throws TypeError if MessagePack cannot hold it.
+ */
+function encodeObject(value: unknown): Uint8Array {
+  return encodeControl(value, OBJECT_LIMITS);
+}
+
+/** The value that {@link encodeObject} was given, on another rank. */
+function decodeObject<T>(bytes: Uint8Array | null | undefined): T {
+  return decodeControl(bytes!, OBJECT_LIMITS) as T;
+}
+
+/** A launch that exchanges byte strings; `value` makes the Work's value of what was received. */
+function objectCall<T>(
+  collective: ObjectRequest["collective"],
+  outgoing: readonly (Uint8Array | null)[],
+  sources: readonly number[],
+  root: number | null,
+  value: (received: readonly (Uint8Array | null)[]) => T,
+): Launch<T> {
+  const received = new Array<Uint8Array | null>(outgoing.length).fill(null);
+  return { request: { collective, outgoing, sources, received, root }, value: () => value(received) };
+}

@@ -1,0 +1,290 @@
+/**
+ * Launcher: the one funnel every call of a group passes. It numbers calls, claims their tensors, keeps their deadlines,
+ * hands them to the backend, and turns the outcome into a {@link Work}.
+ */
+import { type Backend, type Call, isMessage, type Request } from "../backend/backend.ts";
+import {
+  AbortedError,
+  fromWireError,
+  MismatchError,
+  TimeoutError,
+  toWireError,
+  UnsupportedError,
+  WebcclError,
+} from "../errors.ts";
+import type { CollectiveOptions, Logger } from "../options.ts";
+import type { Deadlines } from "../support/deadlines.ts";
+import type { Tensor } from "../types.ts";
+import type { Ownership } from "./claims.ts";
+import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
+
+/** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
+const STRAGGLER_MS = 500;
+
+/** A checked call, ready to be launched. */
+export interface Launch<T> {
+  request: Request;
+  /** Tensors the call reads, and those it writes. */
+  read?: readonly Tensor[];
+  written?: readonly Tensor[];
+  /** The Work's value. */
+  value: (source: number | undefined) => T;
+}
+
+/** What a launcher is made with. */
+export interface LauncherOptions {
+  groupName: string;
+  rank: number;
+  timeoutMs: number;
+  deterministic: boolean;
+  algorithm: string | undefined;
+  deadlines: Deadlines;
+  ownership: Ownership;
+  logger: Logger;
+}
+
+/** Calls of one group on one rank. */
+export class Launcher {
+  /** Number of the last collective. */
+  sequence = 0;
+  /** Why the group is dead, or null. */
+  dead: WebcclError | null = null;
+
+  readonly #options: LauncherOptions;
+  #backend: Backend | null = null;
+  #pointToPointSequence = 0;
+  readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
+  readonly #hooks: ((info: WorkInfo) => void)[] = [];
+  #collected: Work<unknown>[] | null = null;
+
+  constructor(options: LauncherOptions) {
+    this.#options = options;
+  }
+
+  /** The backend is made with this launcher's `die`, so it comes after it. */
+  attach(backend: Backend): void {
+    this.#backend = backend;
+  }
+
+  /** Checks a call with `prepare` and runs it. Whatever `prepare` throws rejects the Work and changes nothing. */
+  launch<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
+    const work = this.#checked(options, prepare);
+    this.#collected?.push(work);
+    return work;
+  }
+
+  /** Runs `body` and returns one Work for all that it launched. */
+  collect(body: () => void, opType: Work<void>["opType"]): Work<void> {
+    const outer = this.#collected;
+    const works: Work<unknown>[] = [];
+    this.#collected = works;
+    try {
+      body();
+    } finally {
+      this.#collected = outer;
+    }
+    const all = Promise.all(works).then(() => undefined);
+    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#options.logger });
+  }
+
+  onCompletion(hook: (info: WorkInfo) => void): void {
+    this.#hooks.push(hook);
+  }
+
+  /** Resolves when nothing is pending; never rejects for a Work's failure. */
+  async waitForPendingWorks(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.allSettled([...this.#pending.keys()]);
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** The group is dead. Pending Works reject as the backend ends them; those it forgets are rejected soon after. */
+  die(cause: WebcclError): void {
+    if (this.dead) return;
+    this.dead = cause;
+    setTimeout(() => {
+      for (const { reject } of [...this.#pending.values()]) reject(cause);
+    }, 0);
+  }
+
+  /** Kills the group, here and at the other ranks. */
+  abort(cause: WebcclError): void {
+    if (this.dead) return;
+    this.#backend!.abort(cause);
+    this.die(cause);
+  }
+
+  #checked<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
+    let launch: Launch<T>;
+    try {
+      checkOptions(options);
+      launch = prepare();
+    } catch (error) {
+      return this.#refused(asError(error));
+    }
+    return this.#run(launch, options ?? {});
+  }
+
+  #run<T>(launch: Launch<T>, options: CollectiveOptions): Work<T> {
+    const { request, read = [], written = [], value } = launch;
+    if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
+    const pointToPoint = isMessage(request);
+    const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
+    const call: Call = {
+      sequence,
+      algorithm: options.algorithm ?? this.#options.algorithm,
+      deterministic: this.#options.deterministic,
+      started: performance.now(),
+      overwritten: false,
+    };
+
+    let running: Promise<number | undefined> | undefined;
+    try {
+      options.signal?.throwIfAborted();
+      this.#options.ownership.check({ collective: request.collective, sequence }, read, written);
+      running = this.#backend!.run(request, call);
+    } catch (error) {
+      return this.#refused(asError(error));
+    }
+    if (pointToPoint) this.#pointToPointSequence = sequence;
+    else this.sequence = sequence;
+    return running ? this.#pend(running, launch, call, options) : this.#done(request, call, value(undefined));
+  }
+
+  /** The Work of a call that runs. */
+  #pend<T>(
+    running: Promise<number | undefined>,
+    { request, read = [], written = [], value }: Launch<T>,
+    call: Call,
+    options: CollectiveOptions,
+  ): Work<T> {
+    const { deadlines, ownership, logger } = this.#options;
+    const { collective } = request;
+    const { sequence, started } = call;
+    const claim = ownership.claim({ collective, sequence }, read, written);
+    const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
+    const opType = OP_TYPES[collective];
+    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort, started });
+    const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
+    if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
+    const end = () => {
+      deadlines.clear(deadline);
+      ownership.release(claim);
+      if (onSignal) options.signal!.removeEventListener("abort", onSignal);
+      return this.#pending.delete(work as Work<unknown>);
+    };
+    const fail = (error: Error) => {
+      if (!end()) return;
+      reject(this.#placed(error, request, call));
+      this.#runHooks(work, null);
+    };
+    this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
+    running.then(
+      (source) => {
+        if (!end()) return;
+        this.#runHooks(work, reject);
+        fulfill(value(source));
+      },
+      (error) => fail(asError(error)),
+    );
+    return work;
+  }
+
+  /** The Work of a call that ended well before it returned. */
+  #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
+    const options = { opType: OP_TYPES[collective], sequence, logger: this.#options.logger, started };
+    if (this.#hooks.length === 0) return Work.done(options, value);
+    const { work, fulfill, reject } = Work.pending<T>(options);
+    this.#runHooks(work, reject);
+    fulfill(value);
+    return work;
+  }
+
+  /** Tells the hooks; what one throws rejects the Work, or is logged if that has failed already. */
+  #runHooks(work: Work<unknown>, reject: ((error: Error) => void) | null): void {
+    for (const hook of this.#hooks) {
+      try {
+        hook({ ...work.info(), timeFinished: performance.now() });
+      } catch (error) {
+        if (reject) reject(asError(error));
+        else this.#options.logger.error("a completion hook threw after a failed Work:", error);
+      }
+    }
+  }
+
+  async #expire(request: Request, call: Call, timeoutMs: number): Promise<void> {
+    if (this.dead) return;
+    const missing = await this.#stragglers(request, call);
+    const { groupName } = this.#options;
+    this.abort(
+      new TimeoutError(
+        `group "${groupName}": ${request.collective} ${call.sequence} did not end within ${timeoutMs} ms; ` +
+          (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
+        { group: groupName, collective: request.collective, sequence: call.sequence, missingRanks: missing },
+      ),
+    );
+  }
+
+  #stragglers(request: Request, call: Call): Promise<number[]> {
+    if (request.collective === "send" || request.collective === "recv") return Promise.resolve([request.peer]);
+    if (request.collective === "recvAnySource") return Promise.resolve([]);
+    return Promise.race([
+      this.#backend!.stragglers(call.sequence),
+      new Promise<number[]>((resolve) => setTimeout(() => resolve([]), STRAGGLER_MS)),
+    ]);
+  }
+
+  #abortCall(request: Request, call: Call, reason: unknown): void {
+    const { groupName } = this.#options;
+    const error = new AbortedError(
+      `group "${groupName}": ${request.collective} ${call.sequence} was aborted: ${reasonText(reason)}`,
+      { group: groupName, collective: request.collective, sequence: call.sequence, cause: reason },
+    );
+    const receives = request.collective === "recv" || request.collective === "recvAnySource";
+    if (receives && this.#backend!.withdraw(call.sequence, error)) return;
+    this.abort(error);
+  }
+
+  #refused(error: Error): Work<never> {
+    const { work, reject } = Work.pending<never>({
+      opType: "UNKNOWN",
+      sequence: this.sequence,
+      logger: this.#options.logger,
+    });
+    reject(error);
+    return work;
+  }
+
+  /** The error as this call tells it: with the rank, the call, and what became of the tensors. */
+  #placed(error: Error, request: Request, call: Call | null): Error {
+    if (!(error instanceof WebcclError) || error instanceof UnsupportedError) return error;
+    const { rank } = this.#options;
+    const wire = toWireError(error);
+    const sequence = call?.sequence ?? this.sequence + 1;
+    if (!(error instanceof MismatchError)) {
+      wire.message = `rank ${rank}, ${request.collective} ${sequence}: ${error.message}`;
+    }
+    return fromWireError(wire, {
+      rank,
+      collective: request.collective,
+      sequence,
+      tensors: call?.overwritten ? "overwritten" : "untouched",
+      cause: error,
+    });
+  }
+}
+
+function checkOptions(options: CollectiveOptions | undefined): void {
+  const timeoutMs = options?.timeoutMs;
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
+    throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
+  }
+}
+
+function reasonText(reason: unknown): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}

@@ -1,0 +1,182 @@
+/**
+ * All shared-file links of one rank, and the one loop that looks after them.
+ *
+ * There is nothing to wait on in a file, so the loop looks again and again: for a while after anything moved, letting the
+ * event loop turn in between. Then it says that it sleeps, looks once more, and ends, until this rank sends or a peer wakes
+ * it. It looks for about as long as a sleep and the wake-up cost, or hardly at all if the last wait was much longer than
+ * that, or if there are more ranks than cores: then whoever looks keeps another from working.
+ */
+import type { SharedFile, SharedFileSystem } from "../../platform.ts";
+import type { Link } from "../link.ts";
+import { controlAt, type Layout, ringAt } from "./layout.ts";
+import { type Half, SharedFileLink } from "./link.ts";
+
+/** How long the loop looks after the last movement, in milliseconds, and how long if the wait before that was a long one. */
+const SPIN_MS = 2;
+const SHORT_SPIN_MS = 0.02;
+const LONG_WAIT_MS = 10;
+/** How long it goes on before the event loop has to turn, in milliseconds. */
+const SLICE_MS = 0.2;
+
+/** A file with its layout. */
+export interface LaidOut {
+  readonly file: SharedFile;
+  readonly layout: Layout;
+}
+
+/** The files of a job all of whose ranks share them, as one user of their areas has them. */
+export interface OpenAreas {
+  /** By rank. */
+  readonly files: readonly LaidOut[];
+  readonly system: SharedFileLinksOptions["system"];
+  /** Are there more ranks on this host than cores? */
+  readonly isCrowded: boolean;
+  /** Wakes `rank` where it waits for the ranks of `group`. */
+  wake(rank: number, group: number): void;
+  close(): void;
+}
+
+/** What the links of a rank are made with. */
+export interface SharedFileLinksOptions {
+  system: Pick<SharedFileSystem, "soon" | "later" | "nap">;
+  /** Are there more ranks on this host than cores? */
+  isCrowded: boolean;
+  own: LaidOut;
+  /** The files of those that this rank may have links to. */
+  theirs: ReadonlyMap<number, LaidOut>;
+  onError(rank: number, error: unknown): void;
+}
+
+/** See the file's head. */
+export class SharedFileLinks {
+  readonly #options: SharedFileLinksOptions;
+  readonly #links = new Map<number, SharedFileLink>();
+  /** What is told of wake-ups, while areas are open. */
+  #onWake: ((group: number) => void) | null = null;
+  #spinMs = 0;
+  #running = false;
+  /** How often it slept, while it does; 0 while it is awake. */
+  #asleep = 0;
+  #sleeps = 0;
+  #movedAt = 0;
+  #sliceStart = 0;
+  readonly #tick = () => this.#look();
+  readonly #newSlice = () => {
+    this.#sliceStart = performance.now();
+    this.#look();
+  };
+
+  constructor(options: SharedFileLinksOptions) {
+    this.#options = options;
+  }
+
+  /** The link to rank `other`, to which `underneath` is a direct one. */
+  link(other: number, underneath: Link): SharedFileLink {
+    const { own, theirs, onError } = this.#options;
+    const link = new SharedFileLink({
+      own: this.#half(own, other),
+      theirs: this.#half(theirs.get(other)!, own.layout.rank),
+      underneath,
+      onWork: () => this.#work(),
+      onWake: (group) => this.#onWake?.(group),
+      onEnd: () => this.#ended(other),
+      onError: (error) => onError(other, error),
+    });
+    this.#links.set(other, link);
+    return link;
+  }
+
+  /** The files of all ranks, for one user of their areas; null if they have none. They stay open until `close`. */
+  openAreas(onWake: (group: number) => void): OpenAreas | null {
+    const { own, theirs, system, isCrowded } = this.#options;
+    if (own.layout.areaBytes === 0 || theirs.size < own.layout.others.length) return null;
+    this.#onWake = onWake;
+    const files = Array.from({ length: theirs.size + 1 }, (_, rank) => theirs.get(rank) ?? own);
+    return {
+      files,
+      system,
+      isCrowded,
+      wake: (rank, group) => this.#links.get(rank)?.wake(group),
+      close: () => {
+        this.#onWake = null;
+        for (const { file, layout } of files) this.#closeIfDone(file, layout.rank);
+      },
+    };
+  }
+
+  /** What `of` has for `rank`. */
+  #half({ file, layout }: LaidOut, rank: number): Half {
+    const place = layout.others.indexOf(rank);
+    const ring = { file, at: ringAt(layout, place), ringBytes: layout.ringBytes };
+    return { file, controlAt: controlAt(place), ring };
+  }
+
+  #work(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#wakeUp();
+    this.#onMoved(performance.now());
+    this.#sliceStart = this.#movedAt;
+    this.#options.system.soon(this.#tick);
+  }
+
+  #wakeUp(): void {
+    if (this.#asleep === 0) return;
+    this.#asleep = 0;
+    for (const link of this.#links.values()) link.announce(0);
+  }
+
+  #look(): void {
+    const moved = this.#attendAll();
+    const now = performance.now();
+    if (moved) {
+      this.#onMoved(now);
+    } else if (now - this.#movedAt >= this.#spinMs) {
+      this.#sleep();
+      return;
+    }
+    this.#again(now);
+  }
+
+  #onMoved(now: number): void {
+    const spinMs = now - this.#movedAt < LONG_WAIT_MS ? SPIN_MS : SHORT_SPIN_MS;
+    this.#spinMs = this.#options.isCrowded ? 0 : spinMs;
+    this.#movedAt = now;
+  }
+
+  #again(now: number): void {
+    const { soon, later } = this.#options.system;
+    if (now - this.#sliceStart < SLICE_MS) soon(this.#tick);
+    else later(this.#newSlice);
+  }
+
+  #sleep(): void {
+    this.#sleeps++;
+    this.#asleep = this.#sleeps;
+    for (const link of this.#links.values()) link.announce(this.#asleep);
+    if (this.#attendAll()) {
+      this.#wakeUp();
+      this.#onMoved(performance.now());
+      this.#again(this.#movedAt);
+    } else this.#running = false;
+  }
+
+  #attendAll(): boolean {
+    let moved = false;
+    for (const link of this.#links.values()) if (link.attend()) moved = true;
+    return moved;
+  }
+
+  #ended(other: number): void {
+    const { own, theirs } = this.#options;
+    this.#links.delete(other);
+    this.#closeIfDone(theirs.get(other)!.file, other);
+    this.#closeIfDone(own.file, own.layout.rank);
+  }
+
+  /** Closes a file that neither links nor areas need. */
+  #closeIfDone(file: SharedFile, rank: number): void {
+    const isOwn = rank === this.#options.own.layout.rank;
+    if (!this.#onWake && !(isOwn ? this.#links.size > 0 : this.#links.has(rank))) file.close();
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * BaseSocket: what the sockets of all runtimes share. A message or a close that comes while no one listens, as it does
+ * between two owners (the handshake, then the mesh), waits for the next listener.
+ */
+import type { ByteSink, Socket } from "../link.ts";
+
+/** Implements the receiving half of {@link Socket}; a runtime adds the sending half. */
+export abstract class BaseSocket implements Socket {
+  #onMessage: Socket["onMessage"] | null = null;
+  #onClose: Socket["onClose"] | null = null;
+  #sink: ByteSink | null = null;
+  #waiting: (readonly Uint8Array[])[] = [];
+  #flushing = false;
+  #closed: { code: number; reason: string } | null = null;
+  #closeTold = false;
+
+  abstract send(parts: readonly Uint8Array[], onSent?: () => void): void;
+  abstract readonly bufferedBytes: number;
+  abstract pause(): void;
+  abstract resume(): void;
+  abstract close(code?: number, reason?: string): void;
+  abstract terminate(): void;
+
+  get onMessage(): Socket["onMessage"] {
+    return this.#onMessage ?? ignore;
+  }
+
+  /** What waited is handed over in a microtask, so that the owner can finish setting up. */
+  set onMessage(listener: Socket["onMessage"]) {
+    this.#onMessage = listener;
+    this.#scheduleFlush();
+  }
+
+  get onClose(): Socket["onClose"] {
+    return this.#onClose ?? ignore;
+  }
+
+  set onClose(listener: Socket["onClose"]) {
+    this.#onClose = listener;
+    this.#scheduleFlush();
+  }
+
+  streamTo(sink: ByteSink): void {
+    this.#sink = sink;
+    this.onMessage = (fragments) => {
+      for (const [i, fragment] of fragments.entries()) sink.push(fragment, i === fragments.length - 1);
+      if (fragments.length === 0) sink.push(NOTHING, true);
+    };
+  }
+
+  /** A socket that reads into no room has nothing to withdraw. */
+  withdrawRoom(): void {}
+
+  /** Ends the present owner's listening: from here on messages wait for the next. */
+  release(): void {
+    this.#sink = null;
+    this.#onMessage = null;
+    this.#onClose = null;
+  }
+
+  /** To be called with each message that arrived. */
+  protected deliver(fragments: readonly Uint8Array[]): void {
+    if (this.#onMessage && this.#waiting.length === 0 && !this.#flushing) this.#onMessage(fragments);
+    else this.#waiting.push(fragments);
+  }
+
+  /** To be called with what has come of a message. False if it is to be kept until the message is whole: nobody takes it yet. */
+  protected deliverBytes(bytes: Uint8Array, last: boolean): boolean {
+    if (!this.#sink || this.#waiting.length > 0 || this.#flushing) return false;
+    this.#sink.push(bytes, last);
+    return true;
+  }
+
+  /** Where the next bytes of the message under way belong, or null. */
+  protected roomForBytes(): Uint8Array | null {
+    return this.#sink && this.#waiting.length === 0 && !this.#flushing ? this.#sink.room() : null;
+  }
+
+  /** To be called once, when nothing more can arrive. */
+  protected deliverClose(code: number, reason: string): void {
+    if (this.#closed) return;
+    this.#closed = { code, reason };
+    if (!this.#flushing) this.#flush();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing || (this.#waiting.length === 0 && !this.#closed)) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#onMessage && this.#waiting.length > 0) this.#onMessage(this.#waiting.shift()!);
+    if (this.#closed && !this.#closeTold && this.#waiting.length === 0 && this.#onClose) {
+      this.#closeTold = true;
+      this.#onClose(this.#closed.code, this.#closed.reason);
+    }
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function ignore(): void {}

@@ -1,0 +1,91 @@
+/**
+ * Connecting, over whatever socket a runtime opens: tries again while nothing is there, then proves the token.
+ */
+import { AbortedError, TimeoutError } from "../../errors.ts";
+import type { ConnectOptions, Hello, Welcome } from "../../platform.ts";
+import type { Socket } from "../link.ts";
+import type { BaseSocket } from "./base-socket.ts";
+import { introduce, type Prove, RetryableRefusal } from "./introduce.ts";
+
+const FIRST_RETRY_MS = 20;
+const LAST_RETRY_MS = 500;
+
+/** Nothing is there yet, or it closed on us: another try may succeed. */
+export class NotThere extends Error {}
+
+/**
+ * Connects to a hub or a rank by `open`, and proves the token. A port where nothing listens is tried again until `timeoutMs`.
+ * @throws TimeoutError if nothing answered; AdmissionError if something did and refused; AbortedError by the signal;
+ *   TypeError if the URL is none, or has a query or a user in it: a token has no place there.
+ */
+export async function connect<O extends ConnectOptions>(
+  open: (url: string, options: O) => Promise<BaseSocket>,
+  url: string,
+  hello: Hello,
+  options: O,
+): Promise<{ socket: Socket; welcome: Welcome }> {
+  checkUrl(url);
+  const { timeoutMs, token, signal } = options;
+  const deadline = performance.now() + timeoutMs;
+  const prove = token === undefined ? null : await prover(token);
+  let delayMs = FIRST_RETRY_MS;
+  // Says more than that the last try, cut short, was not answered in time.
+  let refusal: RetryableRefusal | undefined;
+  for (;;) {
+    try {
+      const leftMs = Math.max(1, deadline - performance.now());
+      const socket = await open(url, { ...options, timeoutMs: leftMs });
+      const afterMs = Math.max(1, deadline - performance.now());
+      const welcome = await introduce(socket, hello, { prove, timeoutMs: afterMs, signal, url });
+      return { socket, welcome };
+    } catch (error) {
+      if (error instanceof RetryableRefusal) refusal = error;
+      else if (!(error instanceof NotThere)) throw error instanceof TimeoutError && refusal ? refusal : error;
+      if (performance.now() + delayMs >= deadline) {
+        if (refusal) throw refusal;
+        const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
+        throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms: ${detail}`, {
+          group: hello.group,
+          cause: error.cause,
+        });
+      }
+      await sleep(delayMs, url, signal);
+      delayMs = Math.min(delayMs * 1.5, LAST_RETRY_MS);
+    }
+  }
+}
+
+/** Its code is loaded where there is a token. */
+async function prover(token: string): Promise<Prove> {
+  const { prove } = await import("../../wire/proof.ts");
+  return (nonce, hello) => prove(token, nonce, hello);
+}
+
+function checkUrl(url: string): void {
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  if (!parsed || (parsed.protocol !== "ws:" && parsed.protocol !== "wss:")) {
+    throw new TypeError(`"${url}" is not a WebSocket address such as ws://127.0.0.1:29500/group`);
+  }
+  if (parsed.search || parsed.username || parsed.password) {
+    throw new TypeError("a hub's address has no query and no user: the token goes in WEBCCL_TOKEN or the option token");
+  }
+}
+
+/** What a connection attempt rejects with when its signal fires. */
+export function aborted(url: string, signal: AbortSignal | undefined): AbortedError {
+  return new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason });
+}
+
+function sleep(delayMs: number, url: string, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(aborted(url, signal));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, delayMs);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

@@ -1,0 +1,372 @@
+/**
+ * Channel: one group's traffic over the mesh, and the one place that decides what a group's ranks agree on.
+ *
+ * - An exchange lives from the first sign of it (this rank's call or a peer's frame) until this rank's call is done.
+ *   Afterwards its fingerprint is remembered for a while, so that a late and different call is still noticed.
+ * - A mismatch is reported to rank 0 of the group, which makes the first report of a sequence the verdict and tells every
+ *   rank. So all ranks reject with the same error, and the group goes on at the next sequence.
+ * - A group that died stays dead: its first cause is told to the other ranks and answers every later call.
+ */
+import {
+  fromWireError,
+  MismatchError,
+  PeerLostError,
+  toWireError,
+  type WebcclError,
+  type WireError,
+} from "../errors.ts";
+import type { Payload } from "../link/link.ts";
+import type { Logger } from "../options.ts";
+import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
+import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
+import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
+import { ChannelExchange } from "./exchange.ts";
+import type { Peer } from "./peer.ts";
+import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
+
+/** How many finished collectives are remembered for comparing late calls. */
+const REMEMBERED = 1024;
+
+/** How long ranks have to answer what they wait for, in milliseconds. */
+const PROBE_MS = 250;
+
+/** What a channel is made with. */
+export interface ChannelOptions {
+  /** The group's number on the wire. */
+  group: number;
+  name: string;
+  /** This rank in the group. */
+  rank: number;
+  /** The other side of each rank of the group, null for this one. */
+  peers: readonly (Peer | null)[];
+  logger: Logger;
+  /** Called once, when the group dies. */
+  onDead(cause: WebcclError): void;
+}
+
+/** One group on one rank. */
+export class Channel implements PointToPointOwner {
+  readonly group: number;
+  readonly name: string;
+  readonly rank: number;
+  readonly size: number;
+  readonly pointToPoint: PointToPoint;
+  /** Why the group is dead, or null. */
+  dead: WebcclError | null = null;
+  /** Frames that belonged to no exchange, for `info()`. */
+  droppedFrames = 0;
+
+  readonly #peers: readonly (Peer | null)[];
+  readonly #logger: Logger;
+  readonly #onDead: (cause: WebcclError) => void;
+  readonly #exchanges = new Map<number, ChannelExchange>();
+  readonly #finished = new Map<number, Fingerprint>();
+  readonly #verdicts = new Map<number, WebcclError>();
+  #entered = 0;
+  #lastProbe = 0;
+  readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
+
+  constructor(options: ChannelOptions) {
+    this.group = options.group;
+    this.name = options.name;
+    this.rank = options.rank;
+    this.size = options.peers.length;
+    this.#peers = options.peers;
+    this.#logger = options.logger;
+    this.#onDead = options.onDead;
+    this.pointToPoint = new PointToPoint(this);
+  }
+
+  peer(rank: number): Peer {
+    const peer = this.#peers[rank];
+    if (!peer) throw new RangeError(`rank ${rank} has no peer at rank ${this.rank}`);
+    return peer;
+  }
+
+  /** The group's rank behind `peer`, or -1. */
+  rankOf(peer: Peer): number {
+    return this.#peers.indexOf(peer);
+  }
+
+  /** This rank makes call `sequence`; calls are made in order. Throws the group's cause of death, or the call's mismatch. */
+  enter(sequence: number): void {
+    if (this.dead) throw this.dead;
+    this.#entered = Math.max(this.#entered, sequence);
+    const verdict = this.#verdicts.size > 0 && this.#verdicts.get(sequence);
+    if (verdict) throw verdict;
+  }
+
+  /** Has anything of call `sequence` come yet? */
+  hasHeardOf(sequence: number): boolean {
+    return this.#exchanges.size > 0 && this.#exchanges.has(sequence);
+  }
+
+  /** {@link enter}s call `sequence` if that has not been done, and gives its exchange. */
+  open(sequence: number, fingerprint: Fingerprint): ChannelExchange {
+    this.enter(sequence);
+    const exchange = this.#exchange(sequence);
+    exchange.enter(fingerprint);
+    return exchange;
+  }
+
+  /**
+   * After the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when the one before
+   * was heard to make the same. So if any two calls differ, two neighbours' do, and one of them cannot end well.
+   */
+  agree(exchange: ChannelExchange): Promise<void> {
+    if (this.size === 1) return Promise.resolve();
+    exchange.announce((this.rank + 1) % this.size);
+    return exchange.sameCallOf((this.rank + this.size - 1) % this.size);
+  }
+
+  /** This rank cannot make the call it has opened: every other rank's rejects, too. */
+  refuse(exchange: ChannelExchange, reason: string): void {
+    const error = new MismatchError(
+      `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
+      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "tensor"),
+    );
+    this.#tellJudge(exchange.sequence, toWireError(error));
+  }
+
+  /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
+  close(exchange: ChannelExchange, agreed = false): void {
+    this.#exchanges.delete(exchange.sequence);
+    if (exchange.error || agreed) return;
+    this.#finished.set(exchange.sequence, exchange.fingerprint!);
+    this.#finished.delete(exchange.sequence - REMEMBERED);
+  }
+
+  /** A frame of this group from `peer`. */
+  onFrame(peer: Peer, header: Header, theirs: Fingerprint | null, payload: Payload): void {
+    const rank = this.rankOf(peer);
+    if (rank < 0 || this.dead) {
+      this.#drop(peer, header, payload);
+      return;
+    }
+    if (header.flags & FrameFlag.POINT_TO_POINT) {
+      if (!this.pointToPoint.onFrame(peer, rank, header, theirs, payload)) this.#drop(peer, header, payload);
+      return;
+    }
+    const { sequence } = header;
+    const exchange =
+      this.#exchanges.get(sequence) ??
+      (sequence > this.#entered && !this.#verdicts.has(sequence) ? this.#exchange(sequence) : null);
+    if (!exchange) {
+      this.#late(rank, sequence, theirs);
+      this.#drop(peer, header, payload);
+      return;
+    }
+    if (theirs) exchange.hear(rank, theirs);
+    if (exchange.error) this.#drop(peer, header, payload);
+    else if (header.kind === FrameKind.DATA) exchange.onData(peer, rank, header.slot, payload);
+    else if (header.kind === FrameKind.REQUEST) exchange.onRequest(rank, header.slot, peer.request(header));
+  }
+
+  /** A control message of this group from `peer`. */
+  onControl(peer: Peer, message: GroupMessage): void {
+    const rank = this.rankOf(peer);
+    if (rank < 0) return;
+    switch (message.type) {
+      case "mismatch":
+        this.#judge(message.sequence, message.error);
+        break;
+      case "verdict":
+        this.#convict(message.sequence, fromWireError(message.error));
+        break;
+      case "point-to-point-ready":
+        this.pointToPoint.onReady(rank, message.sequence);
+        break;
+      case "point-to-point-mismatch":
+        this.pointToPoint.onRefused(rank, message.sequence, fromWireError(message.error));
+        break;
+      case "abort":
+        // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
+        this.abort(fromWireError(message.error));
+        break;
+      case "probe": {
+        const exchange = this.#exchanges.get(message.sequence);
+        const reply: GroupMessage = {
+          type: "probe-reply",
+          id: message.id,
+          entered: this.#entered >= message.sequence,
+          waitingFor: exchange?.fingerprint ? [...exchange.waitingFor()] : [],
+        };
+        peer.control(this.group, encodeMessage(reply));
+        break;
+      }
+      case "probe-reply":
+        this.#probes.get(message.id)?.(rank, message);
+        break;
+    }
+  }
+
+  onMismatch(exchange: ChannelExchange, rank: number, field: string): void {
+    this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
+  }
+
+  /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
+  onDisagreement(
+    exchange: ChannelExchange,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): void {
+    const field = differingField(...calls) ?? "call";
+    this.#convict(exchange.sequence, this.#mismatch(exchange.sequence, field, ranks, calls));
+  }
+
+  onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
+    const error = new MismatchError(
+      `group "${this.name}", ${this.#callName(exchange)}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
+        `expected ${expectedBytes}: count differs`,
+      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "count"),
+    );
+    if (exchange.pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
+    else this.#tellJudge(exchange.sequence, toWireError(error));
+  }
+
+  onNeedsLeftPeer(rank: number): void {
+    this.peerLost(rank, "it had left the group");
+  }
+
+  /** `rank` is gone; the group cannot go on. */
+  peerLost(rank: number, reason: string): void {
+    this.abort(
+      new PeerLostError(`group "${this.name}": rank ${rank} was lost: ${reason}`, { group: this.name, peer: rank }),
+    );
+  }
+
+  /** `peer` said goodbye. The group dies only if something waits for it. */
+  onPeerLeft(peer: Peer): void {
+    const rank = this.rankOf(peer);
+    if (rank < 0 || this.dead) return;
+    const needed = [...this.#exchanges.values()].some((exchange) => exchange.needs(rank));
+    if (needed || this.pointToPoint.needs(rank)) this.peerLost(rank, "it left the group while others waited for it");
+  }
+
+  /** Kills the group, here and at every other rank. */
+  abort(cause: WebcclError): void {
+    if (this.dead) return;
+    this.#broadcast({ type: "abort", error: toWireError(cause) });
+    this.#die(cause);
+  }
+
+  /**
+   * Ranks that keep call `sequence` from ending: those that do not answer; if all answer, those that have not made the
+   * call; if all have, those that the others wait for.
+   */
+  async stragglers(sequence: number): Promise<number[]> {
+    const replies = new Map<number, { entered: boolean; waitingFor: number[] }>();
+    this.#lastProbe += 1;
+    const id = this.#lastProbe;
+    const others = this.#peers.flatMap((peer, rank) => (peer ? [rank] : []));
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, PROBE_MS);
+      this.#probes.set(id, (rank, reply) => {
+        replies.set(rank, reply);
+        if (replies.size < others.length) return;
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#broadcast({ type: "probe", id, sequence });
+    });
+    this.#probes.delete(id);
+    const silent = others.filter((rank) => !replies.has(rank));
+    if (silent.length > 0) return silent;
+    const absent = others.filter((rank) => !replies.get(rank)!.entered);
+    if (absent.length > 0) return absent;
+    const awaited = new Set(this.#exchanges.get(sequence)?.waitingFor());
+    for (const { waitingFor } of replies.values()) for (const rank of waitingFor) awaited.add(rank);
+    return [...awaited].sort((a, b) => a - b);
+  }
+
+  /** Tells `rank` something about this group. */
+  tell(rank: number, message: GroupMessage): void {
+    this.peer(rank).control(this.group, encodeMessage(message));
+  }
+
+  #exchange(sequence: number): ChannelExchange {
+    let exchange = this.#exchanges.get(sequence);
+    if (!exchange) {
+      exchange = new ChannelExchange(this, sequence, false);
+      this.#exchanges.set(sequence, exchange);
+    }
+    return exchange;
+  }
+
+  #drop(peer: Peer, header: Header, payload: Payload): void {
+    if (header.kind === FrameKind.ANNOUNCE) return;
+    this.droppedFrames += 1;
+    if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
+  }
+
+  /** A call of `rank` at a sequence that is over here. */
+  #late(rank: number, sequence: number, theirs: Fingerprint | null): void {
+    const ours = this.#finished.get(sequence);
+    const field = ours && theirs ? differingField(ours, theirs) : null;
+    if (field) this.#report(sequence, field, ours!, rank, theirs!);
+  }
+
+  #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
+    const error =
+      this.rank < rank
+        ? this.#mismatch(sequence, field, [this.rank, rank], [ours, theirs])
+        : this.#mismatch(sequence, field, [rank, this.rank], [theirs, ours]);
+    this.#tellJudge(sequence, toWireError(error));
+  }
+
+  #mismatch(
+    sequence: number,
+    field: string,
+    ranks: readonly [number, number],
+    calls: readonly [Fingerprint, Fingerprint],
+  ): MismatchError {
+    return new MismatchError(
+      `group "${this.name}", call ${sequence}: ${field} differs: ` +
+        ranks.map((who, i) => `rank ${who} called ${describeCall(calls[i]!)}`).join(", "),
+      this.#mismatchDetails(sequence, calls[0], field),
+    );
+  }
+
+  #mismatchDetails(sequence: number, call: Fingerprint, field: string) {
+    return { group: this.name, sequence, collective: collectiveName(call), field };
+  }
+
+  #callName(exchange: ChannelExchange): string {
+    return `${describeCall(exchange.fingerprint!)}, call ${exchange.sequence}`;
+  }
+
+  #tellJudge(sequence: number, error: WireError): void {
+    if (this.rank === 0) this.#judge(sequence, error);
+    else this.tell(0, { type: "mismatch", sequence, error });
+  }
+
+  /** Rank 0: the first report of a sequence is the verdict. */
+  #judge(sequence: number, error: WireError): void {
+    if (this.rank !== 0 || this.dead || this.#verdicts.has(sequence)) return;
+    this.#broadcast({ type: "verdict", sequence, error });
+    this.#convict(sequence, fromWireError(error));
+  }
+
+  #convict(sequence: number, error: WebcclError): void {
+    if (this.#verdicts.has(sequence)) return;
+    this.#verdicts.set(sequence, error);
+    if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value!);
+    this.#exchanges.get(sequence)?.fail(error);
+    this.#exchanges.delete(sequence);
+  }
+
+  #die(cause: WebcclError): void {
+    if (this.dead) return;
+    this.dead = cause;
+    this.#logger.debug(`group "${this.name}" is dead: ${cause.message}`);
+    for (const exchange of this.#exchanges.values()) exchange.fail(cause);
+    this.#exchanges.clear();
+    this.pointToPoint.fail(cause);
+    this.#onDead(cause);
+  }
+
+  #broadcast(message: GroupMessage): void {
+    const body = encodeMessage(message);
+    for (const peer of this.#peers) if (peer && !peer.left && !peer.closed) peer.control(this.group, body);
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Hub folds: a rank's side of what its hub folds (hub/reduction.ts). One frame up and one down per slot, each answered
+ * when all ranks have come to the slot.
+ *
+ * A call starts only when those before it leave room: what the calls of a group may have at the hub at a time is bounded,
+ * and they are let in in the order in which every rank makes them, so the first that is unfinished anywhere is let in
+ * everywhere.
+ */
+import { ProtocolError, type WebcclError } from "../errors.ts";
+import type { HubConnection } from "../link/hub/connection.ts";
+import type { HubReduction, Payload } from "../link/link.ts";
+import { bytesPerElement, DATA_TYPES } from "../types.ts";
+import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER, NO_CODE } from "../wire/frame.ts";
+import type { ChannelExchange } from "./exchange.ts";
+
+/** What the calls of one group may have at the hub, bytes of one call's slots in flight counted as a whole. */
+const MAX_GROUP_BYTES = 2 * 2 ** 20;
+
+/** One slot that waits for its answer. */
+interface Pending {
+  readonly into: Uint8Array | null;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** All folds of one rank. */
+export class HubFolds {
+  readonly #connection: HubConnection;
+  readonly #groups = new Map<number, HubGroup>();
+
+  constructor(connection: HubConnection) {
+    this.#connection = connection;
+  }
+
+  /** The folds of one group, whose ranks (of the job) are given in group order. */
+  open(group: number, ranks: readonly number[], clusters: readonly (readonly number[])[]): HubGroup {
+    const folds = new HubGroup(this.#connection, group, ranks, clusters, () => this.#groups.delete(group));
+    this.#groups.set(group, folds);
+    return folds;
+  }
+
+  /** The hub answers. What nobody waits for any longer is dropped. */
+  deliver(header: Header, payload: Payload): void {
+    this.#groups.get(header.group)?.deliver(header, payload);
+  }
+}
+
+/** The folds of one group. */
+export class HubGroup {
+  readonly group: number;
+  readonly clusters: readonly (readonly number[])[];
+  readonly connection: HubConnection;
+  readonly #ranks: readonly number[];
+  readonly #onClosed: () => void;
+  readonly #calls = new Map<number, HubCall>();
+  readonly #waiting: { bytes: number; admit: () => void }[] = [];
+  #bytes = 0;
+  #named = false;
+
+  constructor(
+    connection: HubConnection,
+    group: number,
+    ranks: readonly number[],
+    clusters: readonly (readonly number[])[],
+    onClosed: () => void,
+  ) {
+    this.connection = connection;
+    this.group = group;
+    this.clusters = clusters;
+    this.#ranks = ranks;
+    this.#onClosed = onClosed;
+  }
+
+  /** One call's folds; it has at most `slotBytes` at the hub at a time. To be closed when the call is done. */
+  call(exchange: ChannelExchange, fingerprint: Fingerprint, slotBytes: number): HubCall {
+    if (!this.#named) this.connection.tell({ type: "group", group: this.group, ranks: this.#ranks });
+    this.#named = true;
+    const place = this.#enter(Math.min(slotBytes, callBytes(fingerprint)));
+    const call = new HubCall(this, exchange, fingerprint, place.admitted, () => {
+      this.#calls.delete(exchange.sequence);
+      place.leave();
+    });
+    this.#calls.set(exchange.sequence, call);
+    return call;
+  }
+
+  deliver(header: Header, payload: Payload): void {
+    this.#calls.get(header.sequence)?.deliver(header, payload);
+  }
+
+  /** The group is done. */
+  close(): void {
+    if (this.#named) this.connection.tell({ type: "group-end", group: this.group });
+    this.#onClosed();
+  }
+
+  #enter(bytes: number): { admitted: Promise<void>; leave(): void } {
+    let admit = () => {};
+    const admitted = new Promise<void>((resolve) => {
+      admit = resolve;
+    });
+    const place = { bytes, admit };
+    this.#waiting.push(place);
+    this.#admit();
+    const leave = () => {
+      const at = this.#waiting.indexOf(place);
+      if (at >= 0) this.#waiting.splice(at, 1);
+      else this.#bytes -= bytes;
+      this.#admit();
+    };
+    return { admitted, leave };
+  }
+
+  #admit(): void {
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      if (this.#bytes > 0 && this.#bytes + next.bytes > MAX_GROUP_BYTES) return;
+      this.#bytes += next.bytes;
+      this.#waiting.shift();
+      next.admit();
+    }
+  }
+}
+
+/** The folds of one call. */
+export class HubCall implements HubReduction {
+  readonly #group: HubGroup;
+  readonly #exchange: ChannelExchange;
+  readonly #fingerprint: Fingerprint;
+  /** Resolves when the call may start; rejects if it fails before. */
+  readonly #started: Promise<void>;
+  readonly #onClosed: () => void;
+  readonly #pending = new Map<number, Pending>();
+  #sent = false;
+
+  constructor(
+    group: HubGroup,
+    exchange: ChannelExchange,
+    fingerprint: Fingerprint,
+    admitted: Promise<void>,
+    onClosed: () => void,
+  ) {
+    this.#group = group;
+    this.#exchange = exchange;
+    this.#fingerprint = fingerprint;
+    this.#onClosed = onClosed;
+    this.#started = new Promise((resolve, reject) => {
+      void admitted.then(resolve);
+      exchange.whenFailed((error) => {
+        reject(error);
+        this.#fail(error);
+      });
+    });
+    // A call that fails before it comes to its first slot tells so in its own way.
+    this.#started.catch(() => {});
+  }
+
+  get clusters(): readonly (readonly number[])[] {
+    return this.#group.clusters;
+  }
+
+  async combine(slot: number, part: Uint8Array | null, into: Uint8Array | null): Promise<void> {
+    await this.#started;
+    const { sequence, traffic } = this.#exchange;
+    await new Promise<void>((resolve, reject) => {
+      if (this.#exchange.error) {
+        reject(this.#exchange.error);
+        return;
+      }
+      this.#pending.set(slot, { into, resolve, reject });
+      const header = encodeHeader(
+        {
+          ...{ kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, slot, group: this.#group.group, sequence },
+          payloadBytes: part?.byteLength ?? 0,
+          request: (part ? FoldFlag.HAS_PART : 0) | (into ? FoldFlag.WANTS : 0),
+        },
+        this.#fingerprint,
+      );
+      this.#sent = true;
+      traffic.messagesSent += 1;
+      traffic.bytesSent += part?.byteLength ?? 0;
+      this.#group.connection.sendFrame(header, part);
+    });
+  }
+
+  /** @throws ProtocolError if the hub sends another length than this rank has room for. */
+  deliver({ slot }: Header, payload: Payload): void {
+    const pending = this.#pending.get(slot);
+    if (!pending) return;
+    const { into } = pending;
+    if (payload.byteLength !== (into?.byteLength ?? 0)) {
+      throw new ProtocolError(`the hub sent ${payload.byteLength} bytes where ${into?.byteLength ?? 0} were due`);
+    }
+    this.#pending.delete(slot);
+    if (into) payload.copyTo(into);
+    const { traffic } = this.#exchange;
+    this.#exchange.hasWritten = true;
+    traffic.messagesReceived += 1;
+    traffic.bytesReceived += payload.byteLength;
+    pending.resolve();
+  }
+
+  /** The call is done, well or not. */
+  close(): void {
+    this.#onClosed();
+  }
+
+  /** Nothing is written any more, and the hub keeps nothing of this call. */
+  #fail(error: WebcclError): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    if (this.#sent) {
+      this.#group.connection.tell({ type: "cancel", group: this.#group.group, sequence: this.#exchange.sequence });
+    }
+  }
+}
+
+/** Bytes of a call's tensor; 0 where it has none. */
+function callBytes({ dtype, count }: Fingerprint): number {
+  return dtype === NO_CODE ? 0 : count * bytesPerElement(DATA_TYPES[dtype]!);
+}

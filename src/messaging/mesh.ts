@@ -1,0 +1,206 @@
+/**
+ * Mesh: this rank's links to every other rank of the job, the channels of its groups over them, and who is gone.
+ *
+ * A rank is lost when its link closes without a goodbye, when a hub says so, or when a peer says so. Before anyone is
+ * named, GRACE_MS pass for other closes to come in: a process that dies of the first loss closes its links too, and the
+ * first cause is the one to name.
+ */
+import { HubLostError, type WebcclError } from "../errors.ts";
+import type { Link, Payload } from "../link/link.ts";
+import type { Logger } from "../options.ts";
+import { decodeMessage, encodeMessage, type MeshMessage } from "../wire/control-messages.ts";
+import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
+import { Channel, type ChannelOptions } from "./channel.ts";
+import { Peer } from "./peer.ts";
+
+/** How long other closes are waited for before a lost rank is named, in milliseconds. */
+const GRACE_MS = 50;
+
+/** The group number of messages about the job as a whole. */
+const JOB = 0;
+
+/** A frame for a group that this rank has not made yet. */
+interface EarlyFrame {
+  readonly peer: Peer;
+  readonly header: Header;
+  readonly fingerprint: Fingerprint | null;
+  readonly payload: Payload;
+}
+
+/** What a mesh is made with. */
+export interface MeshOptions {
+  rank: number;
+  size: number;
+  epoch: number;
+  /** The link to each other rank. */
+  links: ReadonlyMap<number, Link>;
+  logger: Logger;
+}
+
+/** All links of one rank. */
+export class Mesh {
+  readonly rank: number;
+  readonly size: number;
+  readonly #logger: Logger;
+  readonly #peers = new Map<number, Peer>();
+  readonly #channels = new Map<number, Channel>();
+  readonly #closedGroups = new Set<number>();
+  readonly #early = new Map<number, EarlyFrame[]>();
+  /** Ranks found gone and not yet named, with what was seen, first cause first. */
+  readonly #suspects = new Map<number, string>();
+  #hubLoss: HubLostError | null = null;
+  #graceTimer: ReturnType<typeof setTimeout> | null = null;
+  #closed = false;
+
+  constructor({ rank, size, epoch, links, logger }: MeshOptions) {
+    this.rank = rank;
+    this.size = size;
+    this.#logger = logger;
+    for (const [other, link] of links) {
+      this.#peers.set(other, new Peer(other, link, link.kind === "hub" ? other : rank, epoch));
+    }
+  }
+
+  /** Starts delivery on every link. */
+  start(): void {
+    for (const peer of this.#peers.values()) {
+      peer.link.start({
+        onFrame: (header, payload) => this.#onFrame(peer, header, payload),
+        onClose: () => {
+          peer.closed = true;
+          if (!peer.left) this.lost(peer.rank, "its link closed");
+        },
+      });
+    }
+  }
+
+  /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it what came early. */
+  open(options: Omit<ChannelOptions, "peers" | "rank"> & { ranks: readonly number[] }): Channel {
+    const { ranks, ...rest } = options;
+    const channel = new Channel({
+      ...rest,
+      rank: ranks.indexOf(this.rank),
+      peers: ranks.map((rank) => this.#peers.get(rank) ?? null),
+    });
+    this.#channels.set(channel.group, channel);
+    const early = this.#early.get(channel.group) ?? [];
+    this.#early.delete(channel.group);
+    for (const { peer, header, fingerprint, payload } of early)
+      this.#dispatch(channel, peer, header, fingerprint, payload);
+    for (const peer of this.#peers.values()) if (peer.closed && !peer.left) channel.onPeerLeft(peer);
+    return channel;
+  }
+
+  /** The group is done; frames for it that still come are dropped. */
+  close(channel: Channel): void {
+    this.#channels.delete(channel.group);
+    this.#closedGroups.add(channel.group);
+  }
+
+  /** `rank` (of the job) is gone, as `reason` tells. */
+  lost(rank: number, reason: string): void {
+    const peer = this.#peers.get(rank);
+    if (this.#closed || !peer || peer.left) return;
+    if (!this.#suspects.has(rank)) this.#suspects.set(rank, reason);
+    this.#startGrace();
+  }
+
+  /** The hub is gone, and no rank hosted it. */
+  hubLost(url: string): void {
+    if (this.#closed) return;
+    this.#hubLoss = new HubLostError(`the hub at ${url} is gone: its connection closed`, { url });
+    this.#startGrace();
+  }
+
+  /** Says goodbye to every peer and closes the links once that is sent. */
+  leave(): void {
+    this.#closed = true;
+    if (this.#graceTimer) clearTimeout(this.#graceTimer);
+    const goodbye = encodeMessage({ type: "goodbye" });
+    for (const peer of this.#peers.values()) {
+      if (!peer.closed) peer.control(JOB, goodbye);
+      peer.link.close();
+    }
+  }
+
+  #onFrame(peer: Peer, bytes: Uint8Array, payload: Payload): void {
+    const header = decodeHeader(bytes);
+    const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
+    const { kind, request } = header;
+    if (kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
+    else if (kind === FrameKind.CLEAR) peer.onClear(request);
+    else {
+      if (kind !== FrameKind.REQUEST) peer.onConsumed(request);
+      if (kind === FrameKind.CONSUMED) return;
+      if (header.group === JOB) this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
+      else this.#onGroupFrame(peer, header, fingerprint, payload);
+    }
+  }
+
+  #onGroupFrame(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
+    const channel = this.#channels.get(header.group);
+    if (channel) this.#dispatch(channel, peer, header, fingerprint, payload);
+    else if (!this.#closedGroups.has(header.group)) this.#keepEarly(peer, header, fingerprint, payload);
+    else if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
+  }
+
+  #dispatch(channel: Channel, peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
+    if (header.kind !== FrameKind.CONTROL) {
+      channel.onFrame(peer, header, fingerprint, payload);
+      return;
+    }
+    const message = decodeMessage(contents(payload));
+    if (message.type !== "goodbye" && message.type !== "lost") channel.onControl(peer, message);
+  }
+
+  #keepEarly(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
+    const frames = this.#early.get(header.group) ?? [];
+    frames.push({ peer, header, fingerprint, payload: payload.keep() });
+    this.#early.set(header.group, frames);
+  }
+
+  #onMessage(peer: Peer, message: MeshMessage): void {
+    if (message.type === "goodbye") {
+      peer.left = true;
+      for (const channel of [...this.#channels.values()]) channel.onPeerLeft(peer);
+    } else if (message.type === "lost") {
+      this.lost(message.rank, message.reason);
+    }
+  }
+
+  #startGrace(): void {
+    this.#graceTimer ??= setTimeout(() => {
+      this.#graceTimer = null;
+      this.#name();
+    }, GRACE_MS);
+  }
+
+  /** The grace is over: every group learns the first of its members that is gone. */
+  #name(): void {
+    const suspects = [...this.#suspects];
+    this.#suspects.clear();
+    for (const [rank, reason] of suspects) {
+      const peer = this.#peers.get(rank)!;
+      if (peer.left) continue;
+      peer.left = true;
+      this.#logger.debug(`rank ${rank} is lost: ${reason}`);
+      for (const other of this.#peers.values()) {
+        if (!other.left && !other.closed) other.control(JOB, encodeMessage({ type: "lost", rank, reason }));
+      }
+      for (const channel of [...this.#channels.values()]) {
+        const member = channel.rankOf(peer);
+        if (member >= 0) channel.peerLost(member, reason);
+      }
+    }
+    const hubLoss: WebcclError | null = this.#hubLoss;
+    this.#hubLoss = null;
+    if (hubLoss) for (const channel of [...this.#channels.values()]) channel.abort(hubLoss);
+  }
+}
+
+/** A control message's bytes in one piece. */
+function contents(payload: Payload): Uint8Array {
+  const bytes = new Uint8Array(payload.byteLength);
+  payload.copyTo(bytes);
+  return bytes;
+}

@@ -1,0 +1,291 @@
+/**
+ * FileStore: a store in a file that several processes of one machine share.
+ *
+ * The file is a log. A write takes the lock (`path` + ".lock"), reads what others have added, and appends one record:
+ *
+ *   byte  size  record, little-endian
+ *      0     1  1 set · 2 append · 3 push · 4 pop
+ *      1     4  bytes of the key
+ *      5     4  bytes of the value
+ *      9     -  key (UTF-8), value
+ *
+ * A reader needs no lock: it takes the records that are complete. A record that a crash left incomplete is cut off by the
+ * next writer. The format is webccl's own and may change; it is not PyTorch's.
+ */
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
+import { KeySpace, listKeys } from "../../store/key-space.ts";
+import { Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { withFileLock } from "./file-lock.ts";
+
+const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
+const RECORD_HEAD_BYTES = 9;
+const EMPTY = new Uint8Array(0);
+/** Counts the users that have closed the store; not a key of the caller's. */
+const CLOSED_KEY = "\0closed";
+const FIRST_POLL_MS = 1;
+const LAST_POLL_MS = 20;
+
+/** A store in the file at `path`, made when it is first written. */
+export class FileStore extends Store {
+  readonly path: string;
+  /** How many processes share the file, or -1 if unknown. */
+  readonly worldSize: number;
+  readonly #space = new KeySpace();
+  #position = 0;
+  #closed = false;
+  readonly #sleepers = new Set<() => void>();
+
+  /**
+   * With a known `worldSize`, the last of that many users to close removes the file. Default: -1, unknown.
+   * @throws TypeError if `path` is empty; RangeError if `worldSize` is neither -1 nor at least 1.
+   */
+  constructor(path: string, worldSize = -1) {
+    super();
+    if (typeof path !== "string" || path === "") throw new TypeError("FileStore: path must be a non-empty string");
+    if (!Number.isInteger(worldSize) || (worldSize !== -1 && worldSize < 1)) {
+      throw new RangeError(`FileStore: worldSize must be at least 1, or -1 if unknown, got ${worldSize}`);
+    }
+    this.path = path;
+    this.worldSize = worldSize;
+  }
+
+  async set(key: string, value: StoreValue): Promise<void> {
+    await this.#write((append) => append(Kind.SET, key, toBytes(value)));
+  }
+
+  get(key: string): Promise<Uint8Array> {
+    return this.#until(
+      () => this.#space.get(key)?.slice(),
+      this.timeoutMs,
+      () => `get: the key "${key}" was not set within ${this.timeoutMs} ms`,
+    );
+  }
+
+  compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+    return this.#write((append) => {
+      const wanted = toBytes(desired);
+      const { write, result } = this.#space.compare(key, toBytes(expected), wanted);
+      if (write) append(Kind.SET, key, wanted);
+      return result.slice();
+    });
+  }
+
+  add(key: string, amount: number): Promise<number> {
+    return this.#write((append) => {
+      const sum = this.#space.sum(key, amount);
+      append(Kind.SET, key, toBytes(String(sum)));
+      return sum;
+    });
+  }
+
+  async check(keys: readonly string[]): Promise<boolean> {
+    this.#sync();
+    return keys.every((key) => this.#space.has(key));
+  }
+
+  async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
+    const missing = () => keys.filter((key) => !this.#space.has(key));
+    await this.#until(
+      () => (missing().length === 0 ? true : undefined),
+      timeoutMs,
+      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+    );
+  }
+
+  /** @throws UnsupportedError always, as in c10d: use another store where keys must go. */
+  async deleteKey(key: string): Promise<boolean> {
+    throw new UnsupportedError(`deleteKey: a FileStore cannot remove "${key}"; HashStore and HubStore can`);
+  }
+
+  async numKeys(): Promise<number> {
+    this.#sync();
+    return this.#space.size - (this.#space.has(CLOSED_KEY) ? 1 : 0);
+  }
+
+  override hasExtendedApi(): boolean {
+    return true;
+  }
+
+  override async append(key: string, value: StoreValue): Promise<void> {
+    await this.#write((append) => append(Kind.APPEND, key, toBytes(value)));
+  }
+
+  override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
+    await this.wait(keys);
+    return keys.map((key) => this.#space.get(key)!.slice());
+  }
+
+  override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
+    if (keys.length !== values.length)
+      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    await this.#write((append) => {
+      keys.forEach((key, i) => {
+        append(Kind.SET, key, toBytes(values[i]!));
+      });
+    });
+  }
+
+  override async queuePush(key: string, value: StoreValue): Promise<void> {
+    await this.#write((append) => append(Kind.PUSH, key, toBytes(value)));
+  }
+
+  override async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
+    const deadline = performance.now() + this.timeoutMs;
+    for (;;) {
+      const value = await this.#write((append) => {
+        if (this.#space.queueLength(key) === 0) return undefined;
+        return append(Kind.POP, key, EMPTY);
+      });
+      if (value) return value;
+      if (!block) throw new StoreError(`queuePop: the queue "${key}" is empty`);
+      await this.#until(
+        () => (this.#space.queueLength(key) > 0 ? true : undefined),
+        Math.max(0, deadline - performance.now()),
+        () => `queuePop: nothing was pushed to "${key}" within ${this.timeoutMs} ms`,
+      );
+    }
+  }
+
+  override async queueLen(key: string): Promise<number> {
+    this.#sync();
+    return this.#space.queueLength(key);
+  }
+
+  /** Ends this user's part: pending waits reject with StoreError. The last user of a known `worldSize` removes the file. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    if (this.worldSize !== -1) {
+      await this.#write((append) => {
+        const closed = this.#space.sum(CLOSED_KEY, 1);
+        if (closed >= this.worldSize) rmSync(this.path, { force: true });
+        else append(Kind.SET, CLOSED_KEY, toBytes(String(closed)));
+      });
+    }
+    this.#closed = true;
+    for (const wake of this.#sleepers) wake();
+  }
+
+  /** Runs `action` under the lock, with all earlier records applied. What it appends is written, then applied. */
+  async #write<T>(
+    action: (append: (kind: number, key: string, value: Uint8Array) => Uint8Array | undefined) => T,
+  ): Promise<T> {
+    this.#check();
+    try {
+      return await withFileLock(`${this.path}.lock`, this.timeoutMs, () => {
+        this.#sync();
+        return action((kind, key, value) => this.#append(kind, key, value));
+      });
+    } catch (error) {
+      if (error instanceof WebcclError || !(error instanceof Error) || !("code" in error)) throw error;
+      throw new StoreError(`the FileStore at ${this.path} cannot be written: ${error.message}`, { cause: error });
+    } finally {
+      for (const wake of this.#sleepers) wake();
+    }
+  }
+
+  #append(kind: number, key: string, value: Uint8Array): Uint8Array | undefined {
+    const record = encodeRecord(kind, key, value);
+    const file = openSync(this.path, "a+");
+    try {
+      // What lies behind the last complete record was left by a crash.
+      ftruncateSync(file, this.#position);
+      for (let at = 0; at < record.length; ) at += writeSync(file, record, at);
+    } finally {
+      closeSync(file);
+    }
+    this.#position += record.length;
+    return this.#apply(kind, key, value);
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StoreError(`the FileStore at ${this.path} is closed`);
+  }
+
+  /** Applies the complete records that have come since. */
+  #sync(): void {
+    this.#check();
+    let file: number;
+    try {
+      file = openSync(this.path, "r");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      throw new StoreError(`the FileStore at ${this.path} cannot be read`, { cause: error });
+    }
+    try {
+      const bytes = new Uint8Array(Math.max(0, fstatSync(file).size - this.#position));
+      let length = 0;
+      while (length < bytes.length) {
+        const read = readSync(file, bytes, length, bytes.length - length, this.#position + length);
+        if (read === 0) break;
+        length += read;
+      }
+      this.#position += this.#applyAll(bytes.subarray(0, length));
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #applyAll(bytes: Uint8Array): number {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let at = 0;
+    while (at + RECORD_HEAD_BYTES <= bytes.length) {
+      const keyAt = at + RECORD_HEAD_BYTES;
+      const valueAt = keyAt + view.getUint32(at + 1, true);
+      const end = valueAt + view.getUint32(at + 5, true);
+      if (end > bytes.length) break;
+      const key = new TextDecoder().decode(bytes.subarray(keyAt, valueAt));
+      this.#apply(bytes[at]!, key, bytes.subarray(valueAt, end));
+      at = end;
+    }
+    return at;
+  }
+
+  #apply(kind: number, key: string, value: Uint8Array): Uint8Array | undefined {
+    if (kind === Kind.SET) this.#space.set(key, value);
+    else if (kind === Kind.APPEND) this.#space.append(key, value);
+    else if (kind === Kind.PUSH) this.#space.push(key, value);
+    else if (kind === Kind.POP) return this.#space.pop(key);
+    else throw new StoreError(`${this.path} is not a webccl FileStore: it has a record of kind ${kind}`);
+    return undefined;
+  }
+
+  /** What `take` gives as soon as the file holds it. Writes of this object are seen at once, others' by looking again. */
+  async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
+    const deadline = performance.now() + timeoutMs;
+    let pollMs = FIRST_POLL_MS;
+    for (;;) {
+      this.#sync();
+      const value = take();
+      if (value !== undefined) return value;
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) throw new TimeoutError(timeoutText());
+      await this.#sleep(Math.min(pollMs, leftMs));
+      pollMs = Math.min(pollMs * 1.5, LAST_POLL_MS);
+    }
+  }
+
+  #sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#sleepers.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, delayMs);
+      this.#sleepers.add(wake);
+    });
+  }
+}
+
+function encodeRecord(kind: number, key: string, value: Uint8Array): Uint8Array {
+  const name = toBytes(key);
+  const record = new Uint8Array(RECORD_HEAD_BYTES + name.length + value.length);
+  const view = new DataView(record.buffer);
+  view.setUint8(0, kind);
+  view.setUint32(1, name.length, true);
+  view.setUint32(5, value.length, true);
+  record.set(name, RECORD_HEAD_BYTES);
+  record.set(value, RECORD_HEAD_BYTES + name.length);
+  return record;
+}

@@ -1,0 +1,235 @@
+/**
+ * NodeSocket: a WebSocket over a connection of node:net whose upgrade `ws` has made, as a {@link BaseSocket}.
+ *
+ * One message is one WebSocket frame and one write: a short one joined with its header, a long one's bytes from where they
+ * lie. What arrives is handed on as it comes, out of the buffer it was read into, or collected into whole messages.
+ */
+import type { Socket as NetSocket } from "node:net";
+import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
+import { BaseSocket } from "../link/websocket/base-socket.ts";
+import {
+  CloseCode,
+  closePayload,
+  controlFrame,
+  frameHeaderBytes,
+  Opcode,
+  writeFrameHeader,
+} from "../link/websocket/frame.ts";
+import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
+import { watchLiveness } from "./file-store/liveness.ts";
+import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
+
+/** How long the other side may take to answer a close, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 5_000;
+/** Up to this many bytes a message is copied behind its header, which takes less time than a second part of a write. */
+const JOINED_BYTES = 4 * 1024;
+/** From so many bytes of a message still to come on, they are read to where they belong. */
+const DIRECT_BYTES = 16 * 1024;
+/** What is read behind a long message at first: its successor's head, not its bytes. */
+const HEAD_BYTES = 4 * 1024;
+/** So many pieces of one message are joined, so that many short ones cost little more than their bytes. */
+const JOINED_PIECES = 512;
+
+export interface NodeSocketOptions {
+  /** Which end this is. */
+  side: "client" | "server";
+  /** Most bytes of a message from the other side. */
+  maxMessageBytes: number;
+  /** Most bytes that may come until {@link NodeSocket.trust} is called. Default: no limit. */
+  untrustedBytes?: number;
+}
+
+export class NodeSocket extends BaseSocket {
+  readonly #net: NetSocket;
+  readonly #isClient: boolean;
+  readonly #receiver: WebSocketReceiver;
+  /** What arrives lies in a buffer that the next read overwrites, or where it belongs; null if Node allocates for each read. */
+  readonly #reads: ReadsInPlace | null;
+  #wasLong = false;
+  #allowedBytes: number;
+  #bytesRead = 0;
+  #paused = false;
+  /** A message that is collected until it is whole, and how many of its pieces are joined ones. */
+  #pieces: Uint8Array[] = [];
+  #joinedPieces = 0;
+  /** A close frame was sent: nothing else may be. */
+  #closing = false;
+  #closeTimer: ReturnType<typeof setTimeout> | null = null;
+  #closed: { code: number; reason: string } = { code: CloseCode.ABNORMAL, reason: "" };
+  #unwatch: () => void = () => {};
+
+  /** `net` is upgraded, and `head` what came behind the upgrade. */
+  constructor(net: NetSocket, head: Uint8Array, options: NodeSocketOptions) {
+    super();
+    const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY } = options;
+    this.#isClient = side === "client";
+    this.#allowedBytes = untrustedBytes;
+    this.#receiver = new WebSocketReceiver({
+      masked: !this.#isClient,
+      maxMessageBytes,
+      events: {
+        onData: (bytes, last) => this.#onData(bytes, last),
+        onPing: (payload) => this.#control(Opcode.PONG, payload),
+        onPong: () => {},
+        onClose: (code, reason) => this.#onCloseFrame(code, reason),
+      },
+    });
+    this.#reads = readInPlace(net, { onBytes: (bytes) => this.#read(bytes), room: (buffer) => this.#room(buffer) });
+    this.#net = this.#reads?.net ?? net;
+    this.#net.setTimeout(0);
+    this.#net.setNoDelay();
+    if (!this.#reads) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));
+    this.#net.on("end", () => this.#net.end());
+    // The close event follows every error.
+    this.#net.on("error", () => {});
+    this.#net.on("close", () => this.#ended());
+    if (head.byteLength > 0) this.#read(head);
+  }
+
+  get bufferedBytes(): number {
+    return this.#net.writableLength;
+  }
+
+  /** Bytes that came so far. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  send(parts: readonly Uint8Array[], onSent?: () => void): void {
+    // After an error too: a closed socket no longer reads the parts either.
+    const sent = () => onSent?.();
+    if (this.#closing || !this.#net.writable) {
+      process.nextTick(sent);
+      return;
+    }
+    const payloadBytes = totalBytes(parts);
+    const headerBytes = frameHeaderBytes(payloadBytes, this.#isClient);
+    const joined = payloadBytes <= JOINED_BYTES ? parts.length : parts[0]!.byteLength <= JOINED_BYTES ? 1 : 0;
+    const start = new Uint8Array(headerBytes + totalBytes(parts.slice(0, joined)));
+    writeFrameHeader(start, Opcode.BINARY, payloadBytes, this.#isClient);
+    let at = headerBytes;
+    for (let i = 0; i < joined; i++) {
+      start.set(parts[i]!, at);
+      at += parts[i]!.byteLength;
+    }
+    if (joined === parts.length) {
+      this.#net.write(start, sent);
+      return;
+    }
+    this.#net.cork();
+    this.#net.write(start);
+    for (let i = joined; i < parts.length; i++) this.#net.write(parts[i]!, i === parts.length - 1 ? sent : undefined);
+    this.#net.uncork();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#net.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#net.resume();
+  }
+
+  override withdrawRoom(): void {
+    this.#reads?.reset();
+  }
+
+  close(code: number = CloseCode.NORMAL, reason = ""): void {
+    if (this.#closing || this.#net.destroyed) return;
+    this.#control(Opcode.CLOSE, code === CloseCode.NO_STATUS ? new Uint8Array(0) : closePayload(code, reason));
+    this.#closing = true;
+    // A paused socket would never see the other side's answer.
+    this.resume();
+    this.#closeTimer = setTimeout(() => this.#net.destroy(), CLOSE_TIMEOUT_MS);
+  }
+
+  terminate(): void {
+    this.#receiver.stop();
+    this.#net.destroy();
+  }
+
+  /** Lifts the limit on what may come. */
+  trust(): void {
+    this.#allowedBytes = Number.POSITIVE_INFINITY;
+  }
+
+  ping(): void {
+    this.#control(Opcode.PING, new Uint8Array(0));
+  }
+
+  /** Closes if the other side gives no sign of life for `timeoutMs`. */
+  watch(timeoutMs: number): void {
+    this.#unwatch = watchLiveness(this, timeoutMs, () => {
+      this.deliverClose(CloseCode.ABNORMAL, `no sign of life for ${timeoutMs} ms`);
+      this.terminate();
+    });
+  }
+
+  #read(bytes: Uint8Array): void {
+    this.#bytesRead += bytes.byteLength;
+    if (this.#bytesRead > this.#allowedBytes) {
+      this.terminate();
+      return;
+    }
+    try {
+      this.#receiver.push(bytes);
+    } catch (error) {
+      if (!(error instanceof WebSocketViolation)) throw error;
+      this.#closed = { code: error.code, reason: error.message };
+      this.close(error.code, error.message);
+      this.#net.end();
+      this.deliverClose(error.code, error.message);
+    }
+  }
+
+  /** Where the next read shall put what comes: `buffer`, or where it belongs. */
+  #room(buffer: Uint8Array): Uint8Array {
+    const toCome = this.#receiver.dataToCome;
+    if (toCome < DIRECT_BYTES) {
+      if (toCome > 0 || !this.#wasLong) return buffer;
+      this.#wasLong = false;
+      return buffer.subarray(0, HEAD_BYTES);
+    }
+    this.#wasLong = true;
+    const room = this.#pieces.length === 0 ? this.roomForBytes() : null;
+    if (!room) return buffer;
+    return room.byteLength > toCome ? room.subarray(0, toCome) : room;
+  }
+
+  #onData(bytes: Uint8Array, last: boolean): void {
+    if (this.#pieces.length === 0 && this.deliverBytes(bytes, last)) return;
+    if (bytes.byteLength > 0) this.#pieces.push(this.#reads ? bytes.slice() : bytes);
+    if (this.#pieces.length - this.#joinedPieces === JOINED_PIECES) {
+      const joined = new FragmentsPayload(this.#pieces.splice(this.#joinedPieces)).toBytes();
+      this.#pieces.push(joined);
+      this.#joinedPieces += 1;
+    }
+    if (!last) return;
+    const message = this.#pieces;
+    this.#pieces = [];
+    this.#joinedPieces = 0;
+    this.deliver(message);
+  }
+
+  #onCloseFrame(code: number, reason: string): void {
+    this.#closed = { code, reason };
+    this.close(code);
+    this.#net.end();
+  }
+
+  #control(opcode: number, payload: Uint8Array): void {
+    if (!this.#closing && this.#net.writable) this.#net.write(controlFrame(opcode, payload, this.#isClient));
+  }
+
+  #ended(): void {
+    if (this.#closeTimer) clearTimeout(this.#closeTimer);
+    this.#unwatch();
+    this.deliverClose(this.#closed.code, this.#closed.reason);
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What counts as a tensor in GPU memory, and what to say of everything that does not.
+ */
+import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor } from "../types.ts";
+import { checkCount, isWhole, unknownDtype } from "./fields.ts";
+
+/** GPUBufferUsage, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
+export const BUFFER_USAGE = {
+  MAP_READ: 0x1,
+  COPY_SRC: 0x4,
+  COPY_DST: 0x8,
+  UNIFORM: 0x40,
+  STORAGE: 0x80,
+  QUERY_RESOLVE: 0x200,
+} as const;
+
+/** GPUMapMode.READ. */
+export const MAP_READ_MODE = 0x1;
+
+/** What the buffer of a tensor must allow. */
+export const TENSOR_USAGE = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
+
+/** A tensor's elements: `count` of them from `byteOffset`. */
+export interface GpuRange {
+  buffer: GPUBuffer;
+  dtype: DataType;
+  byteOffset: number;
+  count: number;
+}
+
+function isBuffer(value: unknown): value is GPUBuffer {
+  return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
+}
+
+/** Does `value` hold a GPUBuffer? Whether it is a right tensor, {@link describeGpuTensor} tells. */
+export function isGpuTensor(value: unknown): value is GpuTensor {
+  return typeof value === "object" && value !== null && "buffer" in value && isBuffer(value.buffer);
+}
+
+/**
+ * The elements of a tensor.
+ * @throws TypeError if its GPUBuffer is mapped or lacks a usage flag; for a dtype that is none, an 8- or 16-bit dtype without
+ * `count`, a `byteOffset` that is not a multiple of 4.
+ * @throws RangeError if the elements, padded to whole words, do not fit into the buffer.
+ */
+export function describeGpuTensor(tensor: GpuTensor): GpuRange {
+  const { buffer, dtype, byteOffset = 0 } = tensor;
+  if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
+  const missing = (["STORAGE", "COPY_SRC", "COPY_DST"] as const).filter(
+    (flag) => !hasUsage(buffer, BUFFER_USAGE[flag]),
+  );
+  if (missing.length > 0) {
+    throw new TypeError(`the GPUBuffer of a ${dtype} tensor needs the usage ${missing.join(" and ")}`);
+  }
+  if (buffer.mapState !== "unmapped") {
+    throw new TypeError(
+      `the GPUBuffer of a ${dtype} tensor is ${buffer.mapState === "pending" ? "being mapped" : "mapped"}: unmap it first`,
+    );
+  }
+  if (!isWhole(byteOffset) || byteOffset % 4 !== 0) {
+    throw new TypeError(`byteOffset of a tensor in a GPUBuffer must be a multiple of 4, got ${byteOffset}`);
+  }
+  const width = bytesPerElement(dtype);
+  const { count = wholeCount(buffer, dtype, byteOffset) } = tensor;
+  checkCount(count);
+  const end = byteOffset + Math.ceil((count * width) / 4) * 4;
+  if (end > buffer.size) {
+    throw new RangeError(
+      `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the GPUBuffer has ${buffer.size} bytes`,
+    );
+  }
+  return { buffer, dtype, byteOffset, count };
+}
+
+function hasUsage(buffer: GPUBuffer, flag: number): boolean {
+  return (buffer.usage & flag) !== 0;
+}
+
+/** All elements from `byteOffset` to the buffer's end. */
+function wholeCount(buffer: GPUBuffer, dtype: DataType, byteOffset: number): number {
+  const width = bytesPerElement(dtype);
+  if (width < 4) {
+    throw new TypeError(
+      `a ${dtype} tensor in a GPUBuffer needs its count: buffers are padded to 4 bytes, whatever the count`,
+    );
+  }
+  const bytes = Math.max(0, buffer.size - byteOffset);
+  if (bytes % width !== 0) {
+    throw new TypeError(
+      `the GPUBuffer has ${bytes} bytes from byte ${byteOffset} on, which is not a whole number of ${dtype} elements: give count`,
+    );
+  }
+  return bytes / width;
+}

@@ -1,0 +1,99 @@
+/**
+ * What counts as a tensor in host memory, and what to say of everything that does not.
+ */
+import type { DataType, HostArray, HostTensor } from "../types.ts";
+import { DATA_TYPES } from "../types.ts";
+import { unknownDtype } from "./fields.ts";
+
+/** The dtype of a bare typed array, by the name of its class: that holds across realms and for subclasses. */
+const DTYPE_OF_CLASS: ReadonlyMap<string, DataType> = new Map([
+  ["Int8Array", "i8"],
+  ["Uint8Array", "u8"],
+  ["Int16Array", "i16"],
+  ["Uint16Array", "u16"],
+  ["Int32Array", "i32"],
+  ["Uint32Array", "u32"],
+  ["BigInt64Array", "i64"],
+  ["BigUint64Array", "u64"],
+  ["Float16Array", "f16"],
+  ["Float32Array", "f32"],
+  ["Float64Array", "f64"],
+]);
+
+/** The classes whose elements may be named as `dtype`. */
+function classesFor(dtype: DataType): readonly string[] {
+  if (dtype === "f16") return ["Uint16Array", "Float16Array"];
+  if (dtype === "bf16") return ["Uint16Array"];
+  return [...DTYPE_OF_CLASS].filter(([, own]) => own === dtype).map(([name]) => name);
+}
+
+const CLASSES = new Map<string, readonly string[]>(DATA_TYPES.map((dtype) => [dtype, classesFor(dtype)]));
+
+function className(view: ArrayBufferView): string {
+  return (view as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag];
+}
+
+/** Is `value` a typed array or a named one? Whether it is a right one, {@link describeHostTensor} tells. */
+export function isHostTensor(value: unknown): boolean {
+  if (ArrayBuffer.isView(value)) return true;
+  return typeof value === "object" && value !== null && ArrayBuffer.isView((value as { data?: unknown }).data);
+}
+
+/**
+ * The array and the dtype of a tensor.
+ * @throws TypeError if it is no tensor, if its dtype does not fit its array, or if its buffer is detached.
+ */
+export function describeHostTensor(tensor: unknown): HostTensor {
+  const named = !ArrayBuffer.isView(tensor);
+  const data = named ? (tensor as { data?: unknown } | null | undefined)?.data : tensor;
+  if (!ArrayBuffer.isView(data)) throw new TypeError(notATensor(tensor));
+  const name = className(data);
+  const own = DTYPE_OF_CLASS.get(name);
+  if (own === undefined) throw new TypeError(notATensor(data));
+  let dtype = own;
+  if (named) {
+    dtype = (tensor as HostTensor).dtype;
+    const classes = CLASSES.get(dtype);
+    if (!classes) throw unknownDtype(dtype);
+    if (!classes.includes(name)) {
+      throw new TypeError(`a ${dtype} tensor holds its elements in a ${classes[0]}, and data is a ${name}`);
+    }
+  }
+  if (data.byteLength === 0) refuseDetached(data, dtype);
+  return { data: data as HostArray, dtype };
+}
+
+/** An array on a detached buffer looks like an empty one, but nothing can be made on its buffer any more. */
+function refuseDetached(data: ArrayBufferView, dtype: DataType): void {
+  try {
+    new Uint8Array(data.buffer);
+  } catch (cause) {
+    throw new TypeError(
+      `the ${dtype} tensor's buffer is detached: it was transferred to another thread, or its WebAssembly memory grew`,
+      { cause },
+    );
+  }
+}
+
+/** Says what `value` is and what to pass in its place. */
+function notATensor(value: unknown): string {
+  const wanted = "pass a typed array such as Float32Array, or { data, dtype }";
+  if (value === null || value === undefined) return `the tensor is ${value}: ${wanted}`;
+  if (ArrayBuffer.isView(value)) {
+    const name = className(value);
+    if (name === "DataView") return "a DataView has no element type: pass a typed array over its buffer";
+    if (name === "Uint8ClampedArray") {
+      return "a Uint8ClampedArray clamps where reductions wrap: pass a Uint8Array over its buffer";
+    }
+    return `a ${name} is not a tensor: ${wanted}`;
+  }
+  if (Array.isArray(value)) return "an Array is not a tensor: pass a typed array, such as Float32Array.from(array)";
+  if (
+    value instanceof ArrayBuffer ||
+    (typeof SharedArrayBuffer !== "undefined" && value instanceof SharedArrayBuffer)
+  ) {
+    return "a bare buffer has no element type: pass a typed array over it";
+  }
+  if (typeof value === "object" && "data" in value) return `the tensor's data is not a typed array: ${wanted}`;
+  return `a value of type ${typeof value} is not a tensor: ${wanted}`;
+}

@@ -1,5 +1,6 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
-export type { Backend, BackendContext, Call, Collective, ObjectRequest, Request } from "./backend/backend.ts";
+
+export type { Backend, BackendContext, Call } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
 export type { GroupInfo } from "./bring-up/job.ts";
@@ -33,10 +34,12 @@ export type {
   RootOptions,
 } from "./options.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
+export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { Store, type StoreValue } from "./store/store.ts";
+export type { Collective } from "./types.ts";
 export {
   type CudaTensor,
   DATA_TYPES,

@@ -6,17 +6,7 @@
 import type { Socket } from "./link/link.ts";
 import type { Logger } from "./options.ts";
 import type { Runtime } from "./types.ts";
-
-/** What a connecting rank says of itself, and proves that it holds the group's token for. docs/protocol.md, "Handshake". */
-export interface Hello {
-  /** Name of the group on the hub, or of the job on a direct link. */
-  group: string;
-  /** The rank it wants, or null for the next free one (a hub gives it). */
-  rank: number | null;
-  worldSize: number;
-  /** "hub" to join a hub's group, "link" to make a direct link. */
-  purpose: "hub" | "link";
-}
+import type { Hello, Welcome } from "./wire/handshake.ts";
 
 /** How a listener is opened. */
 export interface ListenOptions {
@@ -71,7 +61,7 @@ export interface ThreadJob {
 }
 
 /** An open file that other processes have open too. Positions and lengths are in bytes. */
-export interface SharedFile {
+export interface MemoryFile {
   /** Fills `target` from `position` on. */
   read(target: Uint8Array, position: number): void;
   write(bytes: Uint8Array, position: number): void;
@@ -82,11 +72,11 @@ export interface SharedFile {
 }
 
 /** Where such files can be made. What fails throws an Error that says why. */
-export interface SharedFileSystem {
+export interface MemoryFiles {
   /** Makes an empty file that only this user may open, under a name nobody can guess. */
-  create(): { path: string; file: SharedFile };
+  create(): { path: string; file: MemoryFile };
   /** Opens another process's file for reading; refuses one of another user. */
-  open(path: string): SharedFile;
+  open(path: string): MemoryFile;
   /** Takes the name away, if it is there; the file stays for those who have it open. */
   unlink(path: string): void;
   /** How many processes can run at once. */
@@ -114,7 +104,7 @@ export interface Platform {
    * Where this host's processes can share files in memory.
    * @throws UnsupportedError that says what is missing.
    */
-  sharedFileSystem(): SharedFileSystem;
+  memoryFiles(): MemoryFiles;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */
@@ -149,13 +139,4 @@ export interface ConnectOptions {
   /** Milliseconds for connecting and proving; a refused port is tried again until then. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
-}
-
-/** What the accepting side answered. */
-export interface Welcome {
-  rank: number;
-  worldSize: number;
-  epoch: number;
-  /** The rank whose process hosts the hub, or null if it stands alone or this is a direct link. */
-  hostRank: number | null;
 }

@@ -106,5 +106,35 @@ export interface CudaTensor {
 /** What a collective reads or writes. A bare typed array has its own dtype. */
 export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor;
 
+/** Every collective, in the order of its code in a frame's fingerprint (docs/protocol.md). */
+export const COLLECTIVES = [
+  "broadcast",
+  "allReduce",
+  "reduce",
+  "allGather",
+  "allGatherIntoTensor",
+  "gather",
+  "scatter",
+  "reduceScatter",
+  "reduceScatterTensor",
+  "allToAll",
+  "allToAllSingle",
+  "barrier",
+  "newGroup",
+  "scan",
+  "exscan",
+  "send",
+  "recv",
+  "recvAnySource",
+  "allGatherObject",
+  "broadcastObject",
+  "gatherObject",
+  "scatterObject",
+  "split",
+] as const;
+
+/** The name of a collective, as in a request, a message and a trace. */
+export type Collective = (typeof COLLECTIVES)[number];
+
 /** The runtime a rank runs in. */
 export type Runtime = "node" | "deno" | "browser";

@@ -4,11 +4,13 @@
  * An algorithm is a free function `(context, spans, options) => Promise<void>`. It never sees a tensor, a socket or a
  * frame, and it never keeps a byte after it returns.
  */
-import type { Executor, Handle, HostExecutor, SharedExecutor, Span } from "../executor/executor.ts";
+
+import type { AddressableExecutor, Executor, Handle, HostExecutor, Span } from "../executor/executor.ts";
 import type { Exchange, HubReduction } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { SharedAreas } from "../region/shared-areas.ts";
-import type { SharedRegion } from "../region/shared-region.ts";
+import type { Areas } from "../region/shared-areas.ts";
+import type { AddressableMemory } from "../region/shared-region.ts";
+import { now } from "../support/clock.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
 export interface Transfer {
@@ -21,8 +23,8 @@ export interface Transfer {
 
 /** A region, the executor whose memory it is in, and the algorithms over it. */
 export interface Shared {
-  readonly region: SharedRegion;
-  readonly executor: SharedExecutor;
+  readonly region: AddressableMemory;
+  readonly executor: AddressableExecutor;
   readonly algorithms: SharedAlgorithms;
 }
 
@@ -42,8 +44,8 @@ export interface SharedAlgorithms {
 }
 
 /** The areas of processes of one host, the executor that every rank's tensors are in, and the algorithms over them. */
-export interface Areas {
-  readonly region: SharedAreas;
+export interface AreasPart {
+  readonly region: Areas;
   readonly executor: HostExecutor;
   readonly algorithms: AreaAlgorithms;
 }
@@ -68,7 +70,7 @@ export interface Context {
   /** What the ranks share beyond messages; null unless all are threads of one job. */
   readonly shared: Shared | null;
   /** What they have in files beyond messages; null unless all are processes of one host that share files. */
-  readonly areas: Areas | null;
+  readonly areas: AreasPart | null;
   /** For algorithms that select.ts says need it; null for all others. */
   readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
@@ -86,7 +88,7 @@ export function sharedOf({ shared }: Context): Shared {
 }
 
 /** The areas; select.ts gives the algorithms that need them to groups that have them. */
-export function areasOf({ areas }: Context): Areas {
+export function areasOf({ areas }: Context): AreasPart {
   return areas!;
 }
 
@@ -96,7 +98,7 @@ export function areasOf({ areas }: Context): Areas {
  */
 export async function send(context: Context, peer: number, span: Span, slot = 0): Promise<void> {
   const { executor, exchange } = context;
-  const memory = executor.sharedMemory;
+  const memory = executor.handleMemory;
   if (memory && exchange.takesHandles(peer)) {
     const { byteLength } = span;
     return exchange.sendHandle(peer, { byteLength, memory, span, read: () => executor.read(span) }, slot);
@@ -118,9 +120,9 @@ function traced<T>(
   run: () => T | Promise<T>,
 ): T | Promise<T> {
   if (!onTransfer) return run();
-  const start = performance.now();
+  const start = now();
   return Promise.resolve(run()).then((result) => {
-    onTransfer({ step, slot, start, end: performance.now() });
+    onTransfer({ step, slot, start, end: now() });
     return result;
   });
 }
@@ -131,7 +133,7 @@ export async function recv(context: Context, peer: number, span: Span, slot = 0)
   const lease = executor.receive(span);
   let adopted = false;
   const adopt = (handle: Handle) => {
-    adopted = handle.memory === executor.sharedMemory;
+    adopted = handle.memory === executor.handleMemory;
     if (adopted) executor.copy(span, handle.span);
     return adopted;
   };

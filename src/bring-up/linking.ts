@@ -3,7 +3,7 @@
  * job meet in their memory, and the hub relays between ranks that cannot reach each other.
  */
 import { StoreError } from "../errors.ts";
-import type { SharedFileLinks } from "../link/files/links.ts";
+import type { FileLinks } from "../link/files/links.ts";
 import type { HubLinks } from "../link/hub/links.ts";
 import type { Link } from "../link/link.ts";
 import type { Listening } from "./media/sockets.ts";
@@ -15,7 +15,7 @@ import { linkBetween, type RosterEntry } from "./roster.ts";
 export interface LinkMakers {
   readonly relayed: HubLinks | null;
   readonly threads: Threads | null;
-  readonly byFile: SharedFileLinks | null;
+  readonly byFile: FileLinks | null;
 }
 
 export async function linkAll(

@@ -11,7 +11,7 @@ export type CudaOffer =
   | { readonly missing: string };
 
 /** Where a rank's file in shared memory is, or why there is none. */
-export type SharedFileOffer = { readonly path: string } | { readonly missing: string };
+export type FileOffer = { readonly path: string } | { readonly missing: string };
 
 /** One rank. */
 export interface RosterEntry {
@@ -27,7 +27,7 @@ export interface RosterEntry {
   /** The job whose threads share their memory, and which of them it is; null if it is none. */
   readonly thread: { readonly job: string; readonly index: number } | null;
   /** Its file, for other processes of its host. */
-  readonly sharedFile: SharedFileOffer;
+  readonly sharedFile: FileOffer;
   /** Ranks whose files it has open. */
   readonly shares: readonly number[];
   /** Of each of its executors. */

@@ -17,7 +17,7 @@ export const browserPlatform: Platform = {
   env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
   threadJob,
-  sharedFileSystem: () => {
+  memoryFiles: () => {
     throw new UnsupportedError("a browser shares no files");
   },
   canListen: false,

@@ -1,10 +1,12 @@
 /** The WebSocket that is built into browsers. */
+
 import { AdmissionError } from "../errors.ts";
 import type { Socket } from "../link/link.ts";
 import { totalBytes } from "../link/payload/fragments.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
-import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
+import type { ConnectOptions } from "../platform.ts";
+import type { Hello, Welcome } from "../wire/handshake.ts";
 
 /** Bytes the runtime may hold before `onSent` is held back, and how often they are looked at then. */
 const LOW_WATER_BYTES = 2 ** 20;

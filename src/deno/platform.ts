@@ -6,8 +6,8 @@
  */
 import { builtInGpu } from "../browser/gpu.ts";
 import { UnsupportedError } from "../errors.ts";
+import { MEMORY_FILE_DIRECTORY } from "../node/memory-files.ts";
 import { nodePlatform } from "../node/platform.ts";
-import { SHARED_FILE_DIRECTORY } from "../node/shared-file.ts";
 import type { Platform } from "../platform.ts";
 
 /** Of Deno's own names, what is used here. */
@@ -29,16 +29,16 @@ export const denoPlatform: Platform = {
     return nodePlatform.hostId;
   },
   threadJob: () => null,
-  sharedFileSystem: () => {
+  memoryFiles: () => {
     // Asked for first: to try it would stop and ask the user.
     for (const name of ["read", "write"] as const) {
-      if (Deno.permissions.querySync({ name, path: SHARED_FILE_DIRECTORY }).state !== "granted") {
+      if (Deno.permissions.querySync({ name, path: MEMORY_FILE_DIRECTORY }).state !== "granted") {
         throw new UnsupportedError(
-          `not allowed to ${name} ${SHARED_FILE_DIRECTORY}: run with --allow-read --allow-write`,
+          `not allowed to ${name} ${MEMORY_FILE_DIRECTORY}: run with --allow-read --allow-write`,
         );
       }
     }
-    return nodePlatform.sharedFileSystem();
+    return nodePlatform.memoryFiles();
   },
   openGpu: async () => builtInGpu(DENO_GPU_HINT),
   hasBuiltInGpu: true,

@@ -28,7 +28,7 @@ export interface HostExecutor extends Executor {
 }
 
 /** What an executor offers besides, where other ranks' executors work in the same memory. */
-export interface SharedExecutor extends HostExecutor {
+export interface AddressableExecutor extends HostExecutor {
   /** Where the span lies in the memory that the ranks share, or -1 if it lies elsewhere. */
   addressOf(span: Span): number;
   /** What lies at an address of that memory, which another rank may have given. */
@@ -96,7 +96,7 @@ export interface Executor {
   admit(spans: readonly Span[], op: ReduceOp | null, flow?: Flow): Admission;
 
   /** Memory that another executor of this thread may share and copy from without bytes in between; null if there is none. */
-  readonly sharedMemory: object | null;
+  readonly handleMemory: object | null;
   /** The bytes of `span`, little-endian, to be sent. */
   read(span: Span): Lease | Promise<Lease>;
   /** Room for `span.byteLength` bytes that arrive for `span`; `write` then makes them its contents. */
@@ -104,7 +104,7 @@ export interface Executor {
   /** Makes the bytes received in `lease` the contents of `span`, and ends the loan. */
   write(span: Span, lease: Lease): void | Promise<void>;
 
-  /** target = source. Equal counts and dtypes; the spans are the same or disjoint. `source` may be another executor's of the same `sharedMemory`. */
+  /** target = source. Equal counts and dtypes; the spans are the same or disjoint. `source` may be another executor's of the same `handleMemory`. */
   copy(target: Span, source: Span): void;
   /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;

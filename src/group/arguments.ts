@@ -3,7 +3,7 @@
  * stands at the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one
  * that is not, and then nothing has happened.
  */
-import type { ObjectRequest } from "../backend/backend.ts";
+
 import type {
   AllToAllSingleOptions,
   PointToPointOptions,
@@ -12,6 +12,7 @@ import type {
   RootOptions,
 } from "../options.ts";
 import { type ReduceOp as Op, ReduceOp, type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
+import type { ObjectRequest } from "../request.ts";
 import type { Tensor } from "../types.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
 import type { Launch } from "./call-runner.ts";

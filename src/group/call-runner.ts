@@ -1,8 +1,9 @@
 /**
- * Launcher: the one funnel every call of a group passes. It numbers calls, claims their tensors, keeps their deadlines,
+ * CallRunner: the one funnel every call of a group passes. It numbers calls, claims their tensors, keeps their deadlines,
  * hands them to the backend, and turns the outcome into a {@link Work}.
  */
-import { type Backend, type Call, isMessage, type Request } from "../backend/backend.ts";
+
+import type { Backend, Call } from "../backend/backend.ts";
 import {
   AbortedError,
   fromWireError,
@@ -13,6 +14,8 @@ import {
   WebcclError,
 } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
+import { isMessage, type Request } from "../request.ts";
+import { now, sleep, startTimer } from "../support/clock.ts";
 import type { Deadlines } from "../support/deadlines.ts";
 import type { Tensor } from "../types.ts";
 import type { Ownership } from "./claims.ts";
@@ -32,7 +35,7 @@ export interface Launch<T> {
 }
 
 /** What a launcher is made with. */
-export interface LauncherOptions {
+export interface CallRunnerOptions {
   groupName: string;
   rank: number;
   timeoutMs: number;
@@ -44,20 +47,20 @@ export interface LauncherOptions {
 }
 
 /** Calls of one group on one rank. */
-export class Launcher {
+export class CallRunner {
   /** Number of the last collective. */
   sequence = 0;
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
 
-  readonly #options: LauncherOptions;
+  readonly #options: CallRunnerOptions;
   #backend: Backend | null = null;
   #pointToPointSequence = 0;
   readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
   readonly #hooks: ((info: WorkInfo) => void)[] = [];
   #collected: Work<unknown>[] | null = null;
 
-  constructor(options: LauncherOptions) {
+  constructor(options: CallRunnerOptions) {
     this.#options = options;
   }
 
@@ -104,9 +107,9 @@ export class Launcher {
   die(cause: WebcclError): void {
     if (this.dead) return;
     this.dead = cause;
-    setTimeout(() => {
+    startTimer(0, () => {
       for (const { reject } of [...this.#pending.values()]) reject(cause);
-    }, 0);
+    });
   }
 
   /** Kills the group, here and at the other ranks. */
@@ -136,7 +139,7 @@ export class Launcher {
       sequence,
       algorithm: options.algorithm ?? this.#options.algorithm,
       deterministic: this.#options.deterministic,
-      started: performance.now(),
+      started: now(),
       overwritten: false,
     };
 
@@ -208,7 +211,7 @@ export class Launcher {
   #runHooks(work: Work<unknown>, reject: ((error: Error) => void) | null): void {
     for (const hook of this.#hooks) {
       try {
-        hook({ ...work.info(), timeFinished: performance.now() });
+        hook({ ...work.info(), timeFinished: now() });
       } catch (error) {
         if (reject) reject(asError(error));
         else this.#options.logger.error("a completion hook threw after a failed Work:", error);
@@ -232,10 +235,7 @@ export class Launcher {
   #stragglers(request: Request, call: Call): Promise<number[]> {
     if (request.collective === "send" || request.collective === "recv") return Promise.resolve([request.peer]);
     if (request.collective === "recvAnySource") return Promise.resolve([]);
-    return Promise.race([
-      this.#backend!.stragglers(call.sequence),
-      new Promise<number[]>((resolve) => setTimeout(() => resolve([]), STRAGGLER_MS)),
-    ]);
+    return Promise.race([this.#backend!.stragglers(call.sequence), sleep(STRAGGLER_MS).then(() => [])]);
   }
 
   #abortCall(request: Request, call: Call, reason: unknown): void {

@@ -2,7 +2,7 @@
 import { describeCudaTensor, isCudaTensor } from "../tensor/cuda.ts";
 import { describeGpuTensor, isGpuTensor } from "../tensor/gpu.ts";
 import { describeHostTensor } from "../tensor/host.ts";
-import { extentOf, sameExtent, sharedBytes } from "../tensor/overlap.ts";
+import { extentOf, isSameExtent, overlapOf } from "../tensor/overlap.ts";
 import { bytesPerElement, type DataType, type Tensor } from "../types.ts";
 
 /** A tensor's dtype and number of elements, whatever memory it is in. */
@@ -134,11 +134,11 @@ export function checkDisjoint(inputs: readonly Tensor[], outputs: readonly Tenso
   const from = inputs.map(extentOf);
   into.forEach((output, o) => {
     for (let other = 0; other < o; other++) {
-      if (sharedBytes(into[other]!, output)) throw new TypeError(`outputs ${other} and ${o} share memory`);
+      if (overlapOf(into[other]!, output)) throw new TypeError(`outputs ${other} and ${o} share memory`);
     }
     from.forEach((input, i) => {
       const inPlace = own >= 0 && (i === own || from.length === 1) && (o === own || into.length === 1);
-      if (sharedBytes(input, output) && !(inPlace && sameExtent(input, output))) {
+      if (overlapOf(input, output) && !(inPlace && isSameExtent(input, output))) {
         throw new TypeError(
           `an input and an output share memory${own >= 0 ? "; in place, this rank's input is exactly its own part" : ""}`,
         );

@@ -2,7 +2,7 @@
  * Ownership: a Work owns its tensors until it settles. Two pending Works may read the same memory; if one of them
  * writes it, the second call is refused.
  */
-import { type Extent, extentOf, sharedBytes } from "../tensor/overlap.ts";
+import { type Extent, extentOf, overlapOf } from "../tensor/overlap.ts";
 import type { Tensor } from "../types.ts";
 
 interface Holding extends Extent {
@@ -33,7 +33,7 @@ export class Ownership {
     for (const pending of this.#claims) {
       for (const theirs of pending) {
         for (const ours of claim) {
-          const shared = ours.written || theirs.written ? sharedBytes(ours, theirs) : null;
+          const shared = ours.written || theirs.written ? overlapOf(ours, theirs) : null;
           if (!shared) continue;
           throw new TypeError(
             `${ours.owner}: its tensor shares bytes ${shared.start} to ${shared.end} of a buffer with ${theirs.owner}, ` +

@@ -22,7 +22,7 @@ import type {
 } from "../options.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
 import * as requests from "./arguments.ts";
-import { Launcher } from "./call-runner.ts";
+import { CallRunner } from "./call-runner.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
 /** What a group is made with; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
@@ -45,7 +45,7 @@ export class ProcessGroup {
   readonly globalRanks: readonly number[];
 
   readonly #world: World;
-  readonly #launcher: Launcher;
+  readonly #launcher: CallRunner;
   readonly #backend: Backend;
   #destroyed: Promise<void> | null = null;
 
@@ -57,7 +57,7 @@ export class ProcessGroup {
     this.rank = rank;
     this.size = globalRanks.length;
     const { timeoutMs, deterministic, algorithm, deadlines, ownership, logger } = world;
-    this.#launcher = new Launcher({
+    this.#launcher = new CallRunner({
       groupName: name,
       rank,
       timeoutMs,

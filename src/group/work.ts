@@ -4,9 +4,11 @@
  * Nothing is allocated for an outcome that nobody looks at: the promise inside is made by the first `then`. So a Work that
  * rejects unobserved is no unhandled rejection of the process; it is reported to the group's logger once.
  */
-import type { Collective } from "../backend/backend.ts";
+
 import { TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
+import { now, startTimer } from "../support/clock.ts";
+import type { Collective } from "../types.ts";
 
 /** c10d's operation types. `scan` and `exscan`, which c10d lacks, are UNKNOWN. */
 export type OpType =
@@ -107,7 +109,7 @@ export class Work<T> implements Promise<T> {
     this.sequence = sequence;
     this.#logger = logger;
     this.#onAbort = onAbort;
-    this.#started = started ?? performance.now();
+    this.#started = started ?? now();
   }
 
   /** A pending Work and the two functions that settle it; the first call of either counts. */
@@ -158,7 +160,7 @@ export class Work<T> implements Promise<T> {
     const native = this.#native();
     if (timeoutMs === undefined) return native;
     return new Promise<T>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const timer = startTimer(timeoutMs, () => {
         reject(
           new TimeoutError(
             `${this.opType} ${this.sequence} has not ended within ${timeoutMs} ms; it is still running`,
@@ -167,8 +169,8 @@ export class Work<T> implements Promise<T> {
             },
           ),
         );
-      }, timeoutMs);
-      native.then(resolve, reject).finally(() => clearTimeout(timer));
+      });
+      native.then(resolve, reject).finally(() => timer.cancel());
     });
   }
 
@@ -220,7 +222,7 @@ export class Work<T> implements Promise<T> {
 
   /** Milliseconds it took, or has taken so far. */
   durationMs(): number {
-    return (this.#finished ?? performance.now()) - this.#started;
+    return (this.#finished ?? now()) - this.#started;
   }
 
   /** What hooks are told. */
@@ -254,7 +256,7 @@ export class Work<T> implements Promise<T> {
     if (this.#state !== "pending") return;
     this.#state = "fulfilled";
     this.#value = value;
-    this.#finished = performance.now();
+    this.#finished = now();
     this.#resolve?.(value);
   }
 
@@ -262,13 +264,13 @@ export class Work<T> implements Promise<T> {
     if (this.#state !== "pending") return;
     this.#state = "rejected";
     this.#error = error;
-    this.#finished = performance.now();
+    this.#finished = now();
     this.#reject?.(error);
     if (!this.#observed) {
-      setTimeout(() => {
+      startTimer(0, () => {
         if (!this.#observed)
           this.#logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
-      }, 0);
+      });
     }
   }
 }

@@ -7,11 +7,19 @@
  *
  * Until the proof is right the other side learns nothing and nothing is kept for it (S4); afterwards refusals have reasons.
  */
+
 import { AdmissionError } from "../errors.ts";
 import type { Socket } from "../link/link.ts";
 import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
-import type { Hello, Welcome } from "../platform.ts";
-import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, makeNonce } from "../wire/handshake.ts";
+import { startTimer } from "../support/clock.ts";
+import {
+  decodeHandshake,
+  encodeHandshake,
+  GENERIC_REFUSAL,
+  type Hello,
+  makeNonce,
+  type Welcome,
+} from "../wire/handshake.ts";
 import { verify } from "../wire/proof.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
@@ -44,20 +52,20 @@ export interface AdmissionOptions {
 export function admit(socket: Socket, options: AdmissionOptions): void {
   const { token, helloTimeoutMs = HELLO_TIMEOUT_MS, accept, onSettled, onError } = options;
   const nonce = makeNonce();
-  const timer = setTimeout(() => refuse(GENERIC_REFUSAL), helloTimeoutMs);
+  const timer = startTimer(helloTimeoutMs, () => refuse(GENERIC_REFUSAL));
   let settled = false;
 
   const settle = (admitted: boolean) => {
     if (settled) return;
     settled = true;
-    clearTimeout(timer);
+    timer.cancel();
     onSettled?.(admitted);
   };
   const refuse = (reason: string, retry = false) => {
     settle(false);
-    const closing = setTimeout(() => socket.terminate(), REFUSED_CLOSE_MS);
+    const closing = startTimer(REFUSED_CLOSE_MS, () => socket.terminate());
     socket.onMessage = () => {};
-    socket.onClose = () => clearTimeout(closing);
+    socket.onClose = () => closing.cancel();
     socket.send([encodeHandshake({ type: "refused", reason, retry })]);
     socket.close(1008, GENERIC_REFUSAL);
   };

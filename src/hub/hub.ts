@@ -7,14 +7,16 @@
  * store call or a goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
  * sender's rank, which is the socket's and never what the frame says (S15).
  */
+
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
-import type { Hello, Welcome } from "../platform.ts";
+import { startTimer } from "../support/clock.ts";
 import { decodeControl } from "../wire/control.ts";
 import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
+import type { Hello, Welcome } from "../wire/handshake.ts";
 import { encodeHubFrame } from "../wire/hub-frame.ts";
 import { expectFields, expectOneOf } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
@@ -145,9 +147,9 @@ export class Hub {
     const room = this.#rooms.get(group);
     if (!room) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(timeoutMs, 2 ** 31 - 1));
+      const timer = startTimer(timeoutMs, resolve);
       room.emptied.push(() => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       });
     });
@@ -159,11 +161,11 @@ export class Hub {
     if (this.#sockets.size === 0) return Promise.resolve();
     for (const socket of this.#sockets) socket.close(1001, "hub closed");
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const timer = startTimer(CLOSE_GRACE_MS, () => {
         for (const socket of this.#sockets) socket.terminate();
-      }, CLOSE_GRACE_MS);
+      });
       this.#allClosed = () => {
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       };
     });

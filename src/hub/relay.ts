@@ -11,7 +11,9 @@
  * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
  * goes past them nevertheless.
  */
+
 import type { Socket } from "../link/link.ts";
+import { startTimer, type Timer } from "../support/clock.ts";
 
 /** Bounds on what waits in a hub. */
 export interface RelayLimits {
@@ -41,7 +43,7 @@ export class Port {
   /** Paused because it has too much in flight itself. */
   overdrawn = false;
   /** Runs while more than the high-water mark waits for it. */
-  slowTimer: ReturnType<typeof setTimeout> | null = null;
+  slowTimer: Timer | null = null;
   open = true;
 
   constructor(socket: Socket) {
@@ -89,7 +91,7 @@ export class Relay {
     if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
       to.pausing.add(from);
       from.pausedFor.add(to);
-      to.slowTimer ??= setTimeout(() => this.#onSlowReader(to), this.#limits.slowReaderMs);
+      to.slowTimer ??= startTimer(this.#limits.slowReaderMs, () => this.#onSlowReader(to));
     }
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
@@ -132,7 +134,7 @@ export class Relay {
 
   /** Enough of what waited for the port has been read: those who send to it go on. */
   #drained(full: Port): void {
-    if (full.slowTimer) clearTimeout(full.slowTimer);
+    full.slowTimer?.cancel();
     full.slowTimer = null;
     for (const source of full.pausing) {
       source.pausedFor.delete(full);

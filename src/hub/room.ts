@@ -1,9 +1,10 @@
 /**
  * Room: one group on a hub. Who is in it, what became of those who left, and the group's store.
  */
+
 import { AdmissionError, type WireError } from "../errors.ts";
-import type { Hello } from "../platform.ts";
 import { HashStore } from "../store/hash-store.ts";
+import type { Hello } from "../wire/handshake.ts";
 import { RetryLaterError } from "./admission.ts";
 import type { Reduction } from "./reduction.ts";
 import type { Port } from "./relay.ts";

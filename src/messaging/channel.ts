@@ -7,6 +7,7 @@
  *   rank. So all ranks reject with the same error, and the group goes on at the next sequence.
  * - A group that died stays dead: its first cause is told to the other ranks and answers every later call.
  */
+
 import {
   fromWireError,
   MismatchError,
@@ -17,6 +18,7 @@ import {
 } from "../errors.ts";
 import type { Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
+import { startTimer } from "../support/clock.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
 import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
@@ -260,11 +262,11 @@ export class Channel implements PointToPointOwner {
     const id = this.#lastProbe;
     const others = this.#peers.flatMap((peer, rank) => (peer ? [rank] : []));
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, PROBE_MS);
+      const timer = startTimer(PROBE_MS, resolve);
       this.#probes.set(id, (rank, reply) => {
         replies.set(rank, reply);
         if (replies.size < others.length) return;
-        clearTimeout(timer);
+        timer.cancel();
         resolve();
       });
       this.#broadcast({ type: "probe", id, sequence });

@@ -5,9 +5,11 @@
  * named, GRACE_MS pass for other closes to come in: a process that dies of the first loss closes its links too, and the
  * first cause is the one to name.
  */
+
 import { HubLostError, type WebcclError } from "../errors.ts";
 import type { Link, Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
+import { startTimer, type Timer } from "../support/clock.ts";
 import { decodeMessage, encodeMessage, type MeshMessage } from "../wire/control-messages.ts";
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
@@ -49,7 +51,7 @@ export class Mesh {
   /** Ranks found gone and not yet named, with what was seen, first cause first. */
   readonly #suspects = new Map<number, string>();
   #hubLoss: HubLostError | null = null;
-  #graceTimer: ReturnType<typeof setTimeout> | null = null;
+  #graceTimer: Timer | null = null;
   #closed = false;
 
   constructor({ rank, size, epoch, links, logger }: MeshOptions) {
@@ -115,7 +117,7 @@ export class Mesh {
   /** Says goodbye to every peer and closes the links once that is sent. */
   leave(): void {
     this.#closed = true;
-    if (this.#graceTimer) clearTimeout(this.#graceTimer);
+    this.#graceTimer?.cancel();
     const goodbye = encodeMessage({ type: "goodbye" });
     for (const peer of this.#peers.values()) {
       if (!peer.closed) peer.control(JOB, goodbye);
@@ -169,10 +171,10 @@ export class Mesh {
   }
 
   #startGrace(): void {
-    this.#graceTimer ??= setTimeout(() => {
+    this.#graceTimer ??= startTimer(GRACE_MS, () => {
       this.#graceTimer = null;
       this.#name();
-    }, GRACE_MS);
+    });
   }
 
   /** The grace is over: every group learns the first of its members that is gone. */

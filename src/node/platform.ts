@@ -4,8 +4,8 @@ import { FileStore } from "./file-store/file-store.ts";
 import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { memoryFiles } from "./memory-files.ts";
 import { loadNccl } from "./nccl.ts";
-import { sharedFileSystem } from "./shared-file.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -19,7 +19,7 @@ export const nodePlatform: Platform = {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
   threadJob,
-  sharedFileSystem,
+  memoryFiles,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -1,9 +1,11 @@
 /** The WebSocket client of Node. */
+
 import { AdmissionError } from "../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
-import type { ConnectOptions, Hello, Welcome } from "../platform.ts";
+import type { ConnectOptions } from "../platform.ts";
+import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 

@@ -2,6 +2,7 @@
  * The WebSocket server of Node and Deno: who may bind where, who may knock (Origin, Host), and how much may be sent
  * before the token is proved. Who is let in is admission's and the caller's business.
  */
+
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
@@ -10,7 +11,8 @@ import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
-import type { Hello, Listener, ListenOptions, Welcome } from "../platform.ts";
+import type { Listener, ListenOptions } from "../platform.ts";
+import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 

@@ -11,7 +11,7 @@
  */
 
 /** One group's areas, in the hands of the one collective that runs in them. All ranks make the same steps. */
-export interface SharedAreas {
+export interface Areas {
   /** Most bytes that a rank shows at one step. */
   readonly areaBytes: number;
   /** Writes into this rank's area, for the next step. */

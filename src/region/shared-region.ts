@@ -9,7 +9,7 @@ import type { Span } from "../executor/executor.ts";
 import type { DataType } from "../types.ts";
 
 /** One group's region, in the hands of the one collective that runs in it. All ranks make the same steps. */
-export interface SharedRegion {
+export interface AddressableMemory {
   /** Most bytes of a slot. */
   readonly slotBytes: number;
   /** A span at the start of each rank's slot. This rank writes its own before the call's first step and reads the others' after it. */

@@ -1,10 +1,9 @@
 /** HashStore: a store within one process. */
+
 import { StoreError, TimeoutError } from "../errors.ts";
+import { startTimer } from "../support/clock.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
 import { Store, type StoreValue, toBytes } from "./store.ts";
-
-/** The longest delay that timers take. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
@@ -142,17 +141,17 @@ export class HashStore extends Store {
     const now = take();
     if (now !== undefined) return Promise.resolve(now);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => waiter.reject(new TimeoutError(timeoutText())), Math.min(timeoutMs, MAX_DELAY_MS));
+      const timer = startTimer(timeoutMs, () => waiter.reject(new TimeoutError(timeoutText())));
       const waiter: Waiter = {
         attempt: () => {
           const value = take();
           if (value === undefined) return false;
-          clearTimeout(timer);
+          timer.cancel();
           resolve(value);
           return true;
         },
         reject: (error) => {
-          clearTimeout(timer);
+          timer.cancel();
           this.#waiters.delete(waiter);
           reject(error);
         },

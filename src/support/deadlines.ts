@@ -4,6 +4,7 @@
  */
 
 /** A deadline that is set. */
+import { now, startQuietTimer, type Timer } from "./clock.ts";
 export interface Deadline {
   readonly at: number;
   readonly expire: () => void;
@@ -12,12 +13,12 @@ export interface Deadline {
 /** A set of deadlines. */
 export class Deadlines {
   readonly #pending = new Set<Deadline>();
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  #timer: Timer | null = null;
   #firesAt = Number.POSITIVE_INFINITY;
 
   /** Calls `expire` once, `delayMs` from now, unless it is cleared before. */
   set(delayMs: number, expire: () => void): Deadline {
-    const deadline = { at: performance.now() + delayMs, expire };
+    const deadline = { at: now() + delayMs, expire };
     this.#pending.add(deadline);
     if (deadline.at < this.#firesAt) this.#arm(deadline.at);
     return deadline;
@@ -30,27 +31,24 @@ export class Deadlines {
   /** Clears all. */
   close(): void {
     this.#pending.clear();
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = null;
     this.#firesAt = Number.POSITIVE_INFINITY;
   }
 
   #arm(at: number): void {
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#firesAt = at;
-    // The longest delay setTimeout takes is 2^31 - 1 ms; a later deadline is looked at again then.
-    this.#timer = setTimeout(() => this.#fire(), Math.min(Math.max(0, at - performance.now()), 0x7fffffff));
-    // Where timers are objects, this one alone does not keep the process running.
-    if (typeof this.#timer === "object") this.#timer.unref();
+    this.#timer = startQuietTimer(at - now(), () => this.#fire());
   }
 
   #fire(): void {
     this.#timer = null;
     this.#firesAt = Number.POSITIVE_INFINITY;
-    const now = performance.now();
+    const time = now();
     let next = Number.POSITIVE_INFINITY;
     for (const deadline of this.#pending) {
-      if (deadline.at <= now) {
+      if (deadline.at <= time) {
         this.#pending.delete(deadline);
         deadline.expire();
       } else next = Math.min(next, deadline.at);

@@ -27,13 +27,13 @@ export function extentOf(tensor: Tensor): Extent {
 }
 
 /** The bytes that two extents share, or null. */
-export function sharedBytes(a: Extent, b: Extent): { start: number; end: number } | null {
+export function overlapOf(a: Extent, b: Extent): { start: number; end: number } | null {
   const start = Math.max(a.start, b.start);
   const end = Math.min(a.end, b.end);
   return a.memory === b.memory && start < end ? { start, end } : null;
 }
 
 /** Are they the same bytes? */
-export function sameExtent(a: Extent, b: Extent): boolean {
+export function isSameExtent(a: Extent, b: Extent): boolean {
   return a.memory === b.memory && a.start === b.start && a.end === b.end;
 }

@@ -1,9 +1,9 @@
 /**
  * Fingerprints: what a rank says of its call, how two are compared, and how a difference is put into words.
  */
-import { COLLECTIVES } from "../backend/backend.ts";
+
 import { REDUCE_OP_NAMES } from "../reduce-op.ts";
-import { DATA_TYPES } from "../types.ts";
+import { COLLECTIVES, DATA_TYPES } from "../types.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
 /** What differs first between two calls, named as a user would, or null. */

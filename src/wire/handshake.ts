@@ -5,8 +5,9 @@
  *   connecting side → hello { version, group, rank, worldSize, purpose, proof }
  *   accepting side → welcome { rank, worldSize, epoch, hostRank }, or refused { reason, retry } and a close
  */
+
 import { ProtocolError } from "../errors.ts";
-import type { Hello, Welcome } from "../platform.ts";
+import { randomBytes } from "../support/clock.ts";
 import { decodeControl, encodeControl } from "./control.ts";
 import { VERSION } from "./frame.ts";
 import {
@@ -30,6 +31,26 @@ export const MAX_WORLD_SIZE = 65_536;
 export const PURPOSES = ["hub", "link"] as const;
 const NO_RANK = 0xffffffff;
 
+/** What a connecting rank says of itself, and proves that it holds the group's token for. docs/protocol.md, "Handshake". */
+export interface Hello {
+  /** Name of the group on the hub, or of the job on a direct link. */
+  group: string;
+  /** The rank it wants, or null for the next free one (a hub gives it). */
+  rank: number | null;
+  worldSize: number;
+  /** "hub" to join a hub's group, "link" to make a direct link. */
+  purpose: "hub" | "link";
+}
+
+/** What the accepting side answered. */
+export interface Welcome {
+  rank: number;
+  worldSize: number;
+  epoch: number;
+  /** The rank whose process hosts the hub, or null if it stands alone or this is a direct link. */
+  hostRank: number | null;
+}
+
 /** A message of the handshake. */
 export type HandshakeMessage =
   | { type: "challenge"; nonce: Uint8Array }
@@ -39,7 +60,7 @@ export type HandshakeMessage =
 
 /** Fresh random bytes for one connection's challenge. */
 export function makeNonce(): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+  return randomBytes(NONCE_BYTES);
 }
 
 /** The bytes of one message. */

@@ -11,9 +11,8 @@
  *     55     1  purpose: 0 hub, 1 link
  *     56     -  group, UTF-8
  */
-import type { Hello } from "../platform.ts";
 import { VERSION } from "./frame.ts";
-import { NONCE_BYTES, PURPOSES } from "./handshake.ts";
+import { type Hello, NONCE_BYTES, PURPOSES } from "./handshake.ts";
 import { hmacSha256 } from "./sha256.ts";
 
 const DOMAIN = new TextEncoder().encode(`webccl/${VERSION} hello\0`);

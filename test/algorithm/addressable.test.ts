@@ -2,22 +2,22 @@
 import { describe, expect, it } from "vitest";
 import * as algorithms from "../../src/algorithm/addressable/in-region.ts";
 import type { Context, Late } from "../../src/algorithm/context.ts";
-import { createSharedCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
-import type { SharedExecutor, Span } from "../../src/executor/executor.ts";
+import type { AddressableExecutor, Span } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import type { SharedRegion } from "../../src/region/shared-region.ts";
+import type { AddressableMemory } from "../../src/region/shared-region.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
 /** What the ranks of one call share, and how often each made a step. */
 class Meeting {
-  readonly executor: SharedExecutor;
+  readonly executor: AddressableExecutor;
   readonly steps: number[];
   readonly #slots: Span[];
   readonly #offers: Map<number, Span>[];
   #waiting: (() => void)[] = [];
 
-  constructor(executor: SharedExecutor, size: number) {
+  constructor(executor: AddressableExecutor, size: number) {
     this.executor = executor;
     this.steps = new Array<number>(size).fill(0);
     this.#slots = this.steps.map(() => executor.scratch("u8", 16_384));
@@ -28,7 +28,7 @@ class Meeting {
     const { executor } = this;
     const size = this.steps.length;
     const at = (span: Span, dtype: DataType, count: number) => executor.spanAt(executor.addressOf(span), dtype, count);
-    const region: SharedRegion = {
+    const region: AddressableMemory = {
       slotBytes: 16_384,
       slots: (dtype, count) => this.#slots.map((slot) => at(slot, dtype, count)),
       offer: (index, span) => void this.#offers[rank]!.set(index, span),
@@ -110,8 +110,8 @@ function sum(inputs: readonly number[]): number {
 }
 
 /** Calls an algorithm on `size` ranks; element i of rank r's tensors is r + i / 8, rounded. */
-async function call(run: Run, size: number, tensorOf: (executor: SharedExecutor) => Tensor) {
-  const { executor } = (await createSharedCpuExecutor(createMemory().memory))!;
+async function call(run: Run, size: number, tensorOf: (executor: AddressableExecutor) => Tensor) {
+  const { executor } = (await createAddressableCpuExecutor(createMemory().memory))!;
   const meeting = new Meeting(executor, size);
   const ranks = Array.from({ length: size }, (_, rank) => rank);
   const made = ranks.map((rank) => {
@@ -139,7 +139,7 @@ const inputAt = (rank: number, i: number) => Math.fround(rank + i / 8);
 
 describe.each(Object.entries(ALGORITHMS))("%s in a region", (_name, { run, steps, result }) => {
   it.each([
-    ["that lie in it", (executor: SharedExecutor) => executor.alloc("f32", 1000)],
+    ["that lie in it", (executor: AddressableExecutor) => executor.alloc("f32", 1000)],
     ["that are copied into it", () => new Float32Array(1000)],
   ])("makes the same steps on every rank, of tensors %s", async (_where, tensorOf) => {
     for (const ranks of [

@@ -280,7 +280,7 @@ const cpu = await createCpuExecutor();
 /** One rank's view of the cpu executor: it moves bytes only later, as a GPU's would, and keeps an eye on scratch. */
 export class WatchedExecutor implements Executor {
   readonly name = cpu.name;
-  readonly sharedMemory = null;
+  readonly handleMemory = null;
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();

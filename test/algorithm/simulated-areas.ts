@@ -4,7 +4,7 @@
  */
 
 import type { Traffic } from "../../src/link/link.ts";
-import type { SharedAreas } from "../../src/region/shared-areas.ts";
+import type { Areas } from "../../src/region/shared-areas.ts";
 
 const SPOILED = 0x5a;
 
@@ -29,7 +29,7 @@ export class SimulatedAreas {
     this.#resume = resume;
   }
 
-  of(rank: number): SharedAreas {
+  of(rank: number): Areas {
     const traffic = this.#traffic[rank]!;
     // Others may come to the next step, and put what is for the one after it, while this rank still gets.
     let shown: readonly Uint8Array[] = [];

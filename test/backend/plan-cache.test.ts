@@ -1,16 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { Call, Request } from "../../src/backend/backend.ts";
+import type { Call } from "../../src/backend/backend.ts";
 import { type CollectiveRequest, planCollective } from "../../src/backend/direct/plan.ts";
 import { RepeatedPlans } from "../../src/backend/direct/plan-cache.ts";
-import { createSharedCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import type { Request } from "../../src/request.ts";
 
 const CALL: Call = { sequence: 1, algorithm: undefined, deterministic: false, started: 0, overwritten: false };
 
 /** The plans of a group of two threads. `plan` makes one and keeps it. */
 async function plans() {
-  const { executor } = (await createSharedCpuExecutor(createMemory().memory))!;
+  const { executor } = (await createAddressableCpuExecutor(createMemory().memory))!;
   const scope = { executor, rank: 0, size: 2, link: "shared-memory", hub: "none", inRegion: "uncrowded" } as const;
   const repeated = new RepeatedPlans();
   const plan = (request: CollectiveRequest, call = CALL) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createCpuExecutor, createSharedCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
+import { createAddressableCpuExecutor, createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
@@ -44,7 +44,7 @@ describe("reduceInto()", () => {
   const LENGTHS = [64, 72, 120, 128, 136, 1000];
 
   it.each(DATA_TYPES)("gives every target the bits of folds by pairs, of %s", async (dtype) => {
-    const shared = (await createSharedCpuExecutor(createMemory().memory))!.executor;
+    const shared = (await createAddressableCpuExecutor(createMemory().memory))!.executor;
     const random = new SeededRandom(11);
     const all = [ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX];
     const ops = isFloat(dtype) ? all : [...all, ReduceOp.BAND, ReduceOp.BOR, ReduceOp.BXOR];

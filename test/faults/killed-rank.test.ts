@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { SHARED_FILE_DIRECTORY } from "../../src/node/shared-file.ts";
+import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files.ts";
 import { freePort, isFree, startJob } from "./job.ts";
 
 const RANKS = 4;
@@ -8,7 +8,7 @@ const RANKS = 4;
 const RUNS = Number(process.env.WEBCCL_FAULT_RUNS ?? 10);
 
 /** Names of the files that ranks of this host share. */
-const sharedFiles = () => readdirSync(SHARED_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
+const sharedFiles = () => readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
 
 describe.each(["websocket", "shared-file"])(
   "SIGKILL of a rank in the middle of a 64 MB allReduce over %s",

@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { Backend, BackendContext, Request } from "../../src/backend/backend.ts";
+import type { Backend, BackendContext } from "../../src/backend/backend.ts";
 import { unsupported } from "../../src/backend/backend.ts";
 import type { InitOptions } from "../../src/bring-up/init-options.ts";
 import { AbortedError, PeerLostError, TimeoutError, UnsupportedError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import type { WorkInfo } from "../../src/group/work.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
+import type { Request } from "../../src/request.ts";
 import { DATA_TYPES } from "../../src/types.ts";
 
 let jobs = 0;

@@ -1,12 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import { COLLECTIVES } from "../../src/backend/backend.ts";
 import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { REDUCE_OP_NAMES } from "../../src/reduce-op.ts";
 import { digest, foldElements } from "../../src/testing/index.ts";
-import { DATA_TYPES, type DataType } from "../../src/types.ts";
+import { COLLECTIVES, DATA_TYPES, type DataType } from "../../src/types.ts";
 import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, HUB_PEER } from "../../src/wire/frame.ts";
 import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
 import { countingProxy } from "./counting-proxy.ts";

@@ -1,4 +1,5 @@
 /** Real hubs and raw members for tests. What is opened is closed when the test ends. */
+
 import { connect as connectNet, type Socket as NetSocket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
@@ -7,8 +8,8 @@ import type { Socket } from "../../src/link/link.ts";
 import { startHub } from "../../src/node/hub.ts";
 import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
-import type { Hello, Welcome } from "../../src/platform.ts";
 import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
+import type { Hello, Welcome } from "../../src/wire/handshake.ts";
 
 export type TestHub = Awaited<ReturnType<typeof startHub>>;
 

@@ -16,22 +16,22 @@ import {
 import { RingReader, RingWriter } from "../../src/link/files/ring.ts";
 import type { Payload } from "../../src/link/link.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import { SHARED_FILE_DIRECTORY, sharedFileSystem } from "../../src/node/shared-file.ts";
-import type { SharedFile } from "../../src/platform.ts";
+import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files.ts";
+import type { MemoryFile } from "../../src/platform.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { freePort } from "../conformance/harness.ts";
 
-const system = sharedFileSystem();
-const files: SharedFile[] = [];
+const system = memoryFiles();
+const files: MemoryFile[] = [];
 
 afterEach(() => {
   for (const file of files.splice(0)) file.close();
 });
 
 /** Names of this package's files. */
-const names = () => readdirSync(SHARED_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
+const names = () => readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
 
-function newFile(byteLength = 0): { path: string; file: SharedFile } {
+function newFile(byteLength = 0): { path: string; file: MemoryFile } {
   const { path, file } = system.create();
   files.push(file);
   file.reserve(byteLength);
@@ -39,7 +39,7 @@ function newFile(byteLength = 0): { path: string; file: SharedFile } {
 }
 
 /** Counts what goes through a file. */
-function counted(file: SharedFile): SharedFile & { bytesRead: number; bytesWritten: number } {
+function counted(file: MemoryFile): MemoryFile & { bytesRead: number; bytesWritten: number } {
   return {
     bytesRead: 0,
     bytesWritten: 0,
@@ -56,7 +56,7 @@ function counted(file: SharedFile): SharedFile & { bytesRead: number; bytesWritt
   };
 }
 
-describe("sharedFileSystem()", () => {
+describe("memoryFiles()", () => {
   it("makes files that only this user may open, and that others of this user find by name", () => {
     const { path, file } = newFile(8);
     file.write(Uint8Array.of(1, 2, 3), 4);
@@ -86,14 +86,14 @@ describe("sharedFileSystem()", () => {
     expect(() => system.open(path)).toThrow(/may be opened by other users/);
     system.unlink(path);
     expect(() => system.open("/etc/hostname")).toThrow(/is not where shared files are/);
-    expect(() => system.open(`${SHARED_FILE_DIRECTORY}/webccl-x/../other`)).toThrow(/is not where/);
+    expect(() => system.open(`${MEMORY_FILE_DIRECTORY}/webccl-x/../other`)).toThrow(/is not where/);
   });
 
   it("takes away what a process that was killed left, once it is old", () => {
-    const [old, young] = ["old", "young"].map((age) => `${SHARED_FILE_DIRECTORY}/webccl-test-${process.pid}-${age}`);
+    const [old, young] = ["old", "young"].map((age) => `${MEMORY_FILE_DIRECTORY}/webccl-test-${process.pid}-${age}`);
     for (const path of [old!, young!]) writeFileSync(path, "");
     utimesSync(old!, 0, 0);
-    sharedFileSystem();
+    memoryFiles();
     expect([old, young].map((path) => existsSync(path!))).toEqual([false, true]);
     system.unlink(young!);
   });

@@ -1,24 +1,24 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { WasmMemory } from "../../src/executor/cpu/wasm-memory.ts";
-import { DIRECTORY_BYTES, SharedDirectory, threadEnded } from "../../src/link/threads/directory.ts";
-import { isBellKey, type SharedMemoryLink, SharedMemoryLinks } from "../../src/link/threads/links.ts";
-import { Gate, gateBytes } from "../../src/region/addressable/gate.ts";
+import { DIRECTORY_BYTES, Directory, threadEnded } from "../../src/link/threads/directory.ts";
+import { isBellKey, type ThreadLink, ThreadLinks } from "../../src/link/threads/links.ts";
+import { AddressableGate, gateBytes } from "../../src/region/addressable/gate.ts";
 
 /** Two ranks of one job, here in one thread, each with its own part of the memory. */
-function job(): { memory: WebAssembly.Memory; ranks: { heap: WasmMemory; directory: SharedDirectory }[] } {
+function job(): { memory: WebAssembly.Memory; ranks: { heap: WasmMemory; directory: Directory }[] } {
   const memory = new WebAssembly.Memory({ initial: DIRECTORY_BYTES / 65_536, maximum: 1024, shared: true });
   const ranks = [0, 1].map(() => {
     const heap = new WasmMemory(memory);
-    return { heap, directory: new SharedDirectory(heap) };
+    return { heap, directory: new Directory(heap) };
   });
   return { memory, ranks };
 }
 
-describe("SharedDirectory", () => {
+describe("Directory", () => {
   it("gives all who ask one block of zeros, and takes it back from the last", () => {
     const [first, second] = job().ranks as [
-      { heap: WasmMemory; directory: SharedDirectory },
-      { heap: WasmMemory; directory: SharedDirectory },
+      { heap: WasmMemory; directory: Directory },
+      { heap: WasmMemory; directory: Directory },
     ];
     const address = first.directory.acquire(2 ** 52 + 7, 1000);
     expect(second.directory.acquire(2 ** 52 + 7, 1000)).toBe(address);
@@ -34,10 +34,10 @@ describe("SharedDirectory", () => {
   });
 });
 
-describe("Gate", () => {
+describe("AddressableGate", () => {
   it("opens when all have come, and names who has not", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 1));
+    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 1));
     for (let step = 0; step < 5; step++) {
       expect(gates[0]!.arrive()).toBe(false);
       expect(gates[0]!.missing()).toEqual([1]);
@@ -50,7 +50,7 @@ describe("Gate", () => {
 
   it("has one rank do what any gives to be done once, and stays in step", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 1));
+    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 1));
     let ran = 0;
     const once = () => {
       ran++;
@@ -72,7 +72,7 @@ describe("Gate", () => {
 
   it("opens for ranks that have cores, too, after many loops in vain", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new Gate(words, rank, 2, 2));
+    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 2));
     for (let step = 0; step < 40; step++) {
       const [first, second] = step % 2 === 0 ? [0, 1] : [1, 0];
       expect(gates[first]!.arrive()).toBe(false);
@@ -86,7 +86,7 @@ describe("Gate", () => {
   it("holds a thread up for no longer than a millisecond or so", () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
     const times = Array.from({ length: 20 }, () => {
-      const gate = new Gate(words, 0, 2, 1);
+      const gate = new AddressableGate(words, 0, 2, 1);
       const start = performance.now();
       gate.arrive();
       return performance.now() - start;
@@ -95,17 +95,17 @@ describe("Gate", () => {
   });
 });
 
-describe("SharedMemoryLink", () => {
-  let open: SharedMemoryLinks[] = [];
+describe("ThreadLink", () => {
+  let open: ThreadLinks[] = [];
   afterEach(() => {
     for (const links of open) links.close();
   });
 
-  function pair(): { memory: WebAssembly.Memory; heaps: WasmMemory[]; ends: [SharedMemoryLink, SharedMemoryLink] } {
+  function pair(): { memory: WebAssembly.Memory; heaps: WasmMemory[]; ends: [ThreadLink, ThreadLink] } {
     const { memory, ranks } = job();
-    open = ranks.map(({ heap, directory }, rank) => new SharedMemoryLinks(rank, heap, directory));
+    open = ranks.map(({ heap, directory }, rank) => new ThreadLinks(rank, heap, directory));
     const ends = open.map((links, rank) => links.link(1 - rank, 1 - rank));
-    return { memory, heaps: ranks.map(({ heap }) => heap), ends: ends as [SharedMemoryLink, SharedMemoryLink] };
+    return { memory, heaps: ranks.map(({ heap }) => heap), ends: ends as [ThreadLink, ThreadLink] };
   }
 
   it("brings frames of every length in order, more than the ring holds", async () => {

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { sharedFileSystem } from "../../src/node/shared-file.ts";
-import type { SharedFile } from "../../src/platform.ts";
-import { AreaGate } from "../../src/region/areas/gate.ts";
+import { memoryFiles } from "../../src/node/memory-files.ts";
+import type { MemoryFile } from "../../src/platform.ts";
+import { AreasGate } from "../../src/region/areas/gate.ts";
 
 const AT = 64;
-const system = sharedFileSystem();
-const files: SharedFile[] = [];
+const system = memoryFiles();
+const files: MemoryFile[] = [];
 
 afterEach(() => {
   for (const file of files.splice(0)) file.close();
@@ -19,7 +19,7 @@ interface Hooks {
 }
 
 /** The gates of `size` ranks, which wake each other at once, and which rank woke which. */
-function gatesOf(size: number, hooks: Hooks = {}): { gates: AreaGate[]; woken: [by: number, rank: number][] } {
+function gatesOf(size: number, hooks: Hooks = {}): { gates: AreasGate[]; woken: [by: number, rank: number][] } {
   const own = Array.from({ length: size }, () => {
     const { path, file } = system.create();
     file.reserve(AT + 8);
@@ -28,12 +28,12 @@ function gatesOf(size: number, hooks: Hooks = {}): { gates: AreaGate[]; woken: [
     return { writer: file, reader: files.at(-1)! };
   });
   const woken: [number, number][] = [];
-  const gates: AreaGate[] = own.map(
+  const gates: AreasGate[] = own.map(
     (_, rank) =>
-      new AreaGate({
+      new AreasGate({
         rank,
         flags: own.map(({ writer, reader }, other) => {
-          const file: SharedFile = {
+          const file: MemoryFile = {
             read: (target, position) => {
               hooks.beforeRead?.(rank, other);
               reader.read(target, position);
@@ -55,7 +55,7 @@ function gatesOf(size: number, hooks: Hooks = {}): { gates: AreaGate[]; woken: [
   return { gates, woken };
 }
 
-describe("AreaGate", () => {
+describe("AreasGate", () => {
   it("lets everyone go on when the last has come, who wakes those that sleep", async () => {
     const { gates, woken } = gatesOf(3);
     expect(gates[0]!.arrive()).toBe(false);

@@ -1,10 +1,9 @@
 import { createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
-import type { Hello } from "../../src/platform.ts";
 import { encodeControl } from "../../src/wire/control.ts";
 import { VERSION } from "../../src/wire/frame.ts";
-import { decodeHandshake, encodeHandshake, makeNonce } from "../../src/wire/handshake.ts";
+import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
 import { prove, verify } from "../../src/wire/proof.ts";
 
 const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub" };

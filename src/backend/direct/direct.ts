@@ -7,8 +7,9 @@ import type { Admission, Executor, Flow, Span } from "../../executor/executor.ts
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall, HubGroup } from "../../messaging/hub-folds.ts";
+import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { Tensor } from "../../types.ts";
-import { type Backend, type Call, isMessage, type Request, tensorsOf } from "../backend.ts";
+import type { Backend, Call } from "../backend.ts";
 import type { CallHost, Surroundings } from "./call-host.ts";
 import { Messages } from "./messages.ts";
 import { isOfHub, type Plan, type PlanScope, planCollective } from "./plan.ts";

@@ -9,8 +9,9 @@ import { elementsPerSegment, segmentRange } from "../../algorithm/toolkit/partit
 import { pipelined } from "../../algorithm/toolkit/pipeline.ts";
 import { UnsupportedError, WebcclError } from "../../errors.ts";
 import type { Admission, Executor, Flow, Span } from "../../executor/executor.ts";
+import type { MessageRequest } from "../../request.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import type { Call, MessageRequest } from "../backend.ts";
+import type { Call } from "../backend.ts";
 import type { CallHost } from "./call-host.ts";
 import { messageFingerprint } from "./plan.ts";
 

@@ -6,8 +6,10 @@
  * now, for the array in a `{ data, dtype }` may be another one, or have become shorter. That the tensors are tensors at all
  * has been checked before. Requests with lists are not kept: what a list holds may change.
  */
-import type { DataType, HostArray, HostTensor, Tensor } from "../../types.ts";
-import { type Call, type Collective, type Request, tensorsOf } from "../backend.ts";
+
+import { type Request, tensorsOf } from "../../request.ts";
+import type { Collective, DataType, HostArray, HostTensor, Tensor } from "../../types.ts";
+import type { Call } from "../backend.ts";
 import type { CollectiveRequest, Plan } from "./plan.ts";
 
 /** Where a tensor in host memory lay, and what it was taken for. */

@@ -7,10 +7,11 @@ import { exchangeObjects } from "../../algorithm/messages/objects.ts";
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { LinkKind } from "../../link/link.ts";
 import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../../reduce-op.ts";
-import { DATA_TYPES, type DataType, type Tensor } from "../../types.ts";
+import type { MessageRequest, Request } from "../../request.ts";
+import { COLLECTIVES, DATA_TYPES, type DataType, type Tensor } from "../../types.ts";
 import { hash32, hash52 } from "../../wire/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
-import { type Call, COLLECTIVES, type MessageRequest, type Request } from "../backend.ts";
+import type { Call } from "../backend.ts";
 import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */

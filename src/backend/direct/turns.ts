@@ -3,11 +3,13 @@
  * they are made, which is the same on every rank. What lies in it and how the ranks meet is for threads in thread-region.ts,
  * for processes of one host in area-region.ts.
  */
+
 import type { Context } from "../../algorithm/context.ts";
 import type { Admission, Executor } from "../../executor/executor.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall } from "../../messaging/hub-folds.ts";
+import { now } from "../../support/clock.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
 import type { CallHost } from "./call-host.ts";
@@ -148,7 +150,7 @@ export abstract class Region {
 
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Promise<void> | undefined {
-    return this.#isTurnDue(performance.now()) ? this.#pause() : undefined;
+    return this.#isTurnDue(now()) ? this.#pause() : undefined;
   }
 
   /** The first rank whose call is not rank 0's, or 0. */
@@ -198,9 +200,9 @@ export abstract class Region {
     return this.#context;
   }
 
-  /** Begins a call that this rank made at `now`; if that cannot be yet, resolves when it has. */
-  #begin(exchange: LazyExchange, now: number): Promise<void> | undefined {
-    if (this.#busy || this.#open || this.#isTurnDue(now)) return this.#beginLater(exchange);
+  /** Begins a call that this rank made `at` a time; if that cannot be yet, resolves when it has. */
+  #begin(exchange: LazyExchange, at: number): Promise<void> | undefined {
+    if (this.#busy || this.#open || this.#isTurnDue(at)) return this.#beginLater(exchange);
     this.#start(exchange);
     return undefined;
   }
@@ -231,13 +233,13 @@ export abstract class Region {
     if (opened.error) throw opened.error;
   }
 
-  #isTurnDue(now: number): boolean {
-    return now - this.#lastTurn > TURN_MS;
+  #isTurnDue(at: number): boolean {
+    return at - this.#lastTurn > TURN_MS;
   }
 
   async #turn(): Promise<void> {
     await this.#parts.turn();
-    this.#lastTurn = performance.now();
+    this.#lastTurn = now();
   }
 
   async #beginLater(exchange: LazyExchange): Promise<void> {
@@ -246,7 +248,7 @@ export abstract class Region {
     this.#busy = true;
     this.#agreed = false;
     if (this.#open) await this.#watch(opened, this.#open);
-    if (this.#isTurnDue(performance.now())) await this.#turn();
+    if (this.#isTurnDue(now())) await this.#turn();
     if (opened.error) {
       this.#pass(channel);
       throw opened.error;
@@ -265,7 +267,7 @@ export abstract class Region {
     const { opened } = this.#exchange!;
     if (!this.#agreed) this.whenAwaited(opened);
     await this.#watch(opened, this.#leaveOpen());
-    this.#lastTurn = performance.now();
+    this.#lastTurn = now();
     return this.agree();
   }
 

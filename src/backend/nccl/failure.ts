@@ -1,7 +1,9 @@
 /** What a call that fails on NCCL does to its group, and what it rejects with. */
+
 import { AbortedError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
+import { startTimer } from "../../support/clock.ts";
 
 /** How long the mesh has to name a lost rank when NCCL found an error first, in milliseconds. */
 const NAMING_MS = 300;
@@ -36,9 +38,9 @@ export async function ncclFailure(
 /** Resolves when the promise has settled, or after so many milliseconds. */
 function within(ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
+    const timer = startTimer(ms, resolve);
     const settle = () => {
-      clearTimeout(timer);
+      timer.cancel();
       resolve();
     };
     promise.then(settle, settle);

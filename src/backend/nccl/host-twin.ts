@@ -4,9 +4,10 @@
  */
 import type { WebcclError } from "../../errors.ts";
 import { LANE_ARRAY } from "../../executor/cpu/host-span.ts";
+import { type Request, tensorsOf } from "../../request.ts";
 import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
 import { bytesPerElement, type CudaTensor, type Tensor } from "../../types.ts";
-import { type Backend, type Call, type Request, tensorsOf } from "../backend.ts";
+import type { Backend, Call } from "../backend.ts";
 
 /** A backend of host memory that takes CUDA memory, too. */
 export class HostTwinBackend implements Backend {

@@ -9,11 +9,12 @@
 import type { WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
+import type { Request } from "../../request.ts";
 import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
 import type { CudaTensor } from "../../types.ts";
 import { hash32 } from "../../wire/fingerprint.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import type { Call, Request } from "../backend.ts";
+import type { Call } from "../backend.ts";
 import { messageFingerprint } from "../direct/plan.ts";
 import type { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";

@@ -9,8 +9,9 @@
 import type { WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
+import type { Request } from "../../request.ts";
 import type { Store } from "../../store/store.ts";
-import type { Backend, Call, Request } from "../backend.ts";
+import type { Backend, Call } from "../backend.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import { HostTwinBackend } from "./host-twin.ts";

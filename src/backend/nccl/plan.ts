@@ -9,12 +9,12 @@
  */
 
 import type { ReduceOp } from "../../reduce-op.ts";
+import { type Request, tensorsOf } from "../../request.ts";
 import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
 import { isGpuTensor } from "../../tensor/gpu.ts";
 import { describeHostTensor } from "../../tensor/host.ts";
 import { bytesPerElement, type DataType, type Tensor } from "../../types.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import { type Request, tensorsOf } from "../backend.ts";
 import { type CollectiveRequest, type Facts, fingerprintOf } from "../direct/plan.ts";
 import { isNcclType, type NcclOp } from "./library.ts";
 import type { Placed, StagedCall } from "./staging.ts";

@@ -5,24 +5,24 @@
  */
 import { UnsupportedError } from "../../errors.ts";
 import { checkLayout, format, type Layout, layoutOf } from "../../link/files/layout.ts";
-import type { LaidOut, SharedFileLinks } from "../../link/files/links.ts";
-import type { Platform, SharedFile, SharedFileSystem } from "../../platform.ts";
+import type { FileLinks, LaidOut } from "../../link/files/links.ts";
+import type { MemoryFile, MemoryFiles, Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import type { Settings } from "../init-options.ts";
 import type { Undo } from "../meeting.ts";
-import { exchangeRoster, linkBetween, type RosterEntry, type SharedFileOffer } from "../roster.ts";
+import { exchangeRoster, type FileOffer, linkBetween, type RosterEntry } from "../roster.ts";
 
 /** This rank's file, and what it tells the others. */
 export interface SharedFileHere {
-  readonly found: { system: SharedFileSystem; path: string; file: SharedFile } | null;
-  readonly offer: SharedFileOffer;
+  readonly found: { system: MemoryFiles; path: string; file: MemoryFile } | null;
+  readonly offer: FileOffer;
 }
 
 /** What this rank makes of all offers. */
 export interface SharedFileChoice {
   /** The roster, in which it now stands who shares files. */
   readonly roster: readonly RosterEntry[];
-  readonly links: SharedFileLinks | null;
+  readonly links: FileLinks | null;
   /** For `info()`. */
   readonly reason: string;
 }
@@ -33,7 +33,7 @@ export function offerSharedFile(platform: Platform, { transport, worldSize }: Se
   if (transport !== "auto" && transport !== "shared-file") return without(`its transport is "${transport}"`);
   if (worldSize === 1) return without("it is alone");
   try {
-    const system = platform.sharedFileSystem();
+    const system = platform.memoryFiles();
     const { path, file } = system.create();
     undo.push(() => file.close());
     undo.push(() => system.unlink(path));
@@ -56,7 +56,7 @@ export async function openSharedFiles(
   undo: Undo[],
 ): Promise<SharedFileChoice> {
   let roster = offers;
-  let links: SharedFileLinks | null = null;
+  let links: FileLinks | null = null;
   if (offers.some((entry) => partnersOf(offers, entry).length > 0)) {
     const opened = new Map<number, LaidOut>();
     undo.push(() => {
@@ -88,8 +88,8 @@ export async function openSharedFiles(
       const isCrowded = offers.filter(({ hostId }) => hostId === own.hostId).length > system.cores;
       const onError = (other: number, error: unknown) =>
         logger.error(`the shared file of rank ${other} broke the protocol:`, error);
-      const { SharedFileLinks } = await import("../../link/files/links.ts");
-      links = new SharedFileLinks({ system, isCrowded, own: mine, theirs: opened, onError });
+      const { FileLinks } = await import("../../link/files/links.ts");
+      links = new FileLinks({ system, isCrowded, own: mine, theirs: opened, onError });
     }
   }
   found?.system.unlink(found.path);
@@ -104,7 +104,7 @@ export async function openSharedFiles(
   return { roster, links, reason };
 }
 
-function openFile(system: SharedFileSystem, offers: readonly RosterEntry[], rank: number): LaidOut {
+function openFile(system: MemoryFiles, offers: readonly RosterEntry[], rank: number): LaidOut {
   const entry = offers[rank]!;
   if (!("path" in entry.sharedFile)) throw new Error(`rank ${rank} has no shared file`);
   return { file: system.open(entry.sharedFile.path), layout: layoutFor(offers, entry) };

@@ -1,9 +1,11 @@
 /** Direct links: between ranks that can listen. `init.ts` loads this where a rank can; a page cannot. */
+
 import { TimeoutError } from "../../errors.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
+import { randomBytes, startTimer, type Timer } from "../../support/clock.ts";
 import type { Settings } from "../init-options.ts";
 import type { Meeting, Undo } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
@@ -63,18 +65,18 @@ export async function listen(
         take(other, new WebSocketLink(socket, onError));
         pending.delete(other.rank);
       };
-      let timer: ReturnType<typeof setTimeout> | undefined;
+      let timer: Timer | undefined;
       const expired = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => {
+        timer = startTimer(timeoutMs, () => {
           const missingRanks = [...pending].sort((a, b) => a - b);
           const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
           reject(new TimeoutError(text, { group: groupName, rank, missingRanks }));
-        }, timeoutMs);
+        });
       });
       try {
         await Promise.race([Promise.all(others.map(link)), expired]);
       } finally {
-        clearTimeout(timer);
+        timer?.cancel();
       }
     },
     close: () => listener.close(),
@@ -83,7 +85,7 @@ export async function listen(
 
 /** The first rank to come makes a random secret; the store shows it to the others. */
 async function agreeOnSecret(store: Store): Promise<string> {
-  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  const bytes = randomBytes(32);
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
 }

@@ -3,10 +3,10 @@
  * else needs the code.
  */
 import * as algorithms from "../../algorithm/addressable/in-region.ts";
-import { createSharedCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
-import type { SharedExecutor } from "../../executor/executor.ts";
-import { SharedDirectory, type SharedHeap } from "../../link/threads/directory.ts";
-import { SharedMemoryLinks } from "../../link/threads/links.ts";
+import { createAddressableCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
+import type { AddressableExecutor } from "../../executor/executor.ts";
+import { type AddressableHeap, Directory } from "../../link/threads/directory.ts";
+import { ThreadLinks } from "../../link/threads/links.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ThreadJob } from "../../platform.ts";
 import { pageBytes } from "../../region/addressable/board.ts";
@@ -16,26 +16,26 @@ import { ThreadRegion } from "../../region/addressable/region.ts";
 export class Threads {
   readonly job: ThreadJob;
   /** Works in the common memory. */
-  readonly executor: SharedExecutor;
-  readonly #heap: SharedHeap;
-  readonly #directory: SharedDirectory;
+  readonly executor: AddressableExecutor;
+  readonly #heap: AddressableHeap;
+  readonly #directory: Directory;
 
-  private constructor(job: ThreadJob, executor: SharedExecutor, heap: SharedHeap) {
+  private constructor(job: ThreadJob, executor: AddressableExecutor, heap: AddressableHeap) {
     this.job = job;
     this.executor = executor;
     this.#heap = heap;
-    this.#directory = new SharedDirectory(heap);
+    this.#directory = new Directory(heap);
   }
 
   /** Joins the threads of `job`; null where WebAssembly may not run. */
   static async join(job: ThreadJob): Promise<Threads | null> {
-    const shared = await createSharedCpuExecutor(job.memory);
+    const shared = await createAddressableCpuExecutor(job.memory);
     return shared && new Threads(job, shared.executor, shared.heap);
   }
 
   /** The links of rank `rank`, which this thread is. */
-  links(rank: number): SharedMemoryLinks {
-    return new SharedMemoryLinks(rank, this.#heap, this.#directory);
+  links(rank: number): ThreadLinks {
+    return new ThreadLinks(rank, this.#heap, this.#directory);
   }
 
   /** The region of a group whose ranks are threads of this job. */

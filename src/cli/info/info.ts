@@ -68,7 +68,7 @@ async function gather(version: string): Promise<Info> {
 
 function whyNoSharedFiles(): string | null {
   try {
-    nodePlatform.sharedFileSystem();
+    nodePlatform.memoryFiles();
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

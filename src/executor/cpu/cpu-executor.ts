@@ -5,7 +5,7 @@
 import type { ReduceOp } from "../../reduce-op.ts";
 import { describeHostTensor, isHostTensor } from "../../tensor/host.ts";
 import { bytesPerElement, type DataType, isFloat, type Tensor } from "../../types.ts";
-import type { HostExecutor, Lease, SharedExecutor, Span } from "../executor.ts";
+import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
@@ -30,9 +30,9 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
 }
 
 /** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */
-export async function createSharedCpuExecutor(
+export async function createAddressableCpuExecutor(
   memory: WebAssembly.Memory,
-): Promise<{ executor: SharedExecutor; heap: WasmMemory } | null> {
+): Promise<{ executor: AddressableExecutor; heap: WasmMemory } | null> {
   const wasm = await WasmKernels.load(memory);
   if (typeof wasm === "string") return null;
   const executor = new CpuExecutor(wasm, wasm);
@@ -48,8 +48,8 @@ function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): F
   return name === "avg" || name === "premul-sum" ? "sum" : name;
 }
 
-class CpuExecutor implements SharedExecutor {
-  readonly sharedMemory = null;
+class CpuExecutor implements AddressableExecutor {
+  readonly handleMemory = null;
   readonly name = "cpu";
   readonly arithmeticId: string;
   readonly #kernels: Kernels;

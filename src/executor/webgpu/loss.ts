@@ -1,7 +1,9 @@
 /**
  * The loss of a device: every wait for the device ends with it, and what a device refuses on its way out is put down to it.
  */
+
 import { DeviceLostError } from "../../errors.ts";
+import { sleep, startTimer } from "../../support/clock.ts";
 
 /** See the file's head. */
 export class DeviceLoss {
@@ -35,14 +37,14 @@ export class DeviceLoss {
         .then(resolve, (error: unknown) => {
           // Some runtimes reject before they tell of the loss.
           if (!isAbort(error)) reject(error);
-          else setTimeout(() => reject(this.#error ?? error), 0);
+          else startTimer(0, () => reject(this.#error ?? error));
         });
     });
   }
 
   /** The loss, if that is what is behind `error`: a device on its way out refuses before it tells. */
   async behind(error: unknown): Promise<unknown> {
-    await new Promise<void>((resolve) => setTimeout(resolve, 0));
+    await sleep(0);
     return this.#error ?? error;
   }
 }

@@ -2,6 +2,7 @@
  * When kernels ran, by the device's own clock. A pass has a timestamp at its beginning and one at its end; they come to the host
  * behind the bytes of the next readback, in its staging buffer, so nothing more is mapped for them.
  */
+import { now } from "../../support/clock.ts";
 import { BUFFER_USAGE } from "../../tensor/gpu.ts";
 import type { BufferSource } from "./kernels/parameters.ts";
 
@@ -9,11 +10,11 @@ import type { BufferSource } from "./kernels/parameters.ts";
 export interface KernelPass {
   readonly start: number;
   readonly end: number;
-  /** `performance.now()` before its submit. */
+  /** The time (support/clock.ts) before its submit. */
   readonly submitted: number;
 }
 
-/** One readback. Times are `performance.now()`. */
+/** One readback. Times are those of support/clock.ts. */
 export interface ReadbackTimes {
   /** When mapAsync was called. */
   readonly start: number;
@@ -71,8 +72,8 @@ export class PassTimer {
 
   /** To be called before each submit. */
   submitting(): void {
-    const now = performance.now();
-    for (const pass of this.#unsubmitted) pass.submitted = now;
+    const time = now();
+    for (const pass of this.#unsubmitted) pass.submitted = time;
     this.#unsubmitted = [];
   }
 

@@ -35,7 +35,7 @@ interface Latest {
 /** See the file's head. */
 export class WebgpuExecutor implements GpuExecutor {
   readonly name = "webgpu";
-  get sharedMemory(): GPUDevice {
+  get handleMemory(): GPUDevice {
     return this.device;
   }
   readonly arithmeticId: string;

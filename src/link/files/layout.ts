@@ -38,7 +38,7 @@
  * the file takes a reference of its page first, which is a full barrier. So one of the two sees the other.
  */
 import { ProtocolError } from "../../errors.ts";
-import type { SharedFile } from "../../platform.ts";
+import type { MemoryFile } from "../../platform.ts";
 
 const MAGIC = 0x46434357;
 const VERSION = 3;
@@ -114,7 +114,7 @@ function fileBytes(layout: Layout): number {
 }
 
 /** Reserves a new file's memory and says in it how it is laid out. */
-export function format(file: SharedFile, layout: Layout): void {
+export function format(file: MemoryFile, layout: Layout): void {
   file.reserve(fileBytes(layout));
   file.write(headOf(layout), 0);
 }
@@ -123,7 +123,7 @@ export function format(file: SharedFile, layout: Layout): void {
  * Checks that a file is laid out as this rank would do it.
  * @throws ProtocolError if it is not.
  */
-export function checkLayout(file: SharedFile, expected: Layout): void {
+export function checkLayout(file: MemoryFile, expected: Layout): void {
   const wanted = headOf(expected);
   const head = new Uint8Array(wanted.byteLength);
   file.read(head, 0);

@@ -3,7 +3,7 @@
  * sleeps and tells when it is gone.
  */
 import { ProtocolError } from "../../errors.ts";
-import type { SharedFile } from "../../platform.ts";
+import type { MemoryFile } from "../../platform.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "../../wire/frame.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { FLAGS_BYTES, Flag } from "./layout.ts";
@@ -22,13 +22,13 @@ const WAKE = wakeFrame(0);
 
 /** One side's control block and ring for the other. */
 export interface Half {
-  readonly file: SharedFile;
+  readonly file: MemoryFile;
   readonly controlAt: number;
   readonly ring: RingPlace;
 }
 
 /** What a link is made of. */
-export interface SharedFileLinkParts {
+export interface FileLinkParts {
   /** In this rank's file, for the peer. */
   own: Half;
   /** In the peer's file, for this rank. */
@@ -45,9 +45,9 @@ export interface SharedFileLinkParts {
 }
 
 /** One rank's end of a link to another process of its host. */
-export class SharedFileLink implements Link {
+export class FileLink implements Link {
   readonly kind = "shared-file";
-  readonly #parts: SharedFileLinkParts;
+  readonly #parts: FileLinkParts;
   readonly #writer: RingWriter;
   readonly #reader: RingReader;
   #receiver: LinkReceiver | null = null;
@@ -65,7 +65,7 @@ export class SharedFileLink implements Link {
   /** The link underneath has closed: nothing more comes. */
   #ended = false;
 
-  constructor(parts: SharedFileLinkParts) {
+  constructor(parts: FileLinkParts) {
     this.#parts = parts;
     this.#writer = new RingWriter(parts.own.ring);
     this.#reader = new RingReader(parts.theirs.ring);

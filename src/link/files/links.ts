@@ -6,10 +6,12 @@
  * it. It looks for about as long as a sleep and the wake-up cost, or hardly at all if the last wait was much longer than
  * that, or if there are more ranks than cores: then whoever looks keeps another from working.
  */
-import type { SharedFile, SharedFileSystem } from "../../platform.ts";
+
+import type { MemoryFile, MemoryFiles } from "../../platform.ts";
+import { now } from "../../support/clock.ts";
 import type { Link } from "../link.ts";
 import { controlAt, type Layout, ringAt } from "./layout.ts";
-import { type Half, SharedFileLink } from "./link.ts";
+import { FileLink, type Half } from "./link.ts";
 
 /** How long the loop looks after the last movement, in milliseconds, and how long if the wait before that was a long one. */
 const SPIN_MS = 2;
@@ -20,7 +22,7 @@ const SLICE_MS = 0.2;
 
 /** A file with its layout. */
 export interface LaidOut {
-  readonly file: SharedFile;
+  readonly file: MemoryFile;
   readonly layout: Layout;
 }
 
@@ -28,7 +30,7 @@ export interface LaidOut {
 export interface OpenAreas {
   /** By rank. */
   readonly files: readonly LaidOut[];
-  readonly system: SharedFileLinksOptions["system"];
+  readonly system: FileLinksOptions["system"];
   /** Are there more ranks on this host than cores? */
   readonly isCrowded: boolean;
   /** Wakes `rank` where it waits for the ranks of `group`. */
@@ -37,8 +39,8 @@ export interface OpenAreas {
 }
 
 /** What the links of a rank are made with. */
-export interface SharedFileLinksOptions {
-  system: Pick<SharedFileSystem, "soon" | "later" | "nap">;
+export interface FileLinksOptions {
+  system: Pick<MemoryFiles, "soon" | "later" | "nap">;
   /** Are there more ranks on this host than cores? */
   isCrowded: boolean;
   own: LaidOut;
@@ -48,9 +50,9 @@ export interface SharedFileLinksOptions {
 }
 
 /** See the file's head. */
-export class SharedFileLinks {
-  readonly #options: SharedFileLinksOptions;
-  readonly #links = new Map<number, SharedFileLink>();
+export class FileLinks {
+  readonly #options: FileLinksOptions;
+  readonly #links = new Map<number, FileLink>();
   /** What is told of wake-ups, while areas are open. */
   #onWake: ((group: number) => void) | null = null;
   #spinMs = 0;
@@ -62,18 +64,18 @@ export class SharedFileLinks {
   #sliceStart = 0;
   readonly #tick = () => this.#look();
   readonly #newSlice = () => {
-    this.#sliceStart = performance.now();
+    this.#sliceStart = now();
     this.#look();
   };
 
-  constructor(options: SharedFileLinksOptions) {
+  constructor(options: FileLinksOptions) {
     this.#options = options;
   }
 
   /** The link to rank `other`, to which `underneath` is a direct one. */
-  link(other: number, underneath: Link): SharedFileLink {
+  link(other: number, underneath: Link): FileLink {
     const { own, theirs, onError } = this.#options;
-    const link = new SharedFileLink({
+    const link = new FileLink({
       own: this.#half(own, other),
       theirs: this.#half(theirs.get(other)!, own.layout.rank),
       underneath,
@@ -115,7 +117,7 @@ export class SharedFileLinks {
     if (this.#running) return;
     this.#running = true;
     this.#wakeUp();
-    this.#onMoved(performance.now());
+    this.#onMoved(now());
     this.#sliceStart = this.#movedAt;
     this.#options.system.soon(this.#tick);
   }
@@ -128,25 +130,25 @@ export class SharedFileLinks {
 
   #look(): void {
     const moved = this.#attendAll();
-    const now = performance.now();
+    const time = now();
     if (moved) {
-      this.#onMoved(now);
-    } else if (now - this.#movedAt >= this.#spinMs) {
+      this.#onMoved(time);
+    } else if (time - this.#movedAt >= this.#spinMs) {
       this.#sleep();
       return;
     }
-    this.#again(now);
+    this.#again(time);
   }
 
-  #onMoved(now: number): void {
-    const spinMs = now - this.#movedAt < LONG_WAIT_MS ? SPIN_MS : SHORT_SPIN_MS;
+  #onMoved(time: number): void {
+    const spinMs = time - this.#movedAt < LONG_WAIT_MS ? SPIN_MS : SHORT_SPIN_MS;
     this.#spinMs = this.#options.isCrowded ? 0 : spinMs;
-    this.#movedAt = now;
+    this.#movedAt = time;
   }
 
-  #again(now: number): void {
+  #again(time: number): void {
     const { soon, later } = this.#options.system;
-    if (now - this.#sliceStart < SLICE_MS) soon(this.#tick);
+    if (time - this.#sliceStart < SLICE_MS) soon(this.#tick);
     else later(this.#newSlice);
   }
 
@@ -156,7 +158,7 @@ export class SharedFileLinks {
     for (const link of this.#links.values()) link.announce(this.#asleep);
     if (this.#attendAll()) {
       this.#wakeUp();
-      this.#onMoved(performance.now());
+      this.#onMoved(now());
       this.#again(this.#movedAt);
     } else this.#running = false;
   }
@@ -175,7 +177,7 @@ export class SharedFileLinks {
   }
 
   /** Closes a file that neither links nor areas need. */
-  #closeIfDone(file: SharedFile, rank: number): void {
+  #closeIfDone(file: MemoryFile, rank: number): void {
     const isOwn = rank === this.#options.own.layout.rank;
     if (!this.#onWake && !(isOwn ? this.#links.size > 0 : this.#links.has(rank))) file.close();
   }

@@ -5,7 +5,7 @@
  * read for each. What nobody wants yet stays in the ring while there is room, and is taken out when there is not.
  */
 import { ProtocolError } from "../../errors.ts";
-import type { SharedFile } from "../../platform.ts";
+import type { MemoryFile } from "../../platform.ts";
 import type { Payload } from "../link.ts";
 import { FragmentsPayload } from "../payload/fragments.ts";
 import { LINE_BYTES, RECORD_HEAD_BYTES } from "./layout.ts";
@@ -17,7 +17,7 @@ const HEAD_BYTES = 2 * LINE_BYTES;
 
 /** A ring's place in a file. */
 export interface RingPlace {
-  readonly file: SharedFile;
+  readonly file: MemoryFile;
   readonly at: number;
   readonly ringBytes: number;
 }

@@ -2,6 +2,7 @@
  * HubConnection: a rank's side of its link to a hub, over a socket that the handshake has let in. It makes store calls,
  * carries frames to and from ranks that have no direct link, and hears of ranks that are gone.
  */
+
 import {
   fromWireError,
   HubLostError,
@@ -11,17 +12,15 @@ import {
   type WebcclError,
   type WireError,
 } from "../../errors.ts";
-import type { Welcome } from "../../platform.ts";
+import { startTimer, type Timer } from "../../support/clock.ts";
 import { decodeControl } from "../../wire/control.ts";
 import { decodeHeader, FrameKind, type Header, HUB_PEER } from "../../wire/frame.ts";
+import type { Welcome } from "../../wire/handshake.ts";
 import { encodeHubFrame } from "../../wire/hub-frame.ts";
 import { expectFields, expectInteger, expectOneOf, expectString } from "../../wire/schema.ts";
 import { expectWireError } from "../../wire/wire-error.ts";
 import type { Payload, Socket } from "../link.ts";
 import { type FragmentsPayload, splitFrame } from "../payload/fragments.ts";
-
-/** The longest delay that timers take. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** Told what arrives, once {@link HubConnection.start} was called. */
 export interface HubReceiver {
@@ -40,7 +39,7 @@ export interface HubReceiver {
 interface PendingCall {
   resolve(value: unknown): void;
   reject(error: WebcclError): void;
-  timer: ReturnType<typeof setTimeout>;
+  timer: Timer;
 }
 
 /** A link to a hub. */
@@ -89,13 +88,10 @@ export class HubConnection {
     return new Promise((resolve, reject) => {
       // May throw a TypeError for the caller, and must do so before anything is pending.
       const parts = encodeHubFrame({ type: "call", id, op, args });
-      const timer = setTimeout(
-        () => {
-          this.#calls.delete(id);
-          reject(new TimeoutError(`the hub at ${this.url} did not answer ${op} within ${timeoutMs} ms`));
-        },
-        Math.min(timeoutMs, MAX_DELAY_MS),
-      );
+      const timer = startTimer(timeoutMs, () => {
+        this.#calls.delete(id);
+        reject(new TimeoutError(`the hub at ${this.url} did not answer ${op} within ${timeoutMs} ms`));
+      });
       this.#calls.set(id, { resolve, reject, timer });
       this.#socket.send(parts);
     });
@@ -162,7 +158,7 @@ export class HubConnection {
       const call = this.#calls.get(id);
       if (!call) return;
       this.#calls.delete(id);
-      clearTimeout(call.timer);
+      call.timer.cancel();
       if (Object.hasOwn(message, "error")) call.reject(fromWireError(expectWireError(message.error)));
       else call.resolve(message.ok);
       return;
@@ -182,7 +178,7 @@ export class HubConnection {
     const text = `the link to the hub at ${this.url} closed (${code}${reason && ` ${reason}`})`;
     this.#closed = new HubLostError(text, { url: this.url });
     for (const { reject, timer } of this.#calls.values()) {
-      clearTimeout(timer);
+      timer.cancel();
       reject(this.#closed);
     }
     this.#calls.clear();

@@ -7,6 +7,7 @@
 
 import { AdmissionError } from "../../errors.ts";
 import type { Handle } from "../../executor/executor.ts";
+import { sleep } from "../../support/clock.ts";
 import type { HandleLink, Link, LinkReceiver, Payload } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
 
@@ -65,7 +66,7 @@ export class MemoryLink implements HandleLink {
       const { latencyMs, gate } = knobs;
       if (!latencyMs && !gate) return null;
       return async () => {
-        if (latencyMs) await new Promise((resolve) => setTimeout(resolve, latencyMs));
+        if (latencyMs) await sleep(latencyMs);
         await gate?.(from, to);
       };
     };

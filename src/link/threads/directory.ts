@@ -10,7 +10,8 @@
  */
 
 /** Memory with an allocator, of which every thread has one over its own part. */
-export interface SharedHeap {
+import { now } from "../../support/clock.ts";
+export interface AddressableHeap {
   readonly memory: WebAssembly.Memory;
   /** Address of a new block, a multiple of 64, or -1 if there is no room. */
   allocate(byteLength: number): number;
@@ -34,14 +35,14 @@ const WORD = 0x1_0000_0000;
 const LOCK_MS = 1_000;
 
 /** One thread's access to the directory. */
-export class SharedDirectory {
-  readonly #heap: SharedHeap;
+export class Directory {
+  readonly #heap: AddressableHeap;
   readonly #words: Int32Array;
   /** Blocks this thread made and gave up while others used them. */
   readonly #lent = new Map<number, number>();
   readonly #own = new Map<number, number>();
 
-  constructor(heap: SharedHeap) {
+  constructor(heap: AddressableHeap) {
     this.#heap = heap;
     this.#words = new Int32Array(heap.bufferTo(DIRECTORY_BYTES), 0, DIRECTORY_BYTES / 4);
   }
@@ -101,9 +102,9 @@ export class SharedDirectory {
 
   #locked<T>(body: () => T): T {
     const words = this.#words;
-    const end = performance.now() + LOCK_MS;
+    const end = now() + LOCK_MS;
     while (Atomics.compareExchange(words, LOCK, 0, 1) !== 0) {
-      if (performance.now() > end) throw new Error("a thread of this job ended while it held the directory's lock");
+      if (now() > end) throw new Error("a thread of this job ended while it held the directory's lock");
     }
     try {
       return body();

@@ -20,9 +20,10 @@
  *     16        header, padded to 16, then payload or address
  */
 
+import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
-import type { SharedDirectory, SharedHeap } from "./directory.ts";
+import type { AddressableHeap, Directory } from "./directory.ts";
 
 const RING_BYTES = 131_072;
 const RECORDS_AT = 192;
@@ -68,7 +69,7 @@ class Ring {
   readonly words: Int32Array;
   readonly bytes: Uint8Array;
 
-  constructor(heap: SharedHeap, address: number) {
+  constructor(heap: AddressableHeap, address: number) {
     const end = address + RECORDS_AT + RING_BYTES;
     const buffer = heap.bufferTo(end);
     this.state = new Int32Array(buffer, address, RECORDS_AT / 4);
@@ -78,26 +79,26 @@ class Ring {
 }
 
 /** All links of one rank to threads of its job. */
-export class SharedMemoryLinks {
+export class ThreadLinks {
   readonly #rank: number;
-  readonly #heap: SharedHeap;
-  readonly #directory: SharedDirectory;
-  readonly #links = new Map<number, SharedMemoryLink>();
+  readonly #heap: AddressableHeap;
+  readonly #directory: Directory;
+  readonly #links = new Map<number, ThreadLink>();
   /** This rank's bell, and what keeps the process running, for a wait for the bell does not. Null while there is no link. */
-  #listening: { bell: Int32Array; keepAlive: ReturnType<typeof setInterval> } | null = null;
+  #listening: { bell: Int32Array; awake: Timer } | null = null;
 
-  constructor(rank: number, heap: SharedHeap, directory: SharedDirectory) {
+  constructor(rank: number, heap: AddressableHeap, directory: Directory) {
     this.#rank = rank;
     this.#heap = heap;
     this.#directory = directory;
   }
 
   /** The link to rank `other`, which is thread `thread` of the job. */
-  link(other: number, thread: number): SharedMemoryLink {
+  link(other: number, thread: number): ThreadLink {
     const rings = [ringKey(this.#rank, other), ringKey(other, this.#rank)].map(
       (key) => new Ring(this.#heap, this.#directory.acquire(key, RECORDS_AT + RING_BYTES)),
     );
-    const link = new SharedMemoryLink({
+    const link = new ThreadLink({
       heap: this.#heap,
       outgoing: rings[0]!,
       incoming: rings[1]!,
@@ -107,7 +108,7 @@ export class SharedMemoryLinks {
     });
     this.#links.set(other, link);
     if (!this.#listening) {
-      this.#listening = { bell: this.bellOf(this.#rank), keepAlive: setInterval(() => {}, 0x7fffffff) };
+      this.#listening = { bell: this.bellOf(this.#rank), awake: keepAlive() };
       void this.#listen(this.#listening.bell);
     }
     return link;
@@ -142,9 +143,9 @@ export class SharedMemoryLinks {
 
   #end(): void {
     if (!this.#listening) return;
-    const { bell, keepAlive } = this.#listening;
+    const { bell, awake } = this.#listening;
     this.#listening = null;
-    clearInterval(keepAlive);
+    awake.cancel();
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
     this.#directory.release(BELL_KEY + this.#rank);
@@ -156,7 +157,7 @@ function ringKey(from: number, to: number): number {
 }
 
 interface LinkParts {
-  heap: SharedHeap;
+  heap: AddressableHeap;
   outgoing: Ring;
   incoming: Ring;
   /** The peer's. */
@@ -167,7 +168,7 @@ interface LinkParts {
 }
 
 /** One rank's end of a link to another thread. */
-export class SharedMemoryLink implements Link {
+export class ThreadLink implements Link {
   readonly kind = "shared-memory";
   readonly #parts: LinkParts;
   #receiver: LinkReceiver | null = null;

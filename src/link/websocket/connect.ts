@@ -1,8 +1,11 @@
 /**
  * Connecting, over whatever socket a runtime opens: tries again while nothing is there, then proves the token.
  */
+
 import { AbortedError, TimeoutError } from "../../errors.ts";
-import type { ConnectOptions, Hello, Welcome } from "../../platform.ts";
+import type { ConnectOptions } from "../../platform.ts";
+import { now, startTimer } from "../../support/clock.ts";
+import type { Hello, Welcome } from "../../wire/handshake.ts";
 import type { Socket } from "../link.ts";
 import type { BaseSocket } from "./base-socket.ts";
 import { introduce, type Prove, RetryableRefusal } from "./introduce.ts";
@@ -26,22 +29,22 @@ export async function connect<O extends ConnectOptions>(
 ): Promise<{ socket: Socket; welcome: Welcome }> {
   checkUrl(url);
   const { timeoutMs, token, signal } = options;
-  const deadline = performance.now() + timeoutMs;
+  const deadline = now() + timeoutMs;
   const prove = token === undefined ? null : await prover(token);
   let delayMs = FIRST_RETRY_MS;
   // Says more than that the last try, cut short, was not answered in time.
   let refusal: RetryableRefusal | undefined;
   for (;;) {
     try {
-      const leftMs = Math.max(1, deadline - performance.now());
+      const leftMs = Math.max(1, deadline - now());
       const socket = await open(url, { ...options, timeoutMs: leftMs });
-      const afterMs = Math.max(1, deadline - performance.now());
+      const afterMs = Math.max(1, deadline - now());
       const welcome = await introduce(socket, hello, { prove, timeoutMs: afterMs, signal, url });
       return { socket, welcome };
     } catch (error) {
       if (error instanceof RetryableRefusal) refusal = error;
       else if (!(error instanceof NotThere)) throw error instanceof TimeoutError && refusal ? refusal : error;
-      if (performance.now() + delayMs >= deadline) {
+      if (now() + delayMs >= deadline) {
         if (refusal) throw refusal;
         const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
         throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms: ${detail}`, {
@@ -79,13 +82,13 @@ export function aborted(url: string, signal: AbortSignal | undefined): AbortedEr
 function sleep(delayMs: number, url: string, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
-      clearTimeout(timer);
+      timer.cancel();
       reject(aborted(url, signal));
     };
-    const timer = setTimeout(() => {
+    const timer = startTimer(delayMs, () => {
       signal?.removeEventListener("abort", onAbort);
       resolve();
-    }, delayMs);
+    });
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

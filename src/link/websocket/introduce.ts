@@ -1,7 +1,8 @@
 /** The connecting side of the handshake, over any socket. */
+
 import { AbortedError, AdmissionError, ProtocolError, TimeoutError, type WebcclError } from "../../errors.ts";
-import type { Hello, Welcome } from "../../platform.ts";
-import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL } from "../../wire/handshake.ts";
+import { startTimer } from "../../support/clock.ts";
+import { decodeHandshake, encodeHandshake, GENERIC_REFUSAL, type Hello, type Welcome } from "../../wire/handshake.ts";
 import { FragmentsPayload } from "../payload/fragments.ts";
 import type { BaseSocket } from "./base-socket.ts";
 
@@ -23,17 +24,17 @@ export function introduce(
 ): Promise<Welcome> {
   const { prove, timeoutMs, signal, url } = options;
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const timer = startTimer(timeoutMs, () => {
       fail(
         new TimeoutError(
           `${url} accepted the connection but did not answer within ${timeoutMs} ms: is it a webccl hub?`,
         ),
       );
-    }, timeoutMs);
+    });
     const onAbort = () => fail(new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason }));
     signal?.addEventListener("abort", onAbort, { once: true });
     const settle = () => {
-      clearTimeout(timer);
+      timer.cancel();
       signal?.removeEventListener("abort", onAbort);
       socket.release();
     };

@@ -46,7 +46,7 @@ export function pageBytes(size: number): number {
 }
 
 /** One rank's view of its group's page. */
-export class SharedPage {
+export class AddressableBoard {
   /** The gate's words. */
   readonly gate: Int32Array;
   readonly #address: number;

@@ -37,12 +37,13 @@ const DONE_AT = 3 * WORDS_PER_LINE;
 const FLAGS = 4 * WORDS_PER_LINE;
 
 /** Bytes of a gate for `size` ranks: four words and every rank's flag, each alone in its line of 64. */
+import { now } from "../../support/clock.ts";
 export function gateBytes(size: number): number {
   return (FLAGS + size * WORDS_PER_LINE) * Int32Array.BYTES_PER_ELEMENT;
 }
 
 /** One rank's side of a gate. Steps are numbers modulo 2^32. */
-export class Gate {
+export class AddressableGate {
   readonly #words: Int32Array;
   readonly #flag: number;
   readonly #end: number;
@@ -139,14 +140,14 @@ export class Gate {
     const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
     const spinMs = !this.#canSleep ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
     // Mostly the first looks tell, and the clock is not looked at.
-    for (let end = Infinity, now = 0; now < end; ) {
+    for (let end = Infinity, time = 0; time < end; ) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
         if (!this.#isOver()) continue;
         this.#vain >>= 1;
         return true;
       }
-      now = performance.now();
-      if (end === Infinity) end = now + spinMs;
+      time = now();
+      if (end === Infinity) end = time + spinMs;
     }
     this.#vain++;
     return false;
@@ -154,10 +155,10 @@ export class Gate {
 
   #sleep(): boolean {
     const words = this.#words;
-    const end = performance.now() + BLOCK_MS;
+    const end = now() + BLOCK_MS;
     Atomics.add(words, SLEEPERS, 1);
     let isOver = false;
-    for (let left = BLOCK_MS; left > 0; left = end - performance.now()) {
+    for (let left = BLOCK_MS; left > 0; left = end - now()) {
       const seen = Atomics.load(words, WAKE_UPS);
       isOver = this.#isOver();
       if (isOver) break;

@@ -1,11 +1,11 @@
-/** A group's {@link SharedRegion}, made of its page and of the executor that works in the same memory. */
+/** A group's {@link AddressableMemory}, made of its page and of the executor that works in the same memory. */
 import type { Context, SharedAlgorithms } from "../../algorithm/context.ts";
 import { Region } from "../../backend/direct/turns.ts";
-import type { SharedExecutor, Span } from "../../executor/executor.ts";
+import type { AddressableExecutor, Span } from "../../executor/executor.ts";
 import type { DataType } from "../../types.ts";
-import type { SharedRegion } from "../shared-region.ts";
-import { SharedPage, SLOT_BYTES } from "./board.ts";
-import { Gate } from "./gate.ts";
+import type { AddressableMemory } from "../shared-region.ts";
+import { AddressableBoard, SLOT_BYTES } from "./board.ts";
+import { AddressableGate } from "./gate.ts";
 
 /** What a thread region is made with. */
 export interface ThreadRegionOptions {
@@ -14,7 +14,7 @@ export interface ThreadRegionOptions {
   address: number;
   rank: number;
   size: number;
-  executor: SharedExecutor;
+  executor: AddressableExecutor;
   algorithms: SharedAlgorithms;
   /** How many threads can run at once. */
   cores: number;
@@ -23,13 +23,13 @@ export interface ThreadRegionOptions {
 }
 
 /** See the file's head. */
-export class ThreadRegion extends Region implements SharedRegion {
+export class ThreadRegion extends Region implements AddressableMemory {
   readonly slotBytes = SLOT_BYTES;
-  readonly executor: SharedExecutor;
+  readonly executor: AddressableExecutor;
   readonly kind: "crowded" | "uncrowded";
   readonly context: Pick<Context, "shared" | "areas">;
-  readonly #page: SharedPage;
-  readonly #gate: Gate;
+  readonly #page: AddressableBoard;
+  readonly #gate: AddressableGate;
   readonly #size: number;
   /** What {@link slots} gave last, on either side. */
   readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
@@ -37,8 +37,8 @@ export class ThreadRegion extends Region implements SharedRegion {
   readonly #offered: Span[];
 
   constructor({ buffer, address, rank, size, executor, algorithms, cores, turn }: ThreadRegionOptions) {
-    const page = new SharedPage(buffer, address, rank, size);
-    const gate = new Gate(page.gate, rank, size, cores);
+    const page = new AddressableBoard(buffer, address, rank, size);
+    const gate = new AddressableGate(page.gate, rank, size, cores);
     super({ size, gate, calls: page, turn });
     this.executor = executor;
     this.kind = size > cores ? "crowded" : "uncrowded";

@@ -10,7 +10,9 @@
  * Whoever sees at its first look that all have come wakes those that sleep. Of any number of ranks that come at once, one
  * sees that: each writes its own flag before it reads the others', and a read of a file is a full barrier.
  */
-import type { SharedFile } from "../../platform.ts";
+
+import type { MemoryFile } from "../../platform.ts";
+import { now } from "../../support/clock.ts";
 
 /** The longest that a rank stands still, its event loop with it, in milliseconds. */
 const BLOCK_MS = 1;
@@ -27,10 +29,10 @@ const SHORT_MS = 0.02;
 const TRY_AGAIN_AFTER = 16;
 
 /** What a gate is made with. */
-export interface AreaGateParts {
+export interface AreasGateParts {
   rank: number;
   /** Every rank's file, and where in it its flag is. */
-  flags: readonly { file: SharedFile; at: number }[];
+  flags: readonly { file: MemoryFile; at: number }[];
   /** Can every rank have a core of its own? */
   spins: boolean;
   /** Lets this thread sleep. */
@@ -40,8 +42,8 @@ export interface AreaGateParts {
 }
 
 /** One rank's side of a gate. */
-export class AreaGate {
-  readonly #parts: AreaGateParts;
+export class AreasGate {
+  readonly #parts: AreasGateParts;
   /** The flags as they were last seen. */
   readonly #seen: Float64Array;
   readonly #bytes: readonly Uint8Array[];
@@ -50,7 +52,7 @@ export class AreaGate {
   #inVain = 0;
   #onWoken: (() => void) | null = null;
 
-  constructor(parts: AreaGateParts) {
+  constructor(parts: AreasGateParts) {
     this.#parts = parts;
     this.#seen = new Float64Array(parts.flags.length);
     const { buffer } = this.#seen;
@@ -103,9 +105,9 @@ export class AreaGate {
     const { spins, nap } = this.#parts;
     const isPatient = this.#inVain < WAITS_IN_VAIN || this.#inVain % TRY_AGAIN_AFTER === 0;
     const patienceMs = isPatient ? BLOCK_MS : SHORT_MS;
-    const start = performance.now();
+    const start = now();
     this.#inVain++;
-    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs = performance.now() - start) {
+    for (let waitedMs = 0; waitedMs < patienceMs; waitedMs = now() - start) {
       if (!spins || waitedMs >= SPIN_MS) nap(NAP_MS);
       if (!this.#haveAllCome()) continue;
       this.#inVain = 0;

@@ -1,4 +1,4 @@
-/** A group's {@link SharedAreas}, made of the files of its ranks. */
+/** A group's {@link Areas}, made of the files of its ranks. */
 import type { AreaAlgorithms, Context } from "../../algorithm/context.ts";
 import { type CallBoard, Region } from "../../backend/direct/turns.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
@@ -7,26 +7,26 @@ import type { OpenAreas } from "../../link/files/links.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import { CALL_FIELDS, isSkipped, readCall, sameCalls, writeCall, writeSkipped } from "../../wire/call-record.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import type { SharedAreas } from "../shared-areas.ts";
-import { AreaGate } from "./gate.ts";
+import type { Areas } from "../shared-areas.ts";
+import { AreasGate } from "./gate.ts";
 
 /** What an area region is made with. */
 export interface AreaRegionOptions {
   areas: OpenAreas;
-  gate: AreaGate;
+  gate: AreasGate;
   rank: number;
   executor: HostExecutor;
   algorithms: AreaAlgorithms;
 }
 
 /** See the file's head. */
-export class AreaRegion extends Region implements SharedAreas {
+export class AreaRegion extends Region implements Areas {
   readonly kind = "areas";
   readonly areaBytes: number;
   readonly executor: HostExecutor;
   readonly context: Pick<Context, "shared" | "areas">;
   readonly #areas: OpenAreas;
-  readonly #gate: AreaGate;
+  readonly #gate: AreasGate;
   readonly #calls: AreaCalls;
   readonly #rank: number;
 
@@ -65,8 +65,8 @@ export class AreaRegion extends Region implements SharedAreas {
 }
 
 /** The gate of the ranks whose files these are. */
-export function gateOf({ files, isCrowded, system, wake }: OpenAreas, rank: number, group: number): AreaGate {
-  return new AreaGate({
+export function gateOf({ files, isCrowded, system, wake }: OpenAreas, rank: number, group: number): AreasGate {
+  return new AreasGate({
     rank,
     flags: files.map(({ file, layout }) => ({ file, at: stepsAt(layout) })),
     spins: !isCrowded,
@@ -78,14 +78,14 @@ export function gateOf({ files, isCrowded, system, wake }: OpenAreas, rank: numb
 class AreaCalls implements CallBoard {
   readonly size: number;
   readonly #areas: OpenAreas;
-  readonly #gate: AreaGate;
+  readonly #gate: AreasGate;
   readonly #rank: number;
   readonly #floats: Float64Array;
   readonly #bytes: readonly Uint8Array[];
   /** At which step each record was read. */
   readonly #readAt: number[];
 
-  constructor(areas: OpenAreas, gate: AreaGate, rank: number) {
+  constructor(areas: OpenAreas, gate: AreasGate, rank: number) {
     this.size = areas.files.length;
     this.#areas = areas;
     this.#gate = gate;

@@ -1,6 +1,7 @@
 /**
  * Staging buffers on their way to the host: the one place that maps them, counts it, and tells who listens how long it took.
  */
+import { now } from "../../../support/clock.ts";
 import { MAP_READ_MODE } from "../../../tensor/gpu.ts";
 import type { GpuStats } from "../batch.ts";
 import type { BufferSource } from "../kernels/parameters.ts";
@@ -63,7 +64,7 @@ export class Readbacks {
     // Of what was submitted so far: to wait for later answers too would make segments wait for each other.
     const answers = device.answers();
     answers.catch(() => {});
-    const start = performance.now();
+    const start = now();
     try {
       await device.orLost(staging.mapAsync(MAP_READ_MODE, 0, mapped));
     } catch (error) {
@@ -73,7 +74,7 @@ export class Readbacks {
     } finally {
       this.#inFlight--;
     }
-    const end = performance.now();
+    const end = now();
     await answers;
     device.throwIfFailed();
     let passes: ReadbackTimes["passes"];

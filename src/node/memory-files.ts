@@ -16,9 +16,9 @@ import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { nextTick } from "node:process";
 import { UnsupportedError } from "../errors.ts";
-import type { SharedFile, SharedFileSystem } from "../platform.ts";
+import type { MemoryFile, MemoryFiles } from "../platform.ts";
 
-export const SHARED_FILE_DIRECTORY = "/dev/shm";
+export const MEMORY_FILE_DIRECTORY = "/dev/shm";
 const PREFIX = "webccl-";
 /** What statfs says of a tmpfs. */
 const TMPFS = 0x01021994;
@@ -32,19 +32,19 @@ const ZEROS = new Uint8Array(256 * 1024);
  * Where this host's processes can share files.
  * @throws UnsupportedError that says what is missing.
  */
-export function sharedFileSystem(): SharedFileSystem {
+export function memoryFiles(): MemoryFiles {
   let type: number | null = null;
   try {
-    type = statfsSync(SHARED_FILE_DIRECTORY).type;
+    type = statfsSync(MEMORY_FILE_DIRECTORY).type;
   } catch (cause) {
-    throw new UnsupportedError(`${SHARED_FILE_DIRECTORY}: ${(cause as Error).message}`, { cause });
+    throw new UnsupportedError(`${MEMORY_FILE_DIRECTORY}: ${(cause as Error).message}`, { cause });
   }
-  if (type !== TMPFS) throw new UnsupportedError(`${SHARED_FILE_DIRECTORY} is no tmpfs`);
+  if (type !== TMPFS) throw new UnsupportedError(`${MEMORY_FILE_DIRECTORY} is no tmpfs`);
   removeLeft();
   return {
     create: () => {
-      const path = join(SHARED_FILE_DIRECTORY, PREFIX + crypto.randomUUID());
-      return { path, file: new NodeSharedFile(openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)) };
+      const path = join(MEMORY_FILE_DIRECTORY, PREFIX + crypto.randomUUID());
+      return { path, file: new NodeMemoryFile(openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)) };
     },
     open,
     unlink: (path) => rmSync(path, { force: true }),
@@ -55,10 +55,10 @@ export function sharedFileSystem(): SharedFileSystem {
   };
 }
 
-function open(path: string): SharedFile {
-  const isOurs = dirname(path) === SHARED_FILE_DIRECTORY && basename(path).startsWith(PREFIX);
+function open(path: string): MemoryFile {
+  const isOurs = dirname(path) === MEMORY_FILE_DIRECTORY && basename(path).startsWith(PREFIX);
   if (!isOurs) throw new UnsupportedError(`${path} is not where shared files are`);
-  const file = new NodeSharedFile(openSync(path, O_RDONLY | O_NOFOLLOW));
+  const file = new NodeMemoryFile(openSync(path, O_RDONLY | O_NOFOLLOW));
   try {
     file.requireOwn(path);
     return file;
@@ -69,9 +69,9 @@ function open(path: string): SharedFile {
 }
 
 function removeLeft(): void {
-  for (const name of readdirSync(SHARED_FILE_DIRECTORY)) {
+  for (const name of readdirSync(MEMORY_FILE_DIRECTORY)) {
     if (!name.startsWith(PREFIX)) continue;
-    const path = join(SHARED_FILE_DIRECTORY, name);
+    const path = join(MEMORY_FILE_DIRECTORY, name);
     try {
       const { uid, mtimeMs } = lstatSync(path);
       if (uid === process.getuid?.() && Date.now() - mtimeMs > LEFT_MS) unlinkSync(path);
@@ -81,7 +81,7 @@ function removeLeft(): void {
   }
 }
 
-class NodeSharedFile implements SharedFile {
+class NodeMemoryFile implements MemoryFile {
   #descriptor: number;
 
   constructor(descriptor: number) {
@@ -110,7 +110,7 @@ class NodeSharedFile implements SharedFile {
         this.write(ZEROS.subarray(0, Math.min(ZEROS.byteLength, byteLength - at)), at);
       }
     } catch (cause) {
-      throw new Error(`${SHARED_FILE_DIRECTORY} has no room for ${byteLength} bytes: ${(cause as Error).message}`, {
+      throw new Error(`${MEMORY_FILE_DIRECTORY} has no room for ${byteLength} bytes: ${(cause as Error).message}`, {
         cause,
       });
     }

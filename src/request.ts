@@ -1,0 +1,64 @@
+/** Request: what one call asks for, from its checked arguments to the backend that runs it. */
+import type { ReduceOp } from "./reduce-op.ts";
+import type { Tensor } from "./types.ts";
+
+/** One collective, its arguments checked on this rank and its defaults filled in. Roots and peers are ranks of the group. */
+export type Request =
+  | { collective: "broadcast"; tensor: Tensor; root: number }
+  | { collective: "allReduce"; tensor: Tensor; op: ReduceOp }
+  | { collective: "reduce"; tensor: Tensor; root: number; op: ReduceOp }
+  | { collective: "allGather"; outputs: readonly Tensor[]; input: Tensor }
+  | { collective: "allGatherIntoTensor"; output: Tensor; input: Tensor }
+  | { collective: "gather"; outputs: readonly Tensor[] | null; input: Tensor; root: number }
+  | { collective: "scatter"; output: Tensor; inputs: readonly Tensor[] | null; root: number }
+  | { collective: "reduceScatter"; output: Tensor; inputs: readonly Tensor[]; op: ReduceOp }
+  | { collective: "reduceScatterTensor"; output: Tensor; input: Tensor; op: ReduceOp }
+  | { collective: "allToAll"; outputs: readonly Tensor[]; inputs: readonly Tensor[] }
+  | {
+      collective: "allToAllSingle";
+      output: Tensor;
+      input: Tensor;
+      outputSplits: readonly number[];
+      inputSplits: readonly number[];
+    }
+  | { collective: "barrier" }
+  | { collective: "newGroup"; ranks: readonly number[] }
+  | ObjectRequest
+  | { collective: "scan"; tensor: Tensor; op: ReduceOp }
+  | { collective: "exscan"; tensor: Tensor; op: ReduceOp }
+  | { collective: "send"; tensor: Tensor; peer: number; tag: number }
+  | { collective: "recv"; tensor: Tensor; peer: number; tag: number }
+  | { collective: "recvAnySource"; tensor: Tensor; tag: number };
+
+/**
+ * A collective of byte strings whose lengths only their senders know: `outgoing[r]` goes to rank r (null: nothing), and
+ * what each of `sources` sends is put at its index of `received`.
+ */
+export interface ObjectRequest {
+  collective: "allGatherObject" | "broadcastObject" | "gatherObject" | "scatterObject" | "split";
+  outgoing: readonly (Uint8Array | null)[];
+  sources: readonly number[];
+  received: (Uint8Array | null)[];
+  /** Null where every rank is a source. */
+  root: number | null;
+}
+
+/** A request to send or receive one message; all others are calls of the whole group. */
+export type MessageRequest = Extract<Request, { collective: "send" | "recv" | "recvAnySource" }>;
+
+/** All tensors of a request. */
+export function tensorsOf(request: Request): Tensor[] {
+  const tensors: Tensor[] = [];
+  if ("tensor" in request) tensors.push(request.tensor);
+  if ("input" in request) tensors.push(request.input);
+  if ("output" in request) tensors.push(request.output);
+  if ("inputs" in request) tensors.push(...(request.inputs ?? []));
+  if ("outputs" in request) tensors.push(...(request.outputs ?? []));
+  return tensors;
+}
+
+/** Is it one message? */
+export function isMessage(request: Request): request is MessageRequest {
+  const { collective } = request;
+  return collective === "send" || collective === "recv" || collective === "recvAnySource";
+}

@@ -10,7 +10,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../src/backend/direct/select.ts";
+import { addressableRows } from "../src/algorithm/addressable/rows.ts";
+import { areasRows } from "../src/algorithm/areas/rows.ts";
+import type { AlgorithmFamily } from "../src/algorithm/rows.ts";
+import { algorithmNames, selectAlgorithm, tableWith } from "../src/backend/direct/select.ts";
 import { measure } from "../src/cli/bench/bench.ts";
 import { medianOf } from "../src/cli/bench/report.ts";
 import type { LinkKind } from "../src/link/link.ts";
@@ -35,17 +38,21 @@ interface Row {
 
 type Transport = "shared-memory" | "shared-file" | "websocket" | "hub";
 
+/** The table of groups on this link. */
+function tableOf(link: LinkKind) {
+  return tableWith(link === "shared-memory" ? addressableRows : link === "shared-file" ? areasRows : {});
+}
+
 /** A call as select.ts is asked for one on this link. */
 function query(collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind, algorithm?: string) {
-  const threads = size > availableParallelism() ? "crowded" : "uncrowded";
-  const inRegion = link === "shared-memory" ? threads : link === "shared-file" && "areas";
+  const crowded = link === "shared-memory" && size > availableParallelism();
   const promises = { deterministic: false, commutative: true, sameArithmetic: true, custom: false } as const;
-  return selectAlgorithm({ collective, bytes, size, link, hub: "all", inRegion, algorithm, ...promises });
+  return selectAlgorithm(tableOf(link), { collective, bytes, size, link, hub: "all", crowded, algorithm, ...promises });
 }
 
 /** The algorithms of `collective` that run here. */
 function eligible(collective: AlgorithmFamily, ranks: number, link: LinkKind): string[] {
-  return algorithmNames(collective).filter((name) => {
+  return algorithmNames(tableOf(link), collective).filter((name) => {
     try {
       query(collective, 1, ranks, link, name);
       return name !== "hub" || link === "hub";

@@ -3,7 +3,6 @@
 export type { Backend, BackendContext, Call } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
-export type { GroupInfo } from "./bring-up/job.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
   AbortedError,
@@ -21,6 +20,7 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
+export type { GroupInfo } from "./group/info.ts";
 export type { ProcessGroup } from "./group/process-group.ts";
 export { type OpType, Work, type WorkInfo, type WorkResult } from "./group/work.ts";
 export type {

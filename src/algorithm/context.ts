@@ -5,11 +5,10 @@
  * frame, and it never keeps a byte after it returns.
  */
 
-import type { AddressableExecutor, Executor, Handle, HostExecutor, Span } from "../executor/executor.ts";
+import type { Executor, Handle, Span } from "../executor/executor.ts";
 import type { Exchange, HubReduction } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { Areas } from "../region/shared-areas.ts";
-import type { AddressableMemory } from "../region/shared-region.ts";
+import type { AddressableMemory, Areas, Region } from "../region/region.ts";
 import { now } from "../support/clock.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
@@ -21,56 +20,14 @@ export interface Transfer {
   readonly end: number;
 }
 
-/** A region, the executor whose memory it is in, and the algorithms over it. */
-export interface Shared {
-  readonly region: AddressableMemory;
-  readonly executor: AddressableExecutor;
-  readonly algorithms: SharedAlgorithms;
-}
-
-/** The end of what may be done already: undefined if it is. */
-export type Late = Promise<void> | undefined;
-
-/** What in-region.ts has, which is loaded where there is a region. Nothing is late where nobody had to be waited for. */
-export interface SharedAlgorithms {
-  allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late;
-  allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late;
-  allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late;
-  reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
-  allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late;
-  broadcastPull(context: Context, tensor: Span, root: number): Late;
-  reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
-  barrierStep(context: Context): Late;
-}
-
-/** The areas of processes of one host, the executor that every rank's tensors are in, and the algorithms over them. */
-export interface AreasPart {
-  readonly region: Areas;
-  readonly executor: HostExecutor;
-  readonly algorithms: AreaAlgorithms;
-}
-
-/** What in-areas.ts has, which is loaded where there are areas. */
-export interface AreaAlgorithms {
-  allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Late;
-  allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Late;
-  reduceScatterAreas(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late;
-  allGatherAreas(context: Context, outputs: readonly Span[], input: Span): Late;
-  broadcastAreas(context: Context, tensor: Span, root: number): Late;
-  reduceAreas(context: Context, tensor: Span, root: number, op: ReduceOp): Late;
-  barrierAreas(context: Context): Late;
-}
-
 /** One collective on one rank. */
 export interface Context {
   readonly rank: number;
   readonly size: number;
   readonly executor: Executor;
   readonly exchange: Exchange;
-  /** What the ranks share beyond messages; null unless all are threads of one job. */
-  readonly shared: Shared | null;
-  /** What they have in files beyond messages; null unless all are processes of one host that share files. */
-  readonly areas: AreasPart | null;
+  /** What the ranks have beyond messages; null where they have messages alone. */
+  readonly region: Region | null;
   /** For algorithms that select.ts says need it; null for all others. */
   readonly hub: HubReduction | null;
   /** Most bytes of one message; a larger piece is cut into segments. The same on every rank. */
@@ -81,15 +38,16 @@ export interface Context {
   readonly onTransfer?: ((transfer: Transfer) => void) | undefined;
 }
 
-/** The region; select.ts gives the algorithms that need one to groups that have it. */
-export function sharedOf({ shared }: Context): Shared {
-  if (!shared) throw new Error("this algorithm needs ranks that are threads of one job");
-  return shared;
+/** The region of ranks that address each other's memory; select.ts gives the algorithms over it to no other group. */
+export function addressableOf({ region }: Context): AddressableMemory {
+  if (region?.kind !== "addressable") throw new Error("this algorithm needs ranks that address each other's memory");
+  return region;
 }
 
-/** The areas; select.ts gives the algorithms that need them to groups that have them. */
-export function areasOf({ areas }: Context): AreasPart {
-  return areas!;
+/** The region of ranks that have areas; select.ts gives the algorithms over it to no other group. */
+export function areasOf({ region }: Context): Areas {
+  if (region?.kind !== "areas") throw new Error("this algorithm needs ranks that have areas");
+  return region;
 }
 
 /**

@@ -110,6 +110,7 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
+  readonly internal: InternalOptions;
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
@@ -120,7 +121,7 @@ const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket
  * Fills in defaults from the environment and checks everything that can be checked alone.
  * @throws RangeError or TypeError naming the option or the variable.
  */
-export function resolveSettings(options: InitOptions, platform: Platform): Settings {
+export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
   const worldSize = options.worldSize ?? wholeVariable(platform, "WORLD_SIZE");
@@ -171,6 +172,7 @@ export function resolveSettings(options: InitOptions, platform: Platform): Setti
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
+    internal: options,
   };
 }
 

@@ -1,54 +1,79 @@
-/**
- * Linking: a link from this rank to every other one. The higher rank of each pair connects to the lower one, threads of one
- * job meet in their memory, and the hub relays between ranks that cannot reach each other.
- */
+/** Linking: how two ranks are joined, as the roster tells every rank alike, and the links of this rank. */
 import { StoreError } from "../errors.ts";
-import type { FileLinks } from "../link/files/links.ts";
-import type { HubLinks } from "../link/hub/links.ts";
-import type { Link } from "../link/link.ts";
-import type { Listening } from "./media/sockets.ts";
-import type { Threads } from "./media/threads.ts";
-import type { Undo } from "./meeting.ts";
-import { linkBetween, type RosterEntry } from "./roster.ts";
+import type { Link, LinkKind } from "../link/link.ts";
+import type { Medium, Undo } from "./media/medium.ts";
+import type { RosterEntry } from "./roster.ts";
 
-/** What makes links that are no sockets, where there are such. */
-export interface LinkMakers {
-  readonly relayed: HubLinks | null;
-  readonly threads: Threads | null;
-  readonly byFile: FileLinks | null;
+/** Links from the fastest to the slowest. */
+const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "shared-file", "websocket", "hub"];
+
+/**
+ * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
+ * reach the lower one's address, else the hub relays; over a direct link they share files if each has the other's open.
+ */
+export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
+  if (a.inMemory && b.inMemory) return "memory";
+  if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
+  const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
+  if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
+  if (lower.hostId !== higher.hostId && isLoopback(lower.listenUrl)) return "hub";
+  return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }
 
+/** The slowest link between any two of these ranks, by which algorithms are chosen: the same on every rank. */
+export function slowestLink(members: readonly RosterEntry[]): LinkKind {
+  const kinds = new Set(members.flatMap((a, i) => members.slice(i + 1).map((b) => linkBetween(a, b))));
+  return LINK_SPEED.findLast((kind) => kinds.has(kind)) ?? "memory";
+}
+
+/**
+ * The members in sets whose ranks are all linked directly, by their indices in the list: each member joins the first set to
+ * whose ranks it has direct links. The sets are in the order of their first ranks, and the same on every rank.
+ */
+export function clustersOf(members: readonly RosterEntry[]): number[][] {
+  const clusters: { indices: number[]; ranks: RosterEntry[] }[] = [];
+  members.forEach((member, index) => {
+    const home = clusters.find(({ ranks }) => ranks.every((other) => linkBetween(member, other) !== "hub"));
+    home?.indices.push(index);
+    home?.ranks.push(member);
+    if (!home) clusters.push({ indices: [index], ranks: [member] });
+  });
+  return clusters.map(({ indices }) => indices);
+}
+
+/** Links this rank to every other one, each by the medium that joins the two. */
 export async function linkAll(
   roster: readonly RosterEntry[],
   rank: number,
-  listening: Listening | null,
-  { relayed, threads, byFile }: LinkMakers,
+  media: readonly Medium[],
   undo: Undo[],
 ): Promise<Map<number, Link>> {
-  const own = roster[rank]!;
   const links = new Map<number, Link>();
   undo.push(() => {
     for (const link of links.values()) link.close();
   });
-
-  const byMemory = threads?.links(rank);
-  if (byMemory) undo.push(() => byMemory.close());
-  const direct: RosterEntry[] = [];
-  for (const other of roster) {
-    if (other.rank === rank) continue;
-    const kind = linkBetween(own, other);
-    if (kind === "shared-memory") links.set(other.rank, byMemory!.link(other.rank, other.thread!.index));
-    else if (kind === "websocket" || kind === "shared-file") direct.push(other);
-    else if (relayed) links.set(other.rank, relayed.link(other.rank));
-    else {
-      throw new StoreError(
-        `rank ${rank} and rank ${other.rank} cannot reach each other directly, and there is no hub to relay: ` +
-          "meet through ws://, tcp:// or env://, or pass listen: { host, advertise }",
-      );
-    }
+  const kindOf = (other: RosterEntry) => linkBetween(roster[rank]!, other);
+  const others = roster.filter((other) => other.rank !== rank);
+  const kinds = new Set(media.map(({ kind }) => kind));
+  const apart = others.find((other) => !kinds.has(kindOf(other)));
+  if (apart) {
+    throw new StoreError(
+      `rank ${rank} and rank ${apart.rank} cannot reach each other directly, and there is no hub to relay: ` +
+        "meet through ws://, tcp:// or env://, or pass listen: { host, advertise }",
+    );
   }
-  await listening?.linkTo(direct, rank, (other, link) => {
-    links.set(other.rank, linkBetween(own, other) === "websocket" ? link : byFile!.link(other.rank, link));
-  });
+  await Promise.all(
+    media.map((medium) =>
+      medium.link(
+        others.filter((other) => kindOf(other) === medium.kind),
+        (other, link) => links.set(other, link),
+      ),
+    ),
+  );
   return links;
+}
+
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }

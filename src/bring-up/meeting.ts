@@ -10,10 +10,8 @@ import { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
-import { type InternalOptions, masterAddress, type Settings } from "./init-options.ts";
-
-/** Undoes one step of bring-up. */
-export type Undo = () => Promise<void> | void;
+import { masterAddress, type Settings } from "./init-options.ts";
+import type { Undo } from "./media/medium.ts";
 
 /** Where the ranks meet, once met. */
 export interface Meeting {
@@ -30,30 +28,25 @@ export interface Meeting {
 }
 
 /** Finds the store, and this rank's number where a hub gives it. */
-export async function meet(
-  platform: Platform,
-  settings: Settings,
-  internal: InternalOptions,
-  undo: Undo[],
-): Promise<Meeting> {
+export async function meet(platform: Platform, settings: Settings, undo: Undo[]): Promise<Meeting> {
   const { method, rank, worldSize, groupName, timeoutMs } = settings;
   const store = settings.store ?? (method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null);
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
-  if (store) return { ...alone, rank: rank!, store: new PrefixStore(groupName, store) };
+  if (store) return { ...alone, rank: rankOf(settings), store: new PrefixStore(groupName, store) };
   switch (method.protocol) {
     case "memory:": {
       const { joinMemoryJob } = await import("../link/memory/links.ts");
       const name = method.href.slice("memory://".length);
-      const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
-      undo.push(() => place.leave());
-      return { ...alone, ...place, store: new PrefixStore(groupName, place.shared) };
+      const seat = joinMemoryJob(name, rank, worldSize, settings.internal.memory ?? {}, () => new HashStore());
+      undo.push(() => seat.leave());
+      return { ...alone, ...seat, store: new PrefixStore(groupName, seat.shared) };
     }
     case "file:": {
       const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);
       const leave = () => file.close();
       undo.push(leave);
       file.timeoutMs = timeoutMs;
-      return { ...alone, rank: rank!, store: new PrefixStore(groupName, file), leave };
+      return { ...alone, rank: rankOf(settings), store: new PrefixStore(groupName, file), leave };
     }
     case "ws:":
     case "wss:":
@@ -65,6 +58,12 @@ export async function meet(
       return joinHub(platform, settings, hosted?.url ?? `${scheme}://${address.host}:${address.port}`, hosted, undo);
     }
   }
+}
+
+/** This rank's number, which the settings have wherever no hub and no job of this thread gives it. */
+function rankOf({ rank }: Settings): number {
+  if (rank === null) throw new RangeError("rank is not given");
+  return rank;
 }
 
 function tcpAddress({ hostname, port }: URL): { host: string; port: number } {

@@ -13,19 +13,18 @@ import {
   UnsupportedError,
   WebcclError,
 } from "../errors.ts";
-import type { CollectiveOptions, Logger } from "../options.ts";
+import type { CollectiveOptions } from "../options.ts";
 import { isMessage, type Request } from "../request.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
-import type { Deadlines } from "../support/deadlines.ts";
 import type { Tensor } from "../types.ts";
-import type { Ownership } from "./claims.ts";
+import type { Job } from "./job.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
 
-/** A checked call, ready to be launched. */
-export interface Launch<T> {
+/** A checked call, ready to run. */
+export interface PreparedCall<T> {
   request: Request;
   /** Tensors the call reads, and those it writes. */
   read?: readonly Tensor[];
@@ -34,16 +33,13 @@ export interface Launch<T> {
   value: (source: number | undefined) => T;
 }
 
-/** What a launcher is made with. */
+/** What a call runner is made with. */
 export interface CallRunnerOptions {
+  job: Job;
   groupName: string;
   rank: number;
-  timeoutMs: number;
-  deterministic: boolean;
-  algorithm: string | undefined;
-  deadlines: Deadlines;
-  ownership: Ownership;
-  logger: Logger;
+  /** Makes the group's backend, which calls `onDead` when the group cannot go on. */
+  makeBackend(onDead: (cause: WebcclError) => void): Backend;
 }
 
 /** Calls of one group on one rank. */
@@ -53,8 +49,10 @@ export class CallRunner {
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
 
+  readonly backend: Backend;
+
   readonly #options: CallRunnerOptions;
-  #backend: Backend | null = null;
+  readonly #job: Job;
   #pointToPointSequence = 0;
   readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
   readonly #hooks: ((info: WorkInfo) => void)[] = [];
@@ -62,21 +60,18 @@ export class CallRunner {
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
-  }
-
-  /** The backend is made with this launcher's `die`, so it comes after it. */
-  attach(backend: Backend): void {
-    this.#backend = backend;
+    this.#job = options.job;
+    this.backend = options.makeBackend((cause) => this.die(cause));
   }
 
   /** Checks a call with `prepare` and runs it. Whatever `prepare` throws rejects the Work and changes nothing. */
-  launch<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
+  run<T>(options: CollectiveOptions | undefined, prepare: () => PreparedCall<T>): Work<T> {
     const work = this.#checked(options, prepare);
     this.#collected?.push(work);
     return work;
   }
 
-  /** Runs `body` and returns one Work for all that it launched. */
+  /** Runs `body` and returns one Work for all calls that it makes. */
   collect(body: () => void, opType: Work<void>["opType"]): Work<void> {
     const outer = this.#collected;
     const works: Work<unknown>[] = [];
@@ -87,7 +82,7 @@ export class CallRunner {
       this.#collected = outer;
     }
     const all = Promise.all(works).then(() => undefined);
-    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#options.logger });
+    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#job.logger });
   }
 
   onCompletion(hook: (info: WorkInfo) => void): void {
@@ -115,30 +110,30 @@ export class CallRunner {
   /** Kills the group, here and at the other ranks. */
   abort(cause: WebcclError): void {
     if (this.dead) return;
-    this.#backend!.abort(cause);
+    this.backend.abort(cause);
     this.die(cause);
   }
 
-  #checked<T>(options: CollectiveOptions | undefined, prepare: () => Launch<T>): Work<T> {
-    let launch: Launch<T>;
+  #checked<T>(options: CollectiveOptions | undefined, prepare: () => PreparedCall<T>): Work<T> {
+    let prepared: PreparedCall<T>;
     try {
       checkOptions(options);
-      launch = prepare();
+      prepared = prepare();
     } catch (error) {
       return this.#refused(asError(error));
     }
-    return this.#run(launch, options ?? {});
+    return this.#start(prepared, options ?? {});
   }
 
-  #run<T>(launch: Launch<T>, options: CollectiveOptions): Work<T> {
-    const { request, read = [], written = [], value } = launch;
+  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
+    const { request, read = [], written = [], value } = prepared;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const call: Call = {
       sequence,
-      algorithm: options.algorithm ?? this.#options.algorithm,
-      deterministic: this.#options.deterministic,
+      algorithm: options.algorithm ?? this.#job.algorithm,
+      deterministic: this.#job.deterministic,
       started: now(),
       overwritten: false,
     };
@@ -146,37 +141,37 @@ export class CallRunner {
     let running: Promise<number | undefined> | undefined;
     try {
       options.signal?.throwIfAborted();
-      this.#options.ownership.check({ collective: request.collective, sequence }, read, written);
-      running = this.#backend!.run(request, call);
+      this.#job.claims.check({ collective: request.collective, sequence }, read, written);
+      running = this.backend.run(request, call);
     } catch (error) {
       return this.#refused(asError(error));
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.sequence = sequence;
-    return running ? this.#pend(running, launch, call, options) : this.#done(request, call, value(undefined));
+    return running ? this.#pend(running, prepared, call, options) : this.#done(request, call, value(undefined));
   }
 
   /** The Work of a call that runs. */
   #pend<T>(
     running: Promise<number | undefined>,
-    { request, read = [], written = [], value }: Launch<T>,
+    { request, read = [], written = [], value }: PreparedCall<T>,
     call: Call,
     options: CollectiveOptions,
   ): Work<T> {
-    const { deadlines, ownership, logger } = this.#options;
+    const { deadlines, claims, logger } = this.#job;
     const { collective } = request;
     const { sequence, started } = call;
-    const claim = ownership.claim({ collective, sequence }, read, written);
+    const claim = claims.claim({ collective, sequence }, read, written);
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
     const opType = OP_TYPES[collective];
     const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort, started });
     const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
     if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const timeoutMs = options.timeoutMs ?? this.#job.timeoutMs;
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
-      ownership.release(claim);
+      claims.release(claim);
       if (onSignal) options.signal!.removeEventListener("abort", onSignal);
       return this.#pending.delete(work as Work<unknown>);
     };
@@ -199,7 +194,7 @@ export class CallRunner {
 
   /** The Work of a call that ended well before it returned. */
   #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
-    const options = { opType: OP_TYPES[collective], sequence, logger: this.#options.logger, started };
+    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.logger, started };
     if (this.#hooks.length === 0) return Work.done(options, value);
     const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
@@ -214,7 +209,7 @@ export class CallRunner {
         hook({ ...work.info(), timeFinished: now() });
       } catch (error) {
         if (reject) reject(asError(error));
-        else this.#options.logger.error("a completion hook threw after a failed Work:", error);
+        else this.#job.logger.error("a completion hook threw after a failed Work:", error);
       }
     }
   }
@@ -235,7 +230,7 @@ export class CallRunner {
   #stragglers(request: Request, call: Call): Promise<number[]> {
     if (request.collective === "send" || request.collective === "recv") return Promise.resolve([request.peer]);
     if (request.collective === "recvAnySource") return Promise.resolve([]);
-    return Promise.race([this.#backend!.stragglers(call.sequence), sleep(STRAGGLER_MS).then(() => [])]);
+    return Promise.race([this.backend.stragglers(call.sequence), sleep(STRAGGLER_MS).then(() => [])]);
   }
 
   #abortCall(request: Request, call: Call, reason: unknown): void {
@@ -245,7 +240,7 @@ export class CallRunner {
       { group: groupName, collective: request.collective, sequence: call.sequence, cause: reason },
     );
     const receives = request.collective === "recv" || request.collective === "recvAnySource";
-    if (receives && this.#backend!.withdraw(call.sequence, error)) return;
+    if (receives && this.backend.withdraw(call.sequence, error)) return;
     this.abort(error);
   }
 
@@ -253,7 +248,7 @@ export class CallRunner {
     const { work, reject } = Work.pending<never>({
       opType: "UNKNOWN",
       sequence: this.sequence,
-      logger: this.#options.logger,
+      logger: this.#job.logger,
     });
     reject(error);
     return work;

@@ -1,5 +1,5 @@
 /**
- * Ownership: a Work owns its tensors until it settles. Two pending Works may read the same memory; if one of them
+ * Claims: a Work owns its tensors until it settles. Two pending Works may read the same memory; if one of them
  * writes it, the second call is refused.
  */
 import { type Extent, extentOf, overlapOf } from "../tensor/overlap.ts";
@@ -20,7 +20,7 @@ export interface CallName {
 }
 
 /** The memory of one rank's pending Works. */
-export class Ownership {
+export class Claims {
   readonly #claims = new Set<Claim>();
 
   /**

@@ -1,5 +1,5 @@
 /**
- * ProcessGroup: the collective interface. Every call passes the launcher; here are the public signatures, what each
+ * ProcessGroup: the collective interface. Every call passes the call runner; here are the public signatures, what each
  * argument must be, and what each rank holds afterwards.
  *
  * `N` is the group's size. Tensors are flat; "in place" means that the result replaces the input. Ranks, roots and peers
@@ -8,8 +8,7 @@
  * for an argument that is wrong on this rank alone (then it has not happened), with MismatchError (the group goes on), or
  * with PeerLostError, HubLostError, TimeoutError or AbortedError (the group is dead; every later call rejects so too).
  */
-import type { Backend } from "../backend/backend.ts";
-import type { GroupInfo, World } from "../bring-up/job.ts";
+
 import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
 import type {
   AllToAllSingleOptions,
@@ -21,13 +20,15 @@ import type {
   RootOptions,
 } from "../options.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
-import * as requests from "./arguments.ts";
+import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
+import type { GroupInfo } from "./info.ts";
+import type { Job, MemberGroup } from "./job.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
 /** What a group is made with; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
 export interface ProcessGroupOptions {
-  world: World;
+  job: Job;
   name: string;
   description: string;
   /** Ranks of the job, in this group's order. */
@@ -36,7 +37,7 @@ export interface ProcessGroupOptions {
 }
 
 /** A group of ranks that call collectives together. */
-export class ProcessGroup {
+export class ProcessGroup implements MemberGroup {
   readonly rank: number;
   readonly size: number;
   readonly name: string;
@@ -44,127 +45,119 @@ export class ProcessGroup {
   /** The job's rank of each rank of this group. */
   readonly globalRanks: readonly number[];
 
-  readonly #world: World;
-  readonly #launcher: CallRunner;
-  readonly #backend: Backend;
+  readonly #job: Job;
+  readonly #calls: CallRunner;
   #destroyed: Promise<void> | null = null;
 
-  constructor({ world, name, description, globalRanks, rank }: ProcessGroupOptions) {
-    this.#world = world;
+  constructor({ job, name, description, globalRanks, rank }: ProcessGroupOptions) {
+    this.#job = job;
     this.name = name;
     this.description = description;
     this.globalRanks = globalRanks;
     this.rank = rank;
     this.size = globalRanks.length;
-    const { timeoutMs, deterministic, algorithm, deadlines, ownership, logger } = world;
-    this.#launcher = new CallRunner({
+    this.#calls = new CallRunner({
+      job,
       groupName: name,
       rank,
-      timeoutMs,
-      deterministic,
-      algorithm,
-      deadlines,
-      ownership,
-      logger,
+      makeBackend: (onDead) => job.createBackend(this, onDead),
     });
-    this.#backend = world.createBackend(name, globalRanks, rank, (cause) => this.#launcher.die(cause));
-    this.#launcher.attach(this.#backend);
-    world.onGroupCreated(this);
+    job.onGroupCreated(this);
   }
 
   /** "direct", or the name of a backend of your own. */
   get backendName(): string {
-    return this.#backend.name;
+    return this.#calls.backend.name;
   }
 
   /** The GPUDevice whose buffers calls take: the one given to `initProcessGroup`, else webccl's own, or null. */
   get device(): GPUDevice | null {
-    return this.#world.device;
+    return this.#job.device;
   }
 
   /** How many collectives have been called. */
   get sequence(): number {
-    return this.#launcher.sequence;
+    return this.#calls.sequence;
   }
 
   /** What runs here and why: executor, links, algorithm overrides. */
   info(): GroupInfo {
-    return this.#world.describe(this, this.#backend.name);
+    return this.#job.describe(this, this.#calls.backend.name);
   }
 
   /** A host array of `count` elements that this rank's executor reduces without copying it first. f16 and bf16 give a tensor over a Uint16Array. */
   alloc(dtype: DataType, count: number): HostArray {
-    return this.#world.alloc(dtype, count);
+    return this.#job.alloc(dtype, count);
   }
 
   /** Root's tensor to all ranks: afterwards every rank's `tensor`, of the same count and dtype, holds root's. */
   broadcast(tensor: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.broadcast(this, tensor, options));
+    return this.#calls.run(options, () => prepare.broadcast(this, tensor, options));
   }
 
   /** In place: afterwards every rank's `tensor` holds x0 op x1 op … x(N−1), with the same bits everywhere. */
   allReduce(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.allReduce(tensor, options));
+    return this.#calls.run(options, () => prepare.allReduce(tensor, options));
   }
 
   /** Like {@link allReduce}, in place on root alone; the other ranks' tensors stay as they are. */
   reduce(tensor: Tensor, options: RootedReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.reduce(this, tensor, options));
+    return this.#calls.run(options, () => prepare.reduce(this, tensor, options));
   }
 
   /** Every rank's input to all: `outputs[r]`, as long as rank r's input, holds it. `input` may be `outputs[rank]` itself. Lengths may differ (allgatherv). */
   allGather(outputs: readonly Tensor[], input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.allGather(this, outputs, input));
+    return this.#calls.run(options, () => prepare.allGather(this, outputs, input));
   }
 
   /** Like {@link allGather} into one tensor of N × input.count elements, rank after rank. `input` may be this rank's part of it. */
   allGatherIntoTensor(output: Tensor, input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.allGatherIntoTensor(this, output, input));
+    return this.#calls.run(options, () => prepare.allGatherIntoTensor(this, output, input));
   }
 
   /** Every rank's input to root: there `outputs[r]` holds rank r's; elsewhere `outputs` is null. Lengths may differ (gatherv). */
   gather(outputs: readonly Tensor[] | null, input: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.gather(this, outputs, input, options));
+    return this.#calls.run(options, () => prepare.gather(this, outputs, input, options));
   }
 
   /** Root's `inputs[r]` to rank r's `output`; elsewhere `inputs` is null. Lengths may differ (scatterv). */
   scatter(output: Tensor, inputs: readonly Tensor[] | null, options: RootOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.scatter(this, output, inputs, options));
+    return this.#calls.run(options, () => prepare.scatter(this, output, inputs, options));
   }
 
   /** Rank r's `output` becomes the fold of all ranks' `inputs[r]`. `output` may be `inputs[rank]` itself; the others stay. Lengths may differ by r. */
   reduceScatter(output: Tensor, inputs: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.reduceScatter(this, output, inputs, options));
+    return this.#calls.run(options, () => prepare.reduceScatter(this, output, inputs, options));
   }
 
   /** Like {@link reduceScatter} from one tensor of N × output.count elements. `output` may be this rank's part of it. */
   reduceScatterTensor(output: Tensor, input: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.reduceScatterTensor(this, output, input, options));
+    return this.#calls.run(options, () => prepare.reduceScatterTensor(this, output, input, options));
   }
 
   /** `inputs[r]` goes to rank r; `outputs[r]` receives what rank r sent here. Lengths may differ, pair by pair (alltoallv). */
   allToAll(outputs: readonly Tensor[], inputs: readonly Tensor[], options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.allToAll(this, outputs, inputs));
+    return this.#calls.run(options, () => prepare.allToAll(this, outputs, inputs));
   }
 
   /** Like {@link allToAll} on one tensor each, cut into equal shares or by the split sizes (elements per rank). */
   allToAllSingle(output: Tensor, input: Tensor, options: AllToAllSingleOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.allToAllSingle(this, output, input, options));
+    return this.#calls.run(options, () => prepare.allToAllSingle(this, output, input, options));
   }
 
   /** In place: rank r's tensor becomes x0 op … op xr (MPI_Scan). */
   scan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.scan(tensor, options));
+    return this.#calls.run(options, () => prepare.scan(tensor, options));
   }
 
   /** In place: rank r's tensor becomes x0 op … op x(r−1); rank 0's stays as it is (MPI_Exscan). */
   exscan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.exscan(tensor, options));
+    return this.#calls.run(options, () => prepare.exscan(tensor, options));
   }
 
   /** {@link allReduce} of each tensor, as one Work. */
   allReduceCoalesced(tensors: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    return this.#launcher.collect(() => {
+    return this.#calls.collect(() => {
       for (const tensor of tensors) this.allReduce(tensor, options);
     }, "ALLREDUCE_COALESCED");
   }
@@ -193,27 +186,27 @@ export class ProcessGroup {
 
   /** One Work for all calls that `body` makes on this group; it settles when all have, and rejects with the first error. */
   coalesce(body: () => void): Work<void> {
-    return this.#launcher.collect(body, "COALESCED");
+    return this.#calls.collect(body, "COALESCED");
   }
 
   /** Sends `tensor` to `dst`. Resolves when it may be overwritten, which may be before it is received. */
   send(tensor: Tensor, dst: number, options: PointToPointOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.send(this, tensor, dst, options));
+    return this.#calls.run(options, () => prepare.send(this, tensor, dst, options));
   }
 
   /** Receives the next message of `src` with this tag; resolves to `src`. A dtype or count that differs from the sender's rejects on both sides. */
   recv(tensor: Tensor, src: number, options: PointToPointOptions = {}): Work<number> {
-    return this.#launcher.launch(options, () => requests.recv(this, tensor, src, options));
+    return this.#calls.run(options, () => prepare.recv(this, tensor, src, options));
   }
 
   /** Receives the next message with this tag from whichever rank; resolves to that rank. */
   recvAnySource(tensor: Tensor, options: PointToPointOptions = {}): Work<number> {
-    return this.#launcher.launch(options, () => requests.recvAnySource(tensor, options));
+    return this.#calls.run(options, () => prepare.recvAnySource(tensor, options));
   }
 
   /** Resolves on every rank once all have called it. */
   barrier(options: CollectiveOptions = {}): Work<void> {
-    return this.#launcher.launch(options, () => requests.barrier());
+    return this.#calls.run(options, () => prepare.barrier());
   }
 
   /**
@@ -235,22 +228,22 @@ export class ProcessGroup {
 
   /** Every rank's value, in rank order, on every rank. Values are whatever MessagePack can hold. */
   allGatherObject<T = unknown>(value: T, options: CollectiveOptions = {}): Work<T[]> {
-    return this.#launcher.launch(options, () => requests.allGatherObject(this, value));
+    return this.#calls.run(options, () => prepare.allGatherObject(this, value));
   }
 
   /** Root's value on every rank. */
   broadcastObject<T = unknown>(value: T, options: RootOptions = {}): Work<T> {
-    return this.#launcher.launch(options, () => requests.broadcastObject(this, value, options));
+    return this.#calls.run(options, () => prepare.broadcastObject(this, value, options));
   }
 
   /** Every rank's value, in rank order, on root; null elsewhere. */
   gatherObject<T = unknown>(value: T, options: RootOptions = {}): Work<T[] | null> {
-    return this.#launcher.launch(options, () => requests.gatherObject(this, value, options));
+    return this.#calls.run(options, () => prepare.gatherObject(this, value, options));
   }
 
   /** Root's `values[r]` on rank r; elsewhere `values` is null. */
   scatterObject<T = unknown>(values: readonly T[] | null, options: RootOptions = {}): Work<T> {
-    return this.#launcher.launch(options, () => requests.scatterObject(this, values, options));
+    return this.#calls.run(options, () => prepare.scatterObject(this, values, options));
   }
 
   /**
@@ -259,14 +252,14 @@ export class ProcessGroup {
    */
   async newGroup(ranks: readonly number[], options: { name?: string } = {}): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    await this.#launcher.launch({}, () => requests.newGroup(this, ranks));
+    await this.#calls.run({}, () => prepare.newGroup(this, ranks));
     return this.#child(ranks, `${this.name}/${sequence}`, options.name);
   }
 
   /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */
   async split(color: number | null, key = 0): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    const choices = await this.#launcher.launch({}, () => requests.split(this, color, key));
+    const choices = await this.#calls.run({}, () => prepare.split(this, color, key));
     if (color === null) return null;
     const everyone = choices.map((_, rank) => rank);
     const members = everyone.filter((rank) => choices[rank]![0] === color);
@@ -276,18 +269,18 @@ export class ProcessGroup {
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
-    this.#launcher.onCompletion(hook);
+    this.#calls.onCompletion(hook);
   }
 
   /** Resolves when no Work is pending. */
   waitForPendingWorks(): Promise<void> {
-    return this.#launcher.waitForPendingWorks();
+    return this.#calls.waitForPendingWorks();
   }
 
   /** Kills the group on every rank: pending and later calls reject with AbortedError, or with the error given as reason. */
   abort(reason: string | WebcclError): void {
     const text = `group "${this.name}": rank ${this.rank} aborted it: ${reason}`;
-    this.#launcher.abort(typeof reason === "string" ? new AbortedError(text, { group: this.name }) : reason);
+    this.#calls.abort(typeof reason === "string" ? new AbortedError(text, { group: this.name }) : reason);
   }
 
   /**
@@ -301,17 +294,17 @@ export class ProcessGroup {
 
   async #destroy(): Promise<void> {
     const cause = new AbortedError(`group "${this.name}" was destroyed by this rank`, { group: this.name });
-    if (this.#launcher.pendingCount > 0) this.#launcher.abort(cause);
-    this.#launcher.die(cause);
-    await this.#backend.dispose();
-    await this.#world.onGroupDestroyed(this);
+    if (this.#calls.pendingCount > 0) this.#calls.abort(cause);
+    this.#calls.die(cause);
+    await this.#calls.backend.dispose();
+    await this.#job.onGroupDestroyed(this);
   }
 
   #child(ranks: readonly number[], name: string, description: string | undefined): ProcessGroup | null {
     const rank = ranks.indexOf(this.rank);
     if (rank < 0) return null;
     const globalRanks = ranks.map((member) => this.globalRanks[member]!);
-    return new ProcessGroup({ world: this.#world, name, description: description ?? name, globalRanks, rank });
+    return new ProcessGroup({ job: this.#job, name, description: description ?? name, globalRanks, rank });
   }
 
   #pairs(
@@ -320,7 +313,7 @@ export class ProcessGroup {
     opType: "ALLGATHER_COALESCED" | "COALESCED",
     run: (output: Tensor, input: Tensor) => void,
   ): Work<void> {
-    return this.#launcher.collect(() => {
+    return this.#calls.collect(() => {
       if (outputs.length !== inputs.length) {
         throw new RangeError(`${outputs.length} outputs and ${inputs.length} inputs: one output per input is needed`);
       }

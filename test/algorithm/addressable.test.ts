@@ -1,12 +1,20 @@
-/** The algorithms over a shared region, on ranks of one thread that meet in promises, or on one rank that waits for nobody. */
+/** The algorithms over addressable memory, on ranks of one thread that meet in promises, or on one rank that waits for nobody. */
 import { describe, expect, it } from "vitest";
-import * as algorithms from "../../src/algorithm/addressable/in-region.ts";
-import type { Context, Late } from "../../src/algorithm/context.ts";
+import { allGatherPull } from "../../src/algorithm/addressable/all-gather-pull.ts";
+import { allReduceLast } from "../../src/algorithm/addressable/all-reduce-last.ts";
+import { allReduceOnePass } from "../../src/algorithm/addressable/all-reduce-one-pass.ts";
+import { allReduceSlots } from "../../src/algorithm/addressable/all-reduce-slots.ts";
+import { barrierStep } from "../../src/algorithm/addressable/barrier-step.ts";
+import { broadcastPull } from "../../src/algorithm/addressable/broadcast-pull.ts";
+import { reduceOnePass } from "../../src/algorithm/addressable/reduce-one-pass.ts";
+import { reduceScatterOnePass } from "../../src/algorithm/addressable/reduce-scatter-one-pass.ts";
+import type { Context } from "../../src/algorithm/context.ts";
 import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import type { AddressableExecutor, Span } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import type { AddressableMemory } from "../../src/region/shared-region.ts";
+import type { AddressableMemory } from "../../src/region/region.ts";
+import type { Late } from "../../src/support/late.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
 /** What the ranks of one call share, and how often each made a step. */
@@ -29,6 +37,8 @@ class Meeting {
     const size = this.steps.length;
     const at = (span: Span, dtype: DataType, count: number) => executor.spanAt(executor.addressOf(span), dtype, count);
     const region: AddressableMemory = {
+      kind: "addressable",
+      executor,
       slotBytes: 16_384,
       slots: (dtype, count) => this.#slots.map((slot) => at(slot, dtype, count)),
       offer: (index, span) => void this.#offers[rank]!.set(index, span),
@@ -40,9 +50,8 @@ class Meeting {
       stepThrough: (last) => this.#arrive(rank, last),
       breathe: () => undefined,
     };
-    const shared = { region, executor, algorithms };
     const exchange = null as unknown as Context["exchange"]; // Nobody sends a message.
-    return { rank, size, executor, exchange, hub: null, shared, areas: null, segmentBytes: 4096, segmentsInFlight: 2 };
+    return { rank, size, executor, exchange, hub: null, region, segmentBytes: 4096, segmentsInFlight: 2 };
   }
 
   #arrive(rank: number, last: () => void): Late {
@@ -62,47 +71,47 @@ type Run = (context: Context, tensor: Span, others: readonly Span[]) => Late;
 const ALGORITHMS: Readonly<Record<string, { run: Run; steps: number; result: (inputs: readonly number[]) => number }>> =
   {
     slots: {
-      run: (context, tensor) => algorithms.allReduceSlots(context, tensor, ReduceOp.SUM),
+      run: (context, tensor) => allReduceSlots(context, tensor, ReduceOp.SUM),
       steps: 1,
       result: sum,
     },
-    last: { run: (context, tensor) => algorithms.allReduceLast(context, tensor, ReduceOp.SUM), steps: 1, result: sum },
+    last: { run: (context, tensor) => allReduceLast(context, tensor, ReduceOp.SUM), steps: 1, result: sum },
     "one-pass": {
-      run: (context, tensor) => algorithms.allReduceOnePass(context, tensor, ReduceOp.SUM),
+      run: (context, tensor) => allReduceOnePass(context, tensor, ReduceOp.SUM),
       steps: 2,
       result: sum,
     },
     "one-pass of AVG": {
-      run: (context, tensor) => algorithms.allReduceOnePass(context, tensor, ReduceOp.AVG),
+      run: (context, tensor) => allReduceOnePass(context, tensor, ReduceOp.AVG),
       steps: 3,
       result: (inputs) => sum(inputs.map((input) => Math.fround(Math.fround(1 / inputs.length) * input))),
     },
     "last of AVG": {
-      run: (context, tensor) => algorithms.allReduceLast(context, tensor, ReduceOp.AVG),
+      run: (context, tensor) => allReduceLast(context, tensor, ReduceOp.AVG),
       steps: 3,
       result: (inputs) => sum(inputs.map((input) => Math.fround(Math.fround(1 / inputs.length) * input))),
     },
     reduce: {
-      run: (context, tensor) => algorithms.reduceOnePass(context, tensor, 0, ReduceOp.SUM),
+      run: (context, tensor) => reduceOnePass(context, tensor, 0, ReduceOp.SUM),
       steps: 2,
       result: sum,
     },
     "reduce-scatter": {
-      run: (context, tensor, others) => algorithms.reduceScatterOnePass(context, tensor, others, ReduceOp.SUM),
+      run: (context, tensor, others) => reduceScatterOnePass(context, tensor, others, ReduceOp.SUM),
       steps: 2,
       result: sum,
     },
     broadcast: {
-      run: (context, tensor) => algorithms.broadcastPull(context, tensor, context.size - 1),
+      run: (context, tensor) => broadcastPull(context, tensor, context.size - 1),
       steps: 2,
       result: (inputs) => inputs.at(-1)!,
     },
     "all-gather": {
-      run: (context, tensor, others) => algorithms.allGatherPull(context, others, tensor),
+      run: (context, tensor, others) => allGatherPull(context, others, tensor),
       steps: 2,
       result: (inputs) => inputs[0]!,
     },
-    barrier: { run: (context) => algorithms.barrierStep(context), steps: 1, result: (inputs) => inputs[0]! },
+    barrier: { run: (context) => barrierStep(context), steps: 1, result: (inputs) => inputs[0]! },
   };
 
 function sum(inputs: readonly number[]): number {

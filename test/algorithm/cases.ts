@@ -3,8 +3,10 @@
  * those included that must not change.
  */
 import { expect } from "vitest";
+import { areasRows } from "../../src/algorithm/areas/rows.ts";
 import type { Context } from "../../src/algorithm/context.ts";
-import { type AlgorithmFamily, algorithmNames, type Row, selectAlgorithm } from "../../src/backend/direct/select.ts";
+import type { AlgorithmFamily, Row } from "../../src/algorithm/rows.ts";
+import { algorithmNames, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
 import { combineElements, finishElements, foldElements, prepareElements } from "../../src/testing/reference.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
@@ -48,28 +50,25 @@ export const FAMILIES: readonly AlgorithmFamily[] = [
 /** Collectives that fold. */
 export const FOLDS: readonly AlgorithmFamily[] = ["allReduce", "reduceScatter", "reduce", "scan"];
 
-/** Every algorithm of a collective as the table has it, but for those of threads: they run in threads (test/runtime/node). */
+const TABLE = tableWith(areasRows);
+
+/** Every algorithm of a collective as the table has it, apart from those of threads: they run in threads (test/runtime/node). */
 export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {
-  return algorithmNames(collective).flatMap((algorithm) => {
-    try {
-      return selectAlgorithm({
-        inRegion: "areas",
-        collective,
-        bytes: 0,
-        size: 2,
-        link: "memory",
-        deterministic: false,
-        commutative: true,
-        sameArithmetic: true,
-        hub: "clusters",
-        custom: false,
-        algorithm,
-      });
-    } catch (error) {
-      if (error instanceof RangeError && /threads of one job/.test(error.message)) return [];
-      throw error;
-    }
-  });
+  return algorithmNames(TABLE, collective).map((algorithm) =>
+    selectAlgorithm(TABLE, {
+      crowded: false,
+      collective,
+      bytes: 0,
+      size: 2,
+      link: "memory",
+      deterministic: false,
+      commutative: true,
+      sameArithmetic: true,
+      hub: "clusters",
+      custom: false,
+      algorithm,
+    }),
+  );
 }
 
 /** Runs `row` once and checks all it leaves behind. */
@@ -239,7 +238,7 @@ const CASES: {
     const outputs = inputs.map((input, rank) =>
       options.inPlace && rank === root ? input : newArray(options.dtype, input.length).fill(FILLER),
     );
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, context.rank === root ? spans(executor, outputs) : null, executor.span(inputs[context.rank]!), root),
     );
     for (const rank of ranks) {
@@ -257,7 +256,7 @@ const CASES: {
     const outputs = inputs.map((input, rank) =>
       options.inPlace && rank === root ? input : newArray(options.dtype, input.length).fill(FILLER),
     );
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, executor.span(outputs[context.rank]!), context.rank === root ? spans(executor, inputs) : null, root),
     );
     for (const rank of ranks) {
@@ -276,7 +275,7 @@ const CASES: {
     const outputs = ranks.map((to) =>
       ranks.map((from) => newArray(options.dtype, lengthOf(options, to, from)).fill(FILLER)),
     );
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, spans(executor, outputs[context.rank]!), spans(executor, inputs[context.rank]!)),
     );
     for (const from of ranks) {
@@ -292,7 +291,7 @@ const CASES: {
     const inputs = tensorsOf(options);
     const tensors = inputs.map((input) => input.slice());
     const { exclusive = false, dtype, size } = options;
-    const outcome = await simulate(options, (context, executor) =>
+    const outcome = await simulate(options, async (context, executor) =>
       run(context, executor.span(tensors[context.rank]!), opsOf(options)(context.rank), { exclusive }),
     );
     let below: TestArray | null = null;

@@ -33,7 +33,7 @@ describe("send()", () => {
     const channel = mesh.open({ group: 1, name: "pair", ranks: [0, 1], logger, onDead: () => {} });
     const exchange = channel.open(1, FINGERPRINT);
     const executor = await createCpuExecutor();
-    const shape = { rank: 0, size: 2, hub: null, shared: null, areas: null, segmentBytes: 64, segmentsInFlight: 2 };
+    const shape = { rank: 0, size: 2, hub: null, region: null, segmentBytes: 64, segmentsInFlight: 2 };
     void broadcastDirect({ ...shape, executor, exchange }, executor.span(new Int32Array(4)), 0);
     void channel.agree(exchange);
     expect(kinds).toEqual([FrameKind.DATA]);

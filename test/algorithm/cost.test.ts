@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AlgorithmFamily } from "../../src/backend/direct/select.ts";
+import type { AlgorithmFamily } from "../../src/algorithm/rows.ts";
 import { FAMILIES, rowsOf, runCase } from "./cases.ts";
 import { COSTS, STEPS } from "./cost.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AlgorithmFamily } from "../../src/backend/direct/select.ts";
+import type { AlgorithmFamily } from "../../src/algorithm/rows.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { FOLDS, rowsOf, runCase } from "./cases.ts";
 

@@ -3,7 +3,6 @@
  * allows, and the cpu executor, with scratch spoiled before it is lent and after it is given back.
  */
 
-import * as areaAlgorithms from "../../src/algorithm/areas/in-areas.ts";
 import type { Context } from "../../src/algorithm/context.ts";
 import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import type { Executor, HostExecutor, Lease, Span } from "../../src/executor/executor.ts";
@@ -78,8 +77,7 @@ export async function simulate(
         executor,
         exchange: memory ? memory.exchanges[rank]! : network.exchange(rank),
         hub: network.hub(rank),
-        shared: null,
-        areas: { region: areas.of(rank), executor: hosts[rank]!, algorithms: areaAlgorithms },
+        region: areas.of(rank, hosts[rank]!),
         segmentBytes: options.segmentBytes,
         segmentsInFlight: options.segmentsInFlight ?? 2,
       },

@@ -3,8 +3,9 @@
  * it, and at the step after it is gone.
  */
 
+import type { HostExecutor } from "../../src/executor/executor.ts";
 import type { Traffic } from "../../src/link/link.ts";
-import type { Areas } from "../../src/region/shared-areas.ts";
+import type { Areas } from "../../src/region/region.ts";
 
 const SPOILED = 0x5a;
 
@@ -29,11 +30,13 @@ export class SimulatedAreas {
     this.#resume = resume;
   }
 
-  of(rank: number): Areas {
+  of(rank: number, executor: HostExecutor): Areas {
     const traffic = this.#traffic[rank]!;
     // Others may come to the next step, and put what is for the one after it, while this rank still gets.
     let shown: readonly Uint8Array[] = [];
     return {
+      kind: "areas",
+      executor,
       areaBytes: this.#areaBytes,
       put: (bytes, position) => {
         this.#areaOf(rank).set(bytes, position);

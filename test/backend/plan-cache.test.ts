@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { addressableRows } from "../../src/algorithm/addressable/rows.ts";
 import type { Call } from "../../src/backend/backend.ts";
 import { type CollectiveRequest, planCollective } from "../../src/backend/direct/plan.ts";
-import { RepeatedPlans } from "../../src/backend/direct/plan-cache.ts";
+import { PlanCache } from "../../src/backend/direct/plan-cache.ts";
+import { tableWith } from "../../src/backend/direct/select.ts";
 import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
@@ -12,8 +14,16 @@ const CALL: Call = { sequence: 1, algorithm: undefined, deterministic: false, st
 /** The plans of a group of two threads. `plan` makes one and keeps it. */
 async function plans() {
   const { executor } = (await createAddressableCpuExecutor(createMemory().memory))!;
-  const scope = { executor, rank: 0, size: 2, link: "shared-memory", hub: "none", inRegion: "uncrowded" } as const;
-  const repeated = new RepeatedPlans();
+  const scope = {
+    executor,
+    rank: 0,
+    size: 2,
+    link: "shared-memory",
+    hub: "none",
+    table: tableWith(addressableRows),
+    crowded: false,
+  } as const;
+  const repeated = new PlanCache();
   const plan = (request: CollectiveRequest, call = CALL) => {
     const made = planCollective(request, call, { ...scope, sameArithmetic: true, segmentBytes: 65_536 });
     repeated.keep(request, call, made);
@@ -25,7 +35,7 @@ async function plans() {
 const allReduce = (tensor: Float32Array | { data: Float32Array; dtype: "f32" }) =>
   ({ collective: "allReduce", tensor, op: ReduceOp.SUM }) as const;
 
-describe("RepeatedPlans", () => {
+describe("PlanCache", () => {
   it("finds the plan of a call with the same arguments", async () => {
     const { plan, find } = await plans();
     const tensor = new Float32Array(8);

@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest";
-import {
-  type AlgorithmFamily,
-  algorithmNames,
-  type SelectQuery,
-  selectAlgorithm,
-} from "../../src/backend/direct/select.ts";
+import { addressableRows } from "../../src/algorithm/addressable/rows.ts";
+import { areasRows } from "../../src/algorithm/areas/rows.ts";
+import type { AlgorithmFamily } from "../../src/algorithm/rows.ts";
+import { algorithmNames, type SelectQuery, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import type { LinkKind } from "../../src/link/link.ts";
 
 const FAMILIES: AlgorithmFamily[] = [
@@ -20,6 +18,10 @@ const FAMILIES: AlgorithmFamily[] = [
   "scan",
 ];
 
+const TABLE = tableWith();
+const THREADS = tableWith(addressableRows);
+const AREAS = tableWith(areasRows);
+
 function query(collective: AlgorithmFamily, changes: Partial<SelectQuery<AlgorithmFamily>> = {}) {
   return {
     collective,
@@ -31,7 +33,7 @@ function query(collective: AlgorithmFamily, changes: Partial<SelectQuery<Algorit
     sameArithmetic: true,
     hub: "clusters",
     custom: false,
-    inRegion: false,
+    crowded: false,
     ...changes,
   } as SelectQuery<AlgorithmFamily>;
 }
@@ -47,6 +49,7 @@ describe("selectAlgorithm()", () => {
               for (const commutative of [false, true])
                 for (const sameArithmetic of [false, true]) {
                   const row = selectAlgorithm(
+                    TABLE,
                     query(collective, { bytes, size, link, deterministic, commutative, sameArithmetic }),
                   );
                   if (deterministic || !commutative) expect(row.rankOrder).toBe(true);
@@ -58,7 +61,7 @@ describe("selectAlgorithm()", () => {
 
   it("takes fewer steps for small tensors and fewer bytes for large ones", () => {
     const pick = (collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind = "websocket") =>
-      selectAlgorithm(query(collective, { bytes, size, link })).algorithm;
+      selectAlgorithm(TABLE, query(collective, { bytes, size, link })).algorithm;
     expect(pick("allReduce", 1024, 3)).toBe("direct");
     expect(pick("allReduce", 1024, 4)).toBe("doubling");
     expect(pick("allReduce", 2 ** 18, 2, "shared-file")).toBe("direct");
@@ -92,58 +95,73 @@ describe("selectAlgorithm()", () => {
   });
 
   it("takes the named one, whatever the size", () => {
-    for (const collective of FAMILIES) {
-      for (const algorithm of algorithmNames(collective)) {
-        for (const bytes of [0, 2 ** 33]) {
-          const inRegion = algorithm.startsWith("areas") ? "areas" : "uncrowded";
-          const row = selectAlgorithm(query(collective, { bytes, algorithm, size: 100, inRegion }));
-          expect(row.algorithm).toBe(algorithm);
+    for (const table of [TABLE, THREADS, AREAS]) {
+      for (const collective of FAMILIES) {
+        for (const algorithm of algorithmNames(table, collective)) {
+          for (const bytes of [0, 2 ** 33]) {
+            const row = selectAlgorithm(table, query(collective, { bytes, algorithm, size: 100 }));
+            expect(row.algorithm).toBe(algorithm);
+          }
         }
       }
     }
   });
 
   it("takes areas for processes that have them, and neither elsewhere nor what threads have", () => {
-    const processes = { size: 2, link: "shared-file", inRegion: "areas" } as const;
+    const processes = { size: 2, link: "shared-file" } as const;
     for (const [size, most] of [
       [2, 524_288],
       [4, 131_072],
       [5, 8192],
     ] as const) {
       const ofSize = { ...processes, size };
-      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most })).algorithm).toBe("areas-direct");
-      expect(selectAlgorithm(query("allReduce", { ...ofSize, bytes: most + 1 })).algorithm).toBe("areas");
+      expect(selectAlgorithm(AREAS, query("allReduce", { ...ofSize, bytes: most })).algorithm).toBe("areas-direct");
+      expect(selectAlgorithm(AREAS, query("allReduce", { ...ofSize, bytes: most + 1 })).algorithm).toBe("areas");
     }
-    expect(selectAlgorithm(query("allReduce", { ...processes, sameArithmetic: false })).algorithm).toBe("areas");
+    expect(selectAlgorithm(AREAS, query("allReduce", { ...processes, sameArithmetic: false })).algorithm).toBe("areas");
     for (const collective of ["reduceScatter", "allGather", "broadcast", "reduce", "barrier"] as const) {
       for (const bytes of [0, 2 ** 33]) {
-        expect(selectAlgorithm(query(collective, { ...processes, bytes, deterministic: true })).algorithm).toBe(
+        expect(selectAlgorithm(AREAS, query(collective, { ...processes, bytes, deterministic: true })).algorithm).toBe(
           "areas",
         );
       }
     }
-    const without = { ...processes, inRegion: false } as const;
-    expect(selectAlgorithm(query("allReduce", without)).algorithm).toBe("direct");
-    expect(() => selectAlgorithm(query("allReduce", { algorithm: "areas" }))).toThrow(/share files/);
-    expect(() => selectAlgorithm(query("allReduce", { ...processes, algorithm: "slots" }))).toThrow(
+    expect(selectAlgorithm(TABLE, query("allReduce", processes)).algorithm).toBe("direct");
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "areas" }))).toThrow(/share files/);
+    expect(() => selectAlgorithm(AREAS, query("allReduce", { ...processes, algorithm: "slots" }))).toThrow(
       /threads of one job/,
     );
   });
 
   it("takes one pass over shared memory for threads, and slots up to 1 KiB, and neither elsewhere", () => {
-    const threads = { size: 4, link: "shared-memory", inRegion: "uncrowded" } as const;
-    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 1024 })).algorithm).toBe("slots");
-    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 1025 })).algorithm).toBe("one-pass");
-    const crowded = { ...threads, inRegion: "crowded" } as const;
-    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_288 })).algorithm).toBe("last");
-    expect(selectAlgorithm(query("allReduce", { ...crowded, bytes: 524_289 })).algorithm).toBe("one-pass");
-    expect(selectAlgorithm(query("allReduce", { ...threads, bytes: 64, deterministic: true })).rankOrder).toBe(true);
-    expect(selectAlgorithm(query("broadcast", threads)).algorithm).toBe("pull");
-    expect(() => selectAlgorithm(query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);
+    const threads = { size: 4, link: "shared-memory" } as const;
+    expect(selectAlgorithm(THREADS, query("allReduce", { ...threads, bytes: 1024 })).algorithm).toBe("slots");
+    expect(selectAlgorithm(THREADS, query("allReduce", { ...threads, bytes: 1025 })).algorithm).toBe("one-pass");
+    const crowded = { ...threads, crowded: true } as const;
+    expect(selectAlgorithm(THREADS, query("allReduce", { ...crowded, bytes: 524_288 })).algorithm).toBe("last");
+    expect(selectAlgorithm(THREADS, query("allReduce", { ...crowded, bytes: 524_289 })).algorithm).toBe("one-pass");
+    expect(selectAlgorithm(THREADS, query("allReduce", { ...threads, bytes: 64, deterministic: true })).rankOrder).toBe(
+      true,
+    );
+    expect(selectAlgorithm(THREADS, query("broadcast", threads)).algorithm).toBe("pull");
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);
+  });
+
+  it("says of each name that a region brings what the region needs, where there is none", () => {
+    for (const [rows, need] of [
+      [addressableRows, /threads of one job/],
+      [areasRows, /share files/],
+    ] as const) {
+      for (const collective of FAMILIES) {
+        for (const { algorithm } of rows[collective] ?? []) {
+          expect(() => selectAlgorithm(TABLE, query(collective, { algorithm }))).toThrow(need);
+        }
+      }
+    }
   });
 
   it("refuses a name that the collective does not have, and lists those it has", () => {
-    expect(() => selectAlgorithm(query("allReduce", { algorithm: "butterfly" }))).toThrow(
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "butterfly" }))).toThrow(
       new RangeError(
         'algorithm "butterfly": allReduce has no such algorithm; use one of two-level, hub, direct, doubling, halving, owner-direct, ring',
       ),
@@ -151,12 +169,12 @@ describe("selectAlgorithm()", () => {
   });
 
   it("refuses a fold that is not in rank order where the order matters, and lists those that are", () => {
-    expect(() => selectAlgorithm(query("allReduce", { algorithm: "ring", deterministic: true }))).toThrow(
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "ring", deterministic: true }))).toThrow(
       new RangeError(
         'algorithm "ring": deterministic mode needs one that folds in rank order; use one of hub, direct, owner-direct',
       ),
     );
-    expect(() => selectAlgorithm(query("reduce", { algorithm: "binomial", commutative: false }))).toThrow(
+    expect(() => selectAlgorithm(TABLE, query("reduce", { algorithm: "binomial", commutative: false }))).toThrow(
       new RangeError(
         'algorithm "binomial": an operation that is not commutative needs one that folds in rank order; use one of hub, direct, owner-direct',
       ),
@@ -165,7 +183,7 @@ describe("selectAlgorithm()", () => {
 
   it("lets a hub fold where three or more ranks have only that, and nothing of a caller's own", () => {
     const relayed = (collective: AlgorithmFamily, changes: Partial<SelectQuery<AlgorithmFamily>> = {}) =>
-      selectAlgorithm(query(collective, { link: "hub", hub: "all", bytes: 2 ** 20, ...changes })).algorithm;
+      selectAlgorithm(TABLE, query(collective, { link: "hub", hub: "all", bytes: 2 ** 20, ...changes })).algorithm;
     for (const collective of ["allReduce", "broadcast", "reduce", "allGather", "barrier"] as const) {
       expect(relayed(collective)).toBe("hub");
       expect(relayed(collective, { size: 2 })).not.toBe("hub");
@@ -185,7 +203,7 @@ describe("selectAlgorithm()", () => {
   });
 
   it("refuses an algorithm whose ranks could come to different bits", () => {
-    expect(() => selectAlgorithm(query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "doubling", sameArithmetic: false }))).toThrow(
       new RangeError(
         'algorithm "doubling": several ranks would compute the same element, and their arithmetic is not known to be equal; use one of two-level, hub, halving, owner-direct, ring',
       ),

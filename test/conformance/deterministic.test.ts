@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type AlgorithmFamily, algorithmNames, selectAlgorithm } from "../../src/backend/direct/select.ts";
+import type { AlgorithmFamily } from "../../src/algorithm/rows.ts";
+import { algorithmNames, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { CaseData, conformanceCase, digest, foldElements, SeededRandom } from "../../src/testing/index.ts";
 import { checkCases, TEST_TRANSPORTS, withGroup, withMemoryGroups } from "./harness.ts";
@@ -7,10 +8,11 @@ import { checkCases, TEST_TRANSPORTS, withGroup, withMemoryGroups } from "./harn
 const SIZES = [2, 3, 5, 8];
 const SEGMENT_BYTES = [256, 4096, 262_144];
 const COUNT = 10_007;
+const TABLE = tableWith();
 
 /** The algorithms that `deterministic: true` admits, with a hub or without. */
 function rankOrderNames(collective: AlgorithmFamily, hub: "none" | "all" = "none"): string[] {
-  return algorithmNames(collective).filter((algorithm) => {
+  return algorithmNames(TABLE, collective).filter((algorithm) => {
     const query = { collective, algorithm, bytes: 1, size: 2, link: "memory" } as const;
     try {
       const promises = {
@@ -18,9 +20,9 @@ function rankOrderNames(collective: AlgorithmFamily, hub: "none" | "all" = "none
         commutative: true,
         sameArithmetic: true,
         custom: false,
-        inRegion: false as const,
+        crowded: false,
       };
-      return selectAlgorithm({ ...query, ...promises, hub }) !== undefined;
+      return selectAlgorithm(TABLE, { ...query, ...promises, hub }) !== undefined;
     } catch (error) {
       if (error instanceof RangeError) return false;
       throw error;
@@ -40,7 +42,7 @@ describe("deterministic: true", () => {
   it("admits more than one algorithm, and not every one", () => {
     const names = rankOrderNames("allReduce");
     expect(names.length).toBeGreaterThan(1);
-    expect(algorithmNames("allReduce").length).toBeGreaterThan(names.length);
+    expect(algorithmNames(TABLE, "allReduce").length).toBeGreaterThan(names.length);
   });
 
   for (const size of SIZES) {

@@ -1,30 +1,30 @@
 import { describe, expect, it } from "vitest";
-import { Ownership } from "../../src/group/claims.ts";
+import { Claims } from "../../src/group/claims.ts";
 import type { Tensor } from "../../src/types.ts";
 
 /** A call that runs: its memory is checked, then claimed. */
-function claims() {
-  const ownership = new Ownership();
+function newClaims() {
+  const claims = new Claims();
   const claim = (collective: string, sequence: number, read: readonly Tensor[], written: readonly Tensor[]) => {
-    ownership.check({ collective, sequence }, read, written);
-    return ownership.claim({ collective, sequence }, read, written);
+    claims.check({ collective, sequence }, read, written);
+    return claims.claim({ collective, sequence }, read, written);
   };
-  return { ownership, claim };
+  return { claims, claim };
 }
 
-describe("Ownership", () => {
+describe("Claims", () => {
   it("refuses to write what a pending Work reads or writes", () => {
-    const { ownership, claim } = claims();
+    const { claims, claim } = newClaims();
     const array = new Float32Array(8);
     const first = claim("allReduce", 1, [], [array.subarray(0, 4)]);
     expect(() => claim("allReduce", 2, [], [array.subarray(3, 6)])).toThrow(/allReduce 2.*bytes 12 to 16.*allReduce 1/);
     expect(() => claim("broadcast", 2, [array], [])).toThrow(TypeError);
-    ownership.release(first);
+    claims.release(first);
     claim("allReduce", 3, [], [array]);
   });
 
   it("lets two Works read the same memory", () => {
-    const { claim } = claims();
+    const { claim } = newClaims();
     const array = new Int32Array(4);
     claim("send", 1, [array], []);
     claim("send", 2, [array], []);
@@ -32,7 +32,7 @@ describe("Ownership", () => {
   });
 
   it("takes disjoint parts of one buffer, and empty tensors", () => {
-    const { claim } = claims();
+    const { claim } = newClaims();
     const array = new Uint8Array(10);
     claim("a", 1, [], [array.subarray(0, 5)]);
     claim("b", 1, [], [array.subarray(5)]);

@@ -1,18 +1,21 @@
 /**
- * All-gather over shared memory: every rank copies the others' inputs from where they lie.
+ * All-gather over the common memory: every rank copies the others' inputs from where they lie.
  *
  * N ranks, results of S bytes: two steps; (N − 1)/N·S bytes copied per rank.
  */
+
 import type { Span } from "../../executor/executor.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { allGatherDirect } from "../messages/all-gather-direct.ts";
-import { after, copyInPieces, withShared } from "./pull.ts";
+import { copyInPieces, withAddressable } from "./pull.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {
-  const { region, executor } = sharedOf(context);
+  const region = addressableOf(context);
+  const { executor } = region;
   const { rank, size } = context;
-  return withShared(context, input, (mine) => {
+  return withAddressable(context, input, (mine) => {
     region.offer(0, mine);
     return after(region.step(), () => {
       const inputs = outputs.map(({ dtype, count }, r) => region.offered(r, 0, dtype, count));

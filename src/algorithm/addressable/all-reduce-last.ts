@@ -9,19 +9,22 @@
  * computed by one rank, whichever it is. AVG and PREMUL_SUM, whose inputs each rank has to scale itself, take the two steps
  * and more of one pass.
  */
+
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
-import { after, offeredByAll, withShared } from "./pull.ts";
+import { offeredByAll, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late {
   if (changesInputs(op, tensor.dtype)) return allReduceOnePass(context, tensor, op);
-  const { region, executor } = sharedOf(context);
+  const region = addressableOf(context);
+  const { executor } = region;
   const { size } = context;
-  return withShared(context, tensor, (mine) => {
+  return withAddressable(context, tensor, (mine) => {
     region.offer(0, mine);
     const passed = region.stepThrough(() => {
       const tensors = offeredByAll(context, 0, mine);

@@ -1,5 +1,5 @@
 /**
- * All-reduce in one pass over shared memory: the one for threads.
+ * All-reduce in one pass over the common memory: the one for threads.
  *
  * The tensor is cut into N chunks. After the first step every rank knows where all tensors lie; rank r reads chunk r of
  * all of them, folds it in rank order, and writes the result into all of them. A last step tells that all chunks are done.
@@ -8,18 +8,21 @@
  * byte of each tensor passes the caches once each way. Each element is finished by one rank. AVG and PREMUL_SUM take a step
  * and a pass more, to scale their inputs.
  */
+
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
-import { after, inPieces, offeredByAll, withShared } from "./pull.ts";
+import { inPieces, offeredByAll, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late {
-  const { region, executor } = sharedOf(context);
-  return withShared(context, tensor, (mine) => {
+  const region = addressableOf(context);
+  const { executor } = region;
+  return withAddressable(context, tensor, (mine) => {
     region.offer(0, mine);
     return after(region.step(), () => {
       const tensors = offeredByAll(context, 0, mine);
@@ -40,12 +43,12 @@ export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): 
 function prepared(context: Context, mine: Span, op: ReduceOp): Late {
   if (!changesInputs(op, mine.dtype)) return undefined;
   prepareInPlace(context, mine, op);
-  return sharedOf(context).region.step();
+  return addressableOf(context).step();
 }
 
 /** This rank's chunk of all tensors becomes its fold. */
 function foldOwn(context: Context, tensors: readonly Span[], op: ReduceOp): Late {
-  const { executor } = sharedOf(context);
+  const { executor } = addressableOf(context);
   const { rank, size } = context;
   const { dtype, count } = tensors[rank]!;
   const chunk = chunkOf(count, size, rank, dtype);

@@ -1,7 +1,8 @@
-/** Barrier over a shared region: a step is one. */
-import { type Context, type Late, sharedOf } from "../context.ts";
+/** Barrier over addressable memory: a step is one. */
+import type { Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierStep(context: Context): Late {
-  return sharedOf(context).region.step();
+  return addressableOf(context).step();
 }

@@ -1,16 +1,18 @@
 /**
- * Broadcast over shared memory: every rank copies root's tensor from where it lies.
+ * Broadcast over the common memory: every rank copies root's tensor from where it lies.
  *
  * N ranks, a tensor of S bytes: two steps; S bytes copied per rank that is not root.
  */
+
 import type { Span } from "../../executor/executor.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { broadcastBinomial } from "../messages/broadcast-binomial.ts";
-import { after, copyInPieces, withShared } from "./pull.ts";
+import { copyInPieces, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastPull(context: Context, tensor: Span, root: number): Late {
-  const { region } = sharedOf(context);
+  const region = addressableOf(context);
   const run = (mine: Span): Late => {
     if (context.rank === root) region.offer(0, mine);
     return after(region.step(), () => {
@@ -20,5 +22,5 @@ export function broadcastPull(context: Context, tensor: Span, root: number): Lat
       return after(pulled, () => region.step());
     });
   };
-  return context.rank === root ? withShared(context, tensor, run) : run(tensor);
+  return context.rank === root ? withAddressable(context, tensor, run) : run(tensor);
 }

@@ -1,29 +1,26 @@
 /**
- * What the algorithms over a shared region have in common. They pull: a rank shows where its tensor lies, and who needs
+ * What the algorithms over addressable memory have in common. They pull: a rank shows where its tensor lies, and who needs
  * it reads it there.
  *
- * A tensor that does not lie in shared memory goes in and out through a copy that does. Where there is no room for one,
+ * A tensor that does not lie in the common memory goes in and out through a copy that does. Where there is no room for one,
  * the ranks find out at the first step, all of them, and send messages instead.
  */
+
 import type { Span } from "../../executor/executor.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import type { Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 
 /** Pieces of long work, in bytes, between which the event loop may turn: about a quarter of a millisecond. */
 const PIECE_BYTES = 1024 * 1024;
 
-/** `next` when `late` is there: at once, and without a promise, if nobody had to be waited for. */
-export function after(late: Late, next: () => Late): Late {
-  return late ? late.then(next) : next();
-}
-
-/** Lends `body` a span in shared memory with the contents of `span`: itself if it can be, else a copy. */
-export function withShared(context: Context, span: Span, body: (shared: Span) => Late): Late {
-  const isShared = span.count === 0 || sharedOf(context).executor.addressOf(span) >= 0;
+/** Lends `body` a span in the common memory with the contents of `span`: itself if it can be, else a copy. */
+export function withAddressable(context: Context, span: Span, body: (shared: Span) => Late): Late {
+  const isShared = span.count === 0 || addressableOf(context).executor.addressOf(span) >= 0;
   return isShared ? body(span) : withCopy(context, span, body);
 }
 
 function withCopy(context: Context, span: Span, body: (shared: Span) => Late): Late {
-  const { executor } = sharedOf(context);
+  const { executor } = addressableOf(context);
   const copy = executor.scratch(span.dtype, span.count);
   let late: Late;
   try {
@@ -35,13 +32,13 @@ function withCopy(context: Context, span: Span, body: (shared: Span) => Late): L
   return late?.finally(() => executor.release(copy));
 }
 
-/** What every rank offered under `index`, or null if some rank had no room for it in shared memory. */
+/** What every rank offered under `index`, or null if some rank had no room for it in the common memory. */
 export function offeredByAll(context: Context, index: number, span: Span): Span[] | null {
-  const { region } = sharedOf(context);
+  const region = addressableOf(context);
   const spans: Span[] = [];
   for (let rank = 0; rank < context.size; rank++) {
     const offered = rank === context.rank ? span : region.offered(rank, index, span.dtype, span.count);
-    if (!offered || sharedOf(context).executor.addressOf(offered) < 0) return null;
+    if (!offered || addressableOf(context).executor.addressOf(offered) < 0) return null;
     spans.push(offered);
   }
   return spans;
@@ -55,7 +52,7 @@ export function inPieces(
   from = 0,
 ): Late {
   const { count, byteLength } = span;
-  const { region } = sharedOf(context);
+  const region = addressableOf(context);
   const perPiece = byteLength <= PIECE_BYTES ? count : Math.floor(PIECE_BYTES / (byteLength / count));
   for (let start = from; start < count; start += perPiece) {
     body(start, Math.min(perPiece, count - start));
@@ -68,7 +65,7 @@ export function inPieces(
 
 /** target = source, in pieces. */
 export function copyInPieces(context: Context, target: Span, source: Span): Late {
-  const { executor } = sharedOf(context);
+  const { executor } = addressableOf(context);
   return inPieces(context, target, (start, count) => {
     executor.copy(executor.slice(target, start, count), executor.slice(source, start, count));
   });

@@ -1,17 +1,19 @@
 /**
- * Reduce in one pass over shared memory.
+ * Reduce in one pass over the common memory.
  *
  * As all-reduce-one-pass.ts, but every rank writes its chunk of the result into root's tensor alone.
  *
  * N ranks, a tensor of S bytes: two steps; S bytes read and S / N written per rank. Each element is finished by one rank.
  */
+
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { reduceOwnerDirect } from "../messages/reduce-scatter-gather.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace, withPrepared } from "../toolkit/pipeline.ts";
-import { after, inPieces, offeredByAll, withShared } from "./pull.ts";
+import { inPieces, offeredByAll, withAddressable } from "./pull.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
 export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late {
@@ -22,9 +24,10 @@ export function reduceOnePass(context: Context, tensor: Span, root: number, op: 
 
 /** `input` is what this rank's `tensor` is to the fold; root's is made so here. */
 function reduceShown(context: Context, tensor: Span, input: Span, root: number, op: ReduceOp): Late {
-  const { region, executor } = sharedOf(context);
+  const region = addressableOf(context);
+  const { executor } = region;
   const { rank, size } = context;
-  return withShared(context, input, (mine) => {
+  return withAddressable(context, input, (mine) => {
     region.offer(0, mine);
     return after(region.step(), () => {
       const tensors = offeredByAll(context, 0, mine);

@@ -1,5 +1,5 @@
 /**
- * Reduce-scatter in one pass over shared memory.
+ * Reduce-scatter in one pass over the common memory.
  *
  * Every rank shows where its N inputs lie; after the first step rank r folds everyone's input r, in rank order, into its
  * output. A last step tells that all have read.
@@ -7,12 +7,14 @@
  * N ranks, inputs of S bytes together: two steps; S bytes read and S / N written per rank. Each element is finished by
  * one rank.
  */
+
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
-import { type Context, type Late, sharedOf } from "../context.ts";
+import { after, type Late } from "../../support/late.ts";
+import { addressableOf, type Context } from "../context.ts";
 import { reduceScatterDirect } from "../messages/reduce-scatter-direct.ts";
 import { withPrepared } from "../toolkit/pipeline.ts";
-import { after, inPieces, withShared } from "./pull.ts";
+import { inPieces, withAddressable } from "./pull.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
 export function reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late {
@@ -28,9 +30,10 @@ function foldShown(
   prepared: readonly Span[],
   op: ReduceOp,
 ): Late {
-  const { region, executor } = sharedOf(context);
+  const region = addressableOf(context);
+  const { executor } = region;
   const { rank, size } = context;
-  return withAllShared(context, prepared, (shown) => {
+  return withAllAddressable(context, prepared, (shown) => {
     shown.forEach((input, r) => {
       region.offer(r, input);
     });
@@ -50,22 +53,22 @@ function foldShown(
   });
 }
 
-/** Do all inputs of all ranks lie in shared memory? Every rank comes to the same answer. */
+/** Do all inputs of all ranks lie in the common memory? Every rank comes to the same answer. */
 function everyRankHasRoom(context: Context): boolean {
-  const { region } = sharedOf(context);
+  const region = addressableOf(context);
   for (let owner = 0; owner < context.size; owner++) {
     for (let r = 0; r < context.size; r++) if (!region.offered(owner, r, "u8", 0)) return false;
   }
   return true;
 }
 
-/** {@link withShared} for several spans. */
-function withAllShared(context: Context, spans: readonly Span[], body: (shared: readonly Span[]) => Late): Late {
+/** {@link withAddressable} for several spans. */
+function withAllAddressable(context: Context, spans: readonly Span[], body: (shared: readonly Span[]) => Late): Late {
   const shared: Span[] = [];
   const next = (): Late => {
     const span = spans[shared.length];
     if (!span) return body(shared);
-    return withShared(context, span, (one) => {
+    return withAddressable(context, span, (one) => {
       shared.push(one);
       return next();
     });

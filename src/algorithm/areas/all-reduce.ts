@@ -24,7 +24,8 @@ export function allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Pr
 
 /** The same where only root's tensor, or with null everyone's, becomes the fold; the others stay. */
 export async function foldInAreas(context: Context, tensor: Span, op: ReduceOp, root: number | null): Promise<void> {
-  const { region, executor } = areasOf(context);
+  const region = areasOf(context);
+  const { executor } = region;
   const { rank, size } = context;
   const { dtype, count } = tensor;
   const place = placesIn(context, dtype);

@@ -1,7 +1,8 @@
 /** Barrier between processes that share files: a step is one. */
+import type { Late } from "../../support/late.ts";
 import { areasOf, type Context } from "../context.ts";
 
 /** Resolves when every rank has called it. */
-export function barrierAreas(context: Context): Promise<void> | undefined {
-  return areasOf(context).region.step();
+export function barrierAreas(context: Context): Late {
+  return areasOf(context).step();
 }

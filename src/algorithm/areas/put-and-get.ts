@@ -2,6 +2,7 @@
  * What the algorithms over shared areas have in common. They put into their rank's area what others need, make a step, and
  * get from the others' areas what they need themselves, straight to where it is wanted.
  */
+
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";
@@ -11,7 +12,8 @@ import { CHUNK_ALIGNMENT_BYTES, segmentRange } from "../toolkit/partition.ts";
 /** Puts the elements of `span` at `position`. */
 export function show(context: Context, position: number, span: Span): void {
   if (span.count === 0) return;
-  const { region, executor } = areasOf(context);
+  const region = areasOf(context);
+  const { executor } = region;
   const lease = executor.read(span);
   region.put(lease.bytes, position);
   lease.release();
@@ -32,7 +34,8 @@ export function showPrepared(context: Context, position: number, span: Span, op:
 /** Gets the elements of `span` from where `rank` put them. */
 export function take(context: Context, rank: number, position: number, span: Span): void {
   if (span.count === 0) return;
-  const { region, executor } = areasOf(context);
+  const region = areasOf(context);
+  const { executor } = region;
   const lease = executor.receive(span);
   region.get(lease.bytes, rank, position);
   executor.write(span, lease);
@@ -64,8 +67,7 @@ export function foldTaken(context: Context, target: Span, own: Span, position: n
 
 /** An area cut into a place for each rank: where rank r's begins, and how many elements it has room for. */
 export function placesIn(context: Context, dtype: DataType): { bytes: number; count: number } {
-  const bytes =
-    Math.floor(areasOf(context).region.areaBytes / context.size / CHUNK_ALIGNMENT_BYTES) * CHUNK_ALIGNMENT_BYTES;
+  const bytes = Math.floor(areasOf(context).areaBytes / context.size / CHUNK_ALIGNMENT_BYTES) * CHUNK_ALIGNMENT_BYTES;
   return { bytes, count: bytes / bytesPerElement(dtype) };
 }
 
@@ -74,7 +76,7 @@ export function placesIn(context: Context, dtype: DataType): { bytes: number; co
  * Two ranks take two at least from half an area on, so that one puts while the other gets; for more, a step costs more.
  */
 export function perSegmentOf(context: Context, dtype: DataType, count: number): number {
-  const perArea = Math.floor(areasOf(context).region.areaBytes / bytesPerElement(dtype));
+  const perArea = Math.floor(areasOf(context).areaBytes / bytesPerElement(dtype));
   const fewest = context.size === 2 && count > perArea / 2 ? 2 : 1;
   const perLine = CHUNK_ALIGNMENT_BYTES / bytesPerElement(dtype);
   return Math.ceil(count / Math.max(fewest, Math.ceil(count / perArea)) / perLine) * perLine;
@@ -91,7 +93,8 @@ export async function inSegments(
   before: (cut: (span: Span) => Span) => unknown,
   after: (cut: (span: Span) => Span) => unknown,
 ): Promise<void> {
-  const { region, executor } = areasOf(context);
+  const region = areasOf(context);
+  const { executor } = region;
   const longest = Math.max(...spans.map(({ count }) => count));
   for (let index = 0; index === 0 || index * perSegment < longest; index++) {
     const cut = (span: Span) => {

@@ -1,19 +1,23 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
-import type { Context, Transfer } from "../../algorithm/context.ts";
-import { AbortedError, DeviceLostError, UnsupportedError, WebcclError } from "../../errors.ts";
-import type { Admission, Executor, Flow, Span } from "../../executor/executor.ts";
-import type { Channel } from "../../messaging/channel.ts";
+import type { Context } from "../../algorithm/context.ts";
+import type { Rows } from "../../algorithm/rows.ts";
+import { UnsupportedError, WebcclError } from "../../errors.ts";
+import type { Admission, Executor } from "../../executor/executor.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
-import type { HubCall, HubGroup } from "../../messaging/hub-folds.ts";
+import type { Region } from "../../region/region.ts";
+import type { Steps } from "../../region/steps.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
+import type { Pace } from "../../support/pace.ts";
 import type { Tensor } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
-import type { CallHost, Surroundings } from "./call-host.ts";
 import { Messages } from "./messages.ts";
-import { isOfHub, type Plan, type PlanScope, planCollective } from "./plan.ts";
-import type { Region } from "./turns.ts";
+import { type Plan, type PlanScope, planCollective } from "./plan.ts";
+import { PlanCache } from "./plan-cache.ts";
+import { failureOf, flowOf, foldsOf, type Scope, surroundings } from "./scope.ts";
+import { tableWith } from "./select.ts";
+import { Turns } from "./turns.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
 export interface ClusterReduction {
@@ -31,23 +35,28 @@ export interface ClusterCall {
   leave(): void;
 }
 
+/** A group's region, and the algorithms that it brings. */
+export interface GroupRegion {
+  readonly region: Region;
+  readonly steps: Steps;
+  readonly pace: Pace;
+  readonly rows: Rows;
+  /** Are its ranks more than the cores that they run on? */
+  readonly crowded: boolean;
+  close(): void;
+}
+
 /** What a direct backend is made with. */
-export interface DirectOptions {
-  channel: Channel;
+export interface DirectOptions extends Omit<Scope, "region"> {
   /** The memories that tensors may be in; the first serves calls without tensors. */
   executors: readonly Executor[];
   /** The slowest kind of link in the group. */
   link: PlanScope["link"];
-  /** The folds at the hub, if all ranks of the group are connected to one. */
-  hub: HubGroup | null;
   /** What this rank has with others of the group, which reach the rest through the hub. */
   cluster: ClusterReduction | null;
   sameArithmetic: boolean;
-  segmentBytes: number;
-  segmentsInFlight: number;
-  /** What the ranks share; null unless all are threads of one job, or processes of one host that have areas. */
-  region: Region | null;
-  onTransfer?: ((transfer: Transfer) => void) | undefined;
+  /** What the ranks have beyond messages; null unless all are threads of one job, or processes of one host that have areas. */
+  region: GroupRegion | null;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;
 }
@@ -56,37 +65,35 @@ export interface DirectOptions {
 export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
-  readonly #scope: Omit<PlanScope, "executor" | "inRegion">;
-  readonly #scopes = new Map<Executor, PlanScope>();
+  readonly #scope: Scope;
+  readonly #planScopes = new Map<Executor, PlanScope>();
+  readonly #plans = new PlanCache();
   readonly #messages: Messages;
-  readonly #host: CallHost;
+  readonly #turns: Turns | null;
 
   constructor(options: DirectOptions) {
-    const { channel, link, hub, sameArithmetic, segmentBytes } = options;
+    const { channel, hub, region, segmentBytes, segmentsInFlight, onTransfer } = options;
     this.#options = options;
-    this.#host = {
-      channel,
-      foldsOf: (plan, exchange) => this.#foldsOf(plan, exchange),
-      surroundings: (executor, segments) => this.#surroundings(executor, segments),
-      failed: (exchange, error) => this.#failed(exchange, error),
-    };
-    this.#messages = new Messages({ ...this.#host, flowOf: (span) => this.#flowOf([span], 1, 0) });
-    const { rank, size } = channel;
-    const kind = !hub ? "none" : hub.clusters.length < size ? "clusters" : "all";
-    this.#scope = { link, hub: kind, sameArithmetic, segmentBytes, rank, size };
+    this.#scope = { channel, hub, region: region?.region ?? null, segmentBytes, segmentsInFlight, onTransfer };
+    this.#messages = new Messages(this.#scope);
+    this.#turns = region && new Turns(this.#scope, region.steps, region.pace);
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
-    const { region } = this.#options;
-    const repeated = region?.plans.find(request, call);
-    if (repeated) return region!.run(this.#host, region!.executor, repeated, undefined, call);
+    const { region } = this.#scope;
+    const turns = this.#turns;
+    if (turns && region) {
+      const plan = this.#plans.find(request, call);
+      if (plan) return turns.run(region.executor, plan, undefined, call);
+    }
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
-    const plan = planCollective(request, call, this.#scopeOf(executor));
-    const admitted = executor.admit(plan.spans, plan.op, this.#flowOf(plan.spans, this.#scope.size, plan.scratch));
-    if (!region) return this.#collective(executor, plan, admitted, call);
-    if (executor === region.executor) region.plans.keep(request, call, plan);
-    return region.run(this.#host, executor, plan, admitted, call);
+    const plan = planCollective(request, call, this.#planScopeOf(executor));
+    const flow = flowOf(this.#scope, plan.spans, this.#options.channel.size, plan.scratch);
+    const admitted = executor.admit(plan.spans, plan.op, flow);
+    if (!turns) return this.#collective(executor, plan, admitted, call);
+    if (executor === region?.executor) this.#plans.keep(request, call, plan);
+    return turns.run(executor, plan, admitted, call);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -102,18 +109,27 @@ export class DirectBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
-    await this.#options.cluster?.dispose();
-    this.#options.hub?.close();
-    this.#options.onDispose();
+    const { cluster, hub, region, onDispose } = this.#options;
+    await cluster?.dispose();
+    hub?.close();
+    onDispose();
+    region?.close();
   }
 
-  #scopeOf(executor: Executor): PlanScope {
-    let scope = this.#scopes.get(executor);
+  /** What calls on this executor's memory have in common. The region's algorithms are for tensors in its memory alone. */
+  #planScopeOf(executor: Executor): PlanScope {
+    let scope = this.#planScopes.get(executor);
     if (!scope) {
-      const { region } = this.#options;
-      const inRegion = region?.executor === executor && region.kind;
-      scope = { ...this.#scope, executor, inRegion };
-      this.#scopes.set(executor, scope);
+      const { channel, link, hub, sameArithmetic, segmentBytes, region } = this.#options;
+      const { rank, size } = channel;
+      const inRegion = region?.region.executor === executor ? region : null;
+      scope = {
+        ...{ executor, rank, size, link, sameArithmetic, segmentBytes },
+        hub: !hub ? "none" : hub.clusters.length < size ? "clusters" : "all",
+        table: tableWith(inRegion?.rows),
+        crowded: inRegion?.crowded ?? false,
+      };
+      this.#planScopes.set(executor, scope);
     }
     return scope;
   }
@@ -138,17 +154,17 @@ export class DirectBackend implements Backend {
     const { channel } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     const cluster = this.#options.cluster?.enter(plan) ?? null;
-    const folds = this.#foldsOf(plan, exchange);
+    const folds = foldsOf(this.#scope, plan, exchange);
     try {
       const segments = admitted && (await this.#admitted(admitted, exchange));
-      const done = (cluster ?? plan).run({ ...this.#surroundings(executor, segments), exchange, hub: folds });
+      const done = (cluster ?? plan).run({ ...surroundings(this.#scope, executor, segments), exchange, hub: folds });
       await Promise.all([done, channel.agree(exchange)]);
       await executor.settled();
     } catch (error) {
       if (error instanceof Refusal) throw error.cause;
       call.overwritten =
         plan.writes === "at once" || (plan.writes !== "no" && (cluster !== null || exchange.hasWritten));
-      throw cluster ? await cluster.failed(exchange, error) : this.#failed(exchange, error);
+      throw cluster ? await cluster.failed(exchange, error) : failureOf(this.#scope, exchange, error);
     } finally {
       cluster?.leave();
       folds?.close();
@@ -172,50 +188,7 @@ export class DirectBackend implements Backend {
     if (exchange.error) throw exchange.error;
     return segments;
   }
-
-  /** What of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
-  #flowOf(spans: readonly Span[], parts: number, scratch: number): Flow | undefined {
-    const { segmentBytes, segmentsInFlight } = this.#options;
-    let longest = 0;
-    for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
-    if (longest <= segmentBytes) return undefined;
-    return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)), scratch };
-  }
-
-  /** This call's folds at the hub, if it is one that the hub runs. */
-  #foldsOf(plan: Plan, exchange: ChannelExchange): HubCall | null {
-    if (!isOfHub(plan)) return null;
-    const { hub, segmentBytes, segmentsInFlight } = this.#options;
-    return hub!.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight);
-  }
-
-  /** `segments`: how many may be in flight, if fewer than usual. */
-  #surroundings(executor: Executor, segments = this.#options.segmentsInFlight): Surroundings {
-    const { channel, region, segmentBytes, onTransfer } = this.#options;
-    const { rank, size } = channel;
-    const { shared, areas } = region?.context ?? NOTHING_SHARED;
-    return { rank, size, executor, shared, areas, segmentBytes, segmentsInFlight: segments, onTransfer };
-  }
-
-  /** What the call rejects with. A fault of this rank alone, such as a custom operation that throws, kills the group. */
-  #failed(exchange: ChannelExchange, error: unknown): unknown {
-    if (exchange.error) return exchange.error;
-    const { channel } = this.#options;
-    if (error instanceof DeviceLostError) {
-      channel.abort(error);
-      return error;
-    }
-    const text = error instanceof Error ? error.message : String(error);
-    const cause = new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
-      group: channel.name,
-      cause: error,
-    });
-    channel.abort(cause);
-    return cause;
-  }
 }
-
-const NOTHING_SHARED = { shared: null, areas: null };
 
 /** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */
 class Refusal extends Error {}

@@ -8,35 +8,29 @@ import { type Context, recv, send } from "../../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../../algorithm/toolkit/partition.ts";
 import { pipelined } from "../../algorithm/toolkit/pipeline.ts";
 import { UnsupportedError, WebcclError } from "../../errors.ts";
-import type { Admission, Executor, Flow, Span } from "../../executor/executor.ts";
+import type { Admission, Executor, Span } from "../../executor/executor.ts";
 import type { MessageRequest } from "../../request.ts";
+import { InOrder } from "../../support/in-order.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import type { CallHost } from "./call-host.ts";
 import { messageFingerprint } from "./plan.ts";
-
-/** What messages need of their backend. */
-export interface MessagesOwner extends CallHost {
-  /** What of a message is under way at once; undefined if it is short. */
-  flowOf(span: Span): Flow | undefined;
-}
+import { failureOf, flowOf, type Scope, surroundings } from "./scope.ts";
 
 /** See the file's head. */
 export class Messages {
-  readonly #owner: MessagesOwner;
-  /** Resolves when every call so far has been admitted or refused; undefined if all have. */
-  #admissions: Promise<unknown> | undefined;
+  readonly #scope: Scope;
+  readonly #starts = new InOrder();
   /** Receives that are not yet admitted, with the reason of those that were given up. */
   readonly #unadmitted = new Map<number, WebcclError | null>();
 
-  constructor(owner: MessagesOwner) {
-    this.#owner = owner;
+  constructor(scope: Scope) {
+    this.#scope = scope;
   }
 
   /** Resolves to the source rank of a receive, to undefined for a send. */
   run(request: MessageRequest, executor: Executor, call: Call): Promise<number | undefined> {
     const span = executor.span(request.tensor);
-    const admitted = executor.admit([span], null, this.#owner.flowOf(span));
+    const admitted = executor.admit([span], null, flowOf(this.#scope, [span], 1, 0));
     const { collective, tag } = request;
     const fingerprint = messageFingerprint(collective, span, tag);
     if (collective === "send") {
@@ -55,29 +49,18 @@ export class Messages {
 
   /** Gives up receive `sequence` if no message has met it. */
   withdraw(sequence: number, reason: WebcclError): boolean {
-    if (!this.#unadmitted.has(sequence)) return this.#owner.channel.pointToPoint.withdraw(sequence, reason);
+    if (!this.#unadmitted.has(sequence)) return this.#scope.channel.pointToPoint.withdraw(sequence, reason);
     this.#unadmitted.set(sequence, reason);
     return true;
   }
 
   /** Starts a message when it is admitted and those before it have started. */
-  #inOrder<T>(admitted: Admission, start: (segments?: number) => Promise<T>): Promise<T> {
-    const before = this.#admissions;
-    if (!admitted && !before) return start();
-    const turn = Promise.all([admitted, before]);
-    const over = turn.catch(() => before);
-    this.#admissions = over;
-    void over.then(() => {
-      if (this.#admissions === over) this.#admissions = undefined;
+  #inOrder<T>(admitted: Admission, start: (segments: number | undefined) => Promise<T>): Promise<T> {
+    // An error that is not the caller's mistake, such as a lost device, is the end of the group.
+    admitted?.catch((error: unknown) => {
+      if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#scope.channel.abort(error);
     });
-    return turn.then(
-      ([segments]) => start(segments),
-      (error: unknown) => {
-        // What is not the caller's mistake is the end of the group, such as a lost device.
-        if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#owner.channel.abort(error);
-        throw error;
-      },
-    );
+    return this.#starts.run(admitted, start);
   }
 
   async #send(
@@ -87,13 +70,13 @@ export class Messages {
     peer: number,
     fingerprint: Fingerprint,
   ): Promise<undefined> {
-    const { channel } = this.#owner;
+    const { channel } = this.#scope;
     const exchange = channel.pointToPoint.open(peer, fingerprint);
     try {
-      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
+      const context = { ...surroundings(this.#scope, executor, segments), exchange, hub: null };
       await eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
     } catch (error) {
-      throw this.#owner.failed(exchange, error);
+      throw failureOf(this.#scope, exchange, error);
     } finally {
       channel.pointToPoint.closeOutgoing(peer, exchange);
     }
@@ -107,16 +90,16 @@ export class Messages {
     fingerprint: Fingerprint,
     call: Call,
   ): Promise<number> {
-    const { channel } = this.#owner;
+    const { channel } = this.#scope;
     const { exchange, source } = await channel.pointToPoint.match(call.sequence, peer, fingerprint);
     try {
-      const context = { ...this.#owner.surroundings(executor, segments), exchange, hub: null };
+      const context = { ...surroundings(this.#scope, executor, segments), exchange, hub: null };
       await eachSegment(context, span, (segment, slot) => recv(context, source, segment, slot));
       await executor.settled();
       return source;
     } catch (error) {
       call.overwritten = exchange.hasWritten;
-      throw this.#owner.failed(exchange, error);
+      throw failureOf(this.#scope, exchange, error);
     } finally {
       channel.pointToPoint.closeIncoming(source, exchange);
     }

@@ -1,5 +1,5 @@
 /**
- * Repeated plans: programs call the same collective on the same tensors again and again, and to plan a short call takes
+ * Plan cache: programs call the same collective on the same tensors again and again, and to plan a short call takes
  * longer than to run it. So a plan is kept for the next call with the same arguments, as long as its first tensor lives.
  *
  * What is compared is what a plan is made of: every field of the request, the algorithm's name, and where the tensors lie
@@ -30,7 +30,7 @@ interface Kept {
 }
 
 /** The plans of one group for tensors in host memory, by collective and first tensor. */
-export class RepeatedPlans {
+export class PlanCache {
   readonly #kept = new Map<Collective, WeakMap<object, Kept>>();
 
   /** The plan of an earlier call with the same arguments, or null. */

@@ -2,25 +2,30 @@
  * Plan: a request turned into what runs it: the algorithm's table row, its spans, and the fingerprint that all ranks must
  * share. Everything that can be refused is refused here, before a byte is sent.
  */
+
 import type { Context } from "../../algorithm/context.ts";
 import { exchangeObjects } from "../../algorithm/messages/objects.ts";
+import type { AlgorithmFamily, Row, Table } from "../../algorithm/rows.ts";
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { LinkKind } from "../../link/link.ts";
 import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../../reduce-op.ts";
 import type { MessageRequest, Request } from "../../request.ts";
+import type { Late } from "../../support/late.ts";
 import { COLLECTIVES, DATA_TYPES, type DataType, type Tensor } from "../../types.ts";
 import { hash32, hash52 } from "../../wire/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { type AlgorithmFamily, type Row, type SelectQuery, selectAlgorithm } from "./select.ts";
+import { type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
 export type CollectiveRequest = Exclude<Request, MessageRequest>;
 
 /** What does not change from call to call of a group. */
 export interface PlanScope {
-  /** Is the executor's memory the one that the group's ranks share, and are they more than there are cores? */
-  readonly inRegion: SelectQuery<AlgorithmFamily>["inRegion"];
+  /** The algorithms of this executor's memory. */
+  readonly table: Table;
+  /** Are the ranks of a region in this memory more than the cores that they run on? */
+  readonly crowded: boolean;
   readonly executor: Executor;
   readonly rank: number;
   readonly size: number;
@@ -45,7 +50,7 @@ export interface Plan {
   /** What the algorithm needs beyond messages; in a region, nothing is written before all calls are known to be the same. */
   readonly needs: Row<AlgorithmFamily>["needs"] | undefined;
   /** Undefined if all is done when it returns. */
-  run(context: Context): Promise<void> | undefined;
+  run(context: Context): Late;
 }
 
 /** A scope, and the spans made so far. */
@@ -69,9 +74,9 @@ export interface Facts {
  * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
  */
 export function planCollective(request: CollectiveRequest, call: Call, given: PlanScope): Plan {
-  const { executor, rank, size, link, hub, inRegion, sameArithmetic, segmentBytes } = given;
+  const { executor, rank, size, link, hub, table, crowded, sameArithmetic, segmentBytes } = given;
   // Field by field: a spread would take as long as the rest of the plan.
-  const scope: Planning = { executor, rank, size, link, hub, inRegion, sameArithmetic, segmentBytes, spans: [] };
+  const scope: Planning = { executor, rank, size, link, hub, table, crowded, sameArithmetic, segmentBytes, spans: [] };
   const span = (tensor: Tensor) => {
     const made = executor.span(tensor);
     scope.spans.push(made);
@@ -249,7 +254,7 @@ function choose<C extends AlgorithmFamily>(
   collective: C,
   { op, bytes = 0 }: Facts,
   call: Call,
-  { size, link, hub, inRegion, sameArithmetic }: PlanScope,
+  { size, link, hub, table, crowded, sameArithmetic }: PlanScope,
 ) {
   const query: SelectQuery<C> = {
     collective,
@@ -260,11 +265,11 @@ function choose<C extends AlgorithmFamily>(
     commutative: op === undefined || isCommutative(op),
     sameArithmetic: sameArithmetic && op?.name !== "custom",
     hub,
-    inRegion,
+    crowded,
     custom: op?.name === "custom",
     algorithm: call.algorithm,
   };
-  return selectAlgorithm(query);
+  return selectAlgorithm(table, query);
 }
 
 /** An operation that prepares its inputs changes an in-place tensor before anything is sent. */

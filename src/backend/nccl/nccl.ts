@@ -143,5 +143,3 @@ async function hearLength(exchange: ChannelExchange, peer: number): Promise<numb
 }
 
 export { NcclCluster } from "./cluster.ts";
-export { HostTwinBackend } from "./host-twin.ts";
-export { ncclNotes } from "./plan.ts";

@@ -1,91 +1,97 @@
-/** Direct links: between ranks that can listen. `init.ts` loads this where a rank can; a page cannot. */
-
+/** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
 import { TimeoutError } from "../../errors.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
-import { randomBytes, startTimer, type Timer } from "../../support/clock.ts";
+import { randomBytes, startTimer } from "../../support/clock.ts";
 import type { Settings } from "../init-options.ts";
-import type { Meeting, Undo } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
+import { type Medium, PLAIN, type Undo } from "./medium.ts";
 
-/** A listener for direct links, and the sockets that came to it. */
-export interface Listening {
-  readonly url: string;
-  /**
-   * Links `rank`, which is this one, to `others`: the higher rank of two opens the link, to the lower one it comes. `take`
-   * gets each as soon as it is there.
-   * @throws TimeoutError naming those to which there is none within `timeoutMs`.
-   */
-  linkTo(
-    others: readonly RosterEntry[],
-    rank: number,
-    take: (other: RosterEntry, link: WebSocketLink) => void,
-  ): Promise<void>;
+/** The medium of a rank that listens. */
+export interface SocketsMedium extends Medium {
+  /** Ends the listening; links stay. */
   close(): Promise<void>;
 }
 
 /** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
-export async function listen(
+export async function openSockets(
   platform: Platform,
-  { listen: options, logger, groupName, worldSize, timeoutMs, signal }: Settings,
-  { store }: Meeting,
+  settings: Settings,
+  rank: number,
+  store: Store,
   undo: Undo[],
-): Promise<Listening> {
-  const secret = await agreeOnSecret(store);
-  const arrived = new Map<number, Socket>();
-  const awaited = new Map<number, (socket: Socket) => void>();
-  const { host = "127.0.0.1", port = 0, tls, advertise } = options;
+): Promise<SocketsMedium> {
+  const { listen, logger, groupName: group, worldSize, timeoutMs, signal } = settings;
+  const token = await agreeOnSecret(store);
+  const arrivals = new Arrivals();
+  const { host = "127.0.0.1", port = 0, tls, advertise } = listen;
   const listener = await platform.listen(
-    { host, port, token: secret, logger, ...(tls === undefined ? {} : { tls }) },
-    ({ group, rank }, socket) => {
-      if (group !== groupName || rank === null) return socket.terminate();
-      const waiter = awaited.get(rank);
-      if (waiter) waiter(socket);
-      else arrived.set(rank, socket);
+    { host, port, token, logger, ...(tls === undefined ? {} : { tls }) },
+    (hello, socket) => {
+      if (hello.group !== group || hello.rank === null) socket.terminate();
+      else arrivals.add(hello.rank, socket);
     },
   );
   undo.push(() => listener.close());
-  const socketTo = async (other: RosterEntry, rank: number): Promise<Socket> => {
-    if (other.rank > rank) {
-      return arrived.get(other.rank) ?? new Promise((resolve) => awaited.set(other.rank, resolve));
-    }
-    const hello = { group: groupName, rank, worldSize, purpose: "link" as const };
-    const { socket } = await platform.connect(other.listenUrl!, hello, { token: secret, timeoutMs, signal });
+
+  /** The higher rank of two opens the link, to the lower one it comes. */
+  const socketTo = async ({ rank: other, listenUrl }: RosterEntry): Promise<Socket> => {
+    if (other > rank || listenUrl === null) return arrivals.of(other);
+    const hello = { group, rank, worldSize, purpose: "link" as const };
+    const { socket } = await platform.connect(listenUrl, hello, { token, timeoutMs, signal });
     return socket;
   };
   return {
-    url: advertise ?? listener.url,
-    linkTo: async (others, rank, take) => {
+    ...PLAIN,
+    kind: "websocket",
+    offer: { listenUrl: advertise ?? listener.url },
+    link: async (others, take) => {
       const pending = new Set(others.map((other) => other.rank));
-      const link = async (other: RosterEntry): Promise<void> => {
-        const socket = await socketTo(other, rank);
+      const link = async (other: RosterEntry) => {
+        const socket = await socketTo(other);
         const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-        take(other, new WebSocketLink(socket, onError));
+        take(other.rank, new WebSocketLink(socket, onError));
         pending.delete(other.rank);
       };
-      let timer: Timer | undefined;
-      const expired = new Promise<never>((_, reject) => {
-        timer = startTimer(timeoutMs, () => {
-          const missingRanks = [...pending].sort((a, b) => a - b);
-          const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
-          reject(new TimeoutError(text, { group: groupName, rank, missingRanks }));
-        });
+      await inTime(Promise.all(others.map(link)), timeoutMs, () => {
+        const missingRanks = [...pending].sort((a, b) => a - b);
+        const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
+        return new TimeoutError(text, { group, rank, missingRanks });
       });
-      try {
-        await Promise.race([Promise.all(others.map(link)), expired]);
-      } finally {
-        timer?.cancel();
-      }
     },
     close: () => listener.close(),
   };
 }
 
+/** Sockets that came, and those that wait for one. */
+class Arrivals {
+  readonly #arrived = new Map<number, Socket>();
+  readonly #awaited = new Map<number, (socket: Socket) => void>();
+
+  add(rank: number, socket: Socket): void {
+    const waiter = this.#awaited.get(rank);
+    if (waiter) waiter(socket);
+    else this.#arrived.set(rank, socket);
+  }
+
+  /** The socket of `rank`, as soon as it comes. */
+  of(rank: number): Socket | Promise<Socket> {
+    return this.#arrived.get(rank) ?? new Promise((resolve) => this.#awaited.set(rank, resolve));
+  }
+}
+
+/** The same promise, unless `timeoutMs` pass first. */
+function inTime<T>(promise: Promise<T>, timeoutMs: number, expired: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = startTimer(timeoutMs, () => reject(expired()));
+    promise.finally(() => timer.cancel()).then(resolve, reject);
+  });
+}
+
 /** The first rank to come makes a random secret; the store shows it to the others. */
 async function agreeOnSecret(store: Store): Promise<string> {
-  const bytes = randomBytes(32);
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const hex = Array.from(randomBytes(32), (byte) => byte.toString(16).padStart(2, "0")).join("");
   return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
 }

@@ -1,27 +1,28 @@
-/**
- * Threads: what a rank that is a thread of a job has beyond others. `init.ts` loads this where the rank is one; nobody
- * else needs the code.
- */
-import * as algorithms from "../../algorithm/addressable/in-region.ts";
+/** Threads: ranks that are threads of one job, and address each other's memory. Loaded where a rank is one. */
+import { addressableRows } from "../../algorithm/addressable/rows.ts";
+import type { GroupRegion } from "../../backend/direct/direct.ts";
 import { createAddressableCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import type { AddressableExecutor } from "../../executor/executor.ts";
 import { type AddressableHeap, Directory } from "../../link/threads/directory.ts";
 import { ThreadLinks } from "../../link/threads/links.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ThreadJob } from "../../platform.ts";
-import { pageBytes } from "../../region/addressable/board.ts";
-import { ThreadRegion } from "../../region/addressable/region.ts";
+import { boardBytes } from "../../region/addressable/board.ts";
+import { AddressableRegion } from "../../region/addressable/region.ts";
+import { Pace } from "../../support/pace.ts";
+import type { RosterEntry } from "../roster.ts";
+import { type Medium, PLAIN, type Undo } from "./medium.ts";
 
-/** One rank's part of what the threads of its job share. */
+/** This thread's part of the memory that the threads of its job have in common. */
 export class Threads {
-  readonly job: ThreadJob;
   /** Works in the common memory. */
   readonly executor: AddressableExecutor;
+  readonly #job: ThreadJob;
   readonly #heap: AddressableHeap;
   readonly #directory: Directory;
 
   private constructor(job: ThreadJob, executor: AddressableExecutor, heap: AddressableHeap) {
-    this.job = job;
+    this.#job = job;
     this.executor = executor;
     this.#heap = heap;
     this.#directory = new Directory(heap);
@@ -29,23 +30,39 @@ export class Threads {
 
   /** Joins the threads of `job`; null where WebAssembly may not run. */
   static async join(job: ThreadJob): Promise<Threads | null> {
-    const shared = await createAddressableCpuExecutor(job.memory);
-    return shared && new Threads(job, shared.executor, shared.heap);
+    const made = await createAddressableCpuExecutor(job.memory);
+    return made && new Threads(job, made.executor, made.heap);
   }
 
-  /** The links of rank `rank`, which this thread is. */
-  links(rank: number): ThreadLinks {
-    return new ThreadLinks(rank, this.#heap, this.#directory);
+  /** The medium of rank `rank`, which this thread is. */
+  medium(rank: number, undo: Undo[]): Medium {
+    const { id, index } = this.#job;
+    return {
+      ...PLAIN,
+      kind: "shared-memory",
+      offer: { thread: { job: id, index } },
+      link: async (others, take) => this.#link(rank, others, take, undo),
+      openRegion: (channel) => this.#openRegion(channel),
+    };
   }
 
-  /** The region of a group whose ranks are threads of this job. */
-  openRegion({ group, rank, size }: Channel): { region: ThreadRegion; close(): void } {
-    const { cores, turn } = this.job;
+  #link(rank: number, others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], undo: Undo[]): void {
+    const links = new ThreadLinks(rank, this.#heap, this.#directory);
+    undo.push(() => links.close());
+    for (const { rank: other, thread } of others) if (thread) take(other, links.link(other, thread.index));
+  }
+
+  #openRegion({ group, rank, size }: Channel): GroupRegion {
+    const { cores, turn } = this.#job;
     const { executor } = this;
-    const bytes = pageBytes(size);
+    const bytes = boardBytes(size);
     const address = this.#directory.acquire(group, bytes);
     const buffer = this.#heap.bufferTo(address + bytes);
-    const region = new ThreadRegion({ buffer, address, rank, size, executor, algorithms, cores, turn });
-    return { region, close: () => this.#directory.release(group) };
+    const pace = new Pace(turn);
+    const region = new AddressableRegion({ buffer, address, rank, size, executor, cores, pace });
+    return {
+      ...{ region, steps: region.steps, pace, rows: addressableRows, crowded: size > cores },
+      close: () => this.#directory.release(group),
+    };
   }
 }

@@ -1,8 +1,11 @@
 /** What this rank does on NCCL. Loaded where it has it. */
 import type { Backend } from "../../backend/backend.ts";
 import type { ClusterReduction } from "../../backend/direct/direct.ts";
+import { NcclCluster } from "../../backend/nccl/cluster.ts";
+import { HostTwinBackend } from "../../backend/nccl/host-twin.ts";
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
-import { HostTwinBackend, NcclBackend, NcclCluster, ncclNotes } from "../../backend/nccl/nccl.ts";
+import { NcclBackend } from "../../backend/nccl/nccl.ts";
+import { ncclNotes } from "../../backend/nccl/plan.ts";
 import { UnsupportedError, type WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { Store } from "../../store/store.ts";
@@ -36,17 +39,17 @@ export function chooseNccl(
   { devices, objection }: NcclRanks,
   rank: number,
   { backend, ncclOptions }: Settings,
-): { nccl: NcclChoice | null; reason: string } {
+): { choice: NcclChoice | null; reason: string } {
   const device = devices[rank]!;
   if (objection !== null && backend === "nccl") {
     throw new UnsupportedError(`backend "nccl" cannot be used: ${objection}`);
   }
-  if (device === null) return { nccl: null, reason: objection! };
+  if (device === null) return { choice: null, reason: objection ?? "" };
   const { isHighPriorityStream = false, config = {} } = ncclOptions;
   const init = { ...config, device, isHighPriorityStream };
   const others = objection === null ? "every rank has a CUDA device" : `not every rank is on NCCL: ${objection}`;
   return {
-    nccl: {
+    choice: {
       join({ whole, clusters, devices: taking }, group) {
         const options = { library, version, init, ...group };
         const { rank: own } = group.channel;

@@ -1,5 +1,6 @@
 /** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
-import { clustersOf, type RosterEntry, slowestLink } from "../roster.ts";
+import { clustersOf, slowestLink } from "../linking.ts";
+import type { RosterEntry } from "../roster.ts";
 
 /** What a group makes of NCCL. Ranks are the group's. */
 export interface NcclUse {

@@ -41,7 +41,7 @@ function sideBytes(size: number): number {
 }
 
 /** Bytes of the page of a group of `size` ranks. */
-export function pageBytes(size: number): number {
+export function boardBytes(size: number): number {
   return gateBytes(size) + 2 * size * sideBytes(size);
 }
 
@@ -61,7 +61,7 @@ export class AddressableBoard {
 
   /** `buffer` holds the page at `address`, a multiple of 64. */
   constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
-    const bytes = pageBytes(size);
+    const bytes = boardBytes(size);
     this.gate = new Int32Array(buffer, address, gateBytes(size) / 4);
     this.#floats = new Float64Array(buffer, address, bytes / 8);
     this.#words = new Uint32Array(buffer, address, bytes / 4);

@@ -1,34 +1,33 @@
-/** A group's {@link AddressableMemory}, made of its page and of the executor that works in the same memory. */
-import type { Context, SharedAlgorithms } from "../../algorithm/context.ts";
-import { Region } from "../../backend/direct/turns.ts";
+/** A group's {@link AddressableMemory}: its board, and the executor that works in the same memory. */
 import type { AddressableExecutor, Span } from "../../executor/executor.ts";
+import type { Late } from "../../support/late.ts";
+import type { Pace } from "../../support/pace.ts";
 import type { DataType } from "../../types.ts";
-import type { AddressableMemory } from "../shared-region.ts";
+import type { AddressableMemory } from "../region.ts";
+import { Steps } from "../steps.ts";
 import { AddressableBoard, SLOT_BYTES } from "./board.ts";
 import { AddressableGate } from "./gate.ts";
 
-/** What a thread region is made with. */
-export interface ThreadRegionOptions {
-  /** The group's page, at `address` of the memory in `buffer`. */
+/** What it is made with. */
+export interface AddressableRegionOptions {
+  /** The group's board, at `address` of the memory in `buffer`. */
   buffer: ArrayBufferLike;
   address: number;
   rank: number;
   size: number;
   executor: AddressableExecutor;
-  algorithms: SharedAlgorithms;
-  /** How many threads can run at once. */
+  /** How many ranks can run at once. */
   cores: number;
-  /** Resolves when the event loop has turned. */
-  turn(): Promise<void>;
+  pace: Pace;
 }
 
 /** See the file's head. */
-export class ThreadRegion extends Region implements AddressableMemory {
+export class AddressableRegion implements AddressableMemory {
+  readonly kind = "addressable";
   readonly slotBytes = SLOT_BYTES;
   readonly executor: AddressableExecutor;
-  readonly kind: "crowded" | "uncrowded";
-  readonly context: Pick<Context, "shared" | "areas">;
-  readonly #page: AddressableBoard;
+  readonly steps: Steps;
+  readonly #board: AddressableBoard;
   readonly #gate: AddressableGate;
   readonly #size: number;
   /** What {@link slots} gave last, on either side. */
@@ -36,34 +35,30 @@ export class ThreadRegion extends Region implements AddressableMemory {
   /** What {@link offered} gave last, by rank and index. */
   readonly #offered: Span[];
 
-  constructor({ buffer, address, rank, size, executor, algorithms, cores, turn }: ThreadRegionOptions) {
-    const page = new AddressableBoard(buffer, address, rank, size);
-    const gate = new AddressableGate(page.gate, rank, size, cores);
-    super({ size, gate, calls: page, turn });
+  constructor({ buffer, address, rank, size, executor, cores, pace }: AddressableRegionOptions) {
+    this.#board = new AddressableBoard(buffer, address, rank, size);
+    this.#gate = new AddressableGate(this.#board.gate, rank, size, cores);
+    this.steps = new Steps({ rank, size, gate: this.#gate, board: this.#board, pace });
     this.executor = executor;
-    this.kind = size > cores ? "crowded" : "uncrowded";
-    this.context = { shared: { region: this, executor, algorithms }, areas: null };
-    this.#page = page;
-    this.#gate = gate;
     this.#size = size;
     this.#offered = new Array<Span>(size * size);
   }
 
   slots(dtype: DataType, count: number): readonly Span[] {
-    const page = this.#page;
-    const kept = this.#slots[page.side];
+    const board = this.#board;
+    const kept = this.#slots[board.side];
     if (kept[0]?.dtype === dtype && kept[0].count === count) return kept;
-    const slots = Array.from({ length: this.#size }, (_, rank) => this.executor.spanAt(page.slot(rank), dtype, count));
-    this.#slots[page.side] = slots;
+    const slots = Array.from({ length: this.#size }, (_, rank) => this.executor.spanAt(board.slot(rank), dtype, count));
+    this.#slots[board.side] = slots;
     return slots;
   }
 
   offer(index: number, span: Span): void {
-    this.#page.offer(index, this.executor.addressOf(span), span.byteLength);
+    this.#board.offer(index, this.executor.addressOf(span), span.byteLength);
   }
 
   offered(rank: number, index: number, dtype: DataType, count: number): Span | null {
-    const address = this.#page.offered(rank, index);
+    const address = this.#board.offered(rank, index);
     if (address < 0) return null;
     const at = rank * this.#size + index;
     const kept = this.#offered[at];
@@ -73,11 +68,19 @@ export class ThreadRegion extends Region implements AddressableMemory {
     return span;
   }
 
-  stepThrough(once: () => void): Promise<void> | undefined {
-    return this.arrived(
+  step(): Late {
+    return this.steps.step();
+  }
+
+  stepThrough(once: () => void): Late {
+    return this.steps.arrived(
       this.#gate.arrive(() => {
-        if (this.isSameCall()) once();
+        if (this.steps.isSameCall()) once();
       }),
     );
+  }
+
+  breathe(): Late {
+    return this.steps.breathe();
   }
 }

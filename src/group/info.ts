@@ -1,0 +1,34 @@
+/** What `group.info()` tells. */
+import type { GpuMemory } from "../executor/webgpu/gpu-executor.ts";
+import type { LinkKind } from "../link/link.ts";
+import type { Runtime } from "../types.ts";
+
+/** What `group.info()` returns. */
+export interface GroupInfo {
+  name: string;
+  rank: number;
+  size: number;
+  backend: string;
+  /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
+  executors: { name: string; description: string; arithmeticId: string }[];
+  /** Why there is a GPU, or why not. */
+  gpu: string;
+  /** What webccl holds of its memory; null if none is open. */
+  gpuMemory: GpuMemory | null;
+  /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
+  nccl: string;
+  /** With which ranks this one shares files in memory, or why with none. */
+  sharedFile: string;
+  /** What does not run on the group's backend, or not as elsewhere. */
+  notes: readonly string[];
+  /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
+  sameArithmetic: boolean;
+  deterministic: boolean;
+  timeoutMs: number;
+  segmentBytes: number;
+  /**
+   * How the ranks of this group are joined to this one; this rank's own entry has link "self". `cudaDevice` is the device
+   * with which a rank of this group takes part in NCCL, or null if it does not.
+   */
+  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self"; cudaDevice: number | null }[];
+}

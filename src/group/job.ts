@@ -1,0 +1,42 @@
+/** Job: what the groups of one bring-up have in common on one rank, as a group sees it. `bring-up/job.ts` makes it. */
+import type { Backend } from "../backend/backend.ts";
+import type { WebcclError } from "../errors.ts";
+import type { Logger } from "../options.ts";
+import type { Deadlines } from "../support/deadlines.ts";
+import type { DataType, HostArray } from "../types.ts";
+import type { Claims } from "./claims.ts";
+import type { GroupInfo } from "./info.ts";
+
+/** Which ranks a group has, and which of them this one is. */
+export interface Membership {
+  readonly name: string;
+  /** This rank in the group. */
+  readonly rank: number;
+  /** Ranks of the job, in the group's order. */
+  readonly globalRanks: readonly number[];
+}
+
+/** A group, as its job sees it. */
+export interface MemberGroup extends Membership {
+  abort(cause: WebcclError): void;
+  destroy(): Promise<void>;
+}
+
+/** One job on one rank. The first group spans it; destroying that one ends the job. */
+export interface Job {
+  readonly timeoutMs: number;
+  readonly deterministic: boolean;
+  readonly algorithm: string | undefined;
+  readonly logger: Logger;
+  readonly deadlines: Deadlines;
+  readonly claims: Claims;
+  /** The GPUDevice whose buffers this rank's calls take, or null. */
+  readonly device: GPUDevice | null;
+  /** A host array that this rank's executor reduces without copying it first. */
+  alloc(dtype: DataType, count: number): HostArray;
+  /** The backend of a group; it calls `onDead` when the group cannot go on. */
+  createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend;
+  describe(group: Membership, backendName: string): GroupInfo;
+  onGroupCreated(group: MemberGroup): void;
+  onGroupDestroyed(group: MemberGroup): Promise<void>;
+}

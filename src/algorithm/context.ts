@@ -8,7 +8,7 @@
 import type { Executor, Handle, Span } from "../executor/executor.ts";
 import type { Exchange, HubReduction } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { AddressableMemory, Areas, Region } from "../region/region.ts";
+import type { Region } from "../region/region.ts";
 import { now } from "../support/clock.ts";
 
 /** One step of a message on its way, for tests and benchmarks. Times are `performance.now()`. */
@@ -36,18 +36,6 @@ export interface Context {
   readonly segmentsInFlight: number;
   /** Hears of each step as it ends. */
   readonly onTransfer?: ((transfer: Transfer) => void) | undefined;
-}
-
-/** The region of ranks that address each other's memory; select.ts gives the algorithms over it to no other group. */
-export function addressableOf({ region }: Context): AddressableMemory {
-  if (region?.kind !== "addressable") throw new Error("this algorithm needs ranks that address each other's memory");
-  return region;
-}
-
-/** The region of ranks that have areas; select.ts gives the algorithms over it to no other group. */
-export function areasOf({ region }: Context): Areas {
-  if (region?.kind !== "areas") throw new Error("this algorithm needs ranks that have areas");
-  return region;
 }
 
 /**

@@ -19,7 +19,8 @@ import { linkAll } from "./linking.ts";
 import { type Media, openMedia, settleMedia } from "./media/media.ts";
 import type { Undo } from "./media/medium.ts";
 import { type Meeting, meet } from "./meeting.ts";
-import { agreeOnNccl, type NcclHere, openNccl } from "./nccl/nccl.ts";
+import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
+import type { NcclHere } from "./nccl/offer.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
 
 /** `initProcessGroup` on one platform. */

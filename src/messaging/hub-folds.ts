@@ -6,9 +6,11 @@
  * and they are let in in the order in which every rank makes them, so the first that is unfinished anywhere is let in
  * everywhere.
  */
+
 import { ProtocolError, type WebcclError } from "../errors.ts";
 import type { HubConnection } from "../link/hub/connection.ts";
 import type { HubReduction, Payload } from "../link/link.ts";
+import { Lane } from "../support/in-order.ts";
 import { bytesPerElement, DATA_TYPES } from "../types.ts";
 import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER, NO_CODE } from "../wire/frame.ts";
 import type { ChannelExchange } from "./exchange.ts";
@@ -53,8 +55,7 @@ export class HubGroup {
   readonly #ranks: readonly number[];
   readonly #onClosed: () => void;
   readonly #calls = new Map<number, HubCall>();
-  readonly #waiting: { bytes: number; admit: () => void }[] = [];
-  #bytes = 0;
+  readonly #lane = new Lane(MAX_GROUP_BYTES);
   #named = false;
 
   constructor(
@@ -75,10 +76,11 @@ export class HubGroup {
   call(exchange: ChannelExchange, fingerprint: Fingerprint, slotBytes: number): HubCall {
     if (!this.#named) this.connection.tell({ type: "group", group: this.group, ranks: this.#ranks });
     this.#named = true;
-    const place = this.#enter(Math.min(slotBytes, callBytes(fingerprint)));
-    const call = new HubCall(this, exchange, fingerprint, place.admitted, () => {
+    const bytes = Math.min(slotBytes, callBytes(fingerprint));
+    const entered = this.#lane.enter(bytes) ?? Promise.resolve();
+    const call = new HubCall(this, exchange, fingerprint, entered, () => {
       this.#calls.delete(exchange.sequence);
-      place.leave();
+      void entered.then(() => this.#lane.leave(bytes));
     });
     this.#calls.set(exchange.sequence, call);
     return call;
@@ -92,32 +94,6 @@ export class HubGroup {
   close(): void {
     if (this.#named) this.connection.tell({ type: "group-end", group: this.group });
     this.#onClosed();
-  }
-
-  #enter(bytes: number): { admitted: Promise<void>; leave(): void } {
-    let admit = () => {};
-    const admitted = new Promise<void>((resolve) => {
-      admit = resolve;
-    });
-    const place = { bytes, admit };
-    this.#waiting.push(place);
-    this.#admit();
-    const leave = () => {
-      const at = this.#waiting.indexOf(place);
-      if (at >= 0) this.#waiting.splice(at, 1);
-      else this.#bytes -= bytes;
-      this.#admit();
-    };
-    return { admitted, leave };
-  }
-
-  #admit(): void {
-    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      if (this.#bytes > 0 && this.#bytes + next.bytes > MAX_GROUP_BYTES) return;
-      this.#bytes += next.bytes;
-      this.#waiting.shift();
-      next.admit();
-    }
   }
 }
 

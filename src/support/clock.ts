@@ -21,12 +21,15 @@ export interface Timer {
 
 /** Calls `fire` once, `delayMs` from now: at once if that is below 0, never if it is Infinity. */
 export function startTimer(delayMs: number, fire: () => void): Timer {
-  return new RuntimeTimer(delayMs, fire, true);
+  return start(delayMs, fire, () => {});
 }
 
 /** Like {@link startTimer}; a process that waits for nothing else ends. */
 export function startQuietTimer(delayMs: number, fire: () => void): Timer {
-  return new RuntimeTimer(delayMs, fire, false);
+  return start(delayMs, fire, (handle) => {
+    // Where timers are numbers, none keeps anything running.
+    if (typeof handle === "object") handle.unref();
+  });
 }
 
 /** Resolves in `delayMs`. */
@@ -44,31 +47,16 @@ export function randomBytes(byteLength: number): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(byteLength));
 }
 
-class RuntimeTimer implements Timer {
-  readonly #fire: () => void;
-  readonly #keepsAlive: boolean;
-  #handle: ReturnType<typeof setTimeout>;
+type Handle = ReturnType<typeof setTimeout>;
 
-  constructor(delayMs: number, fire: () => void, keepsAlive: boolean) {
-    this.#fire = fire;
-    this.#keepsAlive = keepsAlive;
-    this.#handle = this.#set(delayMs);
-  }
-
-  cancel(): void {
-    clearTimeout(this.#handle);
-  }
-
-  #set(delayMs: number): ReturnType<typeof setTimeout> {
-    const leftMs = delayMs - LONGEST_DELAY_MS;
-    const handle =
-      leftMs > 0
-        ? setTimeout(() => {
-            this.#handle = this.#set(leftMs);
-          }, LONGEST_DELAY_MS)
-        : setTimeout(this.#fire, delayMs);
-    // Where timers are numbers, none keeps anything running.
-    if (!this.#keepsAlive && typeof handle === "object") handle.unref();
-    return handle;
-  }
+/** `onSet` gets each of the runtime's timers that a long delay takes. */
+function start(delayMs: number, fire: () => void, onSet: (handle: Handle) => void): Timer {
+  let handle: Handle;
+  const set = (leftMs: number) => {
+    const isLast = leftMs <= LONGEST_DELAY_MS;
+    handle = setTimeout(isLast ? fire : () => set(leftMs - LONGEST_DELAY_MS), isLast ? leftMs : LONGEST_DELAY_MS);
+    onSet(handle);
+  };
+  set(delayMs);
+  return { cancel: () => clearTimeout(handle) };
 }

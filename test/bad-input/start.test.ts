@@ -106,7 +106,7 @@ function runScript(path: string): Promise<{ code: number; stdout: string; stderr
 
 describe("works that reject while another is awaited", () => {
   it("do not end the process, and are reported once each", async () => {
-    const { code, stdout, stderr } = await runScript("runtime/node/three-rejections.ts");
+    const { code, stdout, stderr } = await runScript("../runtime/node/three-rejections.ts");
     expect(stderr).not.toMatch(/unhandled/i);
     expect(stdout).toContain("alive");
     expect(code).toBe(0);

@@ -6,9 +6,9 @@
 
 import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { allGatherDirect } from "../messages/all-gather-direct.ts";
-import { copyInPieces, withAddressable } from "./pull.ts";
+import { addressableOf, copyInPieces, withAddressable } from "./pull.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {

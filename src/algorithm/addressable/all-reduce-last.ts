@@ -13,10 +13,10 @@
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
-import { offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, offeredByAll, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late {

@@ -12,11 +12,11 @@
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
-import { inPieces, offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, inPieces, offeredByAll, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late {

@@ -13,8 +13,9 @@ import type { Span } from "../../executor/executor.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement } from "../../types.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
+import { addressableOf } from "./pull.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late {

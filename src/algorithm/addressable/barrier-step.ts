@@ -1,6 +1,8 @@
 /** Barrier over addressable memory: a step is one. */
+
 import type { Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
+import { addressableOf } from "./pull.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierStep(context: Context): Late {

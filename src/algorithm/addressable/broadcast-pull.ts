@@ -6,9 +6,9 @@
 
 import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { broadcastBinomial } from "../messages/broadcast-binomial.ts";
-import { copyInPieces, withAddressable } from "./pull.ts";
+import { addressableOf, copyInPieces, withAddressable } from "./pull.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastPull(context: Context, tensor: Span, root: number): Late {

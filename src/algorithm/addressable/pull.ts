@@ -7,8 +7,15 @@
  */
 
 import type { Span } from "../../executor/executor.ts";
+import type { AddressableMemory } from "../../region/region.ts";
 import type { Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
+
+/** The region of ranks that address each other's memory; select.ts gives the algorithms over it to no other group. */
+export function addressableOf({ region }: Context): AddressableMemory {
+  if (region?.kind !== "addressable") throw new Error("this algorithm needs ranks that address each other's memory");
+  return region;
+}
 
 /** Pieces of long work, in bytes, between which the event loop may turn: about a quarter of a millisecond. */
 const PIECE_BYTES = 1024 * 1024;

@@ -9,11 +9,11 @@
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
-import { addressableOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { reduceOwnerDirect } from "../messages/reduce-scatter-gather.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace, withPrepared } from "../toolkit/pipeline.ts";
-import { inPieces, offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, inPieces, offeredByAll, withAddressable } from "./pull.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
 export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late {

@@ -11,8 +11,8 @@ import type { Span } from "../../executor/executor.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import type { Late } from "../../support/late.ts";
 import { bytesPerElement } from "../../types.ts";
-import { areasOf, type Context } from "../context.ts";
-import { foldTaken, showPrepared } from "./put-and-get.ts";
+import type { Context } from "../context.ts";
+import { areasOf, foldTaken, showPrepared } from "./put-and-get.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Late {

@@ -11,11 +11,11 @@
  */
 import type { Span } from "../../executor/executor.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
-import { areasOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { partition } from "../toolkit/partition.ts";
 import { otherRanks } from "../toolkit/pattern.ts";
 import { chunksOf } from "../toolkit/pipeline.ts";
-import { foldTaken, placesIn, show, showPrepared, take } from "./put-and-get.ts";
+import { areasOf, foldTaken, placesIn, show, showPrepared, take } from "./put-and-get.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Promise<void> {

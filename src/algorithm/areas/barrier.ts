@@ -1,6 +1,8 @@
 /** Barrier between processes that share files: a step is one. */
+
 import type { Late } from "../../support/late.ts";
-import { areasOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
+import { areasOf } from "./put-and-get.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierAreas(context: Context): Late {

@@ -5,9 +5,16 @@
 
 import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
+import type { Areas } from "../../region/region.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";
-import { areasOf, type Context } from "../context.ts";
+import type { Context } from "../context.ts";
 import { CHUNK_ALIGNMENT_BYTES, segmentRange } from "../toolkit/partition.ts";
+
+/** The region of ranks that have areas; select.ts gives the algorithms over it to no other group. */
+export function areasOf({ region }: Context): Areas {
+  if (region?.kind !== "areas") throw new Error("this algorithm needs ranks that have areas");
+  return region;
+}
 
 /** Puts the elements of `span` at `position`. */
 export function show(context: Context, position: number, span: Span): void {

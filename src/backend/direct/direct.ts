@@ -7,17 +7,14 @@ import { UnsupportedError, WebcclError } from "../../errors.ts";
 import type { Admission, Executor } from "../../executor/executor.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Region } from "../../region/region.ts";
-import type { Steps } from "../../region/steps.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
-import type { Pace } from "../../support/pace.ts";
 import type { Tensor } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
-import { PlanCache } from "./plan-cache.ts";
 import { failureOf, flowOf, foldsOf, type Scope, surroundings } from "./scope.ts";
 import { tableWith } from "./select.ts";
-import { Turns } from "./turns.ts";
+import type { Turns } from "./turns.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
 export interface ClusterReduction {
@@ -38,11 +35,11 @@ export interface ClusterCall {
 /** A group's region, and the algorithms that it brings. */
 export interface GroupRegion {
   readonly region: Region;
-  readonly steps: Steps;
-  readonly pace: Pace;
   readonly rows: Rows;
   /** Are its ranks more than the cores that they run on? */
   readonly crowded: boolean;
+  /** Runs the group's calls, which take turns in a region. */
+  turns(scope: Scope): Turns;
   close(): void;
 }
 
@@ -67,7 +64,6 @@ export class DirectBackend implements Backend {
   readonly #options: DirectOptions;
   readonly #scope: Scope;
   readonly #planScopes = new Map<Executor, PlanScope>();
-  readonly #plans = new PlanCache();
   readonly #messages: Messages;
   readonly #turns: Turns | null;
 
@@ -76,14 +72,14 @@ export class DirectBackend implements Backend {
     this.#options = options;
     this.#scope = { channel, hub, region: region?.region ?? null, segmentBytes, segmentsInFlight, onTransfer };
     this.#messages = new Messages(this.#scope);
-    this.#turns = region && new Turns(this.#scope, region.steps, region.pace);
+    this.#turns = region?.turns(this.#scope) ?? null;
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const { region } = this.#scope;
     const turns = this.#turns;
     if (turns && region) {
-      const plan = this.#plans.find(request, call);
+      const plan = turns.plans.find(request, call);
       if (plan) return turns.run(region.executor, plan, undefined, call);
     }
     const executor = this.#executorOf(tensorsOf(request));
@@ -92,7 +88,7 @@ export class DirectBackend implements Backend {
     const flow = flowOf(this.#scope, plan.spans, this.#options.channel.size, plan.scratch);
     const admitted = executor.admit(plan.spans, plan.op, flow);
     if (!turns) return this.#collective(executor, plan, admitted, call);
-    if (executor === region?.executor) this.#plans.keep(request, call, plan);
+    if (executor === region?.executor) turns.plans.keep(request, call, plan);
     return turns.run(executor, plan, admitted, call);
   }
 

@@ -12,11 +12,14 @@ import type { Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
 import type { Call } from "../backend.ts";
 import { isOfHub, type Plan } from "./plan.ts";
+import { PlanCache } from "./plan-cache.ts";
 import { failureOf, foldsOf, type Scope, surroundings } from "./scope.ts";
 import { Turn } from "./turn.ts";
 
 /** See the file's head. */
 export class Turns {
+  /** Plans of calls that may be made again. */
+  readonly plans: PlanCache = new PlanCache();
   readonly #scope: Scope;
   readonly #steps: Steps;
   readonly #pace: Pace;

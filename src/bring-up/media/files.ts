@@ -5,6 +5,7 @@
  */
 import { areasRows } from "../../algorithm/areas/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
+import { Turns } from "../../backend/direct/turns.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import { checkLayout, format, type Layout, layoutOf } from "../../link/files/layout.ts";
@@ -109,8 +110,12 @@ class FilesMedium implements Medium {
     if (!areas) return null;
     this.#areasAreTaken = true;
     const pace = new Pace(() => new Promise<void>((resolve) => areas.system.later(resolve)));
-    region = new AreasRegion({ areas, rank, group, executor, pace });
-    return { region, steps: region.steps, pace, rows: areasRows, crowded: false, close: areas.close };
+    const made = new AreasRegion({ areas, rank, group, executor, pace });
+    region = made;
+    return {
+      ...{ region: made, rows: areasRows, crowded: false, close: areas.close },
+      turns: (scope) => new Turns(scope, made.steps, pace),
+    };
   }
 
   async #exchange(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]> {

@@ -1,6 +1,7 @@
 /** Threads: ranks that are threads of one job, and address each other's memory. Loaded where a rank is one. */
 import { addressableRows } from "../../algorithm/addressable/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
+import { Turns } from "../../backend/direct/turns.ts";
 import { createAddressableCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import type { AddressableExecutor } from "../../executor/executor.ts";
 import { type AddressableHeap, Directory } from "../../link/threads/directory.ts";
@@ -61,7 +62,8 @@ export class Threads {
     const pace = new Pace(turn);
     const region = new AddressableRegion({ buffer, address, rank, size, executor, cores, pace });
     return {
-      ...{ region, steps: region.steps, pace, rows: addressableRows, crowded: size > cores },
+      ...{ region, rows: addressableRows, crowded: size > cores },
+      turns: (scope) => new Turns(scope, region.steps, pace),
       close: () => this.#directory.release(group),
     };
   }

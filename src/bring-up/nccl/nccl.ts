@@ -1,17 +1,10 @@
 /** NCCL at bring-up: what each rank says of its own, and what the job makes of it. The code that runs on it is loaded where it is wanted. */
-import type { NcclLibrary } from "../../backend/nccl/library.ts";
-import { UnsupportedError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
 import type { Settings } from "../init-options.ts";
-import type { CudaOffer, RosterEntry } from "../roster.ts";
+import type { RosterEntry } from "../roster.ts";
 import type { NcclChoice } from "./choice.ts";
+import type { NcclHere } from "./offer.ts";
 import type { NcclRanks } from "./ranks.ts";
-
-/** NCCL as this rank has it, and what it tells the others. */
-export interface NcclHere {
-  readonly found: { readonly library: NcclLibrary; readonly version: number } | null;
-  readonly offer: CudaOffer;
-}
 
 /** What a job makes of NCCL, on one rank. */
 export interface JobNccl {
@@ -23,30 +16,12 @@ export interface JobNccl {
   readonly reason: string;
 }
 
-/**
- * Opens NCCL where a CUDA device can be reached, if the settings may want it.
- * @throws UnsupportedError if they name it and it is not there.
- */
+/** NCCL of this rank, if it has any; its code is loaded where it may. */
 export async function openNccl(platform: Platform, settings: Settings): Promise<NcclHere> {
-  const { backend, makeBackend, deterministic, internal } = settings;
-  const load = internal.loadNccl ?? platform.loadNccl;
-  const without = (missing: string): NcclHere => ({ found: null, offer: { missing } });
-  if (!load && backend !== "nccl") return without(`a ${platform.runtime} reaches no CUDA device`);
-  if (makeBackend) return without("it has a backend of its own");
-  if (backend !== "nccl" && backend !== "auto") return without(`its backend is "${backend}"`);
-  if (deterministic) return without("deterministic is true, and NCCL's order is its own");
-  try {
-    if (!load) throw new UnsupportedError("this runtime reaches no CUDA device");
-    const library = await load();
-    const { version, devices } = await library.load();
-    return { found: { library, version }, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    if (backend === "nccl") {
-      throw new UnsupportedError(`backend "nccl" cannot be used here: ${text}`, { cause });
-    }
-    return without(text);
-  }
+  const load = settings.internal.loadNccl ?? platform.loadNccl;
+  return load || settings.backend === "nccl"
+    ? (await import("./offer.ts")).offerNccl(settings, load)
+    : { found: null, offer: { missing: `a ${platform.runtime} reaches no CUDA device` } };
 }
 
 /** What the offers of all ranks come to. */

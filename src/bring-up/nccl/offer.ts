@@ -1,0 +1,37 @@
+/** What a rank says of its NCCL and its CUDA devices. Loaded where NCCL may be. */
+import type { NcclLibrary } from "../../backend/nccl/library.ts";
+import { UnsupportedError } from "../../errors.ts";
+import type { Settings } from "../init-options.ts";
+import type { CudaOffer } from "../roster.ts";
+
+/** NCCL as this rank has it, and what it tells the others. */
+export interface NcclHere {
+  readonly found: { readonly library: NcclLibrary; readonly version: number } | null;
+  readonly offer: CudaOffer;
+}
+
+/**
+ * Opens NCCL by `load`, which is null where no CUDA device can be reached, if the settings may want it.
+ * @throws UnsupportedError if they name it and it is not there.
+ */
+export async function offerNccl(
+  { backend, makeBackend, deterministic }: Settings,
+  load: (() => Promise<NcclLibrary>) | null,
+): Promise<NcclHere> {
+  const without = (missing: string): NcclHere => ({ found: null, offer: { missing } });
+  if (makeBackend) return without("it has a backend of its own");
+  if (backend !== "nccl" && backend !== "auto") return without(`its backend is "${backend}"`);
+  if (deterministic) return without("deterministic is true, and NCCL's order is its own");
+  try {
+    if (!load) throw new UnsupportedError("this runtime reaches no CUDA device");
+    const library = await load();
+    const { version, devices } = await library.load();
+    return { found: { library, version }, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    if (backend === "nccl") {
+      throw new UnsupportedError(`backend "nccl" cannot be used here: ${text}`, { cause });
+    }
+    return without(text);
+  }
+}

@@ -2,9 +2,11 @@
  * One rank of gpu-overlap.ts. In each round, on all ranks at once: an allReduce of a GPUBuffer, one of a host array, the
  * kernels of the first alone, and its readbacks and uploads alone. Sends the times, in milliseconds, to its parent.
  */
+
 import { createWebgpuExecutor } from "../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
+import { describe as viewOf } from "../src/tensor/describe.ts";
 
 const [bytes, rounds, segmentBytes, segmentsInFlight] = process.argv.slice(2).map(Number) as [
   number,
@@ -23,7 +25,7 @@ const share = count / group.size;
 const segment = Math.min(share, group.info().segmentBytes / 4);
 const tensor = gpu.alloc("f32", count);
 const other = gpu.alloc("f32", count);
-const [span, operand] = [gpu.span(tensor), gpu.span(other)];
+const [span, operand] = [gpu.span(viewOf(tensor)), gpu.span(viewOf(other))];
 const host = group.alloc("f32", count);
 const received = new Uint8Array(segment * 4);
 

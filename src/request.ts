@@ -1,34 +1,34 @@
 /** Request: what one call asks for, from its checked arguments to the backend that runs it. */
 import type { ReduceOp } from "./reduce-op.ts";
-import type { Tensor } from "./types.ts";
+import type { TensorView } from "./tensor/view.ts";
 
 /** One collective, its arguments checked on this rank and its defaults filled in. Roots and peers are ranks of the group. */
 export type Request =
-  | { collective: "broadcast"; tensor: Tensor; root: number }
-  | { collective: "allReduce"; tensor: Tensor; op: ReduceOp }
-  | { collective: "reduce"; tensor: Tensor; root: number; op: ReduceOp }
-  | { collective: "allGather"; outputs: readonly Tensor[]; input: Tensor }
-  | { collective: "allGatherIntoTensor"; output: Tensor; input: Tensor }
-  | { collective: "gather"; outputs: readonly Tensor[] | null; input: Tensor; root: number }
-  | { collective: "scatter"; output: Tensor; inputs: readonly Tensor[] | null; root: number }
-  | { collective: "reduceScatter"; output: Tensor; inputs: readonly Tensor[]; op: ReduceOp }
-  | { collective: "reduceScatterTensor"; output: Tensor; input: Tensor; op: ReduceOp }
-  | { collective: "allToAll"; outputs: readonly Tensor[]; inputs: readonly Tensor[] }
+  | { collective: "broadcast"; tensor: TensorView; root: number }
+  | { collective: "allReduce"; tensor: TensorView; op: ReduceOp }
+  | { collective: "reduce"; tensor: TensorView; root: number; op: ReduceOp }
+  | { collective: "allGather"; outputs: readonly TensorView[]; input: TensorView }
+  | { collective: "allGatherIntoTensor"; output: TensorView; input: TensorView }
+  | { collective: "gather"; outputs: readonly TensorView[] | null; input: TensorView; root: number }
+  | { collective: "scatter"; output: TensorView; inputs: readonly TensorView[] | null; root: number }
+  | { collective: "reduceScatter"; output: TensorView; inputs: readonly TensorView[]; op: ReduceOp }
+  | { collective: "reduceScatterTensor"; output: TensorView; input: TensorView; op: ReduceOp }
+  | { collective: "allToAll"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
   | {
       collective: "allToAllSingle";
-      output: Tensor;
-      input: Tensor;
+      output: TensorView;
+      input: TensorView;
       outputSplits: readonly number[];
       inputSplits: readonly number[];
     }
   | { collective: "barrier" }
   | { collective: "newGroup"; ranks: readonly number[] }
   | ObjectRequest
-  | { collective: "scan"; tensor: Tensor; op: ReduceOp }
-  | { collective: "exscan"; tensor: Tensor; op: ReduceOp }
-  | { collective: "send"; tensor: Tensor; peer: number; tag: number }
-  | { collective: "recv"; tensor: Tensor; peer: number; tag: number }
-  | { collective: "recvAnySource"; tensor: Tensor; tag: number };
+  | { collective: "scan"; tensor: TensorView; op: ReduceOp }
+  | { collective: "exscan"; tensor: TensorView; op: ReduceOp }
+  | { collective: "send"; tensor: TensorView; peer: number; tag: number }
+  | { collective: "recv"; tensor: TensorView; peer: number; tag: number }
+  | { collective: "recvAnySource"; tensor: TensorView; tag: number };
 
 /**
  * A collective of byte strings whose lengths only their senders know: `outgoing[r]` goes to rank r (null: nothing), and
@@ -47,8 +47,8 @@ export interface ObjectRequest {
 export type MessageRequest = Extract<Request, { collective: "send" | "recv" | "recvAnySource" }>;
 
 /** All tensors of a request. */
-export function tensorsOf(request: Request): Tensor[] {
-  const tensors: Tensor[] = [];
+export function tensorsOf(request: Request): TensorView[] {
+  const tensors: TensorView[] = [];
   if ("tensor" in request) tensors.push(request.tensor);
   if ("input" in request) tensors.push(request.input);
   if ("output" in request) tensors.push(request.output);

@@ -5,6 +5,7 @@
  * Work on spans happens in the order it was asked for: a `read` sees every `reduce` and `copy` before it.
  */
 import type { ReduceOp } from "../reduce-op.ts";
+import type { TensorView } from "../tensor/view.ts";
 import type { DataType, Tensor } from "../types.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
@@ -71,13 +72,13 @@ export interface Executor {
   /** What `info()` says of it, such as "wasm-simd" or "plain loops: WebAssembly is blocked". */
   readonly description: string;
 
-  /** Does this tensor live in this executor's memory? */
-  owns(tensor: Tensor): boolean;
+  /** Where its tensors lie. */
+  readonly memoryKind: "host" | "gpu";
   /**
-   * The tensor's elements.
-   * @throws TypeError if it is not a tensor of this executor, if its dtype does not fit its array, or if its buffer is detached.
+   * The elements of a tensor.
+   * @throws TypeError if it lies in other memory.
    */
-  span(tensor: Tensor): Span;
+  span(view: TensorView): Span;
   /** Elements `start` to `start + count` of `span`, sharing its memory. */
   slice(span: Span, start: number, count: number): Span;
   /** Memory for intermediate results, contents undefined. Give it back with `release`. */

@@ -16,7 +16,7 @@ import {
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, type Request } from "../request.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
-import type { Tensor } from "../types.ts";
+import type { TensorView } from "../tensor/view.ts";
 import type { Job } from "./job.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
@@ -27,8 +27,8 @@ const STRAGGLER_MS = 500;
 export interface PreparedCall<T> {
   request: Request;
   /** Tensors the call reads, and those it writes. */
-  read?: readonly Tensor[];
-  written?: readonly Tensor[];
+  read?: readonly TensorView[];
+  written?: readonly TensorView[];
   /** The Work's value. */
   value: (source: number | undefined) => T;
 }

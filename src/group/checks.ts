@@ -1,44 +1,14 @@
 /** Checks of a call's arguments on this rank. Each throws TypeError or RangeError, and then nothing has happened. */
-import { describeCudaTensor, isCudaTensor } from "../tensor/cuda.ts";
-import { describeGpuTensor, isGpuTensor } from "../tensor/gpu.ts";
-import { describeHostTensor } from "../tensor/host.ts";
-import { extentOf, isSameExtent, overlapOf } from "../tensor/overlap.ts";
-import { bytesPerElement, type DataType, type Tensor } from "../types.ts";
 
-/** A tensor's dtype and number of elements, whatever memory it is in. */
-export interface TensorShape {
-  readonly dtype: DataType;
-  readonly count: number;
-}
+import type { RootOptions } from "../options.ts";
+import { describeArgument } from "../tensor/describe.ts";
+import { isSameMemory, overlapOf, type TensorView } from "../tensor/view.ts";
+import type { DataType, Tensor } from "../types.ts";
 
-/** Dtype and count of `tensor`; `name` is what the caller calls it. */
-export function shapeOf(tensor: Tensor, name: string): TensorShape {
-  try {
-    if (!ArrayBuffer.isView(tensor)) {
-      if (isGpuTensor(tensor)) return describeGpuTensor(tensor);
-      if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
-    }
-    const { data, dtype } = describeHostTensor(tensor);
-    return { dtype, count: data.length };
-  } catch (error) {
-    const { message } = error as Error;
-    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
-    throw new ErrorClass(`${name}: ${message}`, { cause: error });
-  }
-}
-
-/** Elements `start` to `start + count` of a tensor, sharing its memory; only to be compared with others. */
-export function subTensor(tensor: Tensor, start: number, count: number): Tensor {
-  if (isGpuTensor(tensor)) {
-    const { buffer, dtype, byteOffset = 0 } = tensor;
-    return { buffer, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
-  }
-  if (isCudaTensor(tensor)) {
-    const { cuda, dtype, byteOffset = 0 } = tensor;
-    return { cuda, dtype, byteOffset: byteOffset + start * bytesPerElement(dtype), count };
-  }
-  if (ArrayBuffer.isView(tensor)) return tensor.subarray(start, start + count);
-  return { data: tensor.data.subarray(start, start + count), dtype: tensor.dtype };
+/** Who makes the call: this rank, in a group of so many. */
+export interface Caller {
+  readonly rank: number;
+  readonly size: number;
 }
 
 /** `rank` as a rank of a group of `size`. */
@@ -70,7 +40,7 @@ export function checkList(
   size: number,
   dtype: DataType,
   name: string,
-): TensorShape[] {
+): TensorView[] {
   if (!Array.isArray(tensors)) {
     throw new TypeError(
       `${name} must be a list of ${size} tensors, one per rank; got ${tensors === null ? "null" : typeof tensors}`,
@@ -82,9 +52,9 @@ export function checkList(
     );
   }
   return tensors.map((tensor: Tensor, i) => {
-    const shape = shapeOf(tensor, `${name}[${i}]`);
-    checkDtype(shape.dtype, dtype, `${name}[${i}]`);
-    return shape;
+    const view = describeArgument(tensor, `${name}[${i}]`);
+    checkDtype(view.dtype, dtype, `${name}[${i}]`);
+    return view;
   });
 }
 
@@ -129,20 +99,31 @@ export function checkSplits(
  * Inputs and outputs of one call must not share memory, except that `inputs[own]` and `outputs[own]` may be the same
  * elements (the in-place form). Pass -1 where there is none.
  */
-export function checkDisjoint(inputs: readonly Tensor[], outputs: readonly Tensor[], own: number): void {
-  const into = outputs.map(extentOf);
-  const from = inputs.map(extentOf);
-  into.forEach((output, o) => {
-    for (let other = 0; other < o; other++) {
-      if (overlapOf(into[other]!, output)) throw new TypeError(`outputs ${other} and ${o} share memory`);
-    }
-    from.forEach((input, i) => {
-      const inPlace = own >= 0 && (i === own || from.length === 1) && (o === own || into.length === 1);
-      if (overlapOf(input, output) && !(inPlace && isSameExtent(input, output))) {
+export function checkDisjoint(inputs: readonly TensorView[], outputs: readonly TensorView[], own: number): void {
+  outputs.forEach((output, o) => {
+    const other = outputs.findIndex((before, i) => i < o && overlapOf(before, output));
+    if (other >= 0) throw new TypeError(`outputs ${other} and ${o} share memory`);
+    inputs.forEach((input, i) => {
+      const inPlace = own >= 0 && (i === own || inputs.length === 1) && (o === own || outputs.length === 1);
+      if (overlapOf(input, output) && !(inPlace && isSameMemory(input, output))) {
         throw new TypeError(
           `an input and an output share memory${own >= 0 ? "; in place, this rank's input is exactly its own part" : ""}`,
         );
       }
     });
   });
+}
+
+/** The root that the options name; rank 0 by default. */
+export function rootOf({ size }: Caller, { root = 0 }: RootOptions): number {
+  return checkRank(root, size, "root");
+}
+
+/** A list that root has, and no other rank. */
+export function checkRootList({ rank }: Caller, list: readonly unknown[] | null, root: number, name: string): void {
+  if (root === rank && !list)
+    throw new TypeError(`${name} is null, and this rank (${root}) is the root: it needs them`);
+  if (root !== rank && list) {
+    throw new TypeError(`${name} is given on rank ${rank}, and only the root (${root}) has them: pass null`);
+  }
 }

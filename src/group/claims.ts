@@ -2,10 +2,10 @@
  * Claims: a Work owns its tensors until it settles. Two pending Works may read the same memory; if one of them
  * writes it, the second call is refused.
  */
-import { type Extent, extentOf, overlapOf } from "../tensor/overlap.ts";
-import type { Tensor } from "../types.ts";
+import { overlapOf, type TensorView } from "../tensor/view.ts";
 
-interface Holding extends Extent {
+interface Holding {
+  readonly view: TensorView;
   readonly written: boolean;
   readonly owner: string;
 }
@@ -27,13 +27,13 @@ export class Claims {
    * May a call have the memory of `read` and `written`? One that ends before it returns need not claim it as well.
    * @throws TypeError if it overlaps the memory of a pending Work and either writes it.
    */
-  check(call: CallName, read: readonly Tensor[], written: readonly Tensor[]): void {
+  check(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): void {
     if (this.#claims.size === 0) return;
     const claim = claimOf(call, read, written);
     for (const pending of this.#claims) {
       for (const theirs of pending) {
         for (const ours of claim) {
-          const shared = ours.written || theirs.written ? overlapOf(ours, theirs) : null;
+          const shared = ours.written || theirs.written ? overlapOf(ours.view, theirs.view) : null;
           if (!shared) continue;
           throw new TypeError(
             `${ours.owner}: its tensor shares bytes ${shared.start} to ${shared.end} of a buffer with ${theirs.owner}, ` +
@@ -45,7 +45,7 @@ export class Claims {
   }
 
   /** Claims the memory of `read` and `written`, which was checked, for a call. */
-  claim(call: CallName, read: readonly Tensor[], written: readonly Tensor[]): Claim {
+  claim(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): Claim {
     const claim = claimOf(call, read, written);
     this.#claims.add(claim);
     return claim;
@@ -56,10 +56,14 @@ export class Claims {
   }
 }
 
-function claimOf({ collective, sequence }: CallName, read: readonly Tensor[], written: readonly Tensor[]): Claim {
+function claimOf(
+  { collective, sequence }: CallName,
+  read: readonly TensorView[],
+  written: readonly TensorView[],
+): Claim {
   const owner = `${collective} ${sequence}`;
   return [
-    ...read.map((tensor) => ({ ...extentOf(tensor), written: false, owner })),
-    ...written.map((tensor) => ({ ...extentOf(tensor), written: true, owner })),
+    ...read.map((view) => ({ view, written: false, owner })),
+    ...written.map((view) => ({ view, written: true, owner })),
   ];
 }

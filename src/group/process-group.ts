@@ -24,6 +24,7 @@ import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
 import type { GroupInfo } from "./info.ts";
 import type { Job, MemberGroup } from "./job.ts";
+import * as prepareObjects from "./object-arguments.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
 /** What a group is made with; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
@@ -228,22 +229,22 @@ export class ProcessGroup implements MemberGroup {
 
   /** Every rank's value, in rank order, on every rank. Values are whatever MessagePack can hold. */
   allGatherObject<T = unknown>(value: T, options: CollectiveOptions = {}): Work<T[]> {
-    return this.#calls.run(options, () => prepare.allGatherObject(this, value));
+    return this.#calls.run(options, () => prepareObjects.allGatherObject(this, value));
   }
 
   /** Root's value on every rank. */
   broadcastObject<T = unknown>(value: T, options: RootOptions = {}): Work<T> {
-    return this.#calls.run(options, () => prepare.broadcastObject(this, value, options));
+    return this.#calls.run(options, () => prepareObjects.broadcastObject(this, value, options));
   }
 
   /** Every rank's value, in rank order, on root; null elsewhere. */
   gatherObject<T = unknown>(value: T, options: RootOptions = {}): Work<T[] | null> {
-    return this.#calls.run(options, () => prepare.gatherObject(this, value, options));
+    return this.#calls.run(options, () => prepareObjects.gatherObject(this, value, options));
   }
 
   /** Root's `values[r]` on rank r; elsewhere `values` is null. */
   scatterObject<T = unknown>(values: readonly T[] | null, options: RootOptions = {}): Work<T> {
-    return this.#calls.run(options, () => prepare.scatterObject(this, values, options));
+    return this.#calls.run(options, () => prepareObjects.scatterObject(this, values, options));
   }
 
   /**
@@ -259,7 +260,7 @@ export class ProcessGroup implements MemberGroup {
   /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */
   async split(color: number | null, key = 0): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    const choices = await this.#calls.run({}, () => prepare.split(this, color, key));
+    const choices = await this.#calls.run({}, () => prepareObjects.split(this, color, key));
     if (color === null) return null;
     const everyone = choices.map((_, rank) => rank);
     const members = everyone.filter((rank) => choices[rank]![0] === color);

@@ -3,18 +3,19 @@
  */
 import { bytesPerElement, type CudaTensor, DATA_TYPES } from "../types.ts";
 import { checkCount, isWhole, unknownDtype } from "./fields.ts";
+import type { CudaView } from "./view.ts";
 
-/** Does `value` hold a DeviceBuffer? Whether it is a right tensor, {@link describeCudaTensor} tells. */
-export function isCudaTensor(value: unknown): value is CudaTensor {
+/** Does `value` hold a DeviceBuffer? Whether it is a right tensor, {@link describeCuda} tells. */
+export function isCuda(value: unknown): value is CudaTensor {
   return typeof value === "object" && value !== null && "cuda" in value;
 }
 
 /**
- * The elements of a tensor, with every default filled in.
+ * The view of a tensor in CUDA memory.
  * @throws TypeError if it holds no DeviceBuffer or a disposed one, or for a dtype that is none; RangeError if the elements
  * are not aligned or do not fit into the buffer.
  */
-export function describeCudaTensor(tensor: CudaTensor): Required<CudaTensor> {
+export function describeCuda(tensor: CudaTensor): CudaView {
   const { cuda, dtype, byteOffset = 0 } = tensor;
   if (typeof cuda?.byteLength !== "number" || typeof cuda.copyTo !== "function") {
     throw new TypeError("cuda must be a DeviceBuffer of @webccl/nccl");
@@ -33,5 +34,5 @@ export function describeCudaTensor(tensor: CudaTensor): Required<CudaTensor> {
       `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the DeviceBuffer has ${cuda.byteLength} bytes`,
     );
   }
-  return { cuda, dtype, byteOffset, count };
+  return { memory: "cuda", tensor, buffer: cuda, dtype, count, byteOffset, byteLength: count * width };
 }

@@ -3,6 +3,7 @@
  */
 import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor } from "../types.ts";
 import { checkCount, isWhole, unknownDtype } from "./fields.ts";
+import type { GpuView } from "./view.ts";
 
 /** GPUBufferUsage, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
 export const BUFFER_USAGE = {
@@ -20,30 +21,22 @@ export const MAP_READ_MODE = 0x1;
 /** What the buffer of a tensor must allow. */
 export const TENSOR_USAGE = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
 
-/** A tensor's elements: `count` of them from `byteOffset`. */
-export interface GpuRange {
-  buffer: GPUBuffer;
-  dtype: DataType;
-  byteOffset: number;
-  count: number;
-}
-
 function isBuffer(value: unknown): value is GPUBuffer {
   return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
 }
 
-/** Does `value` hold a GPUBuffer? Whether it is a right tensor, {@link describeGpuTensor} tells. */
-export function isGpuTensor(value: unknown): value is GpuTensor {
+/** Does `value` hold a GPUBuffer? Whether it is a right tensor, {@link describeGpu} tells. */
+export function isGpu(value: unknown): value is GpuTensor {
   return typeof value === "object" && value !== null && "buffer" in value && isBuffer(value.buffer);
 }
 
 /**
- * The elements of a tensor.
+ * The view of a tensor in GPU memory.
  * @throws TypeError if its GPUBuffer is mapped or lacks a usage flag; for a dtype that is none, an 8- or 16-bit dtype without
  * `count`, a `byteOffset` that is not a multiple of 4.
  * @throws RangeError if the elements, padded to whole words, do not fit into the buffer.
  */
-export function describeGpuTensor(tensor: GpuTensor): GpuRange {
+export function describeGpu(tensor: GpuTensor): GpuView {
   const { buffer, dtype, byteOffset = 0 } = tensor;
   if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
   const missing = (["STORAGE", "COPY_SRC", "COPY_DST"] as const).filter(
@@ -69,7 +62,7 @@ export function describeGpuTensor(tensor: GpuTensor): GpuRange {
       `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the GPUBuffer has ${buffer.size} bytes`,
     );
   }
-  return { buffer, dtype, byteOffset, count };
+  return { memory: "gpu", tensor, buffer, dtype, count, byteOffset, byteLength: count * width };
 }
 
 function hasUsage(buffer: GPUBuffer, flag: number): boolean {

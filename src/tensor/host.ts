@@ -4,6 +4,7 @@
 import type { DataType, HostArray, HostTensor } from "../types.ts";
 import { DATA_TYPES } from "../types.ts";
 import { unknownDtype } from "./fields.ts";
+import type { HostView } from "./view.ts";
 
 /** The dtype of a bare typed array, by the name of its class: that holds across realms and for subclasses. */
 const DTYPE_OF_CLASS: ReadonlyMap<string, DataType> = new Map([
@@ -33,17 +34,11 @@ function className(view: ArrayBufferView): string {
   return (view as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag];
 }
 
-/** Is `value` a typed array or a named one? Whether it is a right one, {@link describeHostTensor} tells. */
-export function isHostTensor(value: unknown): boolean {
-  if (ArrayBuffer.isView(value)) return true;
-  return typeof value === "object" && value !== null && ArrayBuffer.isView((value as { data?: unknown }).data);
-}
-
 /**
- * The array and the dtype of a tensor.
+ * The view of a tensor in host memory.
  * @throws TypeError if it is no tensor, if its dtype does not fit its array, or if its buffer is detached.
  */
-export function describeHostTensor(tensor: unknown): HostTensor {
+export function describeHost(tensor: unknown): HostView {
   const named = !ArrayBuffer.isView(tensor);
   const data = named ? (tensor as { data?: unknown } | null | undefined)?.data : tensor;
   if (!ArrayBuffer.isView(data)) throw new TypeError(notATensor(tensor));
@@ -60,7 +55,8 @@ export function describeHostTensor(tensor: unknown): HostTensor {
     }
   }
   if (data.byteLength === 0) refuseDetached(data, dtype);
-  return { data: data as HostArray, dtype };
+  const { length: count, buffer, byteOffset, byteLength } = data as HostArray;
+  return { memory: "host", tensor: tensor as HostArray | HostTensor, buffer, dtype, count, byteOffset, byteLength };
 }
 
 /** An array on a detached buffer looks like an empty one, but nothing can be made on its buffer any more. */

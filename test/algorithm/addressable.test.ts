@@ -1,4 +1,5 @@
 /** The algorithms over addressable memory, on ranks of one thread that meet in promises, or on one rank that waits for nobody. */
+
 import { describe, expect, it } from "vitest";
 import { allGatherPull } from "../../src/algorithm/addressable/all-gather-pull.ts";
 import { allReduceLast } from "../../src/algorithm/addressable/all-reduce-last.ts";
@@ -15,6 +16,7 @@ import type { AddressableExecutor, Span } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { AddressableMemory } from "../../src/region/region.ts";
 import type { Late } from "../../src/support/late.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
 /** What the ranks of one call share, and how often each made a step. */
@@ -136,8 +138,8 @@ async function call(run: Run, size: number, tensorOf: (executor: AddressableExec
   const late = made.map(({ tensor, others }, rank) =>
     run(
       meeting.context(rank),
-      executor.span(tensor),
-      others.map((other) => executor.span(other)),
+      executor.span(viewOf(tensor)),
+      others.map((other) => executor.span(viewOf(other))),
     ),
   );
   await Promise.all(late);

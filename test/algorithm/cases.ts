@@ -2,12 +2,14 @@
  * One call of each collective on simulated ranks: inputs laid out, the algorithm run, every tensor of every rank checked,
  * those included that must not change.
  */
+
 import { expect } from "vitest";
 import { areasRows } from "../../src/algorithm/areas/rows.ts";
 import type { Context } from "../../src/algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../src/algorithm/rows.ts";
 import { algorithmNames, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { combineElements, finishElements, foldElements, prepareElements } from "../../src/testing/reference.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { DataType } from "../../src/types.ts";
@@ -141,7 +143,7 @@ const CASES: {
     const inputs = tensorsOf(options);
     const tensors = inputs.map((input) => input.slice());
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, executor.span(tensors[context.rank]!), opsOf(options)(context.rank)),
+      run(context, executor.span(viewOf(tensors[context.rank]!)), opsOf(options)(context.rank)),
     );
     const expected = options.onlyAgree ? tensors[0]! : fold(options, inputs);
     tensors.forEach((tensor, rank) => {
@@ -162,7 +164,7 @@ const CASES: {
     const outcome = await simulate(options, async (context, executor) =>
       run(
         context,
-        executor.span(outputs[context.rank]!),
+        executor.span(viewOf(outputs[context.rank]!)),
         spans(executor, inputs[context.rank]!),
         opsOf(options)(context.rank),
       ),
@@ -193,7 +195,7 @@ const CASES: {
       ),
     );
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, spans(executor, outputs[context.rank]!), executor.span(inputs[context.rank]!)),
+      run(context, spans(executor, outputs[context.rank]!), executor.span(viewOf(inputs[context.rank]!))),
     );
     for (const rank of ranks) {
       expectEqual(inputs[rank]!, kept[rank]!, `input of rank ${rank}`);
@@ -209,7 +211,7 @@ const CASES: {
     const tensors = tensorsOf(options);
     const expected = tensors[root]!.slice();
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, executor.span(tensors[context.rank]!), root),
+      run(context, executor.span(viewOf(tensors[context.rank]!)), root),
     );
     tensors.forEach((tensor, rank) => {
       expectEqual(tensor, expected, `tensor of rank ${rank}`);
@@ -222,7 +224,7 @@ const CASES: {
     const inputs = tensorsOf(options);
     const tensors = inputs.map((input) => input.slice());
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, executor.span(tensors[context.rank]!), root, opsOf(options)(context.rank)),
+      run(context, executor.span(viewOf(tensors[context.rank]!)), root, opsOf(options)(context.rank)),
     );
     tensors.forEach((tensor, rank) => {
       expectEqual(tensor, rank === root ? fold(options, inputs) : inputs[rank]!, `tensor of rank ${rank}`);
@@ -239,7 +241,12 @@ const CASES: {
       options.inPlace && rank === root ? input : newArray(options.dtype, input.length).fill(FILLER),
     );
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, context.rank === root ? spans(executor, outputs) : null, executor.span(inputs[context.rank]!), root),
+      run(
+        context,
+        context.rank === root ? spans(executor, outputs) : null,
+        executor.span(viewOf(inputs[context.rank]!)),
+        root,
+      ),
     );
     for (const rank of ranks) {
       expectEqual(inputs[rank]!, kept[rank]!, `input of rank ${rank}`);
@@ -257,7 +264,12 @@ const CASES: {
       options.inPlace && rank === root ? input : newArray(options.dtype, input.length).fill(FILLER),
     );
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, executor.span(outputs[context.rank]!), context.rank === root ? spans(executor, inputs) : null, root),
+      run(
+        context,
+        executor.span(viewOf(outputs[context.rank]!)),
+        context.rank === root ? spans(executor, inputs) : null,
+        root,
+      ),
     );
     for (const rank of ranks) {
       expectEqual(inputs[rank]!, kept[rank]!, `input ${rank}`);
@@ -292,7 +304,7 @@ const CASES: {
     const tensors = inputs.map((input) => input.slice());
     const { exclusive = false, dtype, size } = options;
     const outcome = await simulate(options, async (context, executor) =>
-      run(context, executor.span(tensors[context.rank]!), opsOf(options)(context.rank), { exclusive }),
+      run(context, executor.span(viewOf(tensors[context.rank]!)), opsOf(options)(context.rank), { exclusive }),
     );
     let below: TestArray | null = null;
     tensors.forEach((tensor, rank) => {
@@ -311,5 +323,5 @@ const CASES: {
 };
 
 function spans(executor: WatchedExecutor, arrays: readonly TestArray[]) {
-  return arrays.map((array) => executor.span(array));
+  return arrays.map((array) => executor.span(viewOf(array)));
 }

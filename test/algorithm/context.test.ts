@@ -5,6 +5,7 @@ import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import type { Link } from "../../src/link/link.ts";
 import { consoleLogger } from "../../src/logger.ts";
 import { Mesh } from "../../src/messaging/mesh.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { decodeHeader, FrameKind } from "../../src/wire/frame.ts";
 import { FINGERPRINT } from "./memory-exchanges.ts";
 import { simulate } from "./simulate.ts";
@@ -14,7 +15,7 @@ describe("send()", () => {
     const executor = await createCpuExecutor();
     await simulate({ size: 2, segmentBytes: 64, delivery: "eager" }, async (context) => {
       if (context.rank === 1) return context.exchange.recv(0, new Uint8Array(16), 0);
-      const sent = send({ ...context, executor }, 1, executor.span(new Int32Array(4)));
+      const sent = send({ ...context, executor }, 1, executor.span(viewOf(new Int32Array(4))));
       expect(context.exchange.traffic.messagesSent).toBe(1);
       await sent;
     });
@@ -34,7 +35,7 @@ describe("send()", () => {
     const exchange = channel.open(1, FINGERPRINT);
     const executor = await createCpuExecutor();
     const shape = { rank: 0, size: 2, hub: null, region: null, segmentBytes: 64, segmentsInFlight: 2 };
-    void broadcastDirect({ ...shape, executor, exchange }, executor.span(new Int32Array(4)), 0);
+    void broadcastDirect({ ...shape, executor, exchange }, executor.span(viewOf(new Int32Array(4))), 0);
     void channel.agree(exchange);
     expect(kinds).toEqual([FrameKind.DATA]);
   });

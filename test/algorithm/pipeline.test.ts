@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Context } from "../../src/algorithm/context.ts";
 import { pipelined, recvSpan, sendSpan } from "../../src/algorithm/toolkit/pipeline.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { simulate } from "./simulate.ts";
 
 const lanes = (segmentsInFlight: number) => ({ segmentsInFlight }) as Context;
@@ -39,8 +40,8 @@ describe("recvSpan()", () => {
   const transfer = (sent: number, expected: number) =>
     simulate({ size: 2, segmentBytes: 16, delivery: "eager" }, (context, executor) =>
       context.rank === 0
-        ? sendSpan(context, 1, executor.span(new Int32Array(sent)))
-        : recvSpan(context, 0, executor.span(new Int32Array(expected))),
+        ? sendSpan(context, 1, executor.span(viewOf(new Int32Array(sent))))
+        : recvSpan(context, 0, executor.span(viewOf(new Int32Array(expected)))),
     );
 
   it("gets a message of the wrong length whenever the sender's length is another", async () => {

@@ -279,6 +279,7 @@ const cpu = await createCpuExecutor();
 export class WatchedExecutor implements Executor {
   readonly name = cpu.name;
   readonly handleMemory = null;
+  readonly memoryKind = "host";
   readonly arithmeticId = cpu.arithmeticId;
   readonly description = cpu.description;
   readonly #lent = new Set<Span>();
@@ -317,7 +318,6 @@ export class WatchedExecutor implements Executor {
     return Promise.resolve().then(() => cpu.write(span, lease));
   }
 
-  owns = cpu.owns.bind(cpu);
   span = cpu.span.bind(cpu);
   slice = cpu.slice.bind(cpu);
   alloc = cpu.alloc.bind(cpu);

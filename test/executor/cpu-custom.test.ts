@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { Tensor } from "../../src/types.ts";
 
 let executor: Executor;
@@ -19,8 +20,8 @@ describe("custom operations", () => {
       commutative: false,
     });
   const run = (op: ReturnType<typeof custom>, left: Tensor, right: Tensor) => {
-    const target = executor.span(left);
-    executor.reduce(op, target, target, executor.span(right));
+    const target = executor.span(viewOf(left));
+    executor.reduce(op, target, target, executor.span(viewOf(right)));
   };
 
   it("see numbers, the left operand first, and are rounded to the dtype", () => {
@@ -72,7 +73,7 @@ describe("custom operations", () => {
       right,
     );
     const nan = { f16: "007e", bf16: "c07f", f32: "0000c07f", f64: "000000000000f87f" }[dtype];
-    const bytes = (executor.read(executor.span(left)) as { bytes: Uint8Array }).bytes;
+    const bytes = (executor.read(executor.span(viewOf(left))) as { bytes: Uint8Array }).bytes;
     expect(Buffer.from(bytes).toString("hex")).toBe(nan + nan);
   });
 

@@ -5,6 +5,7 @@ import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { OUTSIDE } from "../../src/executor/cpu/host-span.ts";
 import type { Executor } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import {
   bytesPerElement,
   DATA_TYPES,
@@ -30,8 +31,8 @@ function arrayOf(tensor: Tensor | GpuTensor): HostArray {
 }
 
 function sumOf(executor: Executor, left: HostArray, right: HostArray): void {
-  const target = executor.span(left);
-  executor.reduce(ReduceOp.SUM, target, target, executor.span(right));
+  const target = executor.span(viewOf(left));
+  executor.reduce(ReduceOp.SUM, target, target, executor.span(viewOf(right)));
 }
 
 describe("createCpuExecutor", () => {
@@ -110,23 +111,27 @@ describe("span", () => {
 
   it.each(classes)("takes a bare %s array and a named one", (dtype, data) => {
     const expected = { dtype, count: 5, byteLength: 5 * bytesPerElement(dtype) };
-    expect(executor.owns(data)).toBe(true);
-    expect(executor.span(data)).toMatchObject(expected);
-    expect(executor.span({ data, dtype })).toMatchObject(expected);
+    expect(viewOf(data).memory).toBe(executor.memoryKind);
+    expect(executor.span(viewOf(data))).toMatchObject(expected);
+    expect(executor.span(viewOf({ data, dtype }))).toMatchObject(expected);
   });
 
   it.each(["f16", "bf16"] as const)("takes %s as bits in a Uint16Array", (dtype) => {
-    expect(executor.span({ data: new Uint16Array(3), dtype })).toMatchObject({ dtype, count: 3, byteLength: 6 });
+    expect(executor.span(viewOf({ data: new Uint16Array(3), dtype }))).toMatchObject({
+      dtype,
+      count: 3,
+      byteLength: 6,
+    });
   });
 
   it("takes subarrays, empty arrays, shared arrays, and arrays of another realm", () => {
     const whole = Float32Array.of(1, 2, 3, 4);
     sumOf(executor, whole.subarray(1, 3), Float32Array.of(10, 20));
     expect(whole).toEqual(Float32Array.of(1, 12, 23, 4));
-    expect(executor.span(new Float64Array(0))).toMatchObject({ dtype: "f64", count: 0 });
-    expect(executor.span(new Int32Array(new SharedArrayBuffer(16)))).toMatchObject({ dtype: "i32", count: 4 });
-    expect(executor.span(runInNewContext("new Float32Array(2)"))).toMatchObject({ dtype: "f32", count: 2 });
-    expect(executor.span(Buffer.from("abc"))).toMatchObject({ dtype: "u8", count: 3 });
+    expect(executor.span(viewOf(new Float64Array(0)))).toMatchObject({ dtype: "f64", count: 0 });
+    expect(executor.span(viewOf(new Int32Array(new SharedArrayBuffer(16))))).toMatchObject({ dtype: "i32", count: 4 });
+    expect(executor.span(viewOf(runInNewContext("new Float32Array(2)")))).toMatchObject({ dtype: "f32", count: 2 });
+    expect(executor.span(viewOf(Buffer.from("abc")))).toMatchObject({ dtype: "u8", count: 3 });
   });
 
   it("takes a bare Float16Array as f16", () => {
@@ -135,9 +140,11 @@ describe("span", () => {
     const data = Float16Array
       ? new Float16Array(3)
       : Object.defineProperty(new Uint16Array(3), Symbol.toStringTag, { value: "Float16Array" });
-    expect(executor.span(data)).toMatchObject({ dtype: "f16", count: 3, byteLength: 6 });
-    expect(executor.span({ data, dtype: "f16" })).toMatchObject({ dtype: "f16", count: 3 });
-    expect(() => executor.span({ data, dtype: "bf16" })).toThrow("a bf16 tensor holds its elements in a Uint16Array");
+    expect(executor.span(viewOf(data))).toMatchObject({ dtype: "f16", count: 3, byteLength: 6 });
+    expect(executor.span(viewOf({ data, dtype: "f16" }))).toMatchObject({ dtype: "f16", count: 3 });
+    expect(() => executor.span(viewOf({ data, dtype: "bf16" }))).toThrow(
+      "a bf16 tensor holds its elements in a Uint16Array",
+    );
   });
 
   const mistakes: [string, unknown, string | RegExp][] = [
@@ -160,27 +167,27 @@ describe("span", () => {
     ["a named DataView", { data: new DataView(new ArrayBuffer(8)), dtype: "u8" }, "DataView"],
   ];
   it.each(mistakes)("refuses %s and says what to pass", (_name, tensor, message) => {
-    expect(() => executor.span(tensor as Tensor)).toThrow(TypeError);
-    expect(() => executor.span(tensor as Tensor)).toThrow(message);
+    expect(() => executor.span(viewOf(tensor as Tensor))).toThrow(TypeError);
+    expect(() => executor.span(viewOf(tensor as Tensor))).toThrow(message);
   });
 
   it("refuses an array whose buffer is detached", () => {
     const data = new Float32Array(8);
     structuredClone(data.buffer, { transfer: [data.buffer] });
-    expect(() => executor.span(data)).toThrow(/^the f32 tensor's buffer is detached/);
-    expect(() => executor.span({ data, dtype: "f32" })).toThrow(TypeError);
+    expect(() => executor.span(viewOf(data))).toThrow(/^the f32 tensor's buffer is detached/);
+    expect(() => executor.span(viewOf({ data, dtype: "f32" }))).toThrow(TypeError);
   });
 });
 
 describe("slice", () => {
   it("shares memory with its span", () => {
     const data = Int32Array.of(1, 2, 3, 4, 5);
-    executor.fill(executor.slice(executor.slice(executor.span(data), 1, 4), 1, 2), -7);
+    executor.fill(executor.slice(executor.slice(executor.span(viewOf(data)), 1, 4), 1, 2), -7);
     expect(data).toEqual(Int32Array.of(1, 2, -7, -7, 5));
   });
 
   it("refuses what lies outside", () => {
-    const span = executor.span(new Int32Array(5));
+    const span = executor.span(viewOf(new Int32Array(5)));
     for (const [start, count] of [
       [-1, 2],
       [0, 6],
@@ -196,7 +203,7 @@ describe("slice", () => {
 describe("read, receive, write and copy", () => {
   it("lend the tensor's own bytes, so nothing is copied", () => {
     const data = Uint16Array.of(0x0102, 0x0304);
-    const span = executor.span(data);
+    const span = executor.span(viewOf(data));
     const lease = executor.read(span) as { bytes: Uint8Array };
     expect([...lease.bytes]).toEqual([2, 1, 4, 3]);
     expect(lease.bytes.buffer).toBe(data.buffer);
@@ -209,21 +216,21 @@ describe("read, receive, write and copy", () => {
   it("write the bytes of a lease that is not the span's own", () => {
     const data = new Uint8Array(3);
     let released = 0;
-    executor.write(executor.span(data), { bytes: Uint8Array.of(1, 2, 3), release: () => released++ });
+    executor.write(executor.span(viewOf(data)), { bytes: Uint8Array.of(1, 2, 3), release: () => released++ });
     expect([...data, released]).toEqual([1, 2, 3, 1]);
   });
 
   it("copy between memories, and refuse spans that differ", () => {
     const scratch = executor.scratch("f32", 4);
     const data = Float32Array.of(1, 2, 3, 4);
-    executor.copy(scratch, executor.span(data));
+    executor.copy(scratch, executor.span(viewOf(data)));
     const back = new Float32Array(4);
-    executor.copy(executor.span(back), scratch);
+    executor.copy(executor.span(viewOf(back)), scratch);
     expect(back).toEqual(data);
-    expect(() => executor.copy(scratch, executor.span(new Float32Array(5)))).toThrow(
+    expect(() => executor.copy(scratch, executor.span(viewOf(new Float32Array(5))))).toThrow(
       "spans differ: 4 of f32 and 5 of f32",
     );
-    expect(() => executor.copy(scratch, executor.span(new Int32Array(4)))).toThrow(RangeError);
+    expect(() => executor.copy(scratch, executor.span(viewOf(new Int32Array(4))))).toThrow(RangeError);
     executor.release(scratch);
   });
 
@@ -256,11 +263,11 @@ describe("scratch and alloc", () => {
     const tensor = executor.alloc(dtype, 33);
     const data = arrayOf(tensor);
     expect(data.length).toBe(33);
-    expect(executor.span(tensor)).toMatchObject({ dtype, count: 33 });
-    expect(executor.span(tensor)).not.toMatchObject({ pointer: OUTSIDE });
+    expect(executor.span(viewOf(tensor))).toMatchObject({ dtype, count: 33 });
+    expect(executor.span(viewOf(tensor))).not.toMatchObject({ pointer: OUTSIDE });
     expect([...data].every((x) => Number(x) === 0)).toBe(true);
     // The same memory is known again through a view of it.
-    expect(executor.span(data.subarray(1))).not.toMatchObject({ pointer: OUTSIDE });
+    expect(executor.span(viewOf(data.subarray(1)))).not.toMatchObject({ pointer: OUTSIDE });
     expect(arrayOf(executor.alloc(dtype, 0)).length).toBe(0);
   });
 
@@ -286,7 +293,7 @@ describe("fill", () => {
   it.each([0, 1, 2, 3, 17, 1000])("sets all of %i elements", (count) => {
     for (const dtype of DATA_TYPES) {
       const tensor = executor.alloc(dtype, count);
-      executor.fill(executor.span(tensor), 1);
+      executor.fill(executor.span(viewOf(tensor)), 1);
       const one = { f16: 0x3c00, bf16: 0x3f80 }[dtype as "f16" | "bf16"] ?? 1;
       expect([...arrayOf(tensor)].every((x) => Number(x) === one)).toBe(true);
     }
@@ -294,13 +301,13 @@ describe("fill", () => {
 
   it("wraps integers and writes the canonical NaN", () => {
     const bytes = new Uint8Array(3);
-    executor.fill(executor.span(bytes), -1);
+    executor.fill(executor.span(viewOf(bytes)), -1);
     expect([...bytes]).toEqual([255, 255, 255]);
     const floats = new Float32Array(3);
-    executor.fill(executor.span(floats), Number.NaN);
+    executor.fill(executor.span(viewOf(floats)), Number.NaN);
     expect([...new Uint32Array(floats.buffer)]).toEqual([0x7fc00000, 0x7fc00000, 0x7fc00000]);
     const longs = new BigUint64Array(2);
-    executor.fill(executor.span(longs), -1);
+    executor.fill(executor.span(viewOf(longs)), -1);
     expect([...longs]).toEqual([2n ** 64n - 1n, 2n ** 64n - 1n]);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createAddressableCpuExecutor, createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { bytesPerElement, DATA_TYPES, isFloat } from "../../src/types.ts";
 
@@ -22,8 +23,8 @@ describe("reduceMany()", () => {
       const target = inPlace ? arrays[own]! : new Int32Array(2);
       executor.reduceMany(
         minus,
-        executor.span(target),
-        arrays.map((array) => executor.span(array)),
+        executor.span(viewOf(target)),
+        arrays.map((array) => executor.span(viewOf(array))),
       );
       expect([...target]).toEqual([65, 65]);
       arrays.forEach((array, i) => {
@@ -34,7 +35,7 @@ describe("reduceMany()", () => {
 
   it("copies a single operand", () => {
     const target = new Float32Array(3);
-    executor.reduceMany(ReduceOp.SUM, executor.span(target), [executor.span(Float32Array.of(1, 2, 3))]);
+    executor.reduceMany(ReduceOp.SUM, executor.span(viewOf(target)), [executor.span(viewOf(Float32Array.of(1, 2, 3)))]);
     expect([...target]).toEqual([1, 2, 3]);
   });
 });

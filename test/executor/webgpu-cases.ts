@@ -11,6 +11,7 @@ import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Executor, Span } from "../../src/executor/executor.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp, type ReduceOp as ReduceOpType } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
 
@@ -115,8 +116,8 @@ export async function runFold(
   try {
     const gpuSpan = ({ buffer, byteOffset }: Place): Span => {
       const start = byteOffset / bytesPerElement(dtype);
-      if (byteOffset % 4 === 0) return gpu.span({ buffer: buffers[buffer]!, dtype, byteOffset, count });
-      return gpu.slice(gpu.span({ buffer: buffers[buffer]!, dtype, count: start + count }), start, count);
+      if (byteOffset % 4 === 0) return gpu.span(viewOf({ buffer: buffers[buffer]!, dtype, byteOffset, count }));
+      return gpu.slice(gpu.span(viewOf({ buffer: buffers[buffer]!, dtype, count: start + count })), start, count);
     };
     const spans = operands.map(gpuSpan);
     const output = typeof target === "number" ? spans[target]! : gpuSpan(target);
@@ -175,7 +176,7 @@ async function compare(
   for (const mark of marks) leftOut += mark;
   const outcome: Outcome = { compared: marks.length - leftOut, leftOut, difference: "" };
   for (const [b, buffer] of buffers.entries()) {
-    const lease = await gpu.read(gpu.span({ buffer, dtype: "u32" }));
+    const lease = await gpu.read(gpu.span(viewOf({ buffer, dtype: "u32" })));
     const wanted = mirrors[b]!;
     const here = places.filter((place) => place.buffer === b);
     for (let i = 0; i < wanted.byteLength && outcome.difference === ""; i++) {

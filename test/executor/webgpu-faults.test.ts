@@ -4,6 +4,7 @@ import { DeviceLostError, NoAdapterError } from "../../src/errors.ts";
 import type { Span } from "../../src/executor/executor.ts";
 import { createWebgpuExecutor, type GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import type { GpuTensor } from "../../src/types.ts";
 import { defaultDevice, gpuEnvironment, testExecutor } from "../helpers/gpu.ts";
@@ -56,17 +57,17 @@ describe("span()", () => {
         [{ ...tensor, dtype: "i64", byteOffset: 4 }, /not a whole number of i64 elements/],
       ];
       for (const [value, message] of refused) {
-        expect(() => gpu.span(value as GpuTensor)).toThrow(TypeError);
-        expect(() => gpu.span(value as GpuTensor)).toThrow(message);
+        expect(() => gpu.span(viewOf(value as GpuTensor))).toThrow(TypeError);
+        expect(() => gpu.span(viewOf(value as GpuTensor))).toThrow(message);
       }
-      expect(() => gpu.span({ ...tensor, byteOffset: 4, count: 256 })).toThrow(RangeError);
-      expect(gpu.owns(tensor)).toBe(true);
-      expect(gpu.owns(new Float32Array(4))).toBe(false);
+      expect(() => gpu.span(viewOf({ ...tensor, byteOffset: 4, count: 256 }))).toThrow(RangeError);
+      expect(viewOf(tensor).memory).toBe(gpu.memoryKind);
+      expect(viewOf(new Float32Array(4)).memory).not.toBe(gpu.memoryKind);
 
       const mapped = device.createBuffer({ size: 1024, usage: TENSOR_USAGE, mappedAtCreation: true });
-      expect(() => gpu.span({ buffer: mapped, dtype: "f32" })).toThrow(/is mapped: unmap it first/);
+      expect(() => gpu.span(viewOf({ buffer: mapped, dtype: "f32" }))).toThrow(/is mapped: unmap it first/);
       mapped.unmap();
-      expect(gpu.span({ buffer: mapped, dtype: "f32" }).count).toBe(256);
+      expect(gpu.span(viewOf({ buffer: mapped, dtype: "f32" })).count).toBe(256);
     }));
 });
 
@@ -84,13 +85,13 @@ describe("a buffer of another device, or a destroyed one", () => {
   ];
   it.each(faults)("is refused when asked about, and gives no bytes when not: %s", (_, make) =>
     withExecutor(async (gpu) => {
-      const bad = gpu.span(await make(gpu));
+      const bad = gpu.span(viewOf(await make(gpu)));
       await expect(gpu.admit([bad], ReduceOp.SUM)).rejects.toThrow(TypeError);
       await expect(gpu.read(bad)).rejects.toThrow(/may belong to another GPUDevice, be destroyed/);
       await expect(gpu.settled()).rejects.toThrow(TypeError);
 
       // It is over once settled() has told of it.
-      const good = gpu.span(tensorOn(gpu.device));
+      const good = gpu.span(viewOf(tensorOn(gpu.device)));
       await gpu.admit([good], ReduceOp.SUM);
       gpu.fill(good, 1);
       gpu.reduce(ReduceOp.SUM, good, good, good);
@@ -146,7 +147,7 @@ describe("a lost device", () => {
         expect((result as PromiseRejectedResult).reason).toBeInstanceOf(DeviceLostError);
       }
       await expect(gpu.read(spans[0]!)).rejects.toThrow(DeviceLostError);
-      await expect(gpu.admit([gpu.span(tensorOn(device))], null)).rejects.toThrow(DeviceLostError);
+      await expect(gpu.admit([gpu.span(viewOf(tensorOn(device)))], null)).rejects.toThrow(DeviceLostError);
       gpu.reduce(ReduceOp.SUM, spans[0]!, spans[1]!, spans[2]!);
       await expect(gpu.settled()).rejects.toThrow(DeviceLostError);
       expect(performance.now() - start).toBeLessThan(500);

@@ -1,8 +1,10 @@
 /** What happens where there is no GPU memory: an executor, and two ranks on its device. */
+
 import { describe, expect, it } from "vitest";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { testExecutor } from "../helpers/gpu.ts";
 
@@ -44,7 +46,7 @@ async function withLittleMemory(budget: number, body: (gpu: GpuExecutor) => Prom
 describe("admit()", () => {
   it("sets memory aside; where it is short, lets go what is idle and tries half as much, once", () =>
     withLittleMemory(24 * MEBIBYTE, async (gpu) => {
-      const span = gpu.span(gpu.alloc("f32", 4));
+      const span = gpu.span(viewOf(gpu.alloc("f32", 4)));
       const asked = (megabytes: number, scratch = 2) =>
         gpu.admit([span], ReduceOp.SUM, { segmentBytes: megabytes * MEBIBYTE, segments: 4, scratch });
       // One buffer to read back and two of scratch for each segment: 12 MiB.
@@ -91,10 +93,10 @@ describe("allReduce()", () => {
         ),
       );
       const tensors = groups.map(() => gpu.alloc("f32", MEBIBYTE));
-      for (const tensor of tensors) gpu.fill(gpu.span(tensor), 1);
+      for (const tensor of tensors) gpu.fill(gpu.span(viewOf(tensor)), 1);
       const run = () => Promise.allSettled(groups.map((group, i) => group.allReduce(tensors[i]!)));
       const sum = async () => {
-        const lease = await gpu.read(gpu.span({ ...tensors[1]!, count: 1 }));
+        const lease = await gpu.read(gpu.span(viewOf({ ...tensors[1]!, count: 1 })));
         const [value] = new Float32Array(lease.bytes.buffer, lease.bytes.byteOffset, 1);
         lease.release();
         return value;

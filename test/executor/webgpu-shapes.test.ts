@@ -4,6 +4,7 @@ import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Span } from "../../src/executor/executor.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { bytesPerElement, DATA_TYPES, type DataType } from "../../src/types.ts";
 import { defaultDevice, testExecutor } from "../helpers/gpu.ts";
@@ -69,7 +70,7 @@ describe("reduceMany()", () => {
       return bytes;
     });
     const tensors = host.map(() => executor.alloc("i32", most));
-    const [left, right] = tensors.map((tensor) => executor.span(tensor)) as [Span, Span];
+    const [left, right] = tensors.map((tensor) => executor.span(viewOf(tensor))) as [Span, Span];
     const wanted = HostSpan.outside("i32", new Uint8Array(4 * most));
     cpu.reduce(ReduceOp.SUM, wanted, HostSpan.outside("i32", host[0]!), HostSpan.outside("i32", host[1]!));
     await write(executor, right, host[1]!);
@@ -93,7 +94,7 @@ describe("fill()", () => {
     // From the second word on: a word at a time, and 256 of them a workgroup.
     const count = 65_535 * 256 + 1000;
     const tensor = gpu.alloc("i32", count + 2);
-    const whole = gpu.span(tensor);
+    const whole = gpu.span(viewOf(tensor));
     gpu.fill(gpu.slice(whole, 1, count), 7);
     const halves = [gpu.slice(whole, 0, count / 2 + 1), gpu.slice(whole, count / 2 + 1, count / 2 + 1)] as const;
     const [first, second] = [await read(gpu, halves[0]), await read(gpu, halves[1])].map(
@@ -111,7 +112,7 @@ describe("fill(), copy(), write() and read()", () => {
     const width = bytesPerElement(dtype);
     const size = 2048;
     const tensor = { buffer: gpu.device.createBuffer({ size, usage: TENSOR_USAGE }), dtype, count: size / width };
-    const whole = gpu.span(tensor);
+    const whole = gpu.span(viewOf(tensor));
     const bytes = randomBytes(dtype, size, random);
     await write(gpu, whole, bytes);
     for (const [start, count] of [

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { Claims } from "../../src/group/claims.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { Tensor } from "../../src/types.ts";
 
 /** A call that runs: its memory is checked, then claimed. */
 function newClaims() {
   const claims = new Claims();
   const claim = (collective: string, sequence: number, read: readonly Tensor[], written: readonly Tensor[]) => {
-    claims.check({ collective, sequence }, read, written);
-    return claims.claim({ collective, sequence }, read, written);
+    const [from, into] = [read.map(viewOf), written.map(viewOf)];
+    claims.check({ collective, sequence }, from, into);
+    return claims.claim({ collective, sequence }, from, into);
   };
   return { claims, claim };
 }

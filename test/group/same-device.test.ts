@@ -2,6 +2,7 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
+import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { GpuTensor } from "../../src/types.ts";
 import { testExecutor } from "../helpers/gpu.ts";
 
@@ -35,7 +36,7 @@ function upload(values: Float32Array<ArrayBuffer>): GpuTensor {
 }
 
 async function download(tensor: GpuTensor): Promise<Float32Array> {
-  const lease = await owner.read(owner.span(tensor));
+  const lease = await owner.read(owner.span(viewOf(tensor)));
   const copy = lease.bytes.slice();
   lease.release();
   return new Float32Array(copy.buffer);

@@ -4,7 +4,7 @@
  */
 import type * as Nccl from "../../native-nccl/index.js";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
-import { describeHostTensor } from "../../src/tensor/host.ts";
+import { describeHost } from "../../src/tensor/host.ts";
 import type { CudaTensor, Tensor } from "../../src/types.ts";
 
 const GUARD_BYTES = 32;
@@ -22,14 +22,13 @@ class Twins {
   }
 
   of(tensor: Tensor): CudaTensor {
-    const { data, dtype } = describeHostTensor(tensor);
-    const { buffer, byteOffset, byteLength } = data;
+    const { buffer, byteOffset, byteLength, count, dtype } = describeHost(tensor);
     let cuda = this.#buffers.get(buffer);
     if (!cuda) {
       cuda = new this.#nccl.DeviceBuffer(buffer.byteLength + 2 * GUARD_BYTES, { device: this.#device });
       this.#buffers.set(buffer, cuda);
     }
-    const twin = { cuda, dtype, byteOffset: byteOffset + GUARD_BYTES, count: data.length };
+    const twin = { cuda, dtype, byteOffset: byteOffset + GUARD_BYTES, count };
     this.#tensors.push({ host: new Uint8Array(buffer, byteOffset, byteLength), tensor: twin });
     return twin;
   }

@@ -5,11 +5,11 @@
 
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { type ReduceOp, resolveReduceOp } from "../../src/reduce-op.ts";
-import { describeHostTensor } from "../../src/tensor/host.ts";
+import { describeHost } from "../../src/tensor/host.ts";
 import { foldElements } from "../../src/testing/index.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
-const dataOf = (tensor: Tensor) => describeHostTensor(tensor).data;
+const dataOf = (tensor: Tensor) => ("data" in tensor ? tensor.data : (tensor as HostArray));
 const bytesOf = (array: HostArray) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
 /** Copies, as numbers or bigints alike. */
@@ -51,7 +51,7 @@ const copies = (tensors: Tensor[]): HostArray[] => tensors.map((tensor) => dataO
 
 /** The reduction of one tensor per rank. */
 function reduced(tensors: Tensor[], args: Args[], size = tensors.length): HostArray {
-  const { dtype } = describeHostTensor(tensors[0] as Tensor);
+  const { dtype } = describeHost(tensors[0] as Tensor);
   return foldElements(
     dtype,
     args.map((one) => opOf(one, dtype)),

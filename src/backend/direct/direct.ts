@@ -8,7 +8,7 @@ import type { Admission, Executor } from "../../executor/executor.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
-import type { Tensor } from "../../types.ts";
+import type { TensorView } from "../../tensor/view.ts";
 import type { Backend, Call } from "../backend.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
@@ -131,16 +131,17 @@ export class DirectBackend implements Backend {
   }
 
   /** The executor in whose memory all of a call's tensors are. */
-  #executorOf(tensors: readonly Tensor[]): Executor {
+  #executorOf(tensors: readonly TensorView[]): Executor {
     const { executors } = this.#options;
-    const executor = tensors.length === 0 ? executors[0] : executors.find((candidate) => candidate.owns(tensors[0]!));
+    const [first] = tensors;
+    const executor = first ? executors.find(({ memoryKind }) => memoryKind === first.memory) : executors[0];
     if (!executor) {
       throw new UnsupportedError(
         `this rank has no executor for the tensor's memory, only ${executors.map(({ name }) => name).join(", ")}: ` +
           'for GPUBuffers pass their device, or backend: "webgpu", to initProcessGroup',
       );
     }
-    if (!tensors.every((tensor) => executor.owns(tensor))) {
+    if (!tensors.every(({ memory }) => memory === executor.memoryKind)) {
       throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all GPUBuffers");
     }
     return executor;

@@ -13,7 +13,7 @@ import type { MessageRequest } from "../../request.ts";
 import { InOrder } from "../../support/in-order.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { messageFingerprint } from "./plan.ts";
+import { messageFingerprint } from "./facts.ts";
 import { failureOf, flowOf, type Scope, surroundings } from "./scope.ts";
 
 /** See the file's head. */

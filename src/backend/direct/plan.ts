@@ -8,13 +8,13 @@ import { exchangeObjects } from "../../algorithm/messages/objects.ts";
 import type { AlgorithmFamily, Row, Table } from "../../algorithm/rows.ts";
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { LinkKind } from "../../link/link.ts";
-import { changesInputs, isCommutative, REDUCE_OP_NAMES, type ReduceOp } from "../../reduce-op.ts";
-import type { MessageRequest, Request } from "../../request.ts";
+import { changesInputs, isCommutative, type ReduceOp } from "../../reduce-op.ts";
+import type { MessageRequest, ObjectRequest, Request } from "../../request.ts";
 import type { Late } from "../../support/late.ts";
-import { COLLECTIVES, DATA_TYPES, type DataType, type Tensor } from "../../types.ts";
-import { hash32, hash52 } from "../../wire/fingerprint.ts";
-import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
+import type { TensorView } from "../../tensor/view.ts";
+import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
+import { type Facts, factsOfLists, fingerprintOf } from "./facts.ts";
 import { type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
@@ -53,143 +53,41 @@ export interface Plan {
   run(context: Context): Late;
 }
 
-/** A scope, and the spans made so far. */
-interface Planning extends PlanScope {
-  readonly spans: Span[];
-}
-
-/** What a plan says of the call beyond the request itself. */
-export interface Facts {
-  dtype?: DataType | undefined;
-  op?: ReduceOp | undefined;
-  root?: number | undefined;
-  count?: number | undefined;
-  detail?: string | undefined;
-  /** For the choice of the algorithm; the same on every rank. */
-  bytes?: number | undefined;
-}
-
 /**
  * Plans a request.
- * @throws TypeError for a tensor that is none, RangeError for an algorithm that does not exist or does not fit.
+ * @throws RangeError for an algorithm that does not exist or does not fit.
  */
-export function planCollective(request: CollectiveRequest, call: Call, given: PlanScope): Plan {
-  const { executor, rank, size, link, hub, table, crowded, sameArithmetic, segmentBytes } = given;
-  // Field by field: a spread would take as long as the rest of the plan.
-  const scope: Planning = { executor, rank, size, link, hub, table, crowded, sameArithmetic, segmentBytes, spans: [] };
-  const span = (tensor: Tensor) => {
-    const made = executor.span(tensor);
-    scope.spans.push(made);
-    return made;
-  };
-  const spans = (tensors: readonly Tensor[]) => tensors.map(span);
-  const isRoot = "root" in request && request.root === rank;
-
+export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
+  const planner = new Planner(request.collective, call, scope);
   switch (request.collective) {
-    case "allReduce": {
-      const tensor = span(request.tensor);
-      const { op } = request;
-      const row = choose("allReduce", { op, bytes: tensor.byteLength }, call, scope);
-      return plan(request, row, whole(tensor, op), scope, startOfFold(op, tensor), (context) =>
-        row.run(context, tensor, op),
-      );
-    }
-    case "broadcast": {
-      const tensor = span(request.tensor);
-      const { root } = request;
-      const row = choose("broadcast", { bytes: tensor.byteLength }, call, scope);
-      const writes = isRoot ? "no" : "as messages come";
-      return plan(request, row, whole(tensor, undefined, root), scope, writes, (context) =>
-        row.run(context, tensor, root),
-      );
-    }
-    case "reduce": {
-      const tensor = span(request.tensor);
-      const { root, op } = request;
-      const row = choose("reduce", { op, bytes: tensor.byteLength }, call, scope);
-      const writes = isRoot ? startOfFold(op, tensor) : "no";
-      return plan(request, row, whole(tensor, op, root), scope, writes, (context) =>
-        row.run(context, tensor, root, op),
-      );
-    }
+    case "allReduce":
+      return planner.allReduce(request);
+    case "broadcast":
+      return planner.broadcast(request);
+    case "reduce":
+      return planner.reduce(request);
     case "allGather":
-    case "allGatherIntoTensor": {
-      const input = span(request.input);
-      const outputs =
-        request.collective === "allGather" ? spans(request.outputs) : equalParts(executor, span(request.output), size);
-      const row = choose("allGather", { bytes: totalBytes(outputs) }, call, scope);
-      return plan(request, row, lists(outputs), scope, "at once", (context) => row.run(context, outputs, input));
-    }
+    case "allGatherIntoTensor":
+      return planner.allGather(request);
     case "reduceScatter":
-    case "reduceScatterTensor": {
-      const output = span(request.output);
-      const { op } = request;
-      const inputs =
-        request.collective === "reduceScatter"
-          ? spans(request.inputs)
-          : equalParts(executor, span(request.input), size);
-      const row = choose("reduceScatter", { op, bytes: totalBytes(inputs) }, call, scope);
-      return plan(request, row, { ...lists(inputs), op }, scope, "at once", (context) =>
-        row.run(context, output, inputs, op),
-      );
-    }
-    case "gather": {
-      const input = span(request.input);
-      const outputs = request.outputs && spans(request.outputs);
-      const row = choose("gather", {}, call, scope);
-      const facts = { dtype: input.dtype, root: request.root };
-      return plan(request, row, facts, scope, isRoot ? "at once" : "no", (context) =>
-        row.run(context, outputs, input, request.root),
-      );
-    }
-    case "scatter": {
-      const output = span(request.output);
-      const inputs = request.inputs && spans(request.inputs);
-      const row = choose("scatter", {}, call, scope);
-      const facts = { dtype: output.dtype, root: request.root };
-      return plan(request, row, facts, scope, isRoot ? "at once" : "as messages come", (context) =>
-        row.run(context, output, inputs, request.root),
-      );
-    }
+    case "reduceScatterTensor":
+      return planner.reduceScatter(request);
+    case "gather":
+      return planner.gather(request);
+    case "scatter":
+      return planner.scatter(request);
     case "allToAll":
-    case "allToAllSingle": {
-      const outputs =
-        request.collective === "allToAll"
-          ? spans(request.outputs)
-          : parts(executor, span(request.output), request.outputSplits);
-      const inputs =
-        request.collective === "allToAll"
-          ? spans(request.inputs)
-          : parts(executor, span(request.input), request.inputSplits);
-      const row = choose("allToAll", {}, call, scope);
-      return plan(request, row, { dtype: outputs[0]!.dtype }, scope, "at once", (context) =>
-        row.run(context, outputs, inputs),
-      );
-    }
+    case "allToAllSingle":
+      return planner.allToAll(request);
     case "scan":
-    case "exscan": {
-      const tensor = span(request.tensor);
-      const { op } = request;
-      const exclusive = request.collective === "exscan";
-      const row = choose("scan", { op, bytes: tensor.byteLength }, call, scope);
-      // Rank 0 finishes an AVG without waiting for anyone.
-      const writes = op.name === "avg" ? "at once" : startOfFold(op, tensor);
-      return plan(request, row, whole(tensor, op), scope, writes, (context) =>
-        row.run(context, tensor, op, { exclusive }),
-      );
-    }
+    case "exscan":
+      return planner.scan(request);
     case "barrier":
-    case "newGroup": {
-      const row = choose("barrier", {}, call, scope);
-      const facts = request.collective === "newGroup" ? { detail: request.ranks.join() } : {};
-      return plan(request, row, facts, scope, "no", (context) => row.run(context));
-    }
-    default: {
-      const { outgoing, sources, received, root } = request;
-      return plan(request, { algorithm: "direct" }, root === null ? {} : { root }, scope, "no", (context) =>
-        exchangeObjects(context, outgoing, sources, received),
-      );
-    }
+      return planner.barrier({});
+    case "newGroup":
+      return planner.barrier({ detail: request.ranks.join() });
+    default:
+      return planner.objects(request);
   }
 }
 
@@ -198,78 +96,163 @@ export function isOfHub({ needs }: Plan): boolean {
   return needs === "hub" || needs === "hub and clusters";
 }
 
-/** The fingerprint of a point-to-point message; its tag stands where a root does. */
-export function messageFingerprint(
-  collective: "send" | "recv" | "recvAnySource",
-  span: Pick<Span, "dtype" | "count">,
-  tag: number,
-): Fingerprint {
-  return {
-    ...EMPTY,
-    collective: COLLECTIVES.indexOf(collective),
-    dtype: DATA_TYPES.indexOf(span.dtype),
-    count: span.count,
-    root: tag,
-  };
-}
+type RequestOf<C extends CollectiveRequest["collective"]> = Extract<CollectiveRequest, { collective: C }>;
 
-const EMPTY: Fingerprint = {
-  ...{ collective: 0, dtype: NO_CODE, op: NO_CODE, root: NO_ROOT, count: NO_COUNT },
-  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0 },
-};
+/** Makes one plan. */
+class Planner {
+  readonly #collective: CollectiveRequest["collective"];
+  readonly #call: Call;
+  readonly #scope: PlanScope;
+  /** The caller's tensors so far. */
+  readonly #spans: Span[] = [];
 
-function plan(
-  { collective }: CollectiveRequest,
-  { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
-  facts: Facts,
-  { spans, segmentBytes, size }: Planning,
-  writes: Plan["writes"],
-  run: Plan["run"],
-): Plan {
-  const fingerprint = fingerprintOf(collective, algorithm, facts, segmentBytes);
-  return { fingerprint, spans, op: facts.op ?? null, scratch: scratch?.(size) ?? 0, writes, needs, run };
-}
+  constructor(collective: CollectiveRequest["collective"], call: Call, scope: PlanScope) {
+    this.#collective = collective;
+    this.#call = call;
+    this.#scope = scope;
+  }
 
-/** What all ranks of a call must have in common. */
-export function fingerprintOf(
-  collective: CollectiveRequest["collective"],
-  algorithm: string,
-  { dtype, op, root, count, detail }: Facts,
-  segmentBytes: number,
-): Fingerprint {
-  return {
-    collective: COLLECTIVES.indexOf(collective),
-    dtype: dtype === undefined ? NO_CODE : DATA_TYPES.indexOf(dtype),
-    op: op === undefined ? NO_CODE : REDUCE_OP_NAMES.indexOf(op.name),
-    root: root ?? NO_ROOT,
-    count: count ?? NO_COUNT,
-    detail: detail === undefined ? 0 : hash52(detail),
-    customOp: op?.name === "custom" ? hash52(`${op.label}\n${op.wgsl}`) : 0,
-    algorithm: hash32(algorithm),
-    segmentBytes,
-  };
-}
+  allReduce({ tensor, op }: RequestOf<"allReduce">): Plan {
+    const span = this.#span(tensor);
+    const row = this.#choose("allReduce", { op, bytes: span.byteLength });
+    return this.#plan(row, whole(span, op), startOfFold(op, span), (context) => row.run(context, span, op));
+  }
 
-function choose<C extends AlgorithmFamily>(
-  collective: C,
-  { op, bytes = 0 }: Facts,
-  call: Call,
-  { size, link, hub, table, crowded, sameArithmetic }: PlanScope,
-) {
-  const query: SelectQuery<C> = {
-    collective,
-    bytes,
-    size,
-    link,
-    deterministic: call.deterministic,
-    commutative: op === undefined || isCommutative(op),
-    sameArithmetic: sameArithmetic && op?.name !== "custom",
-    hub,
-    crowded,
-    custom: op?.name === "custom",
-    algorithm: call.algorithm,
-  };
-  return selectAlgorithm(table, query);
+  broadcast({ tensor, root }: RequestOf<"broadcast">): Plan {
+    const span = this.#span(tensor);
+    const row = this.#choose("broadcast", { bytes: span.byteLength });
+    const writes = this.#isRoot(root) ? "no" : "as messages come";
+    return this.#plan(row, whole(span, undefined, root), writes, (context) => row.run(context, span, root));
+  }
+
+  reduce({ tensor, root, op }: RequestOf<"reduce">): Plan {
+    const span = this.#span(tensor);
+    const row = this.#choose("reduce", { op, bytes: span.byteLength });
+    const writes = this.#isRoot(root) ? startOfFold(op, span) : "no";
+    return this.#plan(row, whole(span, op, root), writes, (context) => row.run(context, span, root, op));
+  }
+
+  allGather(request: RequestOf<"allGather" | "allGatherIntoTensor">): Plan {
+    const input = this.#span(request.input);
+    const isList = request.collective === "allGather";
+    const outputs = isList ? this.#spansOf(request.outputs) : this.#equalParts(request.output);
+    const row = this.#choose("allGather", { bytes: totalBytes(outputs) });
+    return this.#plan(row, factsOfLists(outputs), "at once", (context) => row.run(context, outputs, input));
+  }
+
+  reduceScatter(request: RequestOf<"reduceScatter" | "reduceScatterTensor">): Plan {
+    const { op } = request;
+    const output = this.#span(request.output);
+    const isList = request.collective === "reduceScatter";
+    const inputs = isList ? this.#spansOf(request.inputs) : this.#equalParts(request.input);
+    const row = this.#choose("reduceScatter", { op, bytes: totalBytes(inputs) });
+    const facts = { ...factsOfLists(inputs), op };
+    return this.#plan(row, facts, "at once", (context) => row.run(context, output, inputs, op));
+  }
+
+  gather({ input, outputs, root }: RequestOf<"gather">): Plan {
+    const span = this.#span(input);
+    const spans = outputs && this.#spansOf(outputs);
+    const row = this.#choose("gather", {});
+    const writes = this.#isRoot(root) ? "at once" : "no";
+    return this.#plan(row, { dtype: span.dtype, root }, writes, (context) => row.run(context, spans, span, root));
+  }
+
+  scatter({ output, inputs, root }: RequestOf<"scatter">): Plan {
+    const span = this.#span(output);
+    const spans = inputs && this.#spansOf(inputs);
+    const row = this.#choose("scatter", {});
+    const writes = this.#isRoot(root) ? "at once" : "as messages come";
+    return this.#plan(row, { dtype: span.dtype, root }, writes, (context) => row.run(context, span, spans, root));
+  }
+
+  allToAll(request: RequestOf<"allToAll" | "allToAllSingle">): Plan {
+    const isList = request.collective === "allToAll";
+    const outputs = isList ? this.#spansOf(request.outputs) : this.#parts(request.output, request.outputSplits);
+    const inputs = isList ? this.#spansOf(request.inputs) : this.#parts(request.input, request.inputSplits);
+    const row = this.#choose("allToAll", {});
+    return this.#plan(row, { dtype: outputs[0]?.dtype }, "at once", (context) => row.run(context, outputs, inputs));
+  }
+
+  scan({ collective, tensor, op }: RequestOf<"scan" | "exscan">): Plan {
+    const span = this.#span(tensor);
+    const exclusive = collective === "exscan";
+    const row = this.#choose("scan", { op, bytes: span.byteLength });
+    // Rank 0 finishes an AVG without waiting for anyone.
+    const writes = op.name === "avg" ? "at once" : startOfFold(op, span);
+    return this.#plan(row, whole(span, op), writes, (context) => row.run(context, span, op, { exclusive }));
+  }
+
+  barrier(facts: Facts): Plan {
+    const row = this.#choose("barrier", {});
+    return this.#plan(row, facts, "no", (context) => row.run(context));
+  }
+
+  objects({ outgoing, sources, received, root }: ObjectRequest): Plan {
+    return this.#plan({ algorithm: "direct" }, root === null ? {} : { root }, "no", (context) =>
+      exchangeObjects(context, outgoing, sources, received),
+    );
+  }
+
+  #isRoot(root: number): boolean {
+    return root === this.#scope.rank;
+  }
+
+  #span(view: TensorView): Span {
+    const span = this.#scope.executor.span(view);
+    this.#spans.push(span);
+    return span;
+  }
+
+  #spansOf(views: readonly TensorView[]): Span[] {
+    return views.map((view) => this.#span(view));
+  }
+
+  /** A tensor's spans of these counts, one behind the other. */
+  #parts(view: TensorView, counts: readonly number[]): Span[] {
+    const span = this.#span(view);
+    let start = 0;
+    return counts.map((count) => {
+      const part = this.#scope.executor.slice(span, start, count);
+      start += count;
+      return part;
+    });
+  }
+
+  #equalParts(view: TensorView): Span[] {
+    const { size } = this.#scope;
+    return this.#parts(view, new Array<number>(size).fill(view.count / size));
+  }
+
+  #choose<C extends AlgorithmFamily>(collective: C, { op, bytes = 0 }: Facts): Row<C> {
+    const { size, link, hub, table, crowded, sameArithmetic } = this.#scope;
+    const query: SelectQuery<C> = {
+      collective,
+      bytes,
+      size,
+      link,
+      deterministic: this.#call.deterministic,
+      commutative: op === undefined || isCommutative(op),
+      sameArithmetic: sameArithmetic && op?.name !== "custom",
+      hub,
+      crowded,
+      custom: op?.name === "custom",
+      algorithm: this.#call.algorithm,
+    };
+    return selectAlgorithm(table, query);
+  }
+
+  #plan(
+    { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
+    facts: Facts,
+    writes: Plan["writes"],
+    run: Plan["run"],
+  ): Plan {
+    const { segmentBytes, size } = this.#scope;
+    const fingerprint = fingerprintOf(this.#collective, algorithm, facts, segmentBytes);
+    const spans = this.#spans;
+    return { fingerprint, spans, op: facts.op ?? null, scratch: scratch?.(size) ?? 0, writes, needs, run };
+  }
 }
 
 /** An operation that prepares its inputs changes an in-place tensor before anything is sent. */
@@ -281,26 +264,6 @@ function whole({ dtype, count }: Span, op?: ReduceOp, root?: number): Facts {
   return { dtype, count, op, root };
 }
 
-/** Lists whose lengths every rank must agree on. */
-function lists(spans: readonly Span[]): Facts {
-  const counts = spans.map(({ count }) => count);
-  return { dtype: spans[0]!.dtype, count: counts.reduce((a, b) => a + b, 0), detail: counts.join() };
-}
-
 function totalBytes(spans: readonly Span[]): number {
   return spans.reduce((bytes, { byteLength }) => bytes + byteLength, 0);
-}
-
-function equalParts(executor: Executor, span: Span, size: number): Span[] {
-  const count = span.count / size;
-  return Array.from({ length: size }, (_, r) => executor.slice(span, r * count, count));
-}
-
-function parts(executor: Executor, span: Span, counts: readonly number[]): Span[] {
-  let start = 0;
-  return counts.map((count) => {
-    const part = executor.slice(span, start, count);
-    start += count;
-    return part;
-  });
 }

@@ -7,6 +7,7 @@
  * turns, and within a call the steps have a fixed order, in which `segmentsInFlight` segments are folded before the first
  * comes back from the hub.
  */
+
 import type { Context } from "../../algorithm/context.ts";
 import { elementsPerSegment, segmentRange } from "../../algorithm/toolkit/partition.ts";
 import type { WebcclError } from "../../errors.ts";
@@ -14,12 +15,13 @@ import type { Lease, Span } from "../../executor/executor.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import type { Store } from "../../store/store.ts";
+import { Lane } from "../../support/in-order.ts";
 import type { ClusterCall, ClusterReduction } from "../direct/direct.ts";
 import type { Plan } from "../direct/plan.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import { isNcclType, type NcclCommunicator, type NcclInitOptions, type NcclLibrary, type NcclOp } from "./library.ts";
-import { DevicePool, type Placed } from "./staging.ts";
+import { DevicePool, type OnDevice } from "./staging.ts";
 
 /** What it is made with. */
 export interface NcclClusterOptions {
@@ -37,8 +39,7 @@ export class NcclCluster implements ClusterReduction {
   readonly #ranks: readonly number[];
   readonly #communicator: LazyCommunicator;
   readonly #pool: DevicePool;
-  /** The end of the last call. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #lane = new Lane();
 
   constructor({ library, init, channel, store, ranks }: NcclClusterOptions) {
     const [rank, size] = [ranks.indexOf(channel.rank), ranks.length];
@@ -52,18 +53,14 @@ export class NcclCluster implements ClusterReduction {
   enter({ needs, op, spans }: Plan): ClusterCall | null {
     const [tensor] = spans;
     if (needs !== "hub and clusters" || !op || !tensor || !isNcclType(tensor.dtype) || !foldedBy(op)) return null;
-    const before = this.#turn;
-    let leave = () => {};
-    this.#turn = new Promise((resolve) => {
-      leave = resolve;
-    });
+    const entered = this.#lane.enter() ?? Promise.resolve();
     return {
       run: async (context) => {
-        await before;
+        await entered;
         await this.#allReduce(context, tensor, op);
       },
       failed: (exchange, error) => ncclFailure(this.#channel, exchange, error, Promise.resolve()),
-      leave: () => void before.then(leave),
+      leave: () => void entered.then(() => this.#lane.leave()),
     };
   }
 
@@ -179,7 +176,7 @@ class Steps {
     });
   }
 
-  async #onDevice(work: (placed: Placed) => void): Promise<void> {
+  async #onDevice(work: (placed: OnDevice) => void): Promise<void> {
     const { dtype, count, byteLength } = this.span;
     const cuda = this.#pool.take(byteLength);
     work({ cuda, dtype, byteOffset: 0, count });

@@ -5,16 +5,16 @@
 import type { WebcclError } from "../../errors.ts";
 import { LANE_ARRAY } from "../../executor/cpu/host-span.ts";
 import { type Request, tensorsOf } from "../../request.ts";
-import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
-import { bytesPerElement, type CudaTensor, type Tensor } from "../../types.ts";
+import { InOrder } from "../../support/in-order.ts";
+import { describeHost } from "../../tensor/host.ts";
+import type { CudaView, TensorView } from "../../tensor/view.ts";
 import type { Backend, Call } from "../backend.ts";
 
 /** A backend of host memory that takes CUDA memory, too. */
 export class HostTwinBackend implements Backend {
   readonly name: string;
   readonly #host: Backend;
-  /** The end of what calls do before they are launched, so that they are launched in order; null if none does anything. */
-  #turn: Promise<void> | null = null;
+  readonly #starts = new InOrder();
 
   constructor(host: Backend) {
     this.name = host.name;
@@ -22,29 +22,20 @@ export class HostTwinBackend implements Backend {
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
-    if (!tensorsOf(request).some(isCudaTensor)) return this.inTurn(null, async () => this.#host.run(request, call));
+    if (!tensorsOf(request).some(({ memory }) => memory === "cuda")) {
+      return this.inTurn(async () => this.#host.run(request, call));
+    }
     const twin = new HostTwin(request);
-    return this.inTurn(twin.fill(), async () => {
+    return this.inTurn(async () => {
       const source = await this.#host.run(twin.request, call);
       await twin.bringBack();
       return source;
-    });
+    }, twin.fill());
   }
 
-  /** Calls `launch` after `before`, and after the launch of every earlier call; at once if there is nothing to wait for. */
-  inTurn<T>(before: Promise<void> | null, launch: () => Promise<T>): Promise<T> {
-    if (!before && !this.#turn) return launch();
-    const ready = Promise.all([this.#turn, before]);
-    const turn = ready.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turn = turn;
-    const launched = ready.then(launch);
-    void turn.then(() => {
-      if (this.#turn === turn) this.#turn = null;
-    });
-    return launched;
+  /** Calls `start` when `ready` has resolved, and after the start of every earlier call; at once if there is nothing to wait for. */
+  inTurn<T>(start: () => Promise<T>, ready?: Promise<undefined>): Promise<T> {
+    return this.#starts.run(ready, start);
   }
 
   stragglers(sequence: number): Promise<number[]> {
@@ -67,35 +58,39 @@ export class HostTwinBackend implements Backend {
 /** A request on CUDA memory, as the same on host memory. */
 class HostTwin {
   readonly request: Request;
-  readonly #copies: { tensor: CudaTensor; host: Uint8Array<ArrayBuffer>; written: boolean }[] = [];
+  readonly #copies: { view: CudaView; host: Uint8Array<ArrayBuffer>; isWritten: boolean }[] = [];
 
   constructor(request: Request) {
-    const twin = (tensor: Tensor, written: boolean): Tensor => {
-      if (!isCudaTensor(tensor)) return tensor;
-      const { dtype, count } = describeCudaTensor(tensor);
-      const bytes = new ArrayBuffer(count * bytesPerElement(dtype));
-      const host = { data: new LANE_ARRAY[dtype](bytes, 0, count), dtype };
-      this.#copies.push({ tensor, host: new Uint8Array(bytes), written });
-      return host;
-    };
-    const fields = Object.entries(request).map(([field, value]): [string, unknown] => {
-      const written =
-        field === "output" || field === "outputs" || (field === "tensor" && request.collective !== "send");
-      if (field === "tensor" || field === "input" || field === "output") return [field, twin(value, written)];
-      if (field !== "inputs" && field !== "outputs") return [field, value];
-      return [field, value && (value as Tensor[]).map((tensor) => twin(tensor, written))];
+    this.request = withTensors(request, (view, isWritten) => {
+      if (view.memory !== "cuda") return view;
+      const bytes = new ArrayBuffer(view.byteLength);
+      this.#copies.push({ view, host: new Uint8Array(bytes), isWritten });
+      const { dtype, count } = view;
+      return describeHost({ data: new LANE_ARRAY[dtype](bytes, 0, count), dtype });
     });
-    this.request = Object.fromEntries(fields) as Request;
   }
 
-  async fill(): Promise<void> {
+  async fill(): Promise<undefined> {
     await Promise.all(
-      this.#copies.map(({ tensor, host }) => host.length > 0 && tensor.cuda.copyTo(host, tensor.byteOffset)),
+      this.#copies.map(({ view, host }) => host.length > 0 && view.buffer.copyTo(host, view.byteOffset)),
     );
   }
 
   async bringBack(): Promise<void> {
-    const written = this.#copies.filter(({ host, written }) => written && host.length > 0);
-    await Promise.all(written.map(({ tensor, host }) => tensor.cuda.copyFrom(host, tensor.byteOffset)));
+    const written = this.#copies.filter(({ host, isWritten }) => isWritten && host.length > 0);
+    await Promise.all(written.map(({ view, host }) => view.buffer.copyFrom(host, view.byteOffset)));
   }
+}
+
+/** The same request with other tensors: `change` gives what stands for each, and is told whether the call writes it. */
+function withTensors(request: Request, change: (view: TensorView, isWritten: boolean) => TensorView): Request {
+  const changed = { ...request };
+  const read = (view: TensorView) => change(view, false);
+  const written = (view: TensorView) => change(view, true);
+  if ("tensor" in changed) changed.tensor = change(changed.tensor, changed.collective !== "send");
+  if ("input" in changed) changed.input = read(changed.input);
+  if ("output" in changed) changed.output = written(changed.output);
+  if ("inputs" in changed && changed.inputs) changed.inputs = changed.inputs.map(read);
+  if ("outputs" in changed && changed.outputs) changed.outputs = changed.outputs.map(written);
+  return changed;
 }

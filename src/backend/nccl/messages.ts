@@ -9,25 +9,23 @@
 import type { WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
-import type { Request } from "../../request.ts";
-import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
-import type { CudaTensor } from "../../types.ts";
+import { isMessage, type MessageRequest, type Request } from "../../request.ts";
+import type { CudaView } from "../../tensor/view.ts";
 import { hash32 } from "../../wire/fingerprint.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { messageFingerprint } from "../direct/plan.ts";
+import { messageFingerprint } from "../direct/facts.ts";
 import type { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import type { NcclCommunicator } from "./library.ts";
 import { ON_DEVICE } from "./plan.ts";
+import { type OnDevice, onDevice } from "./staging.ts";
 
-type Message = Extract<Request, { collective: "send" | "recv" | "recvAnySource" }> & { tensor: CudaTensor };
+type Message = MessageRequest & { tensor: CudaView };
 
 /** Is it a message of CUDA memory? */
 export function isCudaMessage(request: Request): request is Message {
-  const { collective } = request;
-  const isMessage = collective === "send" || collective === "recv" || collective === "recvAnySource";
-  return isMessage && isCudaTensor(request.tensor);
+  return isMessage(request) && request.tensor.memory === "cuda";
 }
 
 /** In a communicator of two: who sends, and who receives. */
@@ -60,7 +58,7 @@ export class NcclMessages {
 
   async #send({ tensor, peer, tag }: Message & { collective: "send" }, call: Call): Promise<undefined> {
     const channel = this.#channel;
-    const placed = describeCudaTensor(tensor);
+    const placed = onDevice(tensor);
     const exchange = channel.pointToPoint.open(peer, envelope("send", placed, tag));
     try {
       await this.#offer(peer, exchange);
@@ -76,7 +74,7 @@ export class NcclMessages {
   async #recv(message: Message & { collective: "recv" | "recvAnySource" }, call: Call): Promise<number> {
     const { pointToPoint, rank } = this.#channel;
     const { collective, tensor, tag } = message;
-    const placed = describeCudaTensor(tensor);
+    const placed = onDevice(tensor);
     const from = message.collective === "recv" ? message.peer : null;
     const fingerprint = envelope(collective, placed, tag);
     const { exchange, source } = await pointToPoint.match(call.sequence, from, fingerprint);
@@ -111,7 +109,7 @@ export class NcclMessages {
     exchange: ChannelExchange,
     source: number,
     destination: number,
-    { count }: CudaTensor,
+    { count }: OnDevice,
     launch: (way: NcclCommunicator) => void,
   ): Promise<void> {
     if (count === 0) return;
@@ -138,10 +136,6 @@ export class NcclMessages {
   }
 }
 
-function envelope(
-  collective: "send" | "recv" | "recvAnySource",
-  tensor: Required<CudaTensor>,
-  tag: number,
-): Fingerprint {
+function envelope(collective: "send" | "recv" | "recvAnySource", tensor: OnDevice, tag: number): Fingerprint {
   return { ...messageFingerprint(collective, tensor, tag), algorithm: hash32(ON_DEVICE) };
 }

@@ -60,9 +60,9 @@ export class NcclBackend implements Backend {
     if (call.algorithm === undefined) {
       if (runsOnNccl(request, version)) {
         const plan = planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes });
-        return this.#host.inTurn(null, () => this.#collective(plan, call));
+        return this.#host.inTurn(() => this.#collective(plan, call));
       }
-      if (isCudaMessage(request)) return this.#host.inTurn(null, () => this.#messages.run(request, call));
+      if (isCudaMessage(request)) return this.#host.inTurn(() => this.#messages.run(request, call));
     }
     return this.#host.run(request, call);
   }

@@ -8,16 +8,15 @@
  * What it cannot do at all runs on the host path.
  */
 
+import { UnsupportedError } from "../../errors.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import { type Request, tensorsOf } from "../../request.ts";
-import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
-import { isGpuTensor } from "../../tensor/gpu.ts";
-import { describeHostTensor } from "../../tensor/host.ts";
-import { bytesPerElement, type DataType, type Tensor } from "../../types.ts";
+import { partsOf, type TensorView } from "../../tensor/view.ts";
+import type { Collective } from "../../types.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import { type CollectiveRequest, type Facts, fingerprintOf } from "../direct/plan.ts";
+import { type Facts, factsOfLists, fingerprintOf } from "../direct/facts.ts";
 import { isNcclType, type NcclOp } from "./library.ts";
-import type { Placed, StagedCall } from "./staging.ts";
+import type { OnDevice, StagedCall } from "./staging.ts";
 
 /** Requests that NCCL can run. */
 const NCCL_COLLECTIVES = [
@@ -35,7 +34,9 @@ const NCCL_COLLECTIVES = [
 ] as const;
 
 /** One of them. */
-export type NcclRequest = Extract<Request, { collective: (typeof NCCL_COLLECTIVES)[number] }>;
+export type NcclRequest = RequestOf<(typeof NCCL_COLLECTIVES)[number]>;
+
+type RequestOf<C extends Collective> = Extract<Request, { collective: C }>;
 
 /** What stands for an algorithm in the fingerprint of a call on NCCL: where its tensors are. */
 export const ON_DEVICE = "nccl on the device";
@@ -90,153 +91,180 @@ const PREMUL_SUM_VERSION = 2_11_00;
 export function runsOnNccl(request: Request, version: number): request is NcclRequest {
   if (!(NCCL_COLLECTIVES as readonly string[]).includes(request.collective)) return false;
   const tensors = tensorsOf(request);
-  if (tensors.some(isGpuTensor)) return false;
+  if (tensors.some(({ memory }) => memory === "gpu")) return false;
   if ("op" in request && request.op.name === "premul-sum" && version < PREMUL_SUM_VERSION) return false;
-  return !("op" in request) || (ncclOp(request.op) !== null && isNcclType(shape(tensors[0]!).dtype));
+  return !("op" in request) || (ncclOp(request.op) !== null && tensors.every(({ dtype }) => isNcclType(dtype)));
 }
 
 /** @throws TypeError if host arrays and DeviceBuffers are given in one call. */
 export function planNccl(request: NcclRequest, scope: NcclScope): NcclPlan {
-  const { rank, size } = scope;
-  const tensors = tensorsOf(request);
-  const onDevice = tensors.filter(isCudaTensor).length;
+  const { memory } = checkOneMemory(tensorsOf(request));
+  const { facts, writes = true, pairs = null, run } = stepsOf(request, scope);
+  const { collective } = request;
+  const algorithm = memory === "cuda" ? ON_DEVICE : ON_HOST;
+  return { fingerprint: fingerprintOf(collective, algorithm, facts, scope.segmentBytes), writes, pairs, run };
+}
+
+function checkOneMemory(tensors: readonly TensorView[]): { memory: TensorView["memory"] | undefined } {
+  const onDevice = tensors.filter(({ memory }) => memory === "cuda").length;
   if (onDevice > 0 && onDevice < tensors.length) {
     throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all DeviceBuffers");
   }
-  const plan = (facts: Facts, writes: boolean, run: NcclPlan["run"], pairs: NcclPlan["pairs"] = null): NcclPlan => {
-    const algorithm = onDevice > 0 ? ON_DEVICE : ON_HOST;
-    const fingerprint = fingerprintOf(
-      request.collective as CollectiveRequest["collective"],
-      algorithm,
-      facts,
-      scope.segmentBytes,
-    );
-    return { fingerprint, writes, run, pairs };
-  };
-  const everyone = Array.from({ length: size }, (_, r) => r);
-  const others = everyone.filter((r) => r !== rank);
+  return { memory: tensors[0]?.memory };
+}
 
+/** A plan without its fingerprint. A call writes the caller's tensors, unless it says otherwise. */
+interface NcclSteps extends Partial<Pick<NcclPlan, "writes" | "pairs">>, Pick<NcclPlan, "run"> {
+  facts: Facts;
+}
+
+function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
   switch (request.collective) {
-    case "allReduce": {
-      const { tensor, op } = request;
-      return plan({ ...shape(tensor), op }, true, (call) =>
-        call.inPlace(tensor, { reads: true, writes: true }, (part) =>
-          call.communicator.allReduce(part, part, ncclOp(op)!),
-        ),
-      );
-    }
-    case "broadcast": {
-      const { tensor, root } = request;
-      const isRoot = rank === root;
-      return plan({ ...shape(tensor), root }, !isRoot, (call) =>
-        call.inPlace(tensor, { reads: isRoot, writes: !isRoot }, (part) =>
-          call.communicator.broadcast(part, part, root),
-        ),
-      );
-    }
-    case "reduce": {
-      const { tensor, root, op } = request;
-      const isRoot = rank === root;
-      return plan({ ...shape(tensor), root, op }, isRoot, (call) =>
-        call.inPlace(tensor, { reads: true, writes: isRoot }, (part) =>
-          call.communicator.reduce(isRoot ? part : null, part, root, ncclOp(op)!),
-        ),
-      );
-    }
+    case "allReduce":
+    case "broadcast":
+    case "reduce":
+      return inPlace(request, scope);
     case "allGatherIntoTensor": {
       const { input, output } = request;
-      const { dtype, count } = shape(input);
-      const facts = { dtype, count: count * size, detail: everyone.map(() => count).join() };
-      return plan(facts, true, (call) => {
-        if (count > 0) call.communicator.allGather(call.output(output), call.input(input));
-      });
+      return {
+        facts: equalShares(input, scope),
+        run: (call) => {
+          if (input.count > 0) call.communicator.allGather(call.output(output), call.input(input));
+        },
+      };
     }
     case "reduceScatterTensor": {
       const { input, output, op } = request;
-      const { dtype, count } = shape(output);
-      const facts = { dtype, op, count: count * size, detail: everyone.map(() => count).join() };
-      return plan(facts, true, (call) => {
-        if (count > 0) call.communicator.reduceScatter(call.output(output), call.input(input), ncclOp(op)!);
-      });
-    }
-    case "allGather": {
-      const { input, outputs } = request;
-      return plan(lists(outputs), true, (call) => {
-        const own = call.input(input);
-        const parts = outputs.map((output) => call.output(output));
-        grouped(call, parts, (part, r) => call.communicator.broadcast(part, r === rank ? own : part, r));
-      });
-    }
-    case "reduceScatter": {
-      const { inputs, output, op } = request;
-      return plan({ ...lists(inputs), op }, true, (call) => {
-        const own = call.output(output);
-        const parts = inputs.map((input) => call.input(input));
-        grouped(call, parts, (part, r) => call.communicator.reduce(r === rank ? own : null, part, r, ncclOp(op)!));
-      });
-    }
-    case "gather": {
-      const { input, outputs, root } = request;
-      const [sent, received] = [none(size), none(size)];
-      if (outputs) for (const r of others) received[r] = bytes(outputs[r]!);
-      else sent[root] = bytes(input);
-      const facts = { dtype: shape(input).dtype, root };
-      return plan(
-        facts,
-        outputs !== null,
-        (call) => exchange(call, rank, outputs, outputs ? null : only(root, input, size), input),
-        {
-          sent,
-          received,
+      return {
+        facts: { ...equalShares(output, scope), op },
+        run: (call) => {
+          if (output.count > 0) call.communicator.reduceScatter(call.output(output), call.input(input), opFor(op));
         },
-      );
+      };
     }
-    case "scatter": {
-      const { output, inputs, root } = request;
-      const [sent, received] = [none(size), none(size)];
-      if (inputs) for (const r of others) sent[r] = bytes(inputs[r]!);
-      else received[root] = bytes(output);
-      const facts = { dtype: shape(output).dtype, root };
-      const outputs = inputs ? only(rank, output, size) : only(root, output, size);
-      return plan(facts, true, (call) => exchange(call, rank, outputs, inputs, inputs?.[rank] ?? null), {
-        sent,
-        received,
-      });
-    }
+    case "allGather":
+      return allGather(request, scope);
+    case "reduceScatter":
+      return reduceScatter(request, scope);
+    case "gather":
+      return gather(request, scope);
+    case "scatter":
+      return scatter(request, scope);
     case "allToAll":
-      return all(request.outputs, request.inputs);
+      return allToAll(request.outputs, request.inputs, scope);
     case "allToAllSingle":
-      return all(cut(request.output, request.outputSplits), cut(request.input, request.inputSplits));
+      return allToAll(
+        partsOf(request.output, request.outputSplits),
+        partsOf(request.input, request.inputSplits),
+        scope,
+      );
   }
+}
 
-  function all(outputs: readonly Tensor[], inputs: readonly Tensor[]): NcclPlan {
-    const lengths = (tensors: readonly Tensor[]) => tensors.map((tensor, r) => (r === rank ? null : bytes(tensor)));
-    const pairs = { sent: lengths(inputs), received: lengths(outputs) };
-    return plan(
-      { dtype: shape(outputs[0]!).dtype },
-      true,
-      (call) => exchange(call, rank, outputs, inputs, inputs[rank]!),
-      pairs,
-    );
+function inPlace(request: RequestOf<"allReduce" | "broadcast" | "reduce">, { rank }: NcclScope): NcclSteps {
+  const { tensor } = request;
+  const { dtype, count } = tensor;
+  if (request.collective === "allReduce") {
+    const { op } = request;
+    return {
+      facts: { dtype, count, op },
+      run: (call) =>
+        call.inPlace(tensor, { reads: true, writes: true }, (part) =>
+          call.communicator.allReduce(part, part, opFor(op)),
+        ),
+    };
   }
+  const { root } = request;
+  const isRoot = rank === root;
+  if (request.collective === "broadcast") {
+    return {
+      facts: { dtype, count, root },
+      writes: !isRoot,
+      run: (call) =>
+        call.inPlace(tensor, { reads: isRoot, writes: !isRoot }, (part) =>
+          call.communicator.broadcast(part, part, root),
+        ),
+    };
+  }
+  const { op } = request;
+  return {
+    facts: { dtype, count, root, op },
+    writes: isRoot,
+    run: (call) =>
+      call.inPlace(tensor, { reads: true, writes: isRoot }, (part) =>
+        call.communicator.reduce(isRoot ? part : null, part, root, opFor(op)),
+      ),
+  };
+}
+
+function allGather({ input, outputs }: RequestOf<"allGather">, { rank }: NcclScope): NcclSteps {
+  return {
+    facts: factsOfLists(outputs),
+    run: (call) => {
+      const own = call.input(input);
+      const parts = outputs.map((output) => call.output(output));
+      grouped(call, parts, (part, r) => call.communicator.broadcast(part, r === rank ? own : part, r));
+    },
+  };
+}
+
+function reduceScatter({ inputs, output, op }: RequestOf<"reduceScatter">, { rank }: NcclScope): NcclSteps {
+  return {
+    facts: { ...factsOfLists(inputs), op },
+    run: (call) => {
+      const own = call.output(output);
+      const parts = inputs.map((input) => call.input(input));
+      grouped(call, parts, (part, r) => call.communicator.reduce(r === rank ? own : null, part, r, opFor(op)));
+    },
+  };
+}
+
+function gather({ input, outputs, root }: RequestOf<"gather">, { rank, size }: NcclScope): NcclSteps {
+  return {
+    facts: { dtype: input.dtype, root },
+    writes: outputs !== null,
+    pairs: outputs
+      ? { sent: lengths([], size), received: lengths(outputs, size, rank) }
+      : { sent: lengths(only(root, input, size), size), received: lengths([], size) },
+    run: (call) => exchange(call, rank, outputs, outputs ? null : only(root, input, size), input),
+  };
+}
+
+function scatter({ output, inputs, root }: RequestOf<"scatter">, { rank, size }: NcclScope): NcclSteps {
+  const outputs = only(inputs ? rank : root, output, size);
+  return {
+    facts: { dtype: output.dtype, root },
+    pairs: inputs
+      ? { sent: lengths(inputs, size, rank), received: lengths([], size) }
+      : { sent: lengths([], size), received: lengths(outputs, size) },
+    run: (call) => exchange(call, rank, outputs, inputs, inputs?.[rank] ?? null),
+  };
+}
+
+function allToAll(outputs: readonly TensorView[], inputs: readonly TensorView[], { rank, size }: NcclScope): NcclSteps {
+  return {
+    facts: { dtype: outputs[0]?.dtype },
+    pairs: { sent: lengths(inputs, size, rank), received: lengths(outputs, size, rank) },
+    run: (call) => exchange(call, rank, outputs, inputs, inputs[rank] ?? null),
+  };
 }
 
 /** Sends `inputs[r]` to and receives `outputs[r]` from each other rank r, where there is one, and copies this rank's `own`. */
 function exchange(
   call: StagedCall,
   rank: number,
-  outputs: readonly (Tensor | null)[] | null,
-  inputs: readonly (Tensor | null)[] | null,
-  own: Tensor | null,
+  outputs: readonly (TensorView | null)[] | null,
+  inputs: readonly (TensorView | null)[] | null,
+  own: TensorView | null,
 ): void {
-  const others = (tensors: readonly (Tensor | null)[] | null, place: (tensor: Tensor) => Placed) =>
+  const others = (tensors: readonly (TensorView | null)[] | null, place: (tensor: TensorView) => OnDevice) =>
     (tensors ?? []).flatMap((tensor, r) =>
-      tensor && r !== rank && bytes(tensor) > 0 ? [{ r, part: place(tensor) }] : [],
+      tensor && r !== rank && tensor.byteLength > 0 ? [{ r, part: place(tensor) }] : [],
     );
   const sends = others(inputs, (tensor) => call.input(tensor));
   const receives = others(outputs, (tensor) => call.output(tensor));
   const ownOutput = outputs?.[rank];
-  if (own && ownOutput && bytes(own) > 0) call.copyOwn(ownOutput, own);
+  if (own && ownOutput && own.byteLength > 0) call.copyOwn(ownOutput, own);
   if (sends.length + receives.length === 0) return;
   call.communicator.group(() => {
     for (const { r, part } of sends) call.communicator.send(part, r);
@@ -245,7 +273,7 @@ function exchange(
 }
 
 /** One call for each part that is not empty, all launched together. */
-function grouped(call: StagedCall, parts: readonly Placed[], launch: (part: Placed, r: number) => void): void {
+function grouped(call: StagedCall, parts: readonly OnDevice[], launch: (part: OnDevice, r: number) => void): void {
   call.communicator.group(() => {
     parts.forEach((part, r) => {
       if (part.count > 0) launch(part, r);
@@ -269,45 +297,23 @@ function ncclOp(op: ReduceOp): NcclOp | null {
   }
 }
 
-function shape(tensor: Tensor): { dtype: DataType; count: number } {
-  if (isCudaTensor(tensor)) {
-    const { dtype, count } = describeCudaTensor(tensor);
-    return { dtype, count };
-  }
-  const { data, dtype } = describeHostTensor(tensor);
-  return { dtype, count: data.length };
+/** The operation of a request that {@link runsOnNccl}. */
+function opFor(op: ReduceOp): NcclOp {
+  const known = ncclOp(op);
+  if (known === null) throw new UnsupportedError(`NCCL has no operation ${op.name}`);
+  return known;
 }
 
-function bytes(tensor: Tensor): number {
-  const { dtype, count } = shape(tensor);
-  return count * bytesPerElement(dtype);
+/** Of parts that are all as long as `share`. */
+function equalShares(share: TensorView, { size }: NcclScope): Facts {
+  return factsOfLists(new Array<TensorView>(size).fill(share));
 }
 
-function lists(tensors: readonly Tensor[]): Facts {
-  const counts = tensors.map((tensor) => shape(tensor).count);
-  return { dtype: shape(tensors[0]!).dtype, count: counts.reduce((a, b) => a + b, 0), detail: counts.join() };
-}
-
-/** Elements of one tensor, cut into parts that share its memory. */
-function cut(tensor: Tensor, counts: readonly number[]): Tensor[] {
-  let start = 0;
-  return counts.map((count) => {
-    const from = start;
-    start += count;
-    if (isCudaTensor(tensor)) {
-      const { cuda, dtype, byteOffset } = describeCudaTensor(tensor);
-      return { cuda, dtype, byteOffset: byteOffset + from * bytesPerElement(dtype), count };
-    }
-    const { data, dtype } = describeHostTensor(tensor);
-    return { data: data.subarray(from, start), dtype };
-  });
-}
-
-function only(rank: number, tensor: Tensor, size: number): (Tensor | null)[] {
+function only(rank: number, tensor: TensorView, size: number): (TensorView | null)[] {
   return Array.from({ length: size }, (_, r) => (r === rank ? tensor : null));
 }
 
-/** No peer is told, or heard of, a length. */
-function none(size: number): (number | null)[] {
-  return new Array<number | null>(size).fill(null);
+/** Bytes by peer; null where there is no tensor, and for rank `own`. */
+function lengths(tensors: readonly (TensorView | null)[], size: number, own = -1): Lengths {
+  return Array.from({ length: size }, (_, r) => (r === own ? null : (tensors[r]?.byteLength ?? null)));
 }

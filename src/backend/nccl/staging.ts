@@ -1,9 +1,8 @@
 /**
  * Staging: host tensors on a CUDA device for the time of one call. A tensor that is on the device already is used as it is.
  */
-import { describeCudaTensor, isCudaTensor } from "../../tensor/cuda.ts";
-import { describeHostTensor } from "../../tensor/host.ts";
-import { bytesPerElement, type CudaTensor, type DataType, type DeviceBuffer, type Tensor } from "../../types.ts";
+import { type CudaView, isSameMemory, type TensorView } from "../../tensor/view.ts";
+import { bytesPerElement, type CudaTensor, type DataType, type DeviceBuffer } from "../../types.ts";
 import type { NcclCommunicator, NcclLibrary } from "./library.ts";
 
 /** Bytes of a host tensor that are on the device at once, of each of the segments in flight. */
@@ -14,7 +13,7 @@ const POOL_BYTES = 256 * 2 ** 20;
 const SMALLEST_BYTES = 4096;
 
 /** A tensor, or elements of one, as the device sees it. */
-export type Placed = Required<CudaTensor>;
+export type OnDevice = Required<CudaTensor>;
 
 /** Device memory for staging, used again. Sizes are powers of two. */
 export class DevicePool {
@@ -67,32 +66,30 @@ export class StagedCall {
   }
 
   /** The tensor's elements, to be read by the collective. */
-  input(tensor: Tensor): Placed {
-    if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
-    const { bytes, dtype, count } = hostBytes(tensor);
+  input(tensor: TensorView): OnDevice {
+    if (tensor.memory === "cuda") return onDevice(tensor);
+    const { dtype, count } = tensor;
+    const bytes = hostBytes(tensor);
     const placed = this.#scratch(dtype, count);
     this.communicator.copyIn(placed, bytes);
     return placed;
   }
 
   /** Room for the tensor's elements, to be written by the collective. */
-  output(tensor: Tensor): Placed {
-    if (isCudaTensor(tensor)) return describeCudaTensor(tensor);
-    const { bytes, dtype, count } = hostBytes(tensor);
+  output(tensor: TensorView): OnDevice {
+    if (tensor.memory === "cuda") return onDevice(tensor);
+    const { dtype, count } = tensor;
+    const bytes = hostBytes(tensor);
     const placed = this.#scratch(dtype, count);
     this.#after.push(() => this.communicator.copyOut(bytes, placed));
     return placed;
   }
 
   /** `output` becomes `input`, both this rank's own. */
-  copyOwn(output: Tensor, input: Tensor): void {
-    if (isCudaTensor(output) && isCudaTensor(input)) {
-      const [to, from] = [describeCudaTensor(output), describeCudaTensor(input)];
-      if (to.cuda !== from.cuda || to.byteOffset !== from.byteOffset) this.communicator.copyWithin(to, from);
-    } else {
-      const [to, from] = [hostBytes(output), hostBytes(input)];
-      to.bytes.set(from.bytes);
-    }
+  copyOwn(output: TensorView, input: TensorView): void {
+    if (output.memory === "cuda" && input.memory === "cuda") {
+      if (!isSameMemory(output, input)) this.communicator.copyWithin(onDevice(output), onDevice(input));
+    } else hostBytes(output).set(hostBytes(input));
   }
 
   /**
@@ -100,16 +97,16 @@ export class StagedCall {
    * copies and collectives of several overlap.
    */
   inPlace(
-    tensor: Tensor,
+    tensor: TensorView,
     { reads, writes }: { reads: boolean; writes: boolean },
-    collective: (part: Placed) => void,
+    collective: (part: OnDevice) => void,
   ): void {
-    if (isCudaTensor(tensor)) {
-      const placed = describeCudaTensor(tensor);
-      if (placed.count > 0) collective(placed);
+    if (tensor.memory === "cuda") {
+      if (tensor.count > 0) collective(onDevice(tensor));
       return;
     }
-    const { bytes, dtype, count } = hostBytes(tensor);
+    const { dtype, count } = tensor;
+    const bytes = hostBytes(tensor);
     const width = bytesPerElement(dtype);
     const perSegment = SEGMENT_BYTES / width;
     const ring: DeviceBuffer[] = [];
@@ -137,7 +134,7 @@ export class StagedCall {
     for (const buffer of this.#taken) this.#pool.giveBack(buffer);
   }
 
-  #scratch(dtype: DataType, count: number): Placed {
+  #scratch(dtype: DataType, count: number): OnDevice {
     return { cuda: this.#take(count * bytesPerElement(dtype)), dtype, byteOffset: 0, count };
   }
 
@@ -148,7 +145,12 @@ export class StagedCall {
   }
 }
 
-function hostBytes(tensor: Tensor): { bytes: Uint8Array; dtype: DataType; count: number } {
-  const { data, dtype } = describeHostTensor(tensor);
-  return { bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), dtype, count: data.length };
+/** A tensor of the device, as NCCL takes it. */
+export function onDevice({ buffer, dtype, byteOffset, count }: CudaView): OnDevice {
+  return { cuda: buffer, dtype, byteOffset, count };
+}
+
+function hostBytes(view: TensorView): Uint8Array {
+  if (view.memory !== "host") throw new TypeError("the tensor is not in host memory");
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

@@ -2,9 +2,11 @@
  * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and what passes of
  * several inputs save.
  */
+
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
 import { ReduceOp, type ReduceOpName, resolveReduceOp } from "../../reduce-op.ts";
+import { describeGpu } from "../../tensor/gpu.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../types.ts";
 import { medianOf } from "../bench/report.ts";
 
@@ -113,7 +115,7 @@ function passOf(
 export async function benchGpuFold(gpu: GpuExecutor, bytes = DEFAULT_BYTES): Promise<GpuFoldRow> {
   const count = bytes / 4;
   const tensors = Array.from({ length: 5 }, () => gpu.alloc("f32", count));
-  const [a, b, c, d, e] = tensors.map((tensor) => gpu.span(tensor)) as [Span, Span, Span, Span, Span];
+  const [a, b, c, d, e] = tensors.map((tensor) => gpu.span(describeGpu(tensor))) as [Span, Span, Span, Span, Span];
   for (const span of [a, b, c, d, e]) gpu.fill(span, 0);
   await gpu.settled();
   const runs = [

@@ -3,7 +3,7 @@
  * loops with the same bits. All of its verbs are synchronous.
  */
 import type { ReduceOp } from "../../reduce-op.ts";
-import { describeHostTensor, isHostTensor } from "../../tensor/host.ts";
+import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, isFloat, type Tensor } from "../../types.ts";
 import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
@@ -51,6 +51,7 @@ function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): F
 class CpuExecutor implements AddressableExecutor {
   readonly handleMemory = null;
   readonly name = "cpu";
+  readonly memoryKind = "host";
   readonly arithmeticId: string;
   readonly #kernels: Kernels;
   readonly #wasm: WasmKernels | null;
@@ -67,13 +68,9 @@ class CpuExecutor implements AddressableExecutor {
     return this.#kernels.description;
   }
 
-  owns(tensor: Tensor): boolean {
-    return isHostTensor(tensor);
-  }
-
-  span(tensor: Tensor): HostSpan {
-    const { data, dtype } = describeHostTensor(tensor);
-    return this.#spanOf(dtype, data.length, data.buffer, data.byteOffset);
+  span(view: TensorView): HostSpan {
+    if (view.memory !== "host") throw new TypeError("the tensor is not in host memory: pass a typed array");
+    return this.#spanOf(view.dtype, view.count, view.buffer, view.byteOffset);
   }
 
   slice(span: Span, start: number, count: number): HostSpan {

@@ -1,7 +1,8 @@
 /** The verbs of the webgpu executor, as commands of its device. */
 import type { ReduceOp } from "../../reduce-op.ts";
-import { describeGpuTensor, isGpuTensor, TENSOR_USAGE } from "../../tensor/gpu.ts";
-import { bytesPerElement, type DataType, type GpuTensor, isFloat, type Tensor } from "../../types.ts";
+import { TENSOR_USAGE } from "../../tensor/gpu.ts";
+import type { TensorView } from "../../tensor/view.ts";
+import { bytesPerElement, type DataType, type GpuTensor, isFloat } from "../../types.ts";
 import { fillSpan } from "../cpu/custom-loop.ts";
 import { HostSpan } from "../cpu/host-span.ts";
 import { inputFactor } from "../cpu/kernels.ts";
@@ -35,6 +36,7 @@ interface Latest {
 /** See the file's head. */
 export class WebgpuExecutor implements GpuExecutor {
   readonly name = "webgpu";
+  readonly memoryKind = "gpu";
   get handleMemory(): GPUDevice {
     return this.device;
   }
@@ -80,16 +82,11 @@ export class WebgpuExecutor implements GpuExecutor {
     return { buffers: stats.liveBuffers, stagingBytes: staging.idleBytes, scratchBytes: scratch.idleBytes };
   }
 
-  owns(tensor: Tensor | GpuTensor): boolean {
-    return isGpuTensor(tensor);
-  }
-
-  span(tensor: Tensor | GpuTensor): GpuSpan {
-    if (!isGpuTensor(tensor)) {
+  span(view: TensorView): GpuSpan {
+    if (view.memory !== "gpu") {
       throw new TypeError("the tensor is not in GPU memory: pass { buffer, dtype } with a GPUBuffer");
     }
-    const { buffer, dtype, byteOffset, count } = describeGpuTensor(tensor);
-    return new GpuSpan(this.#device, dtype, count, buffer, byteOffset);
+    return new GpuSpan(this.#device, view.dtype, view.count, view.buffer, view.byteOffset);
   }
 
   slice(span: Span, start: number, count: number): GpuSpan {

@@ -5,12 +5,13 @@
 
 import { createWebgpuExecutor } from "../../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../../src/reduce-op.ts";
+import { describe as viewOf } from "../../../src/tensor/describe.ts";
 import { defaultDevice, testGpu } from "../../helpers/gpu.ts";
 
 async function round(options: Parameters<typeof createWebgpuExecutor>[0]): Promise<number> {
   const executor = await createWebgpuExecutor(options);
   const tensor = executor.alloc("f32", 10_000);
-  const span = executor.span(tensor);
+  const span = executor.span(viewOf(tensor));
   executor.fill(span, 1);
   executor.reduce(ReduceOp.SUM, span, span, span);
   const lease = await executor.read(span);

@@ -1,0 +1,26 @@
+/** The one place where a tensor is told from all else, and in which memory it lies. */
+import { describeCuda, isCuda } from "./cuda.ts";
+import { describeGpu, isGpu } from "./gpu.ts";
+import { describeHost } from "./host.ts";
+import type { TensorView } from "./view.ts";
+
+/**
+ * The view of `tensor`.
+ * @throws TypeError or RangeError that says why it is no tensor, or not a usable one.
+ */
+export function describe(tensor: unknown): TensorView {
+  if (ArrayBuffer.isView(tensor)) return describeHost(tensor);
+  if (isGpu(tensor)) return describeGpu(tensor);
+  return isCuda(tensor) ? describeCuda(tensor) : describeHost(tensor);
+}
+
+/** {@link describe}, whose error begins with `name`, by which the caller knows the tensor. */
+export function describeArgument(tensor: unknown, name: string): TensorView {
+  try {
+    return describe(tensor);
+  } catch (error) {
+    const { message } = error as Error;
+    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
+    throw new ErrorClass(`${name}: ${message}`, { cause: error });
+  }
+}

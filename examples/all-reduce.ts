@@ -1,4 +1,6 @@
-// npx webccl run -n 4 examples/all-reduce.ts
+// The smallest program: every rank gets the sum of all ranks' tensors, and rank 0 counts the ranks that met.
+//
+//   npx webccl run -n 4 examples/all-reduce.ts
 import { initProcessGroup } from "webccl";
 
 const group = await initProcessGroup();

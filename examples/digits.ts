@@ -1,12 +1,12 @@
 /**
- * Statistics of 10,000 handwritten digits, computed by all ranks together and checked against one process.
+ * Statistics of 10,000 handwritten digits: all ranks compute them together, and rank 0 checks them alone.
  *
  *   npx webccl run -n 4 examples/digits.ts
  *
  * Every rank takes an equal share of the digits and sums, in whole numbers: how often each digit occurs, its pixels
- * (10 × 784), and the products of all pairs of pixels (784 × 784, the second moment, which covariance and PCA start
- * from). One allReduce each makes them the sums over all digits. The largest, 10,000 × 255², fits an i32, so equality
- * is exact. Rank 0 then does all the work alone, and compares.
+ * (10 × 784), and the products of all pairs of pixels (784 × 784). Those products are the second moment, from which
+ * covariance and PCA follow. One allReduce for each of the three makes them the sums over all digits. The largest sum,
+ * 10,000 × 255², fits an i32, so equality is exact. Rank 0 then does all the work alone, and compares.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

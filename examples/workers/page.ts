@@ -1,7 +1,10 @@
 /// <reference types="vite/client" />
-// npx vite examples/workers
+// Four ranks as module workers of this page, which share memory; the page shows the value that each rank posts last.
+// rank.ts is the program of a rank.
+//
+//   npm run build && npx vite examples/workers
 import { spawnRanks } from "webccl";
-// Vite's way to an address of a module that a worker can run.
+// In Vite `?worker&url` gives the address of a module that a worker can run.
 import rank from "./rank.ts?worker&url";
 
 const output = document.getElementById("output")!;

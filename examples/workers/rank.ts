@@ -1,9 +1,12 @@
-// What each rank does: its module runs to the end, and what it posts last goes to the page.
+// The program of each rank: all ranks reduce a tensor in the memory that they share, and each posts its result.
+// page.ts starts the ranks:
+//
+//   npm run build && npx vite examples/workers
 import { initProcessGroup } from "webccl";
 
 const group = await initProcessGroup({ backend: "cpu" });
 
-// Memory that all ranks see: their kernels read each other's tensors where they are.
+// Memory that all ranks share: each rank's kernels read the others' tensors directly.
 const tensor = group.alloc("f32", 1_000_000) as Float32Array;
 tensor.fill(group.rank + 1);
 const start = performance.now();

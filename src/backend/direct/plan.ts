@@ -58,36 +58,36 @@ export interface Plan {
  * @throws RangeError for an algorithm that does not exist or does not fit.
  */
 export function planCollective(request: CollectiveRequest, call: Call, scope: PlanScope): Plan {
-  const planner = new Planner(request.collective, call, scope);
+  const planning: Planning = { collective: request.collective, call, scope, spans: [] };
   switch (request.collective) {
     case "allReduce":
-      return planner.allReduce(request);
+      return allReduce(planning, request);
     case "broadcast":
-      return planner.broadcast(request);
+      return broadcast(planning, request);
     case "reduce":
-      return planner.reduce(request);
+      return reduce(planning, request);
     case "allGather":
     case "allGatherIntoTensor":
-      return planner.allGather(request);
+      return allGather(planning, request);
     case "reduceScatter":
     case "reduceScatterTensor":
-      return planner.reduceScatter(request);
+      return reduceScatter(planning, request);
     case "gather":
-      return planner.gather(request);
+      return gather(planning, request);
     case "scatter":
-      return planner.scatter(request);
+      return scatter(planning, request);
     case "allToAll":
     case "allToAllSingle":
-      return planner.allToAll(request);
+      return allToAll(planning, request);
     case "scan":
     case "exscan":
-      return planner.scan(request);
+      return scan(planning, request);
     case "barrier":
-      return planner.barrier({});
+      return barrier(planning, {});
     case "newGroup":
-      return planner.barrier({ detail: request.ranks.join() });
+      return barrier(planning, { detail: request.ranks.join() });
     default:
-      return planner.objects(request);
+      return objects(planning, request);
   }
 }
 
@@ -98,161 +98,156 @@ export function isOfHub({ needs }: Plan): boolean {
 
 type RequestOf<C extends CollectiveRequest["collective"]> = Extract<CollectiveRequest, { collective: C }>;
 
-/** Makes one plan. */
-class Planner {
-  readonly #collective: CollectiveRequest["collective"];
-  readonly #call: Call;
-  readonly #scope: PlanScope;
+/** A plan that is being made. */
+interface Planning {
+  readonly collective: CollectiveRequest["collective"];
+  readonly call: Call;
+  readonly scope: PlanScope;
   /** The caller's tensors so far. */
-  readonly #spans: Span[] = [];
+  readonly spans: Span[];
+}
 
-  constructor(collective: CollectiveRequest["collective"], call: Call, scope: PlanScope) {
-    this.#collective = collective;
-    this.#call = call;
-    this.#scope = scope;
-  }
+function allReduce(planning: Planning, { tensor, op }: RequestOf<"allReduce">): Plan {
+  const span = addSpan(planning, tensor);
+  const row = choose(planning, "allReduce", { op, bytes: span.byteLength });
+  return plan(planning, row, whole(span, op), startOfFold(op, span), (context) => row.run(context, span, op));
+}
 
-  allReduce({ tensor, op }: RequestOf<"allReduce">): Plan {
-    const span = this.#span(tensor);
-    const row = this.#choose("allReduce", { op, bytes: span.byteLength });
-    return this.#plan(row, whole(span, op), startOfFold(op, span), (context) => row.run(context, span, op));
-  }
+function broadcast(planning: Planning, { tensor, root }: RequestOf<"broadcast">): Plan {
+  const span = addSpan(planning, tensor);
+  const row = choose(planning, "broadcast", { bytes: span.byteLength });
+  const writes = isRoot(planning, root) ? "no" : "as messages come";
+  return plan(planning, row, whole(span, undefined, root), writes, (context) => row.run(context, span, root));
+}
 
-  broadcast({ tensor, root }: RequestOf<"broadcast">): Plan {
-    const span = this.#span(tensor);
-    const row = this.#choose("broadcast", { bytes: span.byteLength });
-    const writes = this.#isRoot(root) ? "no" : "as messages come";
-    return this.#plan(row, whole(span, undefined, root), writes, (context) => row.run(context, span, root));
-  }
+function reduce(planning: Planning, { tensor, root, op }: RequestOf<"reduce">): Plan {
+  const span = addSpan(planning, tensor);
+  const row = choose(planning, "reduce", { op, bytes: span.byteLength });
+  const writes = isRoot(planning, root) ? startOfFold(op, span) : "no";
+  return plan(planning, row, whole(span, op, root), writes, (context) => row.run(context, span, root, op));
+}
 
-  reduce({ tensor, root, op }: RequestOf<"reduce">): Plan {
-    const span = this.#span(tensor);
-    const row = this.#choose("reduce", { op, bytes: span.byteLength });
-    const writes = this.#isRoot(root) ? startOfFold(op, span) : "no";
-    return this.#plan(row, whole(span, op, root), writes, (context) => row.run(context, span, root, op));
-  }
+function allGather(planning: Planning, request: RequestOf<"allGather" | "allGatherIntoTensor">): Plan {
+  const input = addSpan(planning, request.input);
+  const isList = request.collective === "allGather";
+  const outputs = isList ? spansOf(planning, request.outputs) : equalParts(planning, request.output);
+  const row = choose(planning, "allGather", { bytes: totalBytes(outputs) });
+  return plan(planning, row, factsOfLists(outputs), "at once", (context) => row.run(context, outputs, input));
+}
 
-  allGather(request: RequestOf<"allGather" | "allGatherIntoTensor">): Plan {
-    const input = this.#span(request.input);
-    const isList = request.collective === "allGather";
-    const outputs = isList ? this.#spansOf(request.outputs) : this.#equalParts(request.output);
-    const row = this.#choose("allGather", { bytes: totalBytes(outputs) });
-    return this.#plan(row, factsOfLists(outputs), "at once", (context) => row.run(context, outputs, input));
-  }
+function reduceScatter(planning: Planning, request: RequestOf<"reduceScatter" | "reduceScatterTensor">): Plan {
+  const { op } = request;
+  const output = addSpan(planning, request.output);
+  const isList = request.collective === "reduceScatter";
+  const inputs = isList ? spansOf(planning, request.inputs) : equalParts(planning, request.input);
+  const row = choose(planning, "reduceScatter", { op, bytes: totalBytes(inputs) });
+  const facts = { ...factsOfLists(inputs), op };
+  return plan(planning, row, facts, "at once", (context) => row.run(context, output, inputs, op));
+}
 
-  reduceScatter(request: RequestOf<"reduceScatter" | "reduceScatterTensor">): Plan {
-    const { op } = request;
-    const output = this.#span(request.output);
-    const isList = request.collective === "reduceScatter";
-    const inputs = isList ? this.#spansOf(request.inputs) : this.#equalParts(request.input);
-    const row = this.#choose("reduceScatter", { op, bytes: totalBytes(inputs) });
-    const facts = { ...factsOfLists(inputs), op };
-    return this.#plan(row, facts, "at once", (context) => row.run(context, output, inputs, op));
-  }
+function gather(planning: Planning, { input, outputs, root }: RequestOf<"gather">): Plan {
+  const span = addSpan(planning, input);
+  const spans = outputs && spansOf(planning, outputs);
+  const row = choose(planning, "gather", {});
+  const writes = isRoot(planning, root) ? "at once" : "no";
+  return plan(planning, row, { dtype: span.dtype, root }, writes, (context) => row.run(context, spans, span, root));
+}
 
-  gather({ input, outputs, root }: RequestOf<"gather">): Plan {
-    const span = this.#span(input);
-    const spans = outputs && this.#spansOf(outputs);
-    const row = this.#choose("gather", {});
-    const writes = this.#isRoot(root) ? "at once" : "no";
-    return this.#plan(row, { dtype: span.dtype, root }, writes, (context) => row.run(context, spans, span, root));
-  }
+function scatter(planning: Planning, { output, inputs, root }: RequestOf<"scatter">): Plan {
+  const span = addSpan(planning, output);
+  const spans = inputs && spansOf(planning, inputs);
+  const row = choose(planning, "scatter", {});
+  const writes = isRoot(planning, root) ? "at once" : "as messages come";
+  return plan(planning, row, { dtype: span.dtype, root }, writes, (context) => row.run(context, span, spans, root));
+}
 
-  scatter({ output, inputs, root }: RequestOf<"scatter">): Plan {
-    const span = this.#span(output);
-    const spans = inputs && this.#spansOf(inputs);
-    const row = this.#choose("scatter", {});
-    const writes = this.#isRoot(root) ? "at once" : "as messages come";
-    return this.#plan(row, { dtype: span.dtype, root }, writes, (context) => row.run(context, span, spans, root));
-  }
+function allToAll(planning: Planning, request: RequestOf<"allToAll" | "allToAllSingle">): Plan {
+  const isList = request.collective === "allToAll";
+  const outputs = isList ? spansOf(planning, request.outputs) : parts(planning, request.output, request.outputSplits);
+  const inputs = isList ? spansOf(planning, request.inputs) : parts(planning, request.input, request.inputSplits);
+  const row = choose(planning, "allToAll", {});
+  return plan(planning, row, { dtype: outputs[0]?.dtype }, "at once", (context) => row.run(context, outputs, inputs));
+}
 
-  allToAll(request: RequestOf<"allToAll" | "allToAllSingle">): Plan {
-    const isList = request.collective === "allToAll";
-    const outputs = isList ? this.#spansOf(request.outputs) : this.#parts(request.output, request.outputSplits);
-    const inputs = isList ? this.#spansOf(request.inputs) : this.#parts(request.input, request.inputSplits);
-    const row = this.#choose("allToAll", {});
-    return this.#plan(row, { dtype: outputs[0]?.dtype }, "at once", (context) => row.run(context, outputs, inputs));
-  }
+function scan(planning: Planning, { collective, tensor, op }: RequestOf<"scan" | "exscan">): Plan {
+  const span = addSpan(planning, tensor);
+  const exclusive = collective === "exscan";
+  const row = choose(planning, "scan", { op, bytes: span.byteLength });
+  // Rank 0 finishes an AVG without waiting for anyone.
+  const writes = op.name === "avg" ? "at once" : startOfFold(op, span);
+  return plan(planning, row, whole(span, op), writes, (context) => row.run(context, span, op, { exclusive }));
+}
 
-  scan({ collective, tensor, op }: RequestOf<"scan" | "exscan">): Plan {
-    const span = this.#span(tensor);
-    const exclusive = collective === "exscan";
-    const row = this.#choose("scan", { op, bytes: span.byteLength });
-    // Rank 0 finishes an AVG without waiting for anyone.
-    const writes = op.name === "avg" ? "at once" : startOfFold(op, span);
-    return this.#plan(row, whole(span, op), writes, (context) => row.run(context, span, op, { exclusive }));
-  }
+function barrier(planning: Planning, facts: Facts): Plan {
+  const row = choose(planning, "barrier", {});
+  return plan(planning, row, facts, "no", (context) => row.run(context));
+}
 
-  barrier(facts: Facts): Plan {
-    const row = this.#choose("barrier", {});
-    return this.#plan(row, facts, "no", (context) => row.run(context));
-  }
+function objects(planning: Planning, { outgoing, sources, received, root }: ObjectRequest): Plan {
+  return plan(planning, { algorithm: "direct" }, root === null ? {} : { root }, "no", (context) =>
+    exchangeObjects(context, outgoing, sources, received),
+  );
+}
 
-  objects({ outgoing, sources, received, root }: ObjectRequest): Plan {
-    return this.#plan({ algorithm: "direct" }, root === null ? {} : { root }, "no", (context) =>
-      exchangeObjects(context, outgoing, sources, received),
-    );
-  }
+function isRoot(planning: Planning, root: number): boolean {
+  return root === planning.scope.rank;
+}
 
-  #isRoot(root: number): boolean {
-    return root === this.#scope.rank;
-  }
+function addSpan(planning: Planning, view: TensorView): Span {
+  const span = planning.scope.executor.span(view);
+  planning.spans.push(span);
+  return span;
+}
 
-  #span(view: TensorView): Span {
-    const span = this.#scope.executor.span(view);
-    this.#spans.push(span);
-    return span;
-  }
+function spansOf(planning: Planning, views: readonly TensorView[]): Span[] {
+  return views.map((view) => addSpan(planning, view));
+}
 
-  #spansOf(views: readonly TensorView[]): Span[] {
-    return views.map((view) => this.#span(view));
-  }
+/** A tensor's spans of these counts, one behind the other. */
+function parts(planning: Planning, view: TensorView, counts: readonly number[]): Span[] {
+  const span = addSpan(planning, view);
+  let start = 0;
+  return counts.map((count) => {
+    const part = planning.scope.executor.slice(span, start, count);
+    start += count;
+    return part;
+  });
+}
 
-  /** A tensor's spans of these counts, one behind the other. */
-  #parts(view: TensorView, counts: readonly number[]): Span[] {
-    const span = this.#span(view);
-    let start = 0;
-    return counts.map((count) => {
-      const part = this.#scope.executor.slice(span, start, count);
-      start += count;
-      return part;
-    });
-  }
+function equalParts(planning: Planning, view: TensorView): Span[] {
+  const { size } = planning.scope;
+  return parts(planning, view, new Array<number>(size).fill(view.count / size));
+}
 
-  #equalParts(view: TensorView): Span[] {
-    const { size } = this.#scope;
-    return this.#parts(view, new Array<number>(size).fill(view.count / size));
-  }
+function choose<C extends AlgorithmFamily>(planning: Planning, collective: C, { op, bytes = 0 }: Facts): Row<C> {
+  const { size, link, hub, table, crowded, sameArithmetic } = planning.scope;
+  const query: SelectQuery<C> = {
+    collective,
+    bytes,
+    size,
+    link,
+    deterministic: planning.call.deterministic,
+    commutative: op === undefined || isCommutative(op),
+    sameArithmetic: sameArithmetic && op?.name !== "custom",
+    hub,
+    crowded,
+    custom: op?.name === "custom",
+    algorithm: planning.call.algorithm,
+  };
+  return selectAlgorithm(table, query);
+}
 
-  #choose<C extends AlgorithmFamily>(collective: C, { op, bytes = 0 }: Facts): Row<C> {
-    const { size, link, hub, table, crowded, sameArithmetic } = this.#scope;
-    const query: SelectQuery<C> = {
-      collective,
-      bytes,
-      size,
-      link,
-      deterministic: this.#call.deterministic,
-      commutative: op === undefined || isCommutative(op),
-      sameArithmetic: sameArithmetic && op?.name !== "custom",
-      hub,
-      crowded,
-      custom: op?.name === "custom",
-      algorithm: this.#call.algorithm,
-    };
-    return selectAlgorithm(table, query);
-  }
-
-  #plan(
-    { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
-    facts: Facts,
-    writes: Plan["writes"],
-    run: Plan["run"],
-  ): Plan {
-    const { segmentBytes, size } = this.#scope;
-    const fingerprint = fingerprintOf(this.#collective, algorithm, facts, segmentBytes);
-    const spans = this.#spans;
-    return { fingerprint, spans, op: facts.op ?? null, scratch: scratch?.(size) ?? 0, writes, needs, run };
-  }
+function plan(
+  planning: Planning,
+  { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
+  facts: Facts,
+  writes: Plan["writes"],
+  run: Plan["run"],
+): Plan {
+  const { segmentBytes, size } = planning.scope;
+  const fingerprint = fingerprintOf(planning.collective, algorithm, facts, segmentBytes);
+  const spans = planning.spans;
+  return { fingerprint, spans, op: facts.op ?? null, scratch: scratch?.(size) ?? 0, writes, needs, run };
 }
 
 /** An operation that prepares its inputs changes an in-place tensor before anything is sent. */

@@ -4,7 +4,7 @@ import type { Platform } from "../../platform.ts";
 import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
-import { HubMedium } from "./hub.ts";
+import { type HubMedium, hubMedium } from "./hub.ts";
 import { type Medium, type Offer, PLAIN, type Undo } from "./medium.ts";
 import type { SocketsMedium } from "./sockets.ts";
 import type { Threads } from "./threads.ts";
@@ -41,7 +41,7 @@ export async function openMedia(
     : null;
   const options = { rank, settings, store, executor, underneath: sockets, undo };
   const files = sockets ? (await import("./files.ts")).openFiles(platform, options) : withoutFiles(options);
-  const hub = connection && new HubMedium(connection);
+  const hub = connection && hubMedium(connection);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const threadMedium = threads?.medium(rank, undo) ?? null;
   const all = [memory, threadMedium, files, sockets, hub].filter((medium) => medium !== null);

@@ -166,7 +166,6 @@ export class RankJob implements Job {
   /** The same on every rank: rank 0's of the job, if it says one. A rank with a GPU has a second arithmetic. */
   #segmentBytes(members: readonly RosterEntry[]): number {
     const hasGpu = members.some(({ arithmeticIds }) => arithmeticIds.length > 1);
-    const given = this.#options.roster[0]?.segmentBytes ?? null;
-    return given ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
+    return this.#options.roster[0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
   }
 }

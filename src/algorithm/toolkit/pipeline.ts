@@ -136,28 +136,34 @@ export function reducePair(context: Context, op: ReduceOp, target: Span, peer: n
  * empty if need be, so a receiver that expects another length gets a message of the wrong length, whatever the lengths.
  */
 export function sendSpan(context: Context, peer: number, span: Span): Promise<void> {
-  return eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
+  return untilShort(context, span, (segment, slot) => send(context, peer, segment, slot));
 }
 
 /** Receives from `peer` what {@link sendSpan} sends. */
 export function recvSpan(context: Context, peer: number, span: Span): Promise<void> {
-  return eachSegment(context, span, (segment, slot) => recv(context, peer, segment, slot));
+  return untilShort(context, span, (segment, slot) => recv(context, peer, segment, slot));
 }
 
 /** Receives from `peer` what {@link sendSpan} sends, and folds it into `span` as `recvReduce` does. */
 export function recvReduceSpan(context: Context, peer: number, span: Span, op: ReduceOp): Promise<void> {
-  return eachSegment(context, span, (segment, slot) =>
+  return untilShort(context, span, (segment, slot) =>
     segment.count > 0 ? recvReduce(context, peer, segment, op, slot) : recv(context, peer, segment, slot),
   );
 }
 
-function eachSegment(
-  context: Context,
-  span: Span,
-  move: (segment: Span, slot: number) => Promise<void>,
-): Promise<void> {
+/** Runs `move` on each segment of a span; the last is shorter than the others, and may be empty. */
+function untilShort(context: Context, span: Span, move: MoveSegment): Promise<void> {
   const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
-  return pipelined(context, Math.floor(span.count / perSegment) + 1, (slot) => {
+  return inSegments(context, span, Math.floor(span.count / perSegment) + 1, move);
+}
+
+/** Sends or receives one segment in its slot. */
+export type MoveSegment = (segment: Span, slot: number) => Promise<void>;
+
+/** Runs `move` on the first `total` segments of a span, each in its own slot, a few at once. A segment behind its end is empty. */
+export function inSegments(context: Context, span: Span, total: number, move: MoveSegment): Promise<void> {
+  const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
+  return pipelined(context, total, (slot) => {
     const { start, count } = segmentRange(span.count, slot, perSegment);
     return move(context.executor.slice(span, start, count), slot);
   });

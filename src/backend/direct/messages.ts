@@ -5,8 +5,8 @@
  * refuses has not happened: the call rejects, its peer goes on waiting for the next message, and the group is whole.
  */
 import { type Context, recv, send } from "../../algorithm/context.ts";
-import { elementsPerSegment, segmentRange } from "../../algorithm/toolkit/partition.ts";
-import { pipelined } from "../../algorithm/toolkit/pipeline.ts";
+import { elementsPerSegment } from "../../algorithm/toolkit/partition.ts";
+import { inSegments, type MoveSegment } from "../../algorithm/toolkit/pipeline.ts";
 import { UnsupportedError, WebcclError } from "../../errors.ts";
 import type { Admission, Executor, Span } from "../../executor/executor.ts";
 import type { MessageRequest } from "../../request.ts";
@@ -106,16 +106,8 @@ export class Messages {
   }
 }
 
-/** Runs `transfer` on each segment of a message in its own slot, a few at once; an empty message is one empty segment. */
-function eachSegment(
-  context: Context,
-  span: Span,
-  transfer: (segment: Span, slot: number) => Promise<void>,
-): Promise<void> {
-  const perSegment = elementsPerSegment(context.segmentBytes, span.dtype);
-  const total = Math.max(1, Math.ceil(span.count / perSegment));
-  return pipelined(context, total, (index) => {
-    const { start, count } = segmentRange(span.count, index, perSegment);
-    return transfer(context.executor.slice(span, start, count), index);
-  });
+/** Runs `move` on each segment of a message, whose length both sides know; an empty message is one empty segment. */
+function eachSegment(context: Context, span: Span, move: MoveSegment): Promise<void> {
+  const total = Math.ceil(span.count / elementsPerSegment(context.segmentBytes, span.dtype));
+  return inSegments(context, span, Math.max(1, total), move);
 }

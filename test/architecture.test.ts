@@ -65,9 +65,14 @@ interface Module {
   packages: string[];
 }
 
+function sourceOf(file: string): ts.SourceFile {
+  const path = join(src, file);
+  return ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.Latest, true);
+}
+
 function readModule(file: string): Module {
   const path = join(src, file);
-  const source = ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.Latest, true);
+  const source = sourceOf(file);
   const module: Module = { files: [], runtimeFiles: [], packages: [] };
   const add = (specifier: string, isType: boolean) => {
     if (specifier.startsWith(".")) {
@@ -98,6 +103,8 @@ const files = readdirSync(src, { recursive: true, withFileTypes: true })
   .map((entry) => relative(src, join(entry.parentPath, entry.name)))
   .sort();
 const modules = new Map(files.map((file) => [file, readModule(file)]));
+/** Files that somebody wrote. */
+const written = files.filter((file) => !file.endsWith(".generated.ts"));
 
 /** Everything that `entry` loads when it runs, itself included. */
 function reachable(entry: string): Set<string> {
@@ -185,9 +192,31 @@ describe("src", () => {
     expect(named).toEqual([]);
   });
 
+  it("has no folder with more than 16 files side by side, apart from the list of algorithms over messages", () => {
+    const sizes = new Map<string, number>();
+    for (const file of files) sizes.set(dirname(file), (sizes.get(dirname(file)) ?? 0) + 1);
+    const most = (folder: string) => (folder === "algorithm/messages" ? 26 : 16);
+    expect([...sizes].filter(([folder, size]) => size > most(folder))).toEqual([]);
+  });
+
+  it("has no function longer than 60 lines", () => {
+    const long: string[] = [];
+    for (const file of written) {
+      const source = sourceOf(file);
+      const lineOf = (position: number) => source.getLineAndCharacterOfPosition(position).line;
+      const visit = (node: ts.Node): void => {
+        const body = ts.isFunctionLike(node) && "body" in node ? node.body : undefined;
+        const lines = body ? lineOf(node.end) - lineOf(node.getStart()) + 1 : 0;
+        if (lines > 60) long.push(`${file}:${lineOf(node.getStart()) + 1}: ${lines} lines`);
+        ts.forEachChild(node, visit);
+      };
+      visit(source);
+    }
+    expect(long).toEqual([]);
+  });
+
   it("has no file past 400 lines whose header does not say why", () => {
-    const long = files
-      .filter((file) => !file.endsWith(".generated.ts"))
+    const long = written
       .map((file) => ({ file, text: readFileSync(join(src, file), "utf8") }))
       .filter(({ text }) => !/400 lines/.test(text.slice(0, text.indexOf("*/"))))
       .map(({ file, text }) => ({ file, lines: text.split("\n").length - 1 }))

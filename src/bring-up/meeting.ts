@@ -44,9 +44,9 @@ export async function meet(
     case "memory:": {
       const { joinMemoryJob } = await import("../link/memory/links.ts");
       const name = method.href.slice("memory://".length);
-      const place = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
-      undo.push(() => place.leave());
-      return { ...alone, ...place, store: new PrefixStore(groupName, place.shared) };
+      const seat = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+      undo.push(() => seat.leave());
+      return { ...alone, ...seat, store: new PrefixStore(groupName, seat.common) };
     }
     case "file:": {
       const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);

@@ -1,5 +1,5 @@
 /**
- * Shared directory: how the threads of a job find each other in their common memory. Whoever asks first for a key makes
+ * Directory: how the threads of a job find each other in their common memory. Whoever asks first for a key makes
  * its block; the last one that gives it up takes the entry out.
  *
  *   byte  size  the memory's first page
@@ -8,9 +8,9 @@
  *    128     4  per thread: has it ended?
  *   8192    16  entries: key, low and high word (high word plus 1, so that 0 is an empty entry); address; users
  */
+import { now } from "../../support/clock.ts";
 
 /** Memory with an allocator, of which every thread has one over its own part. */
-import { now } from "../../support/clock.ts";
 export interface AddressableHeap {
   readonly memory: WebAssembly.Memory;
   /** Address of a new block, a multiple of 64, or -1 if there is no room. */

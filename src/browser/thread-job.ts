@@ -17,8 +17,8 @@ export function threadJob(): ThreadJob | null {
   const job = (globalThis as { webcclJob?: PlacedJob }).webcclJob;
   if (!job) return null;
   const { id, memory, index, store } = job;
-  const openStore = async () => (await import("./page-store.ts")).openPageStore(store!, job.meetings++);
-  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore: store && openStore };
+  const openStore = store && (async () => (await import("./page-store.ts")).openPageStore(store, job.meetings++));
+  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore };
 }
 
 /** By a message to itself, which no browser delays as it does timers. */

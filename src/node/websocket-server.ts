@@ -52,25 +52,11 @@ export async function listenWebSocket(
   options: ServerOptions,
   accept: (hello: Hello, socket: Socket) => Welcome,
 ): Promise<WebSocketListener> {
-  const { host = "127.0.0.1", port = 0, tls, token, logger } = options;
+  const { host = "127.0.0.1", port = 0, tls } = options;
   checkBind(host, options);
-
   const allowed = allowedHosts(host, options.allowHosts);
-  const timeouts = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-  };
-  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
-  server.on("request", (request, response) => {
-    if (options.onRequest && hostAllowed(request, allowed)) {
-      options.onRequest(request, response);
-      return;
-    }
-    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
-    response.end("This is a webccl WebSocket address.\n");
-  });
-
+  const server = createServer(options, allowed);
+  const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
     WebSocket: Upgrade,
@@ -79,41 +65,14 @@ export async function listenWebSocket(
     // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
     handleProtocols: () => false,
   });
-
-  const pending = new Set<NodeSocket>();
-  const pendingByAddress = new Map<string, number>();
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const address = request.socket.remoteAddress ?? "";
-    const waiting = pendingByAddress.get(address) ?? 0;
     if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
     if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
-    if (waiting >= (options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS)) {
+    if (pending.isFull(address)) {
       return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
     }
-    webSockets.handleUpgrade(request, net, head, () => {
-      pendingByAddress.set(address, (pendingByAddress.get(address) ?? 0) + 1);
-      const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
-      const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
-      pending.add(socket);
-      admit(socket, {
-        token,
-        helloTimeoutMs: options.helloTimeoutMs,
-        accept: (hello) => {
-          // Frames may come before the new owner listens: they wait for it.
-          socket.release();
-          socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
-          return accept(hello, socket);
-        },
-        onSettled: () => {
-          socket.trust();
-          pending.delete(socket);
-          const left = pendingByAddress.get(address)! - 1;
-          if (left > 0) pendingByAddress.set(address, left);
-          else pendingByAddress.delete(address);
-        },
-        onError: (error) => logger?.error("a connection could not be accepted", error),
-      });
-    });
+    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
   });
 
   await open(server, host, port);
@@ -123,15 +82,94 @@ export async function listenWebSocket(
     port: bound,
     url: `${tls ? "wss" : "ws"}://${urlHost(host)}:${bound}`,
     get pending() {
-      return pending.size;
+      return pending.sockets.size;
     },
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
       server.close();
       server.closeAllConnections();
-      for (const socket of pending) socket.terminate();
+      for (const socket of pending.sockets) socket.terminate();
     },
   };
+}
+
+/** The HTTP server, which answers whatever asks for no WebSocket. */
+function createServer({ tls, onRequest }: ServerOptions, allowed: ReadonlySet<string>): Server {
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  };
+  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
+  server.on("request", (request, response) => {
+    if (onRequest && hostAllowed(request, allowed)) {
+      onRequest(request, response);
+      return;
+    }
+    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
+    response.end("This is a webccl WebSocket address.\n");
+  });
+  return server;
+}
+
+/** The sockets that are open and not yet authenticated. */
+class Pending {
+  readonly sockets = new Set<NodeSocket>();
+  readonly #maxPerAddress: number;
+  readonly #byAddress = new Map<string, number>();
+
+  constructor(maxPerAddress: number) {
+    this.#maxPerAddress = maxPerAddress;
+  }
+
+  isFull(address: string): boolean {
+    return this.#countOf(address) >= this.#maxPerAddress;
+  }
+
+  add(socket: NodeSocket, address: string): void {
+    this.sockets.add(socket);
+    this.#byAddress.set(address, this.#countOf(address) + 1);
+  }
+
+  remove(socket: NodeSocket, address: string): void {
+    this.sockets.delete(socket);
+    const left = this.#countOf(address) - 1;
+    if (left > 0) this.#byAddress.set(address, left);
+    else this.#byAddress.delete(address);
+  }
+
+  #countOf(address: string): number {
+    return this.#byAddress.get(address) ?? 0;
+  }
+}
+
+/** Asks a socket that has just opened for its proof. */
+function greet(
+  net: NetSocket,
+  head: Buffer,
+  address: string,
+  pending: Pending,
+  options: ServerOptions,
+  accept: (hello: Hello, socket: Socket) => Welcome,
+): void {
+  const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+  const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
+  pending.add(socket, address);
+  admit(socket, {
+    token: options.token,
+    helloTimeoutMs: options.helloTimeoutMs,
+    accept: (hello) => {
+      // Frames may come before the new owner listens: they wait for it.
+      socket.release();
+      socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
+      return accept(hello, socket);
+    },
+    onSettled: () => {
+      socket.trust();
+      pending.remove(socket, address);
+    },
+    onError: (error) => options.logger?.error("a connection could not be accepted", error),
+  });
 }
 
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */

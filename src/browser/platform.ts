@@ -24,10 +24,7 @@ export const browserPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
-  openGpu: async () => {
-    const { BROWSER_GPU_HINT, builtInGpu } = await import("./gpu.ts");
-    return builtInGpu(BROWSER_GPU_HINT);
-  },
+  openGpu: async () => (await import("./gpu.ts")).openGpu(),
   hasBuiltInGpu: true,
   loadNccl: null,
   openFileStore: () => cannot("share a file"),

@@ -26,7 +26,7 @@ export function connectWebSocket(
  * joined first (shared memory must be copied anyway: `send` refuses it), and `onSent` waits only for room. It cannot be
  * paused: what may come is bounded by the peers' eager budgets.
  */
-export class BuiltInSocket extends BaseSocket {
+class BuiltInSocket extends BaseSocket {
   readonly #ws: WebSocket;
   #waiting: (() => void)[] = [];
   #polling = false;

@@ -23,7 +23,7 @@ import {
 import { verify } from "../wire/proof.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
-export const HELLO_TIMEOUT_MS = 5_000;
+const HELLO_TIMEOUT_MS = 5_000;
 /** Largest message before authentication (S8). */
 export const MAX_HELLO_BYTES = 4_096;
 /** How long a refused socket may take to close, in milliseconds (S4 allows 1,000). */

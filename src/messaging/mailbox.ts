@@ -38,11 +38,6 @@ interface Queue {
 export class Mailbox {
   readonly #queues = new Map<number, Queue>();
 
-  /** Keys that anything was ever queued under. */
-  get size(): number {
-    return this.#queues.size;
-  }
-
   /** Takes the first waiting arrival for `key`, or lets `receive` wait and returns null. */
   post(key: number, receive: PostedReceive): Arrival | null {
     const queue = this.#queue(key);

@@ -1,7 +1,7 @@
 /** Node as a {@link Platform}. */
 import type { Platform } from "../platform.ts";
 import { FileStore } from "./file-store/file-store.ts";
-import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
+import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { memoryFiles } from "./memory-files.ts";
@@ -28,7 +28,7 @@ export const nodePlatform: Platform = {
       return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
     }),
   startHub,
-  openGpu: async () => ({ ...(await openGpu()), hint: NODE_GPU_HINT }),
+  openGpu,
   // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
   hasBuiltInGpu: false,
   loadNccl,

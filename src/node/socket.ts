@@ -16,7 +16,7 @@ import {
   writeFrameHeader,
 } from "../link/websocket/frame.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
-import { watchLiveness } from "./file-store/liveness.ts";
+import { watchLiveness } from "./liveness.ts";
 import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
@@ -108,21 +108,26 @@ export class NodeSocket extends BaseSocket {
     }
     const payloadBytes = totalBytes(parts);
     const headerBytes = frameHeaderBytes(payloadBytes, this.#isClient);
-    const joined = payloadBytes <= JOINED_BYTES ? parts.length : parts[0]!.byteLength <= JOINED_BYTES ? 1 : 0;
-    const start = new Uint8Array(headerBytes + totalBytes(parts.slice(0, joined)));
+    const first = parts[0];
+    const joinsFirst = first !== undefined && first.byteLength <= JOINED_BYTES;
+    const joined = payloadBytes <= JOINED_BYTES ? parts : parts.slice(0, joinsFirst ? 1 : 0);
+    const start = new Uint8Array(headerBytes + totalBytes(joined));
     writeFrameHeader(start, Opcode.BINARY, payloadBytes, this.#isClient);
     let at = headerBytes;
-    for (let i = 0; i < joined; i++) {
-      start.set(parts[i]!, at);
-      at += parts[i]!.byteLength;
+    for (const part of joined) {
+      start.set(part, at);
+      at += part.byteLength;
     }
-    if (joined === parts.length) {
+    if (joined.length === parts.length) {
       this.#net.write(start, sent);
       return;
     }
     this.#net.cork();
     this.#net.write(start);
-    for (let i = joined; i < parts.length; i++) this.#net.write(parts[i]!, i === parts.length - 1 ? sent : undefined);
+    const rest = parts.slice(joined.length);
+    rest.forEach((part, i) => {
+      this.#net.write(part, i === rest.length - 1 ? sent : undefined);
+    });
     this.#net.uncork();
   }
 

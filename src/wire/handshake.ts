@@ -24,9 +24,9 @@ export const NONCE_BYTES = 32;
 /** What a refusal says before the token is proved, whatever the fault was (S4). */
 export const GENERIC_REFUSAL = "refused";
 /** Longest group name, in UTF-16 units. */
-export const MAX_GROUP_LENGTH = 256;
+const MAX_GROUP_LENGTH = 256;
 /** Most ranks of a group. */
-export const MAX_WORLD_SIZE = 65_536;
+const MAX_WORLD_SIZE = 65_536;
 
 export const PURPOSES = ["hub", "link"] as const;
 const NO_RANK = 0xffffffff;

@@ -62,15 +62,6 @@ export class HubConnection {
     socket.onClose = (code, reason) => this.#onClose(code, reason);
   }
 
-  /** Bytes that wait in the socket. */
-  get bufferedBytes(): number {
-    return this.#socket.bufferedBytes;
-  }
-
-  get closed(): boolean {
-    return this.#closed !== null;
-  }
-
   /** Starts delivery; what came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;

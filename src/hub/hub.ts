@@ -12,7 +12,7 @@ import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { decodeControl } from "../wire/control.ts";
 import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
@@ -40,7 +40,7 @@ const CLOSE_GRACE_MS = 1_000;
 const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
 
 /** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
-export interface HubOptions extends Partial<RelayLimits> {
+export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
   /** Folds what ranks send to be folded. Not disposed of by the hub. */
@@ -63,8 +63,6 @@ export class Hub {
   readonly #rooms = new Map<string, Room>();
   readonly #ending = new Set<string>();
   readonly #sockets = new Set<Socket>();
-  /** Where a port belongs. */
-  readonly #homes = new WeakMap<Port, { room: Room; rank: number }>();
   readonly #relay: Relay;
   readonly #executor: Executor;
   readonly #hostRank: number | null;
@@ -85,11 +83,7 @@ export class Hub {
       maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
       slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
     };
-    this.#relay = new Relay(limits, (port) => {
-      const { room, rank } = this.#homes.get(port)!;
-      this.#evict(room, rank, port, 1008, `it has not read for ${limits.slowReaderMs} ms`);
-      port.socket.terminate();
-    });
+    this.#relay = new Relay(limits);
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
   }
@@ -118,10 +112,12 @@ export class Hub {
     const room = this.#rooms.get(group) ?? new Room(group, worldSize, (made) => this.#makeReduction(made));
     const rank = room.rankFor(hello);
     this.#rooms.set(group, room);
-    const port = new Port(socket);
+    const port: Port = new Port(socket, (silentMs) => {
+      this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
+      socket.terminate();
+    });
     const told = [...room.departed.values()];
     room.members.set(rank, port);
-    this.#homes.set(port, { room, rank });
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
     socket.onClose = (code, reason) => {
@@ -225,7 +221,8 @@ export class Hub {
       executor: this.#executor,
       worldSize: room.worldSize,
       hold: (rank, byteLength) => {
-        const port = room.members.get(rank)!;
+        const port = room.members.get(rank);
+        if (!port) return null;
         const excess = this.#relay.hold(port, byteLength);
         if (excess === null) return () => this.#relay.release(port, byteLength);
         this.#evict(room, rank, port, 1009, excess);

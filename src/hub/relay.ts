@@ -46,21 +46,22 @@ export class Port {
   slowTimer: Timer | null = null;
   open = true;
 
-  constructor(socket: Socket) {
+  readonly onSlowReader: (silentMs: number) => void;
+
+  /** `onSlowReader` is called when the socket has not read for too long, and is to close it. */
+  constructor(socket: Socket, onSlowReader: (silentMs: number) => void) {
     this.socket = socket;
+    this.onSlowReader = onSlowReader;
   }
 }
 
 /** Moves messages between ports, and holds their senders back. */
 export class Relay {
   readonly #limits: RelayLimits;
-  readonly #onSlowReader: (port: Port) => void;
   #bytesInFlight = 0;
 
-  /** `onSlowReader` is told of a port that has not read for too long, and is to close it. */
-  constructor(limits: RelayLimits, onSlowReader: (port: Port) => void) {
+  constructor(limits: RelayLimits) {
     this.#limits = limits;
-    this.#onSlowReader = onSlowReader;
   }
 
   /** Bytes that wait for any port. */
@@ -91,7 +92,8 @@ export class Relay {
     if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
       to.pausing.add(from);
       from.pausedFor.add(to);
-      to.slowTimer ??= startTimer(this.#limits.slowReaderMs, () => this.#onSlowReader(to));
+      const { slowReaderMs } = this.#limits;
+      to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
     }
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();

@@ -10,7 +10,7 @@ import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
-import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
 import type { Listener, ListenOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
@@ -25,7 +25,7 @@ const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
 
 /** What a server needs beyond {@link ListenOptions}; absent fields have safe defaults. */
-export interface ServerOptions extends ListenOptions {
+export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
@@ -173,7 +173,7 @@ function greet(
 }
 
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
-function checkBind(host: string, { token, tls, insecure }: ListenOptions): void {
+function checkBind(host: string, { token, tls, insecure }: ServerOptions): void {
   if (isLoopback(host) || insecure || (token && tls)) return;
   const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
   throw new RangeError(
@@ -192,9 +192,9 @@ function allowedHosts(host: string, more: readonly string[] = []): ReadonlySet<s
 }
 
 function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
-  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "");
-  if (!match) return false;
-  const name = match[1]!.toLowerCase();
+  const [, host] = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "") ?? [];
+  if (host === undefined) return false;
+  const name = host.toLowerCase();
   // The address the connection came in on cannot have been rebound: it is no name.
   const local = request.socket.localAddress?.replace(/^::ffff:/, "") ?? "";
   return allowed.has(name) || (local !== "" && name === urlHost(local));

@@ -78,11 +78,11 @@ export class Fold<P extends Payload> {
   }
 
   #foldIn(part: P): void {
-    if (!this.#first) {
+    if (!this.#first || !this.#rule) {
       this.#first = part;
       return;
     }
-    const { dtype, op } = this.#rule!;
+    const { dtype, op } = this.#rule;
     const count = part.byteLength / bytesPerElement(dtype);
     if (!this.#sum) {
       this.#sum = this.#executor.scratch(dtype, count);

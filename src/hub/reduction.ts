@@ -149,9 +149,9 @@ export class Reduction {
 
   /** All have come: each gets the result, or an empty frame if it wanted none. */
   #finish(group: Group, { group: id, sequence, slot: number }: Header, slot: Slot): void {
-    const call = group.calls.get(sequence)!;
-    call.delete(number);
-    if (call.size === 0) group.calls.delete(sequence);
+    const call = group.calls.get(sequence);
+    call?.delete(number);
+    if (call?.size === 0) group.calls.delete(sequence);
     if (slot.broken) {
       this.#release(slot);
       return;
@@ -164,16 +164,19 @@ export class Reduction {
       unsent--;
       if (unsent === 0) this.#release(slot);
     };
+    const fold = {
+      kind: FrameKind.FOLD,
+      flags: 0,
+      peer: HUB_PEER,
+      epoch: 0,
+      slot: number,
+      group: id,
+      sequence,
+      request: 0,
+    };
     for (const rank of group.ranks) {
       const wants = slot.wanting.has(rank);
-      const header = encodeHeader(
-        {
-          ...{ kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, slot: number, group: id, sequence },
-          payloadBytes: wants ? byteLength : 0,
-          request: 0,
-        },
-        null,
-      );
+      const header = encodeHeader({ ...fold, payloadBytes: wants ? byteLength : 0 }, null);
       this.#owner.send(rank, wants ? [header, ...parts] : [header], onSent);
     }
   }

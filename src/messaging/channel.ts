@@ -55,8 +55,6 @@ export class Channel implements PointToPointOwner {
   readonly pointToPoint: PointToPoint;
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
-  /** Frames that belonged to no exchange, for `info()`. */
-  droppedFrames = 0;
 
   readonly #peers: readonly (Peer | null)[];
   readonly #logger: Logger;
@@ -125,7 +123,7 @@ export class Channel implements PointToPointOwner {
   refuse(exchange: ChannelExchange, reason: string): void {
     const error = new MismatchError(
       `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
-      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "tensor"),
+      this.#mismatchDetails(exchange.sequence, exchange.call, "tensor"),
     );
     this.#tellJudge(exchange.sequence, toWireError(error));
   }
@@ -134,7 +132,7 @@ export class Channel implements PointToPointOwner {
   close(exchange: ChannelExchange, agreed = false): void {
     this.#exchanges.delete(exchange.sequence);
     if (exchange.error || agreed) return;
-    this.#finished.set(exchange.sequence, exchange.fingerprint!);
+    this.#finished.set(exchange.sequence, exchange.call);
     this.#finished.delete(exchange.sequence - REMEMBERED);
   }
 
@@ -202,8 +200,8 @@ export class Channel implements PointToPointOwner {
     }
   }
 
-  onMismatch(exchange: ChannelExchange, rank: number, field: string): void {
-    this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
+  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void {
+    this.#report(exchange.sequence, field, exchange.call, rank, theirs);
   }
 
   /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
@@ -220,7 +218,7 @@ export class Channel implements PointToPointOwner {
     const error = new MismatchError(
       `group "${this.name}", ${this.#callName(exchange)}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
         `expected ${expectedBytes}: count differs`,
-      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "count"),
+      this.#mismatchDetails(exchange.sequence, exchange.call, "count"),
     );
     if (exchange.pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
     else this.#tellJudge(exchange.sequence, toWireError(error));
@@ -274,7 +272,7 @@ export class Channel implements PointToPointOwner {
     this.#probes.delete(id);
     const silent = others.filter((rank) => !replies.has(rank));
     if (silent.length > 0) return silent;
-    const absent = others.filter((rank) => !replies.get(rank)!.entered);
+    const absent = others.filter((rank) => replies.get(rank)?.entered === false);
     if (absent.length > 0) return absent;
     const awaited = new Set(this.#exchanges.get(sequence)?.waitingFor());
     for (const { waitingFor } of replies.values()) for (const rank of waitingFor) awaited.add(rank);
@@ -297,15 +295,15 @@ export class Channel implements PointToPointOwner {
 
   #drop(peer: Peer, header: Header, payload: Payload): void {
     if (header.kind === FrameKind.ANNOUNCE) return;
-    this.droppedFrames += 1;
     if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
   }
 
   /** A call of `rank` at a sequence that is over here. */
   #late(rank: number, sequence: number, theirs: Fingerprint | null): void {
     const ours = this.#finished.get(sequence);
-    const field = ours && theirs ? differingField(ours, theirs) : null;
-    if (field) this.#report(sequence, field, ours!, rank, theirs!);
+    if (!ours || !theirs) return;
+    const field = differingField(ours, theirs);
+    if (field) this.#report(sequence, field, ours, rank, theirs);
   }
 
   #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
@@ -324,7 +322,7 @@ export class Channel implements PointToPointOwner {
   ): MismatchError {
     return new MismatchError(
       `group "${this.name}", call ${sequence}: ${field} differs: ` +
-        ranks.map((who, i) => `rank ${who} called ${describeCall(calls[i]!)}`).join(", "),
+        `rank ${ranks[0]} called ${describeCall(calls[0])}, rank ${ranks[1]} called ${describeCall(calls[1])}`,
       this.#mismatchDetails(sequence, calls[0], field),
     );
   }
@@ -334,7 +332,7 @@ export class Channel implements PointToPointOwner {
   }
 
   #callName(exchange: ChannelExchange): string {
-    return `${describeCall(exchange.fingerprint!)}, call ${exchange.sequence}`;
+    return `${describeCall(exchange.call)}, call ${exchange.sequence}`;
   }
 
   #tellJudge(sequence: number, error: WireError): void {
@@ -352,7 +350,8 @@ export class Channel implements PointToPointOwner {
   #convict(sequence: number, error: WebcclError): void {
     if (this.#verdicts.has(sequence)) return;
     this.#verdicts.set(sequence, error);
-    if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value!);
+    const [oldest] = this.#verdicts.keys();
+    if (this.#verdicts.size > REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
     this.#exchanges.get(sequence)?.fail(error);
     this.#exchanges.delete(sequence);
   }

@@ -19,7 +19,7 @@ export interface ExchangeOwner {
   readonly size: number;
   peer(rank: number): Peer;
   /** `rank` sent a different call than this rank's. */
-  onMismatch(exchange: ChannelExchange, rank: number, field: string): void;
+  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void;
   /** A message of `rank` has another length than the receive posted for it. */
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void;
   /** The exchange needs `rank`, which has left. */
@@ -72,16 +72,22 @@ export class ChannelExchange implements Exchange {
     else this.#onFailed.push(listener);
   }
 
+  /** This rank's call, which it has made. */
+  get call(): Fingerprint {
+    if (!this.fingerprint) throw new Error("this rank has made no call");
+    return this.fingerprint;
+  }
+
   /** This rank makes its call. */
   enter(fingerprint: Fingerprint): void {
     this.fingerprint = fingerprint;
-    for (const [rank, theirs] of this.#heard) this.#compare(rank, theirs);
+    for (const [rank, theirs] of this.#heard) this.#compare(fingerprint, rank, theirs);
   }
 
   /** A peer's call is known. */
   hear(rank: number, theirs: Fingerprint): void {
     this.#heard.set(rank, theirs);
-    if (this.fingerprint) this.#compare(rank, theirs);
+    if (this.fingerprint) this.#compare(this.fingerprint, rank, theirs);
     if (!this.#frozen) this.#awaitedCalls.get(rank)?.resolve();
   }
 
@@ -93,10 +99,6 @@ export class ChannelExchange implements Exchange {
       this.#awaitedCalls.set(rank, { resolve, reject });
       if (!this.#heard.has(rank) && this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
     });
-  }
-
-  heardFrom(rank: number): Fingerprint | undefined {
-    return this.#heard.get(rank);
   }
 
   /** Tells `rank` of this call if no message has done so yet. */
@@ -244,11 +246,11 @@ export class ChannelExchange implements Exchange {
     arrival.deliver(receive);
   }
 
-  #compare(rank: number, theirs: Fingerprint): void {
-    const field = differingField(this.fingerprint!, theirs);
+  #compare(ours: Fingerprint, rank: number, theirs: Fingerprint): void {
+    const field = differingField(ours, theirs);
     if (!field || this.error) return;
     this.#frozen = true;
-    this.#owner.onMismatch(this, rank, field);
+    this.#owner.onMismatch(this, rank, theirs, field);
   }
 
   #route(slot: number): Route {

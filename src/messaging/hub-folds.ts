@@ -10,7 +10,7 @@ import { ProtocolError, type WebcclError } from "../errors.ts";
 import type { HubConnection } from "../link/hub/connection.ts";
 import type { HubReduction, Payload } from "../link/link.ts";
 import { bytesPerElement, DATA_TYPES } from "../types.ts";
-import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER, NO_CODE } from "../wire/frame.ts";
+import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER } from "../wire/frame.ts";
 import type { ChannelExchange } from "./exchange.ts";
 
 /** What the calls of one group may have at the hub, bytes of one call's slots in flight counted as a whole. */
@@ -75,10 +75,10 @@ export class HubGroup {
   call(exchange: ChannelExchange, fingerprint: Fingerprint, slotBytes: number): HubCall {
     if (!this.#named) this.connection.tell({ type: "group", group: this.group, ranks: this.#ranks });
     this.#named = true;
-    const place = this.#enter(Math.min(slotBytes, callBytes(fingerprint)));
-    const call = new HubCall(this, exchange, fingerprint, place.admitted, () => {
+    const turn = this.#enter(Math.min(slotBytes, callBytes(fingerprint)));
+    const call = new HubCall(this, exchange, fingerprint, turn.admitted, () => {
       this.#calls.delete(exchange.sequence);
-      place.leave();
+      turn.leave();
     });
     this.#calls.set(exchange.sequence, call);
     return call;
@@ -99,11 +99,11 @@ export class HubGroup {
     const admitted = new Promise<void>((resolve) => {
       admit = resolve;
     });
-    const place = { bytes, admit };
-    this.#waiting.push(place);
+    const turn = { bytes, admit };
+    this.#waiting.push(turn);
     this.#admit();
     const leave = () => {
-      const at = this.#waiting.indexOf(place);
+      const at = this.#waiting.indexOf(turn);
       if (at >= 0) this.#waiting.splice(at, 1);
       else this.#bytes -= bytes;
       this.#admit();
@@ -216,5 +216,6 @@ export class HubCall implements HubReduction {
 
 /** Bytes of a call's tensor; 0 where it has none. */
 function callBytes({ dtype, count }: Fingerprint): number {
-  return dtype === NO_CODE ? 0 : count * bytesPerElement(DATA_TYPES[dtype]!);
+  const type = DATA_TYPES[dtype];
+  return type === undefined ? 0 : count * bytesPerElement(type);
 }

@@ -49,7 +49,7 @@ export class Mesh {
   readonly #closedGroups = new Set<number>();
   readonly #early = new Map<number, EarlyFrame[]>();
   /** Ranks found gone and not yet named, with what was seen, first cause first. */
-  readonly #suspects = new Map<number, string>();
+  readonly #suspects = new Map<Peer, string>();
   #hubLoss: HubLostError | null = null;
   #graceTimer: Timer | null = null;
   #closed = false;
@@ -103,7 +103,7 @@ export class Mesh {
   lost(rank: number, reason: string): void {
     const peer = this.#peers.get(rank);
     if (this.#closed || !peer || peer.left) return;
-    if (!this.#suspects.has(rank)) this.#suspects.set(rank, reason);
+    if (!this.#suspects.has(peer)) this.#suspects.set(peer, reason);
     this.#startGrace();
   }
 
@@ -181,9 +181,9 @@ export class Mesh {
   #name(): void {
     const suspects = [...this.#suspects];
     this.#suspects.clear();
-    for (const [rank, reason] of suspects) {
-      const peer = this.#peers.get(rank)!;
+    for (const [peer, reason] of suspects) {
       if (peer.left) continue;
+      const { rank } = peer;
       peer.left = true;
       this.#logger.debug(`rank ${rank} is lost: ${reason}`);
       for (const other of this.#peers.values()) {

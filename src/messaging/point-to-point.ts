@@ -91,12 +91,9 @@ export class PointToPoint {
           return;
         }
       }
-      if (source !== null && this.#channel.peer(source).left) {
-        this.#channel.onNeedsLeftPeer(source);
-        reject(this.#channel.dead!);
-        return;
-      }
       this.#receives.add(receive);
+      // The group dies of it, and its end rejects the receive.
+      if (source !== null && this.#channel.peer(source).left) this.#channel.onNeedsLeftPeer(source);
     });
   }
 

@@ -3,7 +3,7 @@
 import { StoreError, TimeoutError } from "../errors.ts";
 import { startTimer } from "../support/clock.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
-import { Store, type StoreValue, toBytes } from "./store.ts";
+import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
@@ -54,11 +54,10 @@ export class HashStore extends Store {
   }
 
   async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
-    const missing = () => keys.filter((key) => !this.#space.has(key));
     await this.#until(
-      () => (missing().length === 0 ? true : undefined),
+      () => this.#space.missing(keys).length === 0 || undefined,
       timeoutMs,
-      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
     );
   }
 
@@ -80,21 +79,17 @@ export class HashStore extends Store {
   }
 
   override async multiGet(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<Uint8Array[]> {
-    const missing = () => keys.filter((key) => !this.#space.has(key));
     return this.#until(
-      () => (missing().length === 0 ? keys.map((key) => this.#space.get(key)!.slice()) : undefined),
+      () => this.#space.getAll(keys),
       timeoutMs,
-      () => `multiGet: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+      () => `multiGet: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
     );
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length)
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    const pairs = keysWithValues(keys, values);
     const space = this.#open();
-    keys.forEach((key, i) => {
-      space.set(key, toBytes(values[i]!));
-    });
+    for (const [key, value] of pairs) space.set(key, toBytes(value));
     this.#wake();
   }
 

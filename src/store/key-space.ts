@@ -21,6 +21,17 @@ export class KeySpace {
     return this.#values.get(key);
   }
 
+  /** Those of `keys` that are not there. */
+  missing(keys: readonly string[]): string[] {
+    return keys.filter((key) => !this.#values.has(key));
+  }
+
+  /** Copies of the values of all `keys`; undefined if one is not there. */
+  getAll(keys: readonly string[]): Uint8Array[] | undefined {
+    if (this.missing(keys).length > 0) return undefined;
+    return keys.flatMap((key) => this.#values.get(key)?.slice() ?? []);
+  }
+
   set(key: string, value: Uint8Array): void {
     this.#values.set(key, value.slice());
   }

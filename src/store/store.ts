@@ -89,10 +89,7 @@ export abstract class Store {
 
   /** Sets each key to the value at the same index. */
   async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length) {
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
-    }
-    await Promise.all(keys.map((key, i) => this.set(key, values[i]!)));
+    await Promise.all(keysWithValues(keys, values).map(([key, value]) => this.set(key, value)));
   }
 
   /** Puts a value at the end of the queue `key`. */
@@ -122,6 +119,15 @@ export abstract class Store {
   async queueLen(key: string): Promise<number> {
     return (await this.add(`${key}/tail`, 0)) - (await this.add(`${key}/head`, 0));
   }
+}
+
+/**
+ * Each key of a multiSet with its value.
+ * @throws RangeError if there are not as many values as keys.
+ */
+export function keysWithValues(keys: readonly string[], values: readonly StoreValue[]): [string, StoreValue][] {
+  if (keys.length !== values.length) throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+  return keys.map((key, i) => [key, values[i]!]);
 }
 
 /** Are the bytes the same? */

@@ -130,7 +130,7 @@ class Reader {
   }
 
   value(): unknown {
-    const type = this.#bytes[this.#at++]!;
+    const type = this.#view.getUint8(this.#at++);
     if (type <= 0x7f) return type;
     if (type >= 0xe0) return type - 0x100;
     if (type <= 0x8f) return this.#map(type & 0x0f);

@@ -37,7 +37,5 @@ export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Arra
 export function verify(token: string, nonce: Uint8Array, hello: Hello, proof: Uint8Array | null): boolean {
   const expected = prove(token, nonce, hello);
   if (proof?.length !== expected.length) return false;
-  let difference = 0;
-  for (let i = 0; i < expected.length; i++) difference |= expected[i]! ^ proof[i]!;
-  return difference === 0;
+  return expected.reduce((difference, byte, i) => difference | (byte ^ proof[i]!), 0) === 0;
 }

@@ -84,14 +84,14 @@ export function layoutOf(rank: number, others: readonly number[], hasAreas: bool
   return { rank, others, ringBytes, areaBytes: hasAreas ? areaBytes : 0 };
 }
 
-/** Position of the control block for the rank at `place` among the others. */
-export function controlAt(place: number): number {
-  return PAGE_BYTES + place * CONTROL_BYTES;
+/** Position of the control block for the rank at `index` among the others. */
+export function controlAt(index: number): number {
+  return PAGE_BYTES + index * CONTROL_BYTES;
 }
 
 /** Position of its ring. */
-export function ringAt({ others, ringBytes }: Layout, place: number): number {
-  return Math.ceil(controlAt(others.length) / PAGE_BYTES) * PAGE_BYTES + place * ringBytes;
+export function ringAt({ others, ringBytes }: Layout, index: number): number {
+  return Math.ceil(controlAt(others.length) / PAGE_BYTES) * PAGE_BYTES + index * ringBytes;
 }
 
 /** Position of the flag that counts the rank's steps. */

@@ -7,7 +7,7 @@ import type { MemoryFile } from "../../platform.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "../../wire/frame.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { FLAGS_BYTES, Flag } from "./layout.ts";
-import { type RingPlace, RingReader, RingWriter } from "./ring.ts";
+import { RingReader, type RingSpan, RingWriter } from "./ring.ts";
 
 /** A payload of this length ends a turn, so that its receiver can use it while it is in the cache. */
 const LONG_BYTES = 32 * 1024;
@@ -24,7 +24,7 @@ const WAKE = wakeFrame(0);
 export interface Half {
   readonly file: MemoryFile;
   readonly controlAt: number;
-  readonly ring: RingPlace;
+  readonly ring: RingSpan;
 }
 
 /** What a link is made of. */

@@ -74,10 +74,10 @@ export class FileLinks {
 
   /** The link to rank `other`, to which `underneath` is a direct one. */
   link(other: number, underneath: Link): FileLink {
-    const { own, theirs, onError } = this.#options;
+    const { own, onError } = this.#options;
     const link = new FileLink({
       own: this.#half(own, other),
-      theirs: this.#half(theirs.get(other)!, own.layout.rank),
+      theirs: this.#half(this.#fileOf(other), own.layout.rank),
       underneath,
       onWork: () => this.#work(),
       onWake: (group) => this.#onWake?.(group),
@@ -106,11 +106,17 @@ export class FileLinks {
     };
   }
 
-  /** What `of` has for `rank`. */
+  #fileOf(other: number): LaidOut {
+    const file = this.#options.theirs.get(other);
+    if (!file) throw new RangeError(`rank ${other} has no file here`);
+    return file;
+  }
+
+  /** What the file has for `rank`. */
   #half({ file, layout }: LaidOut, rank: number): Half {
-    const place = layout.others.indexOf(rank);
-    const ring = { file, at: ringAt(layout, place), ringBytes: layout.ringBytes };
-    return { file, controlAt: controlAt(place), ring };
+    const index = layout.others.indexOf(rank);
+    const ring = { file, at: ringAt(layout, index), ringBytes: layout.ringBytes };
+    return { file, controlAt: controlAt(index), ring };
   }
 
   #work(): void {
@@ -170,9 +176,9 @@ export class FileLinks {
   }
 
   #ended(other: number): void {
-    const { own, theirs } = this.#options;
+    const { own } = this.#options;
     this.#links.delete(other);
-    this.#closeIfDone(theirs.get(other)!.file, other);
+    this.#closeIfDone(this.#fileOf(other).file, other);
     this.#closeIfDone(own.file, own.layout.rank);
   }
 

@@ -58,16 +58,20 @@ export class FrameReader implements ByteSink {
   #takeHead(bytes: Uint8Array): Uint8Array {
     let at = 0;
     while (at < bytes.byteLength) {
-      const size = this.#headBytes < HEADER_BYTES ? HEADER_BYTES : headBytes(this.#head[3]!);
-      const taken = Math.min(size - this.#headBytes, bytes.byteLength - at);
+      const taken = Math.min(this.#headSize - this.#headBytes, bytes.byteLength - at);
       this.#head.set(taken === bytes.byteLength ? bytes : bytes.subarray(at, at + taken), this.#headBytes);
       this.#headBytes += taken;
       at += taken;
-      if (this.#headBytes < HEADER_BYTES || this.#headBytes < headBytes(this.#head[3]!)) continue;
+      if (this.#headBytes < this.#headSize) continue;
       this.#begin();
       break;
     }
     return bytes.subarray(at);
+  }
+
+  /** Bytes of the whole head: its flags, which come with the header, say whether there is a fingerprint. */
+  get #headSize(): number {
+    return this.#headBytes < HEADER_BYTES ? HEADER_BYTES : headBytes(this.#head[3]!);
   }
 
   #begin(): void {

@@ -26,28 +26,37 @@ export class KeptBytes {
 
   /** Where the next bytes belong; null if all have come. */
   room(): Uint8Array | null {
-    const missing = this.#byteLength - this.#pieceBytes;
-    if (!this.#last) {
-      if (missing === 0) return null;
-      this.#last = (missing >= PIECE_BYTES && spare.pop()) || new Uint8Array(Math.min(missing, PIECE_BYTES));
-      this.#pieceBytes += this.#last.byteLength;
-    }
-    return this.#last.subarray(this.#lastBytes);
+    return this.#piece()?.subarray(this.#lastBytes) ?? null;
   }
 
-  /** Takes the next bytes, which may already lie where {@link room} said. */
+  /**
+   * Takes the next bytes, which may already lie where {@link room} said.
+   * @throws RangeError if they are more than the message has.
+   */
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.byteLength; ) {
-      const room = this.room()!;
+      const piece = this.#piece();
+      if (!piece) throw new RangeError(`more bytes than the message's ${this.#byteLength}`);
+      const room = piece.subarray(this.#lastBytes);
       const part = at === 0 && bytes.byteLength <= room.byteLength ? bytes : bytes.subarray(at, at + room.byteLength);
       if (!isPartOf(room, 0, part)) room.set(part);
       at += part.byteLength;
       this.#lastBytes += part.byteLength;
       if (part.byteLength < room.byteLength) return;
-      this.#full.push(this.#last!);
+      this.#full.push(piece);
       this.#last = null;
       this.#lastBytes = 0;
     }
+  }
+
+  /** The piece that is being filled, a new one after a full one; null if all bytes have come. */
+  #piece(): Uint8Array | null {
+    const missing = this.#byteLength - this.#pieceBytes;
+    if (!this.#last && missing > 0) {
+      this.#last = (missing >= PIECE_BYTES && spare.pop()) || new Uint8Array(Math.min(missing, PIECE_BYTES));
+      this.#pieceBytes += this.#last.byteLength;
+    }
+    return this.#last;
   }
 
   /** Copies what has come to the start of `target`. */

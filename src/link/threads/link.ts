@@ -99,8 +99,8 @@ export class ThreadLink implements Link {
   #write(): void {
     const { state } = this.#parts.outgoing;
     let wrote = false;
-    while (this.#waiting.length > 0) {
-      if (!this.#put(this.#waiting[0]!)) {
+    for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
+      if (!this.#put(first)) {
         if (Atomics.exchange(state, WRITER_WAITS, 1) === 0) continue;
         break;
       }
@@ -116,8 +116,8 @@ export class ThreadLink implements Link {
     const { state, words, bytes } = outgoing;
     const headerBytes = header?.byteLength ?? 0;
     const payloadBytes = payload?.byteLength ?? 0;
-    const byAddress = payloadBytes > INLINE_BYTES;
-    const bodyBytes = padded(headerBytes) + (byAddress ? RECORD_HEAD_BYTES : padded(payloadBytes));
+    const long = payloadBytes > INLINE_BYTES ? payload : null;
+    const bodyBytes = padded(headerBytes) + (long ? RECORD_HEAD_BYTES : padded(payloadBytes));
     const recordBytes = RECORD_HEAD_BYTES + bodyBytes;
 
     const used = (this.#written - Atomics.load(state, READ)) | 0;
@@ -127,13 +127,13 @@ export class ThreadLink implements Link {
 
     let address = -1;
     let block: Passing["block"] = null;
-    if (byAddress) {
-      address = heap.addressOf(payload!.buffer, payload!.byteOffset);
+    if (long) {
+      address = heap.addressOf(long.buffer, long.byteOffset);
       if (address < 0) {
         address = heap.allocate(payloadBytes);
         if (address < 0) return false;
         block = { address, byteLength: payloadBytes };
-        new Uint8Array(heap.bufferTo(address + payloadBytes), address, payloadBytes).set(payload!);
+        new Uint8Array(heap.bufferTo(address + payloadBytes), address, payloadBytes).set(long);
       }
     }
     if (fill > 0) {
@@ -142,18 +142,18 @@ export class ThreadLink implements Link {
       at = 0;
     }
     words[at / 4] = recordBytes;
-    words[at / 4 + 1] = header === null ? Kind.CLOSE : byAddress ? Kind.ADDRESS : Kind.INLINE;
+    words[at / 4 + 1] = header === null ? Kind.CLOSE : long ? Kind.ADDRESS : Kind.INLINE;
     words[at / 4 + 2] = headerBytes;
     words[at / 4 + 3] = payloadBytes;
     if (header) bytes.set(header, at + RECORD_HEAD_BYTES);
     const bodyAt = at + RECORD_HEAD_BYTES + padded(headerBytes);
-    if (byAddress) words[bodyAt / 4] = address;
+    if (long) words[bodyAt / 4] = address;
     else if (payload) bytes.set(payload, bodyAt);
 
     this.#written = (this.#written + fill + recordBytes) | 0;
-    if (byAddress) this.#passing.push({ end: this.#written, onSent: block ? undefined : onSent, block });
+    if (long) this.#passing.push({ end: this.#written, onSent: block ? undefined : onSent, block });
     Atomics.store(state, WRITTEN, this.#written);
-    if (!byAddress || block) onSent?.();
+    if (!long || block) onSent?.();
     return true;
   }
 

@@ -93,7 +93,11 @@ export abstract class BaseSocket implements Socket {
   }
 
   #flush(): void {
-    while (this.#onMessage && this.#waiting.length > 0) this.#onMessage(this.#waiting.shift()!);
+    while (this.#onMessage) {
+      const message = this.#waiting.shift();
+      if (!message) break;
+      this.#onMessage(message);
+    }
     if (this.#closed && !this.#closeTold && this.#waiting.length === 0 && this.#onClose) {
       this.#closeTold = true;
       this.#onClose(this.#closed.code, this.#closed.reason);

@@ -83,9 +83,10 @@ export function closePayload(code: number, reason: string): Uint8Array {
  * @returns null if it may not be said: one byte, a code that is none or is never sent, a reason that is no UTF-8.
  */
 export function readClosePayload(payload: Uint8Array): { code: number; reason: string } | null {
-  if (payload.byteLength === 0) return { code: CloseCode.NO_STATUS, reason: "" };
-  if (payload.byteLength === 1) return null;
-  const code = payload[0]! * 256 + payload[1]!;
+  const [high, low] = payload;
+  if (high === undefined) return { code: CloseCode.NO_STATUS, reason: "" };
+  if (low === undefined) return null;
+  const code = high * 256 + low;
   if (!maySend(code)) return null;
   try {
     return { code, reason: new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2)) };
@@ -119,20 +120,20 @@ export function headerBytesOf(second: number): number {
 }
 
 /** Reads a header that is all there. */
-export function readFrameHeader(bytes: Uint8Array): FrameHeader {
-  const [first, second] = [bytes[0]!, bytes[1]!];
+export function readFrameHeader(header: DataView): FrameHeader {
+  const first = header.getUint8(0);
+  const second = header.getUint8(1);
   const short = second & 0x7f;
   let payloadBytes = short;
   let overlong = false;
   let maskAt = 2;
   if (short === 126) {
-    payloadBytes = bytes[2]! * 256 + bytes[3]!;
+    payloadBytes = header.getUint16(2);
     overlong = payloadBytes < 126;
     maskAt = 4;
   } else if (short === 127) {
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const high = data.getUint32(2);
-    payloadBytes = high * U32 + data.getUint32(6);
+    const high = header.getUint32(2);
+    payloadBytes = high * U32 + header.getUint32(6);
     overlong = payloadBytes < 65_536 || high >= 2 ** 21;
     maskAt = 10;
   }

@@ -57,6 +57,7 @@ export class WebSocketReceiver {
   #stopped = false;
 
   readonly #header = new Uint8Array(MAX_FRAME_HEADER_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
   #headerBytes = 0;
   /** The frame whose payload is coming, or null between frames. */
   #frame: FrameHeader | null = null;
@@ -90,7 +91,7 @@ export class WebSocketReceiver {
     let at = 0;
     // Between frames too: a header may be all there is of a frame.
     while (at < chunk.byteLength && !this.#stopped) {
-      at = this.#frame ? this.#payload(chunk, at) : this.#headerPart(chunk, at);
+      at = this.#frame ? this.#payload(this.#frame, chunk, at) : this.#headerPart(chunk, at);
     }
   }
 
@@ -104,9 +105,9 @@ export class WebSocketReceiver {
     let at = start;
     while (at < chunk.byteLength) {
       header[this.#headerBytes++] = chunk[at++]!;
-      if (this.#headerBytes < 2 || this.#headerBytes < headerBytesOf(header[1]!)) continue;
+      if (this.#headerBytes < 2 || this.#headerBytes < headerBytesOf(this.#headerView.getUint8(1))) continue;
       this.#headerBytes = 0;
-      this.#begin(readFrameHeader(header));
+      this.#begin(readFrameHeader(this.#headerView));
       break;
     }
     return at;
@@ -115,8 +116,7 @@ export class WebSocketReceiver {
   #begin(frame: FrameHeader): void {
     this.#check(frame);
     const { maskAt, masked, payloadBytes } = frame;
-    const mask = this.#header.subarray(maskAt, maskAt + 4);
-    this.#unmasking = masked && (mask[0]! | mask[1]! | mask[2]! | mask[3]!) !== 0;
+    this.#unmasking = masked && this.#headerView.getUint32(maskAt) !== 0;
     this.#maskAt = 0;
     this.#toCome = payloadBytes;
     this.#frame = frame;
@@ -147,8 +147,7 @@ export class WebSocketReceiver {
     if (this.#messageFrames > MAX_MESSAGE_FRAMES) throw this.#violation(TOO_BIG, "too many fragments");
   }
 
-  #payload(chunk: Uint8Array, start: number): number {
-    const frame = this.#frame!;
+  #payload(frame: FrameHeader, chunk: Uint8Array, start: number): number {
     const end = Math.min(chunk.byteLength, start + this.#toCome);
     const bytes = start === 0 && end === chunk.byteLength ? chunk : chunk.subarray(start, end);
     if (this.#unmasking) this.#maskAt = unmask(bytes, this.#header, frame.maskAt, this.#maskAt);

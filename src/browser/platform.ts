@@ -7,7 +7,7 @@ import { connectWebSocket } from "./websocket-client.ts";
 const cannot = (what: string) =>
   Promise.reject(new UnsupportedError(`a browser cannot ${what}: join through a hub (ws://host:port/group)`));
 
-/** What a browser offers to `init.ts`. */
+/** A browser, as bring-up/init.ts uses it. */
 export const browserPlatform: Platform = {
   runtime: "browser",
   get version() {

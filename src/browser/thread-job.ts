@@ -2,7 +2,7 @@
 import type { ThreadJob } from "../platform.ts";
 
 /** What rank-worker.ts leaves in `globalThis.webcclJob`; the rank's module may have been bundled apart from it. */
-export interface PlacedJob {
+export interface PageJob {
   readonly id: string;
   readonly memory: WebAssembly.Memory;
   readonly index: number;
@@ -14,7 +14,7 @@ export interface PlacedJob {
 
 /** The job that this worker was started for, or null. */
 export function threadJob(): ThreadJob | null {
-  const job = (globalThis as { webcclJob?: PlacedJob }).webcclJob;
+  const job = (globalThis as { webcclJob?: PageJob }).webcclJob;
   if (!job) return null;
   const { id, memory, index, store } = job;
   const openStore = store && (async () => (await import("./page-store.ts")).openPageStore(store, job.meetings++));

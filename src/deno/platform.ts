@@ -10,12 +10,12 @@ import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
 import { openGpu } from "./gpu.ts";
 
-/** Of Deno's own names, what is used here. */
+/** The part of Deno's own names that is used here. */
 declare const Deno: {
   permissions: { querySync(what: { name: "read" | "write"; path: string }): { state: string } };
 };
 
-/** What Deno offers to `init.ts`. */
+/** Deno, as bring-up/init.ts uses it. */
 export const denoPlatform: Platform = {
   ...nodePlatform,
   runtime: "deno",

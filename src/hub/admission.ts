@@ -33,7 +33,7 @@ const REFUSED_CLOSE_MS = 500;
 export class RetryLaterError extends AdmissionError {}
 
 export interface AdmissionOptions {
-  /** The secret whose proof is asked for. Without one, every well-formed hello is let in. */
+  /** The secret that has to be proved. Without one, every well-formed hello is admitted. */
   token?: string | undefined;
   /** Default: {@link HELLO_TIMEOUT_MS}. */
   helloTimeoutMs?: number | undefined;

@@ -1,11 +1,11 @@
 /**
- * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct link,
- * folds what it would relay where ranks ask for that, and says who was lost. It works over any {@link Socket} that
- * admission has let in.
+ * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct
+ * link, folds parts instead of relaying them where ranks ask for that, and says who was lost. It works over every
+ * {@link Socket} that admission admits.
  *
  * Everything on a hub's link is a frame (docs/protocol.md). A frame for HUB_PEER is the hub's own: a part of a fold, a
- * store call or a goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
- * sender's rank, which is the socket's and never what the frame says (S15).
+ * store call or a goodbye. Any other goes to the rank of the same group that its `peer` field names. The hub overwrites
+ * that field with the sender's rank, which it knows by the socket and never by the frame (S15).
  */
 
 import { AdmissionError, ProtocolError } from "../errors.ts";
@@ -36,10 +36,10 @@ const EPOCH = 0;
 const MAX_STRAY_FRAMES = 64;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
-/** Kinds whose payload is what follows the head. */
+/** Kinds of frames that carry the payload they declare; a request to send declares a later one. */
 const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
 
-/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
+/** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
@@ -78,7 +78,7 @@ export class Hub {
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
     const limits = {
       highWaterBytes,
-      // Out of reach of a rank that is paused at the high-water mark.
+      // A rank that is paused at the high-water mark cannot reach it.
       maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
       maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
       slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
@@ -198,7 +198,7 @@ export class Hub {
     }
     const to = room.members.get(header.peer);
     if (!to || header.epoch !== EPOCH || header.peer === rank) {
-      // A rank that has gone is missed by its peers only when they hear of it.
+      // Peers may send to a rank that has gone until they hear of it.
       if (room.departed.has(header.peer) && header.epoch === EPOCH) this.#droppedFrames++;
       else this.#drop(port);
       return;
@@ -289,7 +289,7 @@ export class Hub {
     );
   }
 
-  /** The hub's own messages count as the receiver's: who does not read its answers is not read either. */
+  /** The hub's own messages count as the receiver's: the hub does not read a rank that does not read its answers. */
   #send(port: Port, message: object): void {
     if (port.open) this.#post(port, encodeHubFrame(message));
   }

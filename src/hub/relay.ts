@@ -8,8 +8,8 @@
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
  * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
  *
- * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
- * goes past them nevertheless.
+ * Bytes that had been read before the pause took hold still come: about one message. The caps (`maxRankBytes`,
+ * `maxHubBytes`) are for senders that go past these marks nevertheless.
  */
 
 import type { Socket } from "../link/link.ts";
@@ -112,13 +112,13 @@ export class Relay {
     return null;
   }
 
-  /** What was held is kept no longer. */
+  /** The hub keeps held bytes no longer. */
   release(from: Port, byteLength: number): void {
     from.heldBytes -= byteLength;
     this.#bytesInFlight -= byteLength;
   }
 
-  /** What one port may have in flight before it is paused. */
+  /** Bytes that one port may have in flight before it is paused. */
   get #allowance(): number {
     return this.#bytesInFlight > this.#limits.maxHubBytes / 2 ? 0 : this.#limits.highWaterBytes;
   }
@@ -130,7 +130,7 @@ export class Relay {
     for (const full of port.pausedFor) full.pausing.delete(port);
     port.pausedFor.clear();
     port.overdrawn = false;
-    // To see its close, or what is left to ignore before it.
+    // So that its close is read, after the bytes before it, which are ignored.
     port.socket.resume();
   }
 

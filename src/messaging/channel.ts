@@ -1,5 +1,5 @@
 /**
- * Channel: one group's traffic over the mesh, and the one place that decides what a group's ranks agree on.
+ * Channel: one group's traffic over the mesh, and the one judge of whether its ranks agree.
  *
  * - An exchange lives from the first sign of it (this rank's call or a peer's frame) until this rank's call is done.
  *   Afterwards its fingerprint is remembered for a while, so that a late and different call is still noticed.
@@ -32,14 +32,14 @@ const REMEMBERED = 1024;
 /** How long ranks have to answer what they wait for, in milliseconds. */
 const PROBE_MS = 250;
 
-/** What a channel is made with. */
+/** The mesh makes a channel with these when a group is opened. */
 export interface ChannelOptions {
   /** The group's number on the wire. */
   group: number;
   name: string;
   /** This rank in the group. */
   rank: number;
-  /** The other side of each rank of the group, null for this one. */
+  /** The peer of each rank of the group; null for this rank. */
   peers: readonly (Peer | null)[];
   logger: Logger;
   /** Called once, when the group dies. */
@@ -110,8 +110,9 @@ export class Channel implements PointToPointOwner {
   }
 
   /**
-   * After the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when the one before
-   * was heard to make the same. So if any two calls differ, two neighbours' do, and one of them cannot end well.
+   * To be called after the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when
+   * the rank before is known to make the same one. If any two calls differ, those of two neighbours do, and one of
+   * these two cannot end well.
    */
   agree(exchange: ChannelExchange): Promise<void> {
     if (this.size === 1) return Promise.resolve();
@@ -204,7 +205,7 @@ export class Channel implements PointToPointOwner {
     this.#report(exchange.sequence, field, exchange.call, rank, theirs);
   }
 
-  /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
+  /** Every rank found at once that the calls of these two ranks differ: each makes the same verdict by itself. */
   onDisagreement(
     exchange: ChannelExchange,
     ranks: readonly [number, number],
@@ -252,7 +253,7 @@ export class Channel implements PointToPointOwner {
 
   /**
    * Ranks that keep call `sequence` from ending: those that do not answer; if all answer, those that have not made the
-   * call; if all have, those that the others wait for.
+   * call; if all have, those for which the others wait.
    */
   async stragglers(sequence: number): Promise<number[]> {
     const replies = new Map<number, { entered: boolean; waitingFor: number[] }>();

@@ -2,7 +2,7 @@
  * One collective's messages on one rank (or one point-to-point message's), over the peers of its group.
  *
  * The first frame to each peer carries the call's fingerprint, and whatever comes from a peer is compared with this
- * rank's own as soon as both are known. From a difference on the exchange is frozen: nothing is received any more, so the
+ * rank's own as soon as both are known. Once they differ the exchange is frozen: nothing is received any more, so the
  * call cannot end well here or at any rank that depends on this one, until the group's verdict fails it.
  */
 import type { WebcclError } from "../errors.ts";
@@ -48,14 +48,14 @@ export class ChannelExchange implements Exchange {
   readonly #mailbox = new Mailbox();
   readonly #heard = new Map<number, Fingerprint>();
   readonly #announced = new Set<number>();
-  /** Who waits to hear a peer's call. */
+  /** Waits for a peer's call. */
   readonly #awaitedCalls = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #frozen = false;
   /** Sends that are not done: how to give each up. */
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
   /** Receives that met their message and wait for its bytes. */
   readonly #receiving = new Set<PostedReceive>();
-  /** What waits outside of messages, and for whom. */
+  /** Waits that are not for messages. */
   readonly #waits = new Set<OtherWait>();
   /** Told once if the exchange fails. */
   readonly #onFailed: ((error: WebcclError) => void)[] = [];

@@ -23,7 +23,7 @@ export interface PostedReceive extends Destination {
   readonly adopt?: ((handle: Handle) => boolean) | undefined;
   /** True once the exchange has failed: nothing may be written to `into` any more. */
   cancelled: boolean;
-  /** From now on `into` may be written to. */
+  /** From now on `into` may be overwritten. */
   begin(): void;
   fail(error: Error): void;
 }
@@ -57,7 +57,7 @@ export class Mailbox {
     this.#queue(key).arrivals.push(arrival);
   }
 
-  /** Peers that a receive waits for. */
+  /** Peers for whose messages a receive waits. */
   waitingFor(): Set<number> {
     const peers = new Set<number>();
     for (const { receives } of this.#queues.values()) for (const { peer } of receives) peers.add(peer);

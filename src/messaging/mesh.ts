@@ -15,7 +15,7 @@ import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { Peer } from "./peer.ts";
 
-/** How long other closes are waited for before a lost rank is named, in milliseconds. */
+/** How long to wait for other closes before a lost rank is named, in milliseconds. */
 const GRACE_MS = 50;
 
 /** The group number of messages about the job as a whole. */
@@ -29,7 +29,7 @@ interface EarlyFrame {
   readonly payload: Payload;
 }
 
-/** What a mesh is made with. */
+/** Bring-up makes a mesh with these, once all links are there. */
 export interface MeshOptions {
   rank: number;
   size: number;
@@ -48,7 +48,7 @@ export class Mesh {
   readonly #channels = new Map<number, Channel>();
   readonly #closedGroups = new Set<number>();
   readonly #early = new Map<number, EarlyFrame[]>();
-  /** Ranks found gone and not yet named, with what was seen, first cause first. */
+  /** Peers found gone and not yet named, each with the reason, first cause first. */
   readonly #suspects = new Map<Peer, string>();
   #hubLoss: HubLostError | null = null;
   #graceTimer: Timer | null = null;

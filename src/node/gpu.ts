@@ -19,6 +19,6 @@ export async function openGpu(): Promise<{ gpu: GPU; hint: string }> {
   } catch (cause) {
     throw new NoAdapterError("Node has no WebGPU of its own: `npm install webgpu`", { cause });
   }
-  // Timestamps are rounded to 65 µs unless told otherwise, against pages that measure what is not theirs.
+  // Dawn rounds timestamps to 65 µs unless told otherwise, so that web pages cannot spy on each other by them.
   return { gpu: create(["disable-dawn-features=timestamp_quantization"]), hint: NODE_GPU_HINT };
 }

@@ -10,7 +10,7 @@ import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
-/** What Node offers to `init.ts`. */
+/** Node, as bring-up/init.ts uses it. */
 export const nodePlatform: Platform = {
   runtime: "node",
   version: `node ${process.versions.node}`,
@@ -29,7 +29,7 @@ export const nodePlatform: Platform = {
     }),
   startHub,
   openGpu,
-  // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
+  // The package takes up to 0.3 s to load and prints its drivers' complaints, so it is loaded only on request.
   hasBuiltInGpu: false,
   loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),

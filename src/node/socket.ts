@@ -1,8 +1,9 @@
 /**
  * NodeSocket: a WebSocket over a connection of node:net whose upgrade `ws` has made, as a {@link BaseSocket}.
  *
- * One message is one WebSocket frame and one write: a short one joined with its header, a long one's bytes from where they
- * lie. What arrives is handed on as it comes, out of the buffer it was read into, or collected into whole messages.
+ * One message is one WebSocket frame and one write: a short one joined with its header, a long one's bytes from where
+ * they lie. Bytes that arrive are handed on as they come, straight from the read buffer, or collected into whole
+ * messages.
  */
 import type { Socket as NetSocket } from "node:net";
 import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
@@ -23,9 +24,9 @@ import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Up to this many bytes a message is copied behind its header, which takes less time than a second part of a write. */
 const JOINED_BYTES = 4 * 1024;
-/** From so many bytes of a message still to come on, they are read to where they belong. */
+/** If at least so many bytes of a message are still to come, they are read to where they belong. */
 const DIRECT_BYTES = 16 * 1024;
-/** What is read behind a long message at first: its successor's head, not its bytes. */
+/** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
 /** So many pieces of one message are joined, so that many short ones cost little more than their bytes. */
 const JOINED_PIECES = 512;
@@ -43,7 +44,10 @@ export class NodeSocket extends BaseSocket {
   readonly #net: NetSocket;
   readonly #isClient: boolean;
   readonly #receiver: WebSocketReceiver;
-  /** What arrives lies in a buffer that the next read overwrites, or where it belongs; null if Node allocates for each read. */
+  /**
+   * Reads bytes into a buffer that the next read overwrites, or to where they belong; null if Node allocates for each
+   * read.
+   */
   readonly #reads: ReadsInPlace | null;
   #wasLong = false;
   #allowedBytes: number;
@@ -58,7 +62,7 @@ export class NodeSocket extends BaseSocket {
   #closed: { code: number; reason: string } = { code: CloseCode.ABNORMAL, reason: "" };
   #unwatch: () => void = () => {};
 
-  /** `net` is upgraded, and `head` what came behind the upgrade. */
+  /** `net` is upgraded; `head` has the bytes that came behind the upgrade. */
   constructor(net: NetSocket, head: Uint8Array, options: NodeSocketOptions) {
     super();
     const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY } = options;
@@ -193,7 +197,7 @@ export class NodeSocket extends BaseSocket {
     }
   }
 
-  /** Where the next read shall put what comes: `buffer`, or where it belongs. */
+  /** Where the next read puts its bytes: `buffer`, or where they belong. */
   #room(buffer: Uint8Array): Uint8Array {
     const toCome = this.#receiver.dataToCome;
     if (toCome < DIRECT_BYTES) {

@@ -1,6 +1,7 @@
 /**
- * The WebSocket server of Node and Deno: who may bind where, who may knock (Origin, Host), and how much may be sent
- * before the token is proved. Who is let in is admission's and the caller's business.
+ * The WebSocket server of Node and Deno: it checks the interface that it binds, the Origin and the Host of whoever
+ * connects, and how much is sent before the token is proved. Admission (hub/admission.ts) and the caller decide who is
+ * admitted.
  */
 
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";

@@ -88,7 +88,7 @@ export async function runStoreOp(store: HashStore, op: StoreOp, args: readonly u
   return CALLS[op](store, new Arguments(args));
 }
 
-/** An error as the caller is told it. */
+/** The error that the caller is told. */
 export function storeErrorOf(error: unknown): WebcclError {
   return error instanceof WebcclError ? error : new StoreError(error instanceof Error ? error.message : String(error));
 }

@@ -7,12 +7,12 @@ import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
-  /** True once the caller has what it waits for. */
+  /** True once the caller's wait is over. */
   attempt(): boolean;
   reject(error: Error): void;
 }
 
-/** Values in this process's memory, shared by whoever holds the object. Every call is atomic. */
+/** Values in this process's memory, for everyone who holds the object. Every call is atomic. */
 export class HashStore extends Store {
   readonly #space = new KeySpace();
   readonly #waiters = new Set<Waiter>();
@@ -130,7 +130,7 @@ export class HashStore extends Store {
     for (const waiter of this.#waiters) if (waiter.attempt()) this.#waiters.delete(waiter);
   }
 
-  /** What `take` gives, as soon as it gives anything. */
+  /** Resolves with the first value that `take` returns. */
   #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     this.#open();
     const now = take();

@@ -2,7 +2,7 @@
 import { StoreError } from "../errors.ts";
 import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 
-/** How the hub is asked: `HubConnection` does it. Rejects after `timeoutMs` if no answer has come. */
+/** Asks the hub, as `HubConnection` does. Rejects after `timeoutMs` if no answer has come. */
 export interface StoreCaller {
   call(op: string, args: readonly unknown[], timeoutMs: number): Promise<unknown>;
 }

@@ -1,5 +1,5 @@
 /**
- * Store: a small shared key space, through which ranks find each other (c10d's Store).
+ * Store: a small key space that all ranks see, through which they find each other (c10d's Store).
  *
  * Keys are strings, values bytes; strings given as values are stored as UTF-8. Every write wakes those who wait for the
  * key. Subclass it with the nine abstract methods and the rest works; override the rest where you can do it in one trip.
@@ -15,7 +15,7 @@ export function toBytes(value: StoreValue): Uint8Array {
   return typeof value === "string" ? new TextEncoder().encode(value) : value;
 }
 
-/** A shared key space. */
+/** A key space that all its users see. */
 export abstract class Store {
   #timeoutMs = DEFAULT_TIMEOUT_MS;
 
@@ -99,7 +99,8 @@ export abstract class Store {
   }
 
   /**
-   * Takes the value at the head of the queue. With `block: false` an empty queue is an error, else it is waited for.
+   * Takes the value at the head of the queue. With `block: false` an empty queue is an error; otherwise the call waits
+   * for a value.
    * @throws StoreError if the queue is empty and `block` is false; TimeoutError after `timeoutMs`.
    */
   async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {

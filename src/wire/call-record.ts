@@ -27,7 +27,7 @@ export function setWord(array: Float64Array | Uint32Array, at: number, value: nu
   if (array[at] !== value) array[at] = value;
 }
 
-/** What stands in place of a call where a rank makes none. */
+/** Stands where a call would, for a rank that makes none. */
 const SKIPPED = Number.POSITIVE_INFINITY;
 
 /** Writes at index `at` that there is no call. */

@@ -1,6 +1,7 @@
 /**
- * Control messages: small values in MessagePack. What came from outside is scanned before the decoder sees a byte of it
- * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a stack.
+ * Control messages: small values in MessagePack. Bytes from outside are scanned before the decoder sees one of them
+ * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a
+ * stack.
  */
 import { ProtocolError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./control-codec.ts";
@@ -39,7 +40,7 @@ export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Arr
 
 /**
  * The value that `bytes` hold. Maps become plain objects, on which a key such as `__proto__` sets no prototype.
- * @throws ProtocolError if the bytes are not exactly one value, or hold what {@link encodeControl} never makes.
+ * @throws ProtocolError if the bytes are not exactly one value, or hold a type that {@link encodeControl} never writes.
  */
 export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unknown {
   const fault = scan(bytes, limits);

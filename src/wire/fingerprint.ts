@@ -1,5 +1,6 @@
 /**
- * Fingerprints: what a rank says of its call, how two are compared, and how a difference is put into words.
+ * Fingerprints, by which ranks tell each other of their calls: how two are compared, and how a difference is put into
+ * words.
  */
 
 import { REDUCE_OP_NAMES } from "../reduce-op.ts";

@@ -1,5 +1,5 @@
 /**
- * The proof that a rank holds the group's token. Loaded where there is one.
+ * The proof that a rank holds the group's token. This module is loaded only where there is a token.
  *
  * The proof is HMAC-SHA-256, keyed with the token's UTF-8, over these bytes (little-endian):
  *

@@ -1,6 +1,6 @@
 /**
- * SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) of short messages, in few lines: pages that are no secure context have
- * no crypto.subtle, and a library of hashes would be a twentieth of what a page loads.
+ * SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) of short messages, written here because pages outside a secure
+ * context have no crypto.subtle, and a library of hashes would be a twentieth of the code that a page loads.
  */
 
 const BLOCK_BYTES = 64;

@@ -1,10 +1,11 @@
 /**
- * All shared-file links of one rank, and the one loop that looks after them.
+ * All file links of one rank, and the one loop that looks after them.
  *
- * There is nothing to wait on in a file, so the loop looks again and again: for a while after anything moved, letting the
- * event loop turn in between. Then it says that it sleeps, looks once more, and ends, until this rank sends or a peer wakes
- * it. It looks for about as long as a sleep and the wake-up cost, or hardly at all if the last wait was much longer than
- * that, or if there are more ranks than cores: then whoever looks keeps another from working.
+ * Nobody can wait for a file to change, so the loop looks again and again for a while after anything moved, and lets
+ * the event loop turn in between. Then it says that it sleeps, looks once more, and ends, until this rank sends or a
+ * peer wakes it. It goes on looking for about as long as a sleep and the wake-up cost; hardly at all if the last wait
+ * was much longer than that; and not at all if there are more ranks than cores, because a rank that looks keeps another
+ * from working.
  */
 
 import type { MemoryFile, MemoryFiles } from "../../platform.ts";
@@ -26,7 +27,7 @@ export interface LaidOut {
   readonly layout: Layout;
 }
 
-/** The files of a job all of whose ranks share them, as one user of their areas has them. */
+/** The files of a job in which every rank has opened the files of all, as one user of their areas has them. */
 export interface OpenAreas {
   /** By rank. */
   readonly files: readonly LaidOut[];
@@ -38,13 +39,13 @@ export interface OpenAreas {
   close(): void;
 }
 
-/** What the links of a rank are made with. */
+/** Bring-up makes a rank's links with these, once the files are open. */
 export interface FileLinksOptions {
   system: Pick<MemoryFiles, "soon" | "later" | "nap">;
   /** Are there more ranks on this host than cores? */
   isCrowded: boolean;
   own: LaidOut;
-  /** The files of those that this rank may have links to. */
+  /** The files of the ranks to which this one may have links. */
   theirs: ReadonlyMap<number, LaidOut>;
   onError(rank: number, error: unknown): void;
 }
@@ -53,11 +54,11 @@ export interface FileLinksOptions {
 export class FileLinks {
   readonly #options: FileLinksOptions;
   readonly #links = new Map<number, FileLink>();
-  /** What is told of wake-ups, while areas are open. */
+  /** Told of wake-ups, while areas are open. */
   #onWake: ((group: number) => void) | null = null;
   #spinMs = 0;
   #running = false;
-  /** How often it slept, while it does; 0 while it is awake. */
+  /** The number of its present sleep; 0 while it is awake. */
   #asleep = 0;
   #sleeps = 0;
   #movedAt = 0;

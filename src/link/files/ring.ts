@@ -1,8 +1,9 @@
 /**
- * The two ends of a ring in a shared file: a stream of records, written by one process and read by the other.
+ * The two ends of a ring in a memory file: a stream of records, written by one process and read by the other.
  *
- * Bytes go from where the sender has them into the ring and from there to where the receiver wants them: one write and one
- * read for each. What nobody wants yet stays in the ring while there is room, and is taken out when there is not.
+ * Bytes go from where the sender has them into the ring and from there to where the receiver wants them: one write and
+ * one read for each. A payload that nobody has asked for yet stays in the ring while there is room, and is taken out
+ * when there is none.
  */
 import { ProtocolError } from "../../errors.ts";
 import type { MemoryFile } from "../../platform.ts";
@@ -34,7 +35,7 @@ export class RingWriter {
   written = 0;
   readonly #span: RingSpan;
   readonly #waiting: Outgoing[] = [];
-  /** Bytes of the first waiting one's payload that are in the ring already, or -1 if its head is not. */
+  /** Bytes of the first waiting record's payload that are in the ring already; -1 while its head is not. */
   #progress = -1;
   readonly #short = new Uint8Array(HEAD_BYTES + SHORT_BYTES);
   readonly #view = new DataView(this.#short.buffer);
@@ -52,7 +53,10 @@ export class RingWriter {
     this.#waiting.push({ header, payload, onSent });
   }
 
-  /** Writes what waits, as far as there is room when the other side has read `read` bytes. Did it write anything? */
+  /**
+   * Writes the records that wait, as far as there is room when the other side has read `read` bytes. Did it write
+   * anything?
+   */
   write(read: number): boolean {
     const before = this.written;
     for (let first = this.#waiting[0]; first && this.#put(first, read); first = this.#waiting[0]) {
@@ -120,7 +124,7 @@ export class RingReader {
   readonly #span: RingSpan;
   /** Payloads that stay in the ring until they are wanted, oldest first. */
   readonly #kept = new Set<RingPayload>();
-  /** What was read ahead: bytes of the stream from `#stagedAt` to `#stagedEnd`. */
+  /** Bytes that were read ahead: those of the stream from `#stagedAt` to `#stagedEnd`. */
   readonly #stage = new Uint8Array(2 * SHORT_BYTES);
   readonly #view = new DataView(this.#stage.buffer);
   #stagedAt = 0;
@@ -146,7 +150,7 @@ export class RingReader {
     if (this.#read === written) return false;
     const position = this.#read;
     const available = written - position;
-    // Much of it is one long payload, which is to be read where it is wanted.
+    // Where much has come, most of it is one long payload, which is read straight to where it belongs.
     if (position < this.#stagedAt || position + Math.min(available, HEAD_BYTES) > this.#stagedEnd) {
       this.#fill(position, available > this.#stage.byteLength ? HEAD_BYTES : available);
     }
@@ -165,7 +169,8 @@ export class RingReader {
       return this.#continue(this.#long, written, onFrame);
     }
     if (end > written) return false;
-    // A short one lies in the stage; if it does not whole, then what else came was short, too.
+    // A short payload is in the stage. If it is not whole there, all that has come is short: the stage is filled from
+    // this record on.
     if (payloadBytes <= SHORT_BYTES && payloadAt + payloadBytes > this.#stagedEnd) {
       this.#fill(position, Math.min(written - position, this.#stage.byteLength));
       return this.next(written, onFrame);

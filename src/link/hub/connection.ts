@@ -30,7 +30,7 @@ export interface HubReceiver {
   onFold(header: Header, payload: Payload): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
-  /** `rank` said goodbye, because of `cause` if there is one. Nothing of it follows. */
+  /** `rank` said goodbye, because of `cause` if there is one. Nothing more comes from it. */
   onLeft(rank: number, cause: WireError | null): void;
   /** The link is closed, by either side. Called once, and last. */
   onClosed(code: number, reason: string): void;
@@ -93,7 +93,7 @@ export class HubConnection {
     this.#socket.send(payload === null ? [header] : [header, payload], onSent);
   }
 
-  /** Tells the hub something that it does not answer. */
+  /** Sends the hub a message to which no answer comes. */
   tell(message: { type: "group" | "group-end" | "cancel"; [field: string]: unknown }): void {
     if (!this.#closed && !this.#saidGoodbye) this.#socket.send(encodeHubFrame(message));
   }

@@ -24,7 +24,7 @@ export class HubLink implements Link {
     this.#waiting = [];
   }
 
-  /** The connection is shared by all links of this rank, and closed with the rank. */
+  /** All links of this rank have one connection, which closes with the rank. */
   close(): void {}
 
   deliver(header: Uint8Array, payload: Payload): void {

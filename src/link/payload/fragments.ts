@@ -46,8 +46,8 @@ export function totalBytes(fragments: readonly Uint8Array[]): number {
 }
 
 /**
- * Cuts one message into the frame's head (header, and fingerprint if its flag is set) and what is behind it. The head is a
- * view where it lies in one fragment, which is the rule, else a copy of its few bytes.
+ * Cuts one message into the frame's head (header, and fingerprint if its flag is set) and the payload behind it. The
+ * head is a view where it lies in one fragment, which is the rule, else a copy of its few bytes.
  * @throws ProtocolError if the message is shorter than its head.
  */
 export function splitFrame(fragments: readonly Uint8Array[]): { head: Uint8Array; payload: FragmentsPayload } {

@@ -1,5 +1,6 @@
 /**
- * KeptBytes: what has come of a message that nobody has asked for yet, in pieces that are made as bytes come, and used again.
+ * KeptBytes: the bytes that have come of a message nobody has asked for yet, in pieces that are made as bytes come and
+ * are used again.
  */
 import { copyBytes } from "./copy-bytes.ts";
 
@@ -14,7 +15,7 @@ const spare: Uint8Array[] = [];
 export class KeptBytes {
   readonly #byteLength: number;
   readonly #full: Uint8Array[] = [];
-  /** The piece that is being filled, and how much of it is. */
+  /** The piece that is being filled, and the number of bytes in it. */
   #last: Uint8Array | null = null;
   #lastBytes = 0;
   #pieceBytes = 0;
@@ -59,7 +60,7 @@ export class KeptBytes {
     return this.#last;
   }
 
-  /** Copies what has come to the start of `target`. */
+  /** Copies the bytes that have come to the start of `target`. */
   copyTo(target: Uint8Array): void {
     let at = 0;
     for (const piece of this.#full) {
@@ -69,7 +70,7 @@ export class KeptBytes {
     if (this.#last) copyBytes(target, at, this.#last.subarray(0, this.#lastBytes));
   }
 
-  /** What has come is not needed any more. A piece that is not full is let go: a socket may be about to read into it. */
+  /** The bytes are not needed any more. A piece that is not full is let go: a socket may be about to read into it. */
   release(): void {
     for (const piece of this.#full.splice(0)) {
       if (piece.byteLength === PIECE_BYTES && spare.length < SPARE_PIECES) spare.push(piece);

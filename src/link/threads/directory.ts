@@ -94,7 +94,7 @@ export class Directory {
     return Atomics.load(this.#words, THREADS + index) !== 0;
   }
 
-  /** Takes back what this thread made and nobody uses any more. */
+  /** Takes back the blocks that this thread made and nobody uses any more. */
   #collect(): void {
     for (const [address, byteLength] of this.#lent) {
       if (isUsed(this.#words, address)) continue;
@@ -118,7 +118,10 @@ export class Directory {
   }
 }
 
-/** Tells every thread that thread `index` has ended; `isBell` says which keys are those of words that threads wait on. */
+/**
+ * Tells every thread that thread `index` has ended; `isBell` says which keys are those of bells, words on which threads
+ * wait.
+ */
 export function threadEnded(memory: WebAssembly.Memory, index: number, isBell: (key: number) => boolean): void {
   const words = new Int32Array(memory.buffer, 0, DIRECTORY_BYTES / 4);
   Atomics.store(words, THREADS + index, 1);

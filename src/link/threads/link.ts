@@ -14,14 +14,14 @@ import { Kind, padded, READ, RECORD_HEAD_BYTES, RING_BYTES, type Ring, WRITER_WA
 /** Longer payloads go by address. */
 const INLINE_BYTES = 4_096;
 
-/** What waits to be written, or to be passed. */
+/** A record that waits for room in the ring; without a header it says goodbye. */
 interface Outgoing {
   readonly header: Uint8Array | null;
   readonly payload: Uint8Array | null;
   readonly onSent: (() => void) | undefined;
 }
 
-/** A message by address that the receiver has not passed yet. */
+/** A message sent by address that the receiver has not passed yet. */
 interface Passing {
   /** Bytes written when it ends. */
   readonly end: number;
@@ -84,7 +84,9 @@ export class ThreadLink implements Link {
     this.#finish();
   }
 
-  /** Looks for what has come, and for what was passed. */
+  /**
+   * Receives the records that have come, ends the messages that the peer has passed, and writes the records that wait.
+   */
   attend(): void {
     if (this.#done) return;
     const ended = this.#parts.hasEnded();
@@ -95,7 +97,7 @@ export class ThreadLink implements Link {
     this.#finish();
   }
 
-  /** Writes what waits, as far as there is room. */
+  /** Writes the records that wait, as far as there is room. */
   #write(): void {
     const { state } = this.#parts.outgoing;
     let wrote = false;

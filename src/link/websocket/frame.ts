@@ -79,8 +79,9 @@ export function closePayload(code: number, reason: string): Uint8Array {
 }
 
 /**
- * What a close frame says.
- * @returns null if it may not be said: one byte, a code that is none or is never sent, a reason that is no UTF-8.
+ * The code and the reason of a close frame.
+ * @returns null if the payload is not allowed: one byte, a code that is none or is never sent, a reason that is not
+ *   UTF-8.
  */
 export function readClosePayload(payload: Uint8Array): { code: number; reason: string } | null {
   const [high, low] = payload;
@@ -95,7 +96,7 @@ export function readClosePayload(payload: Uint8Array): { code: number; reason: s
   }
 }
 
-/** 1004 to 1006 and 1015 stand for what was not said; 1016 to 2999 are nobody's. */
+/** 1004 to 1006 and 1015 stand for codes that did not come; 1016 to 2999 are not assigned. */
 function maySend(code: number): boolean {
   return (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code <= 4999);
 }
@@ -113,7 +114,7 @@ export interface FrameHeader {
   readonly maskAt: number;
 }
 
-/** How long a header is whose first two bytes are these. */
+/** Bytes of a header whose second byte is this. */
 export function headerBytesOf(second: number): number {
   const length = second & 0x7f;
   return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second & MASKED ? MASK_BYTES : 0);

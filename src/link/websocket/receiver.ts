@@ -20,7 +20,7 @@ import {
 /** Most frames of one message (S9). */
 export const MAX_MESSAGE_FRAMES = 4_096;
 
-/** What the other side did that it may not; `code` is to be told to it. */
+/** The other side broke the protocol; `code` is to be told to it. */
 export class WebSocketViolation extends Error {
   readonly code: number;
 
@@ -84,18 +84,18 @@ export class WebSocketReceiver {
   }
 
   /**
-   * Takes the next bytes of the connection, which it may change: masked ones become what they mean.
+   * Takes the next bytes of the connection. It takes the mask off in place, so masked bytes change.
    * @throws WebSocketViolation once; the receiver has stopped then.
    */
   push(chunk: Uint8Array): void {
     let at = 0;
-    // Between frames too: a header may be all there is of a frame.
+    // A frame may be a header alone: the next header then follows at once.
     while (at < chunk.byteLength && !this.#stopped) {
       at = this.#frame ? this.#payload(this.#frame, chunk, at) : this.#headerPart(chunk, at);
     }
   }
 
-  /** Bytes of a data frame that begins to come, which are still to come. */
+  /** Bytes still to come of the data frame under way; 0 if there is none. */
   get dataToCome(): number {
     return this.#frame && this.#frame.opcode < Opcode.CLOSE ? this.#toCome : 0;
   }

@@ -187,7 +187,7 @@ export class FileStore extends Store {
     const record = encodeRecord(kind, key, value);
     const file = openSync(this.path, "a+");
     try {
-      // What lies behind the last complete record was left by a crash.
+      // Bytes behind the last complete record were left by a crash.
       ftruncateSync(file, this.#position);
       for (let at = 0; at < record.length; ) at += writeSync(file, record, at);
     } finally {
@@ -249,7 +249,10 @@ export class FileStore extends Store {
     return undefined;
   }
 
-  /** What `take` gives as soon as the file holds it. Writes of this object are seen at once, others' by looking again. */
+  /**
+   * Resolves with the first value that `take` returns. Writes of this object are seen at once, those of others by
+   * looking again.
+   */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     let pollMs = FIRST_POLL_MS;

@@ -44,7 +44,7 @@ export interface AdmissionOptions {
   accept: (hello: Hello, socket: Socket) => Welcome;
   /** Called once, when the socket is admitted, refused or gone. */
   onSettled?: (admitted: boolean) => void;
-  /** Told what `accept` threw that is no AdmissionError; the socket is refused without a reason. */
+  /** Called with an error of `accept` that is no AdmissionError; the socket is refused without a reason. */
   onError?: (error: unknown) => void;
 }
 

@@ -43,14 +43,14 @@ const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
-  /** Folds what ranks send to be folded. Not disposed of by the hub. */
+  /** Folds the parts that ranks send. The hub does not dispose of it. */
   executor: Executor;
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
 }
 
-/** What a hub holds at this moment, and what it has dropped so far. */
+/** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
 export interface HubStats {
   rooms: number;
   members: number;

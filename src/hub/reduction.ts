@@ -31,10 +31,10 @@ import { Fold, type FoldRule } from "./fold.ts";
 
 /** Most groups of one room that may be named at a time. */
 const MAX_GROUPS = 4_096;
-/** What a rank's arrival at a slot counts beyond its bytes. */
+/** Bytes that a rank's arrival at a slot counts beyond its part. */
 const SLOT_BYTES = 512;
 
-/** What a reduction needs of its hub. Ranks are those of the job. */
+/** The hub, as a reduction needs it. Ranks are those of the job. */
 export interface ReductionOwner {
   readonly executor: Executor;
   readonly worldSize: number;

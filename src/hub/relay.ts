@@ -1,5 +1,5 @@
 /**
- * Relay: passes frames from member to member without copying or reading what is behind the header.
+ * Relay: passes frames from member to member without copying or reading their payloads.
  *
  * Back-pressure: bytes for a member wait in its socket, and count as in flight from their sender. A sender is not read,
  * and so in the end its process blocks, while
@@ -15,7 +15,7 @@
 import type { Socket } from "../link/link.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
 
-/** Bounds on what waits in a hub. */
+/** Bounds on the bytes that wait in a hub. */
 export interface RelayLimits {
   /** Bytes waiting for one member, or in flight from one, at which senders are paused. */
   highWaterBytes: number;
@@ -134,7 +134,7 @@ export class Relay {
     port.socket.resume();
   }
 
-  /** Enough of what waited for the port has been read: those who send to it go on. */
+  /** The port has read enough of the bytes that waited: those who send to it go on. */
   #drained(full: Port): void {
     full.slowTimer?.cancel();
     full.slowTimer = null;

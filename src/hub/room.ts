@@ -1,5 +1,5 @@
 /**
- * Room: one group on a hub. Who is in it, what became of those who left, and the group's store.
+ * Room: one group on a hub: its members, how others left, and the group's store.
  */
 
 import { AdmissionError, type WireError } from "../errors.ts";

@@ -19,7 +19,7 @@ export interface Socket {
   /** Stops reading, so that the other side feels back-pressure. Does nothing where the platform has no such thing. */
   pause(): void;
   resume(): void;
-  /** Sends what is buffered, then closes. `code` is a WebSocket close code. */
+  /** Sends the buffered bytes, then closes. `code` is a WebSocket close code. */
   close(code?: number, reason?: string): void;
   /** Closes at once. */
   terminate(): void;
@@ -98,7 +98,7 @@ export interface Link {
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void;
   /** Starts delivery; frames that came before are delivered now, in order. */
   start(receiver: LinkReceiver): void;
-  /** Sends what was accepted, then closes. */
+  /** Sends the frames it has accepted, then closes. */
   close(): void;
 }
 
@@ -142,7 +142,7 @@ export interface HubReduction {
   combine(slot: number, part: Uint8Array | null, into: Uint8Array | null): Promise<void>;
 }
 
-/** What one rank sent and received. */
+/** Counts of one rank's messages. */
 export interface Traffic {
   messagesSent: number;
   messagesReceived: number;

@@ -29,7 +29,7 @@ import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
 
-/** How long ranks have to answer what they wait for, in milliseconds. */
+/** How long ranks have to answer a probe, in milliseconds. */
 const PROBE_MS = 250;
 
 /** The mesh makes a channel with these when a group is opened. */

@@ -13,7 +13,7 @@ import type { Fingerprint } from "../wire/frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
 import type { Contents, Peer, Route } from "./peer.ts";
 
-/** What an exchange needs of its channel. Ranks are ranks of the group. */
+/** The channel, as an exchange needs it. Ranks are ranks of the group. */
 export interface ExchangeOwner {
   readonly group: number;
   readonly size: number;

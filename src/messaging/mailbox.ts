@@ -64,7 +64,7 @@ export class Mailbox {
     return peers;
   }
 
-  /** Empties the mailbox and returns what waited. */
+  /** Empties the mailbox and returns all that waited. */
   clear(): { arrivals: Arrival[]; receives: PostedReceive[] } {
     const all = { arrivals: [] as Arrival[], receives: [] as PostedReceive[] };
     for (const { arrivals, receives } of this.#queues.values()) {

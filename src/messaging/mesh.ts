@@ -76,7 +76,7 @@ export class Mesh {
     }
   }
 
-  /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it what came early. */
+  /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it the frames that came early. */
   open(options: Omit<ChannelOptions, "peers" | "rank"> & { ranks: readonly number[] }): Channel {
     const { ranks, ...rest } = options;
     const channel = new Channel({

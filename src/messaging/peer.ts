@@ -59,7 +59,7 @@ export class Peer {
   readonly #requests = new Map<number, PendingSend>();
   readonly #grants = new Map<number, PostedReceive>();
 
-  /** `address` is what the header's peer field says: the destination through a hub, else the sending rank. */
+  /** `address` stands in the header's peer field: the destination through a hub, else the sending rank. */
   constructor(rank: number, link: Link, address: number, epoch: number) {
     this.rank = rank;
     this.link = link;
@@ -147,7 +147,7 @@ export class Peer {
     this.#sendData(header, contents, onSent);
   }
 
-  /** The peer consumed `bytes` of what was sent eagerly. */
+  /** The peer has consumed `bytes` of eager traffic. */
   onConsumed(bytes: number): void {
     this.#eagerBytes = Math.max(0, this.#eagerBytes - bytes);
   }

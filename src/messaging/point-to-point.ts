@@ -35,7 +35,7 @@ interface Receive {
   reject(error: Error): void;
 }
 
-/** What point-to-point messages need of their channel. */
+/** The channel, as point-to-point messages need it. */
 export interface PointToPointOwner extends ExchangeOwner {
   readonly name: string;
   readonly rank: number;
@@ -193,8 +193,8 @@ export class PointToPoint {
 }
 
 /**
- * What differs between a message and its receive, or null. Where their algorithms differ, one tensor is in host memory
- * and the other on a CUDA device.
+ * The field that differs between a message and its receive, or null. Where their algorithms differ, one tensor is in
+ * host memory and the other on a CUDA device.
  */
 function differingEnvelope(sent: Fingerprint, wanted: Fingerprint): string | null {
   if (sent.dtype !== wanted.dtype) return "dtype";

@@ -13,7 +13,7 @@ import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
 import { isBellKey } from "../link/threads/links.ts";
 import type { ThreadJob } from "../platform.ts";
 
-/** What to start. */
+/** The program to start, and how. */
 export interface ThreadsOptions {
   /** Number of threads, at least 1. */
   ranks: number;

@@ -25,7 +25,7 @@ const MAX_PENDING_BYTES = 2 * MAX_HELLO_BYTES;
 const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
 
-/** What a server needs beyond {@link ListenOptions}; absent fields have safe defaults. */
+/** Options of a server, with those of {@link ListenOptions}; absent fields have safe defaults. */
 export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;

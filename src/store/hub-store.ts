@@ -1,4 +1,4 @@
-/** HubStore: the store that a hub keeps for a group, over the group's link to it. What browsers use. */
+/** HubStore: the store that a hub keeps for a group, over the group's link to it. Browsers use it. */
 import { StoreError } from "../errors.ts";
 import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 

@@ -7,7 +7,7 @@
 import { StoreError } from "../errors.ts";
 import { DEFAULT_TIMEOUT_MS } from "../options.ts";
 
-/** What may be stored. Strings become UTF-8. */
+/** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
 
 /** The bytes of a value. */
@@ -21,7 +21,7 @@ export abstract class Store {
 
   /**
    * How long `get`, `wait` and `queuePop` wait by default, in milliseconds. Default: 300,000.
-   * @throws RangeError when set to what is not a number of at least 0.
+   * @throws RangeError when set to anything but a number of at least 0.
    */
   get timeoutMs(): number {
     return this.#timeoutMs;

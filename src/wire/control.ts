@@ -48,7 +48,7 @@ export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unkno
   return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
 
-/** What a value's first byte says of the bytes behind it. */
+/** The form of a value, as its first byte tells it. */
 interface Form {
   /** Bytes of the length that stands behind the first byte; 0 where the first byte tells it. */
   readonly lengthBytes: number;

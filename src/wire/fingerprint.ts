@@ -22,7 +22,7 @@ export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
   );
 }
 
-/** What differs first between two calls, named as a user would, or null. */
+/** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   if (isSameCall(a, b)) return null;
   const field = FINGERPRINT_FIELDS.find(({ name }) => a[name] !== b[name]);
@@ -30,7 +30,7 @@ export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   return field ? labelOf(field) : null;
 }
 
-/** What a user calls a field. */
+/** A user's words for a field. */
 export function labelOf(field: (typeof FINGERPRINT_FIELDS)[number]): string {
   return "label" in field ? field.label : field.name;
 }

@@ -1,5 +1,5 @@
 /**
- * Frames: what crosses a link. A fixed header, a fingerprint on the first frame of every exchange, then raw bytes.
+ * Frames, the messages of a link: a fixed header, a fingerprint on the first frame of every exchange, then raw bytes.
  * All numbers are little-endian. docs/protocol.md has the same layout with its reasons.
  *
  *   byte  size  header
@@ -70,14 +70,14 @@ interface FingerprintField {
   readonly name: string;
   /** Its first byte in the fingerprint. */
   readonly at: number;
-  /** What a user calls it, where that is not its name. */
+  /** A user's word for it, where that is not its name. */
   readonly label?: string;
 }
 
 /**
- * The fields of a fingerprint, in the order in which two are compared. What is done with every call names them once more,
- * one by one, which is four times as fast as a loop: the code of the bytes below, `isSameCall` and `writeCall`. The test of
- * fingerprints holds all of them against this table.
+ * The fields of a fingerprint, in the order in which two are compared. The functions that run with every call name the
+ * fields once more, one by one, which is four times as fast as a loop: `encodeHeader`, `decodeFingerprint`,
+ * `isSameCall` and `writeCall`. test/wire/fingerprint.test.ts holds them against this table.
  */
 export const FINGERPRINT_FIELDS = [
   { name: "collective", at: 0 },
@@ -91,7 +91,7 @@ export const FINGERPRINT_FIELDS = [
   { name: "segmentBytes", at: 36, label: "segment size" },
 ] as const satisfies readonly FingerprintField[];
 
-/** What must be equal on every rank of a collective. */
+/** The part of a call that must be equal on every rank. */
 export type Fingerprint = Record<(typeof FINGERPRINT_FIELDS)[number]["name"], number>;
 
 /** The value of `dtype` and `op` where there is none. */

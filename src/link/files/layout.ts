@@ -27,10 +27,10 @@
  *
  *   byte  size  steps and areas
  *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
- *    128    72  the call that an even step is the first of: its fingerprint, nine numbers of 64-bit floating point
+ *    128    72  the call whose first step an even one is: its record (wire/call-record.ts)
  *    256    72  the same of an odd step
- *   4096  area  what r puts before its even steps
- *         area  what it puts before odd ones
+ *   4096  area  the bytes that r puts before its even steps
+ *         area  the bytes that it puts before odd steps
  *
  * A reader sees data before the flag that tells of it: the lock that ends each write orders the kernel's copies of one
  * process, and a flag of 8 bytes that lies in one cache line is copied whole. A rank that says it sleeps reads the
@@ -46,7 +46,7 @@ const PAGE_BYTES = 4096;
 const CONTROL_BYTES = 256;
 /** A record begins at a multiple of this, and so does its payload. */
 export const LINE_BYTES = 64;
-/** What a record has before the frame's header. */
+/** Bytes of a record before the frame's header. */
 export const RECORD_HEAD_BYTES = 8;
 
 /** Where a control block's flags are. */

@@ -113,7 +113,7 @@ export class FileLinks {
     return file;
   }
 
-  /** What the file has for `rank`. */
+  /** The half of a link that the file has for `rank`. */
   #half({ file, layout }: LaidOut, rank: number): Half {
     const index = layout.others.indexOf(rank);
     const ring = { file, at: ringAt(layout, index), ringBytes: layout.ringBytes };

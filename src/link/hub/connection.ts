@@ -22,7 +22,7 @@ import { expectWireError } from "../../wire/wire-error.ts";
 import type { Payload, Socket } from "../link.ts";
 import { type FragmentsPayload, splitFrame } from "../payload/fragments.ts";
 
-/** Told what arrives, once {@link HubConnection.start} was called. */
+/** Told of all that arrives, once {@link HubConnection.start} was called. */
 export interface HubReceiver {
   /** A frame another rank sent; its `peer` field is that rank. `header` has the fingerprint behind it where there is one. */
   onFrame(header: Uint8Array, payload: Payload): void;
@@ -62,7 +62,7 @@ export class HubConnection {
     socket.onClose = (code, reason) => this.#onClose(code, reason);
   }
 
-  /** Starts delivery; what came before is delivered now, in order. */
+  /** Starts delivery; all that came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;
     for (const event of this.#waiting) event(receiver);
@@ -105,7 +105,7 @@ export class HubConnection {
     this.#socket.send(encodeHubFrame({ type: "goodbye", cause: cause ? toWireError(cause) : null }));
   }
 
-  /** Sends what is buffered, then closes. */
+  /** Sends the buffered bytes, then closes. */
   close(): void {
     this.#socket.close(1000);
   }

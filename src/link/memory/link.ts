@@ -34,7 +34,7 @@ interface Parcel {
   onSent: (() => void) | undefined;
 }
 
-/** Called before each delivery; what it returns holds the delivery up, and all that follow it. */
+/** Called before each delivery. The promise that it may return holds up this delivery and all later ones. */
 export type Hold = () => Promise<void> | undefined;
 
 /** One rank's end of a link to another rank of its thread. */
@@ -51,7 +51,7 @@ export class MemoryLink implements HandleLink {
     this.#hold = hold;
   }
 
-  /** Both ends of a link; each is given the hold on what it receives, or null. */
+  /** Both ends of a link. Each gets the hold on its deliveries, or null. */
   static pair(holdAtFirst: Hold | null, holdAtSecond: Hold | null): [first: MemoryLink, second: MemoryLink] {
     const first = new MemoryLink(holdAtFirst);
     const second = new MemoryLink(holdAtSecond);

@@ -31,17 +31,17 @@ const jobs = new Map<string, MemoryJob>();
 /** A rank of a job, as the one who joined as it has it. */
 export interface MemorySeat<T> {
   readonly rank: number;
-  /** What the first to come made for all. */
+  /** Made by the first to come, for all. */
   readonly common: T;
-  /** Links to all other ranks; a rank that has not joined yet finds what was sent when it does. */
+  /** Links to all other ranks; a rank that joins later finds the frames that were sent to it before. */
   readonly links: ReadonlyMap<number, Link>;
   /** Gives the rank up; with the last one the job's name is free for another job. */
   leave(): void;
 }
 
 /**
- * Joins job `name`, which the first to come makes with its `knobs` and with what `makeCommon` returns. `rank` may be null:
- * the next free one.
+ * Joins job `name`, which the first to come makes with its `knobs` and with the result of `makeCommon`. `rank` may be
+ * null: the next free one.
  * @throws AdmissionError if the rank is taken, or the size differs from the first comer's.
  */
 export function joinMemoryJob<T>(

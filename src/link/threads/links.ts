@@ -23,7 +23,10 @@ export class ThreadLinks {
   readonly #heap: AddressableHeap;
   readonly #directory: Directory;
   readonly #links = new Map<number, ThreadLink>();
-  /** This rank's bell, and what keeps the process running, for a wait for the bell does not. Null while there is no link. */
+  /**
+   * This rank's bell, and a timer that keeps the process running, because a wait for the bell does not. Null while
+   * there is no link.
+   */
   #listening: { bell: Int32Array; awake: Timer } | null = null;
 
   constructor(rank: number, heap: AddressableHeap, directory: Directory) {
@@ -50,7 +53,7 @@ export class ThreadLinks {
     return link;
   }
 
-  /** Closes what is open: for a bring-up that failed. */
+  /** Closes every open link: for a bring-up that failed. */
   close(): void {
     for (const link of [...this.#links.values()]) link.close();
   }

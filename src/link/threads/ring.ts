@@ -27,7 +27,7 @@ export const WRITTEN = 0;
 export const READ = 16;
 export const WRITER_WAITS = 32;
 
-/** What a record has before the frame's header. */
+/** Bytes of a record before the frame's header. */
 export const RECORD_HEAD_BYTES = 16;
 
 /** Kinds of records. */

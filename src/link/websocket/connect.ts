@@ -74,7 +74,7 @@ function checkUrl(url: string): void {
   }
 }
 
-/** What a connection attempt rejects with when its signal fires. */
+/** The error of a connection attempt whose signal has fired. */
 export function aborted(url: string, signal: AbortSignal | undefined): AbortedError {
   return new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason });
 }

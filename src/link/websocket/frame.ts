@@ -10,7 +10,7 @@
  *           32  the mask, if masked
  */
 
-/** What a frame is. Those from CLOSE on are control frames: short, and never split. */
+/** Kinds of frames. Those from CLOSE on are control frames: short, and never split. */
 export const Opcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
 
 /** Why a connection was closed (RFC 6455, section 7.4.1). */
@@ -40,8 +40,8 @@ export function frameHeaderBytes(payloadBytes: number, masked: boolean): number 
 
 /**
  * Writes the header of a frame that is a whole message to the start of `target`, whose bytes are zero, and returns its
- * length. A mask is all zeros: valid, and the payload goes out as it is. The mask protects proxies from what scripts in a
- * browser send, and here is no browser.
+ * length. A mask is all zeros: valid, and the payload goes out as it is. The mask protects proxies from bytes that
+ * scripts of a browser choose, and this is no browser.
  */
 export function writeFrameHeader(target: Uint8Array, opcode: number, payloadBytes: number, masked: boolean): number {
   target[0] = FIN | opcode;
@@ -69,7 +69,7 @@ export function controlFrame(opcode: number, payload: Uint8Array, masked: boolea
   return frame;
 }
 
-/** The payload of a close frame; the reason is cut to what fits. */
+/** The payload of a close frame; a reason that does not fit is cut. */
 export function closePayload(code: number, reason: string): Uint8Array {
   const payload = new Uint8Array(MAX_CONTROL_BYTES);
   const { written } = new TextEncoder().encodeInto(reason, payload.subarray(2));

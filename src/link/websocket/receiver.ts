@@ -30,7 +30,7 @@ export class WebSocketViolation extends Error {
   }
 }
 
-/** Told what arrives. */
+/** Told of all that arrives. */
 export interface WebSocketEvents {
   /** The next bytes of a message, valid during the call; `last` with the message's last, which may be none. */
   onData(bytes: Uint8Array, last: boolean): void;
@@ -42,7 +42,7 @@ export interface WebSocketEvents {
 }
 
 export interface WebSocketReceiverOptions {
-  /** True at a server: what comes must be masked. False at a client: it must not be. */
+  /** True at a server: frames that come must be masked. False at a client: they must not be. */
   masked: boolean;
   /** Most bytes of a message. */
   maxMessageBytes: number;
@@ -191,7 +191,7 @@ export class WebSocketReceiver {
 
 const NOTHING = new Uint8Array(0);
 
-/** Takes the mask at `header[maskAt]` off, from its byte `phase` on; returns the phase of what follows. */
+/** Takes the mask at `header[maskAt]` off, from its byte `phase` on; returns the phase of the byte that follows. */
 function unmask(bytes: Uint8Array, header: Uint8Array, maskAt: number, phase: number): number {
   const length = bytes.byteLength;
   for (let i = 0; i < length; i++) bytes[i] = bytes[i]! ^ header[maskAt + ((phase + i) & 3)]!;

@@ -165,7 +165,9 @@ export class FileStore extends Store {
     for (const wake of this.#sleepers) wake();
   }
 
-  /** Runs `action` under the lock, with all earlier records applied. What it appends is written, then applied. */
+  /**
+   * Runs `action` under the lock, with all earlier records applied. Records that it appends are written, then applied.
+   */
   async #write<T>(
     action: (append: (kind: number, key: string, value: Uint8Array) => Uint8Array | undefined) => T,
   ): Promise<T> {

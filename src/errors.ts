@@ -17,18 +17,17 @@ export type ErrorCode =
   | "ADMISSION"
   | "PROTOCOL";
 
-/** Where an error arose. Ranks are ranks of the named group. */
-export interface ErrorPlace {
+/**
+ * Everything an error carries beyond its message; it crosses the wire, so that every rank rejects with the same one. Ranks
+ * are ranks of the named group.
+ */
+export interface ErrorDetails {
   group?: string;
   rank?: number;
   collective?: string;
   sequence?: number;
   /** What became of the caller's tensors: "untouched", or "overwritten" if any byte of them may have changed. */
   tensors?: "untouched" | "overwritten";
-}
-
-/** Everything an error carries beyond its message; it crosses the wire, so that every rank rejects with the same one. */
-export interface ErrorDetails extends ErrorPlace {
   /** The rank that was lost, for PeerLostError. */
   peer?: number;
   /** Ranks that did not arrive, for TimeoutError. */
@@ -167,34 +166,27 @@ export function toWireError(error: WebcclError): WireError {
   return { code: error.code, message: error.message, details };
 }
 
+/** By code: makes an error of its class, rebuilt on another rank. */
+const MAKERS: Readonly<Record<ErrorCode, (message: string, details: ErrorDetails) => WebcclError>> = {
+  MISMATCH: (message, details) => new MismatchError(message, details),
+  PEER_LOST: (message, details) => new PeerLostError(message, { ...details, peer: details.peer ?? -1 }),
+  TIMEOUT: (message, details) => new TimeoutError(message, details),
+  ABORTED: (message, details) => new AbortedError(message, details),
+  HUB_LOST: (message, details) => new HubLostError(message, { ...details, url: details.url ?? "" }),
+  NO_ADAPTER: (message, details) => new NoAdapterError(message, details),
+  DEVICE_LOST: (message, details) => new DeviceLostError(message, details),
+  UNSUPPORTED: (message, details) => new UnsupportedError(message, details),
+  STORE: (message, details) => new StoreError(message, details),
+  ADMISSION: (message, details) => new AdmissionError(message, details),
+  PROTOCOL: (message, details) => new ProtocolError(message, details),
+};
+
+/** Every code. */
+export const ERROR_CODES = Object.keys(MAKERS) as readonly ErrorCode[];
+
 /** The error of the class that `code` names, rebuilt on another rank. `extra` adds what only this rank knows. */
-export function fromWireError(wire: WireError, extra: ErrorDetails = {}): WebcclError {
-  const details = { ...wire.details, ...extra };
-  const { message } = wire;
-  switch (wire.code) {
-    case "MISMATCH":
-      return new MismatchError(message, details);
-    case "PEER_LOST":
-      return new PeerLostError(message, { ...details, peer: details.peer ?? -1 });
-    case "TIMEOUT":
-      return new TimeoutError(message, details);
-    case "ABORTED":
-      return new AbortedError(message, details);
-    case "HUB_LOST":
-      return new HubLostError(message, { ...details, url: details.url ?? "" });
-    case "NO_ADAPTER":
-      return new NoAdapterError(message, details);
-    case "DEVICE_LOST":
-      return new DeviceLostError(message, details);
-    case "UNSUPPORTED":
-      return new UnsupportedError(message, details);
-    case "STORE":
-      return new StoreError(message, details);
-    case "ADMISSION":
-      return new AdmissionError(message, details);
-    case "PROTOCOL":
-      return new ProtocolError(message, details);
-    default:
-      return new WebcclError(wire.code, message, details);
-  }
+export function fromWireError({ code, message, details }: WireError, extra: ErrorDetails = {}): WebcclError {
+  const all = { ...details, ...extra };
+  // A page's worker may have another version of webccl, with codes of its own.
+  return Object.hasOwn(MAKERS, code) ? MAKERS[code](message, all) : new WebcclError(code, message, all);
 }

@@ -58,3 +58,6 @@ export interface MonitoredBarrierOptions {
   /** Wait out the timeout and name every missing rank, instead of the first. Default: false. */
   waitAllRanks?: boolean;
 }
+
+/** The same fields, each of which may be absent or undefined. */
+export type MayBeAbsent<T> = { [K in keyof T]?: T[K] | undefined };

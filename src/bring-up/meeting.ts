@@ -39,7 +39,7 @@ export async function meet(platform: Platform, settings: Settings, undo: Undo[])
       const name = method.href.slice("memory://".length);
       const seat = joinMemoryJob(name, rank, worldSize, settings.internal.memory ?? {}, () => new HashStore());
       undo.push(() => seat.leave());
-      return { ...alone, ...seat, store: new PrefixStore(groupName, seat.shared) };
+      return { ...alone, ...seat, store: new PrefixStore(groupName, seat.common) };
     }
     case "file:": {
       const file = await platform.openFileStore(decodeURIComponent(method.pathname), worldSize);

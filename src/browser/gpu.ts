@@ -5,6 +5,11 @@ import { NoAdapterError } from "../errors.ts";
 export const BROWSER_GPU_HINT =
   "WebGPU needs a secure context (https, or localhost) and a browser that has it; on Linux Chromium wants --enable-unsafe-webgpu";
 
+/** This page's GPU. */
+export async function openGpu(): Promise<{ gpu: GPU; hint: string }> {
+  return builtInGpu(BROWSER_GPU_HINT);
+}
+
 /**
  * The runtime's own GPU object.
  * @throws NoAdapterError if it has none; `hint` then says what to do.

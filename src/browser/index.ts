@@ -23,7 +23,7 @@ export function initProcessGroup(options: InitOptions & InternalOptions = {}): P
 
 /**
  * Starts `ranks` workers of this page as ranks of one group. Each runs the module at `moduleUrl`, which calls
- * `initProcessGroup()`: its place is set. Where the page is cross-origin isolated the ranks share memory; elsewhere they
+ * `initProcessGroup()`: its rank is set. Where the page is cross-origin isolated the ranks share memory; elsewhere they
  * meet at the hub of `options.initMethod`.
  * @throws UnsupportedError if memory cannot be shared and no hub is given; RangeError for a number of ranks that cannot be.
  */

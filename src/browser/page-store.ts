@@ -18,7 +18,10 @@ interface Answer {
   error?: WireError;
 }
 
-/** Answers the calls that come through `port`, from the time when `lost` rejects with that: some rank will not come any more. */
+/**
+ * Answers the calls that come through `port`. Once `lost` has rejected, that is the answer: some rank will not come any
+ * more.
+ */
 export function servePageStore(store: HashStore, port: MessagePort, lost: Promise<never>): void {
   port.onmessage = async ({ data: { id, op, args } }: MessageEvent<Call>) => {
     const answer: Answer = await Promise.race([lost, runStoreOp(store, op, args)]).then(

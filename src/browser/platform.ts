@@ -7,7 +7,7 @@ import { connectWebSocket } from "./websocket-client.ts";
 const cannot = (what: string) =>
   Promise.reject(new UnsupportedError(`a browser cannot ${what}: join through a hub (ws://host:port/group)`));
 
-/** What a browser offers to `init.ts`. */
+/** A browser, as bring-up/init.ts uses it. */
 export const browserPlatform: Platform = {
   runtime: "browser",
   get version() {
@@ -24,10 +24,7 @@ export const browserPlatform: Platform = {
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
   startHub: () => cannot("host a hub"),
-  openGpu: async () => {
-    const { BROWSER_GPU_HINT, builtInGpu } = await import("./gpu.ts");
-    return builtInGpu(BROWSER_GPU_HINT);
-  },
+  openGpu: async () => (await import("./gpu.ts")).openGpu(),
   hasBuiltInGpu: true,
   loadNccl: null,
   openFileStore: () => cannot("share a file"),

@@ -1,17 +1,17 @@
 /**
- * The worker of one rank that `spawnRanks` started: takes its place, runs the rank's module, and tells the page what came
- * of it. The page then ends it.
+ * The worker of one rank that `spawnRanks` started: sets the rank's job up, runs the rank's module, and tells the page
+ * how it ended. The page then ends it.
  */
 import { toWireError, WebcclError, type WireError } from "../errors.ts";
-import type { PlacedJob } from "./thread-job.ts";
+import type { PageJob } from "./thread-job.ts";
 
 /** What the page sends first. */
 export interface Start {
   moduleUrl: string;
   /** The variables of env://. */
   environment: Readonly<Record<string, string>>;
-  /** What the ranks share; null where memory cannot be shared. */
-  job: PlacedJob | null;
+  /** The job whose memory the ranks share; null where memory cannot be shared. */
+  job: PageJob | null;
   /** Name of a lock that is this worker's as long as it lives; null where a page has no locks. */
   lock: string | null;
 }

@@ -40,7 +40,7 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
   if (worldSize < ranks || (worldSize > ranks && initMethod === undefined)) {
     throw new RangeError(`spawnRanks: worldSize ${worldSize} for ${ranks} ranks: others join at a hub, by initMethod`);
   }
-  let onLost!: Crew["onLost"];
+  let onLost: Crew["onLost"] = () => {};
   const lost = new Promise<never>((_, reject) => {
     onLost = reject;
   });
@@ -54,86 +54,113 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
     memory: shared ? memory : null,
     store: initMethod === undefined ? new HashStore() : null,
   };
-  const started = Array.from({ length: ranks }, (_, index) => startRank(crew, index));
+  const started = Array.from({ length: ranks }, (_, index) => new Rank(crew, index));
   return {
     results: started.map(({ result }) => result),
     terminate: async () => {
-      for (const { end } of started) end();
+      for (const rank of started) rank.end();
       await Promise.allSettled(started.map(({ result }) => result));
     },
   };
 }
 
-interface Started {
+/** One rank, in a worker of its own. */
+class Rank {
+  /** What the rank's module posted last, once it has run; rejects with what ended the rank before. */
   readonly result: Promise<unknown>;
+  readonly #crew: Crew;
+  readonly #index: number;
+  readonly #worker: Worker;
+  readonly #calls = new MessageChannel();
+  /** The worker holds this lock as long as it lives; null where a page has no locks. */
+  readonly #lock: string | null;
+  #holdsLock = false;
+  #posted: unknown;
+  #resolve: (value: unknown) => void = () => {};
+  #reject: (error: Error) => void = () => {};
+  /** Settles the result; null until it is known how the rank ends. */
+  #settle: (() => void) | null = null;
+
+  constructor(crew: Crew, index: number) {
+    const { id, memory, moduleUrl, store } = crew;
+    this.#crew = crew;
+    this.#index = index;
+    this.#lock = navigator.locks ? `webccl ${id} ${index}` : null;
+    this.result = new Promise<unknown>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Whoever looks at none of the results has not asked to be told.
+    this.result.catch(() => {});
+    const { port1, port2 } = this.#calls;
+    if (store) servePageStore(store, port1, crew.lost);
+    this.#worker = new Worker(new URL("./rank-worker.ts", import.meta.url), {
+      type: "module",
+      name: `webccl rank ${index}`,
+    });
+    this.#listen();
+    const start: Start = {
+      moduleUrl,
+      environment: environmentOf(crew, index),
+      job: memory && { id, memory, index, store: store ? port2 : null, meetings: 0 },
+      lock: this.#lock,
+    };
+    this.#worker.postMessage(start, [port2]);
+  }
+
   /** Ends the rank, if it has not ended by itself. */
-  end(): void;
-}
+  end(): void {
+    this.#fail(new AbortedError(`rank ${this.#index} was terminated`, { rank: this.#index }));
+  }
 
-function startRank(crew: Crew, index: number): Started {
-  const { id, memory, moduleUrl } = crew;
-  const worker = new Worker(new URL("./rank-worker.ts", import.meta.url), {
-    type: "module",
-    name: `webccl rank ${index}`,
-  });
-  const calls = new MessageChannel();
-  if (crew.store) servePageStore(crew.store, calls.port1, crew.lost);
+  #listen(): void {
+    const worker = this.#worker;
+    const rank = `rank ${this.#index}`;
+    worker.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (isReport(data)) this.#onReport(data);
+      else this.#posted = data;
+    };
+    worker.onerror = ({ message }) =>
+      this.#fail(
+        new Error(`${rank}: ${message || "its worker could not be loaded: does the page's policy allow it?"}`),
+      );
+    worker.onmessageerror = () => this.#fail(new Error(`${rank}: its worker could not take the page's memory`));
+  }
 
-  let resolve!: (value: unknown) => void;
-  let reject!: (error: Error) => void;
-  const result = new Promise<unknown>((...settlers) => {
-    [resolve, reject] = settlers;
-  });
-  // Whoever looks at none of the results has not asked to be told.
-  result.catch(() => {});
-  let settle: (() => void) | null = null;
-  const lock = navigator.locks ? `webccl ${id} ${index}` : null;
-  let holdsLock = false;
-  let posted: unknown;
-  const gone = () => {
-    settle ??= () => reject(new AbortedError(`rank ${index}: its worker ended before its module did`, { rank: index }));
-    if (memory) threadEnded(memory, index, isBellKey);
-    calls.port1.close();
-    settle();
-  };
-  /** The first to say how the rank ends. The lock is free when the worker is gone, however it went. */
-  const end = (how: () => void) => {
-    if (settle) return;
-    settle = how;
-    worker.terminate();
-    if (!holdsLock) gone();
-  };
-  const fail = (error: Error) => {
-    end(() => reject(error));
-    crew.onLost(new PeerLostError(`rank ${index} was lost while the ranks met: ${error.message}`, { peer: index }));
-  };
-
-  worker.onmessage = ({ data }: MessageEvent<unknown>) => {
-    if (!isReport(data)) posted = data;
-    else if (data.webccl === "done") end(() => resolve(posted));
-    else if (data.webccl === "holds lock") {
-      holdsLock = true;
-      void navigator.locks.request(lock!, gone);
-    } else {
-      const { error } = data.webccl;
-      fail(error instanceof Error ? error : fromWireError(error));
+  #onReport({ webccl }: Report): void {
+    if (webccl === "done") this.#end(() => this.#resolve(this.#posted));
+    else if (webccl !== "holds lock") {
+      const { error } = webccl;
+      this.#fail(error instanceof Error ? error : fromWireError(error));
+    } else if (this.#lock !== null) {
+      this.#holdsLock = true;
+      void navigator.locks.request(this.#lock, () => this.#gone());
     }
-  };
-  worker.onerror = ({ message }) =>
-    fail(new Error(`rank ${index}: ${message || "its worker could not be loaded: does the page's policy allow it?"}`));
-  worker.onmessageerror = () => fail(new Error(`rank ${index}: its worker could not take the page's memory`));
+  }
 
-  const start: Start = {
-    moduleUrl,
-    environment: environmentOf(crew, index),
-    job: memory && { id, memory, index, store: crew.store ? calls.port2 : null, meetings: 0 },
-    lock,
-  };
-  worker.postMessage(start, [calls.port2]);
-  return {
-    result,
-    end: () => fail(new AbortedError(`rank ${index} was terminated`, { rank: index })),
-  };
+  #fail(error: Error): void {
+    this.#end(() => this.#reject(error));
+    const text = `rank ${this.#index} was lost while the ranks met: ${error.message}`;
+    this.#crew.onLost(new PeerLostError(text, { peer: this.#index }));
+  }
+
+  /** The first to say how the rank ends. The lock is free when the worker is gone, however it went. */
+  #end(how: () => void): void {
+    if (this.#settle) return;
+    this.#settle = how;
+    this.#worker.terminate();
+    if (!this.#holdsLock) this.#gone();
+  }
+
+  /** The worker is gone. */
+  #gone(): void {
+    const rank = this.#index;
+    this.#settle ??= () =>
+      this.#reject(new AbortedError(`rank ${rank}: its worker ended before its module did`, { rank }));
+    if (this.#crew.memory) threadEnded(this.#crew.memory, rank, isBellKey);
+    this.#calls.port1.close();
+    this.#settle();
+  }
 }
 
 function isReport(data: unknown): data is Report {

@@ -2,7 +2,7 @@
 import type { ThreadJob } from "../platform.ts";
 
 /** What rank-worker.ts leaves in `globalThis.webcclJob`; the rank's module may have been bundled apart from it. */
-export interface PlacedJob {
+export interface PageJob {
   readonly id: string;
   readonly memory: WebAssembly.Memory;
   readonly index: number;
@@ -14,11 +14,11 @@ export interface PlacedJob {
 
 /** The job that this worker was started for, or null. */
 export function threadJob(): ThreadJob | null {
-  const job = (globalThis as { webcclJob?: PlacedJob }).webcclJob;
+  const job = (globalThis as { webcclJob?: PageJob }).webcclJob;
   if (!job) return null;
   const { id, memory, index, store } = job;
-  const openStore = async () => (await import("./page-store.ts")).openPageStore(store!, job.meetings++);
-  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore: store && openStore };
+  const openStore = store && (async () => (await import("./page-store.ts")).openPageStore(store, job.meetings++));
+  return { id, memory, index, cores: navigator.hardwareConcurrency, turn, openStore };
 }
 
 /** By a message to itself, which no browser delays as it does timers. */

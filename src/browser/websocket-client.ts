@@ -8,7 +8,7 @@ import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { ConnectOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 
-/** Bytes the runtime may hold before `onSent` is held back, and how often they are looked at then. */
+/** Bytes the runtime may hold before `onSent` is held back, and the time between two looks at them then. */
 const LOW_WATER_BYTES = 2 ** 20;
 const POLL_MS = 2;
 
@@ -23,10 +23,10 @@ export function connectWebSocket(
 
 /**
  * A built-in WebSocket as a {@link BaseSocket}. It takes one buffer a message and copies it at once, so the parts are
- * joined first (shared memory must be copied anyway: `send` refuses it), and `onSent` waits only for room. It cannot be
- * paused: what may come is bounded by the peers' eager budgets.
+ * joined first (memory that threads share must be copied anyway: `send` refuses it), and `onSent` waits only for room.
+ * It cannot be paused: what may come is bounded by the peers' eager budgets.
  */
-export class BuiltInSocket extends BaseSocket {
+class BuiltInSocket extends BaseSocket {
   readonly #ws: WebSocket;
   #waiting: (() => void)[] = [];
   #polling = false;

@@ -4,21 +4,18 @@
  * Deno's own WebSocket is not used: neither side of it can stop reading, so that a hub or a rank could not hold a fast
  * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
  */
-import { builtInGpu } from "../browser/gpu.ts";
 import { UnsupportedError } from "../errors.ts";
 import { MEMORY_FILE_DIRECTORY } from "../node/memory-files.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
+import { openGpu } from "./gpu.ts";
 
-/** Of Deno's own names, what is used here. */
+/** The part of Deno's own names that is used here. */
 declare const Deno: {
   permissions: { querySync(what: { name: "read" | "write"; path: string }): { state: string } };
 };
 
-/** What to do where no adapter is found. */
-export const DENO_GPU_HINT = "install a Vulkan driver; without a GPU, Mesa's llvmpipe (Debian: mesa-vulkan-drivers)";
-
-/** What Deno offers to `init.ts`. */
+/** Deno, as bring-up/init.ts uses it. */
 export const denoPlatform: Platform = {
   ...nodePlatform,
   runtime: "deno",
@@ -40,6 +37,6 @@ export const denoPlatform: Platform = {
     }
     return nodePlatform.memoryFiles();
   },
-  openGpu: async () => builtInGpu(DENO_GPU_HINT),
+  openGpu,
   hasBuiltInGpu: true,
 };

@@ -23,7 +23,7 @@ import {
 import { verify } from "../wire/proof.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
-export const HELLO_TIMEOUT_MS = 5_000;
+const HELLO_TIMEOUT_MS = 5_000;
 /** Largest message before authentication (S8). */
 export const MAX_HELLO_BYTES = 4_096;
 /** How long a refused socket may take to close, in milliseconds (S4 allows 1,000). */
@@ -33,7 +33,7 @@ const REFUSED_CLOSE_MS = 500;
 export class RetryLaterError extends AdmissionError {}
 
 export interface AdmissionOptions {
-  /** The secret whose proof is asked for. Without one, every well-formed hello is let in. */
+  /** The secret that has to be proved. Without one, every well-formed hello is admitted. */
   token?: string | undefined;
   /** Default: {@link HELLO_TIMEOUT_MS}. */
   helloTimeoutMs?: number | undefined;
@@ -44,7 +44,7 @@ export interface AdmissionOptions {
   accept: (hello: Hello, socket: Socket) => Welcome;
   /** Called once, when the socket is admitted, refused or gone. */
   onSettled?: (admitted: boolean) => void;
-  /** Told what `accept` threw that is no AdmissionError; the socket is refused without a reason. */
+  /** Called with an error of `accept` that is no AdmissionError; the socket is refused without a reason. */
   onError?: (error: unknown) => void;
 }
 

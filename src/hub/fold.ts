@@ -8,7 +8,7 @@ import type { Payload } from "../link/link.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { bytesPerElement, type DataType } from "../types.ts";
 
-/** What is done to two parts that meet. */
+/** The operation on two parts that meet. */
 export interface FoldRule {
   readonly dtype: DataType;
   readonly op: ReduceOp;
@@ -44,7 +44,7 @@ export class Fold<P extends Payload> {
 
   /**
    * `rank` has come, which it does once.
-   * @returns false if its part does not go with the others: another length, or a second one where nothing is folded.
+   * @returns false if its part does not fit the others: another length, or a second one where nothing is folded.
    */
   add(rank: number, part: P | null): boolean {
     if (part && !this.#fits(part.byteLength)) return false;
@@ -59,7 +59,7 @@ export class Fold<P extends Payload> {
     return true;
   }
 
-  /** What came of it, once it is complete: the only part, or the fold in one piece, or null if nobody had a part. */
+  /** The result, once it is complete: the only part, or the fold in one piece, or null if nobody had a part. */
   result(): { only: P } | { folded: Uint8Array } | null {
     if (this.#sum) return { folded: this.#executor.receive(this.#sum).bytes };
     return this.#first ? { only: this.#first } : null;
@@ -78,11 +78,11 @@ export class Fold<P extends Payload> {
   }
 
   #foldIn(part: P): void {
-    if (!this.#first) {
+    if (!this.#first || !this.#rule) {
       this.#first = part;
       return;
     }
-    const { dtype, op } = this.#rule!;
+    const { dtype, op } = this.#rule;
     const count = part.byteLength / bytesPerElement(dtype);
     if (!this.#sum) {
       this.#sum = this.#executor.scratch(dtype, count);

@@ -1,18 +1,18 @@
 /**
- * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct link,
- * folds what it would relay where ranks ask for that, and says who was lost. It works over any {@link Socket} that
- * admission has let in.
+ * Hub: where the ranks of a group meet. It keeps the group's store, relays frames between ranks that have no direct
+ * link, folds parts instead of relaying them where ranks ask for that, and says who was lost. It works over every
+ * {@link Socket} that admission admits.
  *
  * Everything on a hub's link is a frame (docs/protocol.md). A frame for HUB_PEER is the hub's own: a part of a fold, a
- * store call or a goodbye. Any other goes to the rank its `peer` field names, in the same group, with that field overwritten by the
- * sender's rank, which is the socket's and never what the frame says (S15).
+ * store call or a goodbye. Any other goes to the rank of the same group that its `peer` field names. The hub overwrites
+ * that field with the sender's rank, which it knows by the socket and never by the frame (S15).
  */
 
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { decodeControl } from "../wire/control.ts";
 import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
@@ -36,21 +36,21 @@ const EPOCH = 0;
 const MAX_STRAY_FRAMES = 64;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
-/** Kinds whose payload is what follows the head. */
+/** Kinds of frames that carry the payload they declare; a request to send declares a later one. */
 const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
 
-/** How a hub is made. Limits: 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
-export interface HubOptions extends Partial<RelayLimits> {
+/** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
+export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** The rank whose process this hub lives in; null or absent for a hub of its own. */
   hostRank?: number | null | undefined;
-  /** Folds what ranks send to be folded. Not disposed of by the hub. */
+  /** Folds the parts that ranks send. The hub does not dispose of it. */
   executor: Executor;
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
 }
 
-/** What a hub holds at this moment, and what it has dropped so far. */
+/** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
 export interface HubStats {
   rooms: number;
   members: number;
@@ -63,8 +63,6 @@ export class Hub {
   readonly #rooms = new Map<string, Room>();
   readonly #ending = new Set<string>();
   readonly #sockets = new Set<Socket>();
-  /** Where a port belongs. */
-  readonly #homes = new WeakMap<Port, { room: Room; rank: number }>();
   readonly #relay: Relay;
   readonly #executor: Executor;
   readonly #hostRank: number | null;
@@ -80,16 +78,12 @@ export class Hub {
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
     const limits = {
       highWaterBytes,
-      // Out of reach of a rank that is paused at the high-water mark.
+      // A rank that is paused at the high-water mark cannot reach it.
       maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
       maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
       slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
     };
-    this.#relay = new Relay(limits, (port) => {
-      const { room, rank } = this.#homes.get(port)!;
-      this.#evict(room, rank, port, 1008, `it has not read for ${limits.slowReaderMs} ms`);
-      port.socket.terminate();
-    });
+    this.#relay = new Relay(limits);
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
   }
@@ -118,10 +112,12 @@ export class Hub {
     const room = this.#rooms.get(group) ?? new Room(group, worldSize, (made) => this.#makeReduction(made));
     const rank = room.rankFor(hello);
     this.#rooms.set(group, room);
-    const port = new Port(socket);
+    const port: Port = new Port(socket, (silentMs) => {
+      this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
+      socket.terminate();
+    });
     const told = [...room.departed.values()];
     room.members.set(rank, port);
-    this.#homes.set(port, { room, rank });
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
     socket.onClose = (code, reason) => {
@@ -202,7 +198,7 @@ export class Hub {
     }
     const to = room.members.get(header.peer);
     if (!to || header.epoch !== EPOCH || header.peer === rank) {
-      // A rank that has gone is missed by its peers only when they hear of it.
+      // Peers may send to a rank that has gone until they hear of it.
       if (room.departed.has(header.peer) && header.epoch === EPOCH) this.#droppedFrames++;
       else this.#drop(port);
       return;
@@ -225,7 +221,8 @@ export class Hub {
       executor: this.#executor,
       worldSize: room.worldSize,
       hold: (rank, byteLength) => {
-        const port = room.members.get(rank)!;
+        const port = room.members.get(rank);
+        if (!port) return null;
         const excess = this.#relay.hold(port, byteLength);
         if (excess === null) return () => this.#relay.release(port, byteLength);
         this.#evict(room, rank, port, 1009, excess);
@@ -292,7 +289,7 @@ export class Hub {
     );
   }
 
-  /** The hub's own messages count as the receiver's: who does not read its answers is not read either. */
+  /** The hub's own messages count as the receiver's: the hub does not read a rank that does not read its answers. */
   #send(port: Port, message: object): void {
     if (port.open) this.#post(port, encodeHubFrame(message));
   }

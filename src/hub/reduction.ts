@@ -1,13 +1,13 @@
 /**
- * Reduction: the hub folds what it would otherwise relay. Each rank sends its part of a segment once and gets the result
- * once, so a tensor of S bytes costs a rank S up and S down, however many ranks there are.
+ * Reduction: the hub folds parts instead of relaying them. Each rank sends its part of a segment once and gets the
+ * result once, so a tensor of S bytes costs a rank S up and S down, however many ranks there are.
  *
  * A member names a group's ranks, in group order, before its first frame of that group. Every frame has the call's
  * fingerprint; the result of a slot goes out when all ranks have come to it with the same one. Where they differ nothing
  * goes out, and it is the ranks that find out and say so (docs/protocol.md, "Agreement").
  *
- * What a rank has here counts until its slot is done. Ranks hold themselves to a few segments each; past the rank's cap
- * its connection is closed. It is never paused for it: what would complete a slot might then wait behind the pause.
+ * A rank's bytes count until their slot is done. Ranks keep to a few segments each; past the rank's cap its connection
+ * is closed. A rank is never paused for that: the part that completes a slot might then wait behind the pause.
  */
 import { ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
@@ -31,14 +31,17 @@ import { Fold, type FoldRule } from "./fold.ts";
 
 /** Most groups of one room that may be named at a time. */
 const MAX_GROUPS = 4_096;
-/** What a rank's arrival at a slot counts beyond its bytes. */
+/** Bytes that a rank's arrival at a slot counts beyond its part. */
 const SLOT_BYTES = 512;
 
-/** What a reduction needs of its hub. Ranks are those of the job. */
+/** The hub, as a reduction needs it. Ranks are those of the job. */
 export interface ReductionOwner {
   readonly executor: Executor;
   readonly worldSize: number;
-  /** Counts bytes of `rank` that are kept, until what it returns is called; null if they were too many, and it was closed. */
+  /**
+   * Counts bytes of `rank` as kept until the returned function is called; null if they were too many, and the rank's
+   * connection was closed.
+   */
   hold(rank: number, byteLength: number): (() => void) | null;
   /** Sends a frame; the parts must not change until `onSent`, which is called even if the rank is gone. */
   send(rank: number, parts: readonly Uint8Array[], onSent: () => void): void;
@@ -47,9 +50,9 @@ export interface ReductionOwner {
 interface Slot {
   readonly fingerprint: Fingerprint;
   readonly fold: Fold<FragmentsPayload>;
-  /** Who has come, and what ends the count of what is kept of it. */
+  /** The ranks that have come, each with the function that ends the count of its bytes. */
   readonly held: Map<number, () => void>;
-  /** Who wants the result. */
+  /** The ranks that want the result. */
   readonly wanting: Set<number>;
   broken: boolean;
 }
@@ -71,7 +74,7 @@ export class Reduction {
     this.#owner = owner;
   }
 
-  /** `{ type: "group", group, ranks }`: a member names a group it is in. */
+  /** `{ type: "group", group, ranks }`: a member names one of its groups. */
   name(from: number, message: Fields): void {
     const group = groupOf(message);
     const ranks = expectArray(message, "ranks") as readonly number[];
@@ -149,9 +152,9 @@ export class Reduction {
 
   /** All have come: each gets the result, or an empty frame if it wanted none. */
   #finish(group: Group, { group: id, sequence, slot: number }: Header, slot: Slot): void {
-    const call = group.calls.get(sequence)!;
-    call.delete(number);
-    if (call.size === 0) group.calls.delete(sequence);
+    const call = group.calls.get(sequence);
+    call?.delete(number);
+    if (call?.size === 0) group.calls.delete(sequence);
     if (slot.broken) {
       this.#release(slot);
       return;
@@ -164,16 +167,19 @@ export class Reduction {
       unsent--;
       if (unsent === 0) this.#release(slot);
     };
+    const fold = {
+      kind: FrameKind.FOLD,
+      flags: 0,
+      peer: HUB_PEER,
+      epoch: 0,
+      slot: number,
+      group: id,
+      sequence,
+      request: 0,
+    };
     for (const rank of group.ranks) {
       const wants = slot.wanting.has(rank);
-      const header = encodeHeader(
-        {
-          ...{ kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, slot: number, group: id, sequence },
-          payloadBytes: wants ? byteLength : 0,
-          request: 0,
-        },
-        null,
-      );
+      const header = encodeHeader({ ...fold, payloadBytes: wants ? byteLength : 0 }, null);
       this.#owner.send(rank, wants ? [header, ...parts] : [header], onSent);
     }
   }
@@ -194,7 +200,7 @@ function groupOf(message: Fields): number {
   return expectInteger(message, "group", 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** How a call's parts are folded; null where none are. Operations with code of their caller's are not run here (S21). */
+/** How a call's parts are folded; null where none are. Operations with code of the caller are not run here (S21). */
 function ruleOf({ dtype, op }: Fingerprint): FoldRule | null {
   if (op === NO_CODE) return null;
   const name = REDUCE_OP_NAMES[op];

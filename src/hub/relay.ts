@@ -1,5 +1,5 @@
 /**
- * Relay: passes frames from member to member without copying or reading what is behind the header.
+ * Relay: passes frames from member to member without copying or reading their payloads.
  *
  * Back-pressure: bytes for a member wait in its socket, and count as in flight from their sender. A sender is not read,
  * and so in the end its process blocks, while
@@ -8,14 +8,14 @@
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
  * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
  *
- * What had been read before the pause took hold still comes: about one message. The caps behind these marks are for what
- * goes past them nevertheless.
+ * Bytes that had been read before the pause took hold still come: about one message. The caps (`maxRankBytes`,
+ * `maxHubBytes`) are for senders that go past these marks nevertheless.
  */
 
 import type { Socket } from "../link/link.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
 
-/** Bounds on what waits in a hub. */
+/** Bounds on the bytes that wait in a hub. */
 export interface RelayLimits {
   /** Bytes waiting for one member, or in flight from one, at which senders are paused. */
   highWaterBytes: number;
@@ -46,21 +46,22 @@ export class Port {
   slowTimer: Timer | null = null;
   open = true;
 
-  constructor(socket: Socket) {
+  readonly onSlowReader: (silentMs: number) => void;
+
+  /** `onSlowReader` is called when the socket has not read for too long, and is to close it. */
+  constructor(socket: Socket, onSlowReader: (silentMs: number) => void) {
     this.socket = socket;
+    this.onSlowReader = onSlowReader;
   }
 }
 
 /** Moves messages between ports, and holds their senders back. */
 export class Relay {
   readonly #limits: RelayLimits;
-  readonly #onSlowReader: (port: Port) => void;
   #bytesInFlight = 0;
 
-  /** `onSlowReader` is told of a port that has not read for too long, and is to close it. */
-  constructor(limits: RelayLimits, onSlowReader: (port: Port) => void) {
+  constructor(limits: RelayLimits) {
     this.#limits = limits;
-    this.#onSlowReader = onSlowReader;
   }
 
   /** Bytes that wait for any port. */
@@ -91,7 +92,8 @@ export class Relay {
     if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
       to.pausing.add(from);
       from.pausedFor.add(to);
-      to.slowTimer ??= startTimer(this.#limits.slowReaderMs, () => this.#onSlowReader(to));
+      const { slowReaderMs } = this.#limits;
+      to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
     }
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
@@ -110,13 +112,13 @@ export class Relay {
     return null;
   }
 
-  /** What was held is kept no longer. */
+  /** The hub keeps held bytes no longer. */
   release(from: Port, byteLength: number): void {
     from.heldBytes -= byteLength;
     this.#bytesInFlight -= byteLength;
   }
 
-  /** What one port may have in flight before it is paused. */
+  /** Bytes that one port may have in flight before it is paused. */
   get #allowance(): number {
     return this.#bytesInFlight > this.#limits.maxHubBytes / 2 ? 0 : this.#limits.highWaterBytes;
   }
@@ -128,11 +130,11 @@ export class Relay {
     for (const full of port.pausedFor) full.pausing.delete(port);
     port.pausedFor.clear();
     port.overdrawn = false;
-    // To see its close, or what is left to ignore before it.
+    // So that its close is read, after the bytes before it, which are ignored.
     port.socket.resume();
   }
 
-  /** Enough of what waited for the port has been read: those who send to it go on. */
+  /** The port has read enough of the bytes that waited: those who send to it go on. */
   #drained(full: Port): void {
     full.slowTimer?.cancel();
     full.slowTimer = null;

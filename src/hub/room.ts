@@ -1,5 +1,5 @@
 /**
- * Room: one group on a hub. Who is in it, what became of those who left, and the group's store.
+ * Room: one group on a hub: its members, how others left, and the group's store.
  */
 
 import { AdmissionError, type WireError } from "../errors.ts";
@@ -9,7 +9,7 @@ import { RetryLaterError } from "./admission.ts";
 import type { Reduction } from "./reduction.ts";
 import type { Port } from "./relay.ts";
 
-/** How a rank came to be no longer there. */
+/** How a rank went. */
 export type Departure =
   | { type: "left"; rank: number; cause: WireError | null }
   | { type: "lost"; rank: number; reason: string };

@@ -1,8 +1,8 @@
 /**
- * Transport: how do bytes get from rank to rank?
+ * Link: how do bytes get from rank to rank?
  *
- * From below: a {@link Socket} carries messages, a {@link Link} carries frames (docs/protocol.md) to one peer.
- * From above: a {@link Exchange} is one collective's (or one point-to-point message's) traffic, matched and bounded.
+ * A {@link Socket} carries messages. A {@link Link} carries frames (docs/protocol.md) to one peer. An {@link Exchange},
+ * which algorithms use, is the traffic of one collective or of one point-to-point message, matched and bounded.
  */
 import type { WebcclError } from "../errors.ts";
 import type { Handle } from "../executor/executor.ts";
@@ -19,15 +19,15 @@ export interface Socket {
   /** Stops reading, so that the other side feels back-pressure. Does nothing where the platform has no such thing. */
   pause(): void;
   resume(): void;
-  /** Sends what is buffered, then closes. `code` is a WebSocket close code. */
+  /** Sends the buffered bytes, then closes. `code` is a WebSocket close code. */
   close(code?: number, reason?: string): void;
   /** Closes at once. */
   terminate(): void;
   /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
   onMessage: (fragments: readonly Uint8Array[]) => void;
-  /** In `onMessage`'s place: hands messages over as they arrive. */
+  /** Instead of calling `onMessage`, hands messages to `sink` as they arrive. */
   streamTo(sink: ByteSink): void;
-  /** Nothing more is read into room that a sink gave. */
+  /** From now on nothing is read into room that a sink gave. */
   withdrawRoom(): void;
   /** Called exactly once. */
   onClose: (code: number, reason: string) => void;
@@ -35,7 +35,10 @@ export interface Socket {
 
 /** Takes a connection's messages as they arrive. */
 export interface ByteSink {
-  /** `bytes` is valid during the call, or lies where `room` said; `last` comes with a message's last bytes, which may be none. */
+  /**
+   * `bytes` is valid during the call, or lies where `room` said. `last` is true with a message's last bytes, which may
+   * be none.
+   */
   push(bytes: Uint8Array, last: boolean): void;
   /** Where the next bytes of the message under way belong, for a socket that can read them there; null if that is not known. */
   room(): Uint8Array | null;
@@ -51,8 +54,8 @@ export interface Payload {
   /** A payload that stays valid, copied only where it must be. */
   keep(): Payload;
   /**
-   * Where a message is handed over before all of it has come: in `copyTo`'s place, puts its bytes where they belong as they
-   * come. Only frames of kind data are handed over so.
+   * Set where a message is handed over before all of it has come, as only frames of kind data are: puts the bytes where
+   * they belong as they come. `copyTo` cannot be called then.
    */
   readonly fill?: (to: Destination) => void;
 }
@@ -62,7 +65,7 @@ export interface Destination {
   readonly into: Uint8Array;
   /** From now on nothing may be written to `into`. */
   readonly cancelled: boolean;
-  /** Called when it is cancelled; set by who has lent `into` to others. */
+  /** Called when it is cancelled. Whoever lends `into` to others sets it. */
   onCancelled: (() => void) | null;
   /** All bytes are there. */
   done(): void;
@@ -79,7 +82,7 @@ export interface LinkReceiver {
 /** A link between ranks of one thread: it also passes a message by reference, as a {@link Handle}. */
 export interface HandleLink extends Link {
   readonly kind: "memory";
-  /** Like `send`. Who receives the frame releases the handle. */
+  /** Like `send`. The receiver of the frame releases the handle. */
   sendHandle(header: Uint8Array, handle: Handle): void;
 }
 
@@ -95,7 +98,7 @@ export interface Link {
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void;
   /** Starts delivery; frames that came before are delivered now, in order. */
   start(receiver: LinkReceiver): void;
-  /** Sends what was accepted, then closes. */
+  /** Sends the frames it has accepted, then closes. */
   close(): void;
 }
 
@@ -122,8 +125,8 @@ export interface Exchange {
 }
 
 /**
- * What a hub that every rank of a group is connected to can do with one collective's data, beyond relaying it. An
- * algorithm that uses it says so in select.ts.
+ * What a hub can do with one collective's data beyond relaying it, where every rank of the group is connected to the
+ * hub. An algorithm that uses it says so in select.ts.
  */
 export interface HubReduction {
   /**
@@ -132,14 +135,14 @@ export interface HubReduction {
    */
   readonly clusters: readonly (readonly number[])[];
   /**
-   * Comes to `slot`, as every rank of the group does once. Resolves when all have: `into` then holds the fold, in rank
-   * order, of the parts of those that had one, or the only part where the collective has no operation. Parts of one slot
-   * have one length, which is that of `into`; they must not change until it resolves, but may be `into`.
+   * Comes to `slot`; every rank of the group does so once. Resolves when all have come: `into` then holds the fold, in
+   * rank order, of the parts that ranks gave, or the only part where the collective has no operation. All parts of a
+   * slot are as long as `into`. A part must not change until this resolves, and may be `into` itself.
    */
   combine(slot: number, part: Uint8Array | null, into: Uint8Array | null): Promise<void>;
 }
 
-/** What one rank sent and received. */
+/** Counts of one rank's messages. */
 export interface Traffic {
   messagesSent: number;
   messagesReceived: number;

@@ -1,5 +1,5 @@
 /**
- * Channel: one group's traffic over the mesh, and the one place that decides what a group's ranks agree on.
+ * Channel: one group's traffic over the mesh, and the one judge of whether its ranks agree.
  *
  * - An exchange lives from the first sign of it (this rank's call or a peer's frame) until this rank's call is done.
  *   Afterwards its fingerprint is remembered for a while, so that a late and different call is still noticed.
@@ -29,17 +29,17 @@ import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
 
-/** How long ranks have to answer what they wait for, in milliseconds. */
+/** How long ranks have to answer a probe, in milliseconds. */
 const PROBE_MS = 250;
 
-/** What a channel is made with. */
+/** The mesh makes a channel with these when a group is opened. */
 export interface ChannelOptions {
   /** The group's number on the wire. */
   group: number;
   name: string;
   /** This rank in the group. */
   rank: number;
-  /** The other side of each rank of the group, null for this one. */
+  /** The peer of each rank of the group; null for this rank. */
   peers: readonly (Peer | null)[];
   logger: Logger;
   /** Called once, when the group dies. */
@@ -55,8 +55,6 @@ export class Channel implements PointToPointOwner {
   readonly pointToPoint: PointToPoint;
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
-  /** Frames that belonged to no exchange, for `info()`. */
-  droppedFrames = 0;
 
   readonly #peers: readonly (Peer | null)[];
   readonly #logger: Logger;
@@ -112,8 +110,9 @@ export class Channel implements PointToPointOwner {
   }
 
   /**
-   * After the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when the one before
-   * was heard to make the same. So if any two calls differ, two neighbours' do, and one of them cannot end well.
+   * To be called after the algorithm's first sends: makes sure that the next rank hears of this call, and resolves when
+   * the rank before is known to make the same one. If any two calls differ, those of two neighbours do, and one of
+   * these two cannot end well.
    */
   agree(exchange: ChannelExchange): Promise<void> {
     if (this.size === 1) return Promise.resolve();
@@ -125,7 +124,7 @@ export class Channel implements PointToPointOwner {
   refuse(exchange: ChannelExchange, reason: string): void {
     const error = new MismatchError(
       `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
-      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "tensor"),
+      this.#mismatchDetails(exchange.sequence, exchange.call, "tensor"),
     );
     this.#tellJudge(exchange.sequence, toWireError(error));
   }
@@ -134,7 +133,7 @@ export class Channel implements PointToPointOwner {
   close(exchange: ChannelExchange, agreed = false): void {
     this.#exchanges.delete(exchange.sequence);
     if (exchange.error || agreed) return;
-    this.#finished.set(exchange.sequence, exchange.fingerprint!);
+    this.#finished.set(exchange.sequence, exchange.call);
     this.#finished.delete(exchange.sequence - REMEMBERED);
   }
 
@@ -202,11 +201,11 @@ export class Channel implements PointToPointOwner {
     }
   }
 
-  onMismatch(exchange: ChannelExchange, rank: number, field: string): void {
-    this.#report(exchange.sequence, field, exchange.fingerprint!, rank, exchange.heardFrom(rank)!);
+  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void {
+    this.#report(exchange.sequence, field, exchange.call, rank, theirs);
   }
 
-  /** Every rank found at once that these two ranks' calls differ: each makes the same verdict by itself. */
+  /** Every rank found at once that the calls of these two ranks differ: each makes the same verdict by itself. */
   onDisagreement(
     exchange: ChannelExchange,
     ranks: readonly [number, number],
@@ -220,7 +219,7 @@ export class Channel implements PointToPointOwner {
     const error = new MismatchError(
       `group "${this.name}", ${this.#callName(exchange)}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
         `expected ${expectedBytes}: count differs`,
-      this.#mismatchDetails(exchange.sequence, exchange.fingerprint!, "count"),
+      this.#mismatchDetails(exchange.sequence, exchange.call, "count"),
     );
     if (exchange.pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
     else this.#tellJudge(exchange.sequence, toWireError(error));
@@ -254,7 +253,7 @@ export class Channel implements PointToPointOwner {
 
   /**
    * Ranks that keep call `sequence` from ending: those that do not answer; if all answer, those that have not made the
-   * call; if all have, those that the others wait for.
+   * call; if all have, those for which the others wait.
    */
   async stragglers(sequence: number): Promise<number[]> {
     const replies = new Map<number, { entered: boolean; waitingFor: number[] }>();
@@ -274,7 +273,7 @@ export class Channel implements PointToPointOwner {
     this.#probes.delete(id);
     const silent = others.filter((rank) => !replies.has(rank));
     if (silent.length > 0) return silent;
-    const absent = others.filter((rank) => !replies.get(rank)!.entered);
+    const absent = others.filter((rank) => replies.get(rank)?.entered === false);
     if (absent.length > 0) return absent;
     const awaited = new Set(this.#exchanges.get(sequence)?.waitingFor());
     for (const { waitingFor } of replies.values()) for (const rank of waitingFor) awaited.add(rank);
@@ -297,15 +296,15 @@ export class Channel implements PointToPointOwner {
 
   #drop(peer: Peer, header: Header, payload: Payload): void {
     if (header.kind === FrameKind.ANNOUNCE) return;
-    this.droppedFrames += 1;
     if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
   }
 
   /** A call of `rank` at a sequence that is over here. */
   #late(rank: number, sequence: number, theirs: Fingerprint | null): void {
     const ours = this.#finished.get(sequence);
-    const field = ours && theirs ? differingField(ours, theirs) : null;
-    if (field) this.#report(sequence, field, ours!, rank, theirs!);
+    if (!ours || !theirs) return;
+    const field = differingField(ours, theirs);
+    if (field) this.#report(sequence, field, ours, rank, theirs);
   }
 
   #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
@@ -324,7 +323,7 @@ export class Channel implements PointToPointOwner {
   ): MismatchError {
     return new MismatchError(
       `group "${this.name}", call ${sequence}: ${field} differs: ` +
-        ranks.map((who, i) => `rank ${who} called ${describeCall(calls[i]!)}`).join(", "),
+        `rank ${ranks[0]} called ${describeCall(calls[0])}, rank ${ranks[1]} called ${describeCall(calls[1])}`,
       this.#mismatchDetails(sequence, calls[0], field),
     );
   }
@@ -334,7 +333,7 @@ export class Channel implements PointToPointOwner {
   }
 
   #callName(exchange: ChannelExchange): string {
-    return `${describeCall(exchange.fingerprint!)}, call ${exchange.sequence}`;
+    return `${describeCall(exchange.call)}, call ${exchange.sequence}`;
   }
 
   #tellJudge(sequence: number, error: WireError): void {
@@ -352,7 +351,8 @@ export class Channel implements PointToPointOwner {
   #convict(sequence: number, error: WebcclError): void {
     if (this.#verdicts.has(sequence)) return;
     this.#verdicts.set(sequence, error);
-    if (this.#verdicts.size > REMEMBERED) this.#verdicts.delete(this.#verdicts.keys().next().value!);
+    const [oldest] = this.#verdicts.keys();
+    if (this.#verdicts.size > REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
     this.#exchanges.get(sequence)?.fail(error);
     this.#exchanges.delete(sequence);
   }

@@ -2,7 +2,7 @@
  * One collective's messages on one rank (or one point-to-point message's), over the peers of its group.
  *
  * The first frame to each peer carries the call's fingerprint, and whatever comes from a peer is compared with this
- * rank's own as soon as both are known. From a difference on the exchange is frozen: nothing is received any more, so the
+ * rank's own as soon as both are known. Once they differ the exchange is frozen: nothing is received any more, so the
  * call cannot end well here or at any rank that depends on this one, until the group's verdict fails it.
  */
 import type { WebcclError } from "../errors.ts";
@@ -13,13 +13,13 @@ import type { Fingerprint } from "../wire/frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
 import type { Contents, Peer, Route } from "./peer.ts";
 
-/** What an exchange needs of its channel. Ranks are ranks of the group. */
+/** The channel, as an exchange needs it. Ranks are ranks of the group. */
 export interface ExchangeOwner {
   readonly group: number;
   readonly size: number;
   peer(rank: number): Peer;
   /** `rank` sent a different call than this rank's. */
-  onMismatch(exchange: ChannelExchange, rank: number, field: string): void;
+  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void;
   /** A message of `rank` has another length than the receive posted for it. */
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void;
   /** The exchange needs `rank`, which has left. */
@@ -48,14 +48,14 @@ export class ChannelExchange implements Exchange {
   readonly #mailbox = new Mailbox();
   readonly #heard = new Map<number, Fingerprint>();
   readonly #announced = new Set<number>();
-  /** Who waits to hear a peer's call. */
+  /** Waits for a peer's call. */
   readonly #awaitedCalls = new Map<number, { resolve(): void; reject(error: Error): void }>();
   #frozen = false;
   /** Sends that are not done: how to give each up. */
   readonly #sending = new Set<{ peer: number; fail(error: Error): void }>();
   /** Receives that met their message and wait for its bytes. */
   readonly #receiving = new Set<PostedReceive>();
-  /** What waits outside of messages, and for whom. */
+  /** Waits that are not for messages. */
   readonly #waits = new Set<OtherWait>();
   /** Told once if the exchange fails. */
   readonly #onFailed: ((error: WebcclError) => void)[] = [];
@@ -72,16 +72,22 @@ export class ChannelExchange implements Exchange {
     else this.#onFailed.push(listener);
   }
 
+  /** This rank's call, which it has made. */
+  get call(): Fingerprint {
+    if (!this.fingerprint) throw new Error("this rank has made no call");
+    return this.fingerprint;
+  }
+
   /** This rank makes its call. */
   enter(fingerprint: Fingerprint): void {
     this.fingerprint = fingerprint;
-    for (const [rank, theirs] of this.#heard) this.#compare(rank, theirs);
+    for (const [rank, theirs] of this.#heard) this.#compare(fingerprint, rank, theirs);
   }
 
   /** A peer's call is known. */
   hear(rank: number, theirs: Fingerprint): void {
     this.#heard.set(rank, theirs);
-    if (this.fingerprint) this.#compare(rank, theirs);
+    if (this.fingerprint) this.#compare(this.fingerprint, rank, theirs);
     if (!this.#frozen) this.#awaitedCalls.get(rank)?.resolve();
   }
 
@@ -93,10 +99,6 @@ export class ChannelExchange implements Exchange {
       this.#awaitedCalls.set(rank, { resolve, reject });
       if (!this.#heard.has(rank) && this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
     });
-  }
-
-  heardFrom(rank: number): Fingerprint | undefined {
-    return this.#heard.get(rank);
   }
 
   /** Tells `rank` of this call if no message has done so yet. */
@@ -244,11 +246,11 @@ export class ChannelExchange implements Exchange {
     arrival.deliver(receive);
   }
 
-  #compare(rank: number, theirs: Fingerprint): void {
-    const field = differingField(this.fingerprint!, theirs);
+  #compare(ours: Fingerprint, rank: number, theirs: Fingerprint): void {
+    const field = differingField(ours, theirs);
     if (!field || this.error) return;
     this.#frozen = true;
-    this.#owner.onMismatch(this, rank, field);
+    this.#owner.onMismatch(this, rank, theirs, field);
   }
 
   #route(slot: number): Route {

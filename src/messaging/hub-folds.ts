@@ -1,10 +1,10 @@
 /**
- * Hub folds: a rank's side of what its hub folds (hub/reduction.ts). One frame up and one down per slot, each answered
- * when all ranks have come to the slot.
+ * Hub folds: a rank's side of the folds at its hub (hub/reduction.ts). One frame up and one down per slot, each
+ * answered when all ranks have come to the slot.
  *
- * A call starts only when those before it leave room: what the calls of a group may have at the hub at a time is bounded,
- * and they are let in in the order in which every rank makes them, so the first that is unfinished anywhere is let in
- * everywhere.
+ * A call starts only when those before it leave room: the bytes that the calls of a group may have at the hub at a time
+ * are bounded. Calls are admitted in the order in which every rank makes them, so the first call that is unfinished
+ * anywhere is admitted everywhere.
  */
 
 import { ProtocolError, type WebcclError } from "../errors.ts";
@@ -12,10 +12,12 @@ import type { HubConnection } from "../link/hub/connection.ts";
 import type { HubReduction, Payload } from "../link/link.ts";
 import { Lane } from "../support/in-order.ts";
 import { bytesPerElement, DATA_TYPES } from "../types.ts";
-import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER, NO_CODE } from "../wire/frame.ts";
+import { encodeHeader, type Fingerprint, FoldFlag, FrameKind, type Header, HUB_PEER } from "../wire/frame.ts";
 import type { ChannelExchange } from "./exchange.ts";
 
-/** What the calls of one group may have at the hub, bytes of one call's slots in flight counted as a whole. */
+/**
+ * Most bytes that the calls of one group may have at the hub. A call counts with all the slots it may have in flight.
+ */
 const MAX_GROUP_BYTES = 2 * 2 ** 20;
 
 /** One slot that waits for its answer. */
@@ -41,7 +43,7 @@ export class HubFolds {
     return folds;
   }
 
-  /** The hub answers. What nobody waits for any longer is dropped. */
+  /** Takes an answer of the hub. One that nobody waits for any longer is dropped. */
   deliver(header: Header, payload: Payload): void {
     this.#groups.get(header.group)?.deliver(header, payload);
   }
@@ -158,7 +160,7 @@ export class HubCall implements HubReduction {
     });
   }
 
-  /** @throws ProtocolError if the hub sends another length than this rank has room for. */
+  /** @throws ProtocolError if the hub's answer is longer or shorter than this rank's room. */
   deliver({ slot }: Header, payload: Payload): void {
     const pending = this.#pending.get(slot);
     if (!pending) return;
@@ -192,5 +194,6 @@ export class HubCall implements HubReduction {
 
 /** Bytes of a call's tensor; 0 where it has none. */
 function callBytes({ dtype, count }: Fingerprint): number {
-  return dtype === NO_CODE ? 0 : count * bytesPerElement(DATA_TYPES[dtype]!);
+  const type = DATA_TYPES[dtype];
+  return type === undefined ? 0 : count * bytesPerElement(type);
 }

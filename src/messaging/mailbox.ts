@@ -23,7 +23,7 @@ export interface PostedReceive extends Destination {
   readonly adopt?: ((handle: Handle) => boolean) | undefined;
   /** True once the exchange has failed: nothing may be written to `into` any more. */
   cancelled: boolean;
-  /** From now on `into` may be written to. */
+  /** From now on `into` may be overwritten. */
   begin(): void;
   fail(error: Error): void;
 }
@@ -37,11 +37,6 @@ interface Queue {
 /** The queues of one exchange. */
 export class Mailbox {
   readonly #queues = new Map<number, Queue>();
-
-  /** Keys that anything was ever queued under. */
-  get size(): number {
-    return this.#queues.size;
-  }
 
   /** Takes the first waiting arrival for `key`, or lets `receive` wait and returns null. */
   post(key: number, receive: PostedReceive): Arrival | null {
@@ -62,14 +57,14 @@ export class Mailbox {
     this.#queue(key).arrivals.push(arrival);
   }
 
-  /** Peers that a receive waits for. */
+  /** Peers for whose messages a receive waits. */
   waitingFor(): Set<number> {
     const peers = new Set<number>();
     for (const { receives } of this.#queues.values()) for (const { peer } of receives) peers.add(peer);
     return peers;
   }
 
-  /** Empties the mailbox and returns what waited. */
+  /** Empties the mailbox and returns all that waited. */
   clear(): { arrivals: Arrival[]; receives: PostedReceive[] } {
     const all = { arrivals: [] as Arrival[], receives: [] as PostedReceive[] };
     for (const { arrivals, receives } of this.#queues.values()) {

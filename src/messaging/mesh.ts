@@ -15,7 +15,7 @@ import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { Peer } from "./peer.ts";
 
-/** How long other closes are waited for before a lost rank is named, in milliseconds. */
+/** How long to wait for other closes before a lost rank is named, in milliseconds. */
 const GRACE_MS = 50;
 
 /** The group number of messages about the job as a whole. */
@@ -29,7 +29,7 @@ interface EarlyFrame {
   readonly payload: Payload;
 }
 
-/** What a mesh is made with. */
+/** Bring-up makes a mesh with these, once all links are there. */
 export interface MeshOptions {
   rank: number;
   size: number;
@@ -48,8 +48,8 @@ export class Mesh {
   readonly #channels = new Map<number, Channel>();
   readonly #closedGroups = new Set<number>();
   readonly #early = new Map<number, EarlyFrame[]>();
-  /** Ranks found gone and not yet named, with what was seen, first cause first. */
-  readonly #suspects = new Map<number, string>();
+  /** Peers found gone and not yet named, each with the reason, first cause first. */
+  readonly #suspects = new Map<Peer, string>();
   #hubLoss: HubLostError | null = null;
   #graceTimer: Timer | null = null;
   #closed = false;
@@ -76,7 +76,7 @@ export class Mesh {
     }
   }
 
-  /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it what came early. */
+  /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it the frames that came early. */
   open(options: Omit<ChannelOptions, "peers" | "rank"> & { ranks: readonly number[] }): Channel {
     const { ranks, ...rest } = options;
     const channel = new Channel({
@@ -103,7 +103,7 @@ export class Mesh {
   lost(rank: number, reason: string): void {
     const peer = this.#peers.get(rank);
     if (this.#closed || !peer || peer.left) return;
-    if (!this.#suspects.has(rank)) this.#suspects.set(rank, reason);
+    if (!this.#suspects.has(peer)) this.#suspects.set(peer, reason);
     this.#startGrace();
   }
 
@@ -181,9 +181,9 @@ export class Mesh {
   #name(): void {
     const suspects = [...this.#suspects];
     this.#suspects.clear();
-    for (const [rank, reason] of suspects) {
-      const peer = this.#peers.get(rank)!;
+    for (const [peer, reason] of suspects) {
       if (peer.left) continue;
+      const { rank } = peer;
       peer.left = true;
       this.#logger.debug(`rank ${rank} is lost: ${reason}`);
       for (const other of this.#peers.values()) {

@@ -1,12 +1,12 @@
 /**
  * Peer: one other rank of the job, the link to it, and how much may be under way.
  *
- * Small traffic is sent at once (eager). Each side may have EAGER_BUDGET_BYTES of it that the other has not consumed; the
- * receiver says what it consumed in the head of whatever it sends next, or, when it is half of that, in a frame of its own,
- * which wakes the other for nothing else. When the budget is used up a message is asked for first:
- * a request waits in the receiver's mailbox like the message would, the receive that meets it answers "clear to send", and
- * only then do the bytes travel. So a receiver that does not receive holds at most the budget, and a sender copies nothing:
- * its bytes stay where the caller has them. (The eager and rendezvous protocols of MPI implementations.)
+ * Small traffic is sent at once (eager). Each side may have EAGER_BUDGET_BYTES of it that the other has not consumed;
+ * the receiver tells the bytes it has consumed in the header of the next frame that it sends, or, once they are half of
+ * the budget, in a frame of their own. When the budget is used up a message is asked for first: a request waits in the
+ * receiver's mailbox as the message would, the receive that meets it answers "clear to send", and only then do the
+ * bytes travel. So a receiver that does not receive holds at most the budget, and a sender copies nothing: its bytes
+ * stay where the caller has them. (The eager and rendezvous protocols of MPI implementations.)
  *
  *   sender                      receiver
  *   data (eager)            →   waits in the mailbox, or fills the posted receive
@@ -59,7 +59,7 @@ export class Peer {
   readonly #requests = new Map<number, PendingSend>();
   readonly #grants = new Map<number, PostedReceive>();
 
-  /** `address` is what the header's peer field says: the destination through a hub, else the sending rank. */
+  /** `address` stands in the header's peer field: the destination through a hub, else the sending rank. */
   constructor(rank: number, link: Link, address: number, epoch: number) {
     this.rank = rank;
     this.link = link;
@@ -67,7 +67,7 @@ export class Peer {
     this.#epoch = epoch;
   }
 
-  /** Sends a message, now or when it is cleared. Returns what `cancel` takes if it has to wait. */
+  /** Sends a message, now or when it is cleared. If it has to wait, returns how to cancel it. */
   send(
     route: Route,
     contents: Contents,
@@ -89,7 +89,7 @@ export class Peer {
     return { cancel: () => this.#requests.delete(request) };
   }
 
-  /** Tells the peer what this rank is about to do, where no message would. */
+  /** Tells the peer of this rank's call, where no message does. */
   announce(route: Route, fingerprint: Fingerprint): void {
     this.link.send(this.#header(FrameKind.ANNOUNCE, route, 0, fingerprint), null);
   }
@@ -100,7 +100,7 @@ export class Peer {
     this.link.send(this.#header(FrameKind.CONTROL, route, body.byteLength), body);
   }
 
-  /** An eager message of this peer, as the mailbox takes it. `keep` if it has to wait. */
+  /** An eager message of this peer, as the mailbox takes it. A payload that has to wait must be a kept one. */
   arrival(payload: Payload): Arrival {
     return {
       byteLength: payload.byteLength,
@@ -147,7 +147,7 @@ export class Peer {
     this.#sendData(header, contents, onSent);
   }
 
-  /** The peer consumed `bytes` of what was sent eagerly. */
+  /** The peer has consumed `bytes` of eager traffic. */
   onConsumed(bytes: number): void {
     this.#eagerBytes = Math.max(0, this.#eagerBytes - bytes);
   }
@@ -160,7 +160,7 @@ export class Peer {
     this.link.send(this.#header(FrameKind.CONSUMED, route, 0), null);
   }
 
-  /** What the peer has not been told of: it is told now. */
+  /** The consumed bytes of which the peer has not been told; the caller tells it now. */
   #takeConsumed(): number {
     const bytes = this.#consumedBytes;
     this.#consumedBytes = 0;
@@ -172,7 +172,7 @@ export class Peer {
     else if (passesHandles(this.link)) this.link.sendHandle(header, { ...contents, release: onSent });
   }
 
-  /** A frame without a request number has what was consumed in its place. */
+  /** A frame without a request number carries the consumed bytes instead. */
   #header(
     kind: number,
     route: Route,
@@ -226,7 +226,7 @@ async function readHandle(receive: PostedReceive, handle: Handle): Promise<void>
   }
 }
 
-/** What a message counts against the budget. */
+/** The share of the budget that a message takes. */
 function messageCost(byteLength: number): number {
   return byteLength + HEADER_BYTES;
 }

@@ -5,7 +5,7 @@
  * and count (the envelope); the receive that meets the envelope takes the rest. A receive whose dtype or count differs
  * rejects on both sides, and the group goes on.
  *
- * A message may also be announced alone, to go another way once it has met its receive (backend/nccl-messages.ts).
+ * A message may also be announced alone, to go another way once it has met its receive (backend/nccl/messages.ts).
  */
 import { MismatchError, toWireError, type WebcclError } from "../errors.ts";
 import type { Payload } from "../link/link.ts";
@@ -35,7 +35,7 @@ interface Receive {
   reject(error: Error): void;
 }
 
-/** What point-to-point messages need of their channel. */
+/** The channel, as point-to-point messages need it. */
 export interface PointToPointOwner extends ExchangeOwner {
   readonly name: string;
   readonly rank: number;
@@ -49,7 +49,7 @@ export class PointToPoint {
   readonly #sequences = new Map<number, number>();
   readonly #outgoing = new Map<string, ChannelExchange>();
   readonly #incoming = new Map<string, ChannelExchange>();
-  /** Who waits for an announced message to meet its receive. */
+  /** Called when an announced message has met its receive. */
   readonly offers: Map<ChannelExchange | undefined, () => void> = new Map();
   readonly #envelopes = new Set<Envelope>();
   readonly #receives = new Set<Receive>();
@@ -91,12 +91,9 @@ export class PointToPoint {
           return;
         }
       }
-      if (source !== null && this.#channel.peer(source).left) {
-        this.#channel.onNeedsLeftPeer(source);
-        reject(this.#channel.dead!);
-        return;
-      }
       this.#receives.add(receive);
+      // The group dies of it, and its end rejects the receive.
+      if (source !== null && this.#channel.peer(source).left) this.#channel.onNeedsLeftPeer(source);
     });
   }
 
@@ -195,7 +192,10 @@ export class PointToPoint {
   }
 }
 
-/** What differs between a message and its receive, or null. Where the one is to go another way, they are in different memories. */
+/**
+ * The field that differs between a message and its receive, or null. Where their algorithms differ, one tensor is in
+ * host memory and the other on a CUDA device.
+ */
 function differingEnvelope(sent: Fingerprint, wanted: Fingerprint): string | null {
   if (sent.dtype !== wanted.dtype) return "dtype";
   if (sent.count !== wanted.count) return "count";

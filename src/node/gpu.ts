@@ -7,23 +7,18 @@ import { NoAdapterError } from "../errors.ts";
 export const NODE_GPU_HINT =
   "install a Vulkan driver; without a GPU, SwiftShader as Debian's chromium package has it, with VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json and XDG_RUNTIME_DIR set";
 
-/** An open WebGPU implementation. */
-export interface NodeGpu {
-  /** Must stay reachable while any device or buffer lives: without it, garbage collection ends the process. */
-  readonly gpu: GPU;
-}
-
 /**
- * Loads the `webgpu` package. Two threads of one process that both do crash it: ranks on the GPU are processes.
+ * Loads the `webgpu` package. Two threads of one process that both do crash it: ranks on the GPU are processes. The GPU must
+ * stay reachable while any device or buffer lives: without it, garbage collection ends the process.
  * @throws NoAdapterError if the package is not installed.
  */
-export async function openGpu(): Promise<NodeGpu> {
+export async function openGpu(): Promise<{ gpu: GPU; hint: string }> {
   let create: (options: string[]) => GPU;
   try {
     ({ create } = (await import("webgpu")) as unknown as { create: typeof create });
   } catch (cause) {
     throw new NoAdapterError("Node has no WebGPU of its own: `npm install webgpu`", { cause });
   }
-  // Timestamps are rounded to 65 µs unless told otherwise, against pages that measure what is not theirs.
-  return { gpu: create(["disable-dawn-features=timestamp_quantization"]) };
+  // Dawn rounds timestamps to 65 µs unless told otherwise, so that web pages cannot spy on each other by them.
+  return { gpu: create(["disable-dawn-features=timestamp_quantization"]), hint: NODE_GPU_HINT };
 }

@@ -1,4 +1,4 @@
-/** Which machine this is, as far as sharing files and loopback goes. */
+/** The identity of this machine: equal for two processes that can share files and loopback. */
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
@@ -15,7 +15,7 @@ export function hostIdentity(): string {
   ].join(" ");
 }
 
-/** What is not there on this operating system adds nothing. */
+/** A source that this operating system does not have adds nothing. */
 function attempt(read: () => string): string {
   try {
     return read();

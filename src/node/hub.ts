@@ -77,8 +77,8 @@ export async function startHub(
     );
   }
   const executor = await createCpuExecutor();
-  const hub = new Hub({ ...defined(options), executor });
-  const listener = await listenWebSocket(defined(options), (hello, socket) => hub.accept(hello, socket));
+  const hub = new Hub({ ...options, executor });
+  const listener = await listenWebSocket(options, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   return {
     url: listener.url,
@@ -101,9 +101,4 @@ export function readToken({ token, tokenFile }: CreateHubOptions): string | unde
   const [line = ""] = readFileSync(tokenFile, "utf8").split(/\r?\n/, 1);
   if (line.trim() === "") throw new TypeError("createHub: the first line of the token file is empty");
   return line.trim();
-}
-
-/** The same options without those that are undefined. */
-function defined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

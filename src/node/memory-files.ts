@@ -20,10 +20,10 @@ import type { MemoryFile, MemoryFiles } from "../platform.ts";
 
 export const MEMORY_FILE_DIRECTORY = "/dev/shm";
 const PREFIX = "webccl-";
-/** What statfs says of a tmpfs. */
+/** The type that statfs gives a tmpfs. */
 const TMPFS = 0x01021994;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
-/** Names are taken away when all have opened the file; one that is older is left of a process that was killed before. */
+/** A name is removed when all ranks have opened its file. An older one was left by a process that was killed before. */
 const LEFT_MS = 3_600_000;
 const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 const ZEROS = new Uint8Array(256 * 1024);
@@ -76,7 +76,7 @@ function removeLeft(): void {
       const { uid, mtimeMs } = lstatSync(path);
       if (uid === process.getuid?.() && Date.now() - mtimeMs > LEFT_MS) unlinkSync(path);
     } catch {
-      // Another rank was faster.
+      // Another rank has removed it.
     }
   }
 }

@@ -4,7 +4,7 @@
 import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 
-/** Named in a variable, so that neither a compiler nor a bundler asks for what may be absent. */
+/** Named in a variable, so that neither a compiler nor a bundler asks for a package that may be absent. */
 const PACKAGE: string = "@webccl/nccl";
 
 /**

@@ -1,7 +1,7 @@
 /** Node as a {@link Platform}. */
 import type { Platform } from "../platform.ts";
 import { FileStore } from "./file-store/file-store.ts";
-import { NODE_GPU_HINT, openGpu } from "./gpu.ts";
+import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { memoryFiles } from "./memory-files.ts";
@@ -10,7 +10,7 @@ import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
-/** What Node offers to `init.ts`. */
+/** Node, as bring-up/init.ts uses it. */
 export const nodePlatform: Platform = {
   runtime: "node",
   version: `node ${process.versions.node}`,
@@ -28,8 +28,8 @@ export const nodePlatform: Platform = {
       return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
     }),
   startHub,
-  openGpu: async () => ({ ...(await openGpu()), hint: NODE_GPU_HINT }),
-  // The package takes up to 0.3 s to load and prints what its drivers complain of, so it is loaded only when asked for.
+  openGpu,
+  // The package takes up to 0.3 s to load and prints its drivers' complaints, so it is loaded only on request.
   hasBuiltInGpu: false,
   loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),

@@ -5,31 +5,31 @@
  */
 import { Socket as NetSocket, type SocketConstructorOpts } from "node:net";
 
-/** What one read into the buffer brings at most. */
+/** Most bytes of one read into the buffer. */
 const READ_BYTES = 64 * 1024;
 
 /** On Windows a read begins long before it is over: each connection has its own buffer then, and nobody else's memory is lent. */
 const READS_AHEAD = process.platform === "win32";
 
-/** A read fills it and is over before the next begins, whichever connection's it is. */
-let shared: Uint8Array | null = null;
+/** All connections use it: a read is over before the next begins. */
+let common: Uint8Array | null = null;
 
 function readBuffer(): Uint8Array {
   if (READS_AHEAD) return new Uint8Array(READ_BYTES);
-  shared ??= new Uint8Array(READ_BYTES);
-  return shared;
+  common ??= new Uint8Array(READ_BYTES);
+  return common;
 }
 
-/** The parts of a socket's own that Node has no name for in its documentation. */
+/** The parts of a socket that Node does not document. */
 interface Innards {
   _handle: { useUserBuffer(buffer: Uint8Array): void } | null;
 }
 
-/** Who takes what is read. */
+/** Takes the bytes that are read. */
 export interface Reader {
   /** `bytes` is valid during the call, or lies where `room` said. */
   onBytes(bytes: Uint8Array): void;
-  /** Where the next read shall put what comes: `buffer`, a part of it, or memory that stays where it is until `reset`. */
+  /** Where the next read puts its bytes: `buffer`, a part of it, or memory that stays where it is until `reset`. */
   room(buffer: Uint8Array): Uint8Array;
 }
 
@@ -41,8 +41,8 @@ export interface ReadsInPlace {
 }
 
 /**
- * Takes a TCP connection over from `net`, which is destroyed without it. Nothing may have been read from `net` that nobody
- * has taken.
+ * Takes a TCP connection over from `net`, which is destroyed without it. Somebody must have taken all bytes that `net`
+ * has read.
  * @returns null if `net` is no plain TCP connection, but for example an encrypted one; then nothing has changed.
  */
 export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInPlace | null {
@@ -50,7 +50,7 @@ export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInP
   const handle = innards._handle;
   if (net.constructor !== NetSocket || !handle || net.readableLength > 0) return null;
   const buffer = readBuffer();
-  /** What the operating system fills next. */
+  /** The operating system fills it next. */
   let target = buffer;
   let handsOver = false;
   const options = {

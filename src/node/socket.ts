@@ -1,8 +1,9 @@
 /**
  * NodeSocket: a WebSocket over a connection of node:net whose upgrade `ws` has made, as a {@link BaseSocket}.
  *
- * One message is one WebSocket frame and one write: a short one joined with its header, a long one's bytes from where they
- * lie. What arrives is handed on as it comes, out of the buffer it was read into, or collected into whole messages.
+ * One message is one WebSocket frame and one write: a short one joined with its header, a long one's bytes from where
+ * they lie. Bytes that arrive are handed on as they come, straight from the read buffer, or collected into whole
+ * messages.
  */
 import type { Socket as NetSocket } from "node:net";
 import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
@@ -16,16 +17,16 @@ import {
   writeFrameHeader,
 } from "../link/websocket/frame.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
-import { watchLiveness } from "./file-store/liveness.ts";
+import { watchLiveness } from "./liveness.ts";
 import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
 /** Up to this many bytes a message is copied behind its header, which takes less time than a second part of a write. */
 const JOINED_BYTES = 4 * 1024;
-/** From so many bytes of a message still to come on, they are read to where they belong. */
+/** If at least so many bytes of a message are still to come, they are read to where they belong. */
 const DIRECT_BYTES = 16 * 1024;
-/** What is read behind a long message at first: its successor's head, not its bytes. */
+/** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
 /** So many pieces of one message are joined, so that many short ones cost little more than their bytes. */
 const JOINED_PIECES = 512;
@@ -43,7 +44,10 @@ export class NodeSocket extends BaseSocket {
   readonly #net: NetSocket;
   readonly #isClient: boolean;
   readonly #receiver: WebSocketReceiver;
-  /** What arrives lies in a buffer that the next read overwrites, or where it belongs; null if Node allocates for each read. */
+  /**
+   * Reads bytes into a buffer that the next read overwrites, or to where they belong; null if Node allocates for each
+   * read.
+   */
   readonly #reads: ReadsInPlace | null;
   #wasLong = false;
   #allowedBytes: number;
@@ -58,7 +62,7 @@ export class NodeSocket extends BaseSocket {
   #closed: { code: number; reason: string } = { code: CloseCode.ABNORMAL, reason: "" };
   #unwatch: () => void = () => {};
 
-  /** `net` is upgraded, and `head` what came behind the upgrade. */
+  /** `net` is upgraded; `head` has the bytes that came behind the upgrade. */
   constructor(net: NetSocket, head: Uint8Array, options: NodeSocketOptions) {
     super();
     const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY } = options;
@@ -108,21 +112,26 @@ export class NodeSocket extends BaseSocket {
     }
     const payloadBytes = totalBytes(parts);
     const headerBytes = frameHeaderBytes(payloadBytes, this.#isClient);
-    const joined = payloadBytes <= JOINED_BYTES ? parts.length : parts[0]!.byteLength <= JOINED_BYTES ? 1 : 0;
-    const start = new Uint8Array(headerBytes + totalBytes(parts.slice(0, joined)));
+    const first = parts[0];
+    const joinsFirst = first !== undefined && first.byteLength <= JOINED_BYTES;
+    const joined = payloadBytes <= JOINED_BYTES ? parts : parts.slice(0, joinsFirst ? 1 : 0);
+    const start = new Uint8Array(headerBytes + totalBytes(joined));
     writeFrameHeader(start, Opcode.BINARY, payloadBytes, this.#isClient);
     let at = headerBytes;
-    for (let i = 0; i < joined; i++) {
-      start.set(parts[i]!, at);
-      at += parts[i]!.byteLength;
+    for (const part of joined) {
+      start.set(part, at);
+      at += part.byteLength;
     }
-    if (joined === parts.length) {
+    if (joined.length === parts.length) {
       this.#net.write(start, sent);
       return;
     }
     this.#net.cork();
     this.#net.write(start);
-    for (let i = joined; i < parts.length; i++) this.#net.write(parts[i]!, i === parts.length - 1 ? sent : undefined);
+    const rest = parts.slice(joined.length);
+    rest.forEach((part, i) => {
+      this.#net.write(part, i === rest.length - 1 ? sent : undefined);
+    });
     this.#net.uncork();
   }
 
@@ -188,7 +197,7 @@ export class NodeSocket extends BaseSocket {
     }
   }
 
-  /** Where the next read shall put what comes: `buffer`, or where it belongs. */
+  /** Where the next read puts its bytes: `buffer`, or where they belong. */
   #room(buffer: Uint8Array): Uint8Array {
     const toCome = this.#receiver.dataToCome;
     if (toCome < DIRECT_BYTES) {

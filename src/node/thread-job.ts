@@ -1,7 +1,7 @@
 /**
  * Ranks as threads: starts them with one memory in common, and tells a thread which one it is.
  *
- * The ranks meet like processes do, by the variables of env://; that they share memory they find out from each other.
+ * The ranks meet as processes do, by the variables of env://. They find out from each other that they share memory.
  */
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
@@ -13,7 +13,7 @@ import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
 import { isBellKey } from "../link/threads/links.ts";
 import type { ThreadJob } from "../platform.ts";
 
-/** What to start. */
+/** The program to start, and how. */
 export interface ThreadsOptions {
   /** Number of threads, at least 1. */
   ranks: number;

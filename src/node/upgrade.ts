@@ -1,4 +1,4 @@
-/** Upgrade: what `ws` does here, on both sides: the HTTP upgrade and its checks. The connection is then a NodeSocket's. */
+/** Upgrade: the HTTP upgrade and its checks, which `ws` does for both sides. The connection is then a NodeSocket's. */
 import type { Socket as NetSocket } from "node:net";
 import { WebSocket } from "ws";
 
@@ -10,7 +10,7 @@ export const UPGRADE_OPTIONS = {
 
 /** A WebSocket of `ws` that never opens: it gives its connection away. */
 export class Upgrade extends WebSocket {
-  /** Called with the connection, and what came behind the upgrade. */
+  /** Called with the connection, and the bytes that came behind the upgrade. */
   onUpgraded: (net: NetSocket, head: Buffer) => void = () => {};
 
   /** Where `ws` would begin to read and write messages, on either side, once the upgrade is valid. */

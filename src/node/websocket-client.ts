@@ -9,7 +9,7 @@ import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
-/** What Node's client adds to the options of connecting. */
+/** The options of connecting, and one that only Node's client has. */
 type NodeConnectOptions = ConnectOptions & { maxMessageBytes?: number };
 
 /** {@link connect} over `ws`. */

@@ -1,6 +1,7 @@
 /**
- * The WebSocket server of Node and Deno: who may bind where, who may knock (Origin, Host), and how much may be sent
- * before the token is proved. Who is let in is admission's and the caller's business.
+ * The WebSocket server of Node and Deno: it checks the interface that it binds, the Origin and the Host of whoever
+ * connects, and how much is sent before the token is proved. Admission (hub/admission.ts) and the caller decide who is
+ * admitted.
  */
 
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
@@ -10,7 +11,7 @@ import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
-import { DEFAULT_PEER_TIMEOUT_MS } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
 import type { Listener, ListenOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
@@ -24,8 +25,8 @@ const MAX_PENDING_BYTES = 2 * MAX_HELLO_BYTES;
 const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
 
-/** What a server needs beyond {@link ListenOptions}; absent fields have safe defaults. */
-export interface ServerOptions extends ListenOptions {
+/** Options of a server, with those of {@link ListenOptions}; absent fields have safe defaults. */
+export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
@@ -52,25 +53,11 @@ export async function listenWebSocket(
   options: ServerOptions,
   accept: (hello: Hello, socket: Socket) => Welcome,
 ): Promise<WebSocketListener> {
-  const { host = "127.0.0.1", port = 0, tls, token, logger } = options;
+  const { host = "127.0.0.1", port = 0, tls } = options;
   checkBind(host, options);
-
   const allowed = allowedHosts(host, options.allowHosts);
-  const timeouts = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-  };
-  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
-  server.on("request", (request, response) => {
-    if (options.onRequest && hostAllowed(request, allowed)) {
-      options.onRequest(request, response);
-      return;
-    }
-    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
-    response.end("This is a webccl WebSocket address.\n");
-  });
-
+  const server = createServer(options, allowed);
+  const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
     WebSocket: Upgrade,
@@ -79,41 +66,14 @@ export async function listenWebSocket(
     // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
     handleProtocols: () => false,
   });
-
-  const pending = new Set<NodeSocket>();
-  const pendingByAddress = new Map<string, number>();
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const address = request.socket.remoteAddress ?? "";
-    const waiting = pendingByAddress.get(address) ?? 0;
     if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
     if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
-    if (waiting >= (options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS)) {
+    if (pending.isFull(address)) {
       return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
     }
-    webSockets.handleUpgrade(request, net, head, () => {
-      pendingByAddress.set(address, (pendingByAddress.get(address) ?? 0) + 1);
-      const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
-      const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
-      pending.add(socket);
-      admit(socket, {
-        token,
-        helloTimeoutMs: options.helloTimeoutMs,
-        accept: (hello) => {
-          // Frames may come before the new owner listens: they wait for it.
-          socket.release();
-          socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
-          return accept(hello, socket);
-        },
-        onSettled: () => {
-          socket.trust();
-          pending.delete(socket);
-          const left = pendingByAddress.get(address)! - 1;
-          if (left > 0) pendingByAddress.set(address, left);
-          else pendingByAddress.delete(address);
-        },
-        onError: (error) => logger?.error("a connection could not be accepted", error),
-      });
-    });
+    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
   });
 
   await open(server, host, port);
@@ -123,19 +83,98 @@ export async function listenWebSocket(
     port: bound,
     url: `${tls ? "wss" : "ws"}://${urlHost(host)}:${bound}`,
     get pending() {
-      return pending.size;
+      return pending.sockets.size;
     },
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
       server.close();
       server.closeAllConnections();
-      for (const socket of pending) socket.terminate();
+      for (const socket of pending.sockets) socket.terminate();
     },
   };
 }
 
+/** The HTTP server, which answers whatever asks for no WebSocket. */
+function createServer({ tls, onRequest }: ServerOptions, allowed: ReadonlySet<string>): Server {
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  };
+  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
+  server.on("request", (request, response) => {
+    if (onRequest && hostAllowed(request, allowed)) {
+      onRequest(request, response);
+      return;
+    }
+    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
+    response.end("This is a webccl WebSocket address.\n");
+  });
+  return server;
+}
+
+/** The sockets that are open and not yet authenticated. */
+class Pending {
+  readonly sockets = new Set<NodeSocket>();
+  readonly #maxPerAddress: number;
+  readonly #byAddress = new Map<string, number>();
+
+  constructor(maxPerAddress: number) {
+    this.#maxPerAddress = maxPerAddress;
+  }
+
+  isFull(address: string): boolean {
+    return this.#countOf(address) >= this.#maxPerAddress;
+  }
+
+  add(socket: NodeSocket, address: string): void {
+    this.sockets.add(socket);
+    this.#byAddress.set(address, this.#countOf(address) + 1);
+  }
+
+  remove(socket: NodeSocket, address: string): void {
+    this.sockets.delete(socket);
+    const left = this.#countOf(address) - 1;
+    if (left > 0) this.#byAddress.set(address, left);
+    else this.#byAddress.delete(address);
+  }
+
+  #countOf(address: string): number {
+    return this.#byAddress.get(address) ?? 0;
+  }
+}
+
+/** Asks a socket that has just opened for its proof. */
+function greet(
+  net: NetSocket,
+  head: Buffer,
+  address: string,
+  pending: Pending,
+  options: ServerOptions,
+  accept: (hello: Hello, socket: Socket) => Welcome,
+): void {
+  const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
+  const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
+  pending.add(socket, address);
+  admit(socket, {
+    token: options.token,
+    helloTimeoutMs: options.helloTimeoutMs,
+    accept: (hello) => {
+      // Frames may come before the new owner listens: they wait for it.
+      socket.release();
+      socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
+      return accept(hello, socket);
+    },
+    onSettled: () => {
+      socket.trust();
+      pending.remove(socket, address);
+    },
+    onError: (error) => options.logger?.error("a connection could not be accepted", error),
+  });
+}
+
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
-function checkBind(host: string, { token, tls, insecure }: ListenOptions): void {
+function checkBind(host: string, { token, tls, insecure }: ServerOptions): void {
   if (isLoopback(host) || insecure || (token && tls)) return;
   const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
   throw new RangeError(
@@ -154,9 +193,9 @@ function allowedHosts(host: string, more: readonly string[] = []): ReadonlySet<s
 }
 
 function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
-  const match = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "");
-  if (!match) return false;
-  const name = match[1]!.toLowerCase();
+  const [, host] = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "") ?? [];
+  if (host === undefined) return false;
+  const name = host.toLowerCase();
   // The address the connection came in on cannot have been rebound: it is no name.
   const local = request.socket.localAddress?.replace(/^::ffff:/, "") ?? "";
   return allowed.has(name) || (local !== "" && name === urlHost(local));

@@ -82,13 +82,13 @@ export const STORE_OPS = Object.keys(CALLS) as StoreOp[];
 
 /**
  * Runs one call.
- * @throws ProtocolError if its arguments are not what they should be; whatever the store throws.
+ * @throws ProtocolError for a wrong argument; any error of the store.
  */
 export async function runStoreOp(store: HashStore, op: StoreOp, args: readonly unknown[]): Promise<unknown> {
   return CALLS[op](store, new Arguments(args));
 }
 
-/** An error as the caller is told it. */
+/** The error that the caller is told. */
 export function storeErrorOf(error: unknown): WebcclError {
   return error instanceof WebcclError ? error : new StoreError(error instanceof Error ? error.message : String(error));
 }

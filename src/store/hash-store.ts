@@ -3,16 +3,16 @@
 import { StoreError, TimeoutError } from "../errors.ts";
 import { startTimer } from "../support/clock.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
-import { Store, type StoreValue, toBytes } from "./store.ts";
+import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
-  /** True once the caller has what it waits for. */
+  /** True once the caller's wait is over. */
   attempt(): boolean;
   reject(error: Error): void;
 }
 
-/** Values in this process's memory, shared by whoever holds the object. Every call is atomic. */
+/** Values in this process's memory, for everyone who holds the object. Every call is atomic. */
 export class HashStore extends Store {
   readonly #space = new KeySpace();
   readonly #waiters = new Set<Waiter>();
@@ -54,11 +54,10 @@ export class HashStore extends Store {
   }
 
   async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
-    const missing = () => keys.filter((key) => !this.#space.has(key));
     await this.#until(
-      () => (missing().length === 0 ? true : undefined),
+      () => this.#space.missing(keys).length === 0 || undefined,
       timeoutMs,
-      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
     );
   }
 
@@ -80,21 +79,17 @@ export class HashStore extends Store {
   }
 
   override async multiGet(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<Uint8Array[]> {
-    const missing = () => keys.filter((key) => !this.#space.has(key));
     return this.#until(
-      () => (missing().length === 0 ? keys.map((key) => this.#space.get(key)!.slice()) : undefined),
+      () => this.#space.getAll(keys),
       timeoutMs,
-      () => `multiGet: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+      () => `multiGet: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
     );
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length)
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    const pairs = keysWithValues(keys, values);
     const space = this.#open();
-    keys.forEach((key, i) => {
-      space.set(key, toBytes(values[i]!));
-    });
+    for (const [key, value] of pairs) space.set(key, toBytes(value));
     this.#wake();
   }
 
@@ -135,7 +130,7 @@ export class HashStore extends Store {
     for (const waiter of this.#waiters) if (waiter.attempt()) this.#waiters.delete(waiter);
   }
 
-  /** What `take` gives, as soon as it gives anything. */
+  /** Resolves with the first value that `take` returns. */
   #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     this.#open();
     const now = take();

@@ -1,8 +1,8 @@
-/** HubStore: the store that a hub keeps for a group, over the group's link to it. What browsers use. */
+/** HubStore: the store that a hub keeps for a group, over the group's link to it. Browsers use it. */
 import { StoreError } from "../errors.ts";
-import { Store, type StoreValue, toBytes } from "./store.ts";
+import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
 
-/** How the hub is asked: `HubConnection` does it. Rejects after `timeoutMs` if no answer has come. */
+/** Asks the hub, as `HubConnection` does. Rejects after `timeoutMs` if no answer has come. */
 export interface StoreCaller {
   call(op: string, args: readonly unknown[], timeoutMs: number): Promise<unknown>;
 }
@@ -68,9 +68,8 @@ export class HubStore extends Store {
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length)
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
-    await this.#call("multiSet", [keys, values.map(toBytes)]);
+    const pairs = keysWithValues(keys, values);
+    await this.#call("multiSet", [keys, pairs.map(([, value]) => toBytes(value))]);
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {

@@ -1,4 +1,4 @@
-/** KeySpace: what a store holds, and what each write does to it. No waiting, no clock, no input or output. */
+/** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
 import { equalBytes } from "./store.ts";
 
@@ -21,6 +21,17 @@ export class KeySpace {
     return this.#values.get(key);
   }
 
+  /** Those of `keys` that are not there. */
+  missing(keys: readonly string[]): string[] {
+    return keys.filter((key) => !this.#values.has(key));
+  }
+
+  /** Copies of the values of all `keys`; undefined if one is not there. */
+  getAll(keys: readonly string[]): Uint8Array[] | undefined {
+    if (this.missing(keys).length > 0) return undefined;
+    return keys.flatMap((key) => this.#values.get(key)?.slice() ?? []);
+  }
+
   set(key: string, value: Uint8Array): void {
     this.#values.set(key, value.slice());
   }
@@ -37,7 +48,7 @@ export class KeySpace {
     this.#values.set(key, joined);
   }
 
-  /** Does compareSet write? And what does it return? */
+  /** Does compareSet write, and with which result? */
   compare(key: string, expected: Uint8Array, desired: Uint8Array): { write: boolean; result: Uint8Array } {
     const current = this.#values.get(key);
     if (!current) return expected.length === 0 ? { write: true, result: desired } : { write: false, result: expected };
@@ -45,7 +56,7 @@ export class KeySpace {
   }
 
   /**
-   * What a counter is after adding.
+   * The value of a counter after adding.
    * @throws StoreError if the key does not hold a counter, or the sum is not a safe integer.
    */
   sum(key: string, amount: number): number {

@@ -1,5 +1,5 @@
 /**
- * Store: a small shared key space, through which ranks find each other (c10d's Store).
+ * Store: a small key space that all ranks see, through which they find each other (c10d's Store).
  *
  * Keys are strings, values bytes; strings given as values are stored as UTF-8. Every write wakes those who wait for the
  * key. Subclass it with the nine abstract methods and the rest works; override the rest where you can do it in one trip.
@@ -7,7 +7,7 @@
 import { StoreError } from "../errors.ts";
 import { DEFAULT_TIMEOUT_MS } from "../options.ts";
 
-/** What may be stored. Strings become UTF-8. */
+/** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
 
 /** The bytes of a value. */
@@ -15,13 +15,13 @@ export function toBytes(value: StoreValue): Uint8Array {
   return typeof value === "string" ? new TextEncoder().encode(value) : value;
 }
 
-/** A shared key space. */
+/** A key space that all its users see. */
 export abstract class Store {
   #timeoutMs = DEFAULT_TIMEOUT_MS;
 
   /**
    * How long `get`, `wait` and `queuePop` wait by default, in milliseconds. Default: 300,000.
-   * @throws RangeError when set to what is not a number of at least 0.
+   * @throws RangeError when set to anything but a number of at least 0.
    */
   get timeoutMs(): number {
     return this.#timeoutMs;
@@ -89,10 +89,7 @@ export abstract class Store {
 
   /** Sets each key to the value at the same index. */
   async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length) {
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
-    }
-    await Promise.all(keys.map((key, i) => this.set(key, values[i]!)));
+    await Promise.all(keysWithValues(keys, values).map(([key, value]) => this.set(key, value)));
   }
 
   /** Puts a value at the end of the queue `key`. */
@@ -102,7 +99,8 @@ export abstract class Store {
   }
 
   /**
-   * Takes the value at the head of the queue. With `block: false` an empty queue is an error, else it is waited for.
+   * Takes the value at the head of the queue. With `block: false` an empty queue is an error; otherwise the call waits
+   * for a value.
    * @throws StoreError if the queue is empty and `block` is false; TimeoutError after `timeoutMs`.
    */
   async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
@@ -122,6 +120,15 @@ export abstract class Store {
   async queueLen(key: string): Promise<number> {
     return (await this.add(`${key}/tail`, 0)) - (await this.add(`${key}/head`, 0));
   }
+}
+
+/**
+ * Each key of a multiSet with its value.
+ * @throws RangeError if there are not as many values as keys.
+ */
+export function keysWithValues(keys: readonly string[], values: readonly StoreValue[]): [string, StoreValue][] {
+  if (keys.length !== values.length) throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+  return keys.map((key, i) => [key, values[i]!]);
 }
 
 /** Are the bytes the same? */

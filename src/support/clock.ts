@@ -1,6 +1,6 @@
 /**
- * Clock: the only file below the platforms that reads the time, sets a timer or draws random bytes. Whoever replaces what
- * stands here runs the whole library in another time.
+ * Clock: the only file below the platforms that reads the time, sets a timer or draws random bytes. Whoever replaces
+ * these functions runs the whole library on another clock.
  *
  * Times are milliseconds of a clock that only moves forward; its zero means nothing.
  */

@@ -2,9 +2,9 @@
  * Deadlines on one shared timer. Setting and clearing one is a Set operation; the timer is moved only when an earlier
  * deadline comes, and finds out when it fires which have passed.
  */
+import { now, startQuietTimer, type Timer } from "./clock.ts";
 
 /** A deadline that is set. */
-import { now, startQuietTimer, type Timer } from "./clock.ts";
 export interface Deadline {
   readonly at: number;
   readonly expire: () => void;

@@ -1,8 +1,13 @@
-/** Fingerprints as ranks show them to each other in shared memory or files: nine numbers of 64-bit floating point. */
-import type { Fingerprint } from "./frame.ts";
+/**
+ * Fingerprints as ranks show them to each other in common memory or files: the fields in the order of their bytes in a
+ * frame, each a number of 64-bit floating point.
+ */
+import { FINGERPRINT_FIELDS, type Fingerprint } from "./frame.ts";
+
+const FIELDS = [...FINGERPRINT_FIELDS].sort((a, b) => a.at - b.at).map(({ name }) => name);
 
 /** Numbers of a record. */
-export const CALL_FIELDS = 9;
+export const CALL_FIELDS: number = FIELDS.length;
 
 /** Writes `call` at index `at`. */
 export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
@@ -22,7 +27,7 @@ export function setWord(array: Float64Array | Uint32Array, at: number, value: nu
   if (array[at] !== value) array[at] = value;
 }
 
-/** What stands in place of a call where a rank makes none. */
+/** Stands where a call would, for a rank that makes none. */
 const SKIPPED = Number.POSITIVE_INFINITY;
 
 /** Writes at index `at` that there is no call. */
@@ -36,18 +41,8 @@ export function isSkipped(floats: Float64Array, at: number): boolean {
 
 /** The call at index `at`. */
 export function readCall(floats: Float64Array, at: number): Fingerprint {
-  const [collective, dtype, op, root, count, detail, customOp, algorithm, segmentBytes] = floats.subarray(at);
-  return {
-    collective: collective!,
-    dtype: dtype!,
-    op: op!,
-    root: root!,
-    count: count!,
-    detail: detail!,
-    customOp: customOp!,
-    algorithm: algorithm!,
-    segmentBytes: segmentBytes!,
-  };
+  const entries = FIELDS.map((name, i) => [name, floats[at + i]] as const);
+  return Object.fromEntries(entries) as Fingerprint;
 }
 
 /** Are the calls at two indices the same? */

@@ -1,7 +1,7 @@
 /**
- * The MessagePack that control messages are made of: nil, booleans, numbers, strings, byte strings, arrays, and maps with
- * string keys (https://github.com/msgpack/msgpack/blob/master/spec.md). Its own few lines, since a general codec would be
- * a quarter of what a page loads.
+ * MessagePack, as far as control messages use it: nil, booleans, numbers, strings, byte strings, arrays, and maps with
+ * string keys (https://github.com/msgpack/msgpack/blob/master/spec.md). It is written here because a general codec
+ * would be a quarter of the code that a page loads.
  */
 
 const utf8 = new TextEncoder();
@@ -95,7 +95,7 @@ class Writer {
     this.#bytes.set(bytes, this.#at - bytes.byteLength);
   }
 
-  /** Makes room for `count` bytes before `#at`, and returns the view to write them with: it may be another than before. */
+  /** Makes room for `count` bytes before `#at`, and returns the view that writes them, which may be a new one. */
   #take(count: number): DataView {
     this.#at += count;
     if (this.#at > this.#bytes.byteLength) {
@@ -110,7 +110,7 @@ class Writer {
 
 /**
  * `value` in MessagePack. `undefined` becomes nil, and -0 becomes 0.
- * @throws TypeError for what has no such form, or is nested deeper than `maxDepth`.
+ * @throws TypeError for a value that has no such form, or is nested deeper than `maxDepth`.
  */
 export function encodeValue(value: unknown, maxDepth: number): Uint8Array {
   const writer = new Writer();
@@ -130,7 +130,7 @@ class Reader {
   }
 
   value(): unknown {
-    const type = this.#bytes[this.#at++]!;
+    const type = this.#view.getUint8(this.#at++);
     if (type <= 0x7f) return type;
     if (type >= 0xe0) return type - 0x100;
     if (type <= 0x8f) return this.#map(type & 0x0f);
@@ -144,7 +144,7 @@ class Reader {
       case 0xc4:
       case 0xc5:
       case 0xc6:
-        // A copy: a value that is kept must not keep alive the network buffer it came in.
+        // A copy: a value that is kept must not keep its network buffer alive.
         return Uint8Array.from(this.#take(this.#length(type - 0xc4)));
       case 0xca:
         return this.#view.getFloat32(this.#skip(4));
@@ -219,7 +219,9 @@ class Reader {
   }
 }
 
-/** The value that scanned bytes hold. They must not lie in shared memory, of which browsers decode no text. */
+/**
+ * The value that scanned bytes hold. They must not lie in memory that threads share: browsers decode no text from it.
+ */
 export function decodeValue(bytes: Uint8Array): unknown {
   return new Reader(bytes).value();
 }

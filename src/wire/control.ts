@@ -1,6 +1,7 @@
 /**
- * Control messages: small values in MessagePack. What came from outside is scanned before the decoder sees a byte of it
- * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a stack.
+ * Control messages: small values in MessagePack. Bytes from outside are scanned before the decoder sees one of them
+ * (S11), so that the decoder meets no type it does not know, no length past the end, and no nesting that exhausts a
+ * stack.
  */
 import { ProtocolError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./control-codec.ts";
@@ -39,7 +40,7 @@ export function encodeControl(value: unknown, limits = CONTROL_LIMITS): Uint8Arr
 
 /**
  * The value that `bytes` hold. Maps become plain objects, on which a key such as `__proto__` sets no prototype.
- * @throws ProtocolError if the bytes are not exactly one value, or hold what {@link encodeControl} never makes.
+ * @throws ProtocolError if the bytes are not exactly one value, or hold a type that {@link encodeControl} never writes.
  */
 export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unknown {
   const fault = scan(bytes, limits);
@@ -47,89 +48,86 @@ export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS): unkno
   return decodeValue(bytes.buffer instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes));
 }
 
-/** Bytes of the length behind bin 8/16/32, str 8/16/32, array 16/32 and map 16/32. */
-const LENGTH_BYTES = new Map([
-  [0xc4, 1],
-  [0xc5, 2],
-  [0xc6, 4],
-  [0xd9, 1],
-  [0xda, 2],
-  [0xdb, 4],
-  [0xdc, 2],
-  [0xdd, 4],
-  [0xde, 2],
-  [0xdf, 4],
-]);
+/** The form of a value, as its first byte tells it. */
+interface Form {
+  /** Bytes of the length that stands behind the first byte; 0 where the first byte tells it. */
+  readonly lengthBytes: number;
+  /** The length, where the first byte tells it. */
+  readonly length: number;
+  /** Values for which one of the length stands: 1 in an array, 2 in a map. 0: the length counts bytes. */
+  readonly valuesEach: number;
+  readonly isString: boolean;
+}
 
-/** Why the bytes must not reach the decoder, or null. One pass, no recursion, no allocation that the bytes could size. */
+/** From first byte 0xc0 to 0xdf: bytes of the number that follows, or of the length. -1: not allowed, an extension type. */
+const WIDTHS = [
+  0, -1, 0, 0, 1, 2, 4, -1, -1, -1, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, -1, -1, -1, -1, -1, 1, 2, 4, 2, 4, 2, 4,
+];
+
+/** By first byte; null where it is not allowed. */
+const FORMS = Array.from({ length: 256 }, (_, type): Form | null => {
+  const form = (lengthBytes: number, length: number, valuesEach = 0, isString = false) => {
+    return { lengthBytes, length, valuesEach, isString };
+  };
+  if (type <= 0x7f || type >= 0xe0) return form(0, 0);
+  if (type <= 0x8f) return form(0, type & 0x0f, 2);
+  if (type <= 0x9f) return form(0, type & 0x0f, 1);
+  if (type <= 0xbf) return form(0, type & 0x1f, 0, true);
+  const width = WIDTHS[type - 0xc0] ?? -1;
+  if (width < 0) return null;
+  if (type >= 0xdc) return form(width, 0, type >= 0xde ? 2 : 1);
+  return type >= 0xd9 || (type >= 0xc4 && type <= 0xc6) ? form(width, 0, 0, type >= 0xd9) : form(0, width);
+});
+
+/** An array or a map whose values are not all read, or the message itself around its one value. */
+interface Container {
+  /** Values still to come. In a map an even number is left before a key, an odd one before a value. */
+  left: number;
+  readonly isMap: boolean;
+  readonly depth: number;
+  readonly outer: Container | null;
+}
+
+/** Why the bytes must not reach the decoder, or null. One pass, no recursion, no allocation whose size the bytes decide. */
 function scan(bytes: Uint8Array, limits: Limits): string | null {
   const end = bytes.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, end);
-  // pending[d]: values still to come at depth d. In a map an even number is left before a key, an odd one before a value.
-  const pending = [1];
-  const inMap = [false];
+  let open: Container | null = { left: 1, isMap: false, depth: 0, outer: null };
   let items = 0;
   let at = 0;
 
-  while (pending.length > 0) {
-    const depth = pending.length - 1;
-    if (pending[depth] === 0) {
-      pending.pop();
-      inMap.pop();
+  while (open) {
+    if (open.left === 0) {
+      open = open.outer;
       continue;
     }
-    const isKey = inMap[depth]! && pending[depth]! % 2 === 0;
-    pending[depth]!--;
+    const isKey = open.isMap && open.left % 2 === 0;
+    open.left--;
     if (++items > limits.items) return `more than ${limits.items} items`;
     if (at >= end) return "it ends in the middle of a value";
 
-    const type = bytes[at++]!;
-    let skip = 0;
-    let children = -1;
-    let map = false;
-    let isString = false;
-    if (type <= 0x7f || type >= 0xe0 || type === 0xc0 || type === 0xc2 || type === 0xc3) {
-      // fixint, nil, false, true: the byte itself
-    } else if (type <= 0x8f) {
-      children = (type & 0x0f) * 2;
-      map = true;
-    } else if (type <= 0x9f) {
-      children = type & 0x0f;
-    } else if (type <= 0xbf) {
-      skip = type & 0x1f;
-      isString = true;
-    } else if (type === 0xca || type === 0xce || type === 0xd2) {
-      skip = 4;
-    } else if (type === 0xcb || type === 0xcf || type === 0xd3) {
-      skip = 8;
-    } else if (type === 0xcc || type === 0xd0) {
-      skip = 1;
-    } else if (type === 0xcd || type === 0xd1) {
-      skip = 2;
-    } else if (type === 0xc1 || (type >= 0xc7 && type <= 0xc9) || (type >= 0xd4 && type <= 0xd8)) {
-      return `extension types are not allowed (0x${type.toString(16)})`;
-    } else {
-      const width = LENGTH_BYTES.get(type)!;
-      if (at + width > end) return "it ends in the middle of a length";
-      const length = width === 1 ? bytes[at]! : width === 2 ? view.getUint16(at) : view.getUint32(at);
-      at += width;
-      if (type >= 0xdc) {
-        map = type >= 0xde;
-        children = map ? length * 2 : length;
-      } else {
-        skip = length;
-        isString = type >= 0xd9;
-      }
-    }
+    const type = view.getUint8(at++);
+    const form = FORMS[type];
+    if (!form) return `extension types are not allowed (0x${type.toString(16)})`;
+    const { lengthBytes, valuesEach, isString } = form;
+    if (at + lengthBytes > end) return "it ends in the middle of a length";
+    const length = lengthBytes === 0 ? form.length : lengthAt(view, at, lengthBytes);
+    at += lengthBytes;
     if (isKey && !isString) return "a map key is not a string";
-    if (skip > end - at) return "a length runs past the end";
-    at += skip;
-    if (children >= 0) {
-      if (children > end - at) return "a length runs past the end";
-      if (pending.length > limits.depth) return `nested deeper than ${limits.depth}`;
-      pending.push(children);
-      inMap.push(map);
+    // A value has at least one byte, so there cannot be more of them than bytes.
+    const atLeastBytes = length * (valuesEach || 1);
+    if (atLeastBytes > end - at) return "a length runs past the end";
+    if (valuesEach === 0) {
+      at += length;
+      continue;
     }
+    if (open.depth >= limits.depth) return `nested deeper than ${limits.depth}`;
+    open = { left: atLeastBytes, isMap: valuesEach === 2, depth: open.depth + 1, outer: open };
   }
   return at === end ? null : `${end - at} bytes follow the value`;
+}
+
+function lengthAt(view: DataView, at: number, lengthBytes: number): number {
+  if (lengthBytes === 1) return view.getUint8(at);
+  return lengthBytes === 2 ? view.getUint16(at) : view.getUint32(at);
 }

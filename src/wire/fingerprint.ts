@@ -1,23 +1,38 @@
 /**
- * Fingerprints: what a rank says of its call, how two are compared, and how a difference is put into words.
+ * Fingerprints, by which ranks tell each other of their calls: how two are compared, and how a difference is put into
+ * words.
  */
 
 import { REDUCE_OP_NAMES } from "../reduce-op.ts";
 import { COLLECTIVES, DATA_TYPES } from "../types.ts";
-import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
+import { FINGERPRINT_FIELDS, type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
-/** What differs first between two calls, named as a user would, or null. */
+/** Are two calls the same? */
+export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
+  return (
+    a.collective === b.collective &&
+    a.dtype === b.dtype &&
+    a.op === b.op &&
+    a.customOp === b.customOp &&
+    a.root === b.root &&
+    a.count === b.count &&
+    a.detail === b.detail &&
+    a.algorithm === b.algorithm &&
+    a.segmentBytes === b.segmentBytes
+  );
+}
+
+/** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
-  if (a.collective !== b.collective) return "collective";
-  if (a.dtype !== b.dtype) return "dtype";
-  if (a.op !== b.op) return "reduce op";
-  if (a.customOp !== b.customOp) return "custom reduce op (its name or its wgsl)";
-  if (a.root !== b.root) return "root";
-  if (a.count !== b.count) return "count";
-  if (a.detail !== b.detail) return COLLECTIVES[a.collective] === "newGroup" ? "list of ranks" : "list of counts";
-  if (a.algorithm !== b.algorithm) return "algorithm";
-  if (a.segmentBytes !== b.segmentBytes) return "segment size";
-  return null;
+  if (isSameCall(a, b)) return null;
+  const field = FINGERPRINT_FIELDS.find(({ name }) => a[name] !== b[name]);
+  if (field?.name === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks";
+  return field ? labelOf(field) : null;
+}
+
+/** A user's words for a field. */
+export function labelOf(field: (typeof FINGERPRINT_FIELDS)[number]): string {
+  return "label" in field ? field.label : field.name;
 }
 
 /** A call in words: `allReduce(f32, count 5, op sum)`. */

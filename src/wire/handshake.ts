@@ -21,17 +21,20 @@ import {
 } from "./schema.ts";
 
 export const NONCE_BYTES = 32;
-/** What a refusal says before the token is proved, whatever the fault was (S4). */
+/** The reason that a refusal gives before the token is proved, whatever the fault was (S4). */
 export const GENERIC_REFUSAL = "refused";
 /** Longest group name, in UTF-16 units. */
-export const MAX_GROUP_LENGTH = 256;
+const MAX_GROUP_LENGTH = 256;
 /** Most ranks of a group. */
-export const MAX_WORLD_SIZE = 65_536;
+const MAX_WORLD_SIZE = 65_536;
 
 export const PURPOSES = ["hub", "link"] as const;
 const NO_RANK = 0xffffffff;
 
-/** What a connecting rank says of itself, and proves that it holds the group's token for. docs/protocol.md, "Handshake". */
+/**
+ * A connecting rank's description of itself, which its proof of the group's token covers. docs/protocol.md,
+ * "Handshake".
+ */
 export interface Hello {
   /** Name of the group on the hub, or of the job on a direct link. */
   group: string;
@@ -42,7 +45,7 @@ export interface Hello {
   purpose: "hub" | "link";
 }
 
-/** What the accepting side answered. */
+/** The accepting side's answer. */
 export interface Welcome {
   rank: number;
   worldSize: number;

@@ -1,5 +1,5 @@
 /**
- * The proof that a rank holds the group's token. Loaded where there is one.
+ * The proof that a rank holds the group's token. This module is loaded only where there is a token.
  *
  * The proof is HMAC-SHA-256, keyed with the token's UTF-8, over these bytes (little-endian):
  *
@@ -37,7 +37,5 @@ export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Arra
 export function verify(token: string, nonce: Uint8Array, hello: Hello, proof: Uint8Array | null): boolean {
   const expected = prove(token, nonce, hello);
   if (proof?.length !== expected.length) return false;
-  let difference = 0;
-  for (let i = 0; i < expected.length; i++) difference |= expected[i]! ^ proof[i]!;
-  return difference === 0;
+  return expected.reduce((difference, byte, i) => difference | (byte ^ proof[i]!), 0) === 0;
 }

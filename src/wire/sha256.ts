@@ -1,6 +1,6 @@
 /**
- * SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) of short messages, in few lines: pages that are no secure context have
- * no crypto.subtle, and a library of hashes would be a twentieth of what a page loads.
+ * SHA-256 and HMAC-SHA-256 (FIPS 180-4, RFC 2104) of short messages, written here because pages outside a secure
+ * context have no crypto.subtle, and a library of hashes would be a twentieth of the code that a page loads.
  */
 
 const BLOCK_BYTES = 64;
@@ -33,17 +33,18 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   view.setUint32(padded.byteLength - 4, (byteLength % 2 ** 29) * 8);
 
   const state = Int32Array.from(INITIAL);
-  const schedule = new Int32Array(64);
+  const schedule = new DataView(new ArrayBuffer(4 * 64));
+  const word = (t: number) => schedule.getInt32(4 * t);
   for (let block = 0; block < padded.byteLength; block += BLOCK_BYTES) {
     for (let t = 0; t < 64; t++) {
       if (t < 16) {
-        schedule[t] = view.getInt32(block + 4 * t);
+        schedule.setInt32(4 * t, view.getInt32(block + 4 * t));
         continue;
       }
-      const [early, late] = [schedule[t - 15]!, schedule[t - 2]!];
+      const [early, late] = [word(t - 15), word(t - 2)];
       const sigma0 = rotate(early, 7) ^ rotate(early, 18) ^ (early >>> 3);
       const sigma1 = rotate(late, 17) ^ rotate(late, 19) ^ (late >>> 10);
-      schedule[t] = schedule[t - 16]! + sigma0 + schedule[t - 7]! + sigma1;
+      schedule.setInt32(4 * t, word(t - 16) + sigma0 + word(t - 7) + sigma1);
     }
     compress(state, schedule);
   }
@@ -54,17 +55,18 @@ export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(hash.buffer);
 }
 
-function compress(state: Int32Array, schedule: Int32Array): void {
+function compress(state: Int32Array, schedule: DataView): void {
   let [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0] = state;
-  for (let t = 0; t < 64; t++) {
+  for (const [t, constant] of ROUND.entries()) {
     const sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-    const first = (h + sum1 + ((e & f) ^ (~e & g)) + ROUND[t]! + schedule[t]!) | 0;
+    const first = (h + sum1 + ((e & f) ^ (~e & g)) + constant + schedule.getInt32(4 * t)) | 0;
     const sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
     const second = (sum0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
     [a, b, c, d, e, f, g, h] = [(first + second) | 0, a, b, c, (d + first) | 0, e, f, g];
   }
-  [a, b, c, d, e, f, g, h].forEach((word, i) => {
-    state[i]! += word;
+  const sums = [a, b, c, d, e, f, g, h];
+  state.forEach((word, i) => {
+    state[i] = word + (sums[i] ?? 0);
   });
 }
 

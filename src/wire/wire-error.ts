@@ -1,5 +1,5 @@
 /** Errors from the wire: checked field by field before they are rebuilt. */
-import { type ErrorCode, type ErrorDetails, ProtocolError, type WireError } from "../errors.ts";
+import { ERROR_CODES, type ErrorDetails, ProtocolError, type WireError } from "../errors.ts";
 import {
   expectArray,
   expectFields,
@@ -9,20 +9,6 @@ import {
   expectString,
   type Fields,
 } from "./schema.ts";
-
-const CODES = [
-  "MISMATCH",
-  "PEER_LOST",
-  "TIMEOUT",
-  "ABORTED",
-  "HUB_LOST",
-  "NO_ADAPTER",
-  "DEVICE_LOST",
-  "UNSUPPORTED",
-  "STORE",
-  "ADMISSION",
-  "PROTOCOL",
-] as const satisfies readonly ErrorCode[];
 
 const rank = (fields: Fields, field: string): number => expectInteger(fields, field, 0, 0xffff_fffe);
 const count = (fields: Fields, field: string): number => expectInteger(fields, field, 0, Number.MAX_SAFE_INTEGER);
@@ -56,5 +42,5 @@ export function expectWireError(value: unknown): WireError {
       return entry;
     }),
   );
-  return { code: expectOneOf(fields, "code", CODES), message: expectString(fields, "message", 65_536), details };
+  return { code: expectOneOf(fields, "code", ERROR_CODES), message: expectString(fields, "message", 65_536), details };
 }

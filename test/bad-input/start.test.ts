@@ -6,7 +6,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { AdmissionError } from "../../src/errors.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { webccl } from "../cli/command.ts";
-import { freePort, initMethodOf, TEST_TRANSPORTS } from "../conformance/harness.ts";
+import { initMethodOf, TEST_TRANSPORTS } from "../conformance/harness.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { errorOf, expectWhole } from "./helpers.ts";
 
 describe("initProcessGroup()", () => {

@@ -1,8 +1,8 @@
 /** Groups whose ranks are tasks of this process, over every transport. */
-import { createServer } from "node:net";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import type { ConformanceCase } from "../../src/testing/index.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { judge, runCases } from "./run-cases.ts";
 
 /** How the ranks of a test are joined; "hub" relays everything. */
@@ -15,19 +15,6 @@ type InitOptions = NonNullable<Parameters<typeof initProcessGroup>[0]>;
 export type RankTask<T> = (group: ProcessGroup, rank: number) => Promise<T>;
 
 let memoryGroups = 0;
-
-/** A TCP port of 127.0.0.1 that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== "object" || address === null) throw new Error("no address");
-  return address.port;
-}
 
 /** An initMethod that no other group has. */
 export async function initMethodOf(transport: TestTransport): Promise<string> {

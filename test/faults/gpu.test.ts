@@ -6,8 +6,8 @@ import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import type { GpuTensor } from "../../src/types.ts";
-import { freePort } from "../conformance/harness.ts";
 import { runDeno } from "../helpers/deno.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { defaultDevice, gpuEnvironment } from "../helpers/gpu.ts";
 import { runNode } from "../helpers/output-of.ts";
 

@@ -1,7 +1,8 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files.ts";
-import { freePort, isFree, startJob } from "./job.ts";
+import { freePort, isFree } from "../helpers/free-port.ts";
+import { startJob } from "./job.ts";
 
 const RANKS = 4;
 /** Runs per point; the victim goes round, so that rank 0, which hosts the hub, is one of them. */

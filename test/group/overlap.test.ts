@@ -5,7 +5,7 @@ import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
-import { freePort } from "../conformance/harness.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { gpuEnvironment, testExecutor } from "../helpers/gpu.ts";
 
 Object.assign(process.env, gpuEnvironment());

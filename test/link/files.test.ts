@@ -19,7 +19,7 @@ import { initProcessGroup } from "../../src/node/index.ts";
 import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files.ts";
 import type { MemoryFile } from "../../src/platform.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
-import { freePort } from "../conformance/harness.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 const system = memoryFiles();
 const files: MemoryFile[] = [];

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { WasmMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { DIRECTORY_BYTES, Directory, threadEnded } from "../../src/link/threads/directory.ts";
-import { isBellKey, type ThreadLink, ThreadLinks } from "../../src/link/threads/links.ts";
+import type { ThreadLink } from "../../src/link/threads/link.ts";
+import { isBellKey, ThreadLinks } from "../../src/link/threads/links.ts";
 import { AddressableGate, gateBytes } from "../../src/region/addressable/gate.ts";
 
 /** Two ranks of one job, here in one thread, each with its own part of the memory. */

@@ -5,8 +5,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { build } from "../../native-nccl/scripts/build.js";
-import { freePort } from "../faults/job.ts";
 import { bundled } from "../helpers/bundled.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/rank.ts", import.meta.url));
 const ADDON_PACKAGE = fileURLToPath(new URL("../../native-nccl/index.js", import.meta.url));

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { BROWSER_GPU_HINT } from "../../browser/gpu.ts";
-import { DENO_GPU_HINT } from "../../deno/platform.ts";
+import { DENO_GPU_HINT } from "../../deno/gpu.ts";
 import { NODE_GPU_HINT } from "../../node/gpu.ts";
 import { denoExecutable } from "../launch/deno-command.ts";
 import { siblingModule } from "../sibling-module.ts";

@@ -1,8 +1,8 @@
 /**
  * Files through which processes of one host exchange bytes, and how their bytes are laid out.
  *
- * Every rank has one file, which it alone writes and the others read: a writer locks the file it writes to, so no two get
- * into each other's way. In it is, for each other rank of the host in ascending order, a control block and a ring.
+ * Every rank has one file, which it alone writes and the others read: a write locks its file, so no two writers wait
+ * for each other. In it is, for each other rank of the host in ascending order, a control block and a ring.
  *
  *   byte  size  file of rank r, with n other ranks
  *      0     4  magic 0x46434357 ("WCCF")
@@ -27,15 +27,15 @@
  *
  *   byte  size  steps and areas
  *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
- *    128    72  the call that an even step is the first of: its fingerprint, nine numbers of 64-bit floating point
+ *    128    72  the call whose first step an even one is: its record (wire/call-record.ts)
  *    256    72  the same of an odd step
- *   4096  area  what r puts before its even steps
- *         area  what it puts before odd ones
+ *   4096  area  the bytes that r puts before its even steps
+ *         area  the bytes that it puts before odd steps
  *
- * A reader sees data before the flag that tells of it: the kernel's copies of one process are ordered by the lock that
- * ends each write, and a flag of 8 bytes that lies in one cache line is copied whole. Whoever says that it sleeps reads
- * the others' flags once more before it does, and whoever has written one reads then whether the other sleeps; a read of
- * the file takes a reference of its page first, which is a full barrier. So one of the two sees the other.
+ * A reader sees data before the flag that tells of it: the lock that ends each write orders the kernel's copies of one
+ * process, and a flag of 8 bytes that lies in one cache line is copied whole. A rank that says it sleeps reads the
+ * others' flags once more before it does; a rank that has written a flag then reads whether the other sleeps. A read of
+ * the file first takes a reference of its page, which is a full barrier. So at least one of the two sees the other.
  */
 import { ProtocolError } from "../../errors.ts";
 import type { MemoryFile } from "../../platform.ts";
@@ -46,7 +46,7 @@ const PAGE_BYTES = 4096;
 const CONTROL_BYTES = 256;
 /** A record begins at a multiple of this, and so does its payload. */
 export const LINE_BYTES = 64;
-/** What a record has before the frame's header. */
+/** Bytes of a record before the frame's header. */
 export const RECORD_HEAD_BYTES = 8;
 
 /** Where a control block's flags are. */
@@ -58,12 +58,13 @@ const MAX_RING_BYTES = 1024 * 1024;
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 /**
- * Bytes of an area of two ranks, and of more. It is a multiple of a page and begins with one, for the kernel copies page by page.
- * Whatever passes the caches that the ranks share at a step should stay there until it is got.
+ * Bytes of an area for two ranks, and for more. An area begins at a page and is a multiple of pages long, because the
+ * kernel copies page by page. The bytes of one step should stay in the caches that the ranks have in common until they
+ * are got.
  */
 const PAIR_AREA_BYTES = 1024 * 1024;
 const AREA_BYTES = 512 * 1024;
-/** Room for what a rank says of its call at a step. */
+/** Room for a rank's call record at a step (wire/call-record.ts). */
 const CALL_BYTES = 128;
 
 /** One rank's file. */
@@ -84,14 +85,14 @@ export function layoutOf(rank: number, others: readonly number[], hasAreas: bool
   return { rank, others, ringBytes, areaBytes: hasAreas ? areaBytes : 0 };
 }
 
-/** Position of the control block for the rank at `place` among the others. */
-export function controlAt(place: number): number {
-  return PAGE_BYTES + place * CONTROL_BYTES;
+/** Position of the control block for the rank at `index` among the others. */
+export function controlAt(index: number): number {
+  return PAGE_BYTES + index * CONTROL_BYTES;
 }
 
 /** Position of its ring. */
-export function ringAt({ others, ringBytes }: Layout, place: number): number {
-  return Math.ceil(controlAt(others.length) / PAGE_BYTES) * PAGE_BYTES + place * ringBytes;
+export function ringAt({ others, ringBytes }: Layout, index: number): number {
+  return Math.ceil(controlAt(others.length) / PAGE_BYTES) * PAGE_BYTES + index * ringBytes;
 }
 
 /** Position of the flag that counts the rank's steps. */
@@ -99,7 +100,7 @@ export function stepsAt(layout: Layout): number {
   return ringAt(layout, layout.others.length);
 }
 
-/** Position of what the rank says of its call at a step. */
+/** Position of the rank's call record at a step. */
 export function callAt(layout: Layout, step: number): number {
   return stepsAt(layout) + (1 + (step % 2)) * CALL_BYTES;
 }
@@ -120,7 +121,7 @@ export function format(file: MemoryFile, layout: Layout): void {
 }
 
 /**
- * Checks that a file is laid out as this rank would do it.
+ * Checks that another rank's file is laid out as this rank expects.
  * @throws ProtocolError if it is not.
  */
 export function checkLayout(file: MemoryFile, expected: Layout): void {

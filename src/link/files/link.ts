@@ -1,18 +1,21 @@
 /**
- * A link over shared files: frames go through the rings, and a direct link stays underneath, which wakes a peer that
- * sleeps and tells when it is gone.
+ * A file link: one rank's end of it. Frames go through the rings. A direct link stays underneath, which wakes a peer
+ * that sleeps and tells when the peer is gone.
  */
 import { ProtocolError } from "../../errors.ts";
 import type { MemoryFile } from "../../platform.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "../../wire/frame.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { FLAGS_BYTES, Flag } from "./layout.ts";
-import { type RingPlace, RingReader, RingWriter } from "./ring.ts";
+import { RingReader, type RingSpan, RingWriter } from "./ring.ts";
 
 /** A payload of this length ends a turn, so that its receiver can use it while it is in the cache. */
 const LONG_BYTES = 32 * 1024;
 
-/** The frame that says: look into the file, into the ring there or, if there is a group, at the flags of its ranks. */
+/**
+ * The frame that tells a peer to look into the file: into its ring there or, if there is a group, at the flags of the
+ * group's ranks.
+ */
 function wakeFrame(group: number): Uint8Array {
   const none = { flags: 0, peer: 0, epoch: 0, slot: 0, sequence: 0, payloadBytes: 0, request: 0 };
   return encodeHeader({ ...none, kind: FrameKind.WAKE, group }, null);
@@ -24,23 +27,23 @@ const WAKE = wakeFrame(0);
 export interface Half {
   readonly file: MemoryFile;
   readonly controlAt: number;
-  readonly ring: RingPlace;
+  readonly ring: RingSpan;
 }
 
-/** What a link is made of. */
+/** FileLinks gives a link these when it makes it. */
 export interface FileLinkParts {
   /** In this rank's file, for the peer. */
   own: Half;
   /** In the peer's file, for this rank. */
   theirs: Half;
   underneath: Link;
-  /** There is something to do: `attend` is to be called until there is not. */
+  /** There is work: `attend` is to be called until it returns false. */
   onWork(): void;
   /** A rank of `group` has found that all have come to a step. */
   onWake(group: number): void;
   /** The link is over, for this rank too. */
   onEnd(): void;
-  /** Hears of what the receiver or the peer did against the protocol; the link is closed then. */
+  /** Called with the error when the receiver or the peer broke the protocol; the link then closes. */
   onError(error: unknown): void;
 }
 
@@ -103,7 +106,7 @@ export class FileLink implements Link {
     this.#closeIfDone();
   }
 
-  /** Looks for what has come and what has room now. Did anything move? */
+  /** Receives the records that have come, and writes those that have room now. Did anything move? */
   attend(): boolean {
     if (!this.#receiver || this.#ended) return false;
     try {
@@ -133,11 +136,11 @@ export class FileLink implements Link {
     const moved = this.#receive(receiver);
     this.#write();
     this.#closeIfDone();
-    // What the peer is told now may find it asleep: that shows at the next turn.
+    // The peer may be asleep when this rank tells it of something: that shows at the next turn.
     return moved || this.#unseen.data || this.#unseen.room;
   }
 
-  /** Wakes the peer if it sleeps and has not seen what is there for it. */
+  /** Wakes the peer if it sleeps and has not seen the bytes, or the room, that are there for it. */
   #wake(): void {
     const asleep = this.#view.getFloat64(Flag.ASLEEP, true);
     const { data, room } = this.#unseen;
@@ -158,7 +161,7 @@ export class FileLink implements Link {
     };
     while (goOn && !this.#ended && this.#reader.next(written, onFrame)) moved = true;
     if (goOn) {
-      // What is not whole yet may need all the room there can be.
+      // A record that is not whole yet may need all the room there can be.
       this.#reader.makeRoom(written);
       if (this.#reader.done < written) this.#publishRead();
     }
@@ -189,7 +192,7 @@ export class FileLink implements Link {
     if (this.#closing && this.#writer.idle) this.#parts.underneath.close();
   }
 
-  /** The link underneath has closed. What the peer had written before still counts. */
+  /** The link underneath has closed. The records that the peer had written before still count. */
   #onPeerGone(): void {
     // Each turn may leave something for the next.
     while (!this.#closing && this.attend());

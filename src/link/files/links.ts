@@ -1,10 +1,11 @@
 /**
- * All shared-file links of one rank, and the one loop that looks after them.
+ * All file links of one rank, and the one loop that looks after them.
  *
- * There is nothing to wait on in a file, so the loop looks again and again: for a while after anything moved, letting the
- * event loop turn in between. Then it says that it sleeps, looks once more, and ends, until this rank sends or a peer wakes
- * it. It looks for about as long as a sleep and the wake-up cost, or hardly at all if the last wait was much longer than
- * that, or if there are more ranks than cores: then whoever looks keeps another from working.
+ * Nobody can wait for a file to change, so the loop looks again and again for a while after anything moved, and lets
+ * the event loop turn in between. Then it says that it sleeps, looks once more, and ends, until this rank sends or a
+ * peer wakes it. It goes on looking for about as long as a sleep and the wake-up cost; hardly at all if the last wait
+ * was much longer than that; and not at all if there are more ranks than cores, because a rank that looks keeps another
+ * from working.
  */
 
 import type { MemoryFile, MemoryFiles } from "../../platform.ts";
@@ -26,7 +27,7 @@ export interface LaidOut {
   readonly layout: Layout;
 }
 
-/** The files of a job all of whose ranks share them, as one user of their areas has them. */
+/** The files of a job in which every rank has opened the files of all, as one user of their areas has them. */
 export interface OpenAreas {
   /** By rank. */
   readonly files: readonly LaidOut[];
@@ -38,13 +39,13 @@ export interface OpenAreas {
   close(): void;
 }
 
-/** What the links of a rank are made with. */
+/** Bring-up makes a rank's links with these, once the files are open. */
 export interface FileLinksOptions {
   system: Pick<MemoryFiles, "soon" | "later" | "nap">;
   /** Are there more ranks on this host than cores? */
   isCrowded: boolean;
   own: LaidOut;
-  /** The files of those that this rank may have links to. */
+  /** The files of the ranks to which this one may have links. */
   theirs: ReadonlyMap<number, LaidOut>;
   onError(rank: number, error: unknown): void;
 }
@@ -53,11 +54,11 @@ export interface FileLinksOptions {
 export class FileLinks {
   readonly #options: FileLinksOptions;
   readonly #links = new Map<number, FileLink>();
-  /** What is told of wake-ups, while areas are open. */
+  /** Told of wake-ups, while areas are open. */
   #onWake: ((group: number) => void) | null = null;
   #spinMs = 0;
   #running = false;
-  /** How often it slept, while it does; 0 while it is awake. */
+  /** The number of its present sleep; 0 while it is awake. */
   #asleep = 0;
   #sleeps = 0;
   #movedAt = 0;
@@ -74,10 +75,10 @@ export class FileLinks {
 
   /** The link to rank `other`, to which `underneath` is a direct one. */
   link(other: number, underneath: Link): FileLink {
-    const { own, theirs, onError } = this.#options;
+    const { own, onError } = this.#options;
     const link = new FileLink({
       own: this.#half(own, other),
-      theirs: this.#half(theirs.get(other)!, own.layout.rank),
+      theirs: this.#half(this.#fileOf(other), own.layout.rank),
       underneath,
       onWork: () => this.#work(),
       onWake: (group) => this.#onWake?.(group),
@@ -106,11 +107,17 @@ export class FileLinks {
     };
   }
 
-  /** What `of` has for `rank`. */
+  #fileOf(other: number): LaidOut {
+    const file = this.#options.theirs.get(other);
+    if (!file) throw new RangeError(`rank ${other} has no file here`);
+    return file;
+  }
+
+  /** The half of a link that the file has for `rank`. */
   #half({ file, layout }: LaidOut, rank: number): Half {
-    const place = layout.others.indexOf(rank);
-    const ring = { file, at: ringAt(layout, place), ringBytes: layout.ringBytes };
-    return { file, controlAt: controlAt(place), ring };
+    const index = layout.others.indexOf(rank);
+    const ring = { file, at: ringAt(layout, index), ringBytes: layout.ringBytes };
+    return { file, controlAt: controlAt(index), ring };
   }
 
   #work(): void {
@@ -170,9 +177,9 @@ export class FileLinks {
   }
 
   #ended(other: number): void {
-    const { own, theirs } = this.#options;
+    const { own } = this.#options;
     this.#links.delete(other);
-    this.#closeIfDone(theirs.get(other)!.file, other);
+    this.#closeIfDone(this.#fileOf(other).file, other);
     this.#closeIfDone(own.file, own.layout.rank);
   }
 

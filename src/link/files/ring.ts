@@ -1,8 +1,9 @@
 /**
- * The two ends of a ring in a shared file: a stream of records, written by one process and read by the other.
+ * The two ends of a ring in a memory file: a stream of records, written by one process and read by the other.
  *
- * Bytes go from where the sender has them into the ring and from there to where the receiver wants them: one write and one
- * read for each. What nobody wants yet stays in the ring while there is room, and is taken out when there is not.
+ * Bytes go from where the sender has them into the ring and from there to where the receiver wants them: one write and
+ * one read for each. A payload that nobody has asked for yet stays in the ring while there is room, and is taken out
+ * when there is none.
  */
 import { ProtocolError } from "../../errors.ts";
 import type { MemoryFile } from "../../platform.ts";
@@ -15,8 +16,8 @@ const SHORT_BYTES = 4096;
 /** Longest head of a record: a frame's header, with its fingerprint. */
 const HEAD_BYTES = 2 * LINE_BYTES;
 
-/** A ring's place in a file. */
-export interface RingPlace {
+/** Where a ring lies in a file. */
+export interface RingSpan {
   readonly file: MemoryFile;
   readonly at: number;
   readonly ringBytes: number;
@@ -32,15 +33,15 @@ interface Outgoing {
 export class RingWriter {
   /** Bytes of the stream that are in the ring, or have been. */
   written = 0;
-  readonly #place: RingPlace;
+  readonly #span: RingSpan;
   readonly #waiting: Outgoing[] = [];
-  /** Bytes of the first waiting one's payload that are in the ring already, or -1 if its head is not. */
+  /** Bytes of the first waiting record's payload that are in the ring already; -1 while its head is not. */
   #progress = -1;
   readonly #short = new Uint8Array(HEAD_BYTES + SHORT_BYTES);
   readonly #view = new DataView(this.#short.buffer);
 
-  constructor(place: RingPlace) {
-    this.#place = place;
+  constructor(span: RingSpan) {
+    this.#span = span;
   }
 
   /** Is there nothing that waits for room? */
@@ -52,12 +53,16 @@ export class RingWriter {
     this.#waiting.push({ header, payload, onSent });
   }
 
-  /** Writes what waits, as far as there is room when the other side has read `read` bytes. Did it write anything? */
+  /**
+   * Writes the records that wait, as far as there is room when the other side has read `read` bytes. Did it write
+   * anything?
+   */
   write(read: number): boolean {
     const before = this.written;
-    while (this.#waiting.length > 0 && this.#put(this.#waiting[0]!, read)) {
+    for (let first = this.#waiting[0]; first && this.#put(first, read); first = this.#waiting[0]) {
       this.#progress = -1;
-      this.#waiting.shift()!.onSent?.();
+      this.#waiting.shift();
+      first.onSent?.();
     }
     return this.written !== before;
   }
@@ -71,7 +76,7 @@ export class RingWriter {
   #put({ header, payload }: Outgoing, read: number): boolean {
     const headBytes = padded(RECORD_HEAD_BYTES + header.byteLength);
     const payloadBytes = payload?.byteLength ?? 0;
-    const room = () => this.#place.ringBytes - (this.written - read);
+    const room = () => this.#span.ringBytes - (this.written - read);
     if (this.#progress < 0) {
       const isShort = payloadBytes <= SHORT_BYTES;
       const firstBytes = headBytes + (isShort ? padded(payloadBytes) : 0);
@@ -85,8 +90,8 @@ export class RingWriter {
       this.#progress = isShort ? payloadBytes : 0;
     }
     // A payload that is longer than the ring goes through it in parts.
-    while (this.#progress < payloadBytes) {
-      const part = payload!.subarray(this.#progress, this.#progress + room());
+    while (payload && this.#progress < payloadBytes) {
+      const part = payload.subarray(this.#progress, this.#progress + room());
       if (part.byteLength === 0) return false;
       this.#copy(part, this.written);
       this.#progress += part.byteLength;
@@ -97,7 +102,7 @@ export class RingWriter {
   }
 
   #copy(bytes: Uint8Array, position: number): void {
-    const { file, at, ringBytes } = this.#place;
+    const { file, at, ringBytes } = this.#span;
     const start = position % ringBytes;
     const straight = Math.min(bytes.byteLength, ringBytes - start);
     file.write(straight === bytes.byteLength ? bytes : bytes.subarray(0, straight), at + start);
@@ -105,23 +110,29 @@ export class RingWriter {
   }
 }
 
+/** A record longer than half of the ring, as far as it has come. */
+interface LongRecord {
+  readonly header: Uint8Array;
+  missing: number;
+  readonly parts: Uint8Array[];
+}
+
 /** The reading end. */
 export class RingReader {
   /** Bytes of the stream that have been handed over. */
   #read = 0;
-  readonly #place: RingPlace;
+  readonly #span: RingSpan;
   /** Payloads that stay in the ring until they are wanted, oldest first. */
   readonly #kept = new Set<RingPayload>();
-  /** What was read ahead: bytes of the stream from `#stagedAt` to `#stagedEnd`. */
+  /** Bytes that were read ahead: those of the stream from `#stagedAt` to `#stagedEnd`. */
   readonly #stage = new Uint8Array(2 * SHORT_BYTES);
   readonly #view = new DataView(this.#stage.buffer);
   #stagedAt = 0;
   #stagedEnd = 0;
-  /** A record longer than half of the ring, as far as it has come. */
-  #long: { readonly header: Uint8Array; missing: number; readonly parts: Uint8Array[] } | null = null;
+  #long: LongRecord | null = null;
 
-  constructor(place: RingPlace) {
-    this.#place = place;
+  constructor(span: RingSpan) {
+    this.#span = span;
   }
 
   /** Bytes of the stream that the writer may overwrite. */
@@ -135,11 +146,11 @@ export class RingReader {
    * Its payload is valid during the call, or as long as it is kept.
    */
   next(written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
-    if (this.#long) return this.#continue(written, onFrame);
+    if (this.#long) return this.#continue(this.#long, written, onFrame);
     if (this.#read === written) return false;
     const position = this.#read;
     const available = written - position;
-    // Much of it is one long payload, which is to be read where it is wanted.
+    // Where much has come, most of it is one long payload, which is read straight to where it belongs.
     if (position < this.#stagedAt || position + Math.min(available, HEAD_BYTES) > this.#stagedEnd) {
       this.#fill(position, available > this.#stage.byteLength ? HEAD_BYTES : available);
     }
@@ -152,13 +163,14 @@ export class RingReader {
     const payloadAt = position + padded(RECORD_HEAD_BYTES + headerBytes);
     const end = payloadAt + padded(payloadBytes);
     const header = this.#stage.subarray(offset + RECORD_HEAD_BYTES, offset + RECORD_HEAD_BYTES + headerBytes);
-    if (end - position > this.#place.ringBytes / 2) {
+    if (end - position > this.#span.ringBytes / 2) {
       this.#read = payloadAt;
       this.#long = { header: header.slice(), missing: payloadBytes, parts: [] };
-      return this.#continue(written, onFrame);
+      return this.#continue(this.#long, written, onFrame);
     }
     if (end > written) return false;
-    // A short one lies in the stage; if it does not whole, then what else came was short, too.
+    // A short payload is in the stage. If it is not whole there, all that has come is short: the stage is filled from
+    // this record on.
     if (payloadBytes <= SHORT_BYTES && payloadAt + payloadBytes > this.#stagedEnd) {
       this.#fill(position, Math.min(written - position, this.#stage.byteLength));
       return this.next(written, onFrame);
@@ -176,14 +188,14 @@ export class RingReader {
   /** Takes kept payloads out of the ring until no more than half of it is full, if the stream has `written` bytes. */
   makeRoom(written: number): void {
     for (const payload of this.#kept) {
-      if (written - payload.start <= this.#place.ringBytes / 2) return;
+      if (written - payload.start <= this.#span.ringBytes / 2) return;
       payload.takeOut();
     }
   }
 
   /** For payloads: fills `target` from the stream's `position` on. */
   copy(position: number, target: Uint8Array): void {
-    const { file, at, ringBytes } = this.#place;
+    const { file, at, ringBytes } = this.#span;
     const start = position % ringBytes;
     const straight = Math.min(target.byteLength, ringBytes - start);
     file.read(straight === target.byteLength ? target : target.subarray(0, straight), at + start);
@@ -203,8 +215,7 @@ export class RingReader {
   }
 
   /** Takes more of a long record out of the ring. */
-  #continue(written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
-    const long = this.#long!;
+  #continue(long: LongRecord, written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
     const part = new Uint8Array(Math.min(long.missing, written - this.#read));
     if (part.byteLength > 0) {
       this.copy(this.#read, part);

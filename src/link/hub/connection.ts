@@ -22,7 +22,7 @@ import { expectWireError } from "../../wire/wire-error.ts";
 import type { Payload, Socket } from "../link.ts";
 import { type FragmentsPayload, splitFrame } from "../payload/fragments.ts";
 
-/** Told what arrives, once {@link HubConnection.start} was called. */
+/** Told of all that arrives, once {@link HubConnection.start} was called. */
 export interface HubReceiver {
   /** A frame another rank sent; its `peer` field is that rank. `header` has the fingerprint behind it where there is one. */
   onFrame(header: Uint8Array, payload: Payload): void;
@@ -30,7 +30,7 @@ export interface HubReceiver {
   onFold(header: Header, payload: Payload): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
-  /** `rank` said goodbye, because of `cause` if there is one. Nothing of it follows. */
+  /** `rank` said goodbye, because of `cause` if there is one. Nothing more comes from it. */
   onLeft(rank: number, cause: WireError | null): void;
   /** The link is closed, by either side. Called once, and last. */
   onClosed(code: number, reason: string): void;
@@ -62,16 +62,7 @@ export class HubConnection {
     socket.onClose = (code, reason) => this.#onClose(code, reason);
   }
 
-  /** Bytes that wait in the socket. */
-  get bufferedBytes(): number {
-    return this.#socket.bufferedBytes;
-  }
-
-  get closed(): boolean {
-    return this.#closed !== null;
-  }
-
-  /** Starts delivery; what came before is delivered now, in order. */
+  /** Starts delivery; all that came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;
     for (const event of this.#waiting) event(receiver);
@@ -102,7 +93,7 @@ export class HubConnection {
     this.#socket.send(payload === null ? [header] : [header, payload], onSent);
   }
 
-  /** Tells the hub something that it does not answer. */
+  /** Sends the hub a message to which no answer comes. */
   tell(message: { type: "group" | "group-end" | "cancel"; [field: string]: unknown }): void {
     if (!this.#closed && !this.#saidGoodbye) this.#socket.send(encodeHubFrame(message));
   }
@@ -114,7 +105,7 @@ export class HubConnection {
     this.#socket.send(encodeHubFrame({ type: "goodbye", cause: cause ? toWireError(cause) : null }));
   }
 
-  /** Sends what is buffered, then closes. */
+  /** Sends the buffered bytes, then closes. */
   close(): void {
     this.#socket.close(1000);
   }

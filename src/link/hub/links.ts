@@ -1,43 +1,10 @@
-/** Hub links: what a hub relays, as one link per peer over the rank's one connection to it. */
+/** The links of one rank that a hub relays: one per peer, over the rank's one connection to the hub. */
 
-import type { Link, LinkReceiver, Payload } from "../link.ts";
+import type { Link, Payload } from "../link.ts";
 import type { HubConnection } from "./connection.ts";
+import { HubLink } from "./link.ts";
 
-/** A way to one peer through the hub. */
-class HubLink implements Link {
-  readonly kind = "hub";
-  readonly #connection: HubConnection;
-  #receiver: LinkReceiver | null = null;
-  #waiting: [Uint8Array, Payload][] = [];
-
-  constructor(connection: HubConnection) {
-    this.#connection = connection;
-  }
-
-  send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
-    this.#connection.sendFrame(header, payload, onSent);
-  }
-
-  start(receiver: LinkReceiver): void {
-    this.#receiver = receiver;
-    for (const [header, payload] of this.#waiting) receiver.onFrame(header, payload);
-    this.#waiting = [];
-  }
-
-  /** The connection is shared by all links of this rank, and closed with the rank. */
-  close(): void {}
-
-  deliver(header: Uint8Array, payload: Payload): void {
-    if (this.#receiver) this.#receiver.onFrame(header, payload);
-    else this.#waiting.push([header, payload]);
-  }
-
-  closed(): void {
-    this.#receiver?.onClose();
-  }
-}
-
-/** The links of one rank that a hub relays. */
+/** See the file's head. */
 export class HubLinks {
   readonly #connection: HubConnection;
   readonly #links = new Map<number, HubLink>();

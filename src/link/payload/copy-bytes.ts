@@ -1,9 +1,9 @@
-/** Copying into shared memory, without its trap. */
+/** Copies into memory that threads share, around V8's slow path. */
 
 /** Below this many bytes a byte at a time is fast enough. */
 const SHORT_BYTES = 256;
 const WORD_BYTES = 8;
-/** What misaligned bytes go through; nothing stays in it. */
+/** Misaligned bytes go through it; nothing stays in it. */
 const aligned = new Uint8Array(64 * 1024 + WORD_BYTES);
 
 /**

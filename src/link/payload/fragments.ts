@@ -30,7 +30,8 @@ export class FragmentsPayload implements Payload {
 
   /** All bytes in one array: the fragment itself where there is only one. */
   toBytes(): Uint8Array {
-    if (this.fragments.length === 1) return this.fragments[0]!;
+    const first = this.fragments[0];
+    if (first?.byteLength === this.byteLength) return first;
     const bytes = new Uint8Array(this.byteLength);
     this.copyTo(bytes);
     return bytes;
@@ -45,16 +46,16 @@ export function totalBytes(fragments: readonly Uint8Array[]): number {
 }
 
 /**
- * Cuts one message into the frame's head (header, and fingerprint if its flag is set) and what is behind it. The head is a
- * view where it lies in one fragment, which is the rule, else a copy of its few bytes.
+ * Cuts one message into the frame's head (header, and fingerprint if its flag is set) and the payload behind it. The
+ * head is a view where it lies in one fragment, which is the rule, else a copy of its few bytes.
  * @throws ProtocolError if the message is shorter than its head.
  */
 export function splitFrame(fragments: readonly Uint8Array[]): { head: Uint8Array; payload: FragmentsPayload } {
   const flags = byteAt(fragments, 3);
   const size = headBytes(flags);
-  const first = fragments[0]!;
-  if (first.byteLength === size) return { head: first, payload: new FragmentsPayload(fragments.slice(1)) };
-  if (first.byteLength > size) {
+  const first = fragments[0];
+  if (first?.byteLength === size) return { head: first, payload: new FragmentsPayload(fragments.slice(1)) };
+  if (first && first.byteLength > size) {
     return {
       head: first.subarray(0, size),
       payload: new FragmentsPayload([first.subarray(size), ...fragments.slice(1)]),
@@ -76,7 +77,8 @@ export function splitFrame(fragments: readonly Uint8Array[]): { head: Uint8Array
 function byteAt(fragments: readonly Uint8Array[], index: number): number {
   let at = index;
   for (const fragment of fragments) {
-    if (at < fragment.byteLength) return fragment[at]!;
+    const byte = fragment[at];
+    if (byte !== undefined) return byte;
     at -= fragment.byteLength;
   }
   throw new ProtocolError(`a frame of ${totalBytes(fragments)} bytes is shorter than a header (${HEADER_BYTES})`);

@@ -17,10 +17,10 @@ export class FrameReader implements ByteSink {
   readonly #head = new Uint8Array(HEADER_BYTES + FINGERPRINT_BYTES);
   /** Bytes of the head that have come. */
   #headBytes = 0;
-  /** What comes now belongs to this frame: bytes of a data frame, or pieces of another. */
+  /** The frame under way: the payload of a data frame, or the pieces of another's. */
   #payload: ArrivingPayload | Uint8Array[] | null = null;
 
-  /** `head` is valid during the call. `socket` is what room is given to. */
+  /** `head` is valid during the call. `socket` reads into the room that this gives. */
   constructor(onFrame: (head: Uint8Array, payload: Payload) => void, socket: Pick<Socket, "withdrawRoom">) {
     this.#onFrame = onFrame;
     this.#socket = socket;
@@ -54,20 +54,24 @@ export class FrameReader implements ByteSink {
     else payload.end();
   }
 
-  /** Returns what is behind the head. */
+  /** Takes bytes of the head, and returns those behind it. */
   #takeHead(bytes: Uint8Array): Uint8Array {
     let at = 0;
     while (at < bytes.byteLength) {
-      const size = this.#headBytes < HEADER_BYTES ? HEADER_BYTES : headBytes(this.#head[3]!);
-      const taken = Math.min(size - this.#headBytes, bytes.byteLength - at);
+      const taken = Math.min(this.#headSize - this.#headBytes, bytes.byteLength - at);
       this.#head.set(taken === bytes.byteLength ? bytes : bytes.subarray(at, at + taken), this.#headBytes);
       this.#headBytes += taken;
       at += taken;
-      if (this.#headBytes < HEADER_BYTES || this.#headBytes < headBytes(this.#head[3]!)) continue;
+      if (this.#headBytes < this.#headSize) continue;
       this.#begin();
       break;
     }
     return bytes.subarray(at);
+  }
+
+  /** Bytes of the whole head: its flags, which come with the header, say whether there is a fingerprint. */
+  get #headSize(): number {
+    return this.#headBytes < HEADER_BYTES ? HEADER_BYTES : headBytes(this.#head[3]!);
   }
 
   #begin(): void {
@@ -82,7 +86,7 @@ export class FrameReader implements ByteSink {
   }
 }
 
-/** A payload of which some is still on its way. If nobody takes or keeps it when it is handed over, its bytes are dropped. */
+/** A payload that is still arriving. If nobody takes or keeps it when it is handed over, its bytes are dropped. */
 class ArrivingPayload implements Payload {
   readonly byteLength: number;
   readonly #socket: Pick<Socket, "withdrawRoom">;

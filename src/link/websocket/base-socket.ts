@@ -1,6 +1,6 @@
 /**
- * BaseSocket: what the sockets of all runtimes share. A message or a close that comes while no one listens, as it does
- * between two owners (the handshake, then the mesh), waits for the next listener.
+ * BaseSocket: the half that the sockets of all runtimes have in common. A message or a close that comes while nobody
+ * listens, as may happen between two owners (the handshake, then the mesh), waits for the next listener.
  */
 import type { ByteSink, Socket } from "../link.ts";
 
@@ -25,7 +25,7 @@ export abstract class BaseSocket implements Socket {
     return this.#onMessage ?? ignore;
   }
 
-  /** What waited is handed over in a microtask, so that the owner can finish setting up. */
+  /** Messages that waited are handed over in a microtask, so that the owner can finish setting up. */
   set onMessage(listener: Socket["onMessage"]) {
     this.#onMessage = listener;
     this.#scheduleFlush();
@@ -64,7 +64,10 @@ export abstract class BaseSocket implements Socket {
     else this.#waiting.push(fragments);
   }
 
-  /** To be called with what has come of a message. False if it is to be kept until the message is whole: nobody takes it yet. */
+  /**
+   * To be called with the next bytes of a message. False if nobody takes them yet: the caller then keeps them until the
+   * message is whole.
+   */
   protected deliverBytes(bytes: Uint8Array, last: boolean): boolean {
     if (!this.#sink || this.#waiting.length > 0 || this.#flushing) return false;
     this.#sink.push(bytes, last);
@@ -93,7 +96,11 @@ export abstract class BaseSocket implements Socket {
   }
 
   #flush(): void {
-    while (this.#onMessage && this.#waiting.length > 0) this.#onMessage(this.#waiting.shift()!);
+    while (this.#onMessage) {
+      const message = this.#waiting.shift();
+      if (!message) break;
+      this.#onMessage(message);
+    }
     if (this.#closed && !this.#closeTold && this.#waiting.length === 0 && this.#onClose) {
       this.#closeTold = true;
       this.#onClose(this.#closed.code, this.#closed.reason);

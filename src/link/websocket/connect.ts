@@ -1,5 +1,5 @@
 /**
- * Connecting, over whatever socket a runtime opens: tries again while nothing is there, then proves the token.
+ * Connects by the socket that a runtime opens: tries again while nothing is there, then proves the token.
  */
 
 import { AbortedError, TimeoutError } from "../../errors.ts";
@@ -13,13 +13,13 @@ import { introduce, type Prove, RetryableRefusal } from "./introduce.ts";
 const FIRST_RETRY_MS = 20;
 const LAST_RETRY_MS = 500;
 
-/** Nothing is there yet, or it closed on us: another try may succeed. */
+/** Nothing listens there yet, or it closed the connection: another try may succeed. */
 export class NotThere extends Error {}
 
 /**
  * Connects to a hub or a rank by `open`, and proves the token. A port where nothing listens is tried again until `timeoutMs`.
  * @throws TimeoutError if nothing answered; AdmissionError if something did and refused; AbortedError by the signal;
- *   TypeError if the URL is none, or has a query or a user in it: a token has no place there.
+ *   TypeError if the URL is none, or has a query or a user in it: a token must not stand there.
  */
 export async function connect<O extends ConnectOptions>(
   open: (url: string, options: O) => Promise<BaseSocket>,
@@ -32,7 +32,7 @@ export async function connect<O extends ConnectOptions>(
   const deadline = now() + timeoutMs;
   const prove = token === undefined ? null : await prover(token);
   let delayMs = FIRST_RETRY_MS;
-  // Says more than that the last try, cut short, was not answered in time.
+  // A refusal says more than the error of the last try, which may only have run out of time.
   let refusal: RetryableRefusal | undefined;
   for (;;) {
     try {
@@ -58,7 +58,7 @@ export async function connect<O extends ConnectOptions>(
   }
 }
 
-/** Its code is loaded where there is a token. */
+/** Its code is loaded only where there is a token. */
 async function prover(token: string): Promise<Prove> {
   const { prove } = await import("../../wire/proof.ts");
   return (nonce, hello) => prove(token, nonce, hello);
@@ -74,7 +74,7 @@ function checkUrl(url: string): void {
   }
 }
 
-/** What a connection attempt rejects with when its signal fires. */
+/** The error of a connection attempt whose signal has fired. */
 export function aborted(url: string, signal: AbortSignal | undefined): AbortedError {
   return new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason });
 }

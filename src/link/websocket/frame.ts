@@ -10,7 +10,7 @@
  *           32  the mask, if masked
  */
 
-/** What a frame is. Those from CLOSE on are control frames: short, and never split. */
+/** Kinds of frames. Those from CLOSE on are control frames: short, and never split. */
 export const Opcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, CLOSE: 8, PING: 9, PONG: 10 } as const;
 
 /** Why a connection was closed (RFC 6455, section 7.4.1). */
@@ -40,8 +40,8 @@ export function frameHeaderBytes(payloadBytes: number, masked: boolean): number 
 
 /**
  * Writes the header of a frame that is a whole message to the start of `target`, whose bytes are zero, and returns its
- * length. A mask is all zeros: valid, and the payload goes out as it is. The mask protects proxies from what scripts in a
- * browser send, and here is no browser.
+ * length. A mask is all zeros: valid, and the payload goes out as it is. The mask protects proxies from bytes that
+ * scripts of a browser choose, and this is no browser.
  */
 export function writeFrameHeader(target: Uint8Array, opcode: number, payloadBytes: number, masked: boolean): number {
   target[0] = FIN | opcode;
@@ -69,7 +69,7 @@ export function controlFrame(opcode: number, payload: Uint8Array, masked: boolea
   return frame;
 }
 
-/** The payload of a close frame; the reason is cut to what fits. */
+/** The payload of a close frame; a reason that does not fit is cut. */
 export function closePayload(code: number, reason: string): Uint8Array {
   const payload = new Uint8Array(MAX_CONTROL_BYTES);
   const { written } = new TextEncoder().encodeInto(reason, payload.subarray(2));
@@ -79,13 +79,15 @@ export function closePayload(code: number, reason: string): Uint8Array {
 }
 
 /**
- * What a close frame says.
- * @returns null if it may not be said: one byte, a code that is none or is never sent, a reason that is no UTF-8.
+ * The code and the reason of a close frame.
+ * @returns null if the payload is not allowed: one byte, a code that is none or is never sent, a reason that is not
+ *   UTF-8.
  */
 export function readClosePayload(payload: Uint8Array): { code: number; reason: string } | null {
-  if (payload.byteLength === 0) return { code: CloseCode.NO_STATUS, reason: "" };
-  if (payload.byteLength === 1) return null;
-  const code = payload[0]! * 256 + payload[1]!;
+  const [high, low] = payload;
+  if (high === undefined) return { code: CloseCode.NO_STATUS, reason: "" };
+  if (low === undefined) return null;
+  const code = high * 256 + low;
   if (!maySend(code)) return null;
   try {
     return { code, reason: new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2)) };
@@ -94,7 +96,7 @@ export function readClosePayload(payload: Uint8Array): { code: number; reason: s
   }
 }
 
-/** 1004 to 1006 and 1015 stand for what was not said; 1016 to 2999 are nobody's. */
+/** 1004 to 1006 and 1015 stand for codes that did not come; 1016 to 2999 are not assigned. */
 function maySend(code: number): boolean {
   return (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) || (code >= 3000 && code <= 4999);
 }
@@ -112,27 +114,27 @@ export interface FrameHeader {
   readonly maskAt: number;
 }
 
-/** How long a header is whose first two bytes are these. */
+/** Bytes of a header whose second byte is this. */
 export function headerBytesOf(second: number): number {
   const length = second & 0x7f;
   return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + (second & MASKED ? MASK_BYTES : 0);
 }
 
 /** Reads a header that is all there. */
-export function readFrameHeader(bytes: Uint8Array): FrameHeader {
-  const [first, second] = [bytes[0]!, bytes[1]!];
+export function readFrameHeader(header: DataView): FrameHeader {
+  const first = header.getUint8(0);
+  const second = header.getUint8(1);
   const short = second & 0x7f;
   let payloadBytes = short;
   let overlong = false;
   let maskAt = 2;
   if (short === 126) {
-    payloadBytes = bytes[2]! * 256 + bytes[3]!;
+    payloadBytes = header.getUint16(2);
     overlong = payloadBytes < 126;
     maskAt = 4;
   } else if (short === 127) {
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const high = data.getUint32(2);
-    payloadBytes = high * U32 + data.getUint32(6);
+    const high = header.getUint32(2);
+    payloadBytes = high * U32 + header.getUint32(6);
     overlong = payloadBytes < 65_536 || high >= 2 ** 21;
     maskAt = 10;
   }

@@ -14,7 +14,7 @@ export class RetryableRefusal extends AdmissionError {}
 
 /**
  * Answers the challenge on a socket that has just opened, and waits for the welcome. When it resolves the socket has no
- * listener, and what arrives waits for the next one; when it rejects the socket is closed.
+ * listener, and messages wait for the next one; when it rejects the socket is closed.
  * @throws AdmissionError with the other side's reason; TimeoutError; ProtocolError; AbortedError by the signal.
  */
 export function introduce(

@@ -1,6 +1,6 @@
 /**
- * WebSocket transport: a direct link to a peer, one message per frame. What the platform's socket is made of is its own
- * affair; a link only reads a frame's head, and hands on the payload as it comes.
+ * A WebSocket link: a direct way to one peer, one message per frame. It reads only a frame's head and hands the payload
+ * on as it comes, whatever socket the platform has.
  */
 
 import type { Link, LinkReceiver, Socket } from "../link.ts";
@@ -12,7 +12,7 @@ export class WebSocketLink implements Link {
   readonly #socket: Socket;
   readonly #onError: (error: unknown) => void;
 
-  /** `onError` hears of frames that the receiver refused; the link is closed then. */
+  /** `onError` is called with the error of a frame that the receiver refused; the link then closes. */
   constructor(socket: Socket, onError: (error: unknown) => void) {
     this.#socket = socket;
     this.#onError = onError;

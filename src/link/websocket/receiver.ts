@@ -20,7 +20,7 @@ import {
 /** Most frames of one message (S9). */
 export const MAX_MESSAGE_FRAMES = 4_096;
 
-/** What the other side did that it may not; `code` is to be told to it. */
+/** The other side broke the protocol; `code` is to be told to it. */
 export class WebSocketViolation extends Error {
   readonly code: number;
 
@@ -30,7 +30,7 @@ export class WebSocketViolation extends Error {
   }
 }
 
-/** Told what arrives. */
+/** Told of all that arrives. */
 export interface WebSocketEvents {
   /** The next bytes of a message, valid during the call; `last` with the message's last, which may be none. */
   onData(bytes: Uint8Array, last: boolean): void;
@@ -42,7 +42,7 @@ export interface WebSocketEvents {
 }
 
 export interface WebSocketReceiverOptions {
-  /** True at a server: what comes must be masked. False at a client: it must not be. */
+  /** True at a server: frames that come must be masked. False at a client: they must not be. */
   masked: boolean;
   /** Most bytes of a message. */
   maxMessageBytes: number;
@@ -57,6 +57,7 @@ export class WebSocketReceiver {
   #stopped = false;
 
   readonly #header = new Uint8Array(MAX_FRAME_HEADER_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
   #headerBytes = 0;
   /** The frame whose payload is coming, or null between frames. */
   #frame: FrameHeader | null = null;
@@ -83,18 +84,18 @@ export class WebSocketReceiver {
   }
 
   /**
-   * Takes the next bytes of the connection, which it may change: masked ones become what they mean.
+   * Takes the next bytes of the connection. It takes the mask off in place, so masked bytes change.
    * @throws WebSocketViolation once; the receiver has stopped then.
    */
   push(chunk: Uint8Array): void {
     let at = 0;
-    // Between frames too: a header may be all there is of a frame.
+    // A frame may be a header alone: the next header then follows at once.
     while (at < chunk.byteLength && !this.#stopped) {
-      at = this.#frame ? this.#payload(chunk, at) : this.#headerPart(chunk, at);
+      at = this.#frame ? this.#payload(this.#frame, chunk, at) : this.#headerPart(chunk, at);
     }
   }
 
-  /** Bytes of a data frame that begins to come, which are still to come. */
+  /** Bytes still to come of the data frame under way; 0 if there is none. */
   get dataToCome(): number {
     return this.#frame && this.#frame.opcode < Opcode.CLOSE ? this.#toCome : 0;
   }
@@ -104,9 +105,9 @@ export class WebSocketReceiver {
     let at = start;
     while (at < chunk.byteLength) {
       header[this.#headerBytes++] = chunk[at++]!;
-      if (this.#headerBytes < 2 || this.#headerBytes < headerBytesOf(header[1]!)) continue;
+      if (this.#headerBytes < 2 || this.#headerBytes < headerBytesOf(this.#headerView.getUint8(1))) continue;
       this.#headerBytes = 0;
-      this.#begin(readFrameHeader(header));
+      this.#begin(readFrameHeader(this.#headerView));
       break;
     }
     return at;
@@ -115,8 +116,7 @@ export class WebSocketReceiver {
   #begin(frame: FrameHeader): void {
     this.#check(frame);
     const { maskAt, masked, payloadBytes } = frame;
-    const mask = this.#header.subarray(maskAt, maskAt + 4);
-    this.#unmasking = masked && (mask[0]! | mask[1]! | mask[2]! | mask[3]!) !== 0;
+    this.#unmasking = masked && this.#headerView.getUint32(maskAt) !== 0;
     this.#maskAt = 0;
     this.#toCome = payloadBytes;
     this.#frame = frame;
@@ -147,8 +147,7 @@ export class WebSocketReceiver {
     if (this.#messageFrames > MAX_MESSAGE_FRAMES) throw this.#violation(TOO_BIG, "too many fragments");
   }
 
-  #payload(chunk: Uint8Array, start: number): number {
-    const frame = this.#frame!;
+  #payload(frame: FrameHeader, chunk: Uint8Array, start: number): number {
     const end = Math.min(chunk.byteLength, start + this.#toCome);
     const bytes = start === 0 && end === chunk.byteLength ? chunk : chunk.subarray(start, end);
     if (this.#unmasking) this.#maskAt = unmask(bytes, this.#header, frame.maskAt, this.#maskAt);
@@ -192,7 +191,7 @@ export class WebSocketReceiver {
 
 const NOTHING = new Uint8Array(0);
 
-/** Takes the mask at `header[maskAt]` off, from its byte `phase` on; returns the phase of what follows. */
+/** Takes the mask at `header[maskAt]` off, from its byte `phase` on; returns the phase of the byte that follows. */
 function unmask(bytes: Uint8Array, header: Uint8Array, maskAt: number, phase: number): number {
   const length = bytes.byteLength;
   for (let i = 0; i < length; i++) bytes[i] = bytes[i]! ^ header[maskAt + ((phase + i) & 3)]!;

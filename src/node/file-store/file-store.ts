@@ -15,7 +15,7 @@
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { keysWithValues, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -85,11 +85,10 @@ export class FileStore extends Store {
   }
 
   async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
-    const missing = () => keys.filter((key) => !this.#space.has(key));
     await this.#until(
-      () => (missing().length === 0 ? true : undefined),
+      () => this.#space.missing(keys).length === 0 || undefined,
       timeoutMs,
-      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(missing())}`,
+      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
     );
   }
 
@@ -112,17 +111,17 @@ export class FileStore extends Store {
   }
 
   override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
-    await this.wait(keys);
-    return keys.map((key) => this.#space.get(key)!.slice());
+    return this.#until(
+      () => this.#space.getAll(keys),
+      this.timeoutMs,
+      () => `wait: after ${this.timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
+    );
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    if (keys.length !== values.length)
-      throw new RangeError(`multiSet: ${keys.length} keys and ${values.length} values`);
+    const pairs = keysWithValues(keys, values);
     await this.#write((append) => {
-      keys.forEach((key, i) => {
-        append(Kind.SET, key, toBytes(values[i]!));
-      });
+      for (const [key, value] of pairs) append(Kind.SET, key, toBytes(value));
     });
   }
 
@@ -166,7 +165,9 @@ export class FileStore extends Store {
     for (const wake of this.#sleepers) wake();
   }
 
-  /** Runs `action` under the lock, with all earlier records applied. What it appends is written, then applied. */
+  /**
+   * Runs `action` under the lock, with all earlier records applied. Records that it appends are written, then applied.
+   */
   async #write<T>(
     action: (append: (kind: number, key: string, value: Uint8Array) => Uint8Array | undefined) => T,
   ): Promise<T> {
@@ -188,7 +189,7 @@ export class FileStore extends Store {
     const record = encodeRecord(kind, key, value);
     const file = openSync(this.path, "a+");
     try {
-      // What lies behind the last complete record was left by a crash.
+      // Bytes behind the last complete record were left by a crash.
       ftruncateSync(file, this.#position);
       for (let at = 0; at < record.length; ) at += writeSync(file, record, at);
     } finally {
@@ -235,7 +236,7 @@ export class FileStore extends Store {
       const end = valueAt + view.getUint32(at + 5, true);
       if (end > bytes.length) break;
       const key = new TextDecoder().decode(bytes.subarray(keyAt, valueAt));
-      this.#apply(bytes[at]!, key, bytes.subarray(valueAt, end));
+      this.#apply(view.getUint8(at), key, bytes.subarray(valueAt, end));
       at = end;
     }
     return at;
@@ -250,7 +251,10 @@ export class FileStore extends Store {
     return undefined;
   }
 
-  /** What `take` gives as soon as the file holds it. Writes of this object are seen at once, others' by looking again. */
+  /**
+   * Resolves with the first value that `take` returns. Writes of this object are seen at once, those of others by
+   * looking again.
+   */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     const deadline = performance.now() + timeoutMs;
     let pollMs = FIRST_POLL_MS;

@@ -6,8 +6,8 @@ import { describe, expect, it } from "vitest";
 import { denoExecutable } from "../../../src/cli/launch/deno-command.ts";
 import { HubConnection } from "../../../src/link/hub/connection.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
-import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { dataFrame, join, rawTcp, rawWebSocket } from "../../hub/support.ts";
 import { type ProcessRuntime, runProcess, startProgram } from "../processes.ts";
 

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
-import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
 import { bundled } from "../../helpers/bundled.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { gpuEnvironment } from "../../helpers/gpu.ts";
 
 const SCRIPT = fileURLToPath(new URL("rank.ts", import.meta.url));

@@ -5,9 +5,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { startThreads } from "../../../src/node/thread-job.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
-import { freePort } from "../../conformance/harness.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
 import { bundled } from "../../helpers/bundled.ts";
+import { freePort } from "../../helpers/free-port.ts";
 
 const SCRIPT = fileURLToPath(new URL("thread.ts", import.meta.url));
 let running: Worker[] = [];

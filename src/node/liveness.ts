@@ -1,7 +1,7 @@
 /**
- * Liveness: a server pings those it has let in, which every WebSocket answers by itself, a hidden or throttled tab's too.
- * So middleboxes keep the connection open, and a half-open one is found: without any sign of life for the peer timeout
- * it is closed. A connection that is not being read does not count, for its answers are not either.
+ * Liveness: a server pings those it has let in, which every WebSocket answers by itself, a hidden or throttled tab's
+ * too. So middleboxes keep the connection open, and a half-open one is found: without any sign of life for the peer
+ * timeout it is closed. A connection that is not being read is left alone, because its answers are not read either.
  */
 
 /** Pings per peer timeout. */

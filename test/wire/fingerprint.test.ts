@@ -1,0 +1,74 @@
+import { describe, expect, it } from "vitest";
+import { COLLECTIVES } from "../../src/types.ts";
+import { CALL_FIELDS, readCall, sameCalls, writeCall } from "../../src/wire/call-record.ts";
+import { differingField, isSameCall, labelOf } from "../../src/wire/fingerprint.ts";
+import {
+  decodeFingerprint,
+  encodeHeader,
+  FINGERPRINT_FIELDS,
+  type Fingerprint,
+  FrameKind,
+  HEADER_BYTES,
+} from "../../src/wire/frame.ts";
+
+const HEADER = { kind: FrameKind.DATA, flags: 0, peer: 0, epoch: 0, slot: 0, group: 1, sequence: 1 };
+const ZERO: Fingerprint = {
+  ...{ collective: 0, dtype: 0, op: 0, customOp: 0, root: 0, count: 0, detail: 0, algorithm: 0, segmentBytes: 0 },
+};
+const encode = (call: Fingerprint) => encodeHeader({ ...HEADER, payloadBytes: 0, request: 0 }, call);
+
+describe("FINGERPRINT_FIELDS", () => {
+  it("has every field once, each at bytes of its own", () => {
+    expect(FINGERPRINT_FIELDS.map(({ name }) => name).sort()).toEqual(Object.keys(ZERO).sort());
+    expect(new Set(FINGERPRINT_FIELDS.map(({ at }) => at)).size).toBe(FINGERPRINT_FIELDS.length);
+    expect(CALL_FIELDS).toBe(FINGERPRINT_FIELDS.length);
+  });
+
+  it.each(FINGERPRINT_FIELDS)("$name stands at byte $at of a frame, and is read from there", ({ name, at }) => {
+    const call = { ...ZERO, [name]: 7 };
+    const bytes = encode(call);
+    const written = [...bytes.keys()].filter((i) => i >= HEADER_BYTES && bytes[i] !== 0);
+    expect(written).toEqual([HEADER_BYTES + at]);
+    expect(decodeFingerprint(bytes)).toEqual(call);
+  });
+
+  it.each(FINGERPRINT_FIELDS)("$name stands in a call record, in the order of bytes", ({ name, at }) => {
+    const call = { ...ZERO, [name]: 7 };
+    const floats = new Float64Array(2 * CALL_FIELDS);
+    writeCall(floats, CALL_FIELDS, call);
+    const before = FINGERPRINT_FIELDS.filter((other) => other.at < at).length;
+    expect(floats.indexOf(7)).toBe(CALL_FIELDS + before);
+    expect(readCall(floats, CALL_FIELDS)).toEqual(call);
+    expect(sameCalls(floats, 0, CALL_FIELDS)).toBe(false);
+  });
+
+  it.each(FINGERPRINT_FIELDS)("$name is compared, and named as a user calls it", (field) => {
+    const { name } = field;
+    const call = { ...ZERO, [name]: 7 };
+    expect(isSameCall(call, ZERO)).toBe(false);
+    expect(isSameCall(call, { ...call })).toBe(true);
+    expect(differingField(call, ZERO)).toBe(labelOf(field));
+    expect(differingField(call, { ...call })).toBeNull();
+  });
+});
+
+describe("labelOf()", () => {
+  it("is what errors have always said", () => {
+    const custom = "custom reduce op (its name or its wgsl)";
+    expect(FINGERPRINT_FIELDS.map(labelOf)).toEqual([
+      ...["collective", "dtype", "reduce op", custom, "root", "count", "list of counts", "algorithm", "segment size"],
+    ]);
+  });
+});
+
+describe("differingField()", () => {
+  it("names the first field that differs", () => {
+    expect(differingField(ZERO, { ...ZERO, customOp: 1, root: 1 })).toBe("custom reduce op (its name or its wgsl)");
+    expect(differingField(ZERO, { ...ZERO, root: 1, count: 1 })).toBe("root");
+  });
+
+  it("speaks of ranks where a new group's differ", () => {
+    const call = { ...ZERO, collective: COLLECTIVES.indexOf("newGroup") };
+    expect(differingField(call, { ...call, detail: 1 })).toBe("list of ranks");
+  });
+});

@@ -2,7 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform } from "../../node/platform.ts";
-import { typeScriptRunner } from "../launch/launch.ts";
+import { typeScriptRunner } from "../launch/type-script.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
 import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
 

@@ -237,7 +237,9 @@ const SPECIALS = [Number.NaN, Infinity, -Infinity, 0, 0, -0, -0, -0];
 /** A generator of this rank's "exact" floats. The kind of an element is the same on all ranks. */
 function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRandom): () => number {
   const { dtype, inputs, size, seed } = key;
-  const { significantBits, smallestExponent } = FLOAT_FORMATS[dtype]!;
+  const format = FLOAT_FORMATS[dtype];
+  if (!format) throw new TypeError(`${dtype} is no float`);
+  const { significantBits, smallestExponent } = format;
   const common = new SeededRandom(seed, "common", dtype, kind);
   // The whole sum, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
   const largest = Math.max(1, Math.min(100, Math.floor(2 ** significantBits / (8 * size))));
@@ -250,7 +252,7 @@ function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRan
     const draw = own.u32();
     if (special === 0) return SPECIALS[draw % SPECIALS.length] as number;
     if (special === 1) return draw % 8 === 0 ? 0 : -0;
-    if (kind === "powers") return (draw & 8 ? -1 : 1) * ([0.5, 1, 2, 1] as const)[draw % 4]!;
+    if (kind === "powers") return (draw & 8 ? -1 : 1) * (draw % 2 === 1 ? 1 : draw % 4 === 0 ? 0.5 : 2);
     if (oneContributes && rank !== contributor) return 0;
     const integer = (draw % (2 * largest + 1)) - largest;
     // Factors below one would round the smallest denormals.

@@ -148,7 +148,9 @@ export class Stage {
    * is about one then runs out of place.
    */
   part(tensor: Tensor, start: number, count: number): Tensor | null {
-    return this.#placed.find((placed) => placed.tensor === tensor)!.part(start, count);
+    const placed = this.#placed.find((one) => one.tensor === tensor);
+    if (!placed) throw new TypeError("the tensor is of another stage");
+    return placed.part(start, count);
   }
 
   /** Throws unless `actual` and `expected` are the same as JSON, byte arrays as lists. */
@@ -174,7 +176,8 @@ export class Stage {
     const regions = await this.memory.collect(placed);
     const results = placed.map((one, index) => {
       const { dtype, start } = one;
-      const region = regions[index]!;
+      const region = regions[index];
+      if (!region) throw new ConformanceError(`${this.#where()}: tensor ${index} was not read back`);
       const actual = viewOf(dtype, region.buffer as ArrayBuffer, start, one.before.length);
       const expected = expectedOf(one, actual);
       const difference = firstDifference(actual, expected);
@@ -191,7 +194,7 @@ export class Stage {
     });
     return {
       own: () => digest(results),
-      shared: () => digest(results.filter((_, index) => placed[index]!.shared)),
+      shared: () => digest(results.filter((_, index) => placed[index]?.shared)),
     };
   }
 

@@ -20,14 +20,23 @@ export function readbackCost(readbacks: readonly ReadbackTimes[], transfers: rea
 
 /** `perRank[r][i]` is what run i cost rank r. */
 export function typicalCost(perRank: readonly (readonly ReadbackCost[])[]): ReadbackCost {
-  const typical = (of: (cost: ReadbackCost) => number) => medianOf(slowest(perRank.map((costs) => costs.map(of))));
-  const isTold = perRank.every((costs) => costs.every(({ exposedReadbackUs }) => exposedReadbackUs !== null));
   return {
-    mapAsyncCalls: typical(({ mapAsyncCalls }) => mapAsyncCalls),
-    mapWaitUs: typical(({ mapWaitUs }) => mapWaitUs),
-    exposedReadbackUs: isTold ? typical(({ exposedReadbackUs }) => exposedReadbackUs!) : null,
+    mapAsyncCalls: typical(perRank, ({ mapAsyncCalls }) => mapAsyncCalls),
+    mapWaitUs: typical(perRank, ({ mapWaitUs }) => mapWaitUs),
+    exposedReadbackUs: perRank.every(areExposed)
+      ? typical(perRank, ({ exposedReadbackUs }) => exposedReadbackUs)
+      : null,
   };
 }
+
+/** A cost whose device has timestamp-query. */
+type ExposedCost = ReadbackCost & { exposedReadbackUs: number };
+
+const areExposed = (costs: readonly ReadbackCost[]): costs is readonly ExposedCost[] =>
+  costs.every(({ exposedReadbackUs }) => exposedReadbackUs !== null);
+
+const typical = <C>(perRank: readonly (readonly C[])[], of: (cost: C) => number): number =>
+  medianOf(slowest(perRank.map((costs) => costs.map(of))));
 
 /**
  * The passes of kernels in the host's time; null if any are not told. How the device's clock stands to the host's follows from

@@ -74,16 +74,29 @@ async function describePlace({ group, nccl }: Place): Promise<{ device: string; 
   const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
   return {
-    device: nccl ? await describeDevice(nccl, ranks[group.rank]!.cudaDevice!) : executors.at(-1)!.name,
+    device: nccl ? await describeDevice(nccl, cudaDeviceOf(group)) : (executors.at(-1)?.name ?? "none"),
     transport: [...links].join("+") || "none",
-    runtime: ranks[group.rank]!.version,
+    runtime: ownEntry(group).version,
   };
+}
+
+/** What the group knows about this rank. */
+function ownEntry(group: ProcessGroup): ReturnType<ProcessGroup["info"]>["ranks"][number] {
+  const entry = group.info().ranks.find(({ rank }) => rank === group.rank);
+  if (!entry) throw new Error(`the group does not know its rank ${group.rank}`);
+  return entry;
+}
+
+function cudaDeviceOf(group: ProcessGroup): number {
+  const { cudaDevice } = ownEntry(group);
+  if (cudaDevice === null) throw new Error(`rank ${group.rank} has no CUDA device`);
+  return cudaDevice;
 }
 
 /** Such as "nccl 2.27.7, NVIDIA H100 80GB HBM3". */
 async function describeDevice(nccl: NcclLibrary, device: number): Promise<string> {
   const { version, devices } = await nccl.load();
-  return `nccl ${ncclVersionText(version)}, ${devices[device]!.name}`;
+  return `nccl ${ncclVersionText(version)}, ${devices[device]?.name ?? `device ${device}`}`;
 }
 
 async function measure(
@@ -187,7 +200,7 @@ function allocate(
   const { device } = group;
   const allocate = (blocks: number) => {
     const host = arrayOf(group.alloc(dtype, blocks * count));
-    if (nccl) return cudaBenchTensor(nccl, group.info().ranks[group.rank]!.cudaDevice!, host, dtype);
+    if (nccl) return cudaBenchTensor(nccl, cudaDeviceOf(group), host, dtype);
     return device ? gpuBenchTensor(device, host, dtype) : hostBenchTensor(host, dtype);
   };
   const input = allocate(shape.inputs);

@@ -75,7 +75,7 @@ function foldText({ ratio, fourShare }: GpuFoldRow): string {
 /** 1, 2 or 5 times a power of ten: some five to ten steps up to `most`. */
 function tickStep(most: number): number {
   const power = 10 ** Math.floor(Math.log10(most / 5));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => most / step <= 8)!;
+  return [power, 2 * power, 5 * power].find((step) => most / step <= 8) ?? 10 * power;
 }
 
 function escapeHtml(text: string): string {

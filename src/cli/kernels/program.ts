@@ -9,7 +9,9 @@ interface Told {
 }
 
 const { webcclKernels, process } = globalThis as { webcclKernels?: string; process?: { argv: string[] } };
-const { runtime, options } = JSON.parse(webcclKernels ?? process!.argv[2]!) as Told;
+const told = webcclKernels ?? process?.argv[2];
+if (told === undefined) throw new Error("the program was not told what to measure");
+const { runtime, options } = JSON.parse(told) as Told;
 const gpu = await createWebgpuExecutor();
 const rates = await gpuRates(gpu, runtime, options, (line) => console.log(line));
 await gpu.dispose();

@@ -4,6 +4,8 @@
  */
 import { launchChromium } from "./chromium.ts";
 
+const hub = process.env.WEBCCL_INIT_METHOD;
+if (hub === undefined) throw new Error("WEBCCL_INIT_METHOD is not set: webccl run --browsers starts this program");
 const browser = await launchChromium();
 const page = await browser.newPage();
 const ended = new Promise<number>((end) => {
@@ -20,7 +22,7 @@ page.on("console", (message) => {
 // The variables reach the page without crossing any wire, the token among them.
 const place = Object.entries(process.env).filter(([name]) => /^(RANK|WORLD_SIZE|LOCAL_|WEBCCL_)/.test(name));
 await page.addInitScript({ content: `globalThis.webcclEnvironment = ${JSON.stringify(Object.fromEntries(place))};` });
-await page.goto(new URL("/", process.env.WEBCCL_INIT_METHOD!.replace(/^ws/, "http")).href);
+await page.goto(new URL("/", hub.replace(/^ws/, "http")).href);
 const exitCode = await ended;
 await browser.close();
 process.exit(exitCode);

@@ -76,16 +76,12 @@ export class WasmMemory {
   allocate(byteLength: number): number {
     const size = blockBytes(byteLength);
     const free = this.#free;
-    let index = 0;
-    while (index < free.length && free[index]!.end - free[index]!.start < size) index++;
-    if (index === free.length) {
-      if (!this.#grow(size)) return -1;
-      index = free.length - 1;
-    }
-    const block = free[index]!;
+    let block = free.find(({ start, end }) => end - start >= size);
+    if (!block && this.#grow(size)) block = free.at(-1);
+    if (!block) return -1;
     const { start } = block;
     block.start += size;
-    if (block.start === block.end) free.splice(index, 1);
+    if (block.start === block.end) free.splice(free.indexOf(block), 1);
     this.#usedBytes += size;
     return start;
   }
@@ -132,8 +128,7 @@ export class WasmMemory {
 
   #addFree(start: number, end: number): void {
     const free = this.#free;
-    let at = free.length;
-    while (at > 0 && free[at - 1]!.start > start) at--;
+    const at = free.findLastIndex((block) => block.start <= start) + 1;
     const before = free[at - 1];
     const after = free[at];
     const joinsBefore = before?.end === start;

@@ -62,9 +62,12 @@ export function submitBatch(
     },
   };
   let at = start;
-  for (let isAwaited = false; at < commands.length && !parameters.isFull && !isAwaited; at++) {
-    commands[at]!.encode(batch);
-    isAwaited = commands[at]!.isAwaited === true;
+  while (!parameters.isFull) {
+    const command = commands[at];
+    if (!command) break;
+    at++;
+    command.encode(batch);
+    if (command.isAwaited) break;
   }
   endPass();
   parameters.upload();

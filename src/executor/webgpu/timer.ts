@@ -92,8 +92,11 @@ export class PassTimer {
       end: start + length,
       read: (mapped) => {
         if (isFull) return null;
-        const times = new BigUint64Array(mapped, start, 2 * passes.length);
-        return passes.map(({ submitted }, i) => ({ start: ms(times[2 * i]!), end: ms(times[2 * i + 1]!), submitted }));
+        const times = new DataView(mapped, start, length);
+        return passes.map(({ submitted }, i) => {
+          const at = i * PASS_BYTES;
+          return { start: ms(times.getBigUint64(at, true)), end: ms(times.getBigUint64(at + 8, true)), submitted };
+        });
       },
     };
   }

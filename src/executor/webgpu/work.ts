@@ -36,7 +36,11 @@ export function moveWork(dtype: DataType): KernelWork {
 
 /** The bits of a factor that `inputFactor` gave. */
 export function bitsOf(dtype: DataType, factor: number | bigint): FactorBits {
-  if (isFloat(dtype)) return [new Uint32Array(Float32Array.of(factor as number).buffer)[0]!, 0x7fc00000];
+  if (isFloat(dtype)) {
+    const view = new DataView(new ArrayBuffer(4));
+    view.setFloat32(0, Number(factor));
+    return [view.getUint32(0), 0x7fc00000];
+  }
   const wrapped = BigInt.asUintN(64, BigInt(factor));
   return [Number(wrapped & 0xffffffffn), Number(wrapped >> 32n)];
 }

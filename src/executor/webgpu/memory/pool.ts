@@ -34,11 +34,11 @@ export class BufferPool {
   /** A buffer of at least `bytes`. Its contents are undefined. */
   take(bytes: number): GPUBuffer {
     const wanted = sizeClass(bytes);
-    const at = this.#idle.findLastIndex(({ size }) => size === wanted);
-    if (at < 0) return this.#options.create(wanted);
-    const [found] = this.#idle.splice(at, 1);
+    const found = this.#idle.findLast(({ size }) => size === wanted);
+    if (!found) return this.#options.create(wanted);
+    this.#idle.splice(this.#idle.lastIndexOf(found), 1);
     this.#idleBytes -= wanted;
-    return found!;
+    return found;
   }
 
   give(buffer: GPUBuffer): void {
@@ -75,7 +75,8 @@ export class BufferPool {
 
   #shrink(limit: number): void {
     while (this.#idleBytes > limit) {
-      const buffer = this.#idle.shift()!;
+      const buffer = this.#idle.shift();
+      if (!buffer) return;
       this.#idleBytes -= buffer.size;
       this.#options.destroy(buffer);
     }

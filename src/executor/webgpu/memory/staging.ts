@@ -72,17 +72,17 @@ export class HostMemory {
   /** Room for `byteLength` bytes; what is behind it goes up to a whole word. */
   take(byteLength: number): HostMemoryLease {
     const wanted = Math.ceil(byteLength / 4) * 4;
-    const at = this.#idle.findLastIndex((idle) => idle.byteLength >= wanted && idle.byteLength <= 2 * wanted);
-    if (at < 0) return new HostMemoryLease(this, new ArrayBuffer(wanted), byteLength);
-    const [found] = this.#idle.splice(at, 1);
-    this.#idleBytes -= found!.byteLength;
-    return new HostMemoryLease(this, found!, byteLength);
+    const found = this.#idle.findLast((idle) => idle.byteLength >= wanted && idle.byteLength <= 2 * wanted);
+    if (!found) return new HostMemoryLease(this, new ArrayBuffer(wanted), byteLength);
+    this.#idle.splice(this.#idle.lastIndexOf(found), 1);
+    this.#idleBytes -= found.byteLength;
+    return new HostMemoryLease(this, found, byteLength);
   }
 
   give(memory: ArrayBuffer): void {
     this.#idle.push(memory);
     this.#idleBytes += memory.byteLength;
-    while (this.#idleBytes > IDLE_BYTES) this.#idleBytes -= this.#idle.shift()!.byteLength;
+    while (this.#idleBytes > IDLE_BYTES) this.#idleBytes -= this.#idle.shift()?.byteLength ?? 0;
   }
 }
 

@@ -28,9 +28,9 @@ export function outputs({ sanitize = false } = {}) {
   };
 }
 
-/** Files of a folder that end in .h or .cc. */
+/** Files in a folder and below that end in .h or .cc. */
 const sources = (folder) =>
-  readdirSync(join(root, folder))
+  readdirSync(join(root, folder), { recursive: true })
     .filter((name) => /\.(h|cc)$/.test(name))
     .map((name) => join(root, folder, name));
 
@@ -78,7 +78,7 @@ export function build({ standIn = false, sanitize = false, force = false } = {})
   if (!standIn) return out;
   const folder = "test/stand-in";
   const file = (name) => join(root, folder, name);
-  const abi = join(root, "src", "abi.h");
+  const abi = join(root, "src", "core", "abi.h");
   // Vector instructions of this very machine: stand-ins are built where they run.
   const fast = sanitize ? mode : ["-O3", "-march=native"];
   const cuda = [file("cuda.cc"), abi];

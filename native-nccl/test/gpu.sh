@@ -16,7 +16,7 @@ if [ "${1:-}" = --pack ]; then
   cd "$here/.."
   node scripts/build.js >/dev/null
   mkdir -p "$folder/native-nccl/build/release" "$folder/a/b/c"
-  cp index.js package.json "$folder/native-nccl/"
+  cp -r index.js lib package.json "$folder/native-nccl/"
   cp build/release/webccl_nccl.node "$folder/native-nccl/build/release/"
   cp test/gpu.sh test/gpu.mjs "$folder/"
   gzip -9 <"$(node -p process.execPath)" >"$folder/node.gz"

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "../../src/abi.h"
+#include "../../src/core/abi.h"
 
 namespace standin {
 

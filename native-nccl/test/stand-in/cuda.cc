@@ -18,7 +18,7 @@
 #include <mutex>
 #include <thread>
 
-#include "../../src/abi.h"
+#include "../../src/core/abi.h"
 
 using namespace webccl;
 

@@ -40,7 +40,7 @@ export interface Outcome {
   difference: string;
 }
 
-export const FACTOR = 0.3;
+const FACTOR = 0.3;
 
 /** The operations that a GPU does exactly on `dtype`. */
 export function gpuOps(dtype: DataType): ReduceOpType[] {

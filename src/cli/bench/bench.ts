@@ -126,7 +126,7 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
 }
 
 /** The ranks did not get through the measurement. */
-export class BenchError extends Error {
+class BenchError extends Error {
   override readonly name = "BenchError";
   readonly exitCode: number;
   constructor(message: string, exitCode: number) {

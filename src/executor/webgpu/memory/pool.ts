@@ -15,7 +15,7 @@ export interface PoolOptions {
 }
 
 /** Sizes that buffers come in: four for each power of two, so that one of a little less is found again. */
-export function sizeClass(bytes: number): number {
+function sizeClass(bytes: number): number {
   const power = 2 ** Math.floor(Math.log2(Math.max(bytes, 1024)));
   return Math.ceil(bytes / (power / 4)) * (power / 4) || power / 4;
 }

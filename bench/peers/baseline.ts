@@ -8,7 +8,7 @@ import { medianOf } from "../../src/cli/bench/report.ts";
 import { sizeText } from "../sizes.ts";
 import { keepTimes, type Transport, webcclBuild } from "./contenders.ts";
 
-/** What is compared. */
+/** The builds and the cells to compare. */
 export interface BuildsOptions {
   /** Folder with the dist/ of the other build. */
   baseline: string;

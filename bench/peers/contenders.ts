@@ -30,7 +30,7 @@ export interface Sample {
   /** Median over the iterations of the slowest rank's time. */
   timeUs: number;
   wrong: number;
-  /** Memory of the rank that took most, above what it took before; webccl tells it. */
+  /** Memory of the rank that took most, above its memory before; webccl alone reports it. */
   extraRssBytes?: number | undefined;
 }
 
@@ -96,7 +96,7 @@ function rangeOf(sizes: readonly number[], factor: number): Range {
   return { minBytes, maxBytes, factor };
 }
 
-/** The fewest ranges that have exactly `sizes`: a command measures sizes of which each is the one before times a factor. */
+/** The fewest ranges that have exactly `sizes`: in a range, each size is the one before times a factor. */
 function rangesOf(sizes: readonly number[]): Range[] {
   const ranges: Range[] = [];
   for (const size of sizes) {
@@ -115,7 +115,7 @@ const reportSamples = (reports: readonly BenchReport[]): Sample[] =>
     .flatMap(({ results }) => results)
     .map(({ bytes, timeUs, wrong, extraRssBytes }) => ({ bytes, timeUs: timeUs.median, wrong, extraRssBytes }));
 
-/** Open MPI's shared memory, or a text that says what is missing. */
+/** Open MPI's shared memory, or a text that names the missing package. */
 export function openMpi(): Contender | string {
   if (spawnSync("mpicc", ["--version"]).status !== 0) return "Open MPI: apt install openmpi-bin libopenmpi-dev";
   const program = built("mpicc", "open-mpi");
@@ -139,7 +139,7 @@ export function sockets(): Contender | string {
   };
 }
 
-/** torch.distributed with gloo, or a text that says what is missing. */
+/** torch.distributed with gloo, or a text that names the missing package. */
 export function gloo(): Contender | string {
   const python = ["python3", "/usr/bin/python3"].find(
     (candidate) => spawnSync(candidate, ["-c", "import torch.distributed"]).status === 0,

@@ -4,7 +4,7 @@
  *
  *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--min 64] [--max 64M] [--only threads,mpi]
  *
- * With --baseline it is webccl beside another build of webccl, of which FOLDER has the dist/ (baseline.ts).
+ * With --baseline it is webccl beside another build of webccl, whose dist/ is in FOLDER (baseline.ts).
  *
  *   npm run bench:peers -- --baseline FOLDER [--ranks 2,4] [--rounds 11] [--sizes 64,4K,256K,4M] [--only threads] [--json]
  */
@@ -34,7 +34,7 @@ export interface Comparison {
   lines: Line[];
 }
 
-/** Repetitions by size: as many as take about as long. The warm-ups are what V8 takes to compile what is called. */
+/** Repetitions by size: as many as take about as long. The warm-ups are as many as V8 needs to compile the called code. */
 const PARTS = [
   { upTo: 65_536, warmups: 1_500, iterations: 600 },
   { upTo: 4_194_304, warmups: 60, iterations: 40 },

@@ -8,7 +8,7 @@ const KINDS = { allReduce: 0, reduce: 1, broadcast: 2, allGather: 3, reduceScatt
 
 export class Communicator {
   #native;
-  /** What calls that are not flushed yet use. */
+  /** The memory in use by calls that are not flushed yet. */
   #used = [];
 
   constructor(handle, { rank, size, device }) {

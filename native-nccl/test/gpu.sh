@@ -4,7 +4,7 @@
 # Here, once:      native-nccl/test/gpu.sh --pack FOLDER       everything in one folder, this machine's node included
 # There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder; or a Deno
 #
-# libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
+# libnccl.so.2 is looked for by the loader; name another folder in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
 # measured beside the device's own copies if it has a Vulkan driver too.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

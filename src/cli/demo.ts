@@ -1,4 +1,4 @@
-/** `webccl demo`: a hub that serves a page, of which every tab becomes a rank. */
+/** `webccl demo`: a hub that serves a page; every tab with that page becomes a rank. */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";

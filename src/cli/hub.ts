@@ -14,7 +14,7 @@ export async function hub(flags: Flags): Promise<number> {
 }
 
 /**
- * What the flags say, and WEBCCL_TOKEN.
+ * The options that the flags and WEBCCL_TOKEN give.
  * @throws UsageError if a file is missing, or --cert and --key are not both there.
  */
 export function hubOptions(flags: Flags): CreateHubOptions {

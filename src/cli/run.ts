@@ -20,7 +20,7 @@ export async function run(options: RunOptions): Promise<number> {
   return result.exitCode;
 }
 
-/** Which rank ended how, and what became of the others; null if all went well. */
+/** How the first failed rank and the others ended; null if all went well. */
 export function describeFailure({ failure, ends, stoppedBy }: LaunchResult): string | null {
   if (stoppedBy) return `stopped by ${stoppedBy}; ${ends.length} ranks ended`;
   if (!failure) return null;

@@ -1,4 +1,4 @@
-/** What the commands share about flags: their errors, their numbers, and the nearest word to a mistyped one. */
+/** Flags of all commands: their errors, their numbers, and the nearest word to a mistyped one. */
 
 /** The command line was wrong; nothing was started. Exit code 2. */
 export class UsageError extends Error {

@@ -1,5 +1,5 @@
 /**
- * What every kernel must give, worked out one element at a time in the slowest and plainest way: integers as bigints,
+ * The result that every kernel must give, worked out one element at a time in the slowest and plainest way: integers as bigints,
  * floats through DataView, f16 through another library, bf16 by comparing distances.
  */
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
@@ -48,7 +48,7 @@ function readFloat(dtype: DataType, view: DataView, at: number): number {
   return wide.getFloat32(0);
 }
 
-/** Rounds an exact or f64 result to f32 (but for f64) and then to the dtype; every NaN is the canonical one. */
+/** Rounds an exact or f64 result to f32 (except for f64) and then to the dtype; every NaN is the canonical one. */
 export function writeFloat(dtype: DataType, view: DataView, at: number, value: number): void {
   if (dtype === "f64") {
     if (Number.isNaN(value)) view.setBigUint64(at, 0x7ff8000000000000n, true);

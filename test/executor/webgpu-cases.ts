@@ -21,7 +21,7 @@ export interface Place {
   byteOffset: number;
 }
 
-/** A fold: `operands[target]` is written, or a place of its own. */
+/** A fold: `operands[target]` is written, or memory of its own. */
 export interface FoldCase {
   dtype: DataType;
   op: ReduceOpType;
@@ -32,7 +32,7 @@ export interface FoldCase {
   size?: number;
 }
 
-/** What came of a case. */
+/** The outcome of a case. */
 export interface Outcome {
   compared: number;
   leftOut: number;

@@ -20,7 +20,7 @@ import {
 } from "./report.ts";
 import { type BenchOp, benchRow } from "./table.ts";
 
-/** What is to be measured; goes to every rank as JSON. */
+/** A measurement; goes to every rank as JSON. */
 export interface BenchConfig {
   collectives: readonly string[];
   ranks: number;
@@ -41,7 +41,7 @@ export interface BenchConfig {
   device?: "cpu" | "webgpu" | "nccl";
 }
 
-/** What a rank tells the launcher. */
+/** A message from a rank to the launcher. */
 export type WorkerMessage =
   | { type: "group"; device: string; transport: string; runtime: string }
   | { type: "start"; collective: string; count: number }
@@ -66,7 +66,7 @@ export interface BenchProgress {
 
 /**
  * Measures every collective of `config` in one launch of `config.ranks` processes.
- * @throws Error if a rank fails, with what that rank said.
+ * @throws Error if a rank fails, with that rank's message.
  */
 export async function measure(config: BenchConfig, progress: BenchProgress = {}): Promise<BenchReport[]> {
   const reports: BenchReport[] = [];

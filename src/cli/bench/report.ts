@@ -1,9 +1,9 @@
-/** Sizes, statistics and the table of `webccl bench`: pure functions of what was measured. */
+/** Sizes, statistics and the table of `webccl bench`: pure functions of the measured times. */
 import { bytesPerElement, type DataType } from "../../types.ts";
 import type { KernelRow } from "../kernels/bench-kernels.ts";
 import { type BenchOp, type BenchRow, blockCount, REDUCING, ROOTED, reportedBytes } from "./table.ts";
 
-/** What its readbacks cost an operation on GPUBuffers, on one rank; in a report, the medians of the slowest rank's. */
+/** The cost of readbacks to an operation on GPUBuffers, on one rank; in a report, the medians of the slowest rank's. */
 export interface ReadbackCost {
   mapAsyncCalls: number;
   /** The time in which a readback was awaited and none of the rank's frames was on the way. */
@@ -30,7 +30,7 @@ export interface BenchResult extends Partial<ReadbackCost> {
   extraRssBytes?: number;
 }
 
-/** What `--json` prints. */
+/** The object that `--json` prints. */
 export interface BenchReport {
   collective: string;
   ranks: number;

@@ -1,6 +1,6 @@
 /**
- * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and what passes of
- * several inputs save.
+ * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and how
+ * much time passes of several inputs save.
  */
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
@@ -60,8 +60,8 @@ const RATIO_ROUNDS = 12;
 const ROUND_MS = 40;
 
 /**
- * Measures dtype by dtype, its operations and the copy in turns; what the device cannot do exactly has no row. All dtypes take a
- * quarter of a minute on a software adapter at 4 MiB, half of that to compile kernels.
+ * Measures dtype by dtype, its operations and the copy in turns; an operation that the device cannot do exactly has no row.
+ * All dtypes take a quarter of a minute on a software adapter at 4 MiB, half of that to compile kernels.
  */
 export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernelsOptions = {}): Promise<GpuKernelRow[]> {
   const { bytes = DEFAULT_BYTES, dtypes = DATA_TYPES, ops = ALL_OPS, onRows } = options;
@@ -139,7 +139,7 @@ export function medianRatio(a: readonly number[], b: readonly number[]): number 
   return medianOf(a.map((time, i) => time / (b[i] ?? Number.NaN)));
 }
 
-/** What anyone would write first: one vec4 for each invocation. */
+/** The plainest kernel: one vec4 for each invocation. */
 function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes: number): () => void {
   const code = `
     @group(0) @binding(0) var<storage, read_write> a: array<vec4<f32>>;

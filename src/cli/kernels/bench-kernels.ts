@@ -44,7 +44,7 @@ const ROUND_MS = 8;
 
 /**
  * Measures dtype by dtype and operation by operation. A fold is out = left op right, so it touches three operands; avg
- * and premul-sum measure what they do beyond the sum (scaling, or the division of integers), which touches one twice.
+ * and premul-sum measure their work beyond the sum (scaling, or the division of integers), which touches one twice.
  * @throws TypeError if `bytes` is too small to hold one element of each operand.
  */
 export async function benchKernels(options: BenchKernelsOptions = {}): Promise<KernelRow[]> {
@@ -109,7 +109,7 @@ function work(executor: Executor, op: ReduceOpName, spans: readonly [Span, Span,
   return () => executor.reduce(resolved, target, left, right);
 }
 
-/** What is measured, or measures. */
+/** One value for each of the four runs. */
 interface Each<T> {
   plain: T;
   wasm: T;

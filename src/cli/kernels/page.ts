@@ -3,10 +3,10 @@ import type { ReduceOpName } from "../../reduce-op.ts";
 import type { DataType } from "../../types.ts";
 import type { GpuFoldRow } from "./bench-gpu-kernels.ts";
 
-/** What one device was measured to do. Rates are decimal GB/s of bytes read and written. */
+/** The rates of one device, in decimal GB/s of bytes read and written. */
 export interface DeviceRates {
   device: string;
-  /** What copies, for comparison. */
+  /** The copy that rates are compared with. */
   yardstick: "memcpy" | "copyBufferToBuffer";
   rows: { dtype: DataType; op: ReduceOpName; GBs: number; copyGBs: number; share: number }[];
   /** GPUs: the f32 sum against what it could be. */

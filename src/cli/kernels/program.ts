@@ -2,7 +2,7 @@
 import { createWebgpuExecutor } from "../../executor/webgpu/webgpu.ts";
 import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
 
-/** What the program is told: a page by a global, a process by its first argument. */
+/** The order to measure: a page gets it as a global, a process as its first argument. */
 interface Told {
   runtime: string;
   options: GpuRatesOptions;

@@ -1,6 +1,6 @@
 /**
  * One rank in a browser, as a process of its own: opens the job's page (browser-page.ts) in a headless Chromium, prints
- * what it prints, and ends as it ends. The rank's place is in the environment, as everywhere.
+ * what it prints, and ends as it ends. Its rank is in the environment, as everywhere.
  */
 import { launchChromium } from "./chromium.ts";
 

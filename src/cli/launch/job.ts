@@ -1,11 +1,11 @@
-/** Where the ranks of a launch meet, and what their environment says about it. */
+/** The meeting point of the ranks of a launch, and the environment that leads them there. */
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import { startHub } from "../../node/hub.ts";
 import { UsageError } from "../usage.ts";
 import { programPage } from "./browser-page.ts";
 
-/** What every rank finds in its environment, and what ends with the job. */
+/** The environment of every rank; `close` ends the hub, if the launcher opened one. */
 export interface LaunchedJob {
   environment: NodeJS.ProcessEnv;
   close(): Promise<void>;

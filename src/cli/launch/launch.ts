@@ -10,7 +10,7 @@ import { type CommandOf, startAsProcesses, startAsThreads } from "./ranks.ts";
 import { type LaunchResult, Supervisor } from "./supervisor.ts";
 import { typeScriptLoader } from "./type-script.ts";
 
-/** What to start. */
+/** The ranks to start. */
 export interface LaunchOptions {
   /** Number of ranks, at least 1: processes of Node first, then those of Deno, then browsers. */
   ranks: number;
@@ -27,7 +27,7 @@ export interface LaunchOptions {
   hub?: string | undefined;
   /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
   prefix?: boolean;
-  /** Gets what a rank passes to `process.send`. */
+  /** Gets the messages that a rank passes to `process.send`. */
   onMessage?: (rank: number, message: unknown) => void;
 }
 
@@ -68,7 +68,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   return result;
 }
 
-/** What each rank is run by: Node, which loads `orphan` and `loader` first, Deno, or a process that opens a browser. */
+/** The command of each rank: Node, which loads `orphan` and `loader` first, Deno, or a process that opens a browser. */
 function commands(
   job: { ranks: number; deno: number; browsers: number; script: string; args: readonly string[] },
   orphan: URL,

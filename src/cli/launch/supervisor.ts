@@ -1,8 +1,8 @@
 /**
  * Sees to it that the ranks of a launch end together.
  *
- * The first rank that ends badly decides the result. The others are given SURVIVOR_GRACE_MS to report what they saw
- * (their PeerLostError), then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
+ * The first rank that ends badly decides the result. The others are given SURVIVOR_GRACE_MS to report their
+ * PeerLostError, then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
  * the ranks the same way, without the first wait; a launcher that dies itself takes them along (orphan.ts).
  */
 import { constants } from "node:os";

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../usage.ts";
 
-/** What lets Node run `files`: null for nothing, or the URL of tsx, from the first one's project or from beside webccl. */
+/** The URL of tsx, from the first file's project or from beside webccl; null where Node runs `files` without it. */
 export function typeScriptLoader(files: readonly [string, string]): string | null {
   const typed = files.find((file) => /\.[mc]?tsx?$/.test(file));
   if (typed === undefined || stripsTypes()) return null;

@@ -20,7 +20,7 @@ export interface CpuExecutorOptions {
   wasm?: boolean;
 }
 
-/** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
+/** An executor for tensors in host memory. It works without WebAssembly too: see its `description`. */
 export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
   const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
   if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
@@ -40,7 +40,7 @@ export async function createAddressableCpuExecutor(
   return { executor, heap: wasm.memory };
 }
 
-/** What an operation folds with, once `prepare` has done its part. */
+/** The fold of an operation, once `prepare` has done its part. */
 function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): FoldName {
   if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
     throw new TypeError(`reduce op ${name} is for integers, and the span is ${dtype}`);

@@ -11,7 +11,7 @@ import { type Exports, foldKernels, instantiate } from "./wasm-module.ts";
 
 /** Most addresses of one fold. */
 const TABLE_LENGTH = 256;
-/** What the kernels of f16 and bf16 need, and those of every other dtype. */
+/** The least that a kernel takes, of any dtype. */
 const MINIMUM_BYTES = 64;
 
 type Many = (table: number, sources: number, targets: number, bytes: number) => void;

@@ -38,7 +38,7 @@ export function createMemory(): { memory: WebAssembly.Memory; shared: boolean } 
   return { memory: new WebAssembly.Memory({ initial: UNSHARED_PAGES, maximum: UNSHARED_PAGES }), shared: false };
 }
 
-/** What `byteLength` bytes take up. */
+/** The size of the block that holds `byteLength` bytes. */
 function blockBytes(byteLength: number): number {
   return Math.max(1, Math.ceil(byteLength / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
 }
@@ -141,7 +141,7 @@ export class WasmMemory {
     else free.splice(at, 0, { start, end });
   }
 
-  /** Makes the last free block at least `size` bytes long. What is added begins where no other thread's growth did. */
+  /** Makes the last free block at least `size` bytes long. The added part begins where no other thread's growth did. */
   #grow(size: number): boolean {
     if (!this.shared) return false;
     for (;;) {

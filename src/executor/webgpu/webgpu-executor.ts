@@ -207,7 +207,7 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#own(input);
     const factor = inputFactor(op, own.dtype, size);
     if (factor === null) return own;
-    foldWork(op, own.dtype); // Refuses what no kernel does.
+    foldWork(op, own.dtype); // Refuses operations that no kernel does.
     return own.times(bitsOf(own.dtype, factor));
   }
 
@@ -254,7 +254,7 @@ export class WebgpuExecutor implements GpuExecutor {
     return readback;
   }
 
-  /** Divides in place, or, if what was asked for just before made the span, in that same pass. */
+  /** Divides in place, or, if the fold queued just before made the span, in that same pass. */
   #divide(span: GpuSpan, divisor: number): void {
     const work: KernelWork = { dtype: span.dtype, op: null, unary: "divide" };
     const latest = this.#latest;

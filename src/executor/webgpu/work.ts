@@ -1,5 +1,5 @@
 /**
- * From operations to what kernels do for them.
+ * From operations to the work of kernels.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
@@ -9,8 +9,8 @@ import type { KernelWork } from "./kernels/source.ts";
 import type { FactorBits } from "./memory/span.ts";
 
 /**
- * What a kernel does for `op`, once `prepare` has done its part.
- * @throws TypeError for bitwise operations on floats, UnsupportedError for what WGSL cannot do exactly.
+ * The work of a kernel for `op`, once `prepare` has done its part.
+ * @throws TypeError for bitwise operations on floats, UnsupportedError for operations that WGSL cannot do exactly.
  */
 export function foldWork(op: ReduceOp, dtype: DataType): KernelWork {
   const { name } = op;

@@ -22,7 +22,7 @@ export interface Fold {
   readonly divisor?: number;
 }
 
-/** What of the device decides how a fold is cut up. */
+/** The limits of the device that decide how a fold is cut up. */
 export interface FoldLimits {
   /** Most bytes of one binding. */
   readonly bindingBytes: number;
@@ -36,7 +36,7 @@ interface Window {
   end: number;
 }
 
-/** A dispatch, but for its pipeline. */
+/** A dispatch without its pipeline. */
 export interface Dispatch {
   readonly shape: KernelShape;
   readonly windows: readonly Window[];
@@ -47,7 +47,7 @@ export interface Dispatch {
 
 const WINDOW_ALIGNMENT = 256;
 const WIDE_BYTES = 16;
-/** The second word is where kernels of the native f16 take their NaN from. */
+/** Kernels of the native f16 take their NaN from the second word. */
 const NO_FACTOR = [0, 0x7fc00000] as const;
 /** Invocations of a workgroup, as fold.wgsl has it: each does one unit. */
 const WORKGROUP_SIZE = 256;

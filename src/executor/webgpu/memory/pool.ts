@@ -2,15 +2,15 @@
  * Buffers that are used again: a new one of 1 MiB costs some 400 µs on a software adapter, as much as filling it.
  */
 
-/** What a pool is made with. */
+/** The device's part of a pool: `GpuDevice` makes one for each usage. */
 export interface PoolOptions {
   /** Most bytes that lie idle; beyond that, those idle for longest are destroyed. */
   idleBytes: number;
   create(bytes: number): GPUBuffer;
-  /** As `create`, for one who watches for want of memory himself. */
+  /** As `create`, for a caller that watches for out-of-memory errors itself. */
   createUnwatched(bytes: number): GPUBuffer;
   destroy(buffer: GPUBuffer): void;
-  /** False for a buffer that there was no memory for. */
+  /** False for a buffer whose memory could not be had. */
   isUsable(buffer: GPUBuffer): boolean;
 }
 

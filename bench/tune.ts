@@ -1,6 +1,6 @@
 /**
  * `npm run bench:tune`: where one algorithm gives way to the next. Runs every algorithm of each collective on the same sizes,
- * in alternation, and tells the fastest of each size beside the one that `src/backend/select.ts` takes, whose sizes are
+ * in alternation, and tells the fastest of each size beside the one that `src/backend/direct/select.ts` takes, whose sizes are
  * set by hand from this.
  *
  *   npm run bench:tune -- [--link websocket] [--ranks 2,4] [--collectives all_reduce,…] [--rounds 3] [--max 16M]
@@ -19,7 +19,7 @@ import { medianOf } from "../src/cli/bench/report.ts";
 import type { LinkKind } from "../src/link/link.ts";
 import { bytesOf, sizeText } from "./sizes.ts";
 
-/** What `webccl bench` calls the collectives that have more than one algorithm. */
+/** The names in `webccl bench` of the collectives that have more than one algorithm. */
 const FAMILIES: Readonly<Record<string, AlgorithmFamily>> = {
   all_reduce: "allReduce",
   reduce_scatter: "reduceScatter",

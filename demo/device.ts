@@ -1,8 +1,8 @@
-/** What this tab runs on: its browser, its GPU, and how fast its kernels are. */
+/** This tab's device: its browser, its GPU, and how fast its kernels are. */
 import { createCpuExecutor } from "../src/executor/cpu/cpu-executor.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
 
-/** What a tab tells the others of itself. */
+/** The description of a tab, for the others. */
 export interface Device {
   browser: string;
   gpu: string;

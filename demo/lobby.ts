@@ -78,12 +78,12 @@ export class Lobby {
     if (decode(await this.#store.compareSet(`round/${number}`, "", text)) === text) await this.#store.add("rounds", 1);
   }
 
-  /** The round of this number, once it has been agreed on. */
+  /** The round of this number, once the tabs have agreed. */
   async round(number: number): Promise<Round> {
     return { number, tabs: JSON.parse(decode(await this.#store.get(`round/${number}`))) };
   }
 
-  /** What the tabs say of themselves. */
+  /** The descriptions of the tabs. */
   async devices(tabs: readonly number[]): Promise<Device[]> {
     const values = await this.#store.multiGet(tabs.map((tab) => `tab/${tab}`));
     return values.map((value) => JSON.parse(decode(value)));

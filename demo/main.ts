@@ -1,4 +1,4 @@
-/** The page: this tab's way through the lobby's rounds, and what it shows of them. */
+/** The page: this tab's way through the lobby's rounds, and their display. */
 import { initProcessGroup } from "../src/browser/index.ts";
 import { WebcclError } from "../src/errors.ts";
 import type { ProcessGroup } from "../src/group/process-group.ts";
@@ -21,7 +21,7 @@ let group: ProcessGroup | null = null;
 let devices: Device[] = [];
 let running = false;
 let orders = 0;
-/** A round after this one has been agreed on. */
+/** The tabs have agreed on a later round. */
 let superseded = false;
 let showChart = () => {};
 
@@ -40,7 +40,7 @@ function status(text: string, state: State): void {
   byId("status").dataset.state = state;
 }
 
-/** Joins the lobby, or says what stands in the way. */
+/** Joins the lobby, or shows the obstacle. */
 async function enter(): Promise<void> {
   notice(null);
   try {
@@ -244,7 +244,7 @@ const OPTIONS: Readonly<Record<string, readonly (readonly [value: string, label:
 };
 const GPU_TYPES = ["f32", "i32", "u32"];
 
-/** Disables what does not go together. */
+/** Disables choices that do not go together. */
 function adjustForm(): void {
   const value = (id: string) => byId<HTMLSelectElement>(id).value;
   byId<HTMLSelectElement>("op").disabled = !value("collective").includes("reduce");

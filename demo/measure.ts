@@ -3,7 +3,7 @@ import { BENCH_TABLE, type BenchOp, type BlockValue, type Fold } from "../src/cl
 import type { ProcessGroup } from "../src/group/process-group.ts";
 import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../src/types.ts";
 
-/** What is to be run. */
+/** The measurement to run. */
 export interface Order {
   collective: string;
   op: BenchOp;

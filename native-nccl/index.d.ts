@@ -2,10 +2,10 @@
  * NVIDIA's NCCL and CUDA memory for Node and Deno.
  *
  * Importing this package opens nothing. The addon is loaded at first use, `libnccl.so.2` and the driver's `libcuda.so.1` at
- * the first use of each; what is missing is told by an Error that says where it was looked for and what to install.
+ * the first use of each; an Error names a missing library, the paths where it was looked for and the package to install.
  * WEBCCL_LIBNCCL and WEBCCL_LIBCUDA name other files than the loader would find.
  *
- * No call waits on the thread of the event loop. What runs on a device is put on a thread of the communicator's own, in
+ * No call waits on the thread of the event loop. Work for a device is put on a thread of the communicator's own, in
  * order, and a promise tells when it is done; only making a DeviceBuffer that is not lazy, a Stream or an Event takes its time
  * at once.
  */
@@ -55,19 +55,19 @@ export const UNIQUE_ID_BYTES: 128;
 export function version(): [major: number, minor: number, patch: number];
 /** Always "": the suffix is a macro of nccl.h, and not in the library. */
 export function versionSuffix(): "";
-/** The file that libnccl was loaded from. */
+/** The path of the loaded libnccl. */
 export function libraryPath(): string;
 /** NCCL's words for a result code. */
 export function errorString(code: number): string;
-/** What there is, once both libraries are open. */
+/** The libraries and the devices, once both libraries are open. */
 export interface Facts {
   /** MAJOR * 10000 + MINOR * 100 + PATCH. */
   version: number;
-  /** The file that libnccl was loaded from. */
+  /** The path of the loaded libnccl. */
   path: string;
   /** The newest CUDA that the driver knows, MAJOR * 1000 + MINOR * 10. */
   driver: number;
-  /** The file that libcuda was loaded from. */
+  /** The path of the loaded libcuda. */
   driverPath: string;
   devices: DeviceProperties[];
 }
@@ -116,7 +116,7 @@ export class Stream {
   /** Resolves when all that was put on it is done. */
   synchronize(): Promise<void>;
   record(event?: Event): Event;
-  /** What is put on it afterwards waits for `event`. */
+  /** Work that is put on it afterwards waits for `event`. */
   wait(event: Event): void;
 }
 
@@ -134,7 +134,7 @@ export interface Config {
 
 /**
  * One rank of a communicator. Each call puts work on its thread, in order, and returns at once; {@link flush} resolves when
- * the device has done it. What fails ends the communicator: then every flush rejects.
+ * the device has done it. A failure ends the communicator: then every flush rejects.
  */
 export class Communicator {
   private constructor();
@@ -164,16 +164,16 @@ export class Communicator {
   /** From device memory to device memory, on the stream of collectives. */
   copyWithin(output: CudaTensor, input: CudaTensor): void;
   flush(): Promise<void>;
-  /** Ends what runs, here: pending and later flushes reject with `reason`. The other ranks must be told by other means. */
+  /** Ends the running work, here: pending and later flushes reject with `reason`. The other ranks must be told by other means. */
   abort(reason?: string): void;
-  /** What ended the communicator, or an error that NCCL has found, or null. */
+  /** The reason why the communicator ended, or an error that NCCL has found, or null. */
   getAsyncError(): Promise<string | null>;
   /** A communicator of the ranks with the same color, ordered by key; null for the color null. NCCL 2.18. */
   split(color: number | null, key?: number): Promise<Communicator | null>;
   /** PREMUL_SUM as an operation of this communicator and dtype. NCCL 2.11. */
   createPreMulSum(factor: number | bigint, dtype: DataType): Promise<number>;
   destroyRedOp(op: number): void;
-  /** Ends it, after what runs; the other ranks need not do so at the same time. */
+  /** Ends it, after the running work; the other ranks need not do so at the same time. */
   dispose(): Promise<void>;
 }
 

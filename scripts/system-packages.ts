@@ -1,5 +1,5 @@
 /**
- * What the tests need beyond npm's packages: `npx tsx scripts/system-packages.ts` installs it, `npm test` does so first.
+ * The system packages that the tests need beyond npm's: `npx tsx scripts/system-packages.ts` installs it, `npm test` does so first.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";

@@ -40,7 +40,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["index.ts"],
   ["node", "node/file-store", "browser"],
   ["deno"],
-  ["cli", "cli/bench", "cli/info", "cli/kernels", "cli/launch", "testing"],
+  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
 ];
 
 const FREE = [0, 2];

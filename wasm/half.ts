@@ -90,7 +90,7 @@ function widenScaled(v: v128): v128 {
   return v128.or(moved, v128.and(special, i32x4.splat(0x7f800000)));
 }
 
-/** f32 scaled by 2^-112 to f16 in the low 16 bits of each lane, the rest zero. f16's subnormals need no case of theirs. */
+/** f32 scaled by 2^-112 to f16 in the low 16 bits of each lane, the rest zero. f16's subnormals need no case of their own. */
 // @ts-ignore: decorator
 @inline
 function narrowScaled(x: v128): v128 {

@@ -1,20 +1,25 @@
 /**
- * Who is compared: webccl over each of its transports, Open MPI, gloo, and a socket that only moves bytes, each as a function
- * that measures a few sizes.
+ * Who is compared: webccl over each of its transports, another build of webccl, Open MPI, gloo, and a socket that only moves
+ * bytes, each as a function that measures a few sizes.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BenchConfig, measure } from "../../src/cli/bench/bench.ts";
+import type { BenchReport } from "../../src/cli/bench/report.ts";
 
-/** What is measured in one go. */
-export interface Task {
+/** A collective, its ranks, and the sizes in ascending order. */
+export interface Sizes {
   collective: string;
   ranks: number;
   sizes: readonly number[];
+}
+
+/** One measurement. */
+export interface Task extends Sizes {
   warmups: number;
   iterations: number;
 }
@@ -25,35 +30,92 @@ export interface Sample {
   /** Median over the iterations of the slowest rank's time. */
   timeUs: number;
   wrong: number;
-  /** Memory of the rank that took most, above what it took before; webccl tells it. */
-  extraRssBytes?: number;
+  /** Memory of the rank that took most, above its memory before; webccl alone reports it. */
+  extraRssBytes?: number | undefined;
 }
 
-export interface Contender {
+/**
+ * Adds `samples` to the times of each size.
+ * @throws Error if an element was wrong.
+ */
+export function keepTimes(times: Map<number, number[]>, name: string, samples: readonly Sample[]): void {
+  for (const { bytes, timeUs, wrong } of samples) {
+    if (wrong > 0) throw new Error(`${name}: ${wrong} wrong elements at ${bytes} bytes`);
+    times.set(bytes, [...(times.get(bytes) ?? []), timeUs]);
+  }
+}
+
+export interface Contender<T extends Sizes = Task> {
   readonly name: string;
   /** Empty if it does not have the collective. */
-  run(task: Task): Promise<Sample[]>;
+  run(task: T): Promise<Sample[]>;
 }
 
+/** How webccl's ranks reach each other: the flags of `webccl bench`. */
+export type Transport = Pick<BenchConfig, "threads" | "transport">;
+
 /** webccl over one transport; `webccl bench` knows how long to warm it up. */
-export function webccl(name: string, how: Pick<BenchConfig, "threads" | "transport">): Contender {
+export function webccl(name: string, how: Transport): Contender {
   return {
     name,
     run: async ({ collective, ranks, sizes, iterations }) => {
-      const range = { minBytes: sizes[0]!, maxBytes: sizes.at(-1)!, factor: 4 };
-      const what = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
-      const [report] = await measure({ ...what, ...range, ...how, iterations });
-      return report!.results.map(({ bytes, timeUs, wrong, extraRssBytes }) => ({
-        bytes,
-        timeUs: timeUs.median,
-        wrong,
-        extraRssBytes: extraRssBytes!,
-      }));
+      const range = rangeOf(sizes, 4);
+      const call = { collectives: [collective], ranks, dtype: "f32", op: "sum" } as const;
+      return reportSamples(await measure({ ...call, ...range, ...how, iterations }));
     },
   };
 }
 
-/** Open MPI's shared memory, or a text that says what is missing. */
+/**
+ * The build of webccl in `folder`/dist, by its own command, so that nothing of this build runs in it.
+ * @throws Error if there is no build.
+ */
+export function webcclBuild(name: string, folder: string, how: Transport): Contender<Sizes> {
+  const command = join(folder, "dist", "cli", "main.js");
+  if (!existsSync(command)) throw new Error(`${folder} has no dist/cli/main.js: npm run build there`);
+  const transport = how.threads ? ["--threads"] : how.transport ? ["--transport", how.transport] : [];
+  return {
+    name,
+    run: async ({ collective, ranks, sizes }) => {
+      const samples: Sample[] = [];
+      for (const { minBytes, maxBytes, factor } of rangesOf(sizes)) {
+        const range = ["-b", minBytes, "-e", maxBytes, "-f", factor].map(String);
+        const args = [command, "bench", collective, "-n", `${ranks}`, ...range, ...transport, "--json"];
+        samples.push(...reportSamples([JSON.parse(await output(process.execPath, args, {}, [0, 1]))]));
+      }
+      return samples;
+    },
+  };
+}
+
+type Range = Pick<BenchConfig, "minBytes" | "maxBytes" | "factor">;
+
+function rangeOf(sizes: readonly number[], factor: number): Range {
+  const [minBytes, maxBytes] = [sizes[0], sizes.at(-1)];
+  if (minBytes === undefined || maxBytes === undefined) throw new RangeError("no sizes");
+  return { minBytes, maxBytes, factor };
+}
+
+/** The fewest ranges that have exactly `sizes`: in a range, each size is the one before times a factor. */
+function rangesOf(sizes: readonly number[]): Range[] {
+  const ranges: Range[] = [];
+  for (const size of sizes) {
+    const last = ranges.at(-1);
+    const isFirst = last?.minBytes === last?.maxBytes;
+    const factor = last && (isFirst ? size / last.maxBytes : last.factor);
+    if (last && factor !== undefined && Number.isInteger(factor) && factor >= 2 && last.maxBytes * factor === size) {
+      Object.assign(last, { maxBytes: size, factor });
+    } else ranges.push({ minBytes: size, maxBytes: size, factor: 2 });
+  }
+  return ranges;
+}
+
+const reportSamples = (reports: readonly BenchReport[]): Sample[] =>
+  reports
+    .flatMap(({ results }) => results)
+    .map(({ bytes, timeUs, wrong, extraRssBytes }) => ({ bytes, timeUs: timeUs.median, wrong, extraRssBytes }));
+
+/** Open MPI's shared memory, or a text that names the missing package. */
 export function openMpi(): Contender | string {
   if (spawnSync("mpicc", ["--version"]).status !== 0) return "Open MPI: apt install openmpi-bin libopenmpi-dev";
   const program = built("mpicc", "open-mpi");
@@ -77,7 +139,7 @@ export function sockets(): Contender | string {
   };
 }
 
-/** torch.distributed with gloo, or a text that says what is missing. */
+/** torch.distributed with gloo, or a text that names the missing package. */
 export function gloo(): Contender | string {
   const python = ["python3", "/usr/bin/python3"].find(
     (candidate) => spawnSync(candidate, ["-c", "import torch.distributed"]).status === 0,

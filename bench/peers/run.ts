@@ -3,13 +3,18 @@
  * whatever else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
  *
  *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--min 64] [--max 64M] [--only threads,mpi]
+ *
+ * With --baseline it is webccl beside another build of webccl, whose dist/ is in FOLDER (baseline.ts).
+ *
+ *   npm run bench:peers -- --baseline FOLDER [--ranks 2,4] [--rounds 11] [--sizes 64,4K,256K,4M] [--only threads] [--json]
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { medianOf } from "../../src/cli/bench/report.ts";
 import { bytesOf, sizeText } from "../sizes.ts";
-import { type Contender, gloo, openMpi, type Sample, sockets, type Task, webccl } from "./contenders.ts";
+import { buildsTable, compareBuilds } from "./baseline.ts";
+import { type Contender, gloo, keepTimes, openMpi, sockets, type Task, type Transport, webccl } from "./contenders.ts";
 import { htmlReport } from "./report.ts";
 
 /** One contender at one collective and number of ranks. */
@@ -29,12 +34,19 @@ export interface Comparison {
   lines: Line[];
 }
 
-/** Repetitions by size: as many as take about as long. The warm-ups are what V8 takes to compile what is called. */
+/** Repetitions by size: as many as take about as long. The warm-ups are as many as V8 needs to compile the called code. */
 const PARTS = [
   { upTo: 65_536, warmups: 1_500, iterations: 600 },
   { upTo: 4_194_304, warmups: 60, iterations: 40 },
   { upTo: Number.POSITIVE_INFINITY, warmups: 12, iterations: 8 },
 ] as const;
+
+/** The transports of webccl that are measured. */
+const TRANSPORTS: readonly (readonly [name: string, how: Transport])[] = [
+  ["threads", { threads: true }],
+  ["shared-file", { transport: "shared-file" }],
+  ["websocket", { transport: "websocket" }],
+];
 
 async function compare(
   task: Pick<Task, "collective" | "ranks">,
@@ -52,7 +64,7 @@ async function compare(
       if (some.length === 0) continue;
       for (const contender of everyone) {
         const samples = await contender.run({ ...task, sizes: some, warmups, iterations });
-        keep(times.get(contender.name)!, contender.name, samples);
+        keepTimes(times.get(contender.name)!, contender.name, samples);
         for (const { bytes, extraRssBytes } of ours.includes(contender) ? samples : []) {
           const most = memory.get(contender.name)!;
           most.set(bytes, Math.max(most.get(bytes) ?? 0, extraRssBytes!));
@@ -84,13 +96,6 @@ async function compare(
   return { ...task, lines };
 }
 
-function keep(times: Map<number, number[]>, name: string, samples: readonly Sample[]): void {
-  for (const { bytes, timeUs, wrong } of samples) {
-    if (wrong > 0) throw new Error(`${name}: ${wrong} wrong elements at ${bytes} bytes`);
-    times.set(bytes, [...(times.get(bytes) ?? []), timeUs]);
-  }
-}
-
 function print({ collective, ranks, lines }: Comparison): void {
   for (const { name, medians, ratios, extraRssBytes } of lines) {
     const [bytes, memory] = extraRssBytes.at(-1) ?? [];
@@ -107,40 +112,56 @@ function print({ collective, ranks, lines }: Comparison): void {
   }
 }
 
+/** webccl and everyone else that is here. */
+async function comparePeers(): Promise<void> {
+  const missing: string[] = [];
+  const peers = [openMpi(), gloo(), sockets()].filter((peer): peer is Contender => {
+    if (typeof peer === "string") missing.push(peer);
+    return typeof peer !== "string" && isAsked(peer.name);
+  });
+  for (const text of missing) console.log(`not here: ${text}`);
+  const ours = transports.map(([name, how]) => webccl(`webccl, ${name}`, how));
+  const sizes: number[] = [];
+  for (let size = bytesOf(values.min); size <= bytesOf(values.max); size *= 4) sizes.push(size);
+
+  const comparisons: Comparison[] = [];
+  for (const collective of values.collectives.split(",")) {
+    for (const ranks of rankCounts) {
+      const comparison = await compare({ collective, ranks }, sizes, ours, peers, Number(values.rounds ?? 5));
+      comparisons.push(comparison);
+      print(comparison);
+    }
+  }
+  const results = new URL("../results/", import.meta.url);
+  mkdirSync(results, { recursive: true });
+  writeFileSync(new URL("peers.json", results), `${JSON.stringify({ machine, missing, comparisons }, null, 2)}\n`);
+  writeFileSync(new URL("peers.html", results), htmlReport(comparisons, machine, missing));
+}
+
 const { values } = parseArgs({
   options: {
     collectives: { type: "string", default: "all_reduce,reduce_scatter,all_gather,broadcast,all_to_all" },
     ranks: { type: "string", default: "2,4" },
-    rounds: { type: "string", default: "5" },
+    rounds: { type: "string" },
     min: { type: "string", default: "64" },
     max: { type: "string", default: "64M" },
     only: { type: "string", default: "" },
+    baseline: { type: "string" },
+    sizes: { type: "string", default: "64,4K,256K,4M" },
+    json: { type: "boolean", default: false },
   },
 });
-const asked = (name: string) => values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
-const missing: string[] = [];
-const peers = [openMpi(), gloo(), sockets()].filter((peer): peer is Contender => {
-  if (typeof peer === "string") missing.push(peer);
-  return typeof peer !== "string" && asked(peer.name);
-});
-for (const text of missing) console.log(`not here: ${text}`);
-const ours = [
-  webccl("webccl, threads", { threads: true }),
-  webccl("webccl, shared-file", { transport: "shared-file" }),
-  webccl("webccl, websocket", { transport: "websocket" }),
-].filter(({ name }) => asked(name));
-const sizes: number[] = [];
-for (let size = bytesOf(values.min); size <= bytesOf(values.max); size *= 4) sizes.push(size);
-
+const isAsked = (name: string) =>
+  values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
+const transports = TRANSPORTS.filter(([name]) => isAsked(`webccl, ${name}`));
+const rankCounts = values.ranks.split(",").map(Number);
 const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.versions.node}`;
-const comparisons: Comparison[] = [];
-for (const collective of values.collectives.split(",")) {
-  for (const ranks of values.ranks.split(",").map(Number)) {
-    comparisons.push(await compare({ collective, ranks }, sizes, ours, peers, Number(values.rounds)));
-    print(comparisons.at(-1)!);
-  }
+
+if (values.baseline === undefined) await comparePeers();
+else {
+  const [rounds, sizes] = [Number(values.rounds ?? 11), values.sizes.split(",").map(bytesOf)];
+  const comparison = await compareBuilds({ baseline: values.baseline, transports, rankCounts, sizes, rounds });
+  console.log(
+    values.json ? JSON.stringify({ machine, rounds, ...comparison }) : `${machine}\n${buildsTable(comparison)}`,
+  );
 }
-const results = new URL("../results/", import.meta.url);
-mkdirSync(results, { recursive: true });
-writeFileSync(new URL("peers.json", results), `${JSON.stringify({ machine, missing, comparisons }, null, 2)}\n`);
-writeFileSync(new URL("peers.html", results), htmlReport(comparisons, machine, missing));

@@ -1,4 +1,4 @@
-/** What is built, by what it is for. */
+/** The built files, by their purpose. */
 export interface Outputs {
   addon: string;
   /** The folder with both stand-ins. */
@@ -11,5 +11,5 @@ export interface Outputs {
 
 export function outputs(options?: { sanitize?: boolean }): Outputs;
 
-/** Builds what is older than its sources. */
+/** Builds the files that are older than their sources. */
 export function build(options?: { standIn?: boolean; sanitize?: boolean; force?: boolean }): Outputs;

@@ -4,7 +4,7 @@
  *
  *   --stand-in   also builds the stand-ins that the tests use (test/stand-in/)
  *   --sanitize   builds everything with AddressSanitizer, into build/sanitize/
- *   --force      builds even what is newer than its sources
+ *   --force      builds even files that are newer than their sources
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
@@ -15,7 +15,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 
-/** Where the outputs are, by what they are built for. */
+/** The paths of the outputs. */
 export function outputs({ sanitize = false } = {}) {
   const folder = join(root, "build", sanitize ? "sanitize" : "release");
   const standIn = join(folder, "stand-in");
@@ -28,15 +28,15 @@ export function outputs({ sanitize = false } = {}) {
   };
 }
 
-/** Files of a folder that end in .h or .cc. */
+/** Files in a folder and below that end in .h or .cc. */
 const sources = (folder) =>
-  readdirSync(join(root, folder))
+  readdirSync(join(root, folder), { recursive: true })
     .filter((name) => /\.(h|cc)$/.test(name))
     .map((name) => join(root, folder, name));
 
 const modified = (file) => (existsSync(file) ? statSync(file).mtimeMs : 0);
 
-/** Runs the compiler, or throws with what it said. */
+/** Runs the compiler, or throws with its messages. */
 function compile(target, inputs, flags, force) {
   const newest = Math.max(...inputs.map(modified), modified(fileURLToPath(import.meta.url)));
   if (!force && modified(target) > newest) return;
@@ -44,7 +44,7 @@ function compile(target, inputs, flags, force) {
   const compiler = process.env.CXX ?? "c++";
   const units = inputs.filter((file) => file.endsWith(".cc"));
   const common = ["-std=c++17", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"];
-  // Several test runners may build at once, and others load what is there meanwhile.
+  // Several test runners may build at once, and others load the old file meanwhile.
   const fresh = `${target}.${process.pid}`;
   const { status, error, stderr } = spawnSync(compiler, [...common, ...units, "-o", fresh, ...flags], {
     encoding: "utf8",
@@ -68,7 +68,7 @@ function headers(name) {
   }
 }
 
-/** Builds what is older than its sources. */
+/** Builds the files that are older than their sources. */
 export function build({ standIn = false, sanitize = false, force = false } = {}) {
   const out = outputs({ sanitize });
   const mode = sanitize ? ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer"] : ["-O2", "-DNDEBUG"];
@@ -78,7 +78,7 @@ export function build({ standIn = false, sanitize = false, force = false } = {})
   if (!standIn) return out;
   const folder = "test/stand-in";
   const file = (name) => join(root, folder, name);
-  const abi = join(root, "src", "abi.h");
+  const abi = join(root, "src", "core", "abi.h");
   // Vector instructions of this very machine: stand-ins are built where they run.
   const fast = sanitize ? mode : ["-O3", "-march=native"];
   const cuda = [file("cuda.cc"), abi];
@@ -93,7 +93,7 @@ export function build({ standIn = false, sanitize = false, force = false } = {})
   compile(out.cuda, cuda, [...fast, "-Wl,-soname,libcuda.so.1"], force);
   const linked = (library) => [...fast, out.cuda, `-Wl,-rpath,${library}`, "-Wl,-soname,libnccl.so.2"];
   compile(out.nccl, nccl, linked("$ORIGIN"), force);
-  // What is missing there is asked for once, at a load that needs no sanitizer.
+  // The missing symbol is asked for once, at a load that needs no sanitizer.
   if (!sanitize) compile(out.incomplete, nccl, [...linked("$ORIGIN/.."), "-DWITHOUT_REDUCE_SCATTER"], force);
   return out;
 }

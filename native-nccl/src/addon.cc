@@ -1,10 +1,10 @@
-// The addon: what JavaScript sees of the libraries, of communicators and of device memory. index.d.ts says what each call
+// The addon: the JavaScript view of the libraries, of communicators and of device memory. index.d.ts says what each call
 // means; js-*.cc convert.
-#include "js-communicator.h"
-#include "js-library.h"
-#include "js-memory.h"
-#include "js-promise.h"
-#include "js-stream.h"
+#include "js/communicator.h"
+#include "js/library.h"
+#include "js/memory.h"
+#include "js/promise.h"
+#include "js/stream.h"
 
 namespace webccl {
 namespace {

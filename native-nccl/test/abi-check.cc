@@ -1,11 +1,11 @@
-// Compiled against a real nccl.h by abi.sh: every value, size and offset of src/abi.h is that header's. NCCL's own header
+// Compiled against a real nccl.h by abi.sh: every value, size and offset of src/core/abi.h is that header's. NCCL's own header
 // includes two of CUDA's; abi.sh puts empty stand-ins of them beside it, with the names below.
 #include <nccl.h>
 
 #include <type_traits>
 #include <utility>
 
-#include "../src/library.h"
+#include "../src/core/library.h"
 
 using namespace webccl;
 

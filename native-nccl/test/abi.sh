@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares src/abi.h with NCCL's own header, and loads NCCL's own library through the addon, for several versions from
+# Compares src/core/abi.h with NCCL's own header, and loads NCCL's own library through the addon, for several versions from
 # PyPI. Needs a C++17 compiler, node, pip and some hundred MB for each version; no GPU.
 #
 #   native-nccl/test/abi.sh                                               # the versions below

@@ -4,7 +4,7 @@
 # Here, once:      native-nccl/test/gpu.sh --pack FOLDER       everything in one folder, this machine's node included
 # There:           FOLDER/gpu.sh [node] [result.json]          node: a Node 20 or later, by default the one in the folder; or a Deno
 #
-# libnccl.so.2 is looked for by the loader; name another place in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
+# libnccl.so.2 is looked for by the loader; name another folder in LD_LIBRARY_PATH or WEBCCL_LIBNCCL. The kernels of WebGPU are
 # measured beside the device's own copies if it has a Vulkan driver too.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ if [ "${1:-}" = --pack ]; then
   cd "$here/.."
   node scripts/build.js >/dev/null
   mkdir -p "$folder/native-nccl/build/release" "$folder/a/b/c"
-  cp index.js package.json "$folder/native-nccl/"
+  cp -r index.js lib package.json "$folder/native-nccl/"
   cp build/release/webccl_nccl.node "$folder/native-nccl/build/release/"
   cp test/gpu.sh test/gpu.mjs "$folder/"
   gzip -9 <"$(node -p process.execPath)" >"$folder/node.gz"

@@ -1,12 +1,12 @@
-/** `webccl demo`: a hub that serves a page, of which every tab becomes a rank. */
+/** `webccl demo`: a hub that serves a page; every tab with that page becomes a rank. */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { extname } from "node:path";
 import { readToken, startHub } from "../node/hub.ts";
 import { urlHost } from "../node/websocket-server.ts";
-import { asUsageError, type HubFlags, hubOptions, nextSignal } from "./hub.ts";
-import { UsageError } from "./usage.ts";
+import { asUsageError, hubOptions, nextSignal } from "./hub.ts";
+import { type Flags, UsageError } from "./usage.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -19,7 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
 const FOLDERS = [new URL("../demo/", import.meta.url), new URL("../../dist/demo/", import.meta.url)];
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the page's addresses. */
-export async function demo(flags: HubFlags): Promise<number> {
+export async function demo(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
   const server = await openDemo(flags);
   for (const url of server.urls) process.stdout.write(`${url}\n`);
@@ -29,7 +29,7 @@ export async function demo(flags: HubFlags): Promise<number> {
 }
 
 /** Opens the hub and its page. */
-export async function openDemo(flags: HubFlags): Promise<{ urls: string[]; close(): Promise<void> }> {
+export async function openDemo(flags: Flags): Promise<{ urls: string[]; close(): Promise<void> }> {
   const folder = FOLDERS.find((url) => existsSync(new URL("index.html", url)));
   if (!folder) throw new UsageError("the demo page is not built: npm run build");
   const options = hubOptions(flags);

@@ -1,10 +1,10 @@
 /** `webccl hub`: a hub of its own, until a signal ends it. */
 import { existsSync, readFileSync } from "node:fs";
 import { type CreateHubOptions, createHub } from "../node/hub.ts";
-import { type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
+import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */
-export async function hub(flags: HubFlags): Promise<number> {
+export async function hub(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
   const server = await createHub(hubOptions(flags)).catch(asUsageError);
   process.stdout.write(`${server.url}\n`);
@@ -13,14 +13,11 @@ export async function hub(flags: HubFlags): Promise<number> {
   return 0;
 }
 
-/** The flags of `hub` and `demo`. */
-export type HubFlags = Readonly<Record<string, FlagValue>>;
-
 /**
- * What the flags say, and WEBCCL_TOKEN.
+ * The options that the flags and WEBCCL_TOKEN give.
  * @throws UsageError if a file is missing, or --cert and --key are not both there.
  */
-export function hubOptions(flags: HubFlags): CreateHubOptions {
+export function hubOptions(flags: Flags): CreateHubOptions {
   const tokenFile = textFlag("--token-file", flags.tokenFile);
   const cert = textFlag("--cert", flags.cert);
   const key = textFlag("--key", flags.key);

@@ -1,4 +1,4 @@
-/** What the commands share about flags: their errors, their numbers, and the nearest word to a mistyped one. */
+/** Flags of all commands: their errors, their numbers, and the nearest word to a mistyped one. */
 
 /** The command line was wrong; nothing was started. Exit code 2. */
 export class UsageError extends Error {
@@ -7,6 +7,14 @@ export class UsageError extends Error {
 
 /** One flag's value as the parser left it: a repeated flag is an array, a flag without value is `true`. */
 export type FlagValue = string | number | boolean | FlagValue[] | undefined;
+
+/** The flags of a command by name, `n` for -n and `tokenFile` for --token-file. */
+export type Flags = Readonly<Record<string, FlagValue>>;
+
+/** The spellings of the flags that are declared as `-n, --ranks <count>`. */
+export function spellingsOf(flags: readonly { rawName: string }[]): string[] {
+  return flags.flatMap(({ rawName }) => rawName.match(/--?[a-z][a-z-]*/g) ?? []);
+}
 
 /**
  * The text given for `flag`, or undefined if it was not given.
@@ -42,8 +50,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: 1024 *
 export function sizeFlag(flag: string, value: FlagValue): number | undefined {
   const text = textFlag(flag, value);
   if (text === undefined) return undefined;
-  const match = /^(\d+(?:\.\d+)?)([KMG]?)$/i.exec(text);
-  const bytes = match ? Number(match[1]) * SIZE_UNITS[match[2]!.toUpperCase()]! : Number.NaN;
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)([KMG]?)$/i.exec(text) ?? [];
+  const bytes = Number(digits) * (SIZE_UNITS[unit.toUpperCase()] ?? Number.NaN);
   if (!Number.isSafeInteger(bytes))
     throw new UsageError(`${flag} must be a size such as 64, 4K, 64M or 1G, got ${text}`);
   return bytes;
@@ -53,6 +61,8 @@ export function sizeFlag(flag: string, value: FlagValue): number | undefined {
  * `value` itself, if it is one of `choices`.
  * @throws UsageError that lists the choices and names the nearest.
  */
+export function choiceFlag<T extends string>(flag: string, value: string, choices: readonly T[]): T;
+export function choiceFlag<T extends string>(flag: string, value: FlagValue, choices: readonly T[]): T | undefined;
 export function choiceFlag<T extends string>(flag: string, value: FlagValue, choices: readonly T[]): T | undefined {
   const text = textFlag(flag, value);
   if (text === undefined) return undefined;
@@ -83,14 +93,15 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
 
 /** Fewest insertions, deletions and replacements of a character that make `a` into `b` (Levenshtein). */
 function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min(replaced, previous[j]! + 1, current[j - 1]! + 1));
-    }
-    previous = current;
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, ofA] of [...a].entries()) {
+    let diagonal = 0;
+    let left = i + 1;
+    row = row.map((above, j) => {
+      if (j > 0) left = Math.min(diagonal + (ofA === b[j - 1] ? 0 : 1), above + 1, left + 1);
+      diagonal = above;
+      return left;
+    });
   }
-  return previous[b.length]!;
+  return row.at(-1) ?? 0;
 }

@@ -8,7 +8,7 @@ import type { ReduceOp } from "../reduce-op.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { DataType, Tensor } from "../types.ts";
 
-/** A run of elements in an executor's memory. Only the executor that made it knows what is behind it. */
+/** A run of elements in an executor's memory. Only the executor that made it knows where they lie. */
 export interface Span {
   readonly dtype: DataType;
   readonly count: number;
@@ -28,11 +28,11 @@ export interface HostExecutor extends Executor {
   write(span: Span, lease: Lease): void;
 }
 
-/** What an executor offers besides, where other ranks' executors work in the same memory. */
+/** An executor in whose memory the executors of other ranks work too. */
 export interface AddressableExecutor extends HostExecutor {
   /** Where the span lies in the memory that the ranks share, or -1 if it lies elsewhere. */
   addressOf(span: Span): number;
-  /** What lies at an address of that memory, which another rank may have given. */
+  /** The span at an address of that memory, which another rank may have given. */
   spanAt(address: number, dtype: DataType, count: number): Span;
   /** Every target = ((x0 op x1) op x2) … over the operands, in one pass. A target may be an operand, else it is disjoint from all. */
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void;
@@ -40,7 +40,7 @@ export interface AddressableExecutor extends HostExecutor {
 
 /**
  * A span on loan to another executor of the same thread, in place of its bytes. `release` is called when every command
- * that reads it has been queued: what the lender queues from then on comes after them.
+ * that reads it has been queued: the commands that the lender queues from then on come after them.
  */
 export interface Handle {
   readonly byteLength: number;
@@ -52,7 +52,7 @@ export interface Handle {
   release(): void;
 }
 
-/** What of a call is under way at once. */
+/** How much of a call is under way at once. */
 export interface Flow {
   readonly segmentBytes: number;
   readonly segments: number;
@@ -69,7 +69,7 @@ export interface Executor {
   readonly name: string;
   /** A hash of a kernel self-test: equal ids give equal bits for every operation. See docs/arithmetic.md. */
   readonly arithmeticId: string;
-  /** What `info()` says of it, such as "wasm-simd" or "plain loops: WebAssembly is blocked". */
+  /** Its line in `info()`, such as "wasm-simd" or "plain loops: WebAssembly is blocked". */
   readonly description: string;
 
   /** Where its tensors lie. */
@@ -88,7 +88,7 @@ export interface Executor {
   alloc(dtype: DataType, count: number): Tensor;
 
   /**
-   * Refuses, before anything is sent, what this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or
+   * Refuses, before anything is sent, work that this executor cannot do: reducing `spans` with `op` (all spans have one dtype), or
    * with no `op`, moving them. Sets memory aside for `flow`, if it is given, and resolves to how many segments may be under
    * way: fewer than asked for where memory is short. Undefined if there is nothing to wait for.
    * @throws UnsupportedError naming dtype, op and an executor that can; TypeError for a custom operation that does not compile
@@ -115,14 +115,14 @@ export interface Executor {
    */
   reduceMany(op: ReduceOp, target: Span, operands: readonly Span[]): void;
   /**
-   * What `op` does to each input before the fold: AVG on floats times fround(1/size), PREMUL_SUM times the factor, else
-   * nothing. Returns what stands for the input from then on, for reading only: `input` itself, changed in place, or a view of
-   * it whose elements are changed as they are read.
+   * Does the part of `op` that comes before the fold to one input: AVG on floats times fround(1/size), PREMUL_SUM times the
+   * factor, else nothing. Returns the span that stands for the input from then on, for reading only: `input` itself, changed
+   * in place, or a view of it whose elements are changed as they are read.
    */
   prepare(op: ReduceOp, input: Span, size: number): Span;
   /** As {@link prepare}, and `input` keeps its elements: the result is a view or a copy. Give it back with `release`. */
   prepared(op: ReduceOp, input: Span, size: number): Span;
-  /** What `op` does to the result after the fold, in place: AVG on integers divides by size and truncates, else nothing. */
+  /** Does the part of `op` that comes after the fold, in place: AVG on integers divides by size and truncates, else nothing. */
   finish(op: ReduceOp, span: Span, size: number): void;
   /** Sets every element to `value`. */
   fill(span: Span, value: number | bigint): void;

@@ -46,7 +46,7 @@ function product(dtype: FloatType): Record<"left" | "right", Uint8Array> {
   return { left, right };
 }
 
-/** What one row of the self-test computes: a fold of `left` and `right`, or PREMUL_SUM, each times {@link SELF_TEST_FACTOR}. */
+/** One row of the self-test: a fold of `left` and `right`, or PREMUL_SUM, each times {@link SELF_TEST_FACTOR}. */
 export interface SelfTestRow {
   readonly dtype: FloatType;
   readonly name: FoldName | "premul-sum";

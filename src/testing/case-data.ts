@@ -1,5 +1,5 @@
 /**
- * The inputs of every rank, derived from a seed, and what reducing them must give.
+ * The inputs of every rank, derived from a seed, and their reductions.
  *
  * "exact" inputs have one right result whatever the order of the reduction: integers of any size (arithmetic modulo
  * 2^n), and floats that never round: small integers times a power of two common to all ranks; powers of two for
@@ -13,10 +13,10 @@ import { bytesOf } from "./digest.ts";
 import { arrayOf, combineElements, encodeHalf, finishElements, prepareElements } from "./reference.ts";
 import { SeededRandom } from "./seeded-random.ts";
 
-/** Which kind of numbers a case is run on. */
+/** The kind of numbers in the inputs of a case. */
 export type Inputs = "exact" | "normal" | "random";
 
-/** What the data of a case depends on. */
+/** All that determines the data of a case. */
 export interface DataKey {
   readonly dtype: DataType;
   /** null for data that is only moved: any bits. */
@@ -36,7 +36,7 @@ function inputKind({ dtype, op }: DataKey): InputKind {
   return op === "product" ? "powers" : op === "avg" ? "shares" : op === "premul-sum" ? "scaled" : "float";
 }
 
-/** Elements that begin alike however many are wanted: what is missing is worked out when it is. */
+/** Elements that begin alike however many are wanted: more of them are worked out on demand. */
 class Growing {
   #elements: HostArray;
   readonly #dtype: DataType;
@@ -168,7 +168,7 @@ export class CaseData {
   }
 }
 
-/** One rank's input, from its beginning on. What begins at a multiple of 16 elements begins with a whole word. */
+/** One rank's input, from its beginning on. A part that begins at a multiple of 16 elements begins with a whole word. */
 function inputOf(key: DataKey, rank: number): (start: number, end: number) => HostArray {
   const { dtype, inputs, seed } = key;
   const kind = inputKind(key);
@@ -237,7 +237,9 @@ const SPECIALS = [Number.NaN, Infinity, -Infinity, 0, 0, -0, -0, -0];
 /** A generator of this rank's "exact" floats. The kind of an element is the same on all ranks. */
 function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRandom): () => number {
   const { dtype, inputs, size, seed } = key;
-  const { significantBits, smallestExponent } = FLOAT_FORMATS[dtype]!;
+  const format = FLOAT_FORMATS[dtype];
+  if (!format) throw new TypeError(`${dtype} is no float`);
+  const { significantBits, smallestExponent } = format;
   const common = new SeededRandom(seed, "common", dtype, kind);
   // The whole sum, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
   const largest = Math.max(1, Math.min(100, Math.floor(2 ** significantBits / (8 * size))));
@@ -250,7 +252,7 @@ function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRan
     const draw = own.u32();
     if (special === 0) return SPECIALS[draw % SPECIALS.length] as number;
     if (special === 1) return draw % 8 === 0 ? 0 : -0;
-    if (kind === "powers") return (draw & 8 ? -1 : 1) * ([0.5, 1, 2, 1] as const)[draw % 4]!;
+    if (kind === "powers") return (draw & 8 ? -1 : 1) * (draw % 2 === 1 ? 1 : draw % 4 === 0 ? 0.5 : 2);
     if (oneContributes && rank !== contributor) return 0;
     const integer = (draw % (2 * largest + 1)) - largest;
     // Factors below one would round the smallest denormals.

@@ -41,7 +41,7 @@ const CIRCLE = ReduceOp.custom({
   ...{ name: "circle", wgsl: "a + b + a * b", identity: 0, commutative: true },
   js: (a: number, b: number) => a + b + Math.imul(a, b),
 });
-/** WGSL has 64-bit integers as vec2<u32>, low word first: there the two are made of what needs no carry. */
+/** WGSL has 64-bit integers as vec2<u32>, low word first: there the two are made of steps without a carry. */
 const CIRCLE_BIG = ReduceOp.custom({
   ...{ name: "equal-bits", wgsl: "~(a ^ b)", identity: -1n, commutative: true },
   js: (a: bigint, b: bigint) => ~(a ^ b),

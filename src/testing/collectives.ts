@@ -1,4 +1,4 @@
-/** What each collective must do, said once per collective: the tensors before, the call, the tensors after. */
+/** The contract of each collective, stated once: the tensors before, the call, the tensors after. */
 import type { DataType, HostArray, Tensor } from "../types.ts";
 import { arrayOf } from "./reference.ts";
 import type { Stage } from "./stage.ts";
@@ -7,9 +7,9 @@ import type { Stage } from "./stage.ts";
 export interface CollectiveCase {
   /** Has it an operation? */
   readonly reduces: boolean;
-  /** What it is run on. Default: every dtype. */
+  /** The dtypes of its cases. Default: all. */
   readonly dtypes?: readonly DataType[];
-  /** Operations it has no meaning for. */
+  /** Operations that have no meaning for it. */
   readonly without?: readonly string[];
   /** Fewest ranks. Default: 1. */
   readonly ranks?: number;
@@ -185,7 +185,7 @@ const reduceScatterTensorInPlace: CollectiveCase = {
 /** Elements that rank `from` has for rank `to`. */
 const forPeer = (stage: Stage, from: number, to: number): number => stage.uneven(from + 2 * to);
 
-/** What `from` sends to each rank, cut out of its input. */
+/** The parts of `from`'s input that go to each rank. */
 function sharesOf(stage: Stage, from: number): HostArray[] {
   const lengths = stage.ranks.map((to) => forPeer(stage, from, to));
   return starts(lengths).map((start, to) => stage.input(from, lengths[to], start));

@@ -28,8 +28,8 @@ export interface ConformanceCase {
   readonly name: string;
   /**
    * Runs this rank's part. Every rank of the group calls it for the same cases in the same order.
-   * Tensors live in `memory`, host arrays by default; what cannot be reduced there must be refused, and change nothing.
-   * @throws ConformanceError that names the case, the rank and the first wrong element; or what a collective rejected with.
+   * Tensors live in `memory`, host arrays by default; a call that cannot be reduced there must be refused, and change nothing.
+   * @throws ConformanceError that names the case, the rank and the first wrong element; or the error of a collective.
    */
   run(group: ProcessGroup, memory?: TestMemory): Promise<CaseResult>;
 }
@@ -77,7 +77,7 @@ export function isCase(name: string, dtype: DataType, op: CaseOp | null, size: n
   return opFits(op, dtype) && !collective.without?.includes(op);
 }
 
-/** Which cases {@link conformanceCases} makes. What is absent means all. */
+/** Which cases {@link conformanceCases} makes. An absent field means all. */
 export interface CaseFilter {
   collectives?: readonly string[];
   dtypes?: readonly DataType[];
@@ -95,7 +95,7 @@ export interface CaseFilter {
 export function* conformanceCases(filter: CaseFilter = {}): Generator<ConformanceCase> {
   const { collectives = CASE_COLLECTIVES, dtypes = DATA_TYPES, ops = CASE_OPS, size = 2, seed = 1 } = filter;
   const { inputs = "exact" } = filter;
-  // From the longest down, so that shorter inputs and results are parts of what is there.
+  // From the longest down, so that shorter inputs and results are parts of longer ones.
   const counts = [...(filter.counts ?? CASE_COUNTS)].sort((a, b) => b - a);
   const data = new CaseData();
   for (const dtype of dtypes) {

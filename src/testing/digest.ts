@@ -17,7 +17,7 @@ export async function digest(arrays: readonly ArrayBufferView[]): Promise<string
     bytes.set(bytesOf(array), offset);
     offset += array.byteLength;
   }
-  // The platform's own is many times faster on what is long, and absent from pages that are no secure context.
+  // The platform's own is many times faster on long input, and absent from pages that are no secure context.
   const subtle = bytes.length > SHORT_BYTES ? globalThis.crypto?.subtle : undefined;
   const hash = subtle ? new Uint8Array(await subtle.digest("SHA-256", bytes)) : sha256(bytes);
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -32,17 +32,17 @@ async function collect(device: GPUDevice, placements: readonly Placement[]): Pro
   const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
   const encoder = device.createCommandEncoder();
   let at = 0;
-  const starts = buffers.map((buffer) => {
+  const parts = buffers.map((buffer) => {
     const start = at;
     encoder.copyBufferToBuffer(buffer, 0, staging, start, buffer.size);
     at += buffer.size;
-    return start;
+    return { start, end: at };
   });
   device.queue.submit([encoder.finish()]);
   await staging.mapAsync(MAP_READ_MODE);
   const bytes = new Uint8Array(staging.getMappedRange()).slice();
   staging.destroy();
-  const regions = buffers.map((buffer, i) => bytes.slice(starts[i]!, starts[i]! + buffer.size));
+  const regions = parts.map(({ start, end }) => bytes.slice(start, end));
   for (const buffer of buffers) buffer.destroy();
   return regions;
 }

@@ -46,7 +46,7 @@ const recvAnySource: CollectiveCase = {
     }
     const senders: number[] = [];
     for (let message = 1; message < stage.size; message++) {
-      // What it must become is known only when it is known whose it is.
+      // The expected contents follow from the sender, which is known only after the call.
       const memory = stage.output(stage.input(rank), false);
       const source = await group.recvAnySource(memory, { tag });
       senders.push(source);

@@ -1,6 +1,6 @@
 /**
  * For people who write a backend, a transport or a store: the conformance suite of a process group, its reference
- * arithmetic, and what it is built of. Nothing here depends on a test runner or on a platform.
+ * arithmetic, and the parts of both. Nothing here depends on a test runner or on a platform.
  */
 export { CaseData, type Inputs } from "./case-data.ts";
 export { CASE_OPS, type CaseOp, opFits, opOfRank } from "./case-op.ts";

@@ -7,7 +7,7 @@ import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../
 import type { CaseOp } from "./case-op.ts";
 import { viewOf } from "./reference.ts";
 
-/** What the bytes around a tensor are, and those of an output before the call. */
+/** The value of the bytes around a tensor, and of an output before the call. */
 export const GUARD = 0xa5;
 /** Bytes kept free on each side of a tensor, at least. */
 export const GUARD_BYTES = 16;
@@ -23,11 +23,11 @@ export interface Placement {
 export interface TestMemory {
   /** A tensor made of bytes `start` to `end` of `region`, whose contents are copied. `start` is a multiple of the element's size. */
   place(dtype: DataType, region: Uint8Array<ArrayBuffer>, start: number, end: number): Placement;
-  /** Where in its region a tensor begins: past the guard, and no better aligned than its dtype and this memory ask for. */
+  /** Where in its region a tensor begins: past the guard, and aligned no better than its dtype and this memory require. */
   startOf(dtype: DataType): number;
   /** The regions as they are now. The placements must not be used afterwards. */
   collect(placements: readonly Placement[]): Promise<Uint8Array[]>;
-  /** Can what lives here be reduced so? If not, the call must reject with an UnsupportedError that says who can. */
+  /** Can tensors in this memory be reduced so? If not, the call must reject with an UnsupportedError that names the alternative. */
   reduces(dtype: DataType, op: CaseOp): boolean;
 }
 

@@ -59,7 +59,7 @@ export function encodeHalf(dtype: "f16" | "bf16", value: number): number {
   return encode(HALF_FORMATS[dtype] as HalfFormat, value);
 }
 
-/** What an operation does to one rank's input before the fold; the input itself where it does nothing. */
+/** One rank's input after the operation's step before the fold; the input itself where there is none. */
 export function prepareElements(dtype: DataType, op: ReduceOp, input: HostArray, size: number): HostArray {
   if (op.name === "premul-sum") {
     const { factor } = op;
@@ -94,7 +94,7 @@ export function combineElements(dtype: DataType, op: ReduceOp, left: HostArray, 
   return elementsOf(dtype, values);
 }
 
-/** What an operation does to the result of the fold; the result itself where it does nothing. */
+/** The result of the fold after the operation's last step; the result itself where there is none. */
 export function finishElements(dtype: DataType, op: ReduceOp, folded: HostArray, size: number): HostArray {
   if (op.name !== "avg" || isFloat(dtype)) return folded;
   if (isBig(folded)) return mapBig(folded, (value) => value / BigInt(size));
@@ -130,7 +130,7 @@ function mapBig(input: BigArray, step: (value: bigint, index: number) => bigint)
   return result;
 }
 
-/** What the elements stand for: a double holds every value but those of 64-bit integers. */
+/** The values of the elements: a double holds those of every dtype except 64-bit integers. */
 function valuesOf(dtype: DataType, input: NumberArray): Float64Array {
   const values = new Float64Array(input.length);
   const format = HALF_FORMATS[dtype];

@@ -28,7 +28,7 @@ export class SeededRandom {
     return sum >>> 0;
   }
 
-  /** Fills `words` with what as many calls of {@link u32} would give, several times faster. */
+  /** Fills `words` with the numbers that as many calls of {@link u32} would give, several times faster. */
   fill(words: Uint32Array): void {
     let [a, b, c, counter] = [this.#a, this.#b, this.#c, this.#counter];
     for (let index = 0; index < words.length; index++) {

@@ -1,5 +1,5 @@
 /**
- * One conformance case on one rank: it lays out tensors between guard bytes, says what each must hold afterwards, and
+ * One conformance case on one rank: it lays out tensors between guard bytes, notes the contents that each must have afterwards, and
  * compares.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
@@ -11,7 +11,7 @@ import { bytesOf, digest } from "./digest.ts";
 import { GUARD, GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 import { viewOf } from "./reference.ts";
 
-/** Which case: what `conformanceCase` takes. */
+/** One case, as `conformanceCase` takes it. */
 export interface CaseSpec {
   readonly collective: string;
   readonly dtype: DataType;
@@ -34,7 +34,7 @@ export class ConformanceError extends Error {
   override readonly name = "ConformanceError";
 }
 
-/** What a case left behind. Digests are SHA-256 in hexadecimal. */
+/** The tensors that a case left behind. Digests are SHA-256 in hexadecimal. */
 export interface CaseResult {
   /** Of all tensors of this rank. */
   own(): Promise<string>;
@@ -51,7 +51,7 @@ interface Placed extends Placement {
   readonly shared: boolean;
 }
 
-/** What a stage is made with. */
+/** The case and the group of a stage; `conformanceCase` makes one for each rank. */
 export interface StageOptions {
   group: ProcessGroup;
   spec: CaseSpec;
@@ -102,7 +102,7 @@ export class Stage {
     return opOfRank(this.spec.op as CaseOp, this.spec.dtype, this.rank);
   }
 
-  /** A length for place `index` of a list whose lengths differ; 0 for all if the count is 0. */
+  /** A length for entry `index` of a list whose lengths differ; 0 for all if the count is 0. */
   uneven(index: number): number {
     return this.count === 0 ? 0 : this.count - 1 + ((2 * index + this.spec.seed) % 3);
   }
@@ -138,17 +138,19 @@ export class Stage {
     return this.#place(null, becomes, shared);
   }
 
-  /** Says after the call what an output must have become. */
+  /** Sets, after the call, the contents that an output must have. */
   expect(tensor: Tensor, becomes: HostArray): void {
     for (const placed of this.#placed) if (placed.tensor === tensor) placed.becomes = becomes;
   }
 
   /**
    * Elements `start` to `start + count` of a tensor, in the same memory; null where there can be no such tensor. A case that
-   * is about one then runs out of place.
+   * needs one then runs with an output of its own.
    */
   part(tensor: Tensor, start: number, count: number): Tensor | null {
-    return this.#placed.find((placed) => placed.tensor === tensor)!.part(start, count);
+    const placed = this.#placed.find((one) => one.tensor === tensor);
+    if (!placed) throw new TypeError("the tensor is of another stage");
+    return placed.part(start, count);
   }
 
   /** Throws unless `actual` and `expected` are the same as JSON, byte arrays as lists. */
@@ -157,7 +159,7 @@ export class Stage {
     if (left !== right) throw new ConformanceError(`${this.#where()}: ${what}: expected ${right}, got ${left}`);
   }
 
-  /** Throws unless every tensor holds what it must and the bytes around each are as they were. */
+  /** Throws unless every tensor has its expected contents and the bytes around each are as they were. */
   finish(): Promise<CaseResult> {
     return this.#compare(({ becomes }) => becomes);
   }
@@ -174,7 +176,8 @@ export class Stage {
     const regions = await this.memory.collect(placed);
     const results = placed.map((one, index) => {
       const { dtype, start } = one;
-      const region = regions[index]!;
+      const region = regions[index];
+      if (!region) throw new ConformanceError(`${this.#where()}: tensor ${index} was not read back`);
       const actual = viewOf(dtype, region.buffer as ArrayBuffer, start, one.before.length);
       const expected = expectedOf(one, actual);
       const difference = firstDifference(actual, expected);
@@ -191,7 +194,7 @@ export class Stage {
     });
     return {
       own: () => digest(results),
-      shared: () => digest(results.filter((_, index) => placed[index]!.shared)),
+      shared: () => digest(results.filter((_, index) => placed[index]?.shared)),
     };
   }
 
@@ -244,7 +247,7 @@ function differingWord(a: Uint32Array, b: Uint32Array): number {
   return -1;
 }
 
-/** The array's bytes in words, of which the last may end in zeros: to compare words takes a fourth of the time. */
+/** The array's bytes in words; the last may end in zeros. To compare words takes a fourth of the time. */
 function wordsOf(array: HostArray): Uint32Array {
   if (array.BYTES_PER_ELEMENT >= 4) return new Uint32Array(array.buffer, array.byteOffset, array.byteLength / 4);
   const words = new Uint32Array(Math.ceil(array.byteLength / 4));

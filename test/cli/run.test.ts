@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
-import { splitRunArguments } from "../../src/cli/run.ts";
+import { splitRunArguments } from "../../src/cli/commands/run.ts";
 import { type Command, isRunning, program, start, webccl } from "./command.ts";
 
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");

@@ -25,7 +25,7 @@ beforeAll(async () => {
 /** Where operands lie: in the executor's own memory, or in arrays of the caller. */
 type Place = "inside" | "outside";
 
-/** `contents` in the given place, `shift` elements after an aligned address, with a guard element on each side. */
+/** `contents` in the given kind of memory, `shift` elements after an aligned address, with a guard element on each side. */
 class Placed {
   readonly span: Span;
   readonly #all: HostSpan;

@@ -1,5 +1,5 @@
 /**
- * What every kernel must give, worked out one element at a time in the slowest and plainest way: integers as bigints,
+ * The result that every kernel must give, worked out one element at a time in the slowest and plainest way: integers as bigints,
  * floats through DataView, f16 through another library, bf16 by comparing distances.
  */
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
@@ -7,14 +7,14 @@ import type { ReduceOpName } from "../../src/reduce-op.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
 
 export type SimpleOp = Exclude<ReduceOpName, "custom" | "avg" | "premul-sum">;
-export const FLOAT_OPS: readonly SimpleOp[] = ["sum", "product", "min", "max"];
-export const INTEGER_OPS: readonly SimpleOp[] = [...FLOAT_OPS, "band", "bor", "bxor"];
+const FLOAT_OPS: readonly SimpleOp[] = ["sum", "product", "min", "max"];
+const INTEGER_OPS: readonly SimpleOp[] = [...FLOAT_OPS, "band", "bor", "bxor"];
 
 export function opsFor(dtype: DataType): readonly SimpleOp[] {
   return isFloat(dtype) ? FLOAT_OPS : INTEGER_OPS;
 }
 
-export function isSignedInteger(dtype: DataType): boolean {
+function isSignedInteger(dtype: DataType): boolean {
   return dtype === "i8" || dtype === "i16" || dtype === "i32" || dtype === "i64";
 }
 
@@ -39,7 +39,7 @@ function nearestBf16(value: number): number {
 }
 
 /** Reads a float as its exact value. */
-export function readFloat(dtype: DataType, view: DataView, at: number): number {
+function readFloat(dtype: DataType, view: DataView, at: number): number {
   if (dtype === "f64") return view.getFloat64(at, true);
   if (dtype === "f32") return view.getFloat32(at, true);
   if (dtype === "f16") return getFloat16(view, at, true);
@@ -48,7 +48,7 @@ export function readFloat(dtype: DataType, view: DataView, at: number): number {
   return wide.getFloat32(0);
 }
 
-/** Rounds an exact or f64 result to f32 (but for f64) and then to the dtype; every NaN is the canonical one. */
+/** Rounds an exact or f64 result to f32 (except for f64) and then to the dtype; every NaN is the canonical one. */
 export function writeFloat(dtype: DataType, view: DataView, at: number, value: number): void {
   if (dtype === "f64") {
     if (Number.isNaN(value)) view.setBigUint64(at, 0x7ff8000000000000n, true);
@@ -72,7 +72,7 @@ function combineFloats(op: SimpleOp, a: number, b: number): number {
   return aFirst === (op === "min") ? a : b;
 }
 
-export function readInteger(dtype: DataType, view: DataView, at: number): bigint {
+function readInteger(dtype: DataType, view: DataView, at: number): bigint {
   const width = bytesPerElement(dtype);
   const bits =
     width === 8
@@ -81,7 +81,7 @@ export function readInteger(dtype: DataType, view: DataView, at: number): bigint
   return isSignedInteger(dtype) ? BigInt.asIntN(8 * width, bits) : bits;
 }
 
-export function writeInteger(dtype: DataType, view: DataView, at: number, value: bigint): void {
+function writeInteger(dtype: DataType, view: DataView, at: number, value: bigint): void {
   const width = bytesPerElement(dtype);
   const bits = BigInt.asUintN(8 * width, value);
   if (width === 8) view.setBigUint64(at, bits, true);

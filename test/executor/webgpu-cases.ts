@@ -22,7 +22,7 @@ export interface Place {
   byteOffset: number;
 }
 
-/** A fold: `operands[target]` is written, or a place of its own. */
+/** A fold: `operands[target]` is written, or memory of its own. */
 export interface FoldCase {
   dtype: DataType;
   op: ReduceOpType;
@@ -33,7 +33,7 @@ export interface FoldCase {
   size?: number;
 }
 
-/** What came of a case. */
+/** The outcome of a case. */
 export interface Outcome {
   compared: number;
   leftOut: number;
@@ -41,7 +41,7 @@ export interface Outcome {
   difference: string;
 }
 
-export const FACTOR = 0.3;
+const FACTOR = 0.3;
 
 /** The operations that a GPU does exactly on `dtype`. */
 export function gpuOps(dtype: DataType): ReduceOpType[] {

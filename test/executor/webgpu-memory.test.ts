@@ -1,5 +1,4 @@
-/** What happens where there is no GPU memory: an executor, and two ranks on its device. */
-
+/** No GPU memory is left: an executor, and two ranks on its device. */
 import { describe, expect, it } from "vitest";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
@@ -12,7 +11,7 @@ const MEBIBYTE = 2 ** 20;
 /** More than SwiftShader ever has in one piece. */
 const TOO_MUCH = 2 ** 30;
 
-/** From now on the device has memory for `budget` bytes more: what goes beyond it asks the driver for more than it has. */
+/** From now on the device has memory for `budget` bytes more: an allocation beyond it asks the driver for more than it has. */
 function limitMemory({ device }: GpuExecutor, budget: number): void {
   let left = budget;
   const create = device.createBuffer.bind(device);

@@ -61,7 +61,7 @@ describe("reduceMany()", () => {
     const mebibytes = [2 ** 26 - 4, 2 ** 26 + 4, 2 ** 27 - 4, 2 ** 27 + 4].map((bytes) => bytes / 4);
     const counts = [65_535 * 256 - 1, 65_535 * 256 + 1, ...mebibytes];
     const most = Math.max(...counts);
-    // Random bytes are slow to make: a block of them, again and again, at another place in each operand.
+    // Random bytes are slow to make: a block of them, again and again, at another offset in each operand.
     const block = randomBytes("i32", 1_000_004, random);
     const host = [0, 4000].map((skip) => {
       const bytes = new Uint8Array(4 * most);
@@ -138,7 +138,7 @@ describe("fill(), copy(), write() and read()", () => {
       expect(await read(gpu, whole)).toEqual(bytes);
       expect(await read(gpu, span)).toEqual(sent);
 
-      // Within one buffer, from one place in a word to another.
+      // Within one buffer, from one byte of a word to another.
       gpu.copy(gpu.slice(whole, 65, count), span);
       bytes.copyWithin(65 * width, at, at + byteLength);
       expect(await read(gpu, whole)).toEqual(bytes);

@@ -9,7 +9,7 @@ import type { CudaTensor, Tensor } from "../../src/types.ts";
 
 const GUARD_BYTES = 32;
 
-/** A host tensor and its place on the device. Tensors over one ArrayBuffer share one DeviceBuffer, as parts of a whole do. */
+/** A host tensor and its twin on the device. Tensors over one ArrayBuffer share one DeviceBuffer, as parts of a whole do. */
 class Twins {
   readonly #nccl: typeof Nccl;
   readonly #device: number;

@@ -30,7 +30,7 @@ interface Pending {
 /** A mistake to make: called with a tensor that was just written, with the rank and the collective. */
 export type Spoil = (collective: string, rank: number, written: HostArray) => void;
 
-/** What all ranks of a group share. */
+/** The state of a group, common to all its ranks. */
 class Room {
   readonly size: number;
   readonly spoil: Spoil;

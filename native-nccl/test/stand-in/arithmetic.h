@@ -1,9 +1,9 @@
-// What the stand-in's reductions compute: webccl's own arithmetic (docs/arithmetic.md), not a GPU's.
+// The arithmetic of the stand-in's reductions: webccl's own arithmetic (docs/arithmetic.md), not a GPU's.
 #pragma once
 
 #include <cstddef>
 
-#include "../../src/abi.h"
+#include "../../src/core/abi.h"
 
 namespace standin {
 

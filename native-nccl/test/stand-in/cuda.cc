@@ -18,7 +18,7 @@
 #include <mutex>
 #include <thread>
 
-#include "../../src/abi.h"
+#include "../../src/core/abi.h"
 
 using namespace webccl;
 
@@ -28,7 +28,7 @@ namespace {
 
 constexpr CuResult kInvalidValue = 1, kInvalidDevice = 101, kInvalidContext = 201, kIllegalAddress = 700;
 
-// A place in a stream's order that was reached, or not yet.
+// A position in a stream's order that was reached, or not yet.
 struct Marker {
   std::mutex mutex;
   std::condition_variable changed;
@@ -106,7 +106,7 @@ class StreamThread {
   std::thread thread_;
 };
 
-// The device: what is allocated, and which streams there are.
+// The device: its allocations and its streams.
 struct Device {
   std::mutex mutex;
   std::map<CuDevicePtr, std::size_t> allocations;

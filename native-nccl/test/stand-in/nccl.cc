@@ -19,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../src/abi.h"
+#include "../../src/core/abi.h"
 #include "arithmetic.h"
 #include "sockets.h"
 

@@ -8,6 +8,7 @@ import { siblingModule } from "../sibling-module.ts";
 import { typicalCost } from "./readback.ts";
 import {
   type BenchReport,
+  type BenchResult,
   type ReadbackCost,
   reportedOp,
   resultOf,
@@ -19,7 +20,7 @@ import {
 } from "./report.ts";
 import { type BenchOp, benchRow } from "./table.ts";
 
-/** What is to be measured; goes to every rank as JSON. */
+/** A measurement; goes to every rank as JSON. */
 export interface BenchConfig {
   collectives: readonly string[];
   ranks: number;
@@ -40,7 +41,7 @@ export interface BenchConfig {
   device?: "cpu" | "webgpu" | "nccl";
 }
 
-/** What a rank tells the launcher. */
+/** A message from a rank to the launcher. */
 export type WorkerMessage =
   | { type: "group"; device: string; transport: string; runtime: string }
   | { type: "start"; collective: string; count: number }
@@ -59,13 +60,13 @@ export type WorkerMessage =
 export interface BenchProgress {
   /** Rank 0 begins with a size. */
   onStart?(collective: string, count: number): void;
-  /** All ranks are done with a size; the last of `report.results` is new. */
-  onResult?(report: BenchReport): void;
+  /** All ranks are done with a size; `result` is the last of `report.results`. */
+  onResult?(report: BenchReport, result: BenchResult): void;
 }
 
 /**
  * Measures every collective of `config` in one launch of `config.ranks` processes.
- * @throws Error if a rank fails, with what that rank said.
+ * @throws Error if a rank fails, with that rank's message.
  */
 export async function measure(config: BenchConfig, progress: BenchProgress = {}): Promise<BenchReport[]> {
   const reports: BenchReport[] = [];
@@ -76,12 +77,13 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
   >();
   let group = { device: "", transport: "", runtime: "" };
 
-  const begin = (collective: string) => {
+  const begin = (collective: string): BenchReport => {
     const op = reportedOp(collective, config.op);
     const dtype = benchRow(collective).factor === null ? null : config.dtype;
     const algorithm = config.algorithm ?? "auto";
-    const report = { collective, ranks: config.ranks, dtype, op, ...group, algorithm, results: [] };
+    const report: BenchReport = { collective, ranks: config.ranks, dtype, op, ...group, algorithm, results: [] };
     reports.push(report);
+    return report;
   };
 
   const onMessage = (rank: number, message: unknown) => {
@@ -101,12 +103,12 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
       row.wrong += told.wrong;
       row.extraRssBytes = Math.max(row.extraRssBytes, told.extraRssBytes);
       if (row.timesUs.length < config.ranks) return;
-      const report = reports.find((candidate) => candidate.collective === told.collective)!;
+      const report = reports.find(({ collective }) => collective === told.collective) ?? begin(told.collective);
       const result = resultOf(benchRow(told.collective), told.count, slowest(row.timesUs), row.wrong, config);
       result.extraRssBytes = config.threads ? row.extraRssBytes / config.ranks : row.extraRssBytes;
       if (config.device === "webgpu") Object.assign(result, typicalCost(row.costs));
       report.results.push(result);
-      progress.onResult?.(report);
+      progress.onResult?.(report, result);
     }
   };
 
@@ -124,7 +126,7 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
 }
 
 /** The ranks did not get through the measurement. */
-export class BenchError extends Error {
+class BenchError extends Error {
   override readonly name = "BenchError";
   readonly exitCode: number;
   constructor(message: string, exitCode: number) {
@@ -141,11 +143,11 @@ export async function bench(config: BenchConfig, { json }: { json: boolean }): P
   const print = (text: string) => process.stdout.write(`${text}\n`);
   const status = statusLine();
   const reports = await measure(config, {
-    onResult: (report) => {
+    onResult: (report, result) => {
       status("");
       if (json) return;
       if (report.results.length === 1) print(tableHeader(report));
-      print(tableLine(report, report.results.at(-1)!));
+      print(tableLine(report, result));
     },
     onStart: (collective, count) => status(`${collective}: ${count} elements …`),
   }).finally(() => status(""));

@@ -5,7 +5,7 @@ import { bytesPerElement, type DataType, type HostArray, type HostTensor, type T
 
 /** A tensor made of blocks of equal length. */
 export interface BenchTensor {
-  /** What the tensor holds, or is to hold. */
+  /** The tensor's contents, before `upload` or after `download`. */
   readonly host: HostArray;
   readonly tensor: Tensor;
   /** Elements `start` to `start + count` of both. */

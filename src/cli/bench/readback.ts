@@ -1,4 +1,4 @@
-/** What its readbacks cost an operation on GPUBuffers: pure functions of what was heard of it. */
+/** The cost of readbacks to an operation on GPUBuffers: pure functions of the times that listeners got. */
 import type { Transfer } from "../../algorithm/context.ts";
 import type { ReadbackTimes } from "../../executor/webgpu/webgpu.ts";
 import { medianOf, type ReadbackCost, slowest } from "./report.ts";
@@ -9,7 +9,7 @@ interface Stretch {
   readonly end: number;
 }
 
-/** What an operation cost of which these are all readbacks and transfers. */
+/** The cost of the operation that had these readbacks and transfers. */
 export function readbackCost(readbacks: readonly ReadbackTimes[], transfers: readonly Transfer[]): ReadbackCost {
   const sends = transfers.filter(({ step }) => step === "send");
   const mapWaitUs = 1000 * msWithout(readbacks, sends);
@@ -18,21 +18,30 @@ export function readbackCost(readbacks: readonly ReadbackTimes[], transfers: rea
   return { mapAsyncCalls: readbacks.length, mapWaitUs, exposedReadbackUs };
 }
 
-/** `perRank[r][i]` is what run i cost rank r. */
+/** The median run of the slowest rank. `perRank[r][i]` is the cost of run i to rank r. */
 export function typicalCost(perRank: readonly (readonly ReadbackCost[])[]): ReadbackCost {
-  const typical = (of: (cost: ReadbackCost) => number) => medianOf(slowest(perRank.map((costs) => costs.map(of))));
-  const isTold = perRank.every((costs) => costs.every(({ exposedReadbackUs }) => exposedReadbackUs !== null));
   return {
-    mapAsyncCalls: typical(({ mapAsyncCalls }) => mapAsyncCalls),
-    mapWaitUs: typical(({ mapWaitUs }) => mapWaitUs),
-    exposedReadbackUs: isTold ? typical(({ exposedReadbackUs }) => exposedReadbackUs!) : null,
+    mapAsyncCalls: typical(perRank, ({ mapAsyncCalls }) => mapAsyncCalls),
+    mapWaitUs: typical(perRank, ({ mapWaitUs }) => mapWaitUs),
+    exposedReadbackUs: perRank.every(areExposed)
+      ? typical(perRank, ({ exposedReadbackUs }) => exposedReadbackUs)
+      : null,
   };
 }
 
+/** A cost whose device has timestamp-query. */
+type ExposedCost = ReadbackCost & { exposedReadbackUs: number };
+
+const areExposed = (costs: readonly ReadbackCost[]): costs is readonly ExposedCost[] =>
+  costs.every(({ exposedReadbackUs }) => exposedReadbackUs !== null);
+
+const typical = <C>(perRank: readonly (readonly C[])[], of: (cost: C) => number): number =>
+  medianOf(slowest(perRank.map((costs) => costs.map(of))));
+
 /**
- * The passes of kernels in the host's time; null if any are not told. How the device's clock stands to the host's follows from
- * what must be: a pass begins after its submit, and is over before a readback that comes after it. The middle of what that
- * leaves is taken.
+ * The passes of kernels in the host's time; null if the times of any are unknown. A pass begins after its submit and is over
+ * before the readback that follows it. These bounds leave a range for the offset between the device's clock and the host's;
+ * its middle is taken.
  */
 function kernelsOf(readbacks: readonly ReadbackTimes[]): Stretch[] | null {
   let [least, most] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];

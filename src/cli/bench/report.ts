@@ -1,9 +1,9 @@
-/** Sizes, statistics and the table of `webccl bench`: pure functions of what was measured. */
+/** Sizes, statistics and the table of `webccl bench`: pure functions of the measured times. */
 import { bytesPerElement, type DataType } from "../../types.ts";
 import type { KernelRow } from "../kernels/bench-kernels.ts";
 import { type BenchOp, type BenchRow, blockCount, REDUCING, ROOTED, reportedBytes } from "./table.ts";
 
-/** What its readbacks cost an operation on GPUBuffers, on one rank; in a report, the medians of the slowest rank's. */
+/** The cost of readbacks to an operation on GPUBuffers, on one rank; in a report, the medians of the slowest rank's. */
 export interface ReadbackCost {
   mapAsyncCalls: number;
   /** The time in which a readback was awaited and none of the rank's frames was on the way. */
@@ -30,7 +30,7 @@ export interface BenchResult extends Partial<ReadbackCost> {
   extraRssBytes?: number;
 }
 
-/** What `--json` prints. */
+/** The object that `--json` prints. */
 export interface BenchReport {
   collective: string;
   ranks: number;
@@ -77,15 +77,17 @@ export function resultOf(
 
 function quantileOf(values: readonly number[], quantile: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(quantile * sorted.length) - 1)]!;
+  const value = sorted[Math.max(0, Math.ceil(quantile * sorted.length) - 1)];
+  if (value === undefined) throw new RangeError("a quantile of no values");
+  return value;
 }
 
 /** The middle value, the lower of two. */
 export const medianOf = (values: readonly number[]): number => quantileOf(values, 0.5);
 
 /** One run's time on the slowest rank, for every run: `perRank[r][i]` is rank r's time of run i. */
-export function slowest(perRank: readonly (readonly number[])[]): number[] {
-  return perRank[0]!.map((_, run) => Math.max(...perRank.map((times) => times[run]!)));
+export function slowest(perRank: readonly (readonly number[])[]): readonly number[] {
+  return perRank.reduce((worst, times) => worst.map((time, run) => Math.max(time, times[run] ?? Number.NaN)));
 }
 
 /** The lines above the table, nccl-tests' columns. */
@@ -142,7 +144,7 @@ const WIDTHS = [12, 12, 7, 8, 6, 11, 9, 9, 8] as const;
 
 const line = (cells: readonly string[]) =>
   cells
-    .map((cell, i) => cell.padStart(WIDTHS[i]!))
+    .map((cell, i) => cell.padStart(WIDTHS[i] ?? 0))
     .join("")
     .trimEnd();
 

@@ -1,5 +1,5 @@
 /**
- * What `webccl bench` can measure: one row of five fields per collective.
+ * The collectives that `webccl bench` can measure: one row of five fields for each.
  *
  * Buffers are made of blocks of `count` elements. Block b of rank r starts as the pattern `inputValue(kind, r, b)`,
  * whose values are small whole numbers, so that every dtype holds them and every reduction of them exactly; what must
@@ -14,7 +14,7 @@ import type { Tensor } from "../../types.ts";
 
 export type BenchOp = NamedReduceOp["name"];
 
-/** What one run of a collective is given. `output` is `input` where the collective works in place. */
+/** The tensors of one run. `output` is `input` where the collective works in place. */
 export interface BenchBuffers<T extends Tensor = Tensor> {
   input: T;
   output: T;
@@ -42,7 +42,7 @@ export interface BenchRow {
   readonly factor: ((ranks: number) => number) | null;
 }
 
-/** The reduction of what `value(rank)` gives for every rank, computed here. */
+/** The reduction of `value(rank)` over all ranks, computed here. */
 export type Fold = (value: (rank: number) => number) => number;
 
 const ONE_IN_PLACE = () => ({ inputs: 1, outputs: "in place" as const, perRank: false });

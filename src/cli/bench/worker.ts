@@ -18,7 +18,7 @@ import { readbackCost } from "./readback.ts";
 import { type ReadbackCost, sizesOf } from "./report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./table.ts";
 
-/** Length of the repeated pattern: a prime, so that data at a wrong place does not look right. */
+/** Length of the repeated pattern: a prime, so that data at a wrong index does not look right. */
 const PERIOD = 1021;
 
 /** How long each size runs before it is timed, and the first of all, in milliseconds. */
@@ -74,16 +74,29 @@ async function describePlace({ group, nccl }: Place): Promise<{ device: string; 
   const { executors, ranks } = group.info();
   const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
   return {
-    device: nccl ? await describeDevice(nccl, ranks[group.rank]!.cudaDevice!) : executors.at(-1)!.name,
+    device: nccl ? await describeDevice(nccl, cudaDeviceOf(group)) : (executors.at(-1)?.name ?? "none"),
     transport: [...links].join("+") || "none",
-    runtime: ranks[group.rank]!.version,
+    runtime: ownEntry(group).version,
   };
+}
+
+/** The group's entry for this rank. */
+function ownEntry(group: ProcessGroup): ReturnType<ProcessGroup["info"]>["ranks"][number] {
+  const entry = group.info().ranks.find(({ rank }) => rank === group.rank);
+  if (!entry) throw new Error(`the group does not know its rank ${group.rank}`);
+  return entry;
+}
+
+function cudaDeviceOf(group: ProcessGroup): number {
+  const { cudaDevice } = ownEntry(group);
+  if (cudaDevice === null) throw new Error(`rank ${group.rank} has no CUDA device`);
+  return cudaDevice;
 }
 
 /** Such as "nccl 2.27.7, NVIDIA H100 80GB HBM3". */
 async function describeDevice(nccl: NcclLibrary, device: number): Promise<string> {
   const { version, devices } = await nccl.load();
-  return `nccl ${ncclVersionText(version)}, ${devices[device]!.name}`;
+  return `nccl ${ncclVersionText(version)}, ${devices[device]?.name ?? `device ${device}`}`;
 }
 
 async function measure(
@@ -130,7 +143,7 @@ function runsOf(bytes: number, most: number, fewest: number): number {
   return Math.max(fewest, Math.min(most, Math.round(2 ** 26 / bytes)));
 }
 
-/** What each of `runs` runs took, and on a GPU what its readbacks cost. */
+/** The time of each of `runs` runs, and on a GPU the cost of its readbacks. */
 async function timeRuns(
   group: ProcessGroup,
   runOnce: () => PromiseLike<unknown>,
@@ -151,8 +164,8 @@ async function timeRuns(
 
 /**
  * Runs in batches of `runs` until `durationMs` have passed on rank 0. The first thousands of calls of a process run before its
- * engine has compiled them, and are many times slower than those after them. What it compiled it drops when a collective
- * comes that it has not seen. So all that is to be timed is warmed up, from the barrier on.
+ * engine has compiled them, and are many times slower than those after them. It drops compiled code when a
+ * collective comes that it has not seen. So everything that will be timed is warmed up, from the barrier on.
  */
 async function warmUp(
   group: ProcessGroup,
@@ -187,7 +200,7 @@ function allocate(
   const { device } = group;
   const allocate = (blocks: number) => {
     const host = arrayOf(group.alloc(dtype, blocks * count));
-    if (nccl) return cudaBenchTensor(nccl, group.info().ranks[group.rank]!.cudaDevice!, host, dtype);
+    if (nccl) return cudaBenchTensor(nccl, cudaDeviceOf(group), host, dtype);
     return device ? gpuBenchTensor(device, host, dtype) : hostBenchTensor(host, dtype);
   };
   const input = allocate(shape.inputs);

@@ -1,4 +1,4 @@
-/** What is asked of a runtime's WebGPU, as source text: it runs in Node, in Deno and in a page. */
+/** The questions to a runtime's WebGPU, as source text: it runs in Node, in Deno and in a page. */
 
 /** An adapter. */
 export interface GpuAdapter {

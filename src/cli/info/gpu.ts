@@ -1,4 +1,4 @@
-/** What WebGPU finds in each runtime at hand; asked in processes of their own, since drivers print and may crash. */
+/** The adapters that WebGPU finds in each runtime at hand; processes of their own ask, since drivers print and may crash. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";

@@ -1,12 +1,12 @@
-/** `webccl info`: what is here, and what is missing with the fix. */
+/** `webccl info`: the parts that are here, and those that are missing, each with its fix. */
 import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform } from "../../node/platform.ts";
-import { typeScriptRunner } from "../launch/launch.ts";
+import { typeScriptRunner } from "../launch/type-script.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
 import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
 
-/** What `--json` prints. */
+/** The object that `--json` prints. */
 export interface Info {
   webccl: string;
   runtime: string;
@@ -23,7 +23,7 @@ export interface Info {
   missing: { what: string; fix: string }[];
 }
 
-/** Prints it and returns the exit code. What is missing is no failure. */
+/** Prints it and returns the exit code. A missing part is no failure. */
 export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {
   const found = await gather(version);
   process.stdout.write(json ? `${JSON.stringify(found)}\n` : describe(found));

@@ -1,4 +1,4 @@
-/** What `webccl info` finds of NCCL. */
+/** NCCL, as `webccl info` finds it. */
 import { type NcclLibrary, ncclVersionText } from "../../backend/nccl/library.ts";
 import { importOptional } from "../optional.ts";
 

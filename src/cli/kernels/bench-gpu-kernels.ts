@@ -1,6 +1,6 @@
 /**
- * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and what passes of
- * several inputs save.
+ * How fast the webgpu executor's kernels are, with copyBufferToBuffer on the same device as the yardstick, and how
+ * much time passes of several inputs save.
  */
 
 import type { Executor, Span } from "../../executor/executor.ts";
@@ -62,8 +62,8 @@ const RATIO_ROUNDS = 12;
 const ROUND_MS = 40;
 
 /**
- * Measures dtype by dtype, its operations and the copy in turns; what the device cannot do exactly has no row. All dtypes take a
- * quarter of a minute on a software adapter at 4 MiB, half of that to compile kernels.
+ * Measures dtype by dtype, its operations and the copy in turns; an operation that the device cannot do exactly has no row.
+ * All dtypes take a quarter of a minute on a software adapter at 4 MiB, half of that to compile kernels.
  */
 export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernelsOptions = {}): Promise<GpuKernelRow[]> {
   const { bytes = DEFAULT_BYTES, dtypes = DATA_TYPES, ops = ALL_OPS, onRows } = options;
@@ -75,15 +75,14 @@ export async function benchGpuKernels(gpu: GpuExecutor, options: BenchGpuKernels
     for (const span of spans) gpu.fill(span, 3);
     const passes = ops.flatMap((op) => {
       const run = passOf(gpu, op, spans);
-      return run ? [{ op, run }] : [];
+      return run ? [{ op, pass: timed(run) }] : [];
     });
-    const copy = () => gpu.copy(spans[0], spans[1]);
-    const measuredMs = await passMs(gpu, [copy, ...passes.map(({ run }) => run)], ROUNDS);
-    const [copyMs, ...times] = measuredMs.map((rounds) => Math.min(...rounds));
-    const rate = (operands: number, ms: number) => (operands * spans[0].byteLength) / 1e6 / ms;
-    const copyGBs = rate(2, copyMs!);
-    const measured = passes.map(({ op }, i): GpuKernelRow => {
-      const gpuGBs = rate(3, times[i]!);
+    const copy = timed(() => gpu.copy(spans[0], spans[1]));
+    await timePasses(gpu, [copy, ...passes.map(({ pass }) => pass)], ROUNDS);
+    const rate = (operands: number, { times }: Timed) => (operands * spans[0].byteLength) / 1e6 / Math.min(...times);
+    const copyGBs = rate(2, copy);
+    const measured = passes.map(({ op, pass }): GpuKernelRow => {
+      const gpuGBs = rate(3, pass);
       return { dtype, op, count, gpuGBs, copyGBs, share: gpuGBs / copyGBs };
     });
     rows.push(...measured);
@@ -114,39 +113,35 @@ function passOf(
 /** Measures the f32 sum. `bytes` is a multiple of 16. Default: 16 MiB. */
 export async function benchGpuFold(gpu: GpuExecutor, bytes = DEFAULT_BYTES): Promise<GpuFoldRow> {
   const count = bytes / 4;
-  const tensors = Array.from({ length: 5 }, () => gpu.alloc("f32", count));
+  const alloc = () => gpu.alloc("f32", count);
+  const tensors = [alloc(), alloc(), alloc(), alloc(), alloc()] as const;
   const [a, b, c, d, e] = tensors.map((tensor) => gpu.span(describeGpu(tensor))) as [Span, Span, Span, Span, Span];
   for (const span of [a, b, c, d, e]) gpu.fill(span, 0);
   await gpu.settled();
-  const runs = [
-    () => gpu.reduce(ReduceOp.SUM, a, a, b),
-    bareAdd(gpu.device, tensors[0]!.buffer, tensors[1]!.buffer, bytes),
-    () => gpu.reduceMany(ReduceOp.SUM, e, [a, b, c, d]),
-    () => {
-      gpu.reduce(ReduceOp.SUM, e, a, b);
-      gpu.reduce(ReduceOp.SUM, e, e, c);
-      gpu.reduce(ReduceOp.SUM, e, e, d);
-    },
-    () => gpu.copy(a, b),
-  ];
-  const times = await passMs(gpu, runs, RATIO_ROUNDS);
+  const sum = timed(() => gpu.reduce(ReduceOp.SUM, a, a, b));
+  const bare = timed(bareAdd(gpu.device, tensors[0].buffer, tensors[1].buffer, bytes));
+  const four = timed(() => gpu.reduceMany(ReduceOp.SUM, e, [a, b, c, d]));
+  const three = timed(() => {
+    gpu.reduce(ReduceOp.SUM, e, a, b);
+    gpu.reduce(ReduceOp.SUM, e, e, c);
+    gpu.reduce(ReduceOp.SUM, e, e, d);
+  });
+  const copy = timed(() => gpu.copy(a, b));
+  await timePasses(gpu, [sum, bare, four, three, copy], RATIO_ROUNDS);
   for (const { buffer } of tensors) buffer.destroy();
-  const [sumMs, bareMs, fourMs, threeMs, copyMs] = times.map((rounds) => Math.min(...rounds)) as Five<number>;
-  const [sum, bare, four, three] = times as Five<number[]>;
+  const ms = ({ times }: Timed) => Math.min(...times);
   return {
-    ...{ bytes, sumMs, bareMs, ratio: medianRatio(bare, sum) },
-    ...{ fourMs, threeMs, fourShare: medianRatio(four, three), copyMs },
+    ...{ bytes, sumMs: ms(sum), bareMs: ms(bare), ratio: medianRatio(bare.times, sum.times) },
+    ...{ fourMs: ms(four), threeMs: ms(three), fourShare: medianRatio(four.times, three.times), copyMs: ms(copy) },
   };
 }
 
-type Five<T> = [T, T, T, T, T];
-
 /** The median of a[i] / b[i]. */
 export function medianRatio(a: readonly number[], b: readonly number[]): number {
-  return medianOf(a.map((time, i) => time / b[i]!));
+  return medianOf(a.map((time, i) => time / (b[i] ?? Number.NaN)));
 }
 
-/** What anyone would write first: one vec4 for each invocation. */
+/** The plainest kernel: one vec4 for each invocation. */
 function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes: number): () => void {
   const code = `
     @group(0) @binding(0) var<storage, read_write> a: array<vec4<f32>>;
@@ -177,24 +172,30 @@ function bareAdd(device: GPUDevice, target: GPUBuffer, source: GPUBuffer, bytes:
   };
 }
 
+/** A pass, how many of them a round has, and the time of one in each round, in milliseconds. */
+interface Timed {
+  readonly run: () => void;
+  passes: number;
+  readonly times: number[];
+}
+
+const timed = (run: () => void): Timed => ({ run, passes: 1, times: [] });
+
 /**
- * The time of one pass of each run in each round, in milliseconds; in turns, so that a slow moment hits all, and every other
- * round backwards, since one leaves the next what is in the caches.
+ * Times every one of `all` in each round; in turns, so that a slow moment hits all, and every other round backwards, since one
+ * leaves its data in the caches to the next.
  */
-async function passMs(gpu: GpuExecutor, runs: readonly (() => void)[], rounds: number): Promise<number[][]> {
-  const passes = runs.map(() => 1);
-  const times = runs.map((): number[] => []);
+async function timePasses(gpu: GpuExecutor, all: readonly Timed[], rounds: number): Promise<void> {
   // The first round compiles, the second finds how many passes a round takes.
   for (let round = -2; round < rounds; round++) {
-    const order = round % 2 === 0 ? [...runs.keys()] : [...runs.keys()].reverse();
-    for (const i of order) {
+    for (const one of round % 2 === 0 ? all : [...all].reverse()) {
+      const { run, passes } = one;
       const start = performance.now();
-      for (let pass = 0; pass < passes[i]!; pass++) runs[i]!();
+      for (let pass = 0; pass < passes; pass++) run();
       await gpu.settled();
       const elapsed = performance.now() - start;
-      if (round === -1) passes[i] = Math.min(100, Math.max(1, Math.round((passes[i]! * ROUND_MS) / elapsed)));
-      if (round >= 0) times[i]!.push(elapsed / passes[i]!);
+      if (round === -1) one.passes = Math.min(100, Math.max(1, Math.round((passes * ROUND_MS) / elapsed)));
+      if (round >= 0) one.times.push(elapsed / passes);
     }
   }
-  return times;
 }

@@ -44,7 +44,7 @@ const ROUND_MS = 8;
 
 /**
  * Measures dtype by dtype and operation by operation. A fold is out = left op right, so it touches three operands; avg
- * and premul-sum measure what they do beyond the sum (scaling, or the division of integers), which touches one twice.
+ * and premul-sum measure their work beyond the sum (scaling, or the division of integers), which touches one twice.
  * @throws TypeError if `bytes` is too small to hold one element of each operand.
  */
 export async function benchKernels(options: BenchKernelsOptions = {}): Promise<KernelRow[]> {
@@ -72,25 +72,25 @@ function measure(wasm: Executor, plain: Executor, dtype: DataType, op: ReduceOpN
   const inside = [wasm.scratch(dtype, count), wasm.scratch(dtype, count), wasm.scratch(dtype, count)] as const;
   const outside = [plain.scratch(dtype, count), plain.scratch(dtype, count), plain.scratch(dtype, count)] as const;
   for (const span of [...inside, ...outside]) wasm.fill(span, 3);
-  const caller = outside.map((span) => plain.read(span) as { bytes: Uint8Array });
+  const bytesOf = (span: Span) => (plain.read(span) as { bytes: Uint8Array }).bytes;
+  const [to, from] = [bytesOf(outside[0]), bytesOf(outside[1])];
   const touched = byteLength * (op === "avg" || op === "premul-sum" ? 2 : 3);
   // In turns, so that a slow moment of the machine does not fall on one of them alone.
-  const runs = [
-    work(plain, op, outside),
-    work(wasm, op, inside),
-    work(wasm, op, outside),
-    () => caller[0]!.bytes.set(caller[1]!.bytes),
-  ];
-  const best = bestTimesMs(runs);
+  const best = bestTimesMs({
+    plain: work(plain, op, outside),
+    wasm: work(wasm, op, inside),
+    copied: work(wasm, op, outside),
+    memcpy: () => to.set(from),
+  });
   for (const span of inside) wasm.release(span);
   const rate = (moved: number, ms: number) => moved / 1e6 / ms;
-  const plainGBs = rate(touched, best[0]!);
+  const plainGBs = rate(touched, best.plain);
   const hasWasm = !wasm.description.startsWith("plain");
-  const wasmGBs = hasWasm ? rate(touched, best[1]!) : 0;
-  const copiedGBs = hasWasm ? rate(touched, best[2]!) : 0;
+  const wasmGBs = hasWasm ? rate(touched, best.wasm) : 0;
+  const copiedGBs = hasWasm ? rate(touched, best.copied) : 0;
   return {
     ...{ dtype, op, count, plainGBs, wasmGBs, copiedGBs },
-    memcpyGBs: rate(2 * byteLength, best[3]!),
+    memcpyGBs: rate(2 * byteLength, best.memcpy),
     ratio: wasmGBs / plainGBs,
   };
 }
@@ -109,11 +109,21 @@ function work(executor: Executor, op: ReduceOpName, spans: readonly [Span, Span,
   return () => executor.reduce(resolved, target, left, right);
 }
 
+/** One value for each of the four runs. */
+interface Each<T> {
+  plain: T;
+  wasm: T;
+  copied: T;
+  memcpy: T;
+}
+
 /** The shortest time of one pass of each run, in milliseconds. */
-function bestTimesMs(runs: readonly (() => void)[]): number[] {
-  const best = runs.map(() => Number.POSITIVE_INFINITY);
+function bestTimesMs(runs: Each<() => void>): Each<number> {
+  const never = Number.POSITIVE_INFINITY;
+  const best: Each<number> = { plain: never, wasm: never, copied: never, memcpy: never };
   for (let round = 0; round < ROUNDS; round++) {
-    runs.forEach((run, i) => {
+    for (const name of ["plain", "wasm", "copied", "memcpy"] as const) {
+      const run = runs[name];
       const start = performance.now();
       let passes = 0;
       let elapsed = 0;
@@ -122,8 +132,8 @@ function bestTimesMs(runs: readonly (() => void)[]): number[] {
         passes++;
         elapsed = performance.now() - start;
       } while (elapsed < ROUND_MS);
-      best[i] = Math.min(best[i]!, elapsed / passes);
-    });
+      best[name] = Math.min(best[name], elapsed / passes);
+    }
   }
   return best;
 }

@@ -1,4 +1,4 @@
-/** `webccl bench kernels` in Deno and in Chromium: program.ts there, and what it prints. */
+/** `webccl bench kernels` in Deno and in Chromium: program.ts there, and its output. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -1,4 +1,4 @@
-/** What one GPU is measured to do, in whatever runtime: its lines as they come, and its part of the report. */
+/** The rates of one GPU, in any runtime: its lines as they come, and its part of the report. */
 import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
 import { type BenchGpuKernelsOptions, benchGpuFold, benchGpuKernels } from "./bench-gpu-kernels.ts";
 import type { DeviceRates } from "./page.ts";
@@ -6,7 +6,7 @@ import type { DeviceRates } from "./page.ts";
 /** Of one operand: a software adapter is done with all dtypes and operations in half a minute. */
 const GPU_BYTES = 2 ** 22;
 
-/** What goes to another runtime, as JSON. */
+/** The options that go to another runtime, as JSON. */
 export type GpuRatesOptions = Omit<BenchGpuKernelsOptions, "onRows">;
 
 /** Measures an executor's device; `say` gets each line of the table as soon as it is known. */

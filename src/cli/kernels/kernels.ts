@@ -9,7 +9,7 @@ import { browserRates, denoRates } from "./elsewhere.ts";
 import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
 import { type DeviceRates, kernelsPage } from "./page.ts";
 
-/** What to measure, and where. */
+/** The operations to measure, and the devices. */
 export interface KernelsOptions extends Omit<BenchKernelsOptions, "onRow"> {
   /** Default: both, the GPU if there is one. */
   device?: "cpu" | "webgpu";

@@ -3,10 +3,10 @@ import type { ReduceOpName } from "../../reduce-op.ts";
 import type { DataType } from "../../types.ts";
 import type { GpuFoldRow } from "./bench-gpu-kernels.ts";
 
-/** What one device was measured to do. Rates are decimal GB/s of bytes read and written. */
+/** The rates of one device, in decimal GB/s of bytes read and written. */
 export interface DeviceRates {
   device: string;
-  /** What copies, for comparison. */
+  /** The copy that rates are compared with. */
   yardstick: "memcpy" | "copyBufferToBuffer";
   rows: { dtype: DataType; op: ReduceOpName; GBs: number; copyGBs: number; share: number }[];
   /** GPUs: the f32 sum against what it could be. */
@@ -75,7 +75,7 @@ function foldText({ ratio, fourShare }: GpuFoldRow): string {
 /** 1, 2 or 5 times a power of ten: some five to ten steps up to `most`. */
 function tickStep(most: number): number {
   const power = 10 ** Math.floor(Math.log10(most / 5));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => most / step <= 8)!;
+  return [power, 2 * power, 5 * power].find((step) => most / step <= 8) ?? 10 * power;
 }
 
 function escapeHtml(text: string): string {

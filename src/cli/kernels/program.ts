@@ -2,14 +2,16 @@
 import { createWebgpuExecutor } from "../../executor/webgpu/webgpu.ts";
 import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
 
-/** What the program is told: a page by a global, a process by its first argument. */
+/** The order to measure: a page gets it as a global, a process as its first argument. */
 interface Told {
   runtime: string;
   options: GpuRatesOptions;
 }
 
 const { webcclKernels, process } = globalThis as { webcclKernels?: string; process?: { argv: string[] } };
-const { runtime, options } = JSON.parse(webcclKernels ?? process!.argv[2]!) as Told;
+const told = webcclKernels ?? process?.argv[2];
+if (told === undefined) throw new Error("the program was not told what to measure");
+const { runtime, options } = JSON.parse(told) as Told;
 const gpu = await createWebgpuExecutor();
 const rates = await gpuRates(gpu, runtime, options, (line) => console.log(line));
 await gpu.dispose();

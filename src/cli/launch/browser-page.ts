@@ -1,9 +1,9 @@
 /** The page in which `webccl run --browsers` runs a program. The hub of the job serves it, so page and hub have one origin. */
-import { existsSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { importOptional } from "../optional.ts";
+import { siblingModule } from "../sibling-module.ts";
 
 const SHELL = `<!doctype html><title>webccl rank</title><script type="module">
   import("/program.js").then(() => webcclEnded(0), (error) => {
@@ -46,6 +46,5 @@ export async function programPage(script: string): Promise<RequestListener> {
 
 /** The browser's entry beside this file, in source or in build. */
 function browserEntry(): string {
-  const paths = ["ts", "js"].map((ending) => fileURLToPath(new URL(`../../browser/index.${ending}`, import.meta.url)));
-  return paths.find((path) => existsSync(path))!;
+  return fileURLToPath(siblingModule(import.meta.url, "../../browser/index"));
 }

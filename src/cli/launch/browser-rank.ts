@@ -1,9 +1,11 @@
 /**
  * One rank in a browser, as a process of its own: opens the job's page (browser-page.ts) in a headless Chromium, prints
- * what it prints, and ends as it ends. The rank's place is in the environment, as everywhere.
+ * what it prints, and ends as it ends. Its rank is in the environment, as everywhere.
  */
 import { launchChromium } from "./chromium.ts";
 
+const hub = process.env.WEBCCL_INIT_METHOD;
+if (hub === undefined) throw new Error("WEBCCL_INIT_METHOD is not set: webccl run --browsers starts this program");
 const browser = await launchChromium();
 const page = await browser.newPage();
 const ended = new Promise<number>((end) => {
@@ -20,7 +22,7 @@ page.on("console", (message) => {
 // The variables reach the page without crossing any wire, the token among them.
 const place = Object.entries(process.env).filter(([name]) => /^(RANK|WORLD_SIZE|LOCAL_|WEBCCL_)/.test(name));
 await page.addInitScript({ content: `globalThis.webcclEnvironment = ${JSON.stringify(Object.fromEntries(place))};` });
-await page.goto(new URL("/", process.env.WEBCCL_INIT_METHOD!.replace(/^ws/, "http")).href);
+await page.goto(new URL("/", hub.replace(/^ws/, "http")).href);
 const exitCode = await ended;
 await browser.close();
 process.exit(exitCode);

@@ -23,7 +23,7 @@ const FLAGS = [
 
 /**
  * Starts a headless Chromium, with `flags` beside those of webccl.
- * @throws UsageError if playwright or a browser is missing, with what to install.
+ * @throws UsageError if playwright or a browser is missing, with the package to install.
  */
 export async function launchChromium(flags: readonly string[] = []): Promise<Browser> {
   const { chromium } = await importOptional<typeof import("playwright")>("playwright", "browsers are started by it");

@@ -20,7 +20,7 @@ export interface CpuExecutorOptions {
   wasm?: boolean;
 }
 
-/** An executor for tensors in host memory. It never fails for want of WebAssembly: see its `description`. */
+/** An executor for tensors in host memory. It works without WebAssembly too: see its `description`. */
 export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
   const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
   if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
@@ -36,11 +36,11 @@ export async function createAddressableCpuExecutor(
   const wasm = await WasmKernels.load(memory);
   if (typeof wasm === "string") return null;
   const executor = new CpuExecutor(wasm, wasm);
-  await executor.loadMany();
+  await executor.loadMany(wasm.memory);
   return { executor, heap: wasm.memory };
 }
 
-/** What an operation folds with, once `prepare` has done its part. */
+/** The fold of an operation, once `prepare` has done its part. */
 function foldName(name: Exclude<ReduceOp["name"], "custom">, dtype: DataType): FoldName {
   if (isFloat(dtype) && (name === "band" || name === "bor" || name === "bxor")) {
     throw new TypeError(`reduce op ${name} is for integers, and the span is ${dtype}`);
@@ -134,7 +134,7 @@ class CpuExecutor implements AddressableExecutor {
     const from = this.#own(source);
     requireEqual(to, from);
     if (to === from) return;
-    if (to.pointer !== OUTSIDE && from.pointer !== OUTSIDE) this.#wasm!.move(to, from);
+    if (to.pointer !== OUTSIDE && from.pointer !== OUTSIDE) this.#wasm?.move(to, from);
     else to.bytes.set(from.bytes);
   }
 
@@ -161,19 +161,19 @@ class CpuExecutor implements AddressableExecutor {
   }
 
   reduceInto(op: ReduceOp, targets: readonly Span[], operands: readonly Span[]): void {
-    const first = this.#own(targets[0]!);
+    const first = this.#own(targets[0]);
     const into = this.#allLike(first, targets);
     const from = operands === targets ? into : this.#allLike(first, operands);
     if (first.count === 0) return;
     if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
     this.#reduceByPairs(op, first, from);
-    for (let i = 1; i < into.length; i++) this.copy(into[i]!, first);
+    for (const target of into) this.copy(target, first);
   }
 
   /** Loads the kernels that fold in one pass; until then, and without them, folds go by pairs, with the same bits. */
-  loadMany(): Promise<void> {
+  loadMany(memory: WasmMemory): Promise<void> {
     this.#manyLoading ??= import("./wasm-many.ts").then(async ({ ManyKernels }) => {
-      this.#many = await ManyKernels.load(this.#wasm!.memory);
+      this.#many = await ManyKernels.load(memory);
     });
     return this.#manyLoading;
   }
@@ -182,12 +182,14 @@ class CpuExecutor implements AddressableExecutor {
   #foldMany(name: FoldName, targets: readonly HostSpan[], sources: readonly HostSpan[]): boolean {
     if (this.#many) return this.#many.fold(name, targets, sources);
     // A pair gains nothing by it. Where the kernels cannot be had, such as offline, pairs do as well.
-    if (this.#wasm && sources.length > 2) this.loadMany().catch(() => {});
+    if (this.#wasm && sources.length > 2) this.loadMany(this.#wasm.memory).catch(() => {});
     return false;
   }
 
   #reduceByPairs(op: ReduceOp, target: HostSpan, operands: readonly HostSpan[]): void {
-    if (operands.length === 1) this.copy(target, operands[0]!);
+    const [first, ...others] = operands;
+    if (!first) return;
+    if (others.length === 0) this.copy(target, first);
     // `target` may be an operand's own memory, so it is first written when that operand is used.
     const last = operands.findLastIndex(
       ({ buffer, byteOffset, pointer }) =>
@@ -195,10 +197,10 @@ class CpuExecutor implements AddressableExecutor {
         (buffer === target.buffer || (pointer !== OUTSIDE && pointer === target.pointer)),
     );
     const scratch = last > 1 ? this.scratch(target.dtype, target.count) : null;
-    let folded = operands[0]!;
-    for (let i = 1; i < operands.length; i++) {
-      const result = scratch && i < last ? scratch : target;
-      this.reduce(op, result, folded, operands[i]!);
+    let folded = first;
+    for (const [i, operand] of others.entries()) {
+      const result = scratch && i + 1 < last ? scratch : target;
+      this.reduce(op, result, folded, operand);
       folded = result;
     }
     if (scratch) this.release(scratch);
@@ -247,7 +249,7 @@ class CpuExecutor implements AddressableExecutor {
     return spans as readonly HostSpan[];
   }
 
-  #own(span: Span): HostSpan {
+  #own(span: Span | undefined): HostSpan {
     if (!(span instanceof HostSpan)) throw new TypeError("the span belongs to another executor");
     return span;
   }

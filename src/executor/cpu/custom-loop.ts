@@ -44,7 +44,7 @@ function accessorOf(span: HostSpan): Accessor {
   return { get, set };
 }
 
-/** What a custom function takes and returns for `dtype`. */
+/** The type that a custom function takes and returns for `dtype`. */
 function elementType(dtype: DataType): "number" | "bigint" {
   return dtype === "i64" || dtype === "u64" ? "bigint" : "number";
 }

@@ -48,7 +48,7 @@ export class HostSpan implements Span, Lease {
   readonly buffer: ArrayBufferLike;
   readonly byteOffset: number;
   readonly pointer: number;
-  /** Does the span own a block of WebAssembly memory, that is to be given back? */
+  /** Does the span own a block of WebAssembly memory, which `release` gives back? */
   ownsBlock = false;
   /** The slice that was made of it last: calls that are repeated take the same one. */
   lastSlice: HostSpan | null = null;

@@ -5,7 +5,7 @@ import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import type { DataType } from "../../types.ts";
 import type { HostSpan } from "./host-span.ts";
 
-/** What a kernel folds with. AVG and PREMUL_SUM fold as sum. */
+/** The operations that kernels fold. AVG and PREMUL_SUM fold as sum. */
 export const FOLD_NAMES = ["sum", "product", "min", "max", "band", "bor", "bxor"] as const;
 export type FoldName = (typeof FOLD_NAMES)[number];
 
@@ -32,7 +32,7 @@ export function signedLane(dtype: DataType): DataType {
 }
 
 /**
- * What `op` multiplies each input with before the fold, as the kernels for `dtype` take it; null if it leaves them alone.
+ * The factor by which `op` multiplies each input before the fold, as the kernels for `dtype` take it; null if it leaves them alone.
  * @throws TypeError if `dtype` is an integer type and PREMUL_SUM's factor is not a whole number.
  */
 export function inputFactor(op: ReduceOp, dtype: DataType, size: number): number | bigint | null {

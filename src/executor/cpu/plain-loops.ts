@@ -1,5 +1,5 @@
 /**
- * The kernels as loops over typed arrays: what runs where WebAssembly may not, what short tensors take, and the
+ * The kernels as loops over typed arrays: they run where WebAssembly may not, fold short tensors, and are the
  * reference that the WebAssembly kernels must equal bit for bit.
  */
 import type { DataType } from "../../types.ts";

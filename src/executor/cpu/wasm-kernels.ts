@@ -1,5 +1,5 @@
 /**
- * The kernels in WebAssembly SIMD (wasm/), and the memory they work in.
+ * The kernels in WebAssembly SIMD (wasm/), and their memory.
  *
  * Operands inside that memory are reduced in place. Others pass through it in blocks that stay in the cache, which
  * costs two or three copies and still beats a plain loop, 64-bit division apart (docs/arithmetic.md has the figures).
@@ -13,7 +13,7 @@ import { type Exports, foldKernels, inflate, instantiate } from "./wasm-module.t
 
 /** Bytes of each operand that pass through WebAssembly memory at a time; from 32 KiB on larger ones gain nothing. */
 const BLOCK_BYTES = 32_768;
-/** What a kernel needs: one vector. */
+/** The least that a kernel takes: one vector. */
 const KERNEL_MINIMUM_BYTES = 16;
 
 type Fold = (target: number, left: number, right: number, bytes: number) => void;
@@ -124,7 +124,7 @@ function isInside(span: HostSpan): boolean {
   return span.pointer !== OUTSIDE && span.byteLength >= KERNEL_MINIMUM_BYTES;
 }
 
-/** Where the block that begins at `start` ends. The last one is longer, if what follows it is too short for a kernel. */
+/** Where the block that begins at `start` ends. The last one is longer, if the rest behind it is too short for a kernel. */
 function blockEnd(start: number, byteLength: number): number {
   const end = start + BLOCK_BYTES;
   return byteLength - end < KERNEL_MINIMUM_BYTES ? byteLength : end;

@@ -11,7 +11,7 @@ import { type Exports, foldKernels, instantiate } from "./wasm-module.ts";
 
 /** Most addresses of one fold. */
 const TABLE_LENGTH = 256;
-/** What the kernels of f16 and bf16 need, and those of every other dtype. */
+/** The least that a kernel takes, of any dtype. */
 const MINIMUM_BYTES = 64;
 
 type Many = (table: number, sources: number, targets: number, bytes: number) => void;
@@ -39,8 +39,10 @@ export class ManyKernels {
    * lies outside the memory, or if they are too many.
    */
   fold(name: FoldName, targets: readonly HostSpan[], sources: readonly HostSpan[]): boolean {
-    const { dtype, byteLength } = targets[0]!;
-    if (byteLength < MINIMUM_BYTES || targets.length + sources.length > TABLE_LENGTH) return false;
+    const [target] = targets;
+    const kernels = target && this.#kernels.get(target.dtype);
+    if (!kernels || target.byteLength < MINIMUM_BYTES) return false;
+    if (targets.length + sources.length > TABLE_LENGTH) return false;
     let at = 0;
     for (const { pointer } of sources) {
       if (pointer === OUTSIDE) return false;
@@ -50,7 +52,7 @@ export class ManyKernels {
       if (pointer === OUTSIDE) return false;
       this.#table[at++] = pointer;
     }
-    this.#kernels.get(dtype)![name](this.#tableAt, sources.length, targets.length, byteLength);
+    kernels[name](this.#tableAt, sources.length, targets.length, target.byteLength);
     return true;
   }
 }

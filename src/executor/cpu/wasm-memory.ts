@@ -38,7 +38,7 @@ export function createMemory(): { memory: WebAssembly.Memory; shared: boolean } 
   return { memory: new WebAssembly.Memory({ initial: UNSHARED_PAGES, maximum: UNSHARED_PAGES }), shared: false };
 }
 
-/** What `byteLength` bytes take up. */
+/** The size of the block that holds `byteLength` bytes. */
 function blockBytes(byteLength: number): number {
   return Math.max(1, Math.ceil(byteLength / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
 }
@@ -76,16 +76,12 @@ export class WasmMemory {
   allocate(byteLength: number): number {
     const size = blockBytes(byteLength);
     const free = this.#free;
-    let index = 0;
-    while (index < free.length && free[index]!.end - free[index]!.start < size) index++;
-    if (index === free.length) {
-      if (!this.#grow(size)) return -1;
-      index = free.length - 1;
-    }
-    const block = free[index]!;
+    let block = free.find(({ start, end }) => end - start >= size);
+    if (!block && this.#grow(size)) block = free.at(-1);
+    if (!block) return -1;
     const { start } = block;
     block.start += size;
-    if (block.start === block.end) free.splice(index, 1);
+    if (block.start === block.end) free.splice(free.indexOf(block), 1);
     this.#usedBytes += size;
     return start;
   }
@@ -132,8 +128,7 @@ export class WasmMemory {
 
   #addFree(start: number, end: number): void {
     const free = this.#free;
-    let at = free.length;
-    while (at > 0 && free[at - 1]!.start > start) at--;
+    const at = free.findLastIndex((block) => block.start <= start) + 1;
     const before = free[at - 1];
     const after = free[at];
     const joinsBefore = before?.end === start;
@@ -146,7 +141,7 @@ export class WasmMemory {
     else free.splice(at, 0, { start, end });
   }
 
-  /** Makes the last free block at least `size` bytes long. What is added begins where no other thread's growth did. */
+  /** Makes the last free block at least `size` bytes long. The added part begins where no other thread's growth did. */
   #grow(size: number): boolean {
     if (!this.shared) return false;
     for (;;) {

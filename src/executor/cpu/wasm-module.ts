@@ -3,14 +3,14 @@ import type { DataType } from "../../types.ts";
 import { FOLD_NAMES, type FoldName, signedLane } from "./kernels.ts";
 import type { WasmMemory } from "./wasm-memory.ts";
 
-/** A module that imports a shared memory as env.memory. Deflated it is a small part of what a page would load otherwise. */
+/** A module that imports a shared memory as env.memory. Deflated it is a small part of its size. */
 export interface DeflatedModule {
   /** Offset of the memory import's limits byte: 3 as it stands (shared), 1 for a memory that is not shared. */
   readonly memoryLimitsAt: number;
   readonly base64: string;
 }
 
-/** What a module exports. */
+/** The exports of a module. */
 export type Exports = Readonly<Record<string, unknown>>;
 
 /** The limits byte of a memory with a maximum. */

@@ -13,7 +13,7 @@ export interface WebgpuExecutorOptions {
   gpu?: GPU;
   /** Which adapter to ask for. Default: the one of high performance. */
   request?: GPURequestAdapterOptions;
-  /** Completes the NoAdapterError: what to install or switch on in this runtime. */
+  /** Completes the NoAdapterError: the package to install or the flag to set in this runtime. */
   hint?: string;
   /** "packed" keeps to integer arithmetic for f16 where the device has the type. Default: "auto". */
   f16?: "auto" | "packed";

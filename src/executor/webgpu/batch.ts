@@ -1,10 +1,10 @@
 /**
- * Commands that are encoded and submitted together, and the counters of what was done.
+ * Commands that are encoded and submitted together, and the counters of the work done.
  */
 import type { ParameterRing } from "./kernels/parameters.ts";
 import type { PassTimer } from "./timer.ts";
 
-/** What an executor has done so far; for tests and benchmarks. */
+/** The work of an executor so far; for tests and benchmarks. */
 export interface GpuStats {
   /** Readbacks from the GPU. */
   mapAsyncCalls: number;
@@ -25,11 +25,11 @@ export interface Command {
   encode(batch: Batch): void;
   /** The buffers it reads or writes. */
   readonly buffers: readonly GPUBuffer[];
-  /** Somebody waits for it: what comes after it is submitted apart, and does not keep it from being done. */
+  /** A caller waits for it: the commands after it are submitted apart, and do not delay it. */
   readonly isAwaited?: boolean;
 }
 
-/** What a command is encoded into. */
+/** The target of encoding. */
 export interface Batch {
   /** For copies; ends a pass that is open. */
   encoder(): GPUCommandEncoder;
@@ -62,9 +62,12 @@ export function submitBatch(
     },
   };
   let at = start;
-  for (let isAwaited = false; at < commands.length && !parameters.isFull && !isAwaited; at++) {
-    commands[at]!.encode(batch);
-    isAwaited = commands[at]!.isAwaited === true;
+  while (!parameters.isFull) {
+    const command = commands[at];
+    if (!command) break;
+    at++;
+    command.encode(batch);
+    if (command.isAwaited) break;
   }
   endPass();
   parameters.upload();

@@ -1,6 +1,6 @@
 /**
  * One GPUDevice as webccl uses it: commands in order, memory that is used again, faults. All executors on a device share it,
- * so what they ask for happens in the order in which they asked, and one may copy from another's spans.
+ * so their commands run in the order in which they came, and one may copy from another's spans.
  *
  * Commands are kept until the current microtask's work is done and then submitted together, inside one error scope: a scope
  * that stayed open across an await would catch the user's errors as well.
@@ -40,7 +40,7 @@ export class GpuDevice {
   readonly #scopes = new Set<Promise<void>>();
   #failure: unknown = null;
   readonly #loss: DeviceLoss;
-  /** Buffers that there was no memory for. */
+  /** Buffers whose memory could not be had. */
   readonly #unusable = new WeakSet<GPUBuffer>();
   /** Buffers to destroy once the commands that use them are submitted. */
   #doomed: GPUBuffer[] = [];
@@ -77,7 +77,7 @@ export class GpuDevice {
     this.#loss = new DeviceLoss(device);
   }
 
-  /** Changes with every command that writes: what was read before then is no longer what is there. */
+  /** Changes with every command that writes: bytes that were read before are out of date from then on. */
   get generation(): number {
     return this.#generation;
   }
@@ -87,7 +87,7 @@ export class GpuDevice {
     return this.#sequence;
   }
 
-  /** A buffer of our own. If there is no memory for it, idle buffers are let go and what uses it fails. */
+  /** A buffer of our own. If there is no memory for it, idle buffers are let go and its users fail. */
   createBuffer(bytes: number, usage: number): GPUBuffer {
     const { device } = this;
     device.pushErrorScope("out-of-memory");
@@ -179,7 +179,7 @@ export class GpuDevice {
     return this.#loss.or(promise);
   }
 
-  /** The loss of the device, if that is what is behind `error`. */
+  /** The loss of the device, if it caused `error`. */
   lossBehind(error: unknown): Promise<unknown> {
     return this.#loss.behind(error);
   }
@@ -189,7 +189,7 @@ export class GpuDevice {
     if (this.#scopes.size > 0) await this.orLost(Promise.all([...this.#scopes]));
   }
 
-  /** Resolves when the device has done all that was queued so far; rejects, once, with what failed. */
+  /** Resolves when the device has done all that was queued so far; rejects, once, with the failure. */
   async settled(): Promise<void> {
     this.flush();
     const sequence = this.#sequence;

@@ -1,4 +1,4 @@
-/** What a GPU's executor shows beyond the contract of all. */
+/** A GPU's executor: the contract of all executors, and more. */
 import type { DataType, GpuTensor } from "../../types.ts";
 import type { Executor } from "../executor.ts";
 import type { GpuStats } from "./batch.ts";
@@ -7,17 +7,17 @@ import type { GpuStats } from "./batch.ts";
 export interface GpuExecutor extends Executor {
   readonly device: GPUDevice;
   readonly stats: Readonly<GpuStats>;
-  /** "native" or "packed": what sums and multiplies f16. */
+  /** How f16 is summed and multiplied: by the device's own f16, or in f32 from packed halves. */
   readonly f16: "native" | "packed";
   readonly memory: GpuMemory;
   alloc(dtype: DataType, count: number): GpuTensor;
 }
 
-/** What webccl holds of a device's memory, beside what `alloc` gave. */
+/** The part of a device's memory that webccl holds, without the buffers that `alloc` gave. */
 export interface GpuMemory {
   /** GPUBuffers made and not destroyed. */
   buffers: number;
-  /** Of these, what lies idle, to be used again: for readbacks, and for intermediate results. */
+  /** Those of them that lie idle, to be used again: for readbacks, and for intermediate results. */
   stagingBytes: number;
   scratchBytes: number;
 }

@@ -1,5 +1,5 @@
 /**
- * The loss of a device: every wait for the device ends with it, and what a device refuses on its way out is put down to it.
+ * The loss of a device: every wait for the device ends with it, and errors of a device that is being lost count as its loss.
  */
 
 import { DeviceLostError } from "../../errors.ts";
@@ -42,7 +42,7 @@ export class DeviceLoss {
     });
   }
 
-  /** The loss, if that is what is behind `error`: a device on its way out refuses before it tells. */
+  /** The loss, if it caused `error`: a device that is being lost refuses commands before it reports the loss. */
   async behind(error: unknown): Promise<unknown> {
     await sleep(0);
     return this.#error ?? error;

@@ -1,6 +1,6 @@
 /**
- * The arithmetic id of a GPU: the rows of self-test.ts, computed by the GPU's kernels. What no GPU computes, sums and
- * products of f64, takes the answers of the plain loops, so that a GPU whose other answers are the cpu's has the cpu's id.
+ * The arithmetic id of a GPU: the rows of self-test.ts, computed by the GPU's kernels. Rows that no GPU computes, sums and
+ * products of f64, take the answers of the plain loops, so that a GPU whose other answers are the cpu's has the cpu's id.
  */
 import { DeviceLostError } from "../../errors.ts";
 import { ReduceOp } from "../../reduce-op.ts";
@@ -8,7 +8,7 @@ import { PlainLoops } from "../cpu/plain-loops.ts";
 import type { Executor } from "../executor.ts";
 import { arithmeticIdFrom, SELF_TEST_FACTOR, type SelfTestRow, selfTestAnswer, selfTestRows } from "../self-test.ts";
 
-/** What the self-test found on a device. */
+/** The outcome of the self-test on a device. */
 export interface Arithmetic {
   id: string;
   f16: "native" | "packed";
@@ -58,7 +58,7 @@ export async function arithmeticIdOfGpu(executor: Executor): Promise<string> {
   );
 }
 
-/** Empty if the device's own f16 gives the bits of the packed kernels; else what is wrong with it. */
+/** Empty if the device's own f16 gives the bits of the packed kernels; else the difference in words. */
 export async function faultOfNativeF16(native: Executor, packed: Executor): Promise<string> {
   const rows = [...selfTestRows()].filter(({ dtype }) => dtype === "f16");
   try {

@@ -20,7 +20,7 @@ export interface ReadbackTimes {
   readonly start: number;
   /** When the bytes were there. */
   readonly end: number;
-  /** What ran since the readback before, or since the device was last idle; null where the device does not tell. */
+  /** The passes since the readback before, or since the device was last idle; null where the device does not tell. */
   readonly passes: readonly KernelPass[] | null;
 }
 
@@ -53,12 +53,12 @@ export class PassTimer {
     this.#resolved = source.createBuffer(MOST_PASSES * PASS_BYTES, BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC);
   }
 
-  /** What of a staging buffer for `bytes` has to be there. */
+  /** The size of a staging buffer for `bytes` and the timestamps behind them. */
   static stagingBytes(bytes: number): number {
     return timesStart(bytes) + MOST_PASSES * PASS_BYTES;
   }
 
-  /** What a pass begins with. */
+  /** The descriptor of the next pass. */
   nextPass(): GPUComputePassDescriptor {
     this.#isFull ||= this.#passes.length === MOST_PASSES;
     if (this.#isFull) return {};
@@ -92,8 +92,11 @@ export class PassTimer {
       end: start + length,
       read: (mapped) => {
         if (isFull) return null;
-        const times = new BigUint64Array(mapped, start, 2 * passes.length);
-        return passes.map(({ submitted }, i) => ({ start: ms(times[2 * i]!), end: ms(times[2 * i + 1]!), submitted }));
+        const times = new DataView(mapped, start, length);
+        return passes.map(({ submitted }, i) => {
+          const at = i * PASS_BYTES;
+          return { start: ms(times.getBigUint64(at, true)), end: ms(times.getBigUint64(at + 8, true)), submitted };
+        });
       },
     };
   }

@@ -115,7 +115,8 @@ export class WebgpuExecutor implements GpuExecutor {
 
   admit(spans: readonly Span[], op: ReduceOp | null, flow?: Flow): Admission {
     const own = spans.map((span) => this.#own(span));
-    const work = op === null || own.length === 0 ? null : foldWork(op, own[0]!.dtype);
+    const [first] = own;
+    const work = op === null || first === undefined ? null : foldWork(op, first.dtype);
     const buffers = [...new Set(own.filter(({ lent }) => !lent).map(({ buffer }) => buffer))];
     const waits: Promise<unknown>[] = [];
     if (buffers.length > 0) waits.push(this.#device.vouch(buffers));
@@ -125,7 +126,7 @@ export class WebgpuExecutor implements GpuExecutor {
       waits.push(this.#device.pipelines.compile(work, shape, false));
     }
     const segments = flow && reserve(this.#device, flow);
-    return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([first]) => first) : undefined;
+    return segments || waits.length > 0 ? Promise.all([segments, ...waits]).then(([reserved]) => reserved) : undefined;
   }
 
   read(span: Span): Lease | Promise<Lease> {
@@ -177,16 +178,18 @@ export class WebgpuExecutor implements GpuExecutor {
     const to = this.#target(target);
     const all = operands.map((operand) => this.#own(operand));
     for (const operand of all) requireEqual(to, operand);
-    if (all.length === 1) this.copy(to, all[0]!);
-    if (to.count === 0 || all.length < 2) return;
+    const [first, ...others] = all;
+    if (first === undefined) return;
+    if (others.length === 0) this.copy(to, first);
+    if (to.count === 0 || others.length === 0) return;
     const fold = { work: foldWork(op, to.dtype) };
     // `target` may be an operand, so it is first written in the pass that uses that operand.
     const last = all.findLastIndex((operand) => operand.isSameAs(to));
     const scratch = last >= MOST_INPUTS ? this.scratch(to.dtype, to.count) : null;
-    let folded = all[0]!;
-    for (let i = 1; i < all.length; i += MOST_INPUTS - 1) {
-      const next = all.slice(i, i + MOST_INPUTS - 1);
-      const result = scratch && i + next.length <= last ? scratch : to;
+    let folded = first;
+    for (let i = 0; i < others.length; i += MOST_INPUTS - 1) {
+      const next = others.slice(i, i + MOST_INPUTS - 1);
+      const result = scratch && i + next.length < last ? scratch : to;
       this.#fold(fold, result, [folded, ...next]);
       folded = result;
     }
@@ -201,7 +204,7 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#own(input);
     const factor = inputFactor(op, own.dtype, size);
     if (factor === null) return own;
-    foldWork(op, own.dtype); // Refuses what no kernel does.
+    foldWork(op, own.dtype); // Refuses operations that no kernel does.
     return own.times(bitsOf(own.dtype, factor));
   }
 
@@ -219,10 +222,10 @@ export class WebgpuExecutor implements GpuExecutor {
     const own = this.#target(span);
     if (own.count === 0) return;
     // One or two words of the value, repeated as often as it goes into 8 bytes.
-    const pattern = HostSpan.outside(own.dtype, new Uint8Array(8));
-    fillSpan(pattern, value);
-    const [low, high] = pattern.lanes("u32");
-    this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, value: [low!, high!] }, own, []);
+    const pattern = new DataView(new ArrayBuffer(8));
+    fillSpan(HostSpan.outside(own.dtype, new Uint8Array(pattern.buffer)), value);
+    const words = [pattern.getUint32(0, true), pattern.getUint32(4, true)] as const;
+    this.#fold({ work: { ...moveWork(own.dtype), unary: "fill" }, value: words }, own, []);
   }
 
   settled(): Promise<void> {
@@ -248,7 +251,7 @@ export class WebgpuExecutor implements GpuExecutor {
     return readback;
   }
 
-  /** Divides in place, or, if what was asked for just before made the span, in that same pass. */
+  /** Divides in place, or, if the fold queued just before made the span, in that same pass. */
   #divide(span: GpuSpan, divisor: number): void {
     const work: KernelWork = { dtype: span.dtype, op: null, unary: "divide" };
     const latest = this.#latest;

@@ -31,7 +31,7 @@ export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}):
   try {
     let tested = arithmetics.get(gpuDevice);
     if (!tested) {
-      // What the self-test used is too small for anything else.
+      // The buffers of the self-test are too small for anything else.
       tested = testArithmetic(make, gpuDevice.features.has("shader-f16")).finally(() => device.evict());
       arithmetics.set(gpuDevice, tested);
     }

@@ -1,5 +1,5 @@
 /**
- * From operations to what kernels do for them.
+ * From operations to the work of kernels.
  */
 import { UnsupportedError } from "../../errors.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
@@ -9,8 +9,8 @@ import type { KernelWork } from "./kernels/source.ts";
 import type { FactorBits } from "./memory/span.ts";
 
 /**
- * What a kernel does for `op`, once `prepare` has done its part.
- * @throws TypeError for bitwise operations on floats, UnsupportedError for what WGSL cannot do exactly.
+ * The work of a kernel for `op`, once `prepare` has done its part.
+ * @throws TypeError for bitwise operations on floats, UnsupportedError for operations that WGSL cannot do exactly.
  */
 export function foldWork(op: ReduceOp, dtype: DataType): KernelWork {
   const { name } = op;
@@ -36,7 +36,11 @@ export function moveWork(dtype: DataType): KernelWork {
 
 /** The bits of a factor that `inputFactor` gave. */
 export function bitsOf(dtype: DataType, factor: number | bigint): FactorBits {
-  if (isFloat(dtype)) return [new Uint32Array(Float32Array.of(factor as number).buffer)[0]!, 0x7fc00000];
+  if (isFloat(dtype)) {
+    const view = new DataView(new ArrayBuffer(4));
+    view.setFloat32(0, Number(factor));
+    return [view.getUint32(0), 0x7fc00000];
+  }
   const wrapped = BigInt.asUintN(64, BigInt(factor));
   return [Number(wrapped & 0xffffffffn), Number(wrapped >> 32n)];
 }

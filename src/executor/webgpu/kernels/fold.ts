@@ -22,7 +22,7 @@ export interface Fold {
   readonly divisor?: number;
 }
 
-/** What of the device decides how a fold is cut up. */
+/** The limits of the device that decide how a fold is cut up. */
 export interface FoldLimits {
   /** Most bytes of one binding. */
   readonly bindingBytes: number;
@@ -36,7 +36,7 @@ interface Window {
   end: number;
 }
 
-/** A dispatch, but for its pipeline. */
+/** A dispatch without its pipeline. */
 export interface Dispatch {
   readonly shape: KernelShape;
   readonly windows: readonly Window[];
@@ -47,7 +47,7 @@ export interface Dispatch {
 
 const WINDOW_ALIGNMENT = 256;
 const WIDE_BYTES = 16;
-/** The second word is where kernels of the native f16 take their NaN from. */
+/** Kernels of the native f16 take their NaN from the second word. */
 const NO_FACTOR = [0, 0x7fc00000] as const;
 /** Invocations of a workgroup, as fold.wgsl has it: each does one unit. */
 const WORKGROUP_SIZE = 256;
@@ -68,8 +68,8 @@ export function planFold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]
   for (let start = 0; start < target.byteLength; start += pieceBytes) {
     const end = Math.min(target.byteLength, start + pieceBytes);
     const narrowFrom = isWide ? end - ((end - start) % WIDE_BYTES) : start;
-    if (narrowFrom > start) dispatches.push(planPiece(fold, spans, start, narrowFrom, true, limits));
-    if (narrowFrom < end) dispatches.push(planPiece(fold, spans, narrowFrom, end, false, limits));
+    if (narrowFrom > start) dispatches.push(planPiece(fold, target, inputs, [start, narrowFrom], true, limits));
+    if (narrowFrom < end) dispatches.push(planPiece(fold, target, inputs, [narrowFrom, end], false, limits));
   }
   return dispatches;
 }
@@ -77,29 +77,32 @@ export function planFold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[]
 /** Bytes `from` to `to` of every span. */
 function planPiece(
   { work, value = NO_FACTOR, divisor = 1 }: Fold,
-  spans: readonly GpuSpan[],
-  from: number,
-  to: number,
+  target: GpuSpan,
+  inputs: readonly GpuSpan[],
+  [from, to]: readonly [from: number, to: number],
   wide: boolean,
   limits: FoldLimits,
 ): Dispatch {
+  // The output's window is the first: it is added first, and merging keeps the earlier one's index.
   const windows: Window[] = [];
-  for (const { buffer, byteOffset } of spans) addWindow(windows, buffer, byteOffset + from, byteOffset + to);
-  const target = spans[0]!;
-  const holds = ({ buffer, byteOffset }: GpuSpan) => {
+  for (const { buffer, byteOffset } of [target, ...inputs]) {
+    addWindow(windows, buffer, byteOffset + from, byteOffset + to);
+  }
+  const windowOf = ({ buffer, byteOffset }: GpuSpan): Window => {
     const at = byteOffset + from;
-    return windows.findIndex((window) => window.buffer === buffer && window.start <= at && at < window.end);
+    const found = windows.find((window) => window.buffer === buffer && window.start <= at && at < window.end);
+    if (!found) throw new Error("a span lies in no window");
+    return found;
   };
-  // The output's window is the first: it was added first, and merging keeps the earlier one's place.
-  const inputs = spans.slice(1);
-  const inputBuffers = inputs.map(holds);
+  const inWindow = (span: GpuSpan) => span.byteOffset + from - windowOf(span).start;
+  const inputBuffers = inputs.map((span) => windows.indexOf(windowOf(span)));
   const writable = windows.map(({ buffer }) => buffer === target.buffer);
   const inPlace = inputs.findIndex((span) => span.isSameAs(target));
   const scaled = inputs.map(({ factor }) => factor !== null);
   const factor = inputs.find((span) => span.factor)?.factor ?? value;
   const shape = { wide, inputBuffers, scaled, inPlace, writable };
   const units = kernelUnits(work, shape, limits.nativeF16);
-  const positions = positionsOf(units, spans, windows, [0, ...inputBuffers], from, to);
+  const positions = positionsOf(units, inWindow(target), inputs.map(inWindow), to - from);
   return {
     shape,
     windows,
@@ -111,36 +114,34 @@ function planPiece(
 /** Adds the window around bytes `from` to `to`, or widens the ones it overlaps into one. */
 function addWindow(windows: Window[], buffer: GPUBuffer, from: number, to: number): void {
   const added = { buffer, start: from - (from % WINDOW_ALIGNMENT), end: Math.ceil(to / 4) * 4 };
-  let merged: Window | null = null;
-  for (let i = 0; i < windows.length; i++) {
-    const window = windows[i]!;
-    if (window.buffer !== buffer || window.start >= added.end || window.end <= added.start) continue;
-    added.start = Math.min(added.start, window.start);
-    added.end = Math.max(added.end, window.end);
-    if (merged) windows.splice(i--, 1);
-    else merged = window;
+  const overlapping = windows.filter(
+    (window) => window.buffer === buffer && window.start < added.end && window.end > added.start,
+  );
+  const [kept, ...others] = overlapping;
+  if (!kept) {
+    windows.push(added);
+    return;
   }
-  if (!merged) windows.push(added);
-  else Object.assign(merged, added);
+  kept.start = Math.min(added.start, ...overlapping.map(({ start }) => start));
+  kept.end = Math.max(added.end, ...overlapping.map(({ end }) => end));
+  for (const other of others) windows.splice(windows.indexOf(other), 1);
 }
 
+/** Where the kernel finds `length` bytes of the output and of each input; `output` and `inputs` are offsets in their windows. */
 function positionsOf(
   { bytes, step, ragged }: KernelUnits,
-  spans: readonly GpuSpan[],
-  windows: readonly Window[],
-  windowOf: readonly number[],
-  from: number,
-  to: number,
+  output: number,
+  inputs: readonly number[],
+  length: number,
 ): Pick<Parameters, "units" | "firstMask" | "lastMask" | "output" | "inputs"> {
-  const inWindow = (s: number) => spans[s]!.byteOffset + from - windows[windowOf[s]!]!.start;
-  const lead = ragged ? inWindow(0) % 4 : 0;
-  const tail = (lead + to - from) % 4;
+  const lead = ragged ? output % 4 : 0;
+  const tail = (lead + length) % 4;
   return {
-    units: Math.ceil((lead + to - from) / bytes),
+    units: Math.ceil((lead + length) / bytes),
     firstMask: (0xffffffff << (8 * lead)) >>> 0,
     lastMask: tail === 0 || !ragged ? 0xffffffff : 2 ** (8 * tail) - 1,
-    output: Math.floor(inWindow(0) / step),
-    inputs: spans.slice(1).map((_, n) => (ragged ? inWindow(n + 1) - lead + 4 : inWindow(n + 1) / step)),
+    output: Math.floor(output / step),
+    inputs: inputs.map((input) => (ragged ? input - lead + 4 : input / step)),
   };
 }
 

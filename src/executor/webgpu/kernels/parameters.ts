@@ -18,7 +18,7 @@ export interface Parameters {
   inputs: readonly number[];
 }
 
-/** A device, and where buffers that are none of its tensors' come from. */
+/** A device, and the source of buffers that hold no tensors. */
 export interface BufferSource {
   readonly device: GPUDevice;
   createBuffer(bytes: number, usage: number): GPUBuffer;

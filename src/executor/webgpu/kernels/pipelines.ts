@@ -24,7 +24,7 @@ export class Pipelines {
     this.#device = device;
   }
 
-  /** The kernel, compiled now if need be; what the compiler objects to goes to the device's error scope. */
+  /** The kernel, compiled now if need be; errors of the compiler go to the device's error scope. */
   get(work: KernelWork, shape: KernelShape, nativeF16: boolean): Kernel {
     const key = keyOf(work, shape, nativeF16);
     const known = this.#kernels.get(key);

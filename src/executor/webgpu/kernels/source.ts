@@ -6,7 +6,7 @@ import { bytesPerElement, type DataType, isFloat } from "../../../types.ts";
 import type { FoldName } from "../../cpu/kernels.ts";
 import { SHADERS } from "./shaders.generated.ts";
 
-/** What is done to each result of the fold: nothing, divided, or replaced by a value. */
+/** The last step for each result of the fold: nothing, divided, or replaced by a value. */
 export type Unary = "same" | "divide" | "fill";
 
 /** The arithmetic of a kernel. */
@@ -25,7 +25,7 @@ export interface KernelShape {
   readonly inputBuffers: readonly number[];
   /** For each input: is it multiplied with the factor as it is read? */
   readonly scaled: readonly boolean[];
-  /** The input that the output takes the place of, or -1. Compilers then check and compute one index for both. */
+  /** The index of the input that is also the output, or -1. Compilers then check and compute one index for both. */
   readonly inPlace: number;
   /** For each bound buffer. All are written where the output's buffer is bound more than once. */
   readonly writable: readonly boolean[];
@@ -35,7 +35,7 @@ export interface KernelShape {
 export interface KernelUnits {
   /** Bytes of a unit. */
   readonly bytes: number;
-  /** Bytes of what positions count: the bound array's element, or 1. */
+  /** Bytes of a position's unit: the bound array's element, or 1. */
   readonly step: number;
   /** The output's ends may lie within a word. */
   readonly ragged: boolean;
@@ -66,7 +66,7 @@ function inPairs(work: KernelWork, shape: KernelShape): boolean {
   return bytesPerElement(work.dtype) === 8 && (!onBits(work, shape) || work.unary === "fill");
 }
 
-/** The units that a kernel's positions and counts are in. */
+/** The units of a kernel's positions and counts. */
 export function kernelUnits(work: KernelWork, shape: KernelShape, nativeF16: boolean): KernelUnits {
   if (isNativeF16(work, shape, nativeF16)) return { bytes: 8, step: 8, ragged: false };
   if (shape.wide) return { bytes: 16, step: 16, ragged: false };

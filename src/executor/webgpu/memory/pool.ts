@@ -2,20 +2,20 @@
  * Buffers that are used again: a new one of 1 MiB costs some 400 µs on a software adapter, as much as filling it.
  */
 
-/** What a pool is made with. */
+/** The device's part of a pool: `GpuDevice` makes one for each usage. */
 export interface PoolOptions {
   /** Most bytes that lie idle; beyond that, those idle for longest are destroyed. */
   idleBytes: number;
   create(bytes: number): GPUBuffer;
-  /** As `create`, for one who watches for want of memory himself. */
+  /** As `create`, for a caller that watches for out-of-memory errors itself. */
   createUnwatched(bytes: number): GPUBuffer;
   destroy(buffer: GPUBuffer): void;
-  /** False for a buffer that there was no memory for. */
+  /** False for a buffer whose memory could not be had. */
   isUsable(buffer: GPUBuffer): boolean;
 }
 
 /** Sizes that buffers come in: four for each power of two, so that one of a little less is found again. */
-export function sizeClass(bytes: number): number {
+function sizeClass(bytes: number): number {
   const power = 2 ** Math.floor(Math.log2(Math.max(bytes, 1024)));
   return Math.ceil(bytes / (power / 4)) * (power / 4) || power / 4;
 }
@@ -34,11 +34,11 @@ export class BufferPool {
   /** A buffer of at least `bytes`. Its contents are undefined. */
   take(bytes: number): GPUBuffer {
     const wanted = sizeClass(bytes);
-    const at = this.#idle.findLastIndex(({ size }) => size === wanted);
-    if (at < 0) return this.#options.create(wanted);
-    const [found] = this.#idle.splice(at, 1);
+    const found = this.#idle.findLast(({ size }) => size === wanted);
+    if (!found) return this.#options.create(wanted);
+    this.#idle.splice(this.#idle.lastIndexOf(found), 1);
     this.#idleBytes -= wanted;
-    return found!;
+    return found;
   }
 
   give(buffer: GPUBuffer): void {
@@ -75,7 +75,8 @@ export class BufferPool {
 
   #shrink(limit: number): void {
     while (this.#idleBytes > limit) {
-      const buffer = this.#idle.shift()!;
+      const buffer = this.#idle.shift();
+      if (!buffer) return;
       this.#idleBytes -= buffer.size;
       this.#options.destroy(buffer);
     }

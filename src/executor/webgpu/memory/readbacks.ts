@@ -1,5 +1,5 @@
 /**
- * Staging buffers on their way to the host: the one place that maps them, counts it, and tells who listens how long it took.
+ * Staging buffers on their way to the host: the one file that maps them, counts it, and tells listeners how long it took.
  */
 import { now } from "../../../support/clock.ts";
 import { MAP_READ_MODE } from "../../../tensor/gpu.ts";
@@ -7,7 +7,7 @@ import type { GpuStats } from "../batch.ts";
 import type { BufferSource } from "../kernels/parameters.ts";
 import { PassTimer, type PendingTimes, type ReadbackTimes } from "../timer.ts";
 
-/** What they need of their device. */
+/** The device's part in readbacks. */
 interface Owner extends BufferSource {
   readonly stats: GpuStats;
   /** Resolves when the faults of all that was submitted so far are known. */
@@ -15,7 +15,7 @@ interface Owner extends BufferSource {
   throwIfFailed(): void;
   /** `promise`, or a rejection as soon as the device is lost. */
   orLost<T>(promise: Promise<T>): Promise<T>;
-  /** The loss of the device, if that is what is behind `error`. */
+  /** The loss of the device, if it caused `error`. */
   lossBehind(error: unknown): Promise<unknown>;
 }
 
@@ -30,7 +30,7 @@ export class Readbacks {
     this.#device = device;
   }
 
-  /** What times kernels, while anyone listens and if the device can. */
+  /** The timer of kernels, while anyone listens and if the device has one. */
   get timer(): PassTimer | null {
     return this.#timer;
   }
@@ -47,7 +47,7 @@ export class Readbacks {
     };
   }
 
-  /** How large a staging buffer for a readback of `bytes` is to be. */
+  /** The size of a staging buffer for a readback of `bytes`. */
   stagingBytes(bytes: number): number {
     return this.#timer ? PassTimer.stagingBytes(bytes) : bytes;
   }
@@ -61,7 +61,7 @@ export class Readbacks {
     stats.mapAsyncCalls++;
     stats.bytesRead += bytes;
     stats.mostMapsInFlight = Math.max(stats.mostMapsInFlight, ++this.#inFlight);
-    // Of what was submitted so far: to wait for later answers too would make segments wait for each other.
+    // Of the commands submitted so far: to wait for later answers too would make segments wait for each other.
     const answers = device.answers();
     answers.catch(() => {});
     const start = now();

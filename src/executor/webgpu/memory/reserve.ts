@@ -7,8 +7,8 @@ import type { GpuDevice } from "../device.ts";
 import type { BufferPool } from "./pool.ts";
 
 /**
- * Sees to it that the pools have what the flow needs. If there is no memory, all that is idle is let go, and half as many
- * segments are tried once. Resolves to how many segments may be under way.
+ * Sees to it that the pools have the buffers that the flow needs. If there is no memory, idle buffers are let go, and half as
+ * many segments are tried once. Resolves to how many segments may be under way.
  * @throws RangeError if there is no memory for those either.
  */
 export async function reserve(device: GpuDevice, { segmentBytes, segments, scratch }: Flow): Promise<number> {
@@ -18,7 +18,7 @@ export async function reserve(device: GpuDevice, { segmentBytes, segments, scrat
   };
   if ((await reserved(segments)) === null) return segments;
   device.evict();
-  // Memory is free when what used it is done; Dawn looks for that at the end of a submit.
+  // Memory is free when its last command is done; Dawn looks for that at the end of a submit.
   device.device.queue.submit([device.device.createCommandEncoder().finish()]);
   await device.orLost(device.device.queue.onSubmittedWorkDone() as Promise<unknown>);
   const half = Math.ceil(segments / 2);

@@ -5,7 +5,7 @@ import { bytesPerElement, type DataType } from "../../../types.ts";
 import type { Span } from "../../executor.ts";
 import type { GpuDevice } from "../device.ts";
 
-/** A factor's bits: an f32's, or an integer's. The second word of a float's is what native kernels take for NaN. */
+/** A factor's bits: an f32's, or an integer's. Native kernels take the second word of a float's for NaN. */
 export type FactorBits = readonly [low: number, high: number];
 
 /** See the file's head. */
@@ -16,7 +16,7 @@ export class GpuSpan implements Span {
   readonly byteLength: number;
   readonly buffer: GPUBuffer;
   readonly byteOffset: number;
-  /** The bits of what every element is multiplied with as it is read; null if of nothing. Such a view is not written to. */
+  /** The bits of the factor that multiplies every element as it is read, or null. A view with a factor is never written. */
   readonly factor: FactorBits | null;
   /** Is it scratch on loan, whose buffer goes back to the pool? */
   lent = false;

@@ -9,7 +9,7 @@ import type { GpuDevice } from "../device.ts";
 import type { PendingTimes } from "../timer.ts";
 import type { GpuSpan } from "./span.ts";
 
-/** A readback, shared by all who asked for the same span before anything was written. */
+/** A readback: one for all callers that asked for the same span before anything was written. */
 export class Readback {
   readonly #bytes: Promise<Uint8Array>;
   readonly #memory: HostMemoryLease;
@@ -69,20 +69,20 @@ export class HostMemory {
   readonly #idle: ArrayBuffer[] = [];
   #idleBytes = 0;
 
-  /** Room for `byteLength` bytes; what is behind it goes up to a whole word. */
+  /** Room for `byteLength` bytes; the memory behind it is rounded up to a whole word. */
   take(byteLength: number): HostMemoryLease {
     const wanted = Math.ceil(byteLength / 4) * 4;
-    const at = this.#idle.findLastIndex((idle) => idle.byteLength >= wanted && idle.byteLength <= 2 * wanted);
-    if (at < 0) return new HostMemoryLease(this, new ArrayBuffer(wanted), byteLength);
-    const [found] = this.#idle.splice(at, 1);
-    this.#idleBytes -= found!.byteLength;
-    return new HostMemoryLease(this, found!, byteLength);
+    const found = this.#idle.findLast((idle) => idle.byteLength >= wanted && idle.byteLength <= 2 * wanted);
+    if (!found) return new HostMemoryLease(this, new ArrayBuffer(wanted), byteLength);
+    this.#idle.splice(this.#idle.lastIndexOf(found), 1);
+    this.#idleBytes -= found.byteLength;
+    return new HostMemoryLease(this, found, byteLength);
   }
 
   give(memory: ArrayBuffer): void {
     this.#idle.push(memory);
     this.#idleBytes += memory.byteLength;
-    while (this.#idleBytes > IDLE_BYTES) this.#idleBytes -= this.#idle.shift()!.byteLength;
+    while (this.#idleBytes > IDLE_BYTES) this.#idleBytes -= this.#idle.shift()?.byteLength ?? 0;
   }
 }
 
@@ -104,7 +104,7 @@ export class HostMemoryLease implements Lease {
   }
 }
 
-/** `bytes` up to the next whole word: in place where there is room behind them, as in an {@link Upload}, else copied. */
+/** `bytes` up to the next whole word: in place where there is room behind them, as in a {@link HostMemoryLease}, else copied. */
 export function wholeWords(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, byteLength } = bytes;
   const padded = Math.ceil(byteLength / 4) * 4;

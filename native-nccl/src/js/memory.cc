@@ -1,7 +1,7 @@
-#include "js-memory.h"
+#include "memory.h"
 
-#include "js-arguments.h"
-#include "js-promise.h"
+#include "arguments.h"
+#include "promise.h"
 
 namespace webccl {
 

@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-#include "communicator.h"
+#include "../core/communicator.h"
 
 namespace webccl {
 

@@ -21,7 +21,7 @@ std::string environment(const char* name) {
   return value ? value : "";
 }
 
-// Opens `file`, or what `variable` names in its place.
+// Opens `file`, or the file that the environment variable `variable` names instead.
 void* open(const char* file, const char* variable, const char* remedy) {
   const std::string chosen = environment(variable);
   if (void* handle = dlopen(chosen.empty() ? file : chosen.c_str(), RTLD_NOW | RTLD_GLOBAL)) return handle;

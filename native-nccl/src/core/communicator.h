@@ -10,7 +10,7 @@
 
 namespace webccl {
 
-// What of ncclConfig_t may be set; absent is NCCL's default.
+// The fields of ncclConfig_t that may be set; absent is NCCL's default.
 struct Config {
   std::optional<int> blocking, cgaClusterSize, minCtas, maxCtas, splitShare;
   std::string netName;
@@ -26,7 +26,7 @@ struct Collective {
   std::size_t count = 0;
   NcclDataType dtype = 0;
   NcclRedOp op = kNcclSum;
-  // Of PREMUL_SUM: this rank's factor, one element of the dtype. Then `op` is not looked at.
+  // Of PREMUL_SUM: this rank's factor, one element of the dtype. Then `op` is ignored.
   std::vector<char> factor;
   int peer = 0;
   std::shared_ptr<Stream> stream;
@@ -48,7 +48,7 @@ class Communicator : public Lane {
   void destroyRedOp(NcclRedOp op);
   // Ends the communicator once all that was asked for is done; other ranks need not be there.
   void dispose();
-  // On the lane's thread: what ended the communicator, or NCCL's own error, or an empty text.
+  // On the lane's thread: the reason why the communicator ended, or NCCL's own error, or an empty text.
   std::string error() { return failure().empty() ? asyncError() : failure(); }
 
   const Config config;

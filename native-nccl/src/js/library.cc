@@ -1,12 +1,12 @@
-#include "js-library.h"
+#include "library.h"
 
 #include <cstdio>
 #include <cstring>
 #include <vector>
 
-#include "js-arguments.h"
-#include "js-promise.h"
-#include "lane.h"
+#include "arguments.h"
+#include "promise.h"
+#include "../core/lane.h"
 
 namespace webccl {
 

@@ -1,11 +1,11 @@
-#include "js-communicator.h"
+#include "communicator.h"
 
 #include <cstring>
 
-#include "js-arguments.h"
-#include "js-memory.h"
-#include "js-promise.h"
-#include "js-stream.h"
+#include "arguments.h"
+#include "memory.h"
+#include "promise.h"
+#include "stream.h"
 
 namespace webccl {
 

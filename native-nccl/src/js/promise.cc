@@ -1,4 +1,4 @@
-#include "js-promise.h"
+#include "promise.h"
 
 #include <thread>
 

@@ -8,7 +8,7 @@
 
 namespace webccl {
 
-// A library is absent, too old or incomplete. The message says which, where it was looked for and what to install.
+// A library is absent, too old or incomplete. The message names it, the paths where it was looked for and the package to install.
 struct LoadError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

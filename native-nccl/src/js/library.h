@@ -1,4 +1,4 @@
-// What JavaScript asks of the libraries themselves.
+// The functions for the libraries themselves.
 #pragma once
 
 #include <napi.h>
@@ -10,7 +10,7 @@ Napi::Value libraryPath(const Napi::CallbackInfo& info);
 // (code)
 Napi::Value errorString(const Napi::CallbackInfo& info);
 Napi::Value getUniqueId(const Napi::CallbackInfo& info);
-// Opens both libraries and resolves with what is there.
+// Opens both libraries and resolves with their paths, versions and devices.
 Napi::Value load(const Napi::CallbackInfo& info);
 // How much is alive, for tests.
 Napi::Value alive(const Napi::CallbackInfo& info);

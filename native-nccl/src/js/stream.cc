@@ -1,10 +1,10 @@
-#include "js-stream.h"
+#include "stream.h"
 
 #include <chrono>
 #include <thread>
 
-#include "js-arguments.h"
-#include "js-promise.h"
+#include "arguments.h"
+#include "promise.h"
 
 namespace webccl {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-#include "lane.h"
+#include "../core/lane.h"
 
 namespace webccl {
 

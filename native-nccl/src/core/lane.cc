@@ -325,7 +325,7 @@ void Lane::poll() {
   if (!error.empty()) throw CallError(error);
 }
 
-// Copies to host memory what has come out.
+// Copies the results that have come out to host memory.
 void Lane::drain() {
   while (outDrained_ < outIssued_) {
     Slot& slot = out_[outDrained_ % kSlots];

@@ -3,7 +3,7 @@
 // thread of the event loop.
 //
 // Host memory passes through pinned slots of 4 MiB, a few in each direction: while a slot travels the lane fills the next.
-// What one device memory was last used for, on each of the three streams, is kept as an event; another stream that uses
+// The last use of a device memory on each of the three streams is kept as an event; another stream that uses
 // the memory waits for it. So work on different memory overlaps by itself, and work on the same is ordered.
 #pragma once
 
@@ -30,9 +30,9 @@ class DeviceMemory {
   static std::shared_ptr<DeviceMemory> allocate(int device, std::size_t bytes, bool lazy = false);
   ~DeviceMemory();
 
-  // Comes before any use. Makes `stream`, which stands for `channel`, wait for what other channels do with this memory.
+  // Comes before any use. Makes `stream`, which stands for `channel`, wait for the use of this memory by other channels.
   void begin(CuStream stream, Channel channel);
-  // Remembers what was put on `stream` so far as the last use by `channel`.
+  // Remembers the work on `stream` so far as the last use by `channel`.
   void end(CuStream stream, Channel channel);
 
   const int device;
@@ -64,7 +64,7 @@ class Stream {
 
 class Lane : public std::enable_shared_from_this<Lane> {
  public:
-  // Called on the lane's thread, with an empty text or what went wrong.
+  // Called on the lane's thread, with an empty text or the error.
   using Done = std::function<void(const std::string& error)>;
 
   static std::shared_ptr<Lane> start(int device, bool highPriority = false);
@@ -98,14 +98,14 @@ class Lane : public std::enable_shared_from_this<Lane> {
 
   // On the lane's thread:
   CuStream stream(Channel channel) const { return streams_[channel]; }
-  // Waits, completing what can be completed, until `ready`; throws when the lane is aborted meanwhile.
+  // Waits until `ready`, and completes work meanwhile; throws when the lane is aborted meanwhile.
   void waitUntil(const std::function<bool()>& ready);
   void keep(std::shared_ptr<void> object) { inUse_.push_back(std::move(object)); }
   void alsoFlush(CuStream stream, std::shared_ptr<void> owner);
   bool aborting() const { return aborting_.load(); }
   const std::string& failure() const { return failure_; }
 
-  // What a communicator adds. `asyncError` is asked now and then while something runs.
+  // The part of a communicator. `asyncError` is asked now and then while something runs.
   virtual std::string asyncError() { return ""; }
   virtual void onFailure() {}
   virtual void onStop() {}
@@ -164,7 +164,7 @@ class Lane : public std::enable_shared_from_this<Lane> {
   std::uint64_t polls_ = 0;
 };
 
-// What is alive, for tests of leaks.
+// Counts of live objects, for tests of leaks.
 struct Counts {
   std::atomic<long> deviceMemories{0}, deviceBytes{0}, lanes{0}, streams{0};
 };

@@ -43,7 +43,7 @@ class Poster {
   int pending_ = 0;
 };
 
-// What the addon keeps for one environment: the main thread, or a worker.
+// The state of the addon for one environment: the main thread, or a worker.
 struct Instance {
   // Lanes hold it beyond the end of the environment, when posting has no effect any more.
   std::shared_ptr<Poster> poster;
@@ -56,13 +56,13 @@ using Settle = std::function<void(const std::string& error, MakeValue value)>;
 
 inline Napi::Value undefined(Napi::Env env) { return env.Undefined(); }
 
-// A promise that what `begin` is given settles, once.
+// A promise that the callback given to `begin` settles, once.
 Napi::Promise promise(Napi::Env env, const std::function<void(Settle)>& begin);
 
 // Runs `work`, which makes the value, on a thread of its own.
 Napi::Promise background(Napi::Env env, std::function<MakeValue()> work);
 
-// Turns what the libraries throw into a JavaScript error.
+// Turns exceptions of the libraries into a JavaScript error.
 template <typename Work>
 auto guarded(Napi::Env env, Work work) -> decltype(work()) {
   try {

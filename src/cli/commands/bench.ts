@@ -1,0 +1,112 @@
+/** `webccl bench`: its flags, and which of them a measurement of kernels has. */
+import type { CAC } from "cac";
+import { resolveReduceOp } from "../../reduce-op.ts";
+import { DATA_TYPES, type DataType } from "../../types.ts";
+import type { BenchConfig } from "../bench/bench.ts";
+import { BENCH_TABLE, type BenchOp } from "../bench/table.ts";
+import { choiceFlag, type Flags, integerFlag, sizeFlag, textFlag, UsageError } from "../usage.ts";
+
+const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
+const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
+const DEVICES = ["cpu", "webgpu", "nccl"] as const;
+const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
+
+/** Adds the command to `cli`. */
+export function benchCommand(cli: CAC): void {
+  cli
+    .command("bench <collective>", `Measure and check one of ${MEASURABLE.join(", ")}`)
+    .option("-n, --ranks <count>", "Number of processes, 2 if absent")
+    .option("-b, --min-bytes <size>", "Smallest size, 64 if absent")
+    .option("-e, --max-bytes <size>", "Largest size, 64M if absent")
+    .option("-f, --factor <number>", "From one size to the next, 4 if absent")
+    .option("-d, --dtype <type>", `${DATA_TYPES.join(", ")}; f32 if absent`)
+    .option("-o, --op <op>", `${OPS.join(", ")}; sum if absent`)
+    .option("-w, --warmup <count>", "Untimed runs per size, 0.4 s of them if absent")
+    .option("-i, --iterations <count>", "Timed runs per size, 100 if absent, fewer of long ones")
+    .option(
+      "--device <name>",
+      `${DEVICES.join(", ")}: host arrays, GPUBuffers or CUDA memory; cpu if absent, kernels: both`,
+    )
+    .option("--html <file>", "kernels: write a page with the plot")
+    .option("--threads", "Ranks are threads of one process, which share memory")
+    .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
+    .option("--algorithm <name>", "Run this algorithm instead of the selected one")
+    .option("--json", "Print one JSON object")
+    .option("--deno", "kernels: also the GPU as Deno has it")
+    .option("--browser", "kernels: also the GPU as Chromium has it")
+    .action(runBench);
+}
+
+/** The flags that both kinds of measurement have. */
+interface CommonFlags {
+  json: boolean;
+  dtype: DataType | undefined;
+  op: (typeof OPS)[number] | undefined;
+  device: (typeof DEVICES)[number] | undefined;
+}
+
+async function runBench(collective: string, flags: Flags): Promise<number> {
+  const name = choiceFlag("bench", collective, MEASURABLE);
+  const dtype = choiceFlag("-d", flags.d, DATA_TYPES);
+  const op = choiceFlag("-o", flags.o, OPS);
+  try {
+    resolveReduceOp(op ?? "sum", dtype ?? "f32");
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const device = choiceFlag("--device", flags.device, DEVICES);
+  const common = { json: flags.json === true, dtype, op, device };
+  return name === "kernels" ? runKernels(flags, common) : runCollective(name, flags, common);
+}
+
+async function runKernels(flags: Flags, { json, dtype, op, device }: CommonFlags): Promise<number> {
+  const html = textFlag("--html", flags.html);
+  if (device === "nccl") throw new UsageError("bench kernels has no --device nccl: NCCL's kernels are its own");
+  const bytes = sizeFlag("-b", flags.b);
+  const options = {
+    ...(bytes === undefined ? {} : { bytes }),
+    ...(dtype === undefined ? {} : { dtypes: [dtype] }),
+    ...(op === undefined ? {} : { ops: [op] }),
+    ...(device === undefined ? {} : { device }),
+    deno: flags.deno === true,
+    browser: flags.browser === true,
+  };
+  const { kernels } = await import("../kernels/kernels.ts");
+  return kernels(options, { json, ...(html === undefined ? {} : { html }) });
+}
+
+async function runCollective(name: string, flags: Flags, common: CommonFlags): Promise<number> {
+  for (const flag of ["html", "deno", "browser"]) {
+    if (flags[flag] !== undefined) throw new UsageError(`--${flag} is for bench kernels`);
+  }
+  const config = collectiveConfig(name, flags, common);
+  const { bench } = await import("../bench/bench.ts");
+  return bench(config, { json: common.json });
+}
+
+/** @throws UsageError if a flag has no use or a wrong value. */
+function collectiveConfig(name: string, flags: Flags, { dtype = "f32", op = "sum", device }: CommonFlags): BenchConfig {
+  const minBytes = sizeFlag("-b", flags.b) ?? 64;
+  const maxBytes = sizeFlag("-e", flags.e) ?? Math.max(minBytes, 64 * 1024 ** 2);
+  if (minBytes < 1) throw new UsageError("-b must be at least 1 byte");
+  if (maxBytes < minBytes) throw new UsageError(`-e (${maxBytes} bytes) is less than -b (${minBytes} bytes)`);
+  const warmups = integerFlag("-w", flags.w, 0);
+  const iterations = integerFlag("-i", flags.i, 1);
+  const transport = choiceFlag("--transport", flags.transport, TRANSPORTS);
+  const algorithm = textFlag("--algorithm", flags.algorithm);
+  return {
+    collectives: [name],
+    ranks: integerFlag("-n", flags.n, 1) ?? 2,
+    minBytes,
+    maxBytes,
+    factor: integerFlag("-f", flags.f, 2) ?? 4,
+    dtype,
+    op,
+    threads: flags.threads === true,
+    ...(warmups === undefined ? {} : { warmups }),
+    ...(iterations === undefined ? {} : { iterations }),
+    ...(transport === undefined ? {} : { transport }),
+    ...(algorithm === undefined ? {} : { algorithm }),
+    ...(device === undefined ? {} : { device }),
+  };
+}

@@ -1,0 +1,25 @@
+/** `webccl hub` and `webccl demo`: their flags, which are the same. */
+import type { CAC } from "cac";
+import type { Flags } from "../usage.ts";
+
+/** Adds both commands to `cli`. */
+export function serveCommands(cli: CAC): void {
+  serveCommand(cli, "hub", "Serve a hub, at which ranks of several hosts and browsers meet").action(
+    async (flags: Flags) => (await import("../hub.ts")).hub(flags),
+  );
+  serveCommand(cli, "demo", "Serve a page: every tab that opens it becomes a rank").action(async (flags: Flags) =>
+    (await import("../demo.ts")).demo(flags),
+  );
+}
+
+const serveCommand = (cli: CAC, name: string, description: string) =>
+  cli
+    .command(name, description)
+    .option("--host <address>", "Interface to bind, 127.0.0.1 if absent")
+    .option("--port <number>", "29500 if absent; 0 picks a free one")
+    .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
+    .option("--origin <url>", "Let pages of this origin in (repeatable)")
+    .option("--allow-host <name>", "Accept this Host header (repeatable)")
+    .option("--cert <file>", "TLS certificate, PEM")
+    .option("--key <file>", "TLS key, PEM")
+    .option("--insecure", "Allow a bind beyond loopback without token and TLS");

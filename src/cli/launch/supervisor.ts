@@ -1,0 +1,117 @@
+/**
+ * Sees to it that the ranks of a launch end together.
+ *
+ * The first rank that ends badly decides the result. The others are given SURVIVOR_GRACE_MS to report their
+ * PeerLostError, then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
+ * the ranks the same way, without the first wait; a launcher that dies itself takes them along (orphan.ts).
+ */
+import { constants } from "node:os";
+import type { Rank } from "./ranks.ts";
+
+const SURVIVOR_GRACE_MS = 2_000;
+const KILL_GRACE_MS = 3_000;
+
+const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** How one rank ended: one of the two is null. */
+export interface RankEnd {
+  rank: number;
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** How the job ended. */
+export interface LaunchResult {
+  /** 0, or the first failed rank's code, or 128 plus the number of the signal that ended it or the launcher. */
+  exitCode: number;
+  /** The first rank that ended badly, or null. */
+  failure: RankEnd | null;
+  /** Every rank, in the order in which they ended. */
+  ends: readonly RankEnd[];
+  /** The signal that told the launcher to stop, or null. */
+  stoppedBy: NodeJS.Signals | null;
+}
+
+/** Holds the ranks of one launch, and listens to the launcher's signals, until the last rank has ended. */
+export class Supervisor {
+  readonly #ranks = new Map<number, Rank>();
+  readonly #ends: RankEnd[] = [];
+  readonly #count: number;
+  readonly #onEnded: (result: LaunchResult) => void;
+  #failure: RankEnd | null = null;
+  #stoppedBy: NodeJS.Signals | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `count` ranks will be added; `onEnded` gets the result when none is left. */
+  constructor(count: number, onEnded: (result: LaunchResult) => void) {
+    this.#count = count;
+    this.#onEnded = onEnded;
+    for (const signal of STOP_SIGNALS) process.on(signal, this.#stop);
+    process.on("exit", this.#killAll);
+    process.stdout.on("error", this.#brokenPipe);
+    expectListeners(count);
+  }
+
+  /** Adds a rank that was started. */
+  add(rank: number, running: Rank): void {
+    this.#ranks.set(rank, running);
+    running.onEnd((code, signal) => this.#end({ rank, code, signal }));
+  }
+
+  #end(end: RankEnd): void {
+    if (!this.#ranks.delete(end.rank)) return;
+    this.#ends.push(end);
+    if (!this.#failure && end.code !== 0) {
+      this.#failure = end;
+      if (!this.#stoppedBy) this.#timer = setTimeout(this.#terminate, SURVIVOR_GRACE_MS);
+    }
+    if (this.#ranks.size === 0) this.#finish();
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer);
+    for (const signal of STOP_SIGNALS) process.off(signal, this.#stop);
+    process.off("exit", this.#killAll);
+    process.stdout.off("error", this.#brokenPipe);
+    expectListeners(-this.#count);
+    const [failure, stoppedBy] = [this.#failure, this.#stoppedBy];
+    this.#onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, stoppedBy });
+  }
+
+  readonly #terminate = (): void => {
+    this.#signalAll("SIGTERM");
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#killAll, KILL_GRACE_MS);
+  };
+
+  readonly #stop = (signal: NodeJS.Signals): void => {
+    if (this.#stoppedBy) {
+      this.#signalAll("SIGKILL");
+      return;
+    }
+    this.#stoppedBy = signal;
+    this.#terminate();
+  };
+
+  readonly #brokenPipe = (): void => this.#stop("SIGPIPE");
+  readonly #killAll = (): void => this.#signalAll("SIGKILL");
+
+  #signalAll(signal: NodeJS.Signals): void {
+    for (const rank of this.#ranks.values()) rank.kill(signal);
+  }
+}
+
+/** Every rank's output is piped to the launcher's: as many listeners are no leak. */
+function expectListeners(count: number): void {
+  for (const stream of [process.stdout, process.stderr]) stream.setMaxListeners(stream.getMaxListeners() + count);
+}
+
+/** `rank 2 was killed by SIGKILL`, `rank 2 exited with code 3`. */
+export function describeEnd({ rank, code, signal }: RankEnd): string {
+  return signal ? `rank ${rank} was killed by ${signal}` : `rank ${rank} exited with code ${code}`;
+}
+
+function exitCode(stoppedBy: NodeJS.Signals | null, failure: RankEnd | null): number {
+  const signal = stoppedBy ?? failure?.signal;
+  return signal ? 128 + constants.signals[signal] : (failure?.code ?? 0);
+}

@@ -51,11 +51,11 @@ export interface Row<C extends AlgorithmFamily> {
   readonly crowded?: true;
 }
 
-/** Rows for every collective, best first. */
-export type Table = { readonly [C in AlgorithmFamily]: readonly Row<C>[] };
+/** Rows for some collectives, best first. */
+export type Rows = { readonly [C in AlgorithmFamily]?: readonly Row<C>[] };
 
-/** Rows for some collectives. */
-export type Rows = Partial<Table>;
+/** Tables in the order in which they are asked. */
+export type Table = readonly Rows[];
 
 export const KIB = 1024;
 

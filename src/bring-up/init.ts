@@ -9,18 +9,18 @@
  *
  * If a step fails, what was begun is undone in reverse order.
  */
-import { ProcessGroup } from "../group/process-group.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import { Mesh } from "../messaging/mesh.ts";
 import type { Platform } from "../platform.ts";
 import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
-import { type Media, openMedia, settleMedia } from "./media/media.ts";
+import { type Media, openMedia } from "./media/media.ts";
 import type { Undo } from "./media/medium.ts";
 import { type Meeting, meet } from "./meeting.ts";
+import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
-import type { NcclHere } from "./nccl/offer.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
 
 /** `initProcessGroup` on one platform. */
@@ -50,15 +50,14 @@ async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Pr
   const media = await openMedia(platform, settings, meeting, { threads, executor: executors.cpu }, undo);
   const own = entryOf(platform, settings, rank, executors, ncclHere, media);
   const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
-  const roster = await settleMedia(media, offers);
+  const roster = await media.settle(offers);
   const nccl = await agreeOnNccl(ncclHere, roster, rank, settings);
 
   const links = await linkAll(roster, rank, media.all, undo);
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
   const onLeave = () => leave(settings, meeting, media);
   const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, onLeave });
-  const globalRanks = roster.map((entry) => entry.rank);
-  const group = new ProcessGroup({ job, name: groupName, description: groupName, globalRanks, rank });
+  const group = job.groupOfAll(groupName);
   mesh.start();
   media.hub?.start(mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);

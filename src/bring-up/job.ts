@@ -6,8 +6,8 @@ import { DeviceLostError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
 import type { Job, MemberGroup, Membership } from "../group/job.ts";
+import { ProcessGroup } from "../group/process-group.ts";
 import type { Mesh } from "../messaging/mesh.ts";
-import type { Logger } from "../options.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { Deadlines } from "../support/deadlines.ts";
@@ -17,8 +17,7 @@ import type { Executors } from "./executors.ts";
 import type { Settings } from "./init-options.ts";
 import { clustersOf, linkBetween, slowestLink } from "./linking.ts";
 import type { Media } from "./media/media.ts";
-import type { NcclPart } from "./nccl/choice.ts";
-import type { JobNccl } from "./nccl/nccl.ts";
+import type { JobNccl, NcclPart } from "./nccl/contract.ts";
 import { haveSameArithmetic, type RosterEntry } from "./roster.ts";
 
 /** What a job is made of. */
@@ -37,10 +36,7 @@ export interface RankJobOptions {
 
 /** One job on one rank. */
 export class RankJob implements Job {
-  readonly timeoutMs: number;
-  readonly deterministic: boolean;
-  readonly algorithm: string | undefined;
-  readonly logger: Logger;
+  readonly settings: Settings;
   readonly deadlines: Deadlines = new Deadlines();
   readonly claims: Claims = new Claims();
   readonly #options: RankJobOptions;
@@ -50,15 +46,19 @@ export class RankJob implements Job {
   constructor(options: RankJobOptions) {
     const { settings, executors, rank } = options;
     this.#options = options;
-    this.timeoutMs = settings.timeoutMs;
-    this.deterministic = settings.deterministic;
-    this.algorithm = settings.algorithm;
-    this.logger = settings.logger;
+    this.settings = settings;
     void executors.gpu?.device.lost.then(({ reason, message }) => {
       if (reason === "destroyed" && this.#groups.size === 0) return;
       const cause = new DeviceLostError(`rank ${rank} lost its GPU (${reason}): ${message}`);
       for (const group of [...this.#groups]) group.abort(cause);
     });
+  }
+
+  /** The group of all ranks. To be made once, before any other. */
+  groupOfAll(name: string): ProcessGroup {
+    const { roster, rank } = this.#options;
+    const globalRanks = roster.map((entry) => entry.rank);
+    return new ProcessGroup({ job: this, name, description: name, globalRanks, rank });
   }
 
   get device(): GPUDevice | null {
@@ -71,19 +71,17 @@ export class RankJob implements Job {
   }
 
   createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend {
-    const { store, settings } = this.#options;
     const { name, globalRanks, rank } = group;
-    const groupStore = new PrefixStore(name, store);
-    const { makeBackend } = settings;
-    if (!makeBackend) return this.#builtInBackend(group, groupStore, onDead);
-    const { logger } = this;
-    return makeBackend({ rank, size: globalRanks.length, groupName: name, store: groupStore, logger, onDead });
+    const { makeBackend, logger } = this.settings;
+    const store = new PrefixStore(name, this.#options.store);
+    return makeBackend
+      ? makeBackend({ rank, size: globalRanks.length, groupName: name, store, logger, onDead })
+      : this.#builtInBackend(group, store, onDead);
   }
 
   describe({ name, rank, globalRanks }: Membership, backend: string): GroupInfo {
-    const { executors, media, nccl, rank: own } = this.#options;
+    const { executors, media, nccl } = this.#options;
     const members = this.#membersOf(globalRanks);
-    const self = this.#membersOf([own]);
     const use = nccl.ranks?.use(globalRanks);
     return {
       name,
@@ -94,17 +92,17 @@ export class RankJob implements Job {
       gpu: executors.gpuReason,
       gpuMemory: executors.gpu?.memory ?? null,
       nccl: nccl.reason,
-      sharedFile: media.files.description,
+      sharedFile: media.filesReason(),
       notes: nccl.choice && use ? nccl.choice.notes(use) : [],
       sameArithmetic: haveSameArithmetic(members),
-      deterministic: this.deterministic,
-      timeoutMs: this.timeoutMs,
+      deterministic: this.settings.deterministic,
+      timeoutMs: this.settings.timeoutMs,
       segmentBytes: this.#segmentBytes(members),
       ranks: members.map((member, index) => ({
         rank: index,
         runtime: member.runtime,
         version: member.version,
-        link: index === rank ? "self" : linkBetween(self[0] ?? member, member),
+        link: index === rank ? "self" : linkBetween(members[rank] ?? member, member),
         cudaDevice: use?.devices[index] ?? null,
       })),
     };
@@ -128,12 +126,13 @@ export class RankJob implements Job {
 
   /** The direct backend, and NCCL over it where this rank is on it. */
   #builtInBackend({ name, globalRanks }: Membership, store: Store, onDead: (cause: WebcclError) => void): Backend {
-    const { mesh, media, nccl, executors, settings } = this.#options;
+    const { mesh, media, nccl, executors } = this.#options;
+    const { logger, internal } = this.settings;
     const members = this.#membersOf(globalRanks);
     const use = nccl.ranks?.use(globalRanks);
     let part: NcclPart | null = null;
     const channel = mesh.open({
-      ...{ group: hash52(name), name, ranks: globalRanks, logger: this.logger },
+      ...{ group: hash52(name), name, ranks: globalRanks, logger },
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);
@@ -151,8 +150,8 @@ export class RankJob implements Job {
       cluster: part?.cluster ?? null,
       sameArithmetic: haveSameArithmetic(members),
       segmentBytes,
-      segmentsInFlight: settings.internal.segmentsInFlight ?? segmentsInFlightOf(link, executors.gpu !== null),
-      onTransfer: settings.internal.onTransfer,
+      segmentsInFlight: internal.segmentsInFlight ?? segmentsInFlightOf(link, executors.gpu !== null),
+      onTransfer: internal.onTransfer,
       onDispose: () => mesh.close(channel),
     });
     return part?.backend(direct) ?? direct;

@@ -82,7 +82,7 @@ export class CallRunner {
       this.#collected = outer;
     }
     const all = Promise.all(works).then(() => undefined);
-    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#job.logger });
+    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#job.settings.logger });
   }
 
   onCompletion(hook: (info: WorkInfo) => void): void {
@@ -132,8 +132,8 @@ export class CallRunner {
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const call: Call = {
       sequence,
-      algorithm: options.algorithm ?? this.#job.algorithm,
-      deterministic: this.#job.deterministic,
+      algorithm: options.algorithm ?? this.#job.settings.algorithm,
+      deterministic: this.#job.settings.deterministic,
       started: now(),
       overwritten: false,
     };
@@ -158,16 +158,16 @@ export class CallRunner {
     call: Call,
     options: CollectiveOptions,
   ): Work<T> {
-    const { deadlines, claims, logger } = this.#job;
+    const { deadlines, claims, settings } = this.#job;
     const { collective } = request;
     const { sequence, started } = call;
     const claim = claims.claim({ collective, sequence }, read, written);
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
     const opType = OP_TYPES[collective];
-    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger, onAbort, started });
+    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger: settings.logger, onAbort, started });
     const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
     if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
-    const timeoutMs = options.timeoutMs ?? this.#job.timeoutMs;
+    const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
@@ -194,7 +194,7 @@ export class CallRunner {
 
   /** The Work of a call that ended well before it returned. */
   #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
-    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.logger, started };
+    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
     if (this.#hooks.length === 0) return Work.done(options, value);
     const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
@@ -209,7 +209,7 @@ export class CallRunner {
         hook({ ...work.info(), timeFinished: now() });
       } catch (error) {
         if (reject) reject(asError(error));
-        else this.#job.logger.error("a completion hook threw after a failed Work:", error);
+        else this.#job.settings.logger.error("a completion hook threw after a failed Work:", error);
       }
     }
   }
@@ -248,7 +248,7 @@ export class CallRunner {
     const { work, reject } = Work.pending<never>({
       opType: "UNKNOWN",
       sequence: this.sequence,
-      logger: this.#job.logger,
+      logger: this.#job.settings.logger,
     });
     reject(error);
     return work;

@@ -22,12 +22,17 @@ export interface MemberGroup extends Membership {
   destroy(): Promise<void>;
 }
 
-/** One job on one rank. The first group spans it; destroying that one ends the job. */
-export interface Job {
+/** What holds for every call that says nothing else. */
+export interface JobSettings {
   readonly timeoutMs: number;
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
+}
+
+/** One job on one rank. The first group spans it; destroying that one ends the job. */
+export interface Job {
+  readonly settings: JobSettings;
   readonly deadlines: Deadlines;
   readonly claims: Claims;
   /** The GPUDevice whose buffers this rank's calls take, or null. */

@@ -2,7 +2,7 @@
  * What counts as a tensor in CUDA memory, and what to say of everything that does not.
  */
 import { bytesPerElement, type CudaTensor, DATA_TYPES } from "../types.ts";
-import { checkCount, isWhole, unknownDtype } from "./fields.ts";
+import { checkCount, checkEnd, isWhole, unknownDtype } from "./fields.ts";
 import type { CudaView } from "./view.ts";
 
 /** Does `value` hold a DeviceBuffer? Whether it is a right tensor, {@link describeCuda} tells. */
@@ -28,11 +28,6 @@ export function describeCuda(tensor: CudaTensor): CudaView {
   }
   const { count = Math.max(0, Math.floor((cuda.byteLength - byteOffset) / width)) } = tensor;
   checkCount(count);
-  const end = byteOffset + count * width;
-  if (end > cuda.byteLength) {
-    throw new RangeError(
-      `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the DeviceBuffer has ${cuda.byteLength} bytes`,
-    );
-  }
+  checkEnd({ dtype, byteOffset, count }, byteOffset + count * width, "DeviceBuffer", cuda.byteLength);
   return { memory: "cuda", tensor, buffer: cuda, dtype, count, byteOffset, byteLength: count * width };
 }

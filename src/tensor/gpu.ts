@@ -2,24 +2,11 @@
  * What counts as a tensor in GPU memory, and what to say of everything that does not.
  */
 import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor } from "../types.ts";
-import { checkCount, isWhole, unknownDtype } from "./fields.ts";
+import { checkCount, checkEnd, isWhole, unknownDtype } from "./fields.ts";
 import type { GpuView } from "./view.ts";
 
-/** GPUBufferUsage, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
-export const BUFFER_USAGE = {
-  MAP_READ: 0x1,
-  COPY_SRC: 0x4,
-  COPY_DST: 0x8,
-  UNIFORM: 0x40,
-  STORAGE: 0x80,
-  QUERY_RESOLVE: 0x200,
-} as const;
-
-/** GPUMapMode.READ. */
-export const MAP_READ_MODE = 0x1;
-
-/** What the buffer of a tensor must allow. */
-export const TENSOR_USAGE = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
+/** The usage flags that the buffer of a tensor needs, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
+export const TENSOR_FLAGS = { STORAGE: 0x80, COPY_SRC: 0x4, COPY_DST: 0x8 } as const;
 
 function isBuffer(value: unknown): value is GPUBuffer {
   return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
@@ -39,9 +26,7 @@ export function isGpu(value: unknown): value is GpuTensor {
 export function describeGpu(tensor: GpuTensor): GpuView {
   const { buffer, dtype, byteOffset = 0 } = tensor;
   if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
-  const missing = (["STORAGE", "COPY_SRC", "COPY_DST"] as const).filter(
-    (flag) => !hasUsage(buffer, BUFFER_USAGE[flag]),
-  );
+  const missing = Object.entries(TENSOR_FLAGS).flatMap(([name, flag]) => (buffer.usage & flag ? [] : [name]));
   if (missing.length > 0) {
     throw new TypeError(`the GPUBuffer of a ${dtype} tensor needs the usage ${missing.join(" and ")}`);
   }
@@ -56,17 +41,8 @@ export function describeGpu(tensor: GpuTensor): GpuView {
   const width = bytesPerElement(dtype);
   const { count = wholeCount(buffer, dtype, byteOffset) } = tensor;
   checkCount(count);
-  const end = byteOffset + Math.ceil((count * width) / 4) * 4;
-  if (end > buffer.size) {
-    throw new RangeError(
-      `${count} elements of ${dtype} at byte ${byteOffset} end at byte ${end}, and the GPUBuffer has ${buffer.size} bytes`,
-    );
-  }
+  checkEnd({ dtype, byteOffset, count }, byteOffset + Math.ceil((count * width) / 4) * 4, "GPUBuffer", buffer.size);
   return { memory: "gpu", tensor, buffer, dtype, count, byteOffset, byteLength: count * width };
-}
-
-function hasUsage(buffer: GPUBuffer, flag: number): boolean {
-  return (buffer.usage & flag) !== 0;
 }
 
 /** All elements from `byteOffset` to the buffer's end. */

@@ -1,5 +1,5 @@
 /** Test memory of a GPUDevice: every tensor in a buffer of its own, read back together once the case is over. */
-import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../tensor/gpu.ts";
+import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
 import { bytesPerElement, type GpuTensor } from "../types.ts";
 import { GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 

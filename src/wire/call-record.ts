@@ -2,12 +2,10 @@
  * Fingerprints as ranks show them to each other in common memory or files: the fields in the order of their bytes in a
  * frame, each a number of 64-bit floating point.
  */
-import { FINGERPRINT_FIELDS, type Fingerprint } from "./frame.ts";
-
-const FIELDS = [...FINGERPRINT_FIELDS].sort((a, b) => a.at - b.at).map(({ name }) => name);
+import type { Fingerprint } from "./frame.ts";
 
 /** Numbers of a record. */
-export const CALL_FIELDS: number = FIELDS.length;
+export const CALL_FIELDS = 9;
 
 /** Writes `call` at index `at`. */
 export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
@@ -41,8 +39,18 @@ export function isSkipped(floats: Float64Array, at: number): boolean {
 
 /** The call at index `at`. */
 export function readCall(floats: Float64Array, at: number): Fingerprint {
-  const entries = FIELDS.map((name, i) => [name, floats[at + i]] as const);
-  return Object.fromEntries(entries) as Fingerprint;
+  const field = (index: number) => floats[at + index] ?? 0;
+  return {
+    collective: field(0),
+    dtype: field(1),
+    op: field(2),
+    root: field(3),
+    count: field(4),
+    detail: field(5),
+    customOp: field(6),
+    algorithm: field(7),
+    segmentBytes: field(8),
+  };
 }
 
 /** Are the calls at two indices the same? */

@@ -5,7 +5,7 @@
 
 import { REDUCE_OP_NAMES } from "../reduce-op.ts";
 import { COLLECTIVES, DATA_TYPES } from "../types.ts";
-import { FINGERPRINT_FIELDS, type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
+import { FINGERPRINT_LABELS, type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
 /** Are two calls the same? */
 export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
@@ -22,17 +22,14 @@ export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
   );
 }
 
+const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
+
 /** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   if (isSameCall(a, b)) return null;
-  const field = FINGERPRINT_FIELDS.find(({ name }) => a[name] !== b[name]);
-  if (field?.name === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks";
-  return field ? labelOf(field) : null;
-}
-
-/** A user's words for a field. */
-export function labelOf(field: (typeof FINGERPRINT_FIELDS)[number]): string {
-  return "label" in field ? field.label : field.name;
+  const field = FIELDS.find((name) => a[name] !== b[name]);
+  if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks";
+  return field ? FINGERPRINT_LABELS[field] : null;
 }
 
 /** A call in words: `allReduce(f32, count 5, op sum)`. */

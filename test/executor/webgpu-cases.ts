@@ -9,10 +9,10 @@
 
 import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Executor, Span } from "../../src/executor/executor.ts";
+import { TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp, type ReduceOp as ReduceOpType } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
-import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
 
 /** Where a span lies. */

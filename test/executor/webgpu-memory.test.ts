@@ -1,10 +1,10 @@
 /** No GPU memory is left: an executor, and two ranks on its device. */
 import { describe, expect, it } from "vitest";
+import { TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
-import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { testExecutor } from "../helpers/gpu.ts";
 
 const MEBIBYTE = 2 ** 20;

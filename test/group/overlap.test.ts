@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, it } from "vitest";
 import type { Transfer } from "../../src/algorithm/context.ts";
 import type { Span } from "../../src/executor/executor.ts";
+import { TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { TENSOR_USAGE } from "../../src/tensor/gpu.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { gpuEnvironment, testExecutor } from "../helpers/gpu.ts";
 

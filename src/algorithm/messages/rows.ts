@@ -6,7 +6,7 @@
  * messages and bytes.
  */
 
-import { exact, KIB, one, owned, perPeer, type Row, type Table, two } from "../rows.ts";
+import { exact, KIB, one, owned, perPeer, type Row, type Rows, two } from "../rows.ts";
 import { FEW_RANKS } from "../tuning.ts";
 import { allGatherDirect } from "./all-gather-direct.ts";
 import { allGatherDoubling } from "./all-gather-doubling.ts";
@@ -55,7 +55,7 @@ const gatherDirect: Row<"allGather"> = { ...exact, algorithm: "direct", run: all
 const binomial: Row<"broadcast"> = { ...exact, algorithm: "binomial", run: broadcastBinomial };
 const reduceSmall: Row<"reduce"> = { ...exact, ...perPeer, algorithm: "direct", run: reduceDirect };
 
-export const messageRows: Table = {
+export const messageRows: Required<Rows> = {
   allReduce: [
     // Two copies of all bytes, but one wait: measured, it gives way to owner-direct between 256 KiB and 1 MiB.
     { ...direct, links: ["shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },

@@ -9,23 +9,7 @@ import type { LinkKind } from "../../link/link.ts";
 
 /** The table of a group whose region brings `rows`; of one without a region by default. */
 export function tableWith(rows: Rows = {}): Table {
-  const stacked = <C extends AlgorithmFamily>(collective: C): readonly Row<C>[] => [
-    ...(rows[collective] ?? []),
-    ...(hubRows[collective] ?? []),
-    ...messageRows[collective],
-  ];
-  return {
-    allReduce: stacked("allReduce"),
-    reduceScatter: stacked("reduceScatter"),
-    allGather: stacked("allGather"),
-    broadcast: stacked("broadcast"),
-    reduce: stacked("reduce"),
-    gather: stacked("gather"),
-    scatter: stacked("scatter"),
-    allToAll: stacked("allToAll"),
-    barrier: stacked("barrier"),
-    scan: stacked("scan"),
-  };
+  return [rows, hubRows, messageRows];
 }
 
 /** The names of rows that only a region brings, and what the region needs: for a caller who names one in a group without it. */
@@ -60,7 +44,7 @@ export interface SelectQuery<C extends AlgorithmFamily> {
 
 /** The names of a collective's algorithms, each once. */
 export function algorithmNames(table: Table, collective: AlgorithmFamily): string[] {
-  return namesOf(table[collective]);
+  return namesOf(rowsOf(table, collective));
 }
 
 /**
@@ -71,12 +55,14 @@ export function algorithmNames(table: Table, collective: AlgorithmFamily): strin
  */
 export function selectAlgorithm<C extends AlgorithmFamily>(table: Table, query: SelectQuery<C>): Row<C> {
   const { collective, algorithm } = query;
-  const rows: readonly Row<C>[] = table[collective];
-  for (const row of rows) {
-    const meant = algorithm === undefined ? fits(row, query) : row.algorithm === algorithm;
-    if (meant && objection(row, query) === null) return row;
+  for (const rows of table) {
+    for (const row of rows[collective] ?? []) {
+      const meant = algorithm === undefined ? fits(row, query) : row.algorithm === algorithm;
+      if (meant && objection(row, query) === null) return row;
+    }
   }
 
+  const rows = rowsOf(table, collective);
   const allowed = rows.filter((row) => objection(row, query) === null);
   const named = rows.find((row) => row.algorithm === algorithm);
   const elsewhere = OF_REGIONS.find(({ names }) => algorithm !== undefined && names.includes(algorithm));
@@ -103,6 +89,10 @@ function fits<C extends AlgorithmFamily>(row: Row<C>, { bytes, size, link, crowd
   const { minBytes = 0, maxBytes = Infinity, minRanks = 0, maxRanks = Infinity, links } = row;
   const suits = (links === undefined || links.includes(link)) && (crowded || !row.crowded);
   return suits && bytes >= minBytes && bytes <= maxBytes && size >= minRanks && size <= maxRanks;
+}
+
+function rowsOf<C extends AlgorithmFamily>(table: Table, collective: C): readonly Row<C>[] {
+  return table.flatMap((rows): readonly Row<C>[] => rows[collective] ?? []);
 }
 
 function namesOf(rows: readonly { algorithm: string }[]): string[] {

@@ -5,29 +5,27 @@ import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type HubMedium, hubMedium } from "./hub.ts";
-import { type Medium, type Offer, PLAIN, type Undo } from "./medium.ts";
+import type { Medium, Offer, Undo } from "./medium.ts";
 import type { SocketsMedium } from "./sockets.ts";
 import type { Threads } from "./threads.ts";
 
-/** A rank that has no direct links has no file. */
+/** Why a rank that has no direct links has no file. */
 const NO_DIRECT_LINKS = "it has no direct links";
-
-const NOTHING: Required<Offer> = {
-  ...{ listenUrl: null, inMemory: false, thread: null },
-  sharedFile: { missing: NO_DIRECT_LINKS },
-};
 
 /** The media of one rank. */
 export interface Media {
   readonly all: readonly Medium[];
-  /** What they offer together. */
-  readonly offer: Required<Offer>;
-  readonly files: Medium;
   readonly sockets: SocketsMedium | null;
   readonly hub: HubMedium | null;
+  /** What they offer together. */
+  readonly offer: Required<Offer>;
+  /** The roster, once all media have found out what comes of its offers. */
+  settle(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
+  /** With which ranks this one shares files, or why with none. */
+  filesReason(): string;
 }
 
-/** Opens what this rank has, once it has met the others. */
+/** Opens the media of this rank, which has met the others. */
 export async function openMedia(
   platform: Platform,
   settings: Settings,
@@ -40,35 +38,22 @@ export async function openMedia(
     ? await (await import("./sockets.ts")).openSockets(platform, settings, rank, store, undo)
     : null;
   const options = { rank, settings, store, executor, underneath: sockets, undo };
-  const files = sockets ? (await import("./files.ts")).openFiles(platform, options) : withoutFiles(options);
+  const files = sockets && (await import("./files.ts")).openFiles(platform, options);
   const hub = connection && hubMedium(connection);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const threadMedium = threads?.medium(rank, undo) ?? null;
-  const all = [memory, threadMedium, files, sockets, hub].filter((medium) => medium !== null);
-  const offer = { ...NOTHING };
-  for (const medium of all) Object.assign(offer, medium.offer);
-  return { all, offer, files, sockets, hub };
-}
-
-/** The roster, once all media have found out what comes of its offers. */
-export async function settleMedia({ all }: Media, offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]> {
-  let roster = offers;
-  for (const medium of all) roster = await medium.settle(roster);
-  return roster;
-}
-
-/** Ranks that have files settle among all ranks of the job; so a rank without takes part if some rank has one. */
-function withoutFiles(options: Parameters<typeof import("./files.ts").withoutFile>[0]): Medium {
-  const hasFile = ({ sharedFile }: RosterEntry) => "path" in sharedFile;
+  const all = [memory, threads?.medium(rank, undo), files, sockets, hub].filter((medium) => medium != null);
+  const nothing = { listenUrl: null, inMemory: false, thread: null, sharedFile: { missing: NO_DIRECT_LINKS } };
+  const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...PLAIN,
-    kind: "shared-file",
-    offer: { sharedFile: { missing: NO_DIRECT_LINKS } },
-    description: NO_DIRECT_LINKS,
-    settle: async (roster) => {
-      if (options.settings.transport !== "shared-file" && !roster.some(hasFile)) return roster;
+    ...{ all, sockets, hub, offer },
+    settle: async (offers) => {
+      let roster = offers;
+      for (const medium of all) roster = await medium.settle(roster);
+      // Ranks that have files settle among all ranks of the job, those without one too.
+      const isAsked = settings.transport === "shared-file" || offers.some(({ sharedFile }) => "path" in sharedFile);
+      if (files || !isAsked) return roster;
       return (await import("./files.ts")).withoutFile(options, NO_DIRECT_LINKS).settle(roster);
     },
-    link: async () => {},
+    filesReason: () => files?.description ?? NO_DIRECT_LINKS,
   };
 }

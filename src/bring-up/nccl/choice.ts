@@ -1,34 +1,11 @@
-/** What this rank does on NCCL. Loaded where it has it. */
-import type { Backend } from "../../backend/backend.ts";
-import type { ClusterReduction } from "../../backend/direct/direct.ts";
 import { NcclCluster } from "../../backend/nccl/cluster.ts";
 import { HostTwinBackend } from "../../backend/nccl/host-twin.ts";
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
 import { NcclBackend } from "../../backend/nccl/nccl.ts";
 import { ncclNotes } from "../../backend/nccl/plan.ts";
-import { UnsupportedError, type WebcclError } from "../../errors.ts";
-import type { Channel } from "../../messaging/channel.ts";
-import type { Store } from "../../store/store.ts";
+import { UnsupportedError } from "../../errors.ts";
 import type { Settings } from "../init-options.ts";
-import type { NcclRanks, NcclUse } from "./ranks.ts";
-
-/** NCCL for a job on this rank. */
-export interface NcclChoice {
-  /** This rank's part in a group. */
-  join(use: NcclUse, group: { channel: Channel; store: Store; segmentBytes: number }): NcclPart;
-  /** What `info()` says of a group. */
-  notes(use: NcclUse): readonly string[];
-}
-
-/** This rank's part in one group. */
-export interface NcclPart {
-  /** What it has with others of its cluster; null in a group that is on NCCL as a whole, or not at all. */
-  readonly cluster: ClusterReduction | null;
-  /** The group's backend, over the direct one. */
-  backend(direct: Backend): Backend;
-  /** The group is dead. */
-  die(cause: WebcclError): void;
-}
+import type { NcclChoice, NcclMembers } from "./contract.ts";
 
 /**
  * What this rank uses, and why.
@@ -36,7 +13,7 @@ export interface NcclPart {
  */
 export function chooseNccl(
   { library, version }: { library: NcclLibrary; version: number },
-  { devices, objection }: NcclRanks,
+  { devices, objection }: NcclMembers,
   rank: number,
   { backend, ncclOptions }: Settings,
 ): { choice: NcclChoice | null; reason: string } {

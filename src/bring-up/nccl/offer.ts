@@ -2,13 +2,7 @@
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { Settings } from "../init-options.ts";
-import type { CudaOffer } from "../roster.ts";
-
-/** NCCL as this rank has it, and what it tells the others. */
-export interface NcclHere {
-  readonly found: { readonly library: NcclLibrary; readonly version: number } | null;
-  readonly offer: CudaOffer;
-}
+import type { NcclHere } from "./contract.ts";
 
 /**
  * Opens NCCL by `load`, which is null where no CUDA device can be reached, if the settings may want it.

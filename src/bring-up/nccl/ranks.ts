@@ -1,19 +1,12 @@
 /** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
+
+import type { Settings } from "../init-options.ts";
 import { clustersOf, slowestLink } from "../linking.ts";
 import type { RosterEntry } from "../roster.ts";
-
-/** What a group makes of NCCL. Ranks are the group's. */
-export interface NcclUse {
-  /** All collectives run on it. */
-  readonly whole: boolean;
-  /** The group in sets whose ranks are all linked directly, and of which either all are on NCCL or none. */
-  readonly clusters: readonly (readonly number[])[];
-  /** The CUDA device of each rank that takes part, as one of all or of two or more in a cluster; else null. */
-  readonly devices: readonly (number | null)[];
-}
+import type { JobNccl, NcclHere, NcclMembers, NcclUse } from "./contract.ts";
 
 /** The ranks of one job, the same on every rank. */
-export class NcclRanks {
+export class NcclRanks implements NcclMembers {
   /** The CUDA device of each rank on NCCL. */
   readonly devices: readonly (number | null)[];
   /** Why some rank is not on it, or null. */
@@ -50,6 +43,19 @@ export class NcclRanks {
       devices: devices.map((device, rank) => (taking.includes(rank) ? device : null)),
     };
   }
+}
+
+/** What a job in which some rank has CUDA devices makes of NCCL, on this rank. */
+export async function agree(
+  { found }: NcclHere,
+  roster: readonly RosterEntry[],
+  rank: number,
+  settings: Settings,
+): Promise<JobNccl> {
+  const ranks = new NcclRanks(roster);
+  if (!found) return { choice: null, ranks, reason: ranks.objection ?? "" };
+  const { chooseNccl } = await import("./choice.ts");
+  return { ranks, ...chooseNccl(found, ranks, rank, settings) };
 }
 
 /**

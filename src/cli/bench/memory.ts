@@ -1,6 +1,6 @@
 /** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers or CUDA memory that mirror them. */
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
-import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../../tensor/gpu.ts";
+import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../../executor/webgpu/usage.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, type Tensor } from "../../types.ts";
 
 /** A tensor made of blocks of equal length. */

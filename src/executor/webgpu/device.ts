@@ -5,13 +5,14 @@
  * Commands are kept until the current microtask's work is done and then submitted together, inside one error scope: a scope
  * that stayed open across an await would catch the user's errors as well.
  */
-import { BUFFER_USAGE } from "../../tensor/gpu.ts";
+
 import { type Command, type GpuStats, submitBatch } from "./batch.ts";
 import { ParameterRing } from "./kernels/parameters.ts";
 import { Pipelines } from "./kernels/pipelines.ts";
 import { DeviceLoss } from "./loss.ts";
 import { BufferPool } from "./memory/pool.ts";
 import { Readbacks } from "./memory/readbacks.ts";
+import { BUFFER_USAGE } from "./usage.ts";
 
 const MEBIBYTE = 2 ** 20;
 const IDLE_SCRATCH_BYTES = 256 * MEBIBYTE;

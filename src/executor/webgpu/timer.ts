@@ -3,8 +3,8 @@
  * behind the bytes of the next readback, in its staging buffer, so nothing more is mapped for them.
  */
 import { now } from "../../support/clock.ts";
-import { BUFFER_USAGE } from "../../tensor/gpu.ts";
 import type { BufferSource } from "./kernels/parameters.ts";
+import { BUFFER_USAGE } from "./usage.ts";
 
 /** A pass of kernels, in milliseconds of the device's clock. */
 export interface KernelPass {

@@ -1,6 +1,5 @@
 /** The verbs of the webgpu executor, as commands of its device. */
 import type { ReduceOp } from "../../reduce-op.ts";
-import { TENSOR_USAGE } from "../../tensor/gpu.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type GpuTensor, isFloat } from "../../types.ts";
 import { fillSpan } from "../cpu/custom-loop.ts";
@@ -17,6 +16,7 @@ import { reserve } from "./memory/reserve.ts";
 import { GpuSpan, requireEqual } from "./memory/span.ts";
 import { HostMemory, Readback, wholeWords } from "./memory/staging.ts";
 import type { Arithmetic } from "./self-test.ts";
+import { TENSOR_USAGE } from "./usage.ts";
 import { bitsOf, foldWork, moveWork } from "./work.ts";
 
 /** The most inputs that one pass folds: with the output that makes eight buffers, WebGPU's default limit. */

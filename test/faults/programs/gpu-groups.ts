@@ -3,8 +3,8 @@
  * Nothing ends the process but that there is nothing more to do.
  */
 
+import { BUFFER_USAGE, TENSOR_USAGE } from "../../../src/executor/webgpu/usage.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../../src/tensor/gpu.ts";
 import { defaultDevice } from "../../helpers/gpu.ts";
 
 const ROUNDS = 200;

@@ -1,7 +1,7 @@
 /**
  * The parameters of kernels: slots of one uniform buffer, filled on the host and uploaded together before their submit.
  */
-import { BUFFER_USAGE } from "../../../tensor/gpu.ts";
+import { BUFFER_USAGE } from "../usage.ts";
 import { PARAMS_BYTES } from "./pipelines.ts";
 
 /** Slots of one submit. */

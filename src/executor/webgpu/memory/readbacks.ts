@@ -2,10 +2,10 @@
  * Staging buffers on their way to the host: the one file that maps them, counts it, and tells listeners how long it took.
  */
 import { now } from "../../../support/clock.ts";
-import { MAP_READ_MODE } from "../../../tensor/gpu.ts";
 import type { GpuStats } from "../batch.ts";
 import type { BufferSource } from "../kernels/parameters.ts";
 import { PassTimer, type PendingTimes, type ReadbackTimes } from "../timer.ts";
+import { MAP_READ_MODE } from "../usage.ts";
 
 /** The device's part in readbacks. */
 interface Owner extends BufferSource {

@@ -165,14 +165,15 @@ export class CallRunner {
     const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
     const opType = OP_TYPES[collective];
     const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger: settings.logger, onAbort, started });
-    const onSignal = options.signal ? () => onAbort(options.signal!.reason) : null;
-    if (onSignal) options.signal!.addEventListener("abort", onSignal, { once: true });
+    const { signal } = options;
+    const onSignal = () => onAbort(signal?.reason);
+    signal?.addEventListener("abort", onSignal, { once: true });
     const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
       claims.release(claim);
-      if (onSignal) options.signal!.removeEventListener("abort", onSignal);
+      signal?.removeEventListener("abort", onSignal);
       return this.#pending.delete(work as Work<unknown>);
     };
     const fail = (error: Error) => {

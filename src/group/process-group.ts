@@ -262,9 +262,11 @@ export class ProcessGroup implements MemberGroup {
     const sequence = this.sequence + 1;
     const choices = await this.#calls.run({}, () => prepareObjects.split(this, color, key));
     if (color === null) return null;
-    const everyone = choices.map((_, rank) => rank);
-    const members = everyone.filter((rank) => choices[rank]![0] === color);
-    members.sort((a, b) => choices[a]![1] - choices[b]![1] || a - b);
+    const members = choices
+      .map(([chosen, order], rank) => ({ rank, chosen, order }))
+      .filter(({ chosen }) => chosen === color)
+      .sort((a, b) => a.order - b.order || a.rank - b.rank)
+      .map(({ rank }) => rank);
     return this.#child(members, `${this.name}/${sequence}:${color}`, undefined);
   }
 
@@ -304,7 +306,7 @@ export class ProcessGroup implements MemberGroup {
   #child(ranks: readonly number[], name: string, description: string | undefined): ProcessGroup | null {
     const rank = ranks.indexOf(this.rank);
     if (rank < 0) return null;
-    const globalRanks = ranks.map((member) => this.globalRanks[member]!);
+    const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     return new ProcessGroup({ job: this.#job, name, description: description ?? name, globalRanks, rank });
   }
 

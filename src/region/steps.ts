@@ -103,6 +103,11 @@ export class Steps {
     return all ? this.#agree() : this.#awaitStep();
   }
 
+  get #current(): SteppingCall {
+    if (!this.#call) throw new Error("no call has begun");
+    return this.#call;
+  }
+
   /** Do all ranks make the same call? To be asked when all have come to its first step. */
   isSameCall(): boolean {
     return !this.#options.board.isSkipped() && this.#firstToDiffer() === 0;
@@ -122,7 +127,7 @@ export class Steps {
     const { board } = this.#options;
     if (board.isSkipped()) return this.#watch(new Promise(() => {}));
     const rank = this.#firstToDiffer();
-    if (rank > 0) throw this.#call!.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
+    if (rank > 0) throw this.#current.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
     this.#agreed = true;
     return undefined;
   }
@@ -148,7 +153,7 @@ export class Steps {
     const missing = gate.missing();
     for (let rank = 0; rank < size; rank++) {
       if (missing.includes(rank) || board.sameCalls(rank, own)) continue;
-      this.#call!.hear(rank, board.callOf(rank));
+      this.#current.hear(rank, board.callOf(rank));
       return;
     }
   }
@@ -156,7 +161,7 @@ export class Steps {
   /** The call may fail while the event loop turns; then it ends here. */
   async #pause(): Promise<void> {
     await this.#options.pace.turn();
-    const { error } = this.#call!;
+    const { error } = this.#current;
     if (error) throw error;
   }
 
@@ -168,7 +173,7 @@ export class Steps {
   }
 
   /** Resolves with `passed`, or rejects with the call, which meanwhile waits for the ranks that have not come. */
-  #watch(passed: Promise<void>, call = this.#call!): Promise<void> {
+  #watch(passed: Promise<void>, call = this.#current): Promise<void> {
     const { gate } = this.#options;
     return new Promise<void>((resolve, reject) => {
       const forget = call.watch({ missing: () => gate.missing(), reject });

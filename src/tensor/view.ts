@@ -35,7 +35,7 @@ export interface CudaView extends Elements {
 export type TensorView = HostView | GpuView | CudaView;
 
 /** Elements `start` to `start + count` of a view, in the same memory. */
-export function partOf<V extends TensorView>(view: V, start: number, count: number): V {
+function partOf<V extends TensorView>(view: V, start: number, count: number): V {
   const width = view.count === 0 ? 0 : view.byteLength / view.count;
   return { ...view, count, byteOffset: view.byteOffset + start * width, byteLength: count * width };
 }

@@ -7,26 +7,10 @@ import { REDUCE_OP_NAMES } from "../reduce-op.ts";
 import { COLLECTIVES, DATA_TYPES } from "../types.ts";
 import { FINGERPRINT_LABELS, type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
-/** Are two calls the same? */
-export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
-  return (
-    a.collective === b.collective &&
-    a.dtype === b.dtype &&
-    a.op === b.op &&
-    a.customOp === b.customOp &&
-    a.root === b.root &&
-    a.count === b.count &&
-    a.detail === b.detail &&
-    a.algorithm === b.algorithm &&
-    a.segmentBytes === b.segmentBytes
-  );
-}
-
 const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
 
 /** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
-  if (isSameCall(a, b)) return null;
   const field = FIELDS.find((name) => a[name] !== b[name]);
   if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks";
   return field ? FINGERPRINT_LABELS[field] : null;

@@ -66,9 +66,9 @@ export interface Header {
 }
 
 /**
- * The fields of a fingerprint, in the order in which two are compared, each with a user's words for it. The functions that run
- * with every call name the fields once more, one by one, which is four times as fast as a loop: `encodeHeader`,
- * `decodeFingerprint`, `isSameCall` and `writeCall`. test/wire/fingerprint.test.ts holds them against this table.
+ * The fields of a fingerprint, in the order in which two are compared, each with a user's words for it. The functions that
+ * write and read a fingerprint name the fields once more, one by one, which is four times as fast as a loop: `encodeHeader`,
+ * `decodeFingerprint`, `writeCall`. test/wire/fingerprint.test.ts holds them against this table.
  */
 export const FINGERPRINT_LABELS = {
   collective: "collective",

@@ -75,7 +75,7 @@ export class LazyCommunicator {
 }
 
 /** The same promise, unless the signal fires first. */
-export function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason);
     if (signal.aborted) onAbort();

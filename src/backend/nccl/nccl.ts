@@ -141,5 +141,3 @@ async function hearLength(exchange: ChannelExchange, peer: number): Promise<numb
   await exchange.recv(peer, new Uint8Array(length.buffer), 0);
   return length[0]!;
 }
-
-export { NcclCluster } from "./cluster.ts";

@@ -22,8 +22,8 @@ export class NcclRanks implements NcclMembers {
 
   /** What a group of these ranks of the job makes of NCCL. */
   use(globalRanks: readonly number[]): NcclUse {
-    const members = globalRanks.map((member) => this.#roster[member]!);
-    const devices = globalRanks.map((member) => this.devices[member]!);
+    const members = globalRanks.flatMap((member) => this.#roster[member] ?? []);
+    const devices = globalRanks.map((member) => this.devices[member] ?? null);
     const linked = clustersOf(members);
     if (devices.every((device) => device !== null)) return { whole: true, clusters: linked, devices };
     const none = devices.map(() => null);
@@ -35,7 +35,7 @@ export class NcclRanks implements NcclMembers {
       const onNccl = takesPart(cluster);
       return [onNccl, cluster.filter((rank) => !onNccl.includes(rank))].filter(({ length }) => length > 0);
     });
-    clusters.sort((a, b) => a[0]! - b[0]!);
+    clusters.sort(([a = 0], [b = 0]) => a - b);
     const taking = linked.flatMap(takesPart);
     return {
       whole: false,

@@ -1,7 +1,7 @@
 /** Board of ranks that have areas: each rank's call stands in its own file, beside its areas. */
 
 import { callAt } from "../../link/files/layout.ts";
-import type { OpenAreas } from "../../link/files/links.ts";
+import type { LaidOut, OpenAreas } from "../../link/files/links.ts";
 import { CALL_FIELDS, isSkipped, readCall, sameCalls, writeCall, writeSkipped } from "../../wire/call-record.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Board } from "../steps.ts";
@@ -12,6 +12,9 @@ export class AreasBoard implements Board {
   readonly #areas: OpenAreas;
   readonly #gate: AreasGate;
   readonly #rank: number;
+  /** This rank's file, and its record in {@link #floats}. */
+  readonly #own: LaidOut;
+  readonly #ownBytes: Uint8Array;
   readonly #floats: Float64Array;
   readonly #bytes: readonly Uint8Array[];
   /** At which step each record was read. */
@@ -25,6 +28,8 @@ export class AreasBoard implements Board {
     this.#floats = new Float64Array(areas.files.length * CALL_FIELDS);
     const { buffer } = this.#floats;
     this.#bytes = areas.files.map((_, r) => new Uint8Array(buffer, r * recordBytes, recordBytes));
+    this.#own = areas.files[rank]!;
+    this.#ownBytes = this.#bytes[rank]!;
     this.#readAt = areas.files.map((_, r) => (r === rank ? Number.POSITIVE_INFINITY : 0));
   }
 
@@ -52,8 +57,8 @@ export class AreasBoard implements Board {
   }
 
   #show(): void {
-    const { file, layout } = this.#areas.files[this.#rank]!;
-    file.write(this.#bytes[this.#rank]!, callAt(layout, this.#gate.steps + 1));
+    const { file, layout } = this.#own;
+    file.write(this.#ownBytes, callAt(layout, this.#gate.steps + 1));
   }
 
   /** Where the record of `rank` is, which is read once a step. */

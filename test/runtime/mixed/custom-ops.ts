@@ -31,7 +31,7 @@ const argMax = {
 };
 
 /** Inputs of rank `rank`, the same in every runtime. */
-export const logits = (rank: number): Float32Array<ArrayBuffer> =>
+const logits = (rank: number): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: COUNT }, (_, i) => ((i * 37 + rank * 101) % 211) / 16 - 6);
 export const scores = (rank: number): BigUint64Array<ArrayBuffer> =>
   BigUint64Array.from(

@@ -1,7 +1,7 @@
 /**
  * Reads of a TCP connection into one buffer that is used again, or right to where the bytes belong. A stream of Node's
  * allocates 64 KiB for each read and leaves them to the garbage collector; a buffer that stays in the processor's cache is
- * two to three times as fast, for short messages too (docs/performance.md).
+ * two to three times as fast, for short messages too (docs/notes/websocket.md).
  */
 import { Socket as NetSocket, type SocketConstructorOpts } from "node:net";
 

@@ -1,7 +1,7 @@
 /**
  * Reduce through areas.
  *
- * As all-reduce-areas.ts, but only root gets the results.
+ * As all-reduce.ts, but only root gets the results.
  *
  * N ranks, a tensor of S bytes in K = ⌈S / A⌉ stripes, A being the bytes of an area: K + 1 steps. Root puts (N − 1)/N·S bytes
  * and gets 2(N − 1)/N·S, the others put S and get (N − 1)/N·S. Each element is computed by one rank.

@@ -1,6 +1,6 @@
 /**
  * NCCL within a cluster: all-reduce of a group of which some ranks are on NCCL and the others reach them through a hub, such
- * as GPU servers and browser tabs. It is the two-level algorithm (algorithm/all-reduce-hub.ts), and to the hub and the other
+ * as GPU servers and browser tabs. It is the two-level algorithm (algorithm/hub/all-reduce.ts), and to the hub and the other
  * ranks the same; but within this cluster NCCL folds a segment into its delegate's and spreads the result.
  *
  * A communicator does one thing after the other, so all its ranks must ask for the same in the same order: the calls take

@@ -1,11 +1,11 @@
 /**
- * Shared page: one group's part of the threads' common memory: its gate, and a record per rank. Every record has two
+ * Board of ranks that address each other's memory: one group's part of the common memory, with its gate and a record per rank. Every record has two
  * sides, used by calls in turn: a rank that begins the next call but one knows that nobody reads the first's side any
  * more, for all have come to the call between. A word is written only where it differs: of calls that are repeated, the
  * lines that tell of them stay in every core's cache.
  *
- *   byte                size  page
- *      0                      gate (shared-gate.ts)
+ *   byte                size  board
+ *      0                      gate (gate.ts)
  *         2 × N × one side      rank 0's first, rank 0's second, rank 1's first …
  *
  *   byte                size  one side
@@ -40,12 +40,12 @@ function sideBytes(size: number): number {
   return slotAt(size) + SLOT_BYTES;
 }
 
-/** Bytes of the page of a group of `size` ranks. */
+/** Bytes of the board of a group of `size` ranks. */
 export function boardBytes(size: number): number {
   return gateBytes(size) + 2 * size * sideBytes(size);
 }
 
-/** One rank's view of its group's page. */
+/** One rank's view of its group's board. */
 export class AddressableBoard {
   /** The gate's words. */
   readonly gate: Int32Array;
@@ -59,7 +59,7 @@ export class AddressableBoard {
   readonly #slotAt: number;
   #side: 0 | 1 = 0;
 
-  /** `buffer` holds the page at `address`, a multiple of 64. */
+  /** `buffer` holds the board at `address`, a multiple of 64. */
   constructor(buffer: ArrayBufferLike, address: number, rank: number, size: number) {
     const bytes = boardBytes(size);
     this.gate = new Int32Array(buffer, address, gateBytes(size) / 4);

@@ -33,10 +33,10 @@ export class Claims {
     for (const pending of this.#claims) {
       for (const theirs of pending) {
         for (const ours of claim) {
-          const shared = ours.written || theirs.written ? overlapOf(ours.view, theirs.view) : null;
-          if (!shared) continue;
+          const common = ours.written || theirs.written ? overlapOf(ours.view, theirs.view) : null;
+          if (!common) continue;
           throw new TypeError(
-            `${ours.owner}: its tensor shares bytes ${shared.start} to ${shared.end} of a buffer with ${theirs.owner}, ` +
+            `${ours.owner}: its tensor shares bytes ${common.start} to ${common.end} of a buffer with ${theirs.owner}, ` +
               "which is still running: await that one first, or use another tensor",
           );
         }

@@ -21,12 +21,12 @@ export function addressableOf({ region }: Context): AddressableMemory {
 const PIECE_BYTES = 1024 * 1024;
 
 /** Lends `body` a span in the common memory with the contents of `span`: itself if it can be, else a copy. */
-export function withAddressable(context: Context, span: Span, body: (shared: Span) => Late): Late {
+export function withAddressable(context: Context, span: Span, body: (addressable: Span) => Late): Late {
   const isShared = span.count === 0 || addressableOf(context).executor.addressOf(span) >= 0;
   return isShared ? body(span) : withCopy(context, span, body);
 }
 
-function withCopy(context: Context, span: Span, body: (shared: Span) => Late): Late {
+function withCopy(context: Context, span: Span, body: (addressable: Span) => Late): Late {
   const { executor } = addressableOf(context);
   const copy = executor.scratch(span.dtype, span.count);
   let late: Late;

@@ -63,13 +63,13 @@ function everyRankHasRoom(context: Context): boolean {
 }
 
 /** {@link withAddressable} for several spans. */
-function withAllAddressable(context: Context, spans: readonly Span[], body: (shared: readonly Span[]) => Late): Late {
-  const shared: Span[] = [];
+function withAllAddressable(context: Context, spans: readonly Span[], body: (addressable: readonly Span[]) => Late): Late {
+  const addressable: Span[] = [];
   const next = (): Late => {
-    const span = spans[shared.length];
-    if (!span) return body(shared);
+    const span = spans[addressable.length];
+    if (!span) return body(addressable);
     return withAddressable(context, span, (one) => {
-      shared.push(one);
+      addressable.push(one);
       return next();
     });
   };

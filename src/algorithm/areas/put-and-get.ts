@@ -1,5 +1,5 @@
 /**
- * What the algorithms over shared areas have in common. They put into their rank's area what others need, make a step, and
+ * What the algorithms over areas have in common. They put into their rank's area what others need, make a step, and
  * get from the others' areas what they need themselves, straight to where it is wanted.
  */
 

@@ -59,9 +59,9 @@ const MOST_WORKGROUPS_PER_DIMENSION = 65_535;
  */
 export function planFold(fold: Fold, target: GpuSpan, inputs: readonly GpuSpan[], limits: FoldLimits): Dispatch[] {
   const spans = [target, ...inputs];
-  const shared = inputs.some(({ buffer }) => buffer === target.buffer) || hasRepeats(inputs);
+  const aliased = inputs.some(({ buffer }) => buffer === target.buffer) || hasRepeats(inputs);
   // Overlapping windows become one, which has then to hold all of them.
-  const room = shared ? limits.bindingBytes / spans.length : limits.bindingBytes;
+  const room = aliased ? limits.bindingBytes / spans.length : limits.bindingBytes;
   const pieceBytes = Math.floor(room / WINDOW_ALIGNMENT - 2) * WINDOW_ALIGNMENT;
   const isWide = spans.every(({ byteOffset }) => byteOffset % WIDE_BYTES === 0) && !isCustom(fold.work);
   const dispatches: Dispatch[] = [];

@@ -63,7 +63,11 @@ function everyRankHasRoom(context: Context): boolean {
 }
 
 /** {@link withAddressable} for several spans. */
-function withAllAddressable(context: Context, spans: readonly Span[], body: (addressable: readonly Span[]) => Late): Late {
+function withAllAddressable(
+  context: Context,
+  spans: readonly Span[],
+  body: (addressable: readonly Span[]) => Late,
+): Late {
   const addressable: Span[] = [];
   const next = (): Late => {
     const span = spans[addressable.length];

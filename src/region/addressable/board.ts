@@ -1,9 +1,8 @@
 /**
  * Board of ranks that address each other's memory: one group's part of the common memory, with its gate and a record per rank.
- * Every record has two
- * sides, used by calls in turn: a rank that begins the next call but one knows that nobody reads the first's side any
- * more, for all have come to the call between. A word is written only where it differs: of calls that are repeated, the
- * lines that tell of them stay in every core's cache.
+ * Every record has two sides, which calls use in turn: a rank that begins the next call but one knows that nobody reads the
+ * first one's side any more, for all have come to the call between. A word is written only where it differs: the lines that
+ * tell of a repeated call stay in every core's cache.
  *
  *   byte                size  board
  *      0                      gate (gate.ts)

@@ -3,7 +3,7 @@
  * kernels of the first alone, and its readbacks and uploads alone. Sends the times, in milliseconds, to its parent.
  */
 
-import { createWebgpuExecutor } from "../src/executor/webgpu/webgpu.ts";
+import { createWebgpuExecutor } from "../src/executor/webgpu/create-executor.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
 import { describe as viewOf } from "../src/tensor/describe.ts";

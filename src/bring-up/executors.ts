@@ -2,7 +2,7 @@
 import { NoAdapterError, UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import type { Executor, HostExecutor } from "../executor/executor.ts";
-import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/webgpu.ts";
+import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/create-executor.ts";
 import type { Platform } from "../platform.ts";
 import type { Settings } from "./init-options.ts";
 import type { Undo } from "./media/medium.ts";
@@ -58,7 +58,7 @@ async function openGpu(
   { backend, device, internal: { f16 = "auto", onReadback } }: Settings,
 ): Promise<{ gpu: GpuExecutor | null; reason: string }> {
   const open = async (options: WebgpuExecutorOptions) =>
-    (await import("../executor/webgpu/webgpu.ts")).createWebgpuExecutor({ ...options, f16, onReadback });
+    (await import("../executor/webgpu/create-executor.ts")).createWebgpuExecutor({ ...options, f16, onReadback });
   if (device) return { gpu: await open({ device }), reason: "the device given to initProcessGroup" };
   if (backend === "cpu" || backend === "nccl") return { gpu: null, reason: `backend is "${backend}"` };
   if (backend === "auto" && !platform.hasBuiltInGpu) {

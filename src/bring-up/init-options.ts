@@ -3,7 +3,7 @@ import type { Transfer } from "../algorithm/context.ts";
 import type { Backend, BackendContext } from "../backend/backend.ts";
 import type { NcclConfig, NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
-import type { ReadbackTimes } from "../executor/webgpu/webgpu.ts";
+import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger } from "../logger.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";

@@ -90,11 +90,11 @@ function entryOf(
 async function leave(
   { groupName, peerTimeoutMs }: Settings,
   { hub, hosted, store, leave }: Meeting,
-  { sockets }: Media,
+  { websocket }: Media,
 ): Promise<void> {
   hub?.goodbye();
   hub?.close();
-  await sockets?.close();
+  await websocket?.close();
   await store.close();
   await leave?.();
   await hosted?.drained(groupName, peerTimeoutMs);

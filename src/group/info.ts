@@ -1,5 +1,5 @@
 /** What `group.info()` tells. */
-import type { GpuMemory } from "../executor/webgpu/gpu-executor.ts";
+import type { GpuMemory } from "../executor/gpu-executor.ts";
 import type { LinkKind } from "../link/link.ts";
 import type { Runtime } from "../types.ts";
 

@@ -2,7 +2,7 @@
  * What counts as a tensor in CUDA memory, and what to say of everything that does not.
  */
 import { bytesPerElement, type CudaTensor, DATA_TYPES } from "../types.ts";
-import { checkCount, checkEnd, isWhole, unknownDtype } from "./fields.ts";
+import { checkCount, checkEnd, isWhole, unknownDtype } from "./field-checks.ts";
 import type { CudaView } from "./view.ts";
 
 /** Does `value` hold a DeviceBuffer? Whether it is a right tensor, {@link describeCuda} tells. */

@@ -2,7 +2,7 @@
  * What counts as a tensor in GPU memory, and what to say of everything that does not.
  */
 import { bytesPerElement, DATA_TYPES, type DataType, type GpuTensor } from "../types.ts";
-import { checkCount, checkEnd, isWhole, unknownDtype } from "./fields.ts";
+import { checkCount, checkEnd, isWhole, unknownDtype } from "./field-checks.ts";
 import type { GpuView } from "./view.ts";
 
 /** The usage flags that the buffer of a tensor needs, by the numbers that the WebGPU specification gives: no runtime has to have the global. */

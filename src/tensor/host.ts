@@ -3,7 +3,7 @@
  */
 import type { DataType, HostArray, HostTensor } from "../types.ts";
 import { DATA_TYPES } from "../types.ts";
-import { unknownDtype } from "./fields.ts";
+import { unknownDtype } from "./field-checks.ts";
 import type { HostView } from "./view.ts";
 
 /** The dtype of a bare typed array, by the name of its class: that holds across realms and for subclasses. */

@@ -9,8 +9,8 @@
 
 import { HostSpan } from "../../src/executor/cpu/host-span.ts";
 import type { Executor, Span } from "../../src/executor/executor.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
 import { TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
-import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp, type ReduceOp as ReduceOpType } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";

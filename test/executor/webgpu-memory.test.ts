@@ -1,7 +1,7 @@
 /** No GPU memory is left: an executor, and two ranks on its device. */
 import { describe, expect, it } from "vitest";
+import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
 import { TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
-import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";

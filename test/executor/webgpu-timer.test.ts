@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
+import type { GpuExecutor, ReadbackTimes } from "../../src/executor/webgpu/create-executor.ts";
 import type { GpuSpan } from "../../src/executor/webgpu/memory/span.ts";
-import type { GpuExecutor, ReadbackTimes } from "../../src/executor/webgpu/webgpu.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { defaultDevice, testExecutor, testGpu } from "../helpers/gpu.ts";
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { GpuExecutor } from "../../src/executor/webgpu/webgpu.ts";
+import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";

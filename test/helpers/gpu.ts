@@ -8,7 +8,7 @@ import {
   createWebgpuExecutor,
   type GpuExecutor,
   type WebgpuExecutorOptions,
-} from "../../src/executor/webgpu/webgpu.ts";
+} from "../../src/executor/webgpu/create-executor.ts";
 import { openGpu } from "../../src/node/gpu.ts";
 
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";

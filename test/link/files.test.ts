@@ -13,7 +13,7 @@ import {
   ringAt,
   stepsAt,
 } from "../../src/link/files/layout.ts";
-import { RingReader, RingWriter } from "../../src/link/files/ring.ts";
+import { RingReader, RingWriter } from "../../src/link/files/ring-buffer.ts";
 import type { Payload } from "../../src/link/link.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files.ts";

@@ -8,7 +8,7 @@ import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { allGatherDirect } from "../messages/all-gather-direct.ts";
-import { addressableOf, copyInPieces, withAddressable } from "./pull.ts";
+import { addressableOf, copyInPieces, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {

@@ -16,7 +16,7 @@ import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
-import { addressableOf, offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, offeredByAll, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Late {

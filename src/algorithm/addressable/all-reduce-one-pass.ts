@@ -16,7 +16,7 @@ import type { Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, inPieces, offeredByAll, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late {

@@ -15,7 +15,7 @@ import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement } from "../../types.ts";
 import type { Context } from "../context.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
-import { addressableOf } from "./pull.ts";
+import { addressableOf } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceSlots(context: Context, tensor: Span, op: ReduceOp): Late {

@@ -2,7 +2,7 @@
 
 import type { Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
-import { addressableOf } from "./pull.ts";
+import { addressableOf } from "./toolkit.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierStep(context: Context): Late {

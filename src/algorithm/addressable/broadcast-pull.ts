@@ -8,7 +8,7 @@ import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { broadcastBinomial } from "../messages/broadcast-binomial.ts";
-import { addressableOf, copyInPieces, withAddressable } from "./pull.ts";
+import { addressableOf, copyInPieces, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastPull(context: Context, tensor: Span, root: number): Late {

@@ -13,7 +13,7 @@ import type { Context } from "../context.ts";
 import { reduceOwnerDirect } from "../messages/reduce-scatter-gather.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace, withPrepared } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, offeredByAll, withAddressable } from "./pull.ts";
+import { addressableOf, inPieces, offeredByAll, withAddressable } from "./toolkit.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
 export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late {

@@ -14,7 +14,7 @@ import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { reduceScatterDirect } from "../messages/reduce-scatter-direct.ts";
 import { withPrepared } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, withAddressable } from "./pull.ts";
+import { addressableOf, inPieces, withAddressable } from "./toolkit.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
 export function reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late {

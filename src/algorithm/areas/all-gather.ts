@@ -6,7 +6,7 @@
 import type { Span } from "../../executor/executor.ts";
 import type { Context } from "../context.ts";
 import { otherRanks } from "../toolkit/pattern.ts";
-import { inSegments, perSegmentOf, show, take } from "./put-and-get.ts";
+import { inSegments, perSegmentOf, show, take } from "./toolkit.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherAreas(context: Context, outputs: readonly Span[], input: Span): Promise<void> {

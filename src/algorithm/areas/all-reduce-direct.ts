@@ -12,7 +12,7 @@ import type { ReduceOp } from "../../reduce-op.ts";
 import type { Late } from "../../support/late.ts";
 import { bytesPerElement } from "../../types.ts";
 import type { Context } from "../context.ts";
-import { areasOf, foldTaken, showPrepared } from "./put-and-get.ts";
+import { areasOf, foldTaken, showPrepared } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. Undefined if nobody was waited for. */
 export function allReduceAreasDirect(context: Context, tensor: Span, op: ReduceOp): Late {

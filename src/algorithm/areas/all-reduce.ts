@@ -15,7 +15,7 @@ import type { Context } from "../context.ts";
 import { partition } from "../toolkit/partition.ts";
 import { otherRanks } from "../toolkit/pattern.ts";
 import { chunksOf } from "../toolkit/pipeline.ts";
-import { areasOf, foldTaken, placesIn, show, showPrepared, take } from "./put-and-get.ts";
+import { areasOf, foldTaken, placesIn, show, showPrepared, take } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceAreas(context: Context, tensor: Span, op: ReduceOp): Promise<void> {

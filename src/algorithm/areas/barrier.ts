@@ -2,7 +2,7 @@
 
 import type { Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
-import { areasOf } from "./put-and-get.ts";
+import { areasOf } from "./toolkit.ts";
 
 /** Resolves when every rank has called it. */
 export function barrierAreas(context: Context): Late {

@@ -5,7 +5,7 @@
  */
 import type { Span } from "../../executor/executor.ts";
 import type { Context } from "../context.ts";
-import { inSegments, perSegmentOf, show, take } from "./put-and-get.ts";
+import { inSegments, perSegmentOf, show, take } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastAreas(context: Context, tensor: Span, root: number): Promise<void> {

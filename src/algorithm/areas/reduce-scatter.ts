@@ -9,7 +9,7 @@ import type { Span } from "../../executor/executor.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import type { Context } from "../context.ts";
 import { otherRanks } from "../toolkit/pattern.ts";
-import { foldTaken, inSegments, placesIn, showPrepared } from "./put-and-get.ts";
+import { foldTaken, inSegments, placesIn, showPrepared } from "./toolkit.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
 export function reduceScatterAreas(

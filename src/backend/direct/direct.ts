@@ -10,9 +10,9 @@ import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Backend, Call } from "../backend.ts";
+import { failureOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
-import { failureOf, flowOf, foldsOf, type Scope, surroundings } from "./scope.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
 
@@ -39,12 +39,12 @@ export interface GroupRegion {
   /** Are its ranks more than the cores that they run on? */
   readonly crowded: boolean;
   /** Runs the group's calls, which take turns in a region. */
-  turns(scope: Scope): Turns;
+  turns(scope: GroupScope): Turns;
   close(): void;
 }
 
 /** What a direct backend is made with. */
-export interface DirectOptions extends Omit<Scope, "region"> {
+export interface DirectOptions extends Omit<GroupScope, "region"> {
   /** The memories that tensors may be in; the first serves calls without tensors. */
   executors: readonly Executor[];
   /** The slowest kind of link in the group. */
@@ -62,7 +62,7 @@ export interface DirectOptions extends Omit<Scope, "region"> {
 export class DirectBackend implements Backend {
   readonly name = "direct";
   readonly #options: DirectOptions;
-  readonly #scope: Scope;
+  readonly #scope: GroupScope;
   readonly #planScopes = new Map<Executor, PlanScope>();
   readonly #messages: Messages;
   readonly #turns: Turns | null;

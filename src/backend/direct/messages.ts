@@ -13,17 +13,17 @@ import type { MessageRequest } from "../../request.ts";
 import { InOrder } from "../../support/in-order.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { messageFingerprint } from "./facts.ts";
-import { failureOf, flowOf, type Scope, surroundings } from "./scope.ts";
+import { messageFingerprint } from "./call-facts.ts";
+import { failureOf, flowOf, type GroupScope, surroundings } from "./group-scope.ts";
 
 /** See the file's head. */
 export class Messages {
-  readonly #scope: Scope;
+  readonly #scope: GroupScope;
   readonly #starts = new InOrder();
   /** Receives that are not yet admitted, with the reason of those that were given up. */
   readonly #unadmitted = new Map<number, WebcclError | null>();
 
-  constructor(scope: Scope) {
+  constructor(scope: GroupScope) {
     this.#scope = scope;
   }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Context } from "../../algorithm/context.ts";
-import { exchangeObjects } from "../../algorithm/messages/objects.ts";
+import { exchangeObjects } from "../../algorithm/messages/exchange-objects.ts";
 import type { AlgorithmFamily, Row, Table } from "../../algorithm/rows.ts";
 import type { Executor, Span } from "../../executor/executor.ts";
 import type { LinkKind } from "../../link/link.ts";
@@ -14,7 +14,7 @@ import type { Late } from "../../support/late.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { type Facts, factsOfLists, fingerprintOf } from "./facts.ts";
+import { type CallFacts, factsOfLists, fingerprintOf } from "./call-facts.ts";
 import { type SelectQuery, selectAlgorithm } from "./select.ts";
 
 /** A request of a whole group; point-to-point ones need no plan. */
@@ -178,7 +178,7 @@ function scan(planning: Planning, { collective, tensor, op }: RequestOf<"scan" |
   return plan(planning, row, whole(span, op), writes, (context) => row.run(context, span, op, { exclusive }));
 }
 
-function barrier(planning: Planning, facts: Facts): Plan {
+function barrier(planning: Planning, facts: CallFacts): Plan {
   const row = choose(planning, "barrier", {});
   return plan(planning, row, facts, "no", (context) => row.run(context));
 }
@@ -219,7 +219,7 @@ function equalParts(planning: Planning, view: TensorView): Span[] {
   return parts(planning, view, new Array<number>(size).fill(view.count / size));
 }
 
-function choose<C extends AlgorithmFamily>(planning: Planning, collective: C, { op, bytes = 0 }: Facts): Row<C> {
+function choose<C extends AlgorithmFamily>(planning: Planning, collective: C, { op, bytes = 0 }: CallFacts): Row<C> {
   const { size, link, hub, table, crowded, sameArithmetic } = planning.scope;
   const query: SelectQuery<C> = {
     collective,
@@ -240,7 +240,7 @@ function choose<C extends AlgorithmFamily>(planning: Planning, collective: C, { 
 function plan(
   planning: Planning,
   { algorithm, needs, scratch }: Pick<Row<AlgorithmFamily>, "algorithm" | "needs" | "scratch">,
-  facts: Facts,
+  facts: CallFacts,
   writes: Plan["writes"],
   run: Plan["run"],
 ): Plan {
@@ -255,7 +255,7 @@ function startOfFold(op: ReduceOp, { dtype }: Span): Plan["writes"] {
   return changesInputs(op, dtype) ? "at once" : "as messages come";
 }
 
-function whole({ dtype, count }: Span, op?: ReduceOp, root?: number): Facts {
+function whole({ dtype, count }: Span, op?: ReduceOp, root?: number): CallFacts {
   return { dtype, count, op, root };
 }
 

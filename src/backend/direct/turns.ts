@@ -11,16 +11,16 @@ import { Lane } from "../../support/in-order.ts";
 import type { Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
 import type { Call } from "../backend.ts";
+import { failureOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { isOfHub, type Plan } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
-import { failureOf, foldsOf, type Scope, surroundings } from "./scope.ts";
 import { Turn } from "./turn.ts";
 
 /** See the file's head. */
 export class Turns {
   /** Plans of calls that may be made again. */
   readonly plans: PlanCache = new PlanCache();
-  readonly #scope: Scope;
+  readonly #scope: GroupScope;
   readonly #steps: Steps;
   readonly #pace: Pace;
   readonly #lane = new Lane();
@@ -30,7 +30,7 @@ export class Turns {
   #context: Context | null = null;
 
   /** `steps` are the region's. */
-  constructor(scope: Scope, steps: Steps, pace: Pace) {
+  constructor(scope: GroupScope, steps: Steps, pace: Pace) {
     this.#scope = scope;
     this.#steps = steps;
     this.#pace = pace;

@@ -14,7 +14,7 @@ import type { CudaView } from "../../tensor/view.ts";
 import { hash32 } from "../../wire/fingerprint.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
-import { messageFingerprint } from "../direct/facts.ts";
+import { messageFingerprint } from "../direct/call-facts.ts";
 import type { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import type { NcclCommunicator } from "./library.ts";

@@ -14,7 +14,7 @@ import { type Request, tensorsOf } from "../../request.ts";
 import { partsOf, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import { type Facts, factsOfLists, fingerprintOf } from "../direct/facts.ts";
+import { type CallFacts, factsOfLists, fingerprintOf } from "../direct/call-facts.ts";
 import { isNcclType, type NcclOp } from "./library.ts";
 import type { OnDevice, StagedCall } from "./staging.ts";
 
@@ -115,7 +115,7 @@ function checkOneMemory(tensors: readonly TensorView[]): { memory: TensorView["m
 
 /** A plan without its fingerprint. A call writes the caller's tensors, unless it says otherwise. */
 interface NcclSteps extends Partial<Pick<NcclPlan, "writes" | "pairs">>, Pick<NcclPlan, "run"> {
-  facts: Facts;
+  facts: CallFacts;
 }
 
 function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
@@ -305,7 +305,7 @@ function opFor(op: ReduceOp): NcclOp {
 }
 
 /** Of parts that are all as long as `share`. */
-function equalShares(share: TensorView, { size }: NcclScope): Facts {
+function equalShares(share: TensorView, { size }: NcclScope): CallFacts {
   return factsOfLists(new Array<TensorView>(size).fill(share));
 }
 

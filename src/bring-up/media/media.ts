@@ -6,8 +6,8 @@ import type { Meeting } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type HubMedium, hubMedium } from "./hub.ts";
 import type { Medium, Offer, Undo } from "./medium.ts";
-import type { SocketsMedium } from "./sockets.ts";
 import type { Threads } from "./threads.ts";
+import type { WebsocketMedium } from "./websocket.ts";
 
 /** Why a rank that has no direct links has no file. */
 const NO_DIRECT_LINKS = "it has no direct links";
@@ -15,7 +15,7 @@ const NO_DIRECT_LINKS = "it has no direct links";
 /** The media of one rank. */
 export interface Media {
   readonly all: readonly Medium[];
-  readonly sockets: SocketsMedium | null;
+  readonly websocket: WebsocketMedium | null;
   readonly hub: HubMedium | null;
   /** What they offer together. */
   readonly offer: Required<Offer>;
@@ -34,18 +34,18 @@ export async function openMedia(
   undo: Undo[],
 ): Promise<Media> {
   const listens = platform.canListen && !links && settings.transport !== "hub";
-  const sockets = listens
-    ? await (await import("./sockets.ts")).openSockets(platform, settings, rank, store, undo)
+  const websocket = listens
+    ? await (await import("./websocket.ts")).openWebsocket(platform, settings, rank, store, undo)
     : null;
-  const options = { rank, settings, store, executor, underneath: sockets, undo };
-  const files = sockets && (await import("./files.ts")).openFiles(platform, options);
+  const options = { rank, settings, store, executor, underneath: websocket, undo };
+  const files = websocket && (await import("./files.ts")).openFiles(platform, options);
   const hub = connection && hubMedium(connection);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const all = [memory, threads?.medium(rank, undo), files, sockets, hub].filter((medium) => medium != null);
+  const all = [memory, threads?.medium(rank, undo), files, websocket, hub].filter((medium) => medium != null);
   const nothing = { listenUrl: null, inMemory: false, thread: null, sharedFile: { missing: NO_DIRECT_LINKS } };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, sockets, hub, offer },
+    ...{ all, websocket, hub, offer },
     settle: async (offers) => {
       let roster = offers;
       for (const medium of all) roster = await medium.settle(roster);

@@ -1,6 +1,6 @@
 /** The cost of readbacks to an operation on GPUBuffers: pure functions of the times that listeners got. */
 import type { Transfer } from "../../algorithm/context.ts";
-import type { ReadbackTimes } from "../../executor/webgpu/webgpu.ts";
+import type { ReadbackTimes } from "../../executor/webgpu/create-executor.ts";
 import { medianOf, type ReadbackCost, slowest } from "./report.ts";
 
 /** A stretch of time, in milliseconds. */

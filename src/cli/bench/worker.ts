@@ -8,7 +8,7 @@ import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../../algorithm/context.ts";
 import { type NcclLibrary, ncclVersionText } from "../../backend/nccl/library.ts";
 import { f32ToBf16, f32ToF16 } from "../../executor/cpu/half.ts";
-import type { ReadbackTimes } from "../../executor/webgpu/webgpu.ts";
+import type { ReadbackTimes } from "../../executor/webgpu/create-executor.ts";
 import { initProcessGroup, type ProcessGroup } from "../../node/index.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../../types.ts";
 import { importOptional } from "../optional.ts";

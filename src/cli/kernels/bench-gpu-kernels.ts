@@ -4,7 +4,7 @@
  */
 
 import type { Executor, Span } from "../../executor/executor.ts";
-import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import type { GpuExecutor } from "../../executor/webgpu/create-executor.ts";
 import { ReduceOp, type ReduceOpName, resolveReduceOp } from "../../reduce-op.ts";
 import { describeGpu } from "../../tensor/gpu.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, isFloat } from "../../types.ts";

@@ -1,5 +1,5 @@
 /** The rates of one GPU, in any runtime: its lines as they come, and its part of the report. */
-import type { GpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import type { GpuExecutor } from "../../executor/webgpu/create-executor.ts";
 import { type BenchGpuKernelsOptions, benchGpuFold, benchGpuKernels } from "./bench-gpu-kernels.ts";
 import type { DeviceRates } from "./page.ts";
 

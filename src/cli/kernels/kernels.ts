@@ -1,7 +1,7 @@
 /** `webccl bench kernels`: how fast each device at hand reduces, beside how fast it copies. */
 import { writeFile } from "node:fs/promises";
 import { NoAdapterError } from "../../errors.ts";
-import { createWebgpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import { createWebgpuExecutor } from "../../executor/webgpu/create-executor.ts";
 import { nodePlatform } from "../../node/platform.ts";
 import { kernelLine, statusLine } from "../bench/report.ts";
 import { type BenchKernelsOptions, benchKernels, type KernelRow } from "./bench-kernels.ts";

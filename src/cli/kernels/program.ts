@@ -1,5 +1,5 @@
 /** Measures the GPU of a runtime that has WebGPU built in. Prints lines, and at the end the report as JSON after `KERNELS `. */
-import { createWebgpuExecutor } from "../../executor/webgpu/webgpu.ts";
+import { createWebgpuExecutor } from "../../executor/webgpu/create-executor.ts";
 import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
 
 /** The order to measure: a page gets it as a global, a process as its first argument. */

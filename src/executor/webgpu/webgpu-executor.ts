@@ -6,9 +6,10 @@ import { fillSpan } from "../cpu/custom-loop.ts";
 import { HostSpan } from "../cpu/host-span.ts";
 import { inputFactor } from "../cpu/kernels.ts";
 import type { Admission, Flow, Lease, Span } from "../executor.ts";
+import type { GpuExecutor, GpuMemory } from "../gpu-executor.ts";
 import type { GpuStats } from "./batch.ts";
 import type { GpuDevice } from "./device.ts";
-import type { GpuExecutor, GpuMemory } from "./gpu-executor.ts";
+import { bitsOf, foldWork, moveWork } from "./fold-work.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./kernels/fold.ts";
 import type { KernelWork } from "./kernels/source.ts";
 import { copyWords } from "./memory/copy.ts";
@@ -17,7 +18,6 @@ import { GpuSpan, requireEqual } from "./memory/span.ts";
 import { HostMemory, Readback, wholeWords } from "./memory/staging.ts";
 import type { Arithmetic } from "./self-test.ts";
 import { TENSOR_USAGE } from "./usage.ts";
-import { bitsOf, foldWork, moveWork } from "./work.ts";
 
 /** The most inputs that one pass folds: with the output that makes eight buffers, WebGPU's default limit. */
 const MOST_INPUTS = 7;

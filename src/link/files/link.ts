@@ -7,7 +7,7 @@ import type { MemoryFile } from "../../platform.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "../../wire/frame.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { FLAGS_BYTES, Flag } from "./layout.ts";
-import { RingReader, type RingSpan, RingWriter } from "./ring.ts";
+import { RingReader, type RingSpan, RingWriter } from "./ring-buffer.ts";
 
 /** A payload of this length ends a turn, so that its receiver can use it while it is in the cache. */
 const LONG_BYTES = 32 * 1024;

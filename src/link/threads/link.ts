@@ -1,5 +1,5 @@
 /**
- * A thread link: one rank's end of it, over two rings (ring.ts).
+ * A thread link: one rank's end of it, over two rings (ring-buffer.ts).
  *
  * A ring carries headers, short payloads, and of long ones the address: a payload that lies in the threads' common memory
  * is read there by the receiver, any other is copied into it once. A sender whose message went by address is told
@@ -9,7 +9,7 @@
 import type { Link, LinkReceiver } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
 import type { AddressableHeap } from "./directory.ts";
-import { Kind, padded, READ, RECORD_HEAD_BYTES, RING_BYTES, type Ring, WRITER_WAITS, WRITTEN } from "./ring.ts";
+import { Kind, padded, READ, RECORD_HEAD_BYTES, RING_BYTES, type Ring, WRITER_WAITS, WRITTEN } from "./ring-buffer.ts";
 
 /** Longer payloads go by address. */
 const INLINE_BYTES = 4_096;

@@ -6,7 +6,7 @@
 import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { AddressableHeap, Directory } from "./directory.ts";
 import { ThreadLink } from "./link.ts";
-import { RING_BLOCK_BYTES, Ring } from "./ring.ts";
+import { RING_BLOCK_BYTES, Ring } from "./ring-buffer.ts";
 
 const BELL_BYTES = 64;
 const RING_KEY = 2 ** 52;

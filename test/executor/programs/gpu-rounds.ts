@@ -3,7 +3,7 @@
  * left. Nothing ends the process but that there is nothing more to do.
  */
 
-import { createWebgpuExecutor } from "../../../src/executor/webgpu/webgpu.ts";
+import { createWebgpuExecutor } from "../../../src/executor/webgpu/create-executor.ts";
 import { ReduceOp } from "../../../src/reduce-op.ts";
 import { describe as viewOf } from "../../../src/tensor/describe.ts";
 import { defaultDevice, testGpu } from "../../helpers/gpu.ts";

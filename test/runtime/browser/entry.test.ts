@@ -15,6 +15,7 @@ const MOST_GZIPPED_BYTES = 45 * 1024;
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
   choice: "a rank that has NCCL; no page has",
+  "create-executor": "GPUBuffers",
   files: "a job in which some rank offers a file",
   gpu: "a page that opens a GPU",
   links: "memory://",
@@ -24,11 +25,10 @@ const WANTED = {
   "plain-loops": "a page without WebAssembly",
   proof: "a group with a token",
   ranks: "a job in which some rank has CUDA devices",
-  sockets: "a rank that can listen; no page can",
   "spawn-ranks": "a page that starts ranks",
   threads: "a rank that is a thread",
   "wasm-many": "a fold of more than two operands",
-  webgpu: "GPUBuffers",
+  websocket: "a rank that can listen; no page can",
 };
 
 describe("the browser entry", () => {

@@ -3,7 +3,7 @@
  * JSON; exits with 1 if any bit differs.
  */
 import { createCpuExecutor } from "../../../src/executor/cpu/cpu-executor.ts";
-import { createWebgpuExecutor } from "../../../src/executor/webgpu/webgpu.ts";
+import { createWebgpuExecutor } from "../../../src/executor/webgpu/create-executor.ts";
 import { DATA_TYPES } from "../../../src/types.ts";
 import { randomSource } from "../../executor/random.ts";
 import { gpuOps, placements, runFold } from "../../executor/webgpu-cases.ts";

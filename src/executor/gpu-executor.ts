@@ -1,7 +1,7 @@
 /** A GPU's executor: the contract of all executors, and more. */
-import type { DataType, GpuTensor } from "../../types.ts";
-import type { Executor } from "../executor.ts";
-import type { GpuStats } from "./batch.ts";
+import type { DataType, GpuTensor } from "../types.ts";
+import type { Executor } from "./executor.ts";
+import type { GpuStats } from "./webgpu/batch.ts";
 
 /** An executor whose counters and device can be seen. */
 export interface GpuExecutor extends Executor {

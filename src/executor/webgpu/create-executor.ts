@@ -3,15 +3,15 @@
  * says which, and where a GPU's own arithmetic shows.
  */
 
+import type { GpuExecutor } from "../gpu-executor.ts";
 import { openDevice, type WebgpuExecutorOptions } from "./adapter.ts";
 import { GpuDevice } from "./device.ts";
-import type { GpuExecutor } from "./gpu-executor.ts";
 import { type Arithmetic, arithmeticIdOfGpu, faultOfNativeF16 } from "./self-test.ts";
 import { WebgpuExecutor } from "./webgpu-executor.ts";
 
+export type { GpuExecutor, GpuMemory } from "../gpu-executor.ts";
 export type { WebgpuExecutorOptions } from "./adapter.ts";
 export type { GpuStats } from "./batch.ts";
-export type { GpuExecutor, GpuMemory } from "./gpu-executor.ts";
 export type { ReadbackTimes } from "./timer.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** Scope: what all calls of one group on the direct backend have in common, and what each of them is given because of it. */
+/** Group scope: what all calls of one group on the direct backend have in common, and what each of them is given because of it. */
 import type { Context, Transfer } from "../../algorithm/context.ts";
 import { AbortedError, DeviceLostError } from "../../errors.ts";
 import type { Executor, Flow, Span } from "../../executor/executor.ts";
@@ -9,7 +9,7 @@ import type { Region } from "../../region/region.ts";
 import { isOfHub, type Plan } from "./plan.ts";
 
 /** One group's. */
-export interface Scope {
+export interface GroupScope {
   readonly channel: Channel;
   /** The folds at the hub, if all ranks of the group are connected to one. */
   readonly hub: HubGroup | null;
@@ -22,7 +22,7 @@ export interface Scope {
 
 /** What an algorithm of this group finds beside its call's messages. `segments`: how many may be in flight, if fewer than usual. */
 export function surroundings(
-  { channel: { rank, size }, region, segmentBytes, segmentsInFlight, onTransfer }: Scope,
+  { channel: { rank, size }, region, segmentBytes, segmentsInFlight, onTransfer }: GroupScope,
   executor: Executor,
   segments = segmentsInFlight,
 ): Omit<Context, "exchange" | "hub"> {
@@ -31,7 +31,7 @@ export function surroundings(
 
 /** How much of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
 export function flowOf(
-  { segmentBytes, segmentsInFlight }: Scope,
+  { segmentBytes, segmentsInFlight }: GroupScope,
   spans: readonly Span[],
   parts: number,
   scratch: number,
@@ -44,7 +44,7 @@ export function flowOf(
 
 /** The call's folds at the hub, if it is one that the hub runs. */
 export function foldsOf(
-  { hub, segmentBytes, segmentsInFlight }: Scope,
+  { hub, segmentBytes, segmentsInFlight }: GroupScope,
   plan: Plan,
   exchange: ChannelExchange,
 ): HubCall | null {
@@ -53,7 +53,7 @@ export function foldsOf(
 }
 
 /** The error with which a call rejects. A fault of this rank alone, such as a custom operation that throws, kills the group. */
-export function failureOf({ channel }: Scope, exchange: ChannelExchange, error: unknown): unknown {
+export function failureOf({ channel }: GroupScope, exchange: ChannelExchange, error: unknown): unknown {
   if (exchange.error) return exchange.error;
   if (error instanceof DeviceLostError) {
     channel.abort(error);

@@ -10,19 +10,19 @@ import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN, type Undo } from "./medium.ts";
 
 /** The medium of a rank that listens. */
-export interface SocketsMedium extends Medium {
+export interface WebsocketMedium extends Medium {
   /** Ends the listening; links stay. */
   close(): Promise<void>;
 }
 
 /** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
-export async function openSockets(
+export async function openWebsocket(
   platform: Platform,
   settings: Settings,
   rank: number,
   store: Store,
   undo: Undo[],
-): Promise<SocketsMedium> {
+): Promise<WebsocketMedium> {
   const { listen, logger, groupName: group, worldSize, timeoutMs, signal } = settings;
   const token = await agreeOnSecret(store);
   const arrivals = new Arrivals();

@@ -1,4 +1,4 @@
-/** Facts: what a call is, as all its ranks must agree on it, and the fingerprint that carries them. */
+/** Call facts: what a call is, as all its ranks must agree on it, and the fingerprint that carries them. */
 import type { Span } from "../../executor/executor.ts";
 import { REDUCE_OP_NAMES, type ReduceOp } from "../../reduce-op.ts";
 import { COLLECTIVES, type Collective, DATA_TYPES, type DataType } from "../../types.ts";
@@ -6,7 +6,7 @@ import { hash32, hash52 } from "../../wire/fingerprint.ts";
 import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
 
 /** What is known of a call beyond its collective. */
-export interface Facts {
+export interface CallFacts {
   dtype?: DataType | undefined;
   op?: ReduceOp | undefined;
   root?: number | undefined;
@@ -20,7 +20,7 @@ export interface Facts {
 export function fingerprintOf(
   collective: Collective,
   algorithm: string,
-  { dtype, op, root, count, detail }: Facts,
+  { dtype, op, root, count, detail }: CallFacts,
   segmentBytes: number,
 ): Fingerprint {
   return {
@@ -57,7 +57,7 @@ const EMPTY: Fingerprint = {
 };
 
 /** Lists whose lengths every rank must agree on. */
-export function factsOfLists(spans: readonly Pick<Span, "dtype" | "count">[]): Facts {
+export function factsOfLists(spans: readonly Pick<Span, "dtype" | "count">[]): CallFacts {
   const counts = spans.map(({ count }) => count);
   return { dtype: spans[0]?.dtype, count: counts.reduce((a, b) => a + b, 0), detail: counts.join() };
 }

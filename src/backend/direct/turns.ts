@@ -4,17 +4,19 @@
  */
 import type { Context } from "../../algorithm/context.ts";
 import type { Admission, Executor } from "../../executor/executor.ts";
+import type { Channel } from "../../messaging/channel.ts";
+import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall } from "../../messaging/hub-folds.ts";
-import type { Steps } from "../../region/steps.ts";
+import type { SteppingCall, Steps } from "../../region/steps.ts";
 import { now } from "../../support/clock.ts";
 import { Lane } from "../../support/in-order.ts";
 import type { Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
+import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
 import { failureOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { isOfHub, type Plan } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
-import { Turn } from "./turn.ts";
 
 /** See the file's head. */
 export class Turns {
@@ -134,5 +136,52 @@ export class Turns {
     await this.#steps.closed();
     if (!this.#scope.channel.dead) this.#steps.skip();
     this.#lane.leave();
+  }
+}
+
+/**
+ * One call, which the channel has let enter. Its exchange is opened before anything is awaited, and by whoever asks for it.
+ * Most calls end before that, and to open an exchange and to close it takes longer than to run them.
+ */
+class Turn implements SteppingCall {
+  readonly fingerprint: Fingerprint;
+  readonly #channel: Channel;
+  readonly #sequence: number;
+  #exchange: ChannelExchange | null;
+
+  constructor(channel: Channel, sequence: number, fingerprint: Fingerprint) {
+    this.#channel = channel;
+    this.fingerprint = fingerprint;
+    this.#sequence = sequence;
+    this.#exchange = channel.hasHeardOf(sequence) ? channel.open(sequence, fingerprint) : null;
+  }
+
+  /** The call's messages. */
+  get exchange(): ChannelExchange {
+    this.#exchange ??= this.#channel.open(this.#sequence, this.fingerprint);
+    return this.#exchange;
+  }
+
+  get error(): Error | null {
+    return this.exchange.error;
+  }
+
+  watch(wait: Parameters<SteppingCall["watch"]>[0]): () => void {
+    return this.exchange.watch(wait);
+  }
+
+  hear(rank: number, call: Fingerprint): void {
+    this.exchange.hear(rank, call);
+  }
+
+  disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): Error {
+    const { exchange } = this;
+    this.#channel.onDisagreement(exchange, ranks, calls);
+    return exchange.error ?? new Error(`the calls of rank ${ranks.join(" and rank ")} differ`);
+  }
+
+  /** The call has ended, and all ranks are known to have made the same. */
+  close(): void {
+    if (this.#exchange) this.#channel.close(this.#exchange, true);
   }
 }

@@ -113,6 +113,11 @@ export class Steps {
     return !this.#options.board.isSkipped() && this.#firstToDiffer() === 0;
   }
 
+  /** Another rank has failed in work that this one goes on from: rejects with its error, which is on the way. */
+  failed(): Promise<void> {
+    return this.#watch(new Promise(() => {}));
+  }
+
   /** To be called between pieces of long work: lets the event loop turn if it has not for a while. */
   breathe(): Late {
     return this.#options.pace.isDue(now()) ? this.#pause() : undefined;
@@ -125,7 +130,7 @@ export class Steps {
   #agree(): Late {
     if (this.#agreed) return undefined;
     const { board } = this.#options;
-    if (board.isSkipped()) return this.#watch(new Promise(() => {}));
+    if (board.isSkipped()) return this.failed();
     const rank = this.#firstToDiffer();
     if (rank > 0) throw this.#current.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
     this.#agreed = true;

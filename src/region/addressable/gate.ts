@@ -14,6 +14,7 @@
  * sets its flag, and if it sees that all have come, it changes the word and wakes the sleepers. So a wake-up can come twice, or
  * for nothing, and is never missed: of ranks that come at once, one sees all flags.
  */
+import { now } from "../../support/clock.ts";
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 const BLOCK_MS = 1;
@@ -34,10 +35,11 @@ const SLEEPERS = WORDS_PER_LINE;
 /** The last step that one rank ran something at for all, and the last such step that is done. */
 const RUN_AT = 2 * WORDS_PER_LINE;
 const DONE_AT = 3 * WORDS_PER_LINE;
-const FLAGS = 4 * WORDS_PER_LINE;
+/** The last step at which that rank failed. */
+const FAILED_AT = 4 * WORDS_PER_LINE;
+const FLAGS = 5 * WORDS_PER_LINE;
 
-/** Bytes of a gate for `size` ranks: four words and every rank's flag, each alone in its line of 64. */
-import { now } from "../../support/clock.ts";
+/** Bytes of a gate for `size` ranks: five words and every rank's flag, each alone in its line of 64. */
 export function gateBytes(size: number): number {
   return (FLAGS + size * WORDS_PER_LINE) * Int32Array.BYTES_PER_ELEMENT;
 }
@@ -77,6 +79,11 @@ export class AddressableGate {
       return true;
     }
     return (this.#spins && this.#spin()) || (this.#canSleep && this.#sleep());
+  }
+
+  /** Did the rank that ran something at this step for all fail? */
+  get hasFailed(): boolean {
+    return Atomics.load(this.#words, FAILED_AT) === this.#step;
   }
 
   /** Ranks that have not come. */
@@ -122,6 +129,9 @@ export class AddressableGate {
     if (Atomics.exchange(words, RUN_AT, step) === step) return false;
     try {
       once();
+    } catch (error) {
+      Atomics.store(words, FAILED_AT, step);
+      throw error;
     } finally {
       Atomics.store(words, DONE_AT, step);
       this.#wake();

@@ -1,6 +1,6 @@
 /** A group's {@link AddressableMemory}: its board, and the executor that works in the same memory. */
 import type { AddressableExecutor, Span } from "../../executor/executor.ts";
-import type { Late } from "../../support/late.ts";
+import { after, type Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
 import type { DataType } from "../../types.ts";
 import type { AddressableMemory } from "../region.ts";
@@ -73,11 +73,10 @@ export class AddressableRegion implements AddressableMemory {
   }
 
   stepThrough(once: () => void): Late {
-    return this.steps.arrived(
-      this.#gate.arrive(() => {
-        if (this.steps.isSameCall()) once();
-      }),
-    );
+    const all = this.#gate.arrive(() => {
+      if (this.steps.isSameCall()) once();
+    });
+    return after(this.steps.arrived(all), () => (this.#gate.hasFailed ? this.steps.failed() : undefined));
   }
 
   breathe(): Late {

@@ -29,6 +29,7 @@ export type {
   Logger,
   MonitoredBarrierOptions,
   PointToPointOptions,
+  QueuePopOptions,
   ReduceOptions,
   RootedReduceOptions,
   RootOptions,
@@ -39,6 +40,7 @@ export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { Store, type StoreValue } from "./store/store.ts";
+export type { TensorView } from "./tensor/view.ts";
 export type { Collective } from "./types.ts";
 export {
   type CudaTensor,

@@ -1,4 +1,5 @@
 /** Options of the public calls. An absent field means its default. */
+import type { OptionNames } from "./option-checks.ts";
 import type { ReduceOpLike } from "./reduce-op.ts";
 
 /** Where diagnostics go. `console` fits. */
@@ -25,11 +26,15 @@ export interface CollectiveOptions {
   algorithm?: string;
 }
 
+export const COLLECTIVE_OPTIONS: OptionNames<CollectiveOptions> = { timeoutMs: true, signal: true, algorithm: true };
+
 /** Options of a collective that reduces. */
 export interface ReduceOptions extends CollectiveOptions {
   /** Default: `ReduceOp.SUM`. */
   op?: ReduceOpLike;
 }
+
+export const REDUCE_OPTIONS: OptionNames<ReduceOptions> = { ...COLLECTIVE_OPTIONS, op: true };
 
 /** Options of a collective with a root. */
 export interface RootOptions extends CollectiveOptions {
@@ -37,8 +42,12 @@ export interface RootOptions extends CollectiveOptions {
   root?: number;
 }
 
+export const ROOT_OPTIONS: OptionNames<RootOptions> = { ...COLLECTIVE_OPTIONS, root: true };
+
 /** Options of `reduce`. */
 export interface RootedReduceOptions extends ReduceOptions, RootOptions {}
+
+export const ROOTED_REDUCE_OPTIONS: OptionNames<RootedReduceOptions> = { ...REDUCE_OPTIONS, root: true };
 
 /** Options of `send`, `recv` and `recvAnySource`. */
 export interface PointToPointOptions extends CollectiveOptions {
@@ -46,11 +55,19 @@ export interface PointToPointOptions extends CollectiveOptions {
   tag?: number;
 }
 
+export const POINT_TO_POINT_OPTIONS: OptionNames<PointToPointOptions> = { ...COLLECTIVE_OPTIONS, tag: true };
+
 /** Options of `allToAllSingle`: elements for and from each rank. Default: equal shares. */
 export interface AllToAllSingleOptions extends CollectiveOptions {
   outputSplits?: readonly number[];
   inputSplits?: readonly number[];
 }
+
+export const ALL_TO_ALL_SINGLE_OPTIONS: OptionNames<AllToAllSingleOptions> = {
+  ...COLLECTIVE_OPTIONS,
+  outputSplits: true,
+  inputSplits: true,
+};
 
 /** Options of `monitoredBarrier`. */
 export interface MonitoredBarrierOptions {
@@ -58,6 +75,26 @@ export interface MonitoredBarrierOptions {
   /** Wait out the timeout and name every missing rank, instead of the first. Default: false. */
   waitAllRanks?: boolean;
 }
+
+export const MONITORED_BARRIER_OPTIONS: OptionNames<MonitoredBarrierOptions> = { timeoutMs: true, waitAllRanks: true };
+
+/** Options of `newGroup`. */
+export interface NewGroupOptions {
+  /** Describes the group. Default: the group's name. */
+  name?: string;
+}
+
+export const NEW_GROUP_OPTIONS: OptionNames<NewGroupOptions> = { name: true };
+
+/** Options of a store's `queuePop`. */
+export interface QueuePopOptions {
+  /** False: an empty queue is an error. Default: true, the call waits for a value. */
+  block?: boolean;
+  /** Milliseconds to wait. Default: the store's. */
+  timeoutMs?: number;
+}
+
+export const QUEUE_POP_OPTIONS: OptionNames<QueuePopOptions> = { block: true, timeoutMs: true };
 
 /** The same fields, each of which may be absent or undefined. */
 export type MayBeAbsent<T> = { [K in keyof T]?: T[K] | undefined };

@@ -1,6 +1,7 @@
 /**
  * Reduce operations: what is done to two elements that meet. Exact arithmetic: docs/arithmetic.md.
  */
+import { checkOptions, type OptionNames } from "./option-checks.ts";
 import { type DataType, isFloat } from "./types.ts";
 
 /** The name of a reduction, as it stands in a fingerprint, a table and a message. */
@@ -68,6 +69,10 @@ export interface CustomReduceOpOptions {
   commutative: boolean;
 }
 
+const CUSTOM_OPTIONS: OptionNames<CustomReduceOpOptions> = {
+  ...{ name: true, wgsl: true, js: true, identity: true, commutative: true },
+};
+
 const named = (name: NamedReduceOp["name"]): NamedReduceOp => Object.freeze({ name });
 
 /** The reductions, as c10d names them. */
@@ -108,7 +113,9 @@ export const ReduceOp: ReduceOps = Object.freeze({
     }
     return Object.freeze({ name: "premul-sum", factor });
   },
-  custom({ name, wgsl, js, identity, commutative }: CustomReduceOpOptions): CustomReduceOp {
+  custom(options: CustomReduceOpOptions): CustomReduceOp {
+    checkOptions("ReduceOp.custom", CUSTOM_OPTIONS, options);
+    const { name, wgsl, js, identity, commutative } = options;
     if (typeof name !== "string" || name === "") throw new TypeError("custom: name must be a non-empty string");
     if (typeof wgsl !== "string") throw new TypeError("custom: wgsl must be a string, an expression over a and b");
     if (typeof js !== "function") throw new TypeError("custom: js must be a function of a and b");

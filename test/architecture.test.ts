@@ -13,7 +13,7 @@ const src = join(root, "src");
  * contracts, which stand on FREE floors, may name each other.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ["support", "types.ts", "errors.ts", "options.ts", "reduce-op.ts", "logger.ts"],
+  ["support", "types.ts", "errors.ts", "option-checks.ts", "options.ts", "reduce-op.ts", "logger.ts"],
   ["wire", "tensor"],
   [
     ...["platform.ts", "request.ts", "link/link.ts", "executor/executor.ts", "store/store.ts", "region/region.ts"],

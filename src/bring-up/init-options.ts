@@ -6,9 +6,35 @@ import { UnsupportedError } from "../errors.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger } from "../logger.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
+
+/** Where a rank accepts connections. */
+export interface ListenOptions {
+  /** Interface to bind. Default: 127.0.0.1. */
+  host?: string;
+  /** Default: a free one. */
+  port?: number;
+  /** The address others are told, if it is not `host`. */
+  advertise?: string;
+  /** Certificate and key in PEM: addresses are then wss://. */
+  tls?: TlsOptions;
+}
+
+/** Certificate and key in PEM. */
+export interface TlsOptions {
+  cert: string;
+  key: string;
+}
+
+/** How NCCL's communicators are made. */
+export interface NcclOptions {
+  /** The streams of collectives go before others' on the device. Default: false. */
+  isHighPriorityStream?: boolean;
+  config?: NcclConfig;
+}
 
 /** Options of `initProcessGroup`. */
 export interface InitOptions {
@@ -36,11 +62,7 @@ export interface InitOptions {
   /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
   device?: GPUDevice;
   /** How NCCL's communicators are made. */
-  ncclOptions?: {
-    /** The streams of collectives go before others' on the device. Default: false. */
-    isHighPriorityStream?: boolean;
-    config?: NcclConfig;
-  };
+  ncclOptions?: NcclOptions;
   /**
    * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, shared-file between
    * processes of one host with a tmpfs, else websocket between ranks that can listen and reach each other, else hub.
@@ -51,13 +73,7 @@ export interface InitOptions {
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
   deterministic?: boolean;
   /** Where this rank (and the hub it may host) accepts connections. Default: a free port of 127.0.0.1. */
-  listen?: {
-    host?: string;
-    port?: number;
-    /** The address others are told, if it is not `host`. */
-    advertise?: string;
-    tls?: { cert: string; key: string };
-  };
+  listen?: ListenOptions;
   /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
   timeoutMs?: number;
   /** Milliseconds a silent rank stays a member. Default: 60,000. */
@@ -113,6 +129,32 @@ export interface Settings {
   readonly internal: InternalOptions;
 }
 
+const TLS_OPTIONS: OptionNames<TlsOptions> = { cert: true, key: true };
+const LISTEN_OPTIONS: OptionNames<ListenOptions> = { host: true, port: true, advertise: true, tls: true };
+const NCCL_CONFIG: OptionNames<NcclConfig> = {
+  ...{ blocking: true, cgaClusterSize: true, minCtas: true, maxCtas: true, netName: true, splitShare: true },
+};
+const NCCL_OPTIONS: OptionNames<NcclOptions> = { isHighPriorityStream: true, config: true };
+const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
+  ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
+  ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
+  ...{ groupName: true, token: true, signal: true, logger: true },
+  ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
+  ...{ loadNccl: true, wasm: true },
+};
+
+/** @throws TypeError that names an option which there is none of. */
+function checkNames(options: InitOptions & InternalOptions): void {
+  checkOptions("initProcessGroup", INIT_OPTIONS, options);
+  const { listen, ncclOptions } = options;
+  if (listen !== undefined) checkOptions("initProcessGroup: listen", LISTEN_OPTIONS, listen);
+  if (listen?.tls !== undefined) checkOptions("initProcessGroup: listen.tls", TLS_OPTIONS, listen.tls);
+  if (ncclOptions !== undefined) checkOptions("initProcessGroup: ncclOptions", NCCL_OPTIONS, ncclOptions);
+  if (ncclOptions?.config !== undefined) {
+    checkOptions("initProcessGroup: ncclOptions.config", NCCL_CONFIG, ncclOptions.config);
+  }
+}
+
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
@@ -122,6 +164,7 @@ const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket
  * @throws RangeError or TypeError naming the option or the variable.
  */
 export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
+  checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
   const worldSize = options.worldSize ?? wholeVariable(platform, "WORLD_SIZE");

@@ -1,4 +1,5 @@
 /** What `spawnRanks` takes and gives. */
+import type { OptionNames } from "../option-checks.ts";
 
 /** Options of `spawnRanks`. */
 export interface SpawnOptions {
@@ -12,6 +13,8 @@ export interface SpawnOptions {
   /** Ranks of the whole group, if there are others at the hub; which is which is then given in order of arrival. Default: those started here. */
   worldSize?: number;
 }
+
+export const SPAWN_OPTIONS: OptionNames<SpawnOptions> = { initMethod: true, token: true, worldSize: true };
 
 /** Ranks that run in workers of this page. */
 export interface SpawnedRanks {

@@ -1,9 +1,10 @@
 /** The page's side of `spawnRanks`: it starts the workers, keeps their store, and sees that each ends wholly. */
-import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
+import { SPAWN_OPTIONS, type SpawnedRanks, type SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { AbortedError, fromWireError, PeerLostError, UnsupportedError } from "../errors.ts";
 import { createMemory } from "../executor/cpu/wasm-memory.ts";
 import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
 import { isBellKey } from "../link/threads/links.ts";
+import { checkOptions } from "../option-checks.ts";
 import { HashStore } from "../store/hash-store.ts";
 import { servePageStore } from "./page-store.ts";
 import type { Report, Start } from "./rank-worker.ts";
@@ -25,6 +26,7 @@ interface Crew {
 
 /** Starts the ranks: see `spawnRanks` in index.ts. */
 export function startRanks(ranks: number, moduleUrl: string | URL, options: SpawnOptions): SpawnedRanks {
+  checkOptions("spawnRanks", SPAWN_OPTIONS, options);
   if (!Number.isInteger(ranks) || ranks < 1 || ranks > MAX_THREADS) {
     throw new RangeError(`spawnRanks: ${ranks} ranks; 1 to ${MAX_THREADS} can be started`);
   }

@@ -13,6 +13,7 @@ import {
   UnsupportedError,
   WebcclError,
 } from "../errors.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, type Request } from "../request.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
@@ -64,9 +65,17 @@ export class CallRunner {
     this.backend = options.makeBackend((cause) => this.die(cause));
   }
 
-  /** Checks a call with `prepare` and runs it. Whatever `prepare` throws rejects the Work and changes nothing. */
-  run<T>(options: CollectiveOptions | undefined, prepare: () => PreparedCall<T>): Work<T> {
-    const work = this.#checked(options, prepare);
+  /**
+   * Checks a call of the method `where`, whose options have `names`, with `prepare`, and runs it. Whatever is thrown rejects
+   * the Work, and nothing has happened.
+   */
+  run<T, O extends CollectiveOptions>(
+    where: string,
+    names: OptionNames<O>,
+    options: O,
+    prepare: () => PreparedCall<T>,
+  ): Work<T> {
+    const work = this.#checked(where, names, options, prepare);
     this.#collected?.push(work);
     return work;
   }
@@ -114,15 +123,21 @@ export class CallRunner {
     this.die(cause);
   }
 
-  #checked<T>(options: CollectiveOptions | undefined, prepare: () => PreparedCall<T>): Work<T> {
+  #checked<T, O extends CollectiveOptions>(
+    where: string,
+    names: OptionNames<O>,
+    options: O,
+    prepare: () => PreparedCall<T>,
+  ): Work<T> {
     let prepared: PreparedCall<T>;
     try {
-      checkOptions(options);
+      checkOptions(where, names, options);
+      checkTimeout(options);
       prepared = prepare();
     } catch (error) {
       return this.#refused(asError(error));
     }
-    return this.#start(prepared, options ?? {});
+    return this.#start(prepared, options);
   }
 
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
@@ -274,8 +289,7 @@ export class CallRunner {
   }
 }
 
-function checkOptions(options: CollectiveOptions | undefined): void {
-  const timeoutMs = options?.timeoutMs;
+function checkTimeout({ timeoutMs }: CollectiveOptions): void {
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   }

@@ -10,14 +10,24 @@
  */
 
 import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
-import type {
-  AllToAllSingleOptions,
-  CollectiveOptions,
-  MonitoredBarrierOptions,
-  PointToPointOptions,
-  ReduceOptions,
-  RootedReduceOptions,
-  RootOptions,
+import { checkOptions } from "../option-checks.ts";
+import {
+  ALL_TO_ALL_SINGLE_OPTIONS,
+  type AllToAllSingleOptions,
+  COLLECTIVE_OPTIONS,
+  type CollectiveOptions,
+  MONITORED_BARRIER_OPTIONS,
+  type MonitoredBarrierOptions,
+  NEW_GROUP_OPTIONS,
+  type NewGroupOptions,
+  POINT_TO_POINT_OPTIONS,
+  type PointToPointOptions,
+  REDUCE_OPTIONS,
+  type ReduceOptions,
+  ROOT_OPTIONS,
+  ROOTED_REDUCE_OPTIONS,
+  type RootedReduceOptions,
+  type RootOptions,
 } from "../options.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
@@ -93,71 +103,80 @@ export class ProcessGroup implements MemberGroup {
 
   /** Root's tensor to all ranks: afterwards every rank's `tensor`, of the same count and dtype, holds root's. */
   broadcast(tensor: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.broadcast(this, tensor, options));
+    return this.#calls.run("broadcast", ROOT_OPTIONS, options, () => prepare.broadcast(this, tensor, options));
   }
 
   /** In place: afterwards every rank's `tensor` holds x0 op x1 op … x(N−1), with the same bits everywhere. */
   allReduce(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.allReduce(tensor, options));
+    return this.#calls.run("allReduce", REDUCE_OPTIONS, options, () => prepare.allReduce(tensor, options));
   }
 
   /** Like {@link allReduce}, in place on root alone; the other ranks' tensors stay as they are. */
   reduce(tensor: Tensor, options: RootedReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.reduce(this, tensor, options));
+    return this.#calls.run("reduce", ROOTED_REDUCE_OPTIONS, options, () => prepare.reduce(this, tensor, options));
   }
 
   /** Every rank's input to all: `outputs[r]`, as long as rank r's input, holds it. `input` may be `outputs[rank]` itself. Lengths may differ (allgatherv). */
   allGather(outputs: readonly Tensor[], input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.allGather(this, outputs, input));
+    return this.#calls.run("allGather", COLLECTIVE_OPTIONS, options, () => prepare.allGather(this, outputs, input));
   }
 
   /** Like {@link allGather} into one tensor of N × input.count elements, rank after rank. `input` may be this rank's part of it. */
   allGatherIntoTensor(output: Tensor, input: Tensor, options: CollectiveOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.allGatherIntoTensor(this, output, input));
+    return this.#calls.run("allGatherIntoTensor", COLLECTIVE_OPTIONS, options, () =>
+      prepare.allGatherIntoTensor(this, output, input),
+    );
   }
 
   /** Every rank's input to root: there `outputs[r]` holds rank r's; elsewhere `outputs` is null. Lengths may differ (gatherv). */
   gather(outputs: readonly Tensor[] | null, input: Tensor, options: RootOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.gather(this, outputs, input, options));
+    return this.#calls.run("gather", ROOT_OPTIONS, options, () => prepare.gather(this, outputs, input, options));
   }
 
   /** Root's `inputs[r]` to rank r's `output`; elsewhere `inputs` is null. Lengths may differ (scatterv). */
   scatter(output: Tensor, inputs: readonly Tensor[] | null, options: RootOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.scatter(this, output, inputs, options));
+    return this.#calls.run("scatter", ROOT_OPTIONS, options, () => prepare.scatter(this, output, inputs, options));
   }
 
   /** Rank r's `output` becomes the fold of all ranks' `inputs[r]`. `output` may be `inputs[rank]` itself; the others stay. Lengths may differ by r. */
   reduceScatter(output: Tensor, inputs: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.reduceScatter(this, output, inputs, options));
+    return this.#calls.run("reduceScatter", REDUCE_OPTIONS, options, () =>
+      prepare.reduceScatter(this, output, inputs, options),
+    );
   }
 
   /** Like {@link reduceScatter} from one tensor of N × output.count elements. `output` may be this rank's part of it. */
   reduceScatterTensor(output: Tensor, input: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.reduceScatterTensor(this, output, input, options));
+    return this.#calls.run("reduceScatterTensor", REDUCE_OPTIONS, options, () =>
+      prepare.reduceScatterTensor(this, output, input, options),
+    );
   }
 
   /** `inputs[r]` goes to rank r; `outputs[r]` receives what rank r sent here. Lengths may differ, pair by pair (alltoallv). */
   allToAll(outputs: readonly Tensor[], inputs: readonly Tensor[], options: CollectiveOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.allToAll(this, outputs, inputs));
+    return this.#calls.run("allToAll", COLLECTIVE_OPTIONS, options, () => prepare.allToAll(this, outputs, inputs));
   }
 
   /** Like {@link allToAll} on one tensor each, cut into equal shares or by the split sizes (elements per rank). */
   allToAllSingle(output: Tensor, input: Tensor, options: AllToAllSingleOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.allToAllSingle(this, output, input, options));
+    return this.#calls.run("allToAllSingle", ALL_TO_ALL_SINGLE_OPTIONS, options, () =>
+      prepare.allToAllSingle(this, output, input, options),
+    );
   }
 
   /** In place: rank r's tensor becomes x0 op … op xr (MPI_Scan). */
   scan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.scan(tensor, options));
+    return this.#calls.run("scan", REDUCE_OPTIONS, options, () => prepare.scan(tensor, options));
   }
 
   /** In place: rank r's tensor becomes x0 op … op x(r−1); rank 0's stays as it is (MPI_Exscan). */
   exscan(tensor: Tensor, options: ReduceOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.exscan(tensor, options));
+    return this.#calls.run("exscan", REDUCE_OPTIONS, options, () => prepare.exscan(tensor, options));
   }
 
   /** {@link allReduce} of each tensor, as one Work. */
   allReduceCoalesced(tensors: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
+    checkOptions("allReduceCoalesced", REDUCE_OPTIONS, options);
     return this.#calls.collect(() => {
       for (const tensor of tensors) this.allReduce(tensor, options);
     }, "ALLREDUCE_COALESCED");
@@ -169,6 +188,7 @@ export class ProcessGroup implements MemberGroup {
     inputs: readonly Tensor[],
     options: CollectiveOptions = {},
   ): Work<void> {
+    checkOptions("allGatherIntoTensorCoalesced", COLLECTIVE_OPTIONS, options);
     return this.#pairs(outputs, inputs, "ALLGATHER_COALESCED", (output, input) => {
       this.allGatherIntoTensor(output, input, options);
     });
@@ -180,6 +200,7 @@ export class ProcessGroup implements MemberGroup {
     inputs: readonly Tensor[],
     options: ReduceOptions = {},
   ): Work<void> {
+    checkOptions("reduceScatterTensorCoalesced", REDUCE_OPTIONS, options);
     return this.#pairs(outputs, inputs, "COALESCED", (output, input) => {
       this.reduceScatterTensor(output, input, options);
     });
@@ -192,29 +213,33 @@ export class ProcessGroup implements MemberGroup {
 
   /** Sends `tensor` to `dst`. Resolves when it may be overwritten, which may be before it is received. */
   send(tensor: Tensor, dst: number, options: PointToPointOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.send(this, tensor, dst, options));
+    return this.#calls.run("send", POINT_TO_POINT_OPTIONS, options, () => prepare.send(this, tensor, dst, options));
   }
 
   /** Receives the next message of `src` with this tag; resolves to `src`. A dtype or count that differs from the sender's rejects on both sides. */
   recv(tensor: Tensor, src: number, options: PointToPointOptions = {}): Work<number> {
-    return this.#calls.run(options, () => prepare.recv(this, tensor, src, options));
+    return this.#calls.run("recv", POINT_TO_POINT_OPTIONS, options, () => prepare.recv(this, tensor, src, options));
   }
 
   /** Receives the next message with this tag from whichever rank; resolves to that rank. */
   recvAnySource(tensor: Tensor, options: PointToPointOptions = {}): Work<number> {
-    return this.#calls.run(options, () => prepare.recvAnySource(tensor, options));
+    return this.#calls.run("recvAnySource", POINT_TO_POINT_OPTIONS, options, () =>
+      prepare.recvAnySource(tensor, options),
+    );
   }
 
   /** Resolves on every rank once all have called it. */
   barrier(options: CollectiveOptions = {}): Work<void> {
-    return this.#calls.run(options, () => prepare.barrier());
+    return this.#calls.run("barrier", COLLECTIVE_OPTIONS, options, () => prepare.barrier());
   }
 
   /**
    * A barrier that names who is missing: rejects with a TimeoutError whose `missingRanks` holds the first missing rank, or
    * with `waitAllRanks` all of them. The group is dead then.
    */
-  async monitoredBarrier({ timeoutMs, waitAllRanks = false }: MonitoredBarrierOptions = {}): Promise<void> {
+  async monitoredBarrier(options: MonitoredBarrierOptions = {}): Promise<void> {
+    checkOptions("monitoredBarrier", MONITORED_BARRIER_OPTIONS, options);
+    const { timeoutMs, waitAllRanks = false } = options;
     try {
       await this.barrier(timeoutMs === undefined ? {} : { timeoutMs });
     } catch (error) {
@@ -229,38 +254,49 @@ export class ProcessGroup implements MemberGroup {
 
   /** Every rank's value, in rank order, on every rank. Values are whatever MessagePack can hold. */
   allGatherObject<T = unknown>(value: T, options: CollectiveOptions = {}): Work<T[]> {
-    return this.#calls.run(options, () => prepareObjects.allGatherObject(this, value));
+    return this.#calls.run("allGatherObject", COLLECTIVE_OPTIONS, options, () =>
+      prepareObjects.allGatherObject(this, value),
+    );
   }
 
   /** Root's value on every rank. */
   broadcastObject<T = unknown>(value: T, options: RootOptions = {}): Work<T> {
-    return this.#calls.run(options, () => prepareObjects.broadcastObject(this, value, options));
+    return this.#calls.run("broadcastObject", ROOT_OPTIONS, options, () =>
+      prepareObjects.broadcastObject(this, value, options),
+    );
   }
 
   /** Every rank's value, in rank order, on root; null elsewhere. */
   gatherObject<T = unknown>(value: T, options: RootOptions = {}): Work<T[] | null> {
-    return this.#calls.run(options, () => prepareObjects.gatherObject(this, value, options));
+    return this.#calls.run("gatherObject", ROOT_OPTIONS, options, () =>
+      prepareObjects.gatherObject(this, value, options),
+    );
   }
 
   /** Root's `values[r]` on rank r; elsewhere `values` is null. */
   scatterObject<T = unknown>(values: readonly T[] | null, options: RootOptions = {}): Work<T> {
-    return this.#calls.run(options, () => prepareObjects.scatterObject(this, values, options));
+    return this.#calls.run("scatterObject", ROOT_OPTIONS, options, () =>
+      prepareObjects.scatterObject(this, values, options),
+    );
   }
 
   /**
    * A group of some of this group's ranks, in the order given. Every rank of this group calls it with the same list;
    * those not in the list get null.
    */
-  async newGroup(ranks: readonly number[], options: { name?: string } = {}): Promise<ProcessGroup | null> {
+  async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
+    checkOptions("newGroup", NEW_GROUP_OPTIONS, options);
     const sequence = this.sequence + 1;
-    await this.#calls.run({}, () => prepare.newGroup(this, ranks));
+    await this.#calls.run("newGroup", COLLECTIVE_OPTIONS, {}, () => prepare.newGroup(this, ranks));
     return this.#child(ranks, `${this.name}/${sequence}`, options.name);
   }
 
   /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */
   async split(color: number | null, key = 0): Promise<ProcessGroup | null> {
     const sequence = this.sequence + 1;
-    const choices = await this.#calls.run({}, () => prepareObjects.split(this, color, key));
+    const choices = await this.#calls.run("split", COLLECTIVE_OPTIONS, {}, () =>
+      prepareObjects.split(this, color, key),
+    );
     if (color === null) return null;
     const members = choices
       .map(([chosen, order], rank) => ({ rank, chosen, order }))

@@ -6,6 +6,7 @@ import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { Logger } from "../options.ts";
 import type { HubHandle } from "../platform.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -35,6 +36,20 @@ export interface CreateHubOptions {
   logger?: Logger | undefined;
 }
 
+const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
+  ...{
+    host: true,
+    port: true,
+    token: true,
+    tokenFile: true,
+    origins: true,
+    allowHosts: true,
+    tls: true,
+    insecure: true,
+  },
+  ...{ highWaterBytes: true, maxMessageBytes: true, logger: true },
+};
+
 /** A running hub. */
 export interface HubServer extends HubHandle {
   /** Groups and members that are here now, bytes that wait, frames dropped so far. */
@@ -51,6 +66,7 @@ const DEFAULT_PORT = 29_500;
  *   and tokenFile are given; UnsupportedError on Bun.
  */
 export async function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
+  checkOptions("createHub", CREATE_HUB_OPTIONS, options);
   return startHub({ ...options, token: readToken(options), port: options.port ?? DEFAULT_PORT });
 }
 

@@ -1,9 +1,10 @@
 /** HashStore: a store within one process. */
 
 import { StoreError, TimeoutError } from "../errors.ts";
+import type { QueuePopOptions } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
-import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
+import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
@@ -98,10 +99,8 @@ export class HashStore extends Store {
     this.#wake();
   }
 
-  override async queuePop(
-    key: string,
-    { block = true, timeoutMs = this.timeoutMs }: { block?: boolean; timeoutMs?: number } = {},
-  ): Promise<Uint8Array> {
+  override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
+    const { block, timeoutMs } = popOptions(this, options);
     if (!block && this.#open().queueLength(key) === 0) throw new StoreError(`queuePop: the queue "${key}" is empty`);
     return this.#until(
       () => this.#space.pop(key),

@@ -1,6 +1,7 @@
 /** HubStore: the store that a hub keeps for a group, over the group's link to it. Browsers use it. */
 import { StoreError } from "../errors.ts";
-import { keysWithValues, Store, type StoreValue, toBytes } from "./store.ts";
+import type { QueuePopOptions } from "../options.ts";
+import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** Asks the hub, as `HubConnection` does. Rejects after `timeoutMs` if no answer has come. */
 export interface StoreCaller {
@@ -76,8 +77,9 @@ export class HubStore extends Store {
     await this.#call("queuePush", [key, toBytes(value)]);
   }
 
-  override async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
-    return asBytes(await this.#call("queuePop", [key, block, this.timeoutMs]));
+  override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
+    const { block, timeoutMs } = popOptions(this, options);
+    return asBytes(await this.#call("queuePop", [key, block, timeoutMs], timeoutMs));
   }
 
   override async queueLen(key: string): Promise<number> {

@@ -1,4 +1,5 @@
 /** PrefixStore: a part of another store, whose keys all begin with "prefix/". */
+import type { QueuePopOptions } from "../options.ts";
 import { Store, type StoreValue } from "./store.ts";
 
 /**
@@ -90,7 +91,7 @@ export class PrefixStore extends Store {
     return this.underlyingStore.queuePush(this.#name(key), value);
   }
 
-  override queuePop(key: string, options?: { block?: boolean }): Promise<Uint8Array> {
+  override queuePop(key: string, options?: QueuePopOptions): Promise<Uint8Array> {
     return this.underlyingStore.queuePop(this.#name(key), options);
   }
 

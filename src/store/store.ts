@@ -5,7 +5,9 @@
  * key. Subclass it with the nine abstract methods and the rest works; override the rest where you can do it in one trip.
  */
 import { StoreError } from "../errors.ts";
-import { DEFAULT_TIMEOUT_MS } from "../options.ts";
+import { checkOptions } from "../option-checks.ts";
+import { DEFAULT_TIMEOUT_MS, QUEUE_POP_OPTIONS, type QueuePopOptions } from "../options.ts";
+import { now } from "../support/clock.ts";
 
 /** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
@@ -13,6 +15,12 @@ export type StoreValue = Uint8Array | string;
 /** The bytes of a value. */
 export function toBytes(value: StoreValue): Uint8Array {
   return typeof value === "string" ? new TextEncoder().encode(value) : value;
+}
+
+/** The options of a `queuePop` of `store` with every default filled in. */
+export function popOptions(store: Store, options: QueuePopOptions): Required<QueuePopOptions> {
+  checkOptions("queuePop", QUEUE_POP_OPTIONS, options);
+  return { block: options.block ?? true, timeoutMs: options.timeoutMs ?? store.timeoutMs };
 }
 
 /** A key space that all its users see. */
@@ -103,10 +111,12 @@ export abstract class Store {
    * for a value.
    * @throws StoreError if the queue is empty and `block` is false; TimeoutError after `timeoutMs`.
    */
-  async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
-    for (;;) {
+  async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
+    const { block, timeoutMs } = popOptions(this, options);
+    for (const deadline = now() + timeoutMs; ; ) {
       const index = (await this.add(`${key}/head`, 0)) + 1;
       if (!block && !(await this.check([`${key}/${index}`]))) throw new StoreError(`the queue "${key}" is empty`);
+      await this.wait([`${key}/${index}`], Math.max(0, deadline - now()));
       const value = await this.get(`${key}/${index}`);
       // Of those who see the same head, the one whose claim is the first has the value; the others look again.
       if ((await this.add(`${key}/claims-${index}`, 1)) === 1) {

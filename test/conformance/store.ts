@@ -205,6 +205,19 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
       store.timeoutMs = 30;
       await expect(store.queuePop("queue", { block: false })).rejects.toThrow(StoreError);
       await expect(store.queuePop("queue")).rejects.toThrow(TimeoutError);
+      store.timeoutMs = 30_000;
+      await expect(store.queuePop("queue", { timeoutMs: 20 })).rejects.toThrow(TimeoutError);
+    });
+
+    it("queuePop() refuses what is no option of it, and names it", async () => {
+      const { store } = await open();
+      await store.queuePush("queue", "1");
+      for (const options of [{ blocks: false }, false, null]) {
+        await expect(store.queuePop("queue", options as never)).rejects.toThrow(
+          /queuePop: (unknown option blocks|options)/,
+        );
+      }
+      expect(await store.queueLen("queue")).toBe(1);
     });
 
     it("timeoutMs refuses what is no duration", async () => {

@@ -14,8 +14,9 @@
  */
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
+import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { keysWithValues, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -129,8 +130,9 @@ export class FileStore extends Store {
     await this.#write((append) => append(Kind.PUSH, key, toBytes(value)));
   }
 
-  override async queuePop(key: string, { block = true }: { block?: boolean } = {}): Promise<Uint8Array> {
-    const deadline = performance.now() + this.timeoutMs;
+  override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
+    const { block, timeoutMs } = popOptions(this, options);
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       const value = await this.#write((append) => {
         if (this.#space.queueLength(key) === 0) return undefined;
@@ -141,7 +143,7 @@ export class FileStore extends Store {
       await this.#until(
         () => (this.#space.queueLength(key) > 0 ? true : undefined),
         Math.max(0, deadline - performance.now()),
-        () => `queuePop: nothing was pushed to "${key}" within ${this.timeoutMs} ms`,
+        () => `queuePop: nothing was pushed to "${key}" within ${timeoutMs} ms`,
       );
     }
   }

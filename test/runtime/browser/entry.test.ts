@@ -11,7 +11,7 @@ import { pagesAndHub } from "./pages-and-hub.ts";
 
 const ENTRY = fileURLToPath(new URL("../../../src/browser/index.ts", import.meta.url));
 const TOKEN = "a token of this test";
-const MOST_GZIPPED_BYTES = 45 * 1024;
+const MOST_GZIPPED_BYTES = 52 * 1024;
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
   choice: "a rank that has NCCL; no page has",
@@ -32,7 +32,7 @@ const WANTED = {
 };
 
 describe("the browser entry", () => {
-  it("is at most 45 KB gzipped, apart from what is loaded when wanted, and holds no eval", async () => {
+  it("is at most 52 KiB gzipped, apart from what is loaded when wanted, and holds no eval", async () => {
     const { entry, wanted } = await bundleInParts(ENTRY);
     const sizes = [...wanted].map(([name, { gzippedBytes }]) => `${name} ${gzippedBytes}`);
     console.log(`browser entry: ${entry.gzippedBytes} bytes gzipped; loaded when wanted: ${sizes.join(", ")}`);

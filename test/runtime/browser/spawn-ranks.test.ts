@@ -101,6 +101,9 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
       /UnsupportedError: .*Cross-Origin-Opener-Policy.*or pass initMethod, a hub's/,
     );
     await expect(play(ISOLATED, 0, "sum")).rejects.toThrow(/RangeError: spawnRanks: 0 ranks/);
+    await expect(play(ISOLATED, 1, "sum", { options: { init_method: "" } as SpawnOptions })).rejects.toThrow(
+      /TypeError: spawnRanks: unknown option init_method; did you mean initMethod\?/,
+    );
   });
 
   it("lets the ranks of a page share memory in a group with others at a hub", async () => {

@@ -273,7 +273,13 @@ describe("custom operations", () => {
   });
 
   it("that do not compile are refused with the compiler's message", async () => {
-    const wrong = ReduceOp.custom({ ...minus, name: "wrong", wgsl: "a -- nonsense", js: () => 0 });
+    const wrong = ReduceOp.custom({
+      name: "wrong",
+      wgsl: "a -- nonsense",
+      js: () => 0,
+      identity: 0,
+      commutative: false,
+    });
     const span = gpu.scratch("f32", 4);
     await expect(gpu.admit([span], wrong)).rejects.toThrow(/custom op wrong on f32 does not compile: .*nonsense/);
     // Whoever does not ask first gets no bytes.

@@ -24,7 +24,7 @@ export interface Call {
   overwritten: boolean;
 }
 
-/** What a backend is made with. */
+/** The parts and settings of a backend. */
 export interface BackendContext {
   readonly rank: number;
   readonly size: number;

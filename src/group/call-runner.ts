@@ -34,7 +34,7 @@ export interface PreparedCall<T> {
   value: (source: number | undefined) => T;
 }
 
-/** What a call runner is made with. */
+/** The parts and settings of a call runner. */
 export interface CallRunnerOptions {
   job: Job;
   groupName: string;

@@ -43,7 +43,7 @@ export interface SteppingCall {
   disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): Error;
 }
 
-/** What steps are made with. */
+/** The parts and settings of steps. */
 export interface StepsOptions {
   rank: number;
   size: number;

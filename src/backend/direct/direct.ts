@@ -43,7 +43,7 @@ export interface GroupRegion {
   close(): void;
 }
 
-/** What a direct backend is made with. */
+/** The parts and settings of a direct backend. */
 export interface DirectOptions extends Omit<GroupScope, "region"> {
   /** The memories that tensors may be in; the first serves calls without tensors. */
   executors: readonly Executor[];

@@ -23,7 +23,7 @@ import { ncclFailure } from "./failure.ts";
 import { isNcclType, type NcclCommunicator, type NcclInitOptions, type NcclLibrary, type NcclOp } from "./library.ts";
 import { DevicePool, type OnDevice } from "./staging.ts";
 
-/** What it is made with. */
+/** The parts and settings of a cluster. */
 export interface NcclClusterOptions {
   library: NcclLibrary;
   init: Omit<NcclInitOptions, "signal">;

@@ -3,7 +3,7 @@ import type { WebcclError } from "../../errors.ts";
 import type { Store } from "../../store/store.ts";
 import type { NcclCommunicator, NcclInitOptions, NcclLibrary } from "./library.ts";
 
-/** What a communicator is made with. */
+/** The parts and settings of a communicator. */
 export interface LazyCommunicatorOptions {
   library: NcclLibrary;
   /** How this rank's side is made. */

@@ -20,7 +20,7 @@ import { isCudaMessage, NcclMessages } from "./messages.ts";
 import { type NcclPlan, planNccl, runsOnNccl } from "./plan.ts";
 import { DevicePool, StagedCall } from "./staging.ts";
 
-/** What an nccl backend is made with. */
+/** The parts and settings of an nccl backend. */
 export interface NcclBackendOptions {
   library: NcclLibrary;
   /** MAJOR * 10000 + MINOR * 100 + PATCH. */

@@ -20,7 +20,7 @@ import { linkBetween } from "../linking.ts";
 import { exchangeRoster, type FileOffer, type RosterEntry } from "../roster.ts";
 import type { Medium, Offer, Undo } from "./medium.ts";
 
-/** What the medium is made with. */
+/** The parts and settings of the medium of files. */
 export interface FilesOptions {
   rank: number;
   settings: Settings;

@@ -28,7 +28,7 @@ const WAITS_IN_VAIN = 4;
 const SHORT_MS = 0.02;
 const TRY_AGAIN_AFTER = 16;
 
-/** What a gate is made with. */
+/** The parts and settings of a gate. */
 export interface AreasGateParts {
   rank: number;
   /** Every rank's file, and where in it its flag is. */

@@ -9,7 +9,7 @@ import { Steps } from "../steps.ts";
 import { AreasBoard } from "./board.ts";
 import { AreasGate } from "./gate.ts";
 
-/** What it is made with. */
+/** The parts and settings of a region of areas. */
 export interface AreasRegionOptions {
   areas: OpenAreas;
   rank: number;

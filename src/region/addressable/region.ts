@@ -8,7 +8,7 @@ import { Steps } from "../steps.ts";
 import { AddressableBoard, SLOT_BYTES } from "./board.ts";
 import { AddressableGate } from "./gate.ts";
 
-/** What it is made with. */
+/** The parts and settings of an addressable region. */
 export interface AddressableRegionOptions {
   /** The group's board, at `address` of the memory in `buffer`. */
   buffer: ArrayBufferLike;

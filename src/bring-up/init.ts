@@ -23,6 +23,9 @@ import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
 
+/** How long the hub of a job that has died waits for the ranks to leave, in milliseconds: they have been told. */
+const DEAD_JOB_MS = 500;
+
 /** `initProcessGroup` on one platform. */
 export async function initProcessGroupOn(
   platform: Platform,
@@ -55,7 +58,7 @@ async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Pr
 
   const links = await linkAll(roster, rank, media.all, undo);
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
-  const onLeave = () => leave(settings, meeting, media);
+  const onLeave = (hasDied: boolean) => leave(settings, meeting, media, hasDied);
   const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, onLeave });
   const group = job.groupOfAll(groupName);
   mesh.start();
@@ -91,12 +94,13 @@ async function leave(
   { groupName, peerTimeoutMs }: Settings,
   { hub, hosted, store, leave }: Meeting,
   { websocket }: Media,
+  hasDied: boolean,
 ): Promise<void> {
   hub?.goodbye();
   hub?.close();
   await websocket?.close();
   await store.close();
   await leave?.();
-  await hosted?.drained(groupName, peerTimeoutMs);
+  await hosted?.drained(groupName, hasDied ? Math.min(DEAD_JOB_MS, peerTimeoutMs) : peerTimeoutMs);
   await hosted?.close();
 }

@@ -30,8 +30,8 @@ export interface RankJobOptions {
   executors: Executors;
   nccl: JobNccl;
   store: Store;
-  /** Ends the meeting, and what the media keep open. */
-  onLeave(): Promise<void>;
+  /** Ends the meeting, and what the media keep open. A job that has died does not wait for its ranks. */
+  onLeave(hasDied: boolean): Promise<void>;
 }
 
 /** One job on one rank. */
@@ -114,13 +114,13 @@ export class RankJob implements Job {
   }
 
   /** The job's own group takes the others, the links and the executors with it. */
-  async onGroupDestroyed(group: MemberGroup): Promise<void> {
+  async onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void> {
     this.#groups.delete(group);
     if (group !== this.#root) return;
     for (const other of [...this.#groups]) await other.destroy();
     this.deadlines.close();
     this.#options.mesh.leave();
-    await this.#options.onLeave();
+    await this.#options.onLeave(wasDead);
     for (const executor of this.#options.executors.all) await executor.dispose();
   }
 

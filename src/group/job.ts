@@ -43,5 +43,6 @@ export interface Job {
   createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;
   onGroupCreated(group: MemberGroup): void;
-  onGroupDestroyed(group: MemberGroup): Promise<void>;
+  /** This rank has left `group`, which had died before if `wasDead`. */
+  onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void>;
 }

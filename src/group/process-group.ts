@@ -334,9 +334,10 @@ export class ProcessGroup implements MemberGroup {
   async #destroy(): Promise<void> {
     const cause = new AbortedError(`group "${this.name}" was destroyed by this rank`, { group: this.name });
     if (this.#calls.pendingCount > 0) this.#calls.abort(cause);
+    const wasDead = this.#calls.dead !== null;
     this.#calls.die(cause);
     await this.#calls.backend.dispose();
-    await this.#job.onGroupDestroyed(this);
+    await this.#job.onGroupDestroyed(this, wasDead);
   }
 
   #child(ranks: readonly number[], name: string, description: string | undefined): ProcessGroup | null {

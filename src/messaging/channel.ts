@@ -62,6 +62,7 @@ export class Channel implements PointToPointOwner {
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
   readonly #verdicts = new Map<number, WebcclError>();
+  readonly #left = new Set<number>();
   #entered = 0;
   #lastProbe = 0;
   readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
@@ -184,6 +185,9 @@ export class Channel implements PointToPointOwner {
         // Passed on: whoever hears this rank's goodbye must have heard the cause before it.
         this.abort(fromWireError(message.error));
         break;
+      case "leave":
+        this.onPeerLeft(peer);
+        break;
       case "probe": {
         const exchange = this.#exchanges.get(message.sequence);
         const reply: GroupMessage = {
@@ -225,6 +229,10 @@ export class Channel implements PointToPointOwner {
     else this.#tellJudge(exchange.sequence, toWireError(error));
   }
 
+  hasLeft(rank: number): boolean {
+    return this.#left.has(rank) || this.peer(rank).left;
+  }
+
   onNeedsLeftPeer(rank: number): void {
     this.peerLost(rank, "it had left the group");
   }
@@ -236,12 +244,18 @@ export class Channel implements PointToPointOwner {
     );
   }
 
-  /** `peer` said goodbye. The group dies only if something waits for it. */
+  /** `peer` has left the job, or this group alone. The group dies only if something waits for it. */
   onPeerLeft(peer: Peer): void {
     const rank = this.rankOf(peer);
     if (rank < 0 || this.dead) return;
+    this.#left.add(rank);
     const needed = [...this.#exchanges.values()].some((exchange) => exchange.needs(rank));
     if (needed || this.pointToPoint.needs(rank)) this.peerLost(rank, "it left the group while others waited for it");
+  }
+
+  /** This rank leaves the group; whoever waits for it, now or later, is told. */
+  leave(): void {
+    if (!this.dead) this.#broadcast({ type: "leave" });
   }
 
   /** Kills the group, here and at every other rank. */

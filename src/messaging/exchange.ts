@@ -23,6 +23,8 @@ export interface ExchangeOwner {
   /** A message of `rank` has another length than the receive posted for it. */
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void;
   /** The exchange needs `rank`, which has left. */
+  /** Has `rank` left the group, or the job? */
+  hasLeft(rank: number): boolean;
   onNeedsLeftPeer(rank: number): void;
 }
 
@@ -97,7 +99,7 @@ export class ChannelExchange implements Exchange {
     if (this.#heard.has(rank) && !this.#frozen) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.#awaitedCalls.set(rank, { resolve, reject });
-      if (!this.#heard.has(rank) && this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
+      if (!this.#heard.has(rank) && this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
     });
   }
 
@@ -106,13 +108,13 @@ export class ChannelExchange implements Exchange {
     if (this.error || this.#announced.has(rank)) return;
     this.#announced.add(rank);
     const peer = this.#owner.peer(rank);
-    if (!peer.left && this.fingerprint) peer.announce(this.#route(0), this.fingerprint);
+    if (!this.#owner.hasLeft(rank) && this.fingerprint) peer.announce(this.#route(0), this.fingerprint);
   }
 
   send(rank: number, contents: Contents, slot: number): Promise<void> {
     if (this.error) return Promise.reject(this.error);
     const peer = this.#owner.peer(rank);
-    if (peer.left) {
+    if (this.#owner.hasLeft(rank)) {
       this.#owner.onNeedsLeftPeer(rank);
       return Promise.reject(this.error ?? new Error(`rank ${rank} has left`));
     }
@@ -171,7 +173,7 @@ export class ChannelExchange implements Exchange {
       }
       const arrival = this.#mailbox.post(this.#key(rank, slot), receive);
       if (arrival) this.#meet(rank, arrival, receive);
-      else if (this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
+      else if (this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
     });
   }
 
@@ -208,7 +210,7 @@ export class ChannelExchange implements Exchange {
   watch(wait: OtherWait): () => void {
     this.#waits.add(wait);
     if (this.error) wait.reject(this.error);
-    for (const rank of wait.missing()) if (this.#owner.peer(rank).left) this.#owner.onNeedsLeftPeer(rank);
+    for (const rank of wait.missing()) if (this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
     return () => this.#waits.delete(wait);
   }
 

@@ -93,8 +93,9 @@ export class Mesh {
     return channel;
   }
 
-  /** The group is done; frames for it that still come are dropped. */
+  /** This rank leaves the group; frames for it that still come are dropped. */
   close(channel: Channel): void {
+    channel.leave();
     this.#channels.delete(channel.group);
     this.#closedGroups.add(channel.group);
   }

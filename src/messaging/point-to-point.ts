@@ -93,7 +93,7 @@ export class PointToPoint {
       }
       this.#receives.add(receive);
       // The group dies of it, and its end rejects the receive.
-      if (source !== null && this.#channel.peer(source).left) this.#channel.onNeedsLeftPeer(source);
+      if (source !== null && this.#channel.hasLeft(source)) this.#channel.onNeedsLeftPeer(source);
     });
   }
 

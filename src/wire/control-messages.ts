@@ -16,6 +16,8 @@ export type GroupMessage =
   | { type: "point-to-point-mismatch"; sequence: number; error: WireError }
   /** The group is dead. */
   | { type: "abort"; error: WireError }
+  /** The sender leaves this group in order, and stays in the job. */
+  | { type: "leave" }
   | { type: "probe"; id: number; sequence: number }
   | { type: "probe-reply"; id: number; entered: boolean; waitingFor: number[] };
 
@@ -56,6 +58,7 @@ export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
         entered: fields.entered === true,
         waitingFor: expectArray(fields, "waitingFor").map((_, i, ranks) => whole({ rank: ranks[i] }, "rank")),
       };
+    case "leave":
     case "goodbye":
       return { type };
     case "lost":
@@ -69,6 +72,7 @@ const TYPES = [
   "point-to-point-ready",
   "point-to-point-mismatch",
   "abort",
+  "leave",
   "probe",
   "probe-reply",
   "goodbye",

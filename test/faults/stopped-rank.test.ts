@@ -6,10 +6,11 @@ const RUNS = 4;
 const TIMEOUT_MS = 1_000;
 
 describe.each(["websocket", "shared-file"])("SIGSTOP of a rank in the middle of an allReduce over %s", (TRANSPORT) => {
-  it(`ends in a TimeoutError that names it, and the woken rank is told, ${RUNS} times`, {
+  it(`ends in a TimeoutError that names it, the group is soon destroyed, and the woken rank is told, ${RUNS} times`, {
     timeout: 120_000,
   }, async () => {
     const delays: number[] = [];
+    const destroys: number[] = [];
     for (let run = 0; run < RUNS; run++) {
       const victim = run % RANKS;
       const job = await startJob("stopped.mjs", RANKS, { TRANSPORT });
@@ -24,6 +25,10 @@ describe.each(["websocket", "shared-file"])("SIGSTOP of a rank in the middle of 
         expect(message, String(message.text)).toMatchObject({ error: "TimeoutError", missing: [victim] });
         delays.push((message.at as number) - stoppedAt);
       }
+      for (const rank of survivors) {
+        const { message } = await job.reported((report) => report.rank === rank && "destroyMs" in report.message);
+        destroys.push(message.destroyMs as number);
+      }
       job.ranks[victim]!.kill("SIGCONT");
       const { message } = await job.reported((report) => report.rank === victim && "error" in report.message);
       // Either it hears what the others found, or its own deadline has passed too.
@@ -32,6 +37,8 @@ describe.each(["websocket", "shared-file"])("SIGSTOP of a rank in the middle of 
     }
     delays.sort((a, b) => a - b);
     console.log(`rejected ${delays.at(0)} to ${delays.at(-1)} ms after the stop, with a timeout of ${TIMEOUT_MS} ms`);
+    console.log(`destroyed within ${Math.max(...destroys).toFixed()} ms, while one rank was stopped`);
+    expect(Math.max(...destroys)).toBeLessThanOrEqual(2_000);
     expect(delays.at(-1)).toBeLessThanOrEqual(TIMEOUT_MS + 1_000);
   });
 });

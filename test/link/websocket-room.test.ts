@@ -29,7 +29,7 @@ it("a receive is written to no more once its exchange has failed, while the rest
 
   const link = new WebSocketLink(socket, nothing);
   const peer = new Peer(1, link, 0, 0);
-  const ignored = { onMismatch: nothing, onLengthMismatch: nothing, onNeedsLeftPeer: nothing };
+  const ignored = { onMismatch: nothing, onLengthMismatch: nothing, onNeedsLeftPeer: nothing, hasLeft: () => false };
   const exchange = new ChannelExchange({ group: 3, size: 2, peer: () => peer, ...ignored }, 4, false);
   const into = new Uint8Array(new SharedArrayBuffer(2 * MIB));
   const received = exchange.recv(1, into, 0);

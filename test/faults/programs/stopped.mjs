@@ -11,5 +11,7 @@ try {
 } catch (error) {
   process.send({ error: error.name, missing: error.missingRanks, at: Date.now(), text: error.message });
 }
+const left = performance.now();
 await group.destroy();
+process.send({ destroyMs: performance.now() - left });
 process.disconnect();

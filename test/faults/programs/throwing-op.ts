@@ -18,7 +18,7 @@ export interface ThrowingCall {
 /** "right", "wrong" with the first element, or the error. */
 export type Outcome = string;
 
-/** Plays `call`, after one that is right. */
+/** Plays `call`, after one that is right. A rank that is slow to end that one may hear of the failure before it has. */
 export async function callThatThrows(group: ProcessGroup, call: ThrowingCall): Promise<Outcome> {
   let folded = -1;
   const op = ReduceOp.custom({
@@ -32,10 +32,10 @@ export async function callThatThrows(group: ProcessGroup, call: ThrowingCall): P
     commutative: call.commutative,
   });
   const tensor = (call.isAlloc ? group.alloc("f64", call.count) : new Float64Array(call.count)) as Float64Array;
-  await group.allReduce(tensor, { op });
-  tensor.fill(group.rank + 1);
-  folded = 0;
   try {
+    await group.allReduce(tensor, { op });
+    tensor.fill(group.rank + 1);
+    folded = 0;
     await group.allReduce(tensor, { op });
   } catch (error) {
     return String(error);

@@ -160,7 +160,8 @@ const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
 /**
- * Fills in defaults from the environment and checks everything that can be checked alone.
+ * Fills in defaults from the environment and checks everything that can be checked alone. What the caller does to its
+ * objects afterwards changes nothing.
  * @throws RangeError or TypeError naming the option or the variable.
  */
 export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
@@ -177,7 +178,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
-  const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS, listen, ncclOptions } = options;
   if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
     throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
   }
@@ -203,19 +204,19 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
     backend: typeof backend === "function" ? "auto" : backend,
-    ncclOptions: options.ncclOptions ?? {},
+    ncclOptions: { ...ncclOptions, ...(ncclOptions?.config && { config: { ...ncclOptions.config } }) },
     device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
-    listen: options.listen ?? {},
+    listen: { ...listen, ...(listen?.tls && { tls: { ...listen.tls } }) },
     timeoutMs,
     peerTimeoutMs: options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS,
     groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
-    internal: options,
+    internal: { ...options },
   };
 }
 

@@ -259,15 +259,16 @@ export function barrier(): PreparedCall<void> {
   return { request: { collective: "barrier" }, value: nothing };
 }
 
-/** Arguments of `newGroup`. */
-export function newGroup(caller: Caller, ranks: readonly number[]): PreparedCall<void> {
-  if (!Array.isArray(ranks) || ranks.length === 0) {
+/** Arguments of `newGroup`; the value is the list as it was at the call. */
+export function newGroup(caller: Caller, list: readonly number[]): PreparedCall<readonly number[]> {
+  if (!Array.isArray(list) || list.length === 0) {
     throw new RangeError("newGroup: ranks must be a list with at least one rank");
   }
+  const ranks: readonly number[] = [...list];
   for (const rank of ranks) checkRank(rank, caller.size, "newGroup: a rank");
   const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
   if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
-  return { request: { collective: "newGroup", ranks }, value: nothing };
+  return { request: { collective: "newGroup", ranks }, value: () => ranks };
 }
 
 function opOf({ op = ReduceOp.SUM }: ReduceOptions, { dtype }: TensorView): Op {

@@ -287,8 +287,9 @@ export class ProcessGroup implements MemberGroup {
   async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
     checkOptions("newGroup", NEW_GROUP_OPTIONS, options);
     const sequence = this.sequence + 1;
-    await this.#calls.run("newGroup", COLLECTIVE_OPTIONS, {}, () => prepare.newGroup(this, ranks));
-    return this.#child(ranks, `${this.name}/${sequence}`, options.name);
+    const { name } = options;
+    const members = await this.#calls.run("newGroup", COLLECTIVE_OPTIONS, {}, () => prepare.newGroup(this, ranks));
+    return this.#child(members, `${this.name}/${sequence}`, name);
   }
 
   /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */

@@ -67,7 +67,14 @@ const DEFAULT_PORT = 29_500;
  */
 export async function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
   checkOptions("createHub", CREATE_HUB_OPTIONS, options);
-  return startHub({ ...options, token: readToken(options), port: options.port ?? DEFAULT_PORT });
+  const { port = DEFAULT_PORT, origins, allowHosts, tls } = options;
+  // Copies: what the caller does to its lists while the hub runs lets nobody in.
+  const copies = {
+    origins: origins && [...origins],
+    allowHosts: allowHosts && [...allowHosts],
+    tls: tls && { ...tls },
+  };
+  return startHub({ ...options, ...copies, token: readToken(options), port });
 }
 
 /**

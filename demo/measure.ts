@@ -7,7 +7,7 @@ import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../
 export interface Order {
   collective: string;
   op: BenchOp;
-  dtype: DataType;
+  dtype: Exclude<DataType, "f16" | "bf16">;
   maxBytes: number;
   memory: "cpu" | "webgpu";
   /** The tab that asked for it. */

@@ -47,7 +47,9 @@ export {
   DATA_TYPES,
   type DataType,
   type DeviceBuffer,
+  type Float16ArrayLike,
   type HostArray,
   type HostTensor,
+  type HostTensorOf,
   type Tensor,
 } from "./types.ts";

@@ -48,7 +48,23 @@ export function isFloat(dtype: DataType): boolean {
   return dtype === "f16" || dtype === "bf16" || dtype === "f32" || dtype === "f64";
 }
 
-/** A typed array, whose class tells its dtype. A `Float16Array` is taken as f16 where the runtime has one. */
+/** A `Float16Array`, which not every runtime has, and not every compiler knows. */
+export interface Float16ArrayLike extends ArrayBufferView {
+  readonly [Symbol.toStringTag]: "Float16Array";
+  readonly BYTES_PER_ELEMENT: number;
+  readonly length: number;
+  [index: number]: number;
+  [Symbol.iterator](): ArrayIterator<number>;
+  at(index: number): number | undefined;
+  copyWithin(target: number, start: number, end?: number): this;
+  fill(value: number, start?: number, end?: number): this;
+  join(separator?: string): string;
+  set(values: ArrayLike<number>, offset?: number): void;
+  slice(start?: number, end?: number): Float16ArrayLike;
+  subarray(start?: number, end?: number): Float16ArrayLike;
+}
+
+/** A typed array, whose class tells its dtype. */
 export type HostArray =
   | Int8Array
   | Uint8Array
@@ -58,6 +74,7 @@ export type HostArray =
   | Uint32Array
   | BigInt64Array
   | BigUint64Array
+  | Float16ArrayLike
   | Float32Array
   | Float64Array;
 
@@ -65,6 +82,23 @@ export type HostArray =
 export interface HostTensor {
   data: HostArray;
   dtype: DataType;
+}
+
+/** A tensor in host memory of each dtype, as `group.alloc` gives it: an array of the dtype's own class, else a tensor of its bits. */
+export interface HostTensorOf {
+  i8: Int8Array;
+  u8: Uint8Array;
+  i16: Int16Array;
+  u16: Uint16Array;
+  i32: Int32Array;
+  u32: Uint32Array;
+  i64: BigInt64Array;
+  u64: BigUint64Array;
+  /** A `Float16Array` where the runtime has that class. */
+  f16: Float16ArrayLike | { data: Uint16Array; dtype: "f16" };
+  bf16: { data: Uint16Array; dtype: "bf16" };
+  f32: Float32Array;
+  f64: Float64Array;
 }
 
 /**

@@ -7,7 +7,7 @@ import { initProcessGroup } from "webccl";
 const group = await initProcessGroup({ backend: "cpu" });
 
 // Memory that all ranks share: each rank's kernels read the others' tensors directly.
-const tensor = group.alloc("f32", 1_000_000) as Float32Array;
+const tensor = group.alloc("f32", 1_000_000);
 tensor.fill(group.rank + 1);
 const start = performance.now();
 await group.allReduce(tensor);

@@ -11,7 +11,7 @@ import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { Deadlines } from "../support/deadlines.ts";
-import type { DataType, HostArray, HostTensor } from "../types.ts";
+import type { DataType, HostTensorOf } from "../types.ts";
 import { hash52 } from "../wire/fingerprint.ts";
 import type { Executors } from "./executors.ts";
 import type { Settings } from "./init-options.ts";
@@ -65,9 +65,8 @@ export class RankJob implements Job {
     return this.#options.executors.gpu?.device ?? null;
   }
 
-  alloc(dtype: DataType, count: number): HostArray {
-    const tensor = this.#options.executors.cpu.alloc(dtype, count) as HostArray | HostTensor;
-    return ArrayBuffer.isView(tensor) ? tensor : tensor.data;
+  alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D] {
+    return this.#options.executors.cpu.alloc(dtype, count) as HostTensorOf[D];
   }
 
   createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend {

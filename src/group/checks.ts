@@ -2,8 +2,9 @@
 
 import type { RootOptions } from "../options.ts";
 import { describeArgument } from "../tensor/describe.ts";
+import { isWhole, unknownDtype } from "../tensor/field-checks.ts";
 import { isSameMemory, overlapOf, type TensorView } from "../tensor/view.ts";
-import type { DataType, Tensor } from "../types.ts";
+import { DATA_TYPES, type DataType, type Tensor } from "../types.ts";
 
 /** Who makes the call: this rank, in a group of so many. */
 export interface Caller {
@@ -112,6 +113,12 @@ export function checkDisjoint(inputs: readonly TensorView[], outputs: readonly T
       }
     });
   });
+}
+
+/** @throws TypeError if `alloc` has no such dtype, or cannot make so many elements. */
+export function checkAllocation(dtype: DataType, count: number): void {
+  if (!DATA_TYPES.includes(dtype)) throw unknownDtype(dtype);
+  if (!isWhole(count)) throw new TypeError(`alloc: count must be a whole number of elements, got ${String(count)}`);
 }
 
 /** The root that the options name; rank 0 by default. */

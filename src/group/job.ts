@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import type { Deadlines } from "../support/deadlines.ts";
-import type { DataType, HostArray } from "../types.ts";
+import type { DataType, HostTensorOf } from "../types.ts";
 import type { Claims } from "./claims.ts";
 import type { GroupInfo } from "./info.ts";
 
@@ -37,8 +37,8 @@ export interface Job {
   readonly claims: Claims;
   /** The GPUDevice whose buffers this rank's calls take, or null. */
   readonly device: GPUDevice | null;
-  /** A host array that this rank's executor reduces without copying it first. */
-  alloc(dtype: DataType, count: number): HostArray;
+  /** A host tensor that this rank's executor reduces without copying it first. */
+  alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D];
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
   createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;

@@ -29,9 +29,10 @@ import {
   type RootedReduceOptions,
   type RootOptions,
 } from "../options.ts";
-import type { DataType, HostArray, Tensor } from "../types.ts";
+import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
+import { checkAllocation } from "./checks.ts";
 import type { GroupInfo } from "./info.ts";
 import type { Job, MemberGroup } from "./job.ts";
 import * as prepareObjects from "./object-arguments.ts";
@@ -96,8 +97,14 @@ export class ProcessGroup implements MemberGroup {
     return this.#job.describe(this, this.#calls.backend.name);
   }
 
-  /** A host array of `count` elements that this rank's executor reduces without copying it first. f16 and bf16 give a tensor over a Uint16Array. */
-  alloc(dtype: DataType, count: number): HostArray {
+  /**
+   * A host tensor of `count` elements, all zero, that this rank's executor reduces without copying it first: a typed array of the
+   * dtype's own class. A dtype without a class (bf16, and f16 where the runtime has no Float16Array) gives `{ data, dtype }`
+   * with the elements' bits.
+   * @throws TypeError if there is no such dtype, or if count is no whole number from 0 on.
+   */
+  alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D] {
+    checkAllocation(dtype, count);
     return this.#job.alloc(dtype, count);
   }
 

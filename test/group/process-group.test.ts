@@ -7,7 +7,6 @@ import type { ProcessGroup } from "../../src/group/process-group.ts";
 import type { WorkInfo } from "../../src/group/work.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import type { Request } from "../../src/request.ts";
-import { DATA_TYPES } from "../../src/types.ts";
 
 let jobs = 0;
 let groups: ProcessGroup[] = [];
@@ -169,16 +168,6 @@ describe("abort() and destroy()", () => {
     expect(children[2]).toMatchObject({ rank: 0, size: 2, globalRanks: [2, 0] });
     await Promise.all(children.map((child) => child?.destroy()));
     await expectWhole(members);
-  });
-});
-
-describe("alloc()", () => {
-  it.each(DATA_TYPES)("gives %s elements that collectives take", async (dtype) => {
-    const members = await memoryGroups(2);
-    const arrays = members.map((group) => group.alloc(dtype, 5));
-    expect(arrays[0]!.length).toBe(5);
-    await Promise.all(members.map((group, rank) => group.broadcast({ data: arrays[rank]!, dtype })));
-    expect(arrays[1]).toEqual(arrays[0]);
   });
 });
 

@@ -4,6 +4,7 @@ import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { conformanceCases, digest, gpuMemory, hostMemory } from "../../src/testing/index.ts";
 import { bytesPerElement, type HostArray } from "../../src/types.ts";
 import { runCases } from "../conformance/run-cases.ts";
+import { allocSums } from "../helpers/alloc-sums.ts";
 import type { Job, Outcome, Task } from "./job.ts";
 
 /** Joins a group, does the job, and leaves. Never rejects. */
@@ -34,10 +35,11 @@ export async function perform(
 async function doTask(task: Task, group: ProcessGroup): Promise<object> {
   switch (task.name) {
     case "sum": {
-      const tensor = group.alloc("f32", 100_000) as Float32Array;
+      const tensor = group.alloc("f32", 100_000);
       tensor.fill(group.rank + 1);
       await group.allReduce(tensor);
-      return { first: tensor[0], last: tensor.at(-1), sharedTensor: !(tensor.buffer instanceof ArrayBuffer) };
+      const sums = await allocSums(group, 33);
+      return { first: tensor[0], last: tensor.at(-1), sharedTensor: !(tensor.buffer instanceof ArrayBuffer), sums };
     }
     case "conformance": {
       const cases = conformanceCases({ size: group.size, ...task.cases });

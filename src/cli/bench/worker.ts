@@ -227,7 +227,12 @@ function blocksOf(tensor: BenchTensor, count: number): ReturnType<BenchTensor["b
   return blocks;
 }
 
-const arrayOf = (tensor: HostArray | HostTensor): HostArray => ("data" in tensor ? tensor.data : tensor);
+/** The array of a tensor from `alloc`; f16 as its bits. */
+function arrayOf(tensor: HostArray | HostTensor): HostArray {
+  if ("data" in tensor) return tensor.data;
+  const { buffer, byteOffset, length } = tensor;
+  return tensor[Symbol.toStringTag] === "Float16Array" ? new Uint16Array(buffer, byteOffset, length) : tensor;
+}
 
 function fillInputs(row: BenchRow, buffers: Mirror, group: ProcessGroup, config: BenchConfig): void {
   const value = patternOf(row, group, config);

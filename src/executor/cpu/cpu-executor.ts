@@ -4,7 +4,7 @@
  */
 import type { ReduceOp } from "../../reduce-op.ts";
 import type { TensorView } from "../../tensor/view.ts";
-import { bytesPerElement, type DataType, isFloat, type Tensor } from "../../types.ts";
+import { bytesPerElement, type DataType, type HostArray, isFloat, type Tensor } from "../../types.ts";
 import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
@@ -111,8 +111,7 @@ class CpuExecutor implements AddressableExecutor {
     const owned = byteLength > 0 ? this.#wasm?.memory.allocateOwned(byteLength) : null;
     const { buffer, start } = owned ?? { buffer: new ArrayBuffer(byteLength), start: 0 };
     if (owned) new Uint8Array(buffer, start, byteLength).fill(0);
-    const data = new LANE_ARRAY[dtype](buffer, start, count);
-    return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
+    return tensorOver(dtype, buffer, start, count);
   }
 
   read(span: Span): Lease {
@@ -253,6 +252,16 @@ class CpuExecutor implements AddressableExecutor {
     if (!(span instanceof HostSpan)) throw new TypeError("the span belongs to another executor");
     return span;
   }
+}
+
+/** An array of the dtype's own class over `buffer`; where there is none, a tensor of the elements' bits. */
+function tensorOver(dtype: DataType, buffer: ArrayBufferLike, byteOffset: number, count: number): Tensor {
+  const { Float16Array } = globalThis as {
+    Float16Array?: new (...view: [ArrayBufferLike, number, number]) => HostArray;
+  };
+  if (dtype === "f16" && Float16Array) return new Float16Array(buffer, byteOffset, count);
+  const data = new LANE_ARRAY[dtype](buffer, byteOffset, count);
+  return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
 }
 
 function requireEqual(a: HostSpan, b: HostSpan): void {

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { connectWebSocket } from "../../../src/node/websocket-client.ts";
+import { allocSums, expectedSums } from "../../helpers/alloc-sums.ts";
 import { makeCertificate } from "../../security/certificate.ts";
 import type { Job } from "../job.ts";
 import { bundleInParts } from "./bundle.ts";
@@ -59,6 +60,7 @@ describe("a page", () => {
       initProcessGroup({ ...options, rank: 1 }).then(async (group) => {
         const mine = new Float32Array(100_000).fill(2);
         await group.allReduce(mine);
+        expect(await allocSums(group, 33)).toEqual(expectedSums(2));
         await group.destroy();
         return mine;
       }),
@@ -72,21 +74,21 @@ describe("a page", () => {
     const where = inWorker ? "a module worker" : "a page";
     it(`runs in ${where} under a strict policy, without shared memory`, async () => {
       expect(await sumWith({ scripts: WASM }, inWorker)).toMatchObject({
-        ...{ first: 3, last: 3, sharedTensor: false, isolated: false, shares: false },
+        ...{ first: 3, last: 3, sharedTensor: false, sums: expectedSums(2), isolated: false, shares: false },
         executor: "wasm-simd, memory not shared",
       });
     });
 
     it(`runs in ${where} that shares memory, which never reaches a WebSocket uncopied`, async () => {
       expect(await sumWith({ scripts: WASM, isolated: true }, inWorker)).toMatchObject({
-        ...{ first: 3, last: 3, sharedTensor: true, isolated: true, shares: true },
+        ...{ first: 3, last: 3, sharedTensor: true, sums: expectedSums(2), isolated: true, shares: true },
         executor: "wasm-simd",
       });
     });
 
     it(`runs in ${where} whose policy blocks WebAssembly too`, async () => {
       expect(await sumWith({}, inWorker)).toMatchObject({
-        ...{ first: 3, last: 3, sharedTensor: false },
+        ...{ first: 3, last: 3, sharedTensor: false, sums: expectedSums(2) },
         executor: expect.stringMatching(/^plain loops: WebAssembly is blocked/),
       });
     });

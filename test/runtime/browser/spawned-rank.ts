@@ -23,7 +23,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     ),
   /** Tensors in shared memory, objects, and who is joined how. */
   sum: async (group) => {
-    const tensor = group.alloc("f32", COUNT) as Float32Array;
+    const tensor = group.alloc("f32", COUNT);
     tensor.fill(group.rank + 1);
     await group.allReduce(tensor);
     const names = await group.allGatherObject(`rank ${group.rank}`);

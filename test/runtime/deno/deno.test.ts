@@ -7,6 +7,7 @@ import { denoExecutable } from "../../../src/cli/launch/deno-command.ts";
 import { HubConnection } from "../../../src/link/hub/connection.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
+import { expectedSums } from "../../helpers/alloc-sums.ts";
 import { freePort } from "../../helpers/free-port.ts";
 import { dataFrame, join, rawTcp, rawWebSocket } from "../../hub/support.ts";
 import { type ProcessRuntime, runProcess, startProgram } from "../processes.ts";
@@ -42,6 +43,19 @@ describe("Deno ranks", () => {
       expect(first.ran).toBeGreaterThan(CASE_COLLECTIVES.length);
     });
   }
+
+  it("get tensors from alloc() that are summed as their dtype", async () => {
+    const initMethod = `tcp://127.0.0.1:${await freePort()}`;
+    const outcomes = await Promise.all(
+      (["deno", "node"] as const).map((runtime, rank) =>
+        runProcess(runtime, {
+          task: { name: "sum" },
+          options: { initMethod, rank, worldSize: 2, token: TOKEN, timeoutMs: 25_000 },
+        }),
+      ),
+    );
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ sums: expectedSums(2) });
+  });
 });
 
 /** A hub in a Deno process. */

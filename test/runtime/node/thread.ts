@@ -52,7 +52,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     const counts = [1, 15, 16, 17, 255, 256, 257, 2047, 2048, 2049, 4097, 70_001, 1_300_001];
     for (const count of counts) {
       for (const algorithm of [undefined, "slots", "last", "one-pass", "ring"]) {
-        const tensor = group.alloc("f32", count) as Float32Array;
+        const tensor = group.alloc("f32", count);
         tensor.forEach((_, i) => {
           tensor[i] = (i % 97) + group.rank;
         });
@@ -61,7 +61,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
         if (tensor.some((value, i) => value !== (i % 97) * group.size + offset)) wrong.push(`${algorithm} ${count}`);
       }
     }
-    const gathered = group.alloc("i32", 1000 * group.size) as Int32Array;
+    const gathered = group.alloc("i32", 1000 * group.size);
     const works = [1, 2, 3].map(() => group.allReduce(group.alloc("f32", 5000)));
     await group.allGatherIntoTensor(gathered, new Int32Array(1000).fill(group.rank));
     await Promise.all(works);
@@ -71,7 +71,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
   /** Ranks that pause at random before each call, in a loop or in their event loop, so that any may come last, soon or late. */
   pauses: async (group) => {
     const [shared, own] = [new SeededRandom(11, "calls"), new SeededRandom(11, "pauses", group.rank)];
-    const tensor = group.alloc("f64", 300) as Float64Array;
+    const tensor = group.alloc("f64", 300);
     let wrong = 0;
     for (let call = 0; call < 1_500; call++) {
       const pause = own.u32() % 100;
@@ -88,7 +88,7 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
   },
   /** Calls that differ: the group goes on. */
   mismatch: async (group) => {
-    const tensor = group.alloc("f32", 100_000) as Float32Array;
+    const tensor = group.alloc("f32", 100_000);
     tensor.fill(1);
     const first = await failureOf(group.rank === 1 ? group.broadcast(tensor) : group.allReduce(tensor));
     const second = await failureOf(group.allReduce(new Float32Array(group.rank === 1 ? 7000 : 6000)));

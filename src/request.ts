@@ -22,7 +22,7 @@ export type Request =
       inputSplits: readonly number[];
     }
   | { collective: "barrier" }
-  | { collective: "newGroup"; ranks: readonly number[] }
+  | { collective: "newGroup"; ranks: readonly number[]; name: string }
   | ObjectRequest
   | { collective: "scan"; tensor: TensorView; op: ReduceOp }
   | { collective: "exscan"; tensor: TensorView; op: ReduceOp }
@@ -59,6 +59,10 @@ export function tensorsOf(request: Request): TensorView[] {
 
 /** Is it one message? */
 export function isMessage(request: Request): request is MessageRequest {
-  const { collective } = request;
-  return collective === "send" || collective === "recv" || collective === "recvAnySource";
+  return isMessageName(request.collective);
+}
+
+/** Is it the name of a call for one message? */
+export function isMessageName(name: string): boolean {
+  return name === "send" || name === "recv" || name === "recvAnySource";
 }

@@ -18,6 +18,8 @@ export interface Call {
   readonly algorithm: string | undefined;
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
+  /** How many calls this rank made since the last one that was begun, and was refused for their arguments. */
+  readonly refusedBefore: number;
   /** When the call was made, as `performance.now()`. */
   readonly started: number;
   /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
@@ -46,9 +48,14 @@ export interface Backend {
    * already, which saves the few promises that would be the greater part of a short call's time.
    *
    * What it cannot run it refuses by throwing before anything is sent (TypeError, RangeError, UnsupportedError): then the
-   * call has not happened, and its sequence goes to the next one.
+   * call has not happened, and its sequence goes to the next one, whose `refusedBefore` counts it.
    */
   run(request: Request, call: Call): Promise<number | undefined> | undefined;
+  /**
+   * This rank does not make the collective `sequence`, for a reason that the other ranks need not have: it rejects there too,
+   * with a MismatchError that tells `reason`, and the group goes on at the next one.
+   */
+  sitOut(sequence: number, collective: Collective, reason: Error): void;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
   /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */

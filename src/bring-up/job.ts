@@ -39,6 +39,7 @@ export class RankJob implements Job {
   readonly settings: Settings;
   readonly deadlines: Deadlines = new Deadlines();
   readonly claims: Claims = new Claims();
+  readonly groupNames: Set<string> = new Set();
   readonly #options: RankJobOptions;
   #root: MemberGroup | null = null;
   readonly #groups = new Set<MemberGroup>();
@@ -58,7 +59,14 @@ export class RankJob implements Job {
   groupOfAll(name: string): ProcessGroup {
     const { roster, rank } = this.#options;
     const globalRanks = roster.map((entry) => entry.rank);
-    return new ProcessGroup({ job: this, name, description: name, globalRanks, rank });
+    return new ProcessGroup({
+      job: this,
+      name,
+      description: name,
+      globalRanks,
+      rank,
+      timeoutMs: this.settings.timeoutMs,
+    });
   }
 
   get device(): GPUDevice | null {
@@ -78,7 +86,7 @@ export class RankJob implements Job {
       : this.#builtInBackend(group, store, onDead);
   }
 
-  describe({ name, rank, globalRanks }: Membership, backend: string): GroupInfo {
+  describe({ name, rank, globalRanks, timeoutMs }: Membership, backend: string): GroupInfo {
     const { executors, media, nccl } = this.#options;
     const members = this.#membersOf(globalRanks);
     const use = nccl.ranks?.use(globalRanks);
@@ -95,7 +103,7 @@ export class RankJob implements Job {
       notes: nccl.choice && use ? nccl.choice.notes(use) : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.settings.deterministic,
-      timeoutMs: this.settings.timeoutMs,
+      timeoutMs,
       segmentBytes: this.#segmentBytes(members),
       ranks: members.map((member, index) => ({
         rank: index,

@@ -28,6 +28,7 @@ import {
   checkTag,
   rootOf,
 } from "./checks.ts";
+import type { ChildPlan, ChildSettings } from "./child-group.ts";
 
 const nothing = () => undefined;
 
@@ -259,8 +260,8 @@ export function barrier(): PreparedCall<void> {
   return { request: { collective: "barrier" }, value: nothing };
 }
 
-/** Arguments of `newGroup`; the value is the list as it was at the call. */
-export function newGroup(caller: Caller, list: readonly number[]): PreparedCall<readonly number[]> {
+/** Arguments of `newGroup`; the value is what they were at the call. */
+export function newGroup(caller: Caller, list: readonly number[], settings: ChildSettings): PreparedCall<ChildPlan> {
   if (!Array.isArray(list) || list.length === 0) {
     throw new RangeError("newGroup: ranks must be a list with at least one rank");
   }
@@ -268,7 +269,7 @@ export function newGroup(caller: Caller, list: readonly number[]): PreparedCall<
   for (const rank of ranks) checkRank(rank, caller.size, "newGroup: a rank");
   const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
   if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
-  return { request: { collective: "newGroup", ranks }, value: () => ranks };
+  return { request: { collective: "newGroup", ranks, name: settings.name }, value: () => ({ ...settings, ranks }) };
 }
 
 function opOf({ op = ReduceOp.SUM }: ReduceOptions, { dtype }: TensorView): Op {

@@ -15,9 +15,11 @@ import {
 } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
-import { isMessage, type Request } from "../request.ts";
+import { isMessage, isMessageName, type Request } from "../request.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
 import type { TensorView } from "../tensor/view.ts";
+import type { Collective } from "../types.ts";
+import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
@@ -32,6 +34,8 @@ export interface PreparedCall<T> {
   written?: readonly TensorView[];
   /** The Work's value. */
   value: (source: number | undefined) => T;
+  /** Why this rank cannot make the call, though its arguments are of the right kind. */
+  obstacle?: Error;
 }
 
 /** The parts and settings of a call runner. */
@@ -39,6 +43,8 @@ export interface CallRunnerOptions {
   job: Job;
   groupName: string;
   rank: number;
+  /** Milliseconds for each call that names none. */
+  timeoutMs: number;
   /** Makes the group's backend, which calls `onDead` when the group cannot go on. */
   makeBackend(onDead: (cause: WebcclError) => void): Backend;
 }
@@ -55,6 +61,8 @@ export class CallRunner {
   readonly #options: CallRunnerOptions;
   readonly #job: Job;
   #pointToPointSequence = 0;
+  /** Collectives that were refused since the last one that began. */
+  #refusedCalls = 0;
   readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
   readonly #hooks: ((info: WorkInfo) => void)[] = [];
   #collected: Work<unknown>[] | null = null;
@@ -135,18 +143,23 @@ export class CallRunner {
       checkTimeout(options);
       prepared = prepare();
     } catch (error) {
-      return this.#refused(asError(error));
+      return this.#refused(asError(error), where);
     }
     return this.#start(prepared, options);
   }
 
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
     const { request, read = [], written = [], value } = prepared;
-    if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
+    const { collective } = request;
+    if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
+    const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
+    if (obstacle)
+      return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(collective, sequence, obstacle);
     const call: Call = {
       sequence,
+      refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
       started: now(),
@@ -155,15 +168,41 @@ export class CallRunner {
 
     let running: Promise<number | undefined> | undefined;
     try {
-      options.signal?.throwIfAborted();
-      this.#job.claims.check({ collective: request.collective, sequence }, read, written);
       running = this.backend.run(request, call);
     } catch (error) {
-      return this.#refused(asError(error));
+      return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
-    else this.sequence = sequence;
-    return running ? this.#pend(running, prepared, call, options) : this.#done(request, call, value(undefined));
+    else this.#begun(sequence);
+    return running ? this.#pend(running, prepared, call, options) : this.#done(request, call, value);
+  }
+
+  /** What keeps this rank from a call that the others may well make: it depends on the moment. */
+  #obstacle(
+    call: CallName,
+    read: readonly TensorView[],
+    written: readonly TensorView[],
+    { signal }: CollectiveOptions,
+  ): Error | null {
+    if (signal?.aborted) return this.#abortedError(call, "was aborted before it began", signal.reason);
+    try {
+      this.#job.claims.check(call, read, written);
+      return null;
+    } catch (error) {
+      return asError(error);
+    }
+  }
+
+  /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
+  #sitOut(collective: Collective, sequence: number, obstacle: Error): Work<never> {
+    this.#begun(sequence);
+    this.backend.sitOut(sequence, collective, obstacle);
+    return this.#rejected(obstacle, collective);
+  }
+
+  #begun(sequence: number): void {
+    this.sequence = sequence;
+    this.#refusedCalls = 0;
   }
 
   /** The Work of a call that runs. */
@@ -183,7 +222,7 @@ export class CallRunner {
     const { signal } = options;
     const onSignal = () => onAbort(signal?.reason);
     signal?.addEventListener("abort", onSignal, { once: true });
-    const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
@@ -200,8 +239,17 @@ export class CallRunner {
     running.then(
       (source) => {
         if (!end()) return;
+        let result: T;
+        try {
+          // What another rank sent may be no value.
+          result = value(source);
+        } catch (error) {
+          reject(this.#placed(asError(error), request, call));
+          this.#runHooks(work, null);
+          return;
+        }
         this.#runHooks(work, reject);
-        fulfill(value(source));
+        fulfill(result);
       },
       (error) => fail(asError(error)),
     );
@@ -209,12 +257,20 @@ export class CallRunner {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
+  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"]): Work<T> {
+    const { sequence, started } = call;
+    const { collective } = request;
     const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
-    if (this.#hooks.length === 0) return Work.done(options, value);
+    let result: T;
+    try {
+      result = value(undefined);
+    } catch (error) {
+      return this.#rejected(this.#placed(asError(error), request, call), collective);
+    }
+    if (this.#hooks.length === 0) return Work.done(options, result);
     const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
-    fulfill(value);
+    fulfill(result);
     return work;
   }
 
@@ -250,19 +306,32 @@ export class CallRunner {
   }
 
   #abortCall(request: Request, call: Call, reason: unknown): void {
-    const { groupName } = this.#options;
-    const error = new AbortedError(
-      `group "${groupName}": ${request.collective} ${call.sequence} was aborted: ${reasonText(reason)}`,
-      { group: groupName, collective: request.collective, sequence: call.sequence, cause: reason },
-    );
-    const receives = request.collective === "recv" || request.collective === "recvAnySource";
+    const { collective } = request;
+    const error = this.#abortedError({ collective, sequence: call.sequence }, "was aborted", reason);
+    const receives = collective === "recv" || collective === "recvAnySource";
     if (receives && this.backend.withdraw(call.sequence, error)) return;
     this.abort(error);
   }
 
-  #refused(error: Error): Work<never> {
+  #abortedError({ collective, sequence }: CallName, outcome: string, reason: unknown): AbortedError {
+    const { groupName: group } = this.#options;
+    return new AbortedError(`group "${group}": ${collective} ${sequence} ${outcome}: ${reasonText(reason)}`, {
+      ...{ group, collective, sequence, cause: reason },
+    });
+  }
+
+  /**
+   * A call of the method `where` that has not happened, and has no number. Collectives of other ranks may have; so the next one
+   * tells them how many were refused here, and no two that are one off are taken for the same.
+   */
+  #refused(error: Error, where: string): Work<never> {
+    if (!isMessageName(where)) this.#refusedCalls++;
+    return this.#rejected(error, where);
+  }
+
+  #rejected(error: Error, where: string): Work<never> {
     const { work, reject } = Work.pending<never>({
-      opType: "UNKNOWN",
+      opType: OP_TYPES[where as Collective] ?? "UNKNOWN",
       sequence: this.sequence,
       logger: this.#job.settings.logger,
     });

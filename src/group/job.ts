@@ -14,6 +14,8 @@ export interface Membership {
   readonly rank: number;
   /** Ranks of the job, in the group's order. */
   readonly globalRanks: readonly number[];
+  /** Milliseconds for each call that names none. */
+  readonly timeoutMs: number;
 }
 
 /** A group, as its job sees it. */
@@ -24,7 +26,6 @@ export interface MemberGroup extends Membership {
 
 /** What holds for every call that says nothing else. */
 export interface JobSettings {
-  readonly timeoutMs: number;
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
@@ -35,6 +36,8 @@ export interface Job {
   readonly settings: JobSettings;
   readonly deadlines: Deadlines;
   readonly claims: Claims;
+  /** The names of all groups that this rank knows, those that are gone among them. */
+  readonly groupNames: Set<string>;
   /** The GPUDevice whose buffers this rank's calls take, or null. */
   readonly device: GPUDevice | null;
   /** A host tensor that this rank's executor reduces without copying it first. */

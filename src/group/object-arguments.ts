@@ -8,14 +8,17 @@ import type { ObjectRequest } from "../request.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
 import type { PreparedCall } from "./call-runner.ts";
 import { type Caller, checkRootList, rootOf } from "./checks.ts";
+import { type ChildPlan, type ChildSettings, planOfSplit, type SplitChoice } from "./child-group.ts";
+import type { Membership } from "./job.ts";
+import { asError } from "./work.ts";
 
 /** Arguments of `allGatherObject`. */
 export function allGatherObject<T>(caller: Caller, value: T): PreparedCall<T[]> {
-  const bytes = encodeObject(value);
   const everyone = everyRank(caller);
   return objectCall(
+    caller,
     "allGatherObject",
-    everyone.map(() => bytes),
+    () => toAll(caller, encodeObject(value)),
     everyone,
     null,
     (received) => received.map((item) => decodeObject<T>(item)),
@@ -25,10 +28,10 @@ export function allGatherObject<T>(caller: Caller, value: T): PreparedCall<T[]> 
 /** Arguments of `broadcastObject`. */
 export function broadcastObject<T>(caller: Caller, value: T, options: RootOptions): PreparedCall<T> {
   const root = rootOf(caller, options);
-  const bytes = root === caller.rank ? encodeObject(value) : null;
   return objectCall(
+    caller,
     "broadcastObject",
-    everyRank(caller).map(() => bytes),
+    () => toAll(caller, root === caller.rank ? encodeObject(value) : null),
     [root],
     root,
     (received) => decodeObject<T>(received[root]),
@@ -38,9 +41,9 @@ export function broadcastObject<T>(caller: Caller, value: T, options: RootOption
 /** Arguments of `gatherObject`. */
 export function gatherObject<T>(caller: Caller, value: T, options: RootOptions): PreparedCall<T[] | null> {
   const root = rootOf(caller, options);
-  const outgoing = everyRank(caller).map((rank) => (rank === root ? encodeObject(value) : null));
+  const encode = () => everyRank(caller).map((rank) => (rank === root ? encodeObject(value) : null));
   const sources = root === caller.rank ? everyRank(caller) : [];
-  return objectCall("gatherObject", outgoing, sources, root, (received) =>
+  return objectCall(caller, "gatherObject", encode, sources, root, (received) =>
     root === caller.rank ? received.map((item) => decodeObject<T>(item)) : null,
   );
 }
@@ -52,23 +55,34 @@ export function scatterObject<T>(caller: Caller, values: readonly T[] | null, op
   if (values && values.length !== caller.size) {
     throw new RangeError(`values has ${values.length} entries, and the group has ${caller.size} ranks`);
   }
-  const outgoing = everyRank(caller).map((rank) => (values ? encodeObject(values[rank]) : null));
-  return objectCall("scatterObject", outgoing, [root], root, (received) => decodeObject<T>(received[root]));
+  const encode = () => everyRank(caller).map((rank) => (values ? encodeObject(values[rank]) : null));
+  return objectCall(caller, "scatterObject", encode, [root], root, (received) => decodeObject<T>(received[root]));
 }
 
-/** Arguments of `split`; the value is every rank's color and key. */
-export function split(caller: Caller, color: number | null, key: number): PreparedCall<[number | null, number][]> {
+/** Arguments of `split`; the value is this rank's new group. `name` is the one that the caller gave. */
+export function split(
+  caller: Membership & Caller,
+  color: number | null,
+  key: number,
+  settings: ChildSettings,
+  name: string | null,
+): PreparedCall<ChildPlan | null> {
   if (color !== null && (!Number.isInteger(color) || color < 0)) {
     throw new RangeError(`split: color must be a whole number or null, got ${color}`);
   }
-  const bytes = encodeObject([color, key]);
+  if (!Number.isFinite(key)) throw new RangeError(`split: key must be a finite number, got ${key}`);
+  const choice: SplitChoice = [color, key, name];
   const everyone = everyRank(caller);
   return objectCall(
+    caller,
     "split",
-    everyone.map(() => bytes),
+    () => toAll(caller, encodeObject(choice)),
     everyone,
     null,
-    (received) => received.map((item) => decodeObject<[number | null, number]>(item)),
+    (received) => {
+      const choices = received.map((item) => decodeObject<SplitChoice>(item));
+      return planOfSplit(caller, choices, settings);
+    },
   );
 }
 
@@ -85,16 +99,30 @@ function decodeObject<T>(bytes: Uint8Array | null | undefined): T {
   return decodeControl(bytes!, OBJECT_LIMITS) as T;
 }
 
-/** A prepared call that exchanges byte strings; `value` makes the Work's value of what was received. */
+/**
+ * A prepared call that exchanges byte strings. `encode` gives those that this rank sends: if it throws, the values cannot be
+ * encoded. `value` makes the Work's value of what was received.
+ */
 function objectCall<T>(
+  { size }: Caller,
   collective: ObjectRequest["collective"],
-  outgoing: readonly (Uint8Array | null)[],
+  encode: () => readonly (Uint8Array | null)[],
   sources: readonly number[],
   root: number | null,
   value: (received: readonly (Uint8Array | null)[]) => T,
 ): PreparedCall<T> {
-  const received = new Array<Uint8Array | null>(outgoing.length).fill(null);
-  return { request: { collective, outgoing, sources, received, root }, value: () => value(received) };
+  const received = new Array<Uint8Array | null>(size).fill(null);
+  const request = (outgoing: ObjectRequest["outgoing"]) => ({ collective, outgoing, sources, received, root });
+  const call = { value: () => value(received) };
+  try {
+    return { ...call, request: request(encode()) };
+  } catch (error) {
+    return { ...call, request: request([]), obstacle: asError(error) };
+  }
+}
+
+function toAll(caller: Caller, bytes: Uint8Array | null): (Uint8Array | null)[] {
+  return everyRank(caller).map(() => bytes);
 }
 
 function everyRank({ size }: Caller): number[] {

@@ -33,12 +33,13 @@ import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
 import { checkAllocation } from "./checks.ts";
+import { type ChildPlan, settingsOfChild } from "./child-group.ts";
 import type { GroupInfo } from "./info.ts";
 import type { Job, MemberGroup } from "./job.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
-/** What a group is made with; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
+/** The parts and settings of a group; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
 export interface ProcessGroupOptions {
   job: Job;
   name: string;
@@ -46,6 +47,7 @@ export interface ProcessGroupOptions {
   /** Ranks of the job, in this group's order. */
   globalRanks: readonly number[];
   rank: number;
+  timeoutMs: number;
 }
 
 /** A group of ranks that call collectives together. */
@@ -56,22 +58,27 @@ export class ProcessGroup implements MemberGroup {
   readonly description: string;
   /** The job's rank of each rank of this group. */
   readonly globalRanks: readonly number[];
+  /** Milliseconds for each call that names none. */
+  readonly timeoutMs: number;
 
   readonly #job: Job;
   readonly #calls: CallRunner;
   #destroyed: Promise<void> | null = null;
 
-  constructor({ job, name, description, globalRanks, rank }: ProcessGroupOptions) {
+  constructor({ job, name, description, globalRanks, rank, timeoutMs }: ProcessGroupOptions) {
     this.#job = job;
     this.name = name;
     this.description = description;
     this.globalRanks = globalRanks;
     this.rank = rank;
     this.size = globalRanks.length;
+    this.timeoutMs = timeoutMs;
+    job.groupNames.add(name);
     this.#calls = new CallRunner({
       job,
       groupName: name,
       rank,
+      timeoutMs,
       makeBackend: (onDead) => job.createBackend(this, onDead),
     });
     job.onGroupCreated(this);
@@ -245,10 +252,9 @@ export class ProcessGroup implements MemberGroup {
    * with `waitAllRanks` all of them. The group is dead then.
    */
   async monitoredBarrier(options: MonitoredBarrierOptions = {}): Promise<void> {
-    checkOptions("monitoredBarrier", MONITORED_BARRIER_OPTIONS, options);
-    const { timeoutMs, waitAllRanks = false } = options;
+    const waitAllRanks = options?.waitAllRanks;
     try {
-      await this.barrier(timeoutMs === undefined ? {} : { timeoutMs });
+      await this.#calls.run("monitoredBarrier", MONITORED_BARRIER_OPTIONS, options, () => prepare.barrier());
     } catch (error) {
       if (waitAllRanks || !(error instanceof TimeoutError) || error.missingRanks.length < 2) throw error;
       const first = error.missingRanks[0]!;
@@ -288,30 +294,29 @@ export class ProcessGroup implements MemberGroup {
   }
 
   /**
-   * A group of some of this group's ranks, in the order given. Every rank of this group calls it with the same list;
-   * those not in the list get null.
+   * A group of some of this group's ranks, in the order given. Every rank of this group calls it with the same list and
+   * name; those not in the list get null.
    */
   async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
-    checkOptions("newGroup", NEW_GROUP_OPTIONS, options);
-    const sequence = this.sequence + 1;
-    const { name } = options;
-    const members = await this.#calls.run("newGroup", COLLECTIVE_OPTIONS, {}, () => prepare.newGroup(this, ranks));
-    return this.#child(members, `${this.name}/${sequence}`, name);
+    const plan = await this.#calls.run("newGroup", NEW_GROUP_OPTIONS, options, () =>
+      prepare.newGroup(this, ranks, settingsOfChild(this, this.#job, this.#childName(), options)),
+    );
+    return this.#child(plan);
   }
 
-  /** Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. */
-  async split(color: number | null, key = 0): Promise<ProcessGroup | null> {
-    const sequence = this.sequence + 1;
-    const choices = await this.#calls.run("split", COLLECTIVE_OPTIONS, {}, () =>
-      prepareObjects.split(this, color, key),
+  /**
+   * Groups of the ranks with equal `color`, ordered by `key`, then by rank (MPI_Comm_split). A null color gives null. All
+   * ranks of a color give the same name, or none.
+   */
+  async split(color: number | null, key = 0, options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
+    const plan = await this.#calls.run("split", NEW_GROUP_OPTIONS, options, () =>
+      prepareObjects.split(
+        ...([this, color, key] as const),
+        settingsOfChild(this, this.#job, `${this.#childName()}:${color}`, options),
+        options.name ?? null,
+      ),
     );
-    if (color === null) return null;
-    const members = choices
-      .map(([chosen, order], rank) => ({ rank, chosen, order }))
-      .filter(({ chosen }) => chosen === color)
-      .sort((a, b) => a.order - b.order || a.rank - b.rank)
-      .map(({ rank }) => rank);
-    return this.#child(members, `${this.name}/${sequence}:${color}`, undefined);
+    return plan && this.#child(plan);
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
@@ -348,11 +353,18 @@ export class ProcessGroup implements MemberGroup {
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 
-  #child(ranks: readonly number[], name: string, description: string | undefined): ProcessGroup | null {
+  /** The name of a group that the next call makes, if the caller gives none. */
+  #childName(): string {
+    return `${this.name}/${this.sequence + 1}`;
+  }
+
+  /** This rank's part of a group that all ranks of this one agreed to make. */
+  #child({ ranks, ...settings }: ChildPlan): ProcessGroup | null {
+    this.#job.groupNames.add(settings.name);
     const rank = ranks.indexOf(this.rank);
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
-    return new ProcessGroup({ job: this.#job, name, description: description ?? name, globalRanks, rank });
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, ...settings });
   }
 
   #pairs(

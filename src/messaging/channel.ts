@@ -19,6 +19,7 @@ import {
 import type { Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
+import type { Collective } from "../types.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
 import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
@@ -128,6 +129,17 @@ export class Channel implements PointToPointOwner {
       this.#mismatchDetails(exchange.sequence, exchange.call, "tensor"),
     );
     this.#tellJudge(exchange.sequence, toWireError(error));
+  }
+
+  /** This rank does not make call `sequence`: every other rank's rejects. */
+  sitOut(sequence: number, collective: Collective, reason: string): void {
+    this.#entered = Math.max(this.#entered, sequence);
+    if (this.#verdicts.has(sequence)) return;
+    const error = new MismatchError(
+      `group "${this.name}", ${collective}, call ${sequence}: rank ${this.rank} does not take part: ${reason}`,
+      { group: this.name, sequence, collective },
+    );
+    this.#tellJudge(sequence, toWireError(error));
   }
 
   /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */

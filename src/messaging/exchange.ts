@@ -22,9 +22,9 @@ export interface ExchangeOwner {
   onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void;
   /** A message of `rank` has another length than the receive posted for it. */
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void;
-  /** The exchange needs `rank`, which has left. */
   /** Has `rank` left the group, or the job? */
   hasLeft(rank: number): boolean;
+  /** The exchange needs `rank`, which has left. */
   onNeedsLeftPeer(rank: number): void;
 }
 

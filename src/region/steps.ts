@@ -26,8 +26,8 @@ export interface Board {
   callOf(rank: number): Fingerprint;
   /** This rank shows that it makes no call. */
   skip(): void;
-  /** Does any rank show that? */
-  isSkipped(): boolean;
+  /** Does `rank` show that? To be asked once it has come to the call's first step. */
+  hasSkipped(rank: number): boolean;
 }
 
 /** The call of this rank that steps. */
@@ -110,7 +110,7 @@ export class Steps {
 
   /** Do all ranks make the same call? To be asked when all have come to its first step. */
   isSameCall(): boolean {
-    return !this.#options.board.isSkipped() && this.#firstToDiffer() === 0;
+    return !this.#isSkipped() && this.#firstToDiffer() === 0;
   }
 
   /** Another rank has failed in work that this one goes on from: rejects with its error, which is on the way. */
@@ -130,11 +130,17 @@ export class Steps {
   #agree(): Late {
     if (this.#agreed) return undefined;
     const { board } = this.#options;
-    if (board.isSkipped()) return this.failed();
+    if (this.#isSkipped()) return this.failed();
     const rank = this.#firstToDiffer();
     if (rank > 0) throw this.#current.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
     this.#agreed = true;
     return undefined;
+  }
+
+  #isSkipped(): boolean {
+    const { board, size } = this.#options;
+    for (let rank = 0; rank < size; rank++) if (board.hasSkipped(rank)) return true;
+    return false;
   }
 
   /** The first rank whose call is not rank 0's, or 0. */
@@ -152,12 +158,15 @@ export class Steps {
     return this.#agree();
   }
 
-  /** Not all have come to a call's first step. Of any two ranks that have, and whose calls differ, one notices it here. */
+  /**
+   * Not all have come to a call's first step. Of any two ranks that have, and whose calls differ, one notices it here. Where a
+   * rank makes no call, the verdict is on the way.
+   */
   #compareWithThoseThatCame(): void {
     const { board, gate, rank: own, size } = this.#options;
     const missing = gate.missing();
     for (let rank = 0; rank < size; rank++) {
-      if (missing.includes(rank) || board.sameCalls(rank, own)) continue;
+      if (missing.includes(rank) || board.hasSkipped(rank) || board.sameCalls(rank, own)) continue;
       this.#current.hear(rank, board.callOf(rank));
       return;
     }

@@ -5,19 +5,20 @@
 import type { Fingerprint } from "./frame.ts";
 
 /** Numbers of a record. */
-export const CALL_FIELDS = 9;
+export const CALL_FIELDS = 10;
 
 /** Writes `call` at index `at`. */
 export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
   setWord(floats, at, call.collective);
   setWord(floats, at + 1, call.dtype);
   setWord(floats, at + 2, call.op);
-  setWord(floats, at + 3, call.root);
-  setWord(floats, at + 4, call.count);
-  setWord(floats, at + 5, call.detail);
-  setWord(floats, at + 6, call.customOp);
-  setWord(floats, at + 7, call.algorithm);
-  setWord(floats, at + 8, call.segmentBytes);
+  setWord(floats, at + 3, call.refused);
+  setWord(floats, at + 4, call.root);
+  setWord(floats, at + 5, call.count);
+  setWord(floats, at + 6, call.detail);
+  setWord(floats, at + 7, call.customOp);
+  setWord(floats, at + 8, call.algorithm);
+  setWord(floats, at + 9, call.segmentBytes);
 }
 
 /** Writes a word where it differs: a line that is not written stays in the other cores' caches. */
@@ -44,12 +45,13 @@ export function readCall(floats: Float64Array, at: number): Fingerprint {
     collective: field(0),
     dtype: field(1),
     op: field(2),
-    root: field(3),
-    count: field(4),
-    detail: field(5),
-    customOp: field(6),
-    algorithm: field(7),
-    segmentBytes: field(8),
+    refused: field(3),
+    root: field(4),
+    count: field(5),
+    detail: field(6),
+    customOp: field(7),
+    algorithm: field(8),
+    segmentBytes: field(9),
   };
 }
 

@@ -12,7 +12,7 @@ const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
 /** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   const field = FIELDS.find((name) => a[name] !== b[name]);
-  if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks";
+  if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks, or name";
   return field ? FINGERPRINT_LABELS[field] : null;
 }
 
@@ -25,7 +25,9 @@ export function describeCall(call: Fingerprint): string {
   const collective = COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
   const pointToPoint = collective === "send" || collective === "recv" || collective === "recvAnySource";
   if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);
-  return `${collective}(${parts.join(", ")})`;
+  const { refused } = call;
+  const after = refused > 0 ? ` after ${refused === 1 ? "a call that was" : `${refused} calls that were`} refused` : "";
+  return `${collective}(${parts.join(", ")})${after}`;
 }
 
 /** The collective's name, for an error's details. */

@@ -20,7 +20,7 @@
  *      0     1  collective code
  *      1     1  dtype code, 255 if none
  *      2     1  reduce op code, 255 if none
- *      3     1  zero
+ *      3     1  calls that the rank was refused before this one, since the one before; at most 255
  *      4     4  root, 0xFFFFFFFF if none; the tag of a point-to-point message
  *      8     8  count of elements, 2^53 - 1 where ranks may have different ones
  *     16     8  hash of what else must be equal: list lengths, ranks of a new group; 0 if nothing
@@ -71,6 +71,7 @@ export interface Header {
  * `decodeFingerprint`, `writeCall`. test/wire/fingerprint.test.ts holds them against this table.
  */
 export const FINGERPRINT_LABELS = {
+  refused: "number of calls refused before this one",
   collective: "collective",
   dtype: "dtype",
   op: "reduce op",
@@ -87,6 +88,8 @@ export type Fingerprint = Record<keyof typeof FINGERPRINT_LABELS, number>;
 
 /** The value of `dtype` and `op` where there is none. */
 export const NO_CODE = 255;
+/** The greatest value of `refused`, which stands for more too. */
+export const MOST_REFUSED = 255;
 /** The value of `root` where there is none. */
 export const NO_ROOT = 0xffffffff;
 /** The value of `count` where ranks may have different ones. */
@@ -127,6 +130,7 @@ export function encodeHeader(header: Header, fingerprint: Fingerprint | null): U
     bytes[at] = fingerprint.collective;
     bytes[at + 1] = fingerprint.dtype;
     bytes[at + 2] = fingerprint.op;
+    bytes[at + 3] = fingerprint.refused;
     data.setUint32(at + 4, fingerprint.root, true);
     setU64(data, at + 8, fingerprint.count);
     setU64(data, at + 16, fingerprint.detail);
@@ -181,6 +185,7 @@ export function decodeFingerprint(bytes: Uint8Array): Fingerprint {
     collective: data.getUint8(at),
     dtype: data.getUint8(at + 1),
     op: data.getUint8(at + 2),
+    refused: data.getUint8(at + 3),
     root: data.getUint32(at + 4, true),
     count: getU64(data, at + 8),
     detail: getU64(data, at + 16),

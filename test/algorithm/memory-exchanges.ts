@@ -17,6 +17,7 @@ export const FINGERPRINT: Fingerprint = {
   detail: 0,
   customOp: 0,
   algorithm: 0,
+  refused: 0,
   segmentBytes: 0,
 };
 

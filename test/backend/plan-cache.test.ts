@@ -11,7 +11,14 @@ import type { Request } from "../../src/request.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { Tensor } from "../../src/types.ts";
 
-const CALL: Call = { sequence: 1, algorithm: undefined, deterministic: false, started: 0, overwritten: false };
+const CALL: Call = {
+  sequence: 1,
+  algorithm: undefined,
+  deterministic: false,
+  refusedBefore: 0,
+  started: 0,
+  overwritten: false,
+};
 
 /** The plans of a group of two threads. `plan` makes one and keeps it. */
 async function plans() {

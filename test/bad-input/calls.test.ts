@@ -1,5 +1,6 @@
 /** What a newcomer gets wrong in a call: each mistake has a message that says what and where, and leaves the group whole. */
 import { describe, expect, it } from "vitest";
+import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { Tensor } from "../../src/types.ts";
@@ -174,9 +175,14 @@ describe("a call that is wrong on its own", () => {
       });
     });
 
-    it(`rejects ${name} on one rank alone, and the group is whole`, async () => {
+    it(`rejects ${name} on one rank alone, says so at the next call, and the group is whole`, async () => {
       await withMemoryGroups(2, async (group, rank) => {
         if (rank === 0) expect(await errorOf(() => call(group))).toBeInstanceOf(error);
+        const next = await errorOf(() => group.barrier());
+        expect(next).toBeInstanceOf(MismatchError);
+        expect(next.message).toContain(
+          "rank 0 called barrier() after a call that was refused, rank 1 called barrier()",
+        );
         await expectWhole(group);
       });
     });

@@ -39,6 +39,7 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   gatherObject: (group, options) => group.gatherObject(1, options),
   scatterObject: (group, options) => group.scatterObject([1], options),
   newGroup: (group, options) => group.newGroup([0], options),
+  split: (group, options) => group.split(0, 0, options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, BackendContext } from "../../src/backend/backend.ts";
 import { unsupported } from "../../src/backend/backend.ts";
 import type { InitOptions } from "../../src/bring-up/init-options.ts";
-import { AbortedError, PeerLostError, TimeoutError, UnsupportedError } from "../../src/errors.ts";
+import { AbortedError, MismatchError, PeerLostError, TimeoutError, UnsupportedError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import type { WorkInfo } from "../../src/group/work.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
@@ -123,10 +123,13 @@ describe("a signal", () => {
     expect(await failureOf(b.barrier())).toBeInstanceOf(AbortedError);
   });
 
-  it("that has fired already refuses the call, and nothing has happened", async () => {
+  it("that has fired already keeps this rank from the call, which rejects on the others too", async () => {
     const [a, b] = (await memoryGroups(2)) as [ProcessGroup, ProcessGroup];
-    expect(await failureOf(a.barrier({ signal: AbortSignal.abort() }))).not.toBeNull();
-    expect(a.sequence).toBe(0);
+    const error = await failureOf(a.barrier({ signal: AbortSignal.abort("enough") }));
+    expect(error).toBeInstanceOf(AbortedError);
+    expect(error!.message).toBe('group "default": barrier 1 was aborted before it began: enough');
+    expect(a.sequence).toBe(1);
+    expect(await failureOf(b.barrier())).toBeInstanceOf(MismatchError);
     await expectWhole([a, b]);
   });
 });
@@ -207,6 +210,7 @@ describe("a backend of your own", () => {
     stragglers = () => Promise.resolve([]);
     withdraw = () => false;
     abort() {}
+    sitOut() {}
     dispose = () => Promise.resolve();
   }
 

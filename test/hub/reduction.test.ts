@@ -43,6 +43,7 @@ function foldHead(fields: {
   const fingerprint: Fingerprint = {
     ...{ collective: COLLECTIVES.indexOf("allReduce"), root: 0xffffffff, count: payloadBytes / 4, detail: 0 },
     ...{ dtype: DATA_TYPES.indexOf(dtype), op: REDUCE_OP_NAMES.indexOf(op), customOp: 0, algorithm: 0 },
+    refused: 0,
     segmentBytes: 0,
   };
   return encodeHeader(

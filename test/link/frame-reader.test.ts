@@ -14,6 +14,7 @@ const CALL: Fingerprint = {
   detail: 0,
   customOp: 0,
   algorithm: 9,
+  refused: 0,
   segmentBytes: 4,
 };
 

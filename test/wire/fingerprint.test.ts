@@ -13,11 +13,23 @@ import {
 
 const HEADER = { kind: FrameKind.DATA, flags: 0, peer: 0, epoch: 0, slot: 0, group: 1, sequence: 1 };
 const ZERO: Fingerprint = {
-  ...{ collective: 0, dtype: 0, op: 0, customOp: 0, root: 0, count: 0, detail: 0, algorithm: 0, segmentBytes: 0 },
+  ...{
+    refused: 0,
+    collective: 0,
+    dtype: 0,
+    op: 0,
+    customOp: 0,
+    root: 0,
+    count: 0,
+    detail: 0,
+    algorithm: 0,
+    segmentBytes: 0,
+  },
 };
 
 /** Where each field begins in the fingerprint: docs/protocol.md. */
 const FIELDS = [
+  { name: "refused", at: 3 },
   { name: "collective", at: 0 },
   { name: "dtype", at: 1 },
   { name: "op", at: 2 },
@@ -67,7 +79,18 @@ describe("the labels", () => {
   it("are the words of errors", () => {
     const custom = "custom reduce op (its name or its wgsl)";
     expect(Object.values(FINGERPRINT_LABELS)).toEqual([
-      ...["collective", "dtype", "reduce op", custom, "root", "count", "list of counts", "algorithm", "segment size"],
+      ...[
+        "number of calls refused before this one",
+        "collective",
+        "dtype",
+        "reduce op",
+        custom,
+        "root",
+        "count",
+        "list of counts",
+        "algorithm",
+        "segment size",
+      ],
     ]);
   });
 });
@@ -80,6 +103,6 @@ describe("differingField()", () => {
 
   it("speaks of ranks where a new group's differ", () => {
     const call = { ...ZERO, collective: COLLECTIVES.indexOf("newGroup") };
-    expect(differingField(call, { ...call, detail: 1 })).toBe("list of ranks");
+    expect(differingField(call, { ...call, detail: 1 })).toBe("list of ranks, or name");
   });
 });

@@ -3,7 +3,8 @@ import type { Span } from "../../executor/executor.ts";
 import { REDUCE_OP_NAMES, type ReduceOp } from "../../reduce-op.ts";
 import { COLLECTIVES, type Collective, DATA_TYPES, type DataType } from "../../types.ts";
 import { hash32, hash52 } from "../../wire/fingerprint.ts";
-import { type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
+import { type Fingerprint, MOST_REFUSED, NO_CODE, NO_COUNT, NO_ROOT } from "../../wire/frame.ts";
+import type { Call } from "../backend.ts";
 
 /** What is known of a call beyond its collective. */
 export interface CallFacts {
@@ -33,7 +34,17 @@ export function fingerprintOf(
     customOp: op?.name === "custom" ? hash52(`${op.label}\n${op.wgsl}`) : 0,
     algorithm: hash32(algorithm),
     segmentBytes,
+    refused: 0,
   };
+}
+
+/** A plan's fingerprint as that of one call: with the calls that were refused before it. */
+export function fingerprintOfCall<P extends { readonly fingerprint: Fingerprint }>(
+  plan: P,
+  { refusedBefore }: Call,
+): P {
+  if (refusedBefore === 0) return plan;
+  return { ...plan, fingerprint: { ...plan.fingerprint, refused: Math.min(refusedBefore, MOST_REFUSED) } };
 }
 
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
@@ -53,7 +64,7 @@ export function messageFingerprint(
 
 const EMPTY: Fingerprint = {
   ...{ collective: 0, dtype: NO_CODE, op: NO_CODE, root: NO_ROOT, count: NO_COUNT },
-  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0 },
+  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0, refused: 0 },
 };
 
 /** Lists whose lengths every rank must agree on. */

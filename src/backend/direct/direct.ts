@@ -9,7 +9,9 @@ import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { TensorView } from "../../tensor/view.ts";
+import type { Collective } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
+import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
@@ -80,16 +82,23 @@ export class DirectBackend implements Backend {
     const turns = this.#turns;
     if (turns && region) {
       const plan = turns.plans.find(request, call);
-      if (plan) return turns.run(region.executor, plan, undefined, call);
+      if (plan) return turns.run(region.executor, fingerprintOfCall(plan, call), undefined, call);
     }
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#planScopeOf(executor));
     const flow = flowOf(this.#scope, plan.spans, this.#options.channel.size, plan.scratch);
     const admitted = executor.admit(plan.spans, plan.op, flow);
-    if (!turns) return this.#collective(executor, plan, admitted, call);
+    if (!turns) return this.#collective(executor, fingerprintOfCall(plan, call), admitted, call);
     if (executor === region?.executor) turns.plans.keep(request, call, plan);
-    return turns.run(executor, plan, admitted, call);
+    return turns.run(executor, fingerprintOfCall(plan, call), admitted, call);
+  }
+
+  sitOut(sequence: number, collective: Collective, reason: Error): void {
+    const { channel } = this.#options;
+    if (channel.dead) return;
+    channel.sitOut(sequence, collective, reason.message);
+    void this.#turns?.sitOut();
   }
 
   stragglers(sequence: number): Promise<number[]> {

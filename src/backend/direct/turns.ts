@@ -45,7 +45,7 @@ export class Turns {
     try {
       channel.enter(call.sequence);
     } catch (error) {
-      return this.#skip().then(() => Promise.reject(error));
+      return this.sitOut().then(() => Promise.reject(error));
     }
     const turn = new Turn(channel, call.sequence, plan.fingerprint);
     const folds = isOfHub(plan) ? foldsOf(this.#scope, plan, turn.exchange) : null;
@@ -81,7 +81,8 @@ export class Turns {
       throw failureOf(this.#scope, exchange, error);
     } finally {
       folds?.close();
-      this.#lane.leave();
+      if (turn.sittingOut) void turn.sittingOut.then(() => this.#lane.leave());
+      else this.#lane.leave();
       this.#scope.channel.close(exchange, true);
     }
   }
@@ -113,7 +114,13 @@ export class Turns {
     // From here on the call may be told of as one that waits.
     const { exchange } = turn;
     await waiting;
-    await this.#steps.closed(turn);
+    try {
+      await this.#steps.closed(turn);
+    } catch (error) {
+      // It rejects at once. The other ranks come to its first step all the same, and this one does before its next call.
+      if (!this.#scope.channel.dead) turn.sittingOut = this.#skipWhenClosed();
+      throw error;
+    }
     if (this.#pace.isDue(now())) await this.#pace.turn();
     if (exchange.error) {
       if (!this.#scope.channel.dead) this.#steps.skip();
@@ -128,14 +135,18 @@ export class Turns {
   }
 
   /**
-   * This rank may not make a call that others have begun, for its verdict is known already: it comes to their first step all
-   * the same, when it is the call's turn.
+   * This rank does not make a call that others may have begun: it cannot, or the call's verdict is known already. It comes to
+   * their first step all the same, when it is the call's turn.
    */
-  async #skip(): Promise<void> {
+  async sitOut(): Promise<void> {
     await this.#lane.enter();
+    await this.#skipWhenClosed();
+    this.#lane.leave();
+  }
+
+  async #skipWhenClosed(): Promise<void> {
     await this.#steps.closed();
     if (!this.#scope.channel.dead) this.#steps.skip();
-    this.#lane.leave();
   }
 }
 
@@ -145,6 +156,8 @@ export class Turns {
  */
 class Turn implements SteppingCall {
   readonly fingerprint: Fingerprint;
+  /** Resolves when this rank has sat out the call, which failed before its turn came. */
+  sittingOut: Promise<void> | null = null;
   readonly #channel: Channel;
   readonly #sequence: number;
   #exchange: ChannelExchange | null;

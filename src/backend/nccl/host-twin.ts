@@ -8,6 +8,7 @@ import { type Request, tensorsOf } from "../../request.ts";
 import { InOrder } from "../../support/in-order.ts";
 import { describeHost } from "../../tensor/host.ts";
 import type { CudaView, TensorView } from "../../tensor/view.ts";
+import type { Collective } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
 
 /** A backend of host memory that takes CUDA memory, too. */
@@ -36,6 +37,10 @@ export class HostTwinBackend implements Backend {
   /** Calls `start` when `ready` has resolved, and after the start of every earlier call; at once if there is nothing to wait for. */
   inTurn<T>(start: () => Promise<T>, ready?: Promise<undefined>): Promise<T> {
     return this.#starts.run(ready, start);
+  }
+
+  sitOut(sequence: number, collective: Collective, reason: Error): void {
+    void this.inTurn(async () => this.#host.sitOut(sequence, collective, reason));
   }
 
   stragglers(sequence: number): Promise<number[]> {

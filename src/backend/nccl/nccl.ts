@@ -11,7 +11,9 @@ import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Request } from "../../request.ts";
 import type { Store } from "../../store/store.ts";
+import type { Collective } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
+import { fingerprintOfCall } from "../direct/call-facts.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import { HostTwinBackend } from "./host-twin.ts";
@@ -59,12 +61,19 @@ export class NcclBackend implements Backend {
     const { channel, segmentBytes, version } = this.#options;
     if (call.algorithm === undefined) {
       if (runsOnNccl(request, version)) {
-        const plan = planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes });
+        const plan = fingerprintOfCall(
+          planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes }),
+          call,
+        );
         return this.#host.inTurn(() => this.#collective(plan, call));
       }
       if (isCudaMessage(request)) return this.#host.inTurn(() => this.#messages.run(request, call));
     }
     return this.#host.run(request, call);
+  }
+
+  sitOut(sequence: number, collective: Collective, reason: Error): void {
+    this.#host.sitOut(sequence, collective, reason);
   }
 
   stragglers(sequence: number): Promise<number[]> {

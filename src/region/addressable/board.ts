@@ -9,8 +9,8 @@
  *         2 × N × one side      rank 0's first, rank 0's second, rank 1's first …
  *
  *   byte                size  one side
- *      0                  72  fingerprint, nine float64
- *     72               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
+ *      0                  80  fingerprint, ten float64
+ *     80               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
  *   to the next 64 SLOT_BYTES  slot
  */
 import {
@@ -51,7 +51,6 @@ export class AddressableBoard {
   readonly gate: Int32Array;
   readonly #address: number;
   readonly #rank: number;
-  readonly #size: number;
   readonly #floats: Float64Array;
   readonly #words: Uint32Array;
   readonly #sidesAt: number;
@@ -67,7 +66,6 @@ export class AddressableBoard {
     this.#words = new Uint32Array(buffer, address, bytes / 4);
     this.#address = address;
     this.#rank = rank;
-    this.#size = size;
     this.#sidesAt = gateBytes(size);
     this.#sideBytes = sideBytes(size);
     this.#slotAt = slotAt(size);
@@ -90,9 +88,8 @@ export class AddressableBoard {
     writeSkipped(this.#floats, this.#at(this.#rank) / 8);
   }
 
-  isSkipped(): boolean {
-    for (let rank = 0; rank < this.#size; rank++) if (isSkipped(this.#floats, this.#at(rank) / 8)) return true;
-    return false;
+  hasSkipped(rank: number): boolean {
+    return isSkipped(this.#floats, this.#at(rank) / 8);
   }
 
   /** The call of `rank`. */

@@ -43,9 +43,8 @@ export class AreasBoard implements Board {
     this.#show();
   }
 
-  isSkipped(): boolean {
-    for (let rank = 0; rank < this.#bytes.length; rank++) if (isSkipped(this.#floats, this.#at(rank))) return true;
-    return false;
+  hasSkipped(rank: number): boolean {
+    return isSkipped(this.#floats, this.#at(rank));
   }
 
   sameCalls(a: number, b: number): boolean {

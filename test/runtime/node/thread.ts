@@ -97,6 +97,36 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     await group.allReduce(tensor);
     return { errors: [first, second, third].map(told), untouched, after: tensor[99_999] };
   },
+  /** Drawn calls, in which one rank makes another one, and some that are right between them. */
+  mismatches: async (group) => {
+    const tensor = group.alloc("f32", 100_000);
+    const small = (count: number) => new Float32Array(count);
+    const kinds: (() => PromiseLike<unknown>)[] = [
+      () => group.allReduce(small(6000)),
+      () => group.allReduce(tensor),
+      () => group.allReduce(small(10), { algorithm: "last" }),
+      () => group.allReduce(small(10), { algorithm: "slots" }),
+      () => group.allReduce(small(50_000), { algorithm: "one-pass" }),
+      () => group.reduce(small(9), { root: 1 }),
+      () => group.broadcast(tensor),
+      () => group.barrier(),
+      () => group.gatherObject(1),
+      () => group.allGatherObject(2),
+    ];
+    const shared = new SeededRandom(35, "calls that differ");
+    const wrong: string[] = [];
+    for (let round = 0; round < 400; round++) {
+      const [kind, odd] = [shared.u32() % kinds.length, shared.u32() % group.size];
+      const other = (kind + 1 + (shared.u32() % (kinds.length - 1))) % kinds.length;
+      const error = await failureOf(kinds[group.rank === odd ? other : kind]!());
+      if (told(error).name !== "MismatchError") wrong.push(`round ${round}, ${kind} and ${other}: ${error}`);
+      if (shared.u32() % 2 === 0) continue;
+      const sum = Float64Array.of(round);
+      await group.allReduce(sum);
+      if (sum[0] !== round * group.size) wrong.push(`round ${round}, after ${kind} and ${other}: ${sum[0]}`);
+    }
+    return { wrong };
+  },
   /** The last rank ends in the middle of its work; the others wait for it. */
   lost: async (group) => {
     const tensor = group.alloc("f32", 50_000);

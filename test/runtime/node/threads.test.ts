@@ -84,6 +84,12 @@ describe("ProcessGroup over threads", () => {
     }
   });
 
+  it("stays in step through 400 drawn calls that differ, whenever each rank hears of it", async () => {
+    for (const size of [2, 3, 4]) {
+      for (const report of await play<{ wrong: string[] }>("mismatches", size)) expect(report!.wrong).toEqual([]);
+    }
+  });
+
   it("names a thread that ended, within two seconds", async () => {
     const [first, second, third] = await play<{ name: string; message: string; waitedMs: number }>("lost", 3);
     expect(third).toBeUndefined();

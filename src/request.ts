@@ -24,6 +24,14 @@ export type Request =
   | { collective: "barrier" }
   | { collective: "newGroup"; ranks: readonly number[]; name: string }
   | ObjectRequest
+  | { collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp }
+  | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
+  | {
+      collective: "reduceScatterTensorCoalesced";
+      outputs: readonly TensorView[];
+      inputs: readonly TensorView[];
+      op: ReduceOp;
+    }
   | { collective: "scan"; tensor: TensorView; op: ReduceOp }
   | { collective: "exscan"; tensor: TensorView; op: ReduceOp }
   | { collective: "send"; tensor: TensorView; peer: number; tag: number }
@@ -50,6 +58,7 @@ export type MessageRequest = Extract<Request, { collective: "send" | "recv" | "r
 export function tensorsOf(request: Request): TensorView[] {
   const tensors: TensorView[] = [];
   if ("tensor" in request) tensors.push(request.tensor);
+  if ("tensors" in request) tensors.push(...request.tensors);
   if ("input" in request) tensors.push(request.input);
   if ("output" in request) tensors.push(request.output);
   if ("inputs" in request) tensors.push(...(request.inputs ?? []));

@@ -165,6 +165,9 @@ export const COLLECTIVES = [
   "gatherObject",
   "scatterObject",
   "split",
+  "allReduceCoalesced",
+  "allGatherIntoTensorCoalesced",
+  "reduceScatterTensorCoalesced",
 ] as const;
 
 /** The name of a collective, as in a request, a message and a trace. */

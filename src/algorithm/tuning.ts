@@ -21,6 +21,9 @@ const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
 /** Of few ranks on sockets: enough for whole MiBs, behind which spans of unknown length would have an empty message. */
 const LONG_SEGMENT_BYTES = 4160 * KIB;
 
+/** Most bytes of small tensors that a coalesced call copies into one run of elements, and so has twice in memory. */
+export const MOST_BUNDLE_BYTES = 16 * KIB * KIB;
+
 /** How many are under way at once; fewer where they are long, and no GPU has to read one while another travels. */
 const SEGMENTS_IN_FLIGHT = 4;
 const LONG_SEGMENTS_IN_FLIGHT = 2;

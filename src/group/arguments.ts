@@ -14,7 +14,6 @@ import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts"
 import { describeArgument } from "../tensor/describe.ts";
 import { partsOf, type TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
-import type { PreparedCall } from "./call-runner.ts";
 import {
   type Caller,
   checkCount,
@@ -29,6 +28,7 @@ import {
   rootOf,
 } from "./checks.ts";
 import type { ChildPlan, ChildSettings } from "./child-group.ts";
+import type { PreparedCall } from "./prepared-call.ts";
 
 const nothing = () => undefined;
 

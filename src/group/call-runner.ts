@@ -16,27 +16,18 @@ import {
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request } from "../request.ts";
+import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
+import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
+import type { PreparedCall } from "./prepared-call.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
-
-/** A checked call, ready to run. */
-export interface PreparedCall<T> {
-  request: Request;
-  /** Tensors the call reads, and those it writes. */
-  read?: readonly TensorView[];
-  written?: readonly TensorView[];
-  /** The Work's value. */
-  value: (source: number | undefined) => T;
-  /** Why this rank cannot make the call, though its arguments are of the right kind. */
-  obstacle?: Error;
-}
 
 /** The parts and settings of a call runner. */
 export interface CallRunnerOptions {
@@ -65,7 +56,8 @@ export class CallRunner {
   #refusedCalls = 0;
   readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
   readonly #hooks: ((info: WorkInfo) => void)[] = [];
-  #collected: Work<unknown>[] | null = null;
+  /** Where calls go while the function given to `coalesce` runs. */
+  #batch: Batch | null = null;
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
@@ -83,23 +75,53 @@ export class CallRunner {
     options: O,
     prepare: () => PreparedCall<T>,
   ): Work<T> {
-    const work = this.#checked(where, names, options, prepare);
-    this.#collected?.push(work);
-    return work;
+    let prepared: PreparedCall<T>;
+    try {
+      checkOptions(where, names, options);
+      checkTimeout(options);
+      prepared = prepare();
+    } catch (error) {
+      return this.#batch?.refuse(asError(error)) ?? this.#refused(asError(error), where);
+    }
+    return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, true);
   }
 
-  /** Runs `body` and returns one Work for all calls that it makes. */
-  collect(body: () => void, opType: Work<void>["opType"]): Work<void> {
-    const outer = this.#collected;
-    const works: Work<unknown>[] = [];
-    this.#collected = works;
-    try {
-      body();
-    } finally {
-      this.#collected = outer;
+  /** Runs `body`, starts the calls that it makes, and returns one Work for them all. */
+  coalesce(body: () => unknown): Work<void> {
+    const outer = this.#batch;
+    const batch = new Batch(this.#job.settings.logger);
+    this.#batch = batch;
+    batch.fill(body);
+    this.#batch = outer;
+    const { error } = batch;
+    if (error) {
+      batch.reject(error);
+      if (outer) outer.error ??= error;
+      return outer ? this.#rejected(error, "coalesce") : this.#refused(error, "coalesce");
     }
-    const all = Promise.all(works).then(() => undefined);
-    return Work.fromPromise(all, { opType, sequence: this.sequence, logger: this.#job.settings.logger });
+    return this.#together(batch.fuse());
+  }
+
+  /** Starts calls, and returns one Work that ends when all have, as the first that fails or well. */
+  #together(calls: readonly FusedCall[]): Work<void> {
+    const { logger } = this.#job.settings;
+    const works = calls.map(({ prepared, options, follow }) => {
+      const work = this.#start(prepared, options, false);
+      follow(work);
+      return work;
+    });
+    const onAbort = () => {
+      for (const work of works) work.abort();
+    };
+    const { sequence } = this;
+    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort });
+    void Promise.allSettled(works).then((outcomes) => {
+      const failed = outcomes.find((outcome) => outcome.status === "rejected");
+      if (failed) reject(asError(failed.reason));
+      this.#runHooks(work, failed ? null : reject);
+      fulfill(undefined);
+    });
+    return work;
   }
 
   onCompletion(hook: (info: WorkInfo) => void): void {
@@ -131,24 +153,8 @@ export class CallRunner {
     this.die(cause);
   }
 
-  #checked<T, O extends CollectiveOptions>(
-    where: string,
-    names: OptionNames<O>,
-    options: O,
-    prepare: () => PreparedCall<T>,
-  ): Work<T> {
-    let prepared: PreparedCall<T>;
-    try {
-      checkOptions(where, names, options);
-      checkTimeout(options);
-      prepared = prepare();
-    } catch (error) {
-      return this.#refused(asError(error), where);
-    }
-    return this.#start(prepared, options);
-  }
-
-  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
+  /** Starts a call. `tellsHooks`: it is no part of a batch, whose Work tells them. */
+  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, tellsHooks: boolean): Work<T> {
     const { request, read = [], written = [], value } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
@@ -168,13 +174,15 @@ export class CallRunner {
 
     let running: Promise<number | undefined> | undefined;
     try {
-      running = this.backend.run(request, call);
+      running = runOn(this.backend, request, call);
     } catch (error) {
       return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.#begun(sequence);
-    return running ? this.#pend(running, prepared, call, options) : this.#done(request, call, value);
+    return running
+      ? this.#pend(running, prepared, call, options, tellsHooks)
+      : this.#done(request, call, value, tellsHooks);
   }
 
   /** What keeps this rank from a call that the others may well make: it depends on the moment. */
@@ -211,29 +219,36 @@ export class CallRunner {
     { request, read = [], written = [], value }: PreparedCall<T>,
     call: Call,
     options: CollectiveOptions,
+    tellsHooks: boolean,
   ): Work<T> {
     const { deadlines, claims, settings } = this.#job;
     const { collective } = request;
     const { sequence, started } = call;
     const claim = claims.claim({ collective, sequence }, read, written);
-    const onAbort = (reason: unknown) => this.#abortCall(request, call, reason);
+    const abortCall = (reason: unknown) => this.#abortCall(request, call, reason);
     const opType = OP_TYPES[collective];
-    const { work, fulfill, reject } = Work.pending<T>({ opType, sequence, logger: settings.logger, onAbort, started });
+    const { work, fulfill, reject } = Work.pending<T>({
+      opType,
+      sequence,
+      logger: settings.logger,
+      onAbort: abortCall,
+      started,
+    });
     const { signal } = options;
-    const onSignal = () => onAbort(signal?.reason);
-    signal?.addEventListener("abort", onSignal, { once: true });
+    const onSignal = () => abortCall(signal?.reason);
+    const forgetSignal = signal && onAbort(signal, onSignal);
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
       claims.release(claim);
-      signal?.removeEventListener("abort", onSignal);
+      forgetSignal?.();
       return this.#pending.delete(work as Work<unknown>);
     };
     const fail = (error: Error) => {
       if (!end()) return;
       reject(this.#placed(error, request, call));
-      this.#runHooks(work, null);
+      if (tellsHooks) this.#runHooks(work, null);
     };
     this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
     running.then(
@@ -245,10 +260,10 @@ export class CallRunner {
           result = value(source);
         } catch (error) {
           reject(this.#placed(asError(error), request, call));
-          this.#runHooks(work, null);
+          if (tellsHooks) this.#runHooks(work, null);
           return;
         }
-        this.#runHooks(work, reject);
+        if (tellsHooks) this.#runHooks(work, reject);
         fulfill(result);
       },
       (error) => fail(asError(error)),
@@ -257,7 +272,7 @@ export class CallRunner {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"]): Work<T> {
+  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], tellsHooks: boolean): Work<T> {
     const { sequence, started } = call;
     const { collective } = request;
     const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
@@ -267,7 +282,7 @@ export class CallRunner {
     } catch (error) {
       return this.#rejected(this.#placed(asError(error), request, call), collective);
     }
-    if (this.#hooks.length === 0) return Work.done(options, result);
+    if (this.#hooks.length === 0 || !tellsHooks) return Work.done(options, result);
     const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
     fulfill(result);

@@ -21,39 +21,126 @@ export interface CallName {
 
 /** The memory of one rank's pending Works. */
 export class Claims {
-  readonly #claims = new Set<Claim>();
+  readonly #ranges = new Ranges();
 
   /**
    * May a call have the memory of `read` and `written`? One that ends before it returns need not claim it as well.
    * @throws TypeError if it overlaps the memory of a pending Work and either writes it.
    */
   check(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): void {
-    if (this.#claims.size === 0) return;
-    const claim = claimOf(call, read, written);
-    for (const pending of this.#claims) {
-      for (const theirs of pending) {
-        for (const ours of claim) {
-          const common = ours.written || theirs.written ? overlapOf(ours.view, theirs.view) : null;
-          if (!common) continue;
-          throw new TypeError(
-            `${ours.owner}: its tensor shares bytes ${common.start} to ${common.end} of a buffer with ${theirs.owner}, ` +
-              "which is still running: await that one first, or use another tensor",
-          );
-        }
-      }
+    if (this.#ranges.isEmpty) return;
+    for (const ours of claimOf(call, read, written)) {
+      const theirs = this.#ranges.find(ours);
+      if (!theirs) continue;
+      const common = overlapOf(ours.view, theirs.view);
+      throw new TypeError(
+        `${ours.owner}: its tensor shares bytes ${common?.start} to ${common?.end} of a buffer with ${theirs.owner}, ` +
+          "which is still running: await that one first, or use another tensor",
+      );
     }
   }
 
   /** Claims the memory of `read` and `written`, which was checked, for a call. */
   claim(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): Claim {
     const claim = claimOf(call, read, written);
-    this.#claims.add(claim);
+    for (const holding of claim) this.#ranges.add(holding);
     return claim;
   }
 
   release(claim: Claim): void {
-    this.#claims.delete(claim);
+    for (const holding of claim) this.#ranges.remove(holding);
   }
+}
+
+/**
+ * Tensors of one call: no output may share memory with another output, or with the input of another. An output's own input,
+ * of the same index, is not looked at.
+ * @throws TypeError that names the two.
+ */
+export function checkApart(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
+  if (inputs.length === 0 && areInOrder(outputs)) return;
+  const ranges = new Ranges();
+  const holdings = outputs.map((output, i) => {
+    const name = inputs.length === 0 ? `tensors[${i}]` : `outputs[${i}]`;
+    const own: Holding[] = [{ view: output, written: true, owner: name }];
+    const input = inputs[i];
+    if (input) own.push({ view: input, written: false, owner: `inputs[${i}]` });
+    return own;
+  });
+  for (const own of holdings) {
+    for (const ours of own) {
+      const theirs = ranges.find(ours);
+      if (theirs) throw new TypeError(`${theirs.owner} and ${ours.owner} share memory`);
+    }
+    for (const holding of own) ranges.add(holding);
+  }
+}
+
+/** Do the views lie one behind the other in one buffer, or each in a buffer of its own? */
+function areInOrder(views: readonly TensorView[]): boolean {
+  const [first] = views;
+  if (views.every(({ buffer }) => buffer === first?.buffer)) {
+    let end = 0;
+    return views.every(({ byteOffset, byteLength }) => {
+      const isBehind = byteOffset >= end;
+      end = byteOffset + byteLength;
+      return isBehind;
+    });
+  }
+  return new Set(views.map(({ buffer }) => buffer)).size === views.length;
+}
+
+/** Ranges of memory, by buffer and in the order of their beginnings: a question looks at few of them. */
+class Ranges {
+  readonly #byBuffer = new Map<object, { sorted: Holding[]; longestBytes: number }>();
+
+  get isEmpty(): boolean {
+    return this.#byBuffer.size === 0;
+  }
+
+  /** One that overlaps `holding`, where one of the two is written; or null. */
+  find({ view, written }: Holding): Holding | null {
+    const ranges = this.#byBuffer.get(view.buffer);
+    if (!ranges || view.byteLength === 0) return null;
+    const { sorted, longestBytes } = ranges;
+    const end = view.byteOffset + view.byteLength;
+    for (let i = lowerBound(sorted, view.byteOffset - longestBytes + 1); i < sorted.length; i++) {
+      const other = sorted[i]!;
+      if (other.view.byteOffset >= end) return null;
+      if ((written || other.written) && other.view.byteOffset + other.view.byteLength > view.byteOffset) return other;
+    }
+    return null;
+  }
+
+  add(holding: Holding): void {
+    const { buffer, byteOffset, byteLength } = holding.view;
+    if (byteLength === 0) return;
+    const ranges = this.#byBuffer.get(buffer) ?? { sorted: [], longestBytes: 0 };
+    this.#byBuffer.set(buffer, ranges);
+    ranges.longestBytes = Math.max(ranges.longestBytes, byteLength);
+    ranges.sorted.splice(lowerBound(ranges.sorted, byteOffset + 1), 0, holding);
+  }
+
+  remove(holding: Holding): void {
+    const ranges = this.#byBuffer.get(holding.view.buffer);
+    if (!ranges) return;
+    const { sorted } = ranges;
+    const index = sorted.indexOf(holding, lowerBound(sorted, holding.view.byteOffset));
+    if (index >= 0) sorted.splice(index, 1);
+    if (sorted.length === 0) this.#byBuffer.delete(holding.view.buffer);
+  }
+}
+
+/** The first index whose range begins at `byteOffset` or behind it. */
+function lowerBound(sorted: readonly Holding[], byteOffset: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]!.view.byteOffset < byteOffset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function claimOf(

@@ -6,10 +6,10 @@
 import type { RootOptions } from "../options.ts";
 import type { ObjectRequest } from "../request.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
-import type { PreparedCall } from "./call-runner.ts";
 import { type Caller, checkRootList, rootOf } from "./checks.ts";
 import { type ChildPlan, type ChildSettings, planOfSplit, type SplitChoice } from "./child-group.ts";
 import type { Membership } from "./job.ts";
+import type { PreparedCall } from "./prepared-call.ts";
 import { asError } from "./work.ts";
 
 /** Arguments of `allGatherObject`. */

@@ -10,7 +10,6 @@
  */
 
 import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
-import { checkOptions } from "../option-checks.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
@@ -36,6 +35,7 @@ import { checkAllocation } from "./checks.ts";
 import { type ChildPlan, settingsOfChild } from "./child-group.ts";
 import type { GroupInfo } from "./info.ts";
 import type { Job, MemberGroup } from "./job.ts";
+import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
@@ -188,41 +188,43 @@ export class ProcessGroup implements MemberGroup {
     return this.#calls.run("exscan", REDUCE_OPTIONS, options, () => prepare.exscan(tensor, options));
   }
 
-  /** {@link allReduce} of each tensor, as one Work. */
+  /** {@link allReduce} of each tensor, as one call. The tensors may have different dtypes and counts, and no memory in common. */
   allReduceCoalesced(tensors: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    checkOptions("allReduceCoalesced", REDUCE_OPTIONS, options);
-    return this.#calls.collect(() => {
-      for (const tensor of tensors) this.allReduce(tensor, options);
-    }, "ALLREDUCE_COALESCED");
+    return this.#calls.run("allReduceCoalesced", REDUCE_OPTIONS, options, () =>
+      prepareLists.allReduceCoalesced(tensors, options),
+    );
   }
 
-  /** {@link allGatherIntoTensor} of each pair, as one Work. */
+  /** {@link allGatherIntoTensor} of each pair, as one call. */
   allGatherIntoTensorCoalesced(
     outputs: readonly Tensor[],
     inputs: readonly Tensor[],
     options: CollectiveOptions = {},
   ): Work<void> {
-    checkOptions("allGatherIntoTensorCoalesced", COLLECTIVE_OPTIONS, options);
-    return this.#pairs(outputs, inputs, "ALLGATHER_COALESCED", (output, input) => {
-      this.allGatherIntoTensor(output, input, options);
-    });
+    return this.#calls.run("allGatherIntoTensorCoalesced", COLLECTIVE_OPTIONS, options, () =>
+      prepareLists.allGatherIntoTensorCoalesced(this, outputs, inputs),
+    );
   }
 
-  /** {@link reduceScatterTensor} of each pair, as one Work. */
+  /** {@link reduceScatterTensor} of each pair, as one call. */
   reduceScatterTensorCoalesced(
     outputs: readonly Tensor[],
     inputs: readonly Tensor[],
     options: ReduceOptions = {},
   ): Work<void> {
-    checkOptions("reduceScatterTensorCoalesced", REDUCE_OPTIONS, options);
-    return this.#pairs(outputs, inputs, "COALESCED", (output, input) => {
-      this.reduceScatterTensor(output, input, options);
-    });
+    return this.#calls.run("reduceScatterTensorCoalesced", REDUCE_OPTIONS, options, () =>
+      prepareLists.reduceScatterTensorCoalesced(this, outputs, inputs, options),
+    );
   }
 
-  /** One Work for all calls that `body` makes on this group; it settles when all have, and rejects with the first error. */
+  /**
+   * All calls that `body` makes on this group, started together when it returns, as one Work (NCCL's group calls, c10d's
+   * batch_isend_irecv). It settles when all have, and rejects with the first error. If an argument of any call is wrong, or
+   * `body` throws or is async, none is started. Calls of allReduce with one `op`, of allGatherIntoTensor, and of
+   * reduceScatterTensor with one `op` run as the coalesced forms.
+   */
   coalesce(body: () => void): Work<void> {
-    return this.#calls.collect(body, "COALESCED");
+    return this.#calls.coalesce(body);
   }
 
   /** Sends `tensor` to `dst`. Resolves when it may be overwritten, which may be before it is received. */
@@ -365,21 +367,5 @@ export class ProcessGroup implements MemberGroup {
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     return new ProcessGroup({ job: this.#job, globalRanks, rank, ...settings });
-  }
-
-  #pairs(
-    outputs: readonly Tensor[],
-    inputs: readonly Tensor[],
-    opType: "ALLGATHER_COALESCED" | "COALESCED",
-    run: (output: Tensor, input: Tensor) => void,
-  ): Work<void> {
-    return this.#calls.collect(() => {
-      if (outputs.length !== inputs.length) {
-        throw new RangeError(`${outputs.length} outputs and ${inputs.length} inputs: one output per input is needed`);
-      }
-      outputs.forEach((output, i) => {
-        run(output, inputs[i]!);
-      });
-    }, opType);
   }
 }

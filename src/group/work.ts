@@ -58,6 +58,9 @@ export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
   gatherObject: "GATHER",
   scatterObject: "SCATTER",
   split: "ALLGATHER",
+  allReduceCoalesced: "ALLREDUCE_COALESCED",
+  allGatherIntoTensorCoalesced: "ALLGATHER_COALESCED",
+  reduceScatterTensorCoalesced: "COALESCED",
 };
 
 /** How a Work ended, as c10d's `get_future_result` tells. */
@@ -184,7 +187,7 @@ export class Work<T> implements Promise<T> {
     return this.#state === "fulfilled";
   }
 
-  /** Why it failed, or null while it runs and when it ended well. */
+  /** Why it failed, or null while it runs and when it ended well. Who asks has looked at a failure. */
   exception(): Error | null {
     if (this.#error) this.#observed = true;
     return this.#error;

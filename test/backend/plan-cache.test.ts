@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { addressableRows } from "../../src/algorithm/addressable/rows.ts";
 import type { Call } from "../../src/backend/backend.ts";
-import { type CollectiveRequest, planCollective } from "../../src/backend/direct/plan.ts";
+import { planCollective } from "../../src/backend/direct/plan.ts";
 import { PlanCache } from "../../src/backend/direct/plan-cache.ts";
+import type { CollectiveRequest } from "../../src/backend/direct/planning.ts";
 import { tableWith } from "../../src/backend/direct/select.ts";
 import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";

@@ -190,6 +190,9 @@ describe("coalesce()", () => {
       members[0]!.allReduce([1, 2] as never);
     });
     expect(await failureOf(work)).toBeInstanceOf(TypeError);
+    for (const error of await Promise.all(members.map((group) => failureOf(group.barrier())))) {
+      expect(error!.message).toContain("rank 0 called barrier() after a call that was refused");
+    }
     await expectWhole(members);
   });
 });

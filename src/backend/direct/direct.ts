@@ -4,7 +4,7 @@
 import type { Context } from "../../algorithm/context.ts";
 import type { Rows } from "../../algorithm/rows.ts";
 import { UnsupportedError, WebcclError } from "../../errors.ts";
-import type { Admission, Executor } from "../../executor/executor.ts";
+import type { Admission, Executor, Flow } from "../../executor/executor.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
@@ -14,7 +14,8 @@ import type { Backend, Call } from "../backend.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
-import { type Plan, type PlanScope, planCollective } from "./plan.ts";
+import { planCollective } from "./plan.ts";
+import type { Plan, PlanScope } from "./planning.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
 
@@ -87,8 +88,7 @@ export class DirectBackend implements Backend {
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#planScopeOf(executor));
-    const flow = flowOf(this.#scope, plan.spans, this.#options.channel.size, plan.scratch);
-    const admitted = executor.admit(plan.spans, plan.op, flow);
+    const admitted = admit(executor, plan, flowOf(this.#scope, plan, this.#options.channel.size));
     if (!turns) return this.#collective(executor, fingerprintOfCall(plan, call), admitted, call);
     if (executor === region?.executor) turns.plans.keep(request, call, plan);
     return turns.run(executor, fingerprintOfCall(plan, call), admitted, call);
@@ -194,6 +194,20 @@ export class DirectBackend implements Backend {
     if (exchange.error) throw exchange.error;
     return segments;
   }
+}
+
+/** Asks the executor for a plan's spans, one dtype at a time. */
+function admit(executor: Executor, { spans, op }: Plan, flow: Flow | undefined): Admission {
+  const dtypes = new Set(spans.map(({ dtype }) => dtype));
+  if (dtypes.size <= 1) return executor.admit(spans, op, flow);
+  const admissions = [...dtypes].map((wanted, index) => {
+    return executor.admit(
+      spans.filter(({ dtype }) => dtype === wanted),
+      op,
+      index === 0 ? flow : undefined,
+    );
+  });
+  return admissions.some(Boolean) ? Promise.all(admissions).then(([segments]) => segments) : undefined;
 }
 
 /** A caller's mistake that showed after the call had begun; `cause` is what the caller gets. */

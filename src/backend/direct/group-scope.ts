@@ -1,12 +1,12 @@
 /** Group scope: what all calls of one group on the direct backend have in common, and what each of them is given because of it. */
 import type { Context, Transfer } from "../../algorithm/context.ts";
 import { AbortedError, DeviceLostError } from "../../errors.ts";
-import type { Executor, Flow, Span } from "../../executor/executor.ts";
+import type { Executor, Flow } from "../../executor/executor.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall, HubGroup } from "../../messaging/hub-folds.ts";
 import type { Region } from "../../region/region.ts";
-import { isOfHub, type Plan } from "./plan.ts";
+import { isOfHub, type Plan } from "./planning.ts";
 
 /** One group's. */
 export interface GroupScope {
@@ -29,15 +29,13 @@ export function surroundings(
   return { rank, size, executor, region, segmentBytes, segmentsInFlight: segments, onTransfer };
 }
 
-/** How much of a call is under way at once; undefined where it is short, and takes little memory. A span has `parts` chunks. */
+/** How much of a call is under way at once; undefined where it is short, and takes little memory. Each run of elements has `parts` chunks. */
 export function flowOf(
   { segmentBytes, segmentsInFlight }: GroupScope,
-  spans: readonly Span[],
+  { longestBytes, scratch }: Pick<Plan, "longestBytes" | "scratch">,
   parts: number,
-  scratch: number,
 ): Flow | undefined {
-  let longest = 0;
-  for (const { byteLength } of spans) longest = Math.max(longest, byteLength / parts);
+  const longest = longestBytes / parts;
   if (longest <= segmentBytes) return undefined;
   return { segmentBytes, segments: Math.min(segmentsInFlight, Math.ceil(longest / segmentBytes)), scratch };
 }

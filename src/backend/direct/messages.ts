@@ -30,7 +30,11 @@ export class Messages {
   /** Resolves to the source rank of a receive, to undefined for a send. */
   run(request: MessageRequest, executor: Executor, call: Call): Promise<number | undefined> {
     const span = executor.span(request.tensor);
-    const admitted = executor.admit([span], null, flowOf(this.#scope, [span], 1, 0));
+    const admitted = executor.admit(
+      [span],
+      null,
+      flowOf(this.#scope, { longestBytes: span.byteLength, scratch: 0 }, 1),
+    );
     const { collective, tag } = request;
     const fingerprint = messageFingerprint(collective, span, tag);
     if (collective === "send") {

@@ -10,7 +10,7 @@ import type { Request } from "../../request.ts";
 import { isSameMemory, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Call } from "../backend.ts";
-import type { CollectiveRequest, Plan } from "./plan.ts";
+import type { CollectiveRequest, Plan } from "./planning.ts";
 
 interface Kept {
   readonly request: CollectiveRequest;

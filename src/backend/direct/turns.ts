@@ -15,8 +15,8 @@ import type { Pace } from "../../support/pace.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
 import { failureOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
-import { isOfHub, type Plan } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
+import { isOfHub, type Plan } from "./planning.ts";
 
 /** See the file's head. */
 export class Turns {

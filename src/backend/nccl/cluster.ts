@@ -17,7 +17,7 @@ import type { ReduceOp } from "../../reduce-op.ts";
 import type { Store } from "../../store/store.ts";
 import { Lane } from "../../support/in-order.ts";
 import type { ClusterCall, ClusterReduction } from "../direct/direct.ts";
-import type { Plan } from "../direct/plan.ts";
+import type { Plan } from "../direct/planning.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import { isNcclType, type NcclCommunicator, type NcclInitOptions, type NcclLibrary, type NcclOp } from "./library.ts";

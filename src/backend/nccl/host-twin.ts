@@ -93,6 +93,7 @@ function withTensors(request: Request, change: (view: TensorView, isWritten: boo
   const read = (view: TensorView) => change(view, false);
   const written = (view: TensorView) => change(view, true);
   if ("tensor" in changed) changed.tensor = change(changed.tensor, changed.collective !== "send");
+  if ("tensors" in changed) changed.tensors = changed.tensors.map(written);
   if ("input" in changed) changed.input = read(changed.input);
   if ("output" in changed) changed.output = written(changed.output);
   if ("inputs" in changed && changed.inputs) changed.inputs = changed.inputs.map(read);

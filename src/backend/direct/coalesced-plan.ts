@@ -1,0 +1,228 @@
+/**
+ * Plans of coalesced collectives: many tensors as one call. Tensors of one dtype are put into a bundle, one behind the other,
+ * and the bundle is reduced or gathered as one tensor would be: so there is one message where each tensor would have had its
+ * own. A long list has more than one bundle; the call runs one after the other. A bundle of one tensor is not copied.
+ */
+import type { Context } from "../../algorithm/context.ts";
+import type { AlgorithmFamily, Row } from "../../algorithm/rows.ts";
+import { MOST_BUNDLE_BYTES } from "../../algorithm/tuning.ts";
+import type { Executor, Span } from "../../executor/executor.ts";
+import type { ReduceOp } from "../../reduce-op.ts";
+import { after, type Late } from "../../support/late.ts";
+import { bytesPerElement, type DataType } from "../../types.ts";
+import type { CallFacts } from "./call-facts.ts";
+import {
+  choose,
+  equalParts,
+  type Plan,
+  type Planning,
+  plan,
+  type RequestOf,
+  spansOf,
+  startOfFold,
+} from "./planning.ts";
+
+/** Elements of the list's tensors that go as one. */
+interface Bundle {
+  readonly dtype: DataType;
+  /** Which tensors of the list, and where each begins. */
+  readonly items: readonly number[];
+  readonly starts: readonly number[];
+  readonly count: number;
+}
+
+/** Plans `allReduceCoalesced`. */
+export function allReduceCoalesced(planning: Planning, { tensors, op }: RequestOf<"allReduceCoalesced">): Plan {
+  const spans = spansOf(planning, tensors);
+  const writes = spans.some((span) => startOfFold(op, span) === "at once") ? "at once" : "as messages come";
+  return coalesced(planning, "allReduce", spans, { op }, writes, 1, (row, context, bundle) =>
+    bundled(context, bundle, 1, [spans], [spans], ([flat]) => row.run(context, flat!, op)),
+  );
+}
+
+/** Plans `allGatherIntoTensorCoalesced`. */
+export function allGatherCoalesced(
+  planning: Planning,
+  { outputs, inputs }: RequestOf<"allGatherIntoTensorCoalesced">,
+): Plan {
+  const { rank, size } = planning.scope;
+  const sources = spansOf(planning, inputs);
+  const targets = byRank(
+    outputs.map((output) => equalParts(planning, output)),
+    size,
+  );
+  const packed = targets.map((_, r) => (r === rank ? sources : null));
+  return coalesced(planning, "allGather", sources, {}, "at once", size, (row, context, bundle) => {
+    const [only, another] = bundle.items;
+    if (only !== undefined && another === undefined) {
+      return row.run(
+        context,
+        targets.map((parts) => parts[only]!),
+        sources[only]!,
+      );
+    }
+    return bundled(context, bundle, size, packed, targets, (flats) => row.run(context, flats, flats[rank]!));
+  });
+}
+
+/** Plans `reduceScatterTensorCoalesced`. */
+export function reduceScatterCoalesced(
+  planning: Planning,
+  { outputs, inputs, op }: RequestOf<"reduceScatterTensorCoalesced">,
+): Plan {
+  const { rank, size } = planning.scope;
+  const targets = spansOf(planning, outputs);
+  const sources = byRank(
+    inputs.map((input) => equalParts(planning, input)),
+    size,
+  );
+  const unpacked = sources.map((_, r) => (r === rank ? targets : null));
+  return coalesced(planning, "reduceScatter", targets, { op }, "at once", size, (row, context, bundle) => {
+    const [only, another] = bundle.items;
+    if (only !== undefined && another === undefined) {
+      return row.run(
+        context,
+        targets[only]!,
+        sources.map((parts) => parts[only]!),
+        op,
+      );
+    }
+    return bundled(context, bundle, size, sources, unpacked, (flats) => row.run(context, flats[rank]!, flats, op));
+  });
+}
+
+/** Parts by tensor and rank, as parts by rank and tensor. */
+function byRank(parts: readonly (readonly Span[])[], size: number): Span[][] {
+  return Array.from({ length: size }, (_, rank) => parts.map((ofTensor) => ofTensor[rank]!));
+}
+
+/** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */
+function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
+  planning: Planning,
+  family: C,
+  spans: readonly Span[],
+  { op }: { op?: ReduceOp },
+  writes: Plan["writes"],
+  parts: number,
+  runBundle: (row: Row<C>, context: Context, bundle: Bundle) => Late,
+): Plan {
+  const { scope } = planning;
+  const isAtHub = scope.hub === "all" && new Set(spans.map(({ dtype }) => dtype)).size <= 1;
+  const bundles = bundlesOf(spans, isAtHub ? Number.POSITIVE_INFINITY : MOST_BUNDLE_BYTES);
+  // The hub folds one run of elements of a call.
+  const choosing = { ...planning, scope: { ...scope, hub: isAtHub ? scope.hub : ("none" as const) } };
+  const bytesOf = ({ dtype, count }: Bundle) => count * bytesPerElement(dtype) * parts;
+  const rows = bundles.map((bundle) => choose(choosing, family, { op, bytes: bytesOf(bundle) }));
+  return plan(
+    planning,
+    combined(rows),
+    factsOf(spans, op),
+    writes,
+    (context) => inTurn(context, bundles, (bundle, index) => runBundle(rows[index]!, context, bundle)),
+    Math.max(0, ...bundles.map(bytesOf)),
+  );
+}
+
+function factsOf(spans: readonly Span[], op: ReduceOp | undefined): CallFacts {
+  const count = spans.reduce((total, span) => total + span.count, 0);
+  return { dtype: spans[0]?.dtype, count, op, detail: spans.map(({ dtype, count }) => `${dtype} ${count}`).join() };
+}
+
+/** What one row would be that did the work of all. */
+function combined<C extends AlgorithmFamily>(rows: readonly Row<C>[]) {
+  const [first] = rows;
+  const needs = rows.every((row) => row.needs === first?.needs) ? first?.needs : undefined;
+  const scratch = (size: number) => Math.max(0, ...rows.map((row) => row.scratch?.(size) ?? 0));
+  return { algorithm: rows.map(({ algorithm }) => algorithm).join(), scratch, ...(needs && { needs }) };
+}
+
+/** Tensors in the order of the list, with those of one dtype together. Each begins at a whole word, as a GPU's copies do. */
+function bundlesOf(spans: readonly Span[], mostBytes: number): Bundle[] {
+  interface Open {
+    dtype: DataType;
+    items: number[];
+    starts: number[];
+    count: number;
+  }
+  const bundles: Open[] = [];
+  const open = new Map<DataType, Open>();
+  spans.forEach(({ dtype, count }, item) => {
+    const width = bytesPerElement(dtype);
+    let bundle = open.get(dtype);
+    if (!bundle || (bundle.count + count) * width > mostBytes) {
+      bundle = { dtype, items: [], starts: [], count: 0 };
+      open.set(dtype, bundle);
+      bundles.push(bundle);
+    }
+    const perWord = Math.max(1, 4 / width);
+    const start = Math.ceil(bundle.count / perWord) * perWord;
+    bundle.items.push(item);
+    bundle.starts.push(start);
+    bundle.count = start + count;
+  });
+  return bundles;
+}
+
+/** Runs `run` on one bundle after the other. In a region nobody begins the next one before all have ended this one. */
+function inTurn(
+  context: Context,
+  bundles: readonly Bundle[],
+  run: (bundle: Bundle, index: number) => Late,
+  index = 0,
+): Late {
+  const bundle = bundles[index];
+  if (!bundle) return undefined;
+  const step = () => (index + 1 < bundles.length ? context.region?.step() : undefined);
+  return after(after(run(bundle, index), step), () => inTurn(context, bundles, run, index + 1));
+}
+
+/**
+ * Lends `body` scratch for `parts` parts, each with the elements of one bundle: of `sources[part]` before it, and afterwards
+ * `targets[part]` has them. Null: that part is not copied. A bundle of one tensor in one part is lent itself.
+ */
+function bundled(
+  { executor }: Context,
+  bundle: Bundle,
+  parts: number,
+  sources: readonly (readonly Span[] | null)[],
+  targets: readonly (readonly Span[] | null)[],
+  body: (flats: readonly Span[]) => Late,
+): Late {
+  const { dtype, items, count } = bundle;
+  if (parts === 1 && items.length === 1) return body([sources[0]![items[0]!]!]);
+  const perWord = Math.max(1, 4 / bytesPerElement(dtype));
+  const stride = Math.ceil(count / perWord) * perWord;
+  const scratch = executor.scratch(dtype, stride * parts);
+  const flats = Array.from({ length: parts }, (_, part) => executor.slice(scratch, part * stride, count));
+  let late: Late;
+  try {
+    copyBundles(executor, bundle, flats, sources, "in");
+    late = after(body(flats), () => {
+      copyBundles(executor, bundle, flats, targets, "out");
+      return undefined;
+    });
+  } finally {
+    if (!late) executor.release(scratch);
+  }
+  return late?.finally(() => executor.release(scratch));
+}
+
+/** Copies the bundle's tensors into `flats`, or out of them. */
+function copyBundles(
+  executor: Executor,
+  { items, starts }: Bundle,
+  flats: readonly Span[],
+  parts: readonly (readonly Span[] | null)[],
+  direction: "in" | "out",
+): void {
+  for (const [part, spans] of parts.entries()) {
+    if (!spans) continue;
+    for (const [i, item] of items.entries()) {
+      const span = spans[item]!;
+      if (span.count === 0) continue;
+      const inside = executor.slice(flats[part]!, starts[i]!, span.count);
+      if (direction === "in") executor.copy(inside, span);
+      else executor.copy(span, inside);
+    }
+  }
+}

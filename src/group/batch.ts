@@ -1,0 +1,193 @@
+/**
+ * Batch: the calls that the function given to `coalesce` makes. They are kept until it returns, and started only if all of
+ * them may be. Reductions with one operation, and gathers, are then one call each, over all their tensors.
+ */
+import type { Backend, Call } from "../backend/backend.ts";
+import { UnsupportedError } from "../errors.ts";
+import type { CollectiveOptions, Logger } from "../options.ts";
+import type { ReduceOp } from "../reduce-op.ts";
+import type { Request } from "../request.ts";
+import type { PreparedCall } from "./prepared-call.ts";
+import { asError, OP_TYPES, Work } from "./work.ts";
+
+/** A call that waits for its batch, and the Work that its caller has. */
+interface BatchedCall {
+  readonly prepared: PreparedCall<unknown>;
+  readonly options: CollectiveOptions;
+  readonly work: Work<unknown>;
+  fulfill(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/** What is started for one or more calls of a batch. */
+export interface FusedCall {
+  readonly prepared: PreparedCall<unknown>;
+  readonly options: CollectiveOptions;
+  /** Lets the callers' Works end as `work` does. */
+  follow(work: Work<unknown>): void;
+}
+
+/** See the file's head. */
+export class Batch {
+  /** Why none of the calls is to be started. */
+  error: Error | null = null;
+  readonly #calls: BatchedCall[] = [];
+  readonly #logger: Logger;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** Runs the function, which makes calls and adds them. What it throws, or that it is async, is the batch's error. */
+  fill(body: () => unknown): void {
+    try {
+      const returned = body();
+      if (
+        !(returned instanceof Work) &&
+        typeof (returned as PromiseLike<unknown> | null | undefined)?.then === "function"
+      ) {
+        throw new TypeError(
+          "coalesce: the function is async, and what it calls after its first await would not be coalesced: " +
+            "make all calls before it returns",
+        );
+      }
+    } catch (error) {
+      this.error ??= asError(error);
+    }
+  }
+
+  /** A call is made. */
+  add<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
+    const { work, fulfill, reject } = Work.pending<T>({
+      opType: OP_TYPES[prepared.request.collective],
+      sequence: 0,
+      logger: this.#logger,
+    });
+    this.#calls.push({ prepared, options, work, fulfill, reject } as BatchedCall);
+    return work;
+  }
+
+  /** A call has wrong arguments: none is started. */
+  refuse(error: Error): Work<never> {
+    this.error ??= error;
+    const { work, reject } = Work.pending<never>({ opType: "UNKNOWN", sequence: 0, logger: this.#logger });
+    reject(error);
+    // The batch's Work tells of it.
+    work.exception();
+    return work;
+  }
+
+  /** No call is started: each rejects. */
+  reject(error: Error): void {
+    for (const call of this.#calls) rejectQuietly(call, error);
+  }
+
+  /** The calls to start, in an order that is the same wherever the same calls were made. */
+  fuse(): FusedCall[] {
+    const fused: BatchedCall[][] = [];
+    for (const call of this.#calls) {
+      const alike = fused.find(([first]) => first && isFusible(first, call));
+      if (alike) alike.push(call);
+      else fused.push([call]);
+    }
+    return fused.map((calls) => ({
+      prepared: calls.length === 1 ? calls[0]!.prepared : fusedOf(calls.map(({ prepared }) => prepared)),
+      options: calls[0]!.options,
+      follow: (work) => {
+        work.then(
+          (value) => {
+            for (const call of calls) call.fulfill(value);
+          },
+          (error) => {
+            for (const call of calls) rejectQuietly(call, asError(error));
+          },
+        );
+      },
+    }));
+  }
+}
+
+/** The batch's Work tells of the failure, so nobody has to look at the call's own. */
+function rejectQuietly({ work, reject }: BatchedCall, error: Error): void {
+  reject(error);
+  work.exception();
+}
+
+function isFusible(a: BatchedCall, b: BatchedCall): boolean {
+  const [one, other] = [a.prepared.request, b.prepared.request];
+  if (one.collective !== other.collective || a.prepared.obstacle || b.prepared.obstacle) return false;
+  const hasForm =
+    one.collective === "allReduce" ||
+    one.collective === "allGatherIntoTensor" ||
+    one.collective === "reduceScatterTensor";
+  const { timeoutMs, signal, algorithm } = a.options;
+  return (
+    hasForm &&
+    opOf(one) === opOf(other) &&
+    timeoutMs === b.options.timeoutMs &&
+    signal === b.options.signal &&
+    algorithm === b.options.algorithm
+  );
+}
+
+function opOf(request: Request): ReduceOp | null {
+  return "op" in request ? request.op : null;
+}
+
+/** Calls of one kind as its coalesced form. */
+function fusedOf(calls: readonly PreparedCall<unknown>[]): PreparedCall<unknown> {
+  const requests = calls.map(({ request }) => request);
+  const read = calls.flatMap((call) => call.read ?? []);
+  const written = calls.flatMap((call) => call.written ?? []);
+  return { request: coalescedForm(requests), read, written, value: () => undefined };
+}
+
+function coalescedForm(requests: readonly Request[]): Request {
+  const outputs = requests.flatMap((request) => ("output" in request ? [request.output] : []));
+  const inputs = requests.flatMap((request) => ("input" in request ? [request.input] : []));
+  const [first] = requests;
+  switch (first?.collective) {
+    case "allGatherIntoTensor":
+      return { collective: "allGatherIntoTensorCoalesced", outputs, inputs };
+    case "reduceScatterTensor":
+      return { collective: "reduceScatterTensorCoalesced", outputs, inputs, op: first.op };
+    case "allReduce": {
+      const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
+      return { collective: "allReduceCoalesced", tensors, op: first.op };
+    }
+    default:
+      throw new Error(`${first?.collective} has no coalesced form`);
+  }
+}
+
+/** The calls that a coalesced form stands for, for a backend that has none. */
+function singlesOf(request: Request): Request[] | null {
+  switch (request.collective) {
+    case "allReduceCoalesced":
+      return request.tensors.map((tensor) => ({ collective: "allReduce", tensor, op: request.op }));
+    case "allGatherIntoTensorCoalesced":
+      return request.outputs.map((output, i) => ({
+        ...{ collective: "allGatherIntoTensor", output, input: request.inputs[i]! },
+      }));
+    case "reduceScatterTensorCoalesced": {
+      const { op } = request;
+      return request.outputs.map((output, i) => ({
+        ...{ collective: "reduceScatterTensor", output, input: request.inputs[i]!, op },
+      }));
+    }
+    default:
+      return null;
+  }
+}
+
+/** Runs a call. A backend that has no coalesced forms runs the single calls, all at once. */
+export function runOn(backend: Backend, request: Request, call: Call): ReturnType<Backend["run"]> {
+  const singles = singlesOf(request);
+  if (!singles) return backend.run(request, call);
+  try {
+    return backend.run(request, call);
+  } catch (error) {
+    if (!(error instanceof UnsupportedError) || error.details.collective !== request.collective) throw error;
+    return Promise.all(singles.map((single) => backend.run(single, call))).then(() => undefined);
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Arguments of the coalesced calls, checked on this rank and made into a prepared call. What each argument must be stands at
+ * the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that is not, and
+ * then nothing has happened.
+ */
+import type { ReduceOptions } from "../options.ts";
+import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
+import { describeArgument } from "../tensor/describe.ts";
+import type { TensorView } from "../tensor/view.ts";
+import type { Tensor } from "../types.ts";
+import * as prepare from "./arguments.ts";
+import type { Caller } from "./checks.ts";
+import { checkApart } from "./claims.ts";
+import type { PreparedCall } from "./prepared-call.ts";
+
+const nothing = () => undefined;
+
+/** Arguments of `allReduceCoalesced`. */
+export function allReduceCoalesced(list: readonly Tensor[], { op = ReduceOp.SUM }: ReduceOptions): PreparedCall<void> {
+  checkIsList(list, "tensors");
+  const tensors = list.map((tensor, i) => describeArgument(tensor, `tensors[${i}]`));
+  let resolved: Op = ReduceOp.SUM;
+  for (const { dtype } of tensors) resolved = resolveReduceOp(op, dtype);
+  checkApart([], tensors);
+  return { request: { collective: "allReduceCoalesced", tensors, op: resolved }, written: tensors, value: nothing };
+}
+
+/** Arguments of `allGatherIntoTensorCoalesced`. */
+export function allGatherIntoTensorCoalesced(
+  caller: Caller,
+  outputList: readonly Tensor[],
+  inputList: readonly Tensor[],
+): PreparedCall<void> {
+  const { outputs, inputs } = pairs(outputList, inputList, (output, input) =>
+    prepare.allGatherIntoTensor(caller, output, input),
+  );
+  return {
+    request: { collective: "allGatherIntoTensorCoalesced", outputs, inputs },
+    read: inputs,
+    written: outputs,
+    value: nothing,
+  };
+}
+
+/** Arguments of `reduceScatterTensorCoalesced`. */
+export function reduceScatterTensorCoalesced(
+  caller: Caller,
+  outputList: readonly Tensor[],
+  inputList: readonly Tensor[],
+  options: ReduceOptions,
+): PreparedCall<void> {
+  let op: Op = ReduceOp.SUM;
+  const { outputs, inputs } = pairs(outputList, inputList, (output, input) => {
+    const prepared = prepare.reduceScatterTensor(caller, output, input, options);
+    if ("op" in prepared.request) ({ op } = prepared.request);
+    return prepared;
+  });
+  return {
+    request: { collective: "reduceScatterTensorCoalesced", outputs, inputs, op },
+    read: inputs,
+    written: outputs,
+    value: nothing,
+  };
+}
+
+/** Each output with its input, checked as a call of its own by `check`. */
+function pairs(
+  outputList: readonly Tensor[],
+  inputList: readonly Tensor[],
+  check: (output: Tensor, input: Tensor) => PreparedCall<void>,
+): { outputs: TensorView[]; inputs: TensorView[] } {
+  checkIsList(outputList, "outputs");
+  checkIsList(inputList, "inputs");
+  if (outputList.length !== inputList.length) {
+    throw new RangeError(`${outputList.length} outputs and ${inputList.length} inputs: one output per input is needed`);
+  }
+  const outputs: TensorView[] = [];
+  const inputs: TensorView[] = [];
+  outputList.forEach((output, i) => {
+    const { read = [], written = [] } = inPair(i, () => check(output, inputList[i]!));
+    inputs.push(...read);
+    outputs.push(...written);
+  });
+  checkApart(inputs, outputs);
+  return { outputs, inputs };
+}
+
+/** `check`, whose error begins with the pair's index. */
+function inPair<T>(index: number, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    const { message } = error as Error;
+    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
+    throw new ErrorClass(`outputs[${index}] and inputs[${index}]: ${message}`, { cause: error });
+  }
+}
+
+function checkIsList(list: readonly Tensor[], name: string): void {
+  if (!Array.isArray(list)) throw new TypeError(`${name} must be a list of tensors`);
+}

@@ -1,0 +1,212 @@
+/** Coalesced calls: many tensors as one call, which gives what the single calls give. */
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { MismatchError } from "../../src/errors.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
+import type { WorkInfo } from "../../src/group/work.ts";
+import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { DATA_TYPES, type DataType, type HostArray, type Tensor } from "../../src/types.ts";
+import { TEST_TRANSPORTS, withGroup, withMemoryGroups } from "../conformance/harness.ts";
+
+const random = new SeededRandom(21, "coalesced");
+const oneOf = <T>(...values: readonly T[]): T => values[random.u32() % values.length] as T;
+
+interface Item {
+  dtype: DataType;
+  count: number;
+}
+const LISTS: { size: number; items: Item[] }[] = [
+  { size: 2, items: [] },
+  { size: 3, items: [{ dtype: "f32", count: 5 }] },
+  { size: 2, items: Array.from({ length: 100 }, () => ({ dtype: "f32" as const, count: 16 })) },
+  { size: 3, items: Array.from({ length: 3 }, () => ({ dtype: "u8" as const, count: 7_000_001 })) },
+  ...Array.from({ length: 12 }, () => {
+    const dtypes: readonly DataType[] = oneOf<readonly DataType[]>(["f32"], DATA_TYPES, ["u8", "i16"]);
+    const items = Array.from({ length: 1 + (random.u32() % 20) }, () => ({
+      dtype: oneOf(...dtypes),
+      count: oneOf(0, 1, 3, 5, 16, 1000, 40_001),
+    }));
+    return { size: oneOf(2, 3, 4), items };
+  }),
+];
+
+const nameOf = ({ size, items }: (typeof LISTS)[number]) => {
+  const dtypes = [...new Set(items.map(({ dtype }) => dtype))].join(" ");
+  return `${size} ranks, ${items.length} tensors of ${dtypes || "nothing"}, ${items.reduce((sum, { count }) => sum + count, 0)} elements`;
+};
+
+const dataOf = (tensor: Tensor): HostArray => ("data" in tensor ? tensor.data : tensor) as HostArray;
+
+/** Elements that every dtype holds, and whose sums it holds: 0 and 1 by rank, tensor and index. As bits, f16's and bf16's are 0. */
+function filled(group: ProcessGroup, { dtype, count }: Item, item: number, rank = group.rank): Tensor {
+  const tensor = group.alloc(dtype, count);
+  const data = dataOf(tensor) as Float64Array;
+  if ("data" in tensor) return tensor;
+  const one = dtype === "i64" || dtype === "u64" ? 1n : 1;
+  const zero = dtype === "i64" || dtype === "u64" ? 0n : 0;
+  for (let i = 0; i < count; i++) data[i] = ((rank + item + i) % 3 === 0 ? one : zero) as number;
+  return tensor;
+}
+
+/** What tensors hold, to be compared as bytes: a matcher would take seconds for millions of elements. */
+const copies = (tensors: readonly Tensor[]) =>
+  tensors.map((tensor) => {
+    const { buffer, byteOffset, byteLength } = dataOf(tensor);
+    return createHash("sha256")
+      .update(new Uint8Array(buffer, byteOffset, byteLength))
+      .digest("hex");
+  });
+
+describe.each([...TEST_TRANSPORTS])("coalesced calls over %s", (transport) => {
+  it.each(LISTS.map((list) => [nameOf(list), list] as const))(
+    "give what the single calls give: %s",
+    async (_, { size, items }) => {
+      await withGroup(transport, size, async (group) => {
+        // allReduce, in place.
+        const single = items.map((item, i) => filled(group, item, i));
+        for (const tensor of single) await group.allReduce(tensor);
+        const together = items.map((item, i) => filled(group, item, i));
+        await group.allReduceCoalesced(together);
+        expect(copies(together)).toEqual(copies(single));
+        const batch = items.map((item, i) => filled(group, item, i));
+        await group.coalesce(() => {
+          for (const tensor of batch) group.allReduce(tensor);
+        });
+        expect(copies(batch)).toEqual(copies(single));
+
+        // allGather into one tensor each.
+        const few = items.map((item) => ({ ...item, count: Math.min(item.count, 4000) }));
+        const inputs = few.map((item, i) => filled(group, item, i));
+        const wide = () => few.map(({ dtype, count }) => group.alloc(dtype, count * size));
+        const [gathered, expected] = [wide(), wide()];
+        await group.allGatherIntoTensorCoalesced(gathered, inputs);
+        for (const [i, output] of expected.entries()) await group.allGatherIntoTensor(output, inputs[i]!);
+        expect(copies(gathered)).toEqual(copies(expected));
+
+        // reduceScatter from one tensor each.
+        const sources = few.map(({ dtype, count }, i) => filled(group, { dtype, count: count * size }, i));
+        const narrow = () => few.map(({ dtype, count }) => group.alloc(dtype, count));
+        const [scattered, alone] = [narrow(), narrow()];
+        await group.reduceScatterTensorCoalesced(scattered, sources);
+        for (const [i, output] of alone.entries()) await group.reduceScatterTensor(output, sources[i]!);
+        expect(copies(scattered)).toEqual(copies(alone));
+      });
+    },
+  );
+
+  it("never let messages of a batch wait for each other", async () => {
+    await withGroup(transport, 3, async (group, rank) => {
+      const next = (rank + 1) % 3;
+      const before = (rank + 2) % 3;
+      // Longer than what is sent unasked; every rank sends before it receives.
+      const [out, into] = [new Float32Array(5_000_000).fill(rank), new Float32Array(5_000_000)];
+      const sum = Int32Array.of(rank);
+      await group.coalesce(() => {
+        group.send(out, next);
+        group.allReduce(sum);
+        group.recv(into, before);
+      });
+      expect([into[0], into.at(-1), sum[0]]).toEqual([before, before, 3]);
+    });
+  });
+
+  it("differ where a dtype or a count of the list does", async () => {
+    await withGroup(transport, 2, async (group, rank) => {
+      for (const [a, b] of [
+        [new Float32Array(3), new Int32Array(3)],
+        [new Float32Array(3), new Float32Array(4)],
+      ]) {
+        const work = group.allReduceCoalesced([new Float32Array(2), rank === 0 ? a! : b!]);
+        await expect(Promise.resolve(work)).rejects.toThrow(MismatchError);
+      }
+      await group.barrier();
+    });
+  });
+});
+
+describe("a coalesced call", () => {
+  it("is one call: one number, one WorkInfo, and nothing has happened if an argument is wrong", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const infos: WorkInfo[] = [];
+      group.onCompletion((info) => infos.push(info));
+      const tensors = [Int32Array.of(1), Float64Array.of(2), Int32Array.of(3)];
+      await group.allReduceCoalesced(tensors);
+      expect(group.sequence).toBe(1);
+      const work = group.coalesce(() => {
+        for (const tensor of tensors) group.allReduce(tensor);
+        group.barrier();
+      });
+      await work;
+      expect(group.sequence).toBe(3);
+      expect(infos.map(({ opType }) => opType)).toEqual(["ALLREDUCE_COALESCED", "COALESCED"]);
+      expect(tensors.map((tensor) => tensor[0])).toEqual([4, 8, 12]);
+
+      const wrong = [
+        () => group.allReduceCoalesced([tensors[0]!, [1] as unknown as Tensor]),
+        () => group.allReduceCoalesced([tensors[0]!, tensors[1]!.subarray(0), tensors[1]!]),
+        () => group.allReduceCoalesced(tensors, { op: "band" }),
+        () => group.allGatherIntoTensorCoalesced([new Int32Array(2)], []),
+        () => group.allGatherIntoTensorCoalesced([new Int32Array(2), new Int32Array(3)], [tensors[0]!, tensors[2]!]),
+        () => group.reduceScatterTensorCoalesced(null as unknown as Tensor[], []),
+        () =>
+          group.coalesce(() => {
+            group.allReduce(tensors[0]!);
+            group.broadcast(tensors[1]!, { root: 5 });
+          }),
+        () =>
+          group.coalesce(() => {
+            group.allReduce(tensors[0]!);
+            throw new TypeError("the function's own");
+          }),
+        () =>
+          group.coalesce((async () => {
+            group.allReduce(tensors[0]!);
+          }) as () => void),
+      ];
+      for (const call of wrong) {
+        const error = await Promise.resolve(call()).then(
+          () => "no error",
+          (reason) => reason,
+        );
+        expect(error).toSatisfy((one) => one instanceof TypeError || one instanceof RangeError);
+      }
+      // Every rank made the same mistakes.
+      await group.barrier();
+      expect(tensors.map((tensor) => tensor[0])).toEqual([4, 8, 12]);
+      expect(group.sequence).toBe(4);
+    });
+  });
+
+  it("gives each call its own value, and ends when all have", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      let source: PromiseLike<number> | undefined;
+      let gathered: PromiseLike<unknown[]> | undefined;
+      const into = new Int32Array(1);
+      const work = group.coalesce(() => {
+        source = group.recv(into, 1 - rank);
+        group.send(Int32Array.of(rank + 5), 1 - rank);
+        gathered = group.allGatherObject({ rank });
+        group.coalesce(() => {
+          group.barrier();
+        });
+      });
+      await work;
+      expect([await source, await gathered, into[0]]).toEqual([1 - rank, [{ rank: 0 }, { rank: 1 }], 6 - rank]);
+    });
+  });
+
+  it("is aborted as a whole", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      if (rank === 1) {
+        await expect(Promise.resolve(group.allReduce(new Float32Array(3)))).rejects.toThrow(/abort/i);
+        return;
+      }
+      const work = group.coalesce(() => {
+        group.recv(new Float32Array(1), 1);
+        group.barrier();
+      });
+      work.abort();
+      await expect(Promise.resolve(work)).rejects.toThrow(/abort/i);
+    });
+  });
+});

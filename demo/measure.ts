@@ -7,7 +7,7 @@ import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../
 export interface Order {
   collective: string;
   op: BenchOp;
-  dtype: Exclude<DataType, "f16" | "bf16">;
+  dtype: Exclude<DataType, "f8e4m3" | "f8e5m2" | "f16" | "bf16">;
   maxBytes: number;
   memory: "cpu" | "webgpu";
   /** The tab that asked for it. */

@@ -10,8 +10,13 @@
  * at once.
  */
 
-/** Element types of NCCL; i16 and u16 are only moved. */
-export type DataType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "f16" | "bf16" | "f32" | "f64";
+/**
+ * Element types. NCCL only moves i16 and u16. It moves f8e4m3 and f8e5m2 everywhere, and reduces them from 2.24 on and on devices
+ * of compute capability 9.0 or more.
+ */
+export type DataType =
+  | ("i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64")
+  | ("f16" | "bf16" | "f32" | "f64" | "f8e4m3" | "f8e5m2");
 /** An operation, one made by {@link Communicator.createPreMulSum}, or PREMUL_SUM with a factor for one call. */
 export type Op = "sum" | "product" | "min" | "max" | "avg" | number | { readonly factor: number | bigint };
 
@@ -31,7 +36,7 @@ type HostArray =
 export interface CudaTensor {
   cuda: { readonly byteLength: number; readonly device: number };
   dtype: DataType;
-  /** Default: 0. */
+  /** A multiple of the element's size. Default: 0. */
   byteOffset?: number;
   /** Default: all up to the buffer's end. */
   count?: number;
@@ -51,8 +56,10 @@ export interface DeviceProperties {
 
 export const UNIQUE_ID_BYTES: 128;
 
-/** NCCL's version: major, minor, patch. Opens libnccl. */
-export function version(): [major: number, minor: number, patch: number];
+/** NCCL's version, MAJOR * 10000 + MINOR * 100 + PATCH, such as 22809. Opens libnccl. */
+export function version(): number;
+/** The same in its parts. */
+export function versionTuple(): [major: number, minor: number, patch: number];
 /** Always "": the suffix is a macro of nccl.h, and not in the library. */
 export function versionSuffix(): "";
 /** The path of the loaded libnccl. */
@@ -72,7 +79,7 @@ export interface Facts {
   devices: DeviceProperties[];
 }
 
-/** Opens both libraries, on another thread. */
+/** Opens both libraries, on another thread, and once: the facts stay the same. */
 export function load(): Promise<Facts>;
 export function deviceCount(): Promise<number>;
 export function devices(): Promise<DeviceProperties[]>;
@@ -134,13 +141,14 @@ export interface Config {
 
 /**
  * One rank of a communicator. Each call puts work on its thread, in order, and returns at once; {@link flush} resolves when
- * the device has done it. A failure ends the communicator: then every flush rejects.
+ * the device has done it. A failure ends the communicator: then every flush rejects. A call throws, and puts nothing on the
+ * thread, if an argument is wrong: a TypeError for one that is no tensor of this communicator's device, no stream or no operation,
+ * or that this NCCL or this device cannot reduce; a RangeError for elements that are not there.
  */
 export class Communicator {
   private constructor();
-  /** Null after {@link split}, which does not tell. */
-  readonly rank: number | null;
-  readonly size: number | null;
+  readonly rank: number;
+  readonly size: number;
   readonly device: number;
   /** `output` may be `input`. */
   allReduce(output: CudaTensor, input: CudaTensor, op?: Op, stream?: Stream | null): void;
@@ -170,7 +178,7 @@ export class Communicator {
   getAsyncError(): Promise<string | null>;
   /** A communicator of the ranks with the same color, ordered by key; null for the color null. NCCL 2.18. */
   split(color: number | null, key?: number): Promise<Communicator | null>;
-  /** PREMUL_SUM as an operation of this communicator and dtype. NCCL 2.11. */
+  /** PREMUL_SUM as an operation of this communicator and dtype, to which the factor is rounded. NCCL 2.11. */
   createPreMulSum(factor: number | bigint, dtype: DataType): Promise<number>;
   destroyRedOp(op: number): void;
   /** Ends it, after the running work; the other ranks need not do so at the same time. */
@@ -179,7 +187,7 @@ export class Communicator {
 
 /**
  * This rank's communicator; resolves when all ranks have called it.
- * @throws RangeError for an id that is not 128 bytes, or ranks that are none; Error in NCCL's words.
+ * @throws RangeError "invalid unique_id (expected 128 bytes, got N bytes)", or for ranks that are none; Error in NCCL's words.
  */
 export function initRank(
   size: number,
@@ -193,22 +201,40 @@ export function initAll(devices: readonly number[]): Promise<Communicator[]>;
 
 /** Options of the calls over lists. */
 export interface ListOptions {
-  /** One for each input. Default: the communicators' own. */
-  streams?: readonly Stream[];
-  /** One for each input. Default: ones made by {@link initAll} for the inputs' devices, and kept. */
-  communicators?: readonly Communicator[];
+  /** One for each input; null, in the list or in its place, means the communicator's own. */
+  streams?: readonly (Stream | null)[] | null;
+  /**
+   * One for each input, in the order of their ranks; one input needs no list. Default: ones made by {@link initAll} for the inputs'
+   * devices, and kept until a call on them fails.
+   */
+  communicators?: readonly Communicator[] | Communicator | null;
 }
 
-/** torch.cuda.nccl's calls: one tensor per device of this process. Each resolves when all devices are done. */
+/*
+ * torch.cuda.nccl's calls: one tensor per device of this process. Inputs are alike in dtype and count, and each output is on
+ * its input's device. Everything is checked before the first device launches, so that after a TypeError or a RangeError no
+ * communicator is in use. If a device fails later, all communicators of the call end.
+ */
+
+/**
+ * Each resolves when all devices are done. `outputs` are the inputs by default.
+ * @throws TypeError "expected a sequence", "comm is not a sequence", "expected Tensor at i (got T)", or for an operation, a stream
+ * or a dtype that is none; RangeError "number of streams is not equal to number of inputs" (or of communicators, or of outputs),
+ * "inputs must be on unique devices", or for elements that are not there. This holds for all five.
+ */
 export function allReduce(
   inputs: readonly CudaTensor[],
   options?: ListOptions & { outputs?: readonly CudaTensor[]; op?: Op },
 ): Promise<void>;
-/** @throws RangeError "invalid root" */
+/**
+ * The result goes to `output`, on the device of `inputs[root]`, which it is by default. No other device's memory is written.
+ * @throws RangeError "invalid root"; TypeError "expected Tensor (got T)" for `output`
+ */
 export function reduce(
   inputs: readonly CudaTensor[],
-  options?: ListOptions & { output?: CudaTensor; root?: number; op?: Op },
+  options?: ListOptions & { output?: CudaTensor | null; root?: number; op?: Op },
 ): Promise<void>;
+/** @throws RangeError "invalid root" */
 export function broadcast(tensors: readonly CudaTensor[], options?: ListOptions & { root?: number }): Promise<void>;
 export function allGather(
   inputs: readonly CudaTensor[],

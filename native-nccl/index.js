@@ -14,6 +14,7 @@ export {
   UNIQUE_ID_BYTES,
   version,
   versionSuffix,
+  versionTuple,
 } from "./lib/library.js";
 export { allGather, allReduce, broadcast, reduce, reduceScatter } from "./lib/lists.js";
 export { DeviceBuffer } from "./lib/memory.js";

@@ -1,4 +1,4 @@
-// f16 as the device's own type. An executor takes these kernels only after they gave the bits of f16.wgsl.
+// f16 as the device's own type. An executor takes these kernels only after they gave the bits of small-float.wgsl.
 fn is_nan(a: U) -> vec4<bool> {
   return (bitcast<vec4<i32>>(vec4<f32>(a)) & vec4<i32>(0x7fffffffi)) > vec4<i32>(0x7f800000i);
 }

@@ -1,4 +1,4 @@
-// Minimum and maximum of floats, on their bits: f32, or f16 and bf16 in the upper bits of a lane. Compilers turn `x != x` into
+// Minimum and maximum of floats, on their bits: f32, or a shorter one in the upper bits of a lane. Compilers turn `x != x` into
 // false and flush subnormals even in min(); whole numbers they leave alone.
 //
 // With the magnitude of negative values inverted, the bits are ordered as signed integers, −0 before +0.
@@ -7,7 +7,7 @@ fn order(a: V) -> I {
 }
 
 fn is_nan(a: V) -> B {
-  return bitcast<I>(a & V(0x7fffffffu)) > I({{infinity}});
+  return bitcast<I>(a & V(0x7fffffffu)) > I({{largest}});
 }
 
 fn minimum(a: V, b: V) -> V {

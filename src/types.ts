@@ -4,8 +4,25 @@
  * A tensor is a flat run of elements; webccl knows no shapes. `count` is always in elements, `...Bytes` in bytes.
  */
 
-/** The element types of c10d and NCCL. `f16` is IEEE binary16, `bf16` the upper half of binary32. */
-export type DataType = "i8" | "u8" | "i16" | "u16" | "i32" | "u32" | "i64" | "u64" | "f16" | "bf16" | "f32" | "f64";
+/**
+ * The element types of c10d and NCCL. `f16` is IEEE binary16, `bf16` the upper half of binary32; `f8e4m3` and `f8e5m2` are
+ * the 8-bit floats of the Open Compute Project: E4M3 without infinities (PyTorch's float8_e4m3fn), and E5M2.
+ */
+export type DataType =
+  | "i8"
+  | "u8"
+  | "i16"
+  | "u16"
+  | "i32"
+  | "u32"
+  | "i64"
+  | "u64"
+  | "f16"
+  | "bf16"
+  | "f32"
+  | "f64"
+  | "f8e4m3"
+  | "f8e5m2";
 
 /** Every element type, in the order of its code in a frame's fingerprint (docs/protocol.md). */
 export const DATA_TYPES = [
@@ -21,6 +38,8 @@ export const DATA_TYPES = [
   "bf16",
   "f32",
   "f64",
+  "f8e4m3",
+  "f8e5m2",
 ] as const satisfies readonly DataType[];
 
 const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
@@ -36,6 +55,8 @@ const BYTES_PER_ELEMENT: Readonly<Record<DataType, number>> = {
   bf16: 2,
   f32: 4,
   f64: 8,
+  f8e4m3: 1,
+  f8e5m2: 1,
 };
 
 /** Bytes of one element of `dtype`. */
@@ -43,9 +64,17 @@ export function bytesPerElement(dtype: DataType): number {
   return BYTES_PER_ELEMENT[dtype];
 }
 
-/** True for f16, bf16, f32 and f64, the types that round and that have no bitwise operators. */
+/** The 8-bit floats. */
+export type Float8 = "f8e4m3" | "f8e5m2";
+
+/** True for f8e4m3 and f8e5m2. */
+export function isFloat8(dtype: DataType): dtype is Float8 {
+  return dtype === "f8e4m3" || dtype === "f8e5m2";
+}
+
+/** True for f8e4m3, f8e5m2, f16, bf16, f32 and f64, the types that round and that have no bitwise operators. */
 export function isFloat(dtype: DataType): boolean {
-  return dtype === "f16" || dtype === "bf16" || dtype === "f32" || dtype === "f64";
+  return dtype === "f16" || dtype === "bf16" || dtype === "f32" || dtype === "f64" || isFloat8(dtype);
 }
 
 /** A `Float16Array`, which not every runtime has, and not every compiler knows. */
@@ -78,7 +107,10 @@ export type HostArray =
   | Float32Array
   | Float64Array;
 
-/** A typed array whose dtype is named: f16 and bf16 as their bits in a `Uint16Array`, any other in its own class. */
+/**
+ * A typed array whose dtype is named: f16 and bf16 as their bits in a `Uint16Array`, f8e4m3 and f8e5m2 as theirs in a
+ * `Uint8Array`, any other in its own class.
+ */
 export interface HostTensor {
   data: HostArray;
   dtype: DataType;
@@ -94,6 +126,8 @@ export interface HostTensorOf {
   u32: Uint32Array;
   i64: BigInt64Array;
   u64: BigUint64Array;
+  f8e4m3: { data: Uint8Array; dtype: "f8e4m3" };
+  f8e5m2: { data: Uint8Array; dtype: "f8e5m2" };
   /** A `Float16Array` where the runtime has that class. */
   f16: Float16ArrayLike | { data: Uint16Array; dtype: "f16" };
   bf16: { data: Uint16Array; dtype: "bf16" };

@@ -1,15 +1,18 @@
 /** One rank's communicator. */
 import { native } from "./addon.js";
+import { checkRoot, planCall } from "./call.js";
 import { load, UNIQUE_ID_BYTES } from "./library.js";
-import { Stream } from "./stream.js";
-import { DTYPES, describe, factorBytes, operation } from "./tensor.js";
-
-const KINDS = { allReduce: 0, reduce: 1, broadcast: 2, allGather: 3, reduceScatter: 4, send: 5, recv: 6 };
+import { checkDtype, factorBytes } from "./operation.js";
+import { DTYPES, describe, typeName } from "./tensor.js";
 
 export class Communicator {
   #native;
   /** The memory in use by calls that are not flushed yet. */
   #used = [];
+  /** Why it takes no more calls, or null. */
+  #ended = null;
+  /** The dtypes of the operations that createPreMulSum made. */
+  #made = new Map();
 
   constructor(handle, { rank, size, device }) {
     this.#native = handle;
@@ -19,35 +22,36 @@ export class Communicator {
   }
 
   allReduce(output, input, op = "sum", stream = null) {
-    this.#run("allReduce", input, output, describe(input, "input").count, op, 0, stream);
+    this.#run("allReduce", { input, output, op, stream });
   }
 
   reduce(output, input, root, op = "sum", stream = null) {
     checkRoot(root, this.size);
-    this.#run("reduce", input, this.rank === root ? output : input, describe(input, "input").count, op, root, stream);
+    this.#run("reduce", { input, output, op, peer: root, stream });
   }
 
   broadcast(output, input, root, stream = null) {
     checkRoot(root, this.size);
-    this.#run("broadcast", input ?? output, output, describe(output, "output", true).count, "sum", root, stream);
+    const source = (this.rank === root && input) || output;
+    this.#run("broadcast", { input: source, output, peer: root, stream });
   }
 
   allGather(output, input, stream = null) {
-    this.#run("allGather", input, output, describe(input, "input", true).count, "sum", 0, stream);
+    this.#run("allGather", { input, output, stream });
   }
 
   reduceScatter(output, input, op = "sum", stream = null) {
-    this.#run("reduceScatter", input, output, describe(output, "output").count, op, 0, stream);
+    this.#run("reduceScatter", { input, output, op, stream });
   }
 
   send(input, peer, stream = null) {
     checkRoot(peer, this.size, "peer");
-    this.#run("send", input, null, describe(input, "input", true).count, "sum", peer, stream);
+    this.#run("send", { input, peer, stream });
   }
 
   recv(output, peer, stream = null) {
     checkRoot(peer, this.size, "peer");
-    this.#run("recv", null, output, describe(output, "output", true).count, "sum", peer, stream);
+    this.#run("recv", { output, peer, stream });
   }
 
   groupStart() {
@@ -68,20 +72,20 @@ export class Communicator {
   }
 
   copyIn(output, host) {
-    const to = describe(output, "output", true);
+    const to = describe(output, true);
     this.#used.push(host, to.cuda);
     this.#native.copyIn(to.buffer, to.byteOffset, host);
   }
 
   copyOut(host, input) {
-    const from = describe(input, "input", true);
+    const from = describe(input, true);
     this.#used.push(host, from.cuda);
     this.#native.copyOut(host, from.buffer, from.byteOffset);
   }
 
   copyWithin(output, input) {
-    const to = describe(output, "output", true);
-    const from = describe(input, "input", true);
+    const to = describe(output, true);
+    const from = describe(input, true);
     this.#used.push(to.cuda, from.cuda);
     this.#native.copyWithin(to.buffer, to.byteOffset, from.buffer, from.byteOffset, from.bytes);
   }
@@ -91,12 +95,16 @@ export class Communicator {
     this.#used = [];
     try {
       await this.#native.flush();
+    } catch (error) {
+      this.#ended ??= error.message;
+      throw error;
     } finally {
       used.length = 0;
     }
   }
 
   abort(reason = "the communicator was aborted") {
+    this.#ended ??= String(reason);
     this.#native.abort(String(reason));
   }
 
@@ -105,61 +113,54 @@ export class Communicator {
   }
 
   async split(color, key = this.rank) {
-    const handle = await this.#native.split(color ?? -1, key);
-    return handle && new Communicator(handle, { rank: null, size: null, device: this.device });
+    const made = await this.#native.split(color ?? -1, key);
+    return made && new Communicator(made.communicator, { rank: made.rank, size: made.size, device: this.device });
   }
 
-  createPreMulSum(factor, dtype) {
-    return this.#native.createPreMulSum(factorBytes(dtype, factor), DTYPES[dtype]);
+  async createPreMulSum(factor, dtype) {
+    checkDtype(dtype, this.device);
+    const op = await this.#native.createPreMulSum(factorBytes(dtype, factor), DTYPES[dtype]);
+    this.#made.set(op, dtype);
+    return op;
   }
 
   destroyRedOp(op) {
+    this.#made.delete(op);
     this.#native.destroyRedOp(op);
   }
 
   dispose() {
+    this.#ended ??= "it was disposed";
     return this.#native.dispose();
   }
 
-  #run(kind, input, output, count, op, peer, stream) {
-    const moves = kind === "broadcast" || kind === "allGather" || kind === "send" || kind === "recv";
-    const from = input && describe(input, "input", moves);
-    const to = output && describe(output, "output", moves);
-    const { code, dtype } = from ?? to;
-    const { code: opCode, factor } = operation(op, dtype);
-    const whole = (tensor) => (tensor ? [tensor.buffer, tensor.byteOffset, tensor.bytes] : [null, 0, 0]);
-    this.#used.push(from?.cuda, to?.cuda);
-    // NCCL checks nothing: every element that the call will touch must be there.
-    for (const [tensor, factorOfSize] of [
-      [from, kind === "reduceScatter" ? this.size : 1],
-      [to, kind === "allGather" ? this.size : 1],
-    ]) {
-      if (tensor && factorOfSize && tensor.count < count * factorOfSize) {
-        throw new RangeError(`${kind}: a tensor has ${tensor.count} elements, and ${count * factorOfSize} are needed`);
-      }
-    }
-    this.#native.run(
-      KINDS[kind],
-      ...whole(from),
-      ...whole(to),
-      count,
-      code,
-      opCode,
-      peer,
-      factor,
-      Stream.handle(stream),
-    );
+  #run(kind, tensors) {
+    Communicator.launch(this, Communicator.plan(this, kind, tensors));
+  }
+
+  /** For calls over lists, which check the parts of all communicators before they launch the first. */
+  static plan(communicator, kind, tensors, at) {
+    const { rank, size, device } = communicator;
+    return planCall(kind, { rank, size, device, made: communicator.#made }, tensors, at);
+  }
+
+  static launch(communicator, { used, addonArguments }) {
+    communicator.#used.push(...used);
+    communicator.#native.run(...addonArguments);
+  }
+
+  /** Why it takes no more calls, or null. */
+  static ended(communicator) {
+    return communicator.#ended;
   }
 }
 
-/** @throws RangeError if `root` is no rank. `name` is the argument's. */
-export function checkRoot(root, size, name = "root") {
-  if (!Number.isInteger(root) || root < 0 || (size !== null && root >= size)) throw new RangeError(`invalid ${name}`);
-}
-
 export async function initRank(size, id, rank, { device = 0, signal, ...config } = {}) {
-  if (!(id instanceof Uint8Array) || id.length !== UNIQUE_ID_BYTES) {
-    throw new RangeError(`a unique id has ${UNIQUE_ID_BYTES} bytes, got ${id?.length ?? typeof id}`);
+  if (!(id instanceof Uint8Array)) {
+    throw new TypeError(`invalid unique_id (expected ${UNIQUE_ID_BYTES} bytes, got ${typeName(id)})`);
+  }
+  if (id.length !== UNIQUE_ID_BYTES) {
+    throw new RangeError(`invalid unique_id (expected ${UNIQUE_ID_BYTES} bytes, got ${id.length} bytes)`);
   }
   if (!Number.isInteger(size) || size < 1) throw new RangeError(`the number of ranks is ${size}`);
   checkRoot(rank, size, "rank");

@@ -3,8 +3,16 @@ import { native } from "./addon.js";
 
 export const UNIQUE_ID_BYTES = 128;
 
+/** Once both libraries are open. */
+let opened = null;
+let opening = null;
+
 export function version() {
-  const code = native().version();
+  return native().version();
+}
+
+export function versionTuple() {
+  const code = version();
   return [Math.floor(code / 10_000), Math.floor((code % 10_000) / 100), code % 100];
 }
 
@@ -20,8 +28,25 @@ export function errorString(code) {
   return native().errorString(code);
 }
 
-export async function load() {
-  return native().load();
+/** Calls that wait for it go on in their order: it is opened once. */
+export function load() {
+  opening ??= open();
+  return opening;
+}
+
+async function open() {
+  try {
+    opened = await native().load();
+    return opened;
+  } catch (error) {
+    opening = null;
+    throw error;
+  }
+}
+
+/** The libraries' facts, for what can only be there when they are open. */
+export function facts() {
+  return opened;
 }
 
 export async function getUniqueId() {

@@ -26,6 +26,10 @@ static_assert(ncclUint32 == kNcclUint32 && ncclInt64 == kNcclInt64 && ncclUint64
 static_assert(ncclFloat16 == kNcclFloat16 && ncclFloat32 == kNcclFloat32 && ncclFloat64 == kNcclFloat64);
 static_assert(ncclBfloat16 == kNcclBfloat16 && ncclScalarHostImmediate == kNcclScalarHostImmediate);
 
+#if NCCL_VERSION_CODE >= 22400
+static_assert(ncclFloat8e4m3 == kNcclFloat8e4m3 && ncclFloat8e5m2 == kNcclFloat8e5m2);
+#endif
+
 static_assert(sizeof(ncclUniqueId) == sizeof(NcclUniqueId) && NCCL_UNIQUE_ID_BYTES == kNcclUniqueIdBytes);
 static_assert(NCCL_CONFIG_UNDEF_INT == kNcclUndefined && NCCL_CONFIG_UNDEF_PTR == nullptr);
 
@@ -74,6 +78,8 @@ SAME_CALL(ncclCommDestroy, destroy);
 SAME_CALL(ncclCommAbort, abort);
 SAME_CALL(ncclCommSplit, split);
 SAME_CALL(ncclCommGetAsyncError, asyncError);
+SAME_CALL(ncclCommCount, count);
+SAME_CALL(ncclCommUserRank, userRank);
 SAME_CALL(ncclRedOpCreatePreMulSum, createPreMulSum);
 SAME_CALL(ncclRedOpDestroy, destroyRedOp);
 SAME_CALL(ncclAllReduce, allReduce);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as nccl from "../index.js";
 
-const [major, minor, patch] = nccl.version();
+const [major, minor, patch] = nccl.versionTuple();
 assert.equal(`${major}.${minor}.${patch}`, process.argv[2], "ncclGetVersion");
 assert.equal(nccl.errorString(0), "no error");
 assert.match(nccl.errorString(5), /invalid usage/);

@@ -14,7 +14,7 @@ const [rankProgram, command, resultFile] = process.argv.slice(2).map((path) => r
 const nccl = await import(pathToFileURL(resolve(process.env.WEBCCL_NCCL_PACKAGE)).href);
 
 const INTEGERS = ["i8", "u8", "i16", "u16", "i32", "u32", "i64", "u64"];
-const FLOATS = ["f16", "bf16", "f32", "f64"];
+const FLOATS = ["f8e4m3", "f8e5m2", "f16", "bf16", "f32", "f64"];
 /** Reductions of floats go by `floats`: their order and their NaNs are a GPU's own. These reduce f64 among other things. */
 const WITHOUT_FLOATS = ["concurrent", "newGroup", "split"];
 const COLLECTIVES = [
@@ -102,7 +102,7 @@ const result = {
   device: devices[0].name,
   devices: devices.length,
   computeCapability: devices[0].computeCapability,
-  nccl: nccl.version().join("."),
+  nccl: nccl.versionTuple().join("."),
   driver,
   node: process.version,
   checks: [],

@@ -1,12 +1,13 @@
 /** Roster: what every rank says of itself at bring-up. `linking.ts` tells from it how two ranks are joined. */
+import type { NcclAbilities } from "../backend/nccl/library.ts";
 import { ProtocolError, TimeoutError } from "../errors.ts";
 import type { Store } from "../store/store.ts";
 import type { Runtime } from "../types.ts";
 import { decodeControl, encodeControl } from "../wire/control.ts";
 
-/** What one rank offers: its NCCL and the UUIDs of the devices it sees, or why it has none. */
+/** What one rank offers: its NCCL, the UUIDs of the devices it sees, and what it can do with them; or why it has none. */
 export type CudaOffer =
-  | { readonly version: number; readonly devices: readonly string[] }
+  | { readonly version: number; readonly devices: readonly string[]; readonly abilities: NcclAbilities }
   | { readonly missing: string };
 
 /** Where a rank's file in shared memory is, or why there is none. */

@@ -2,7 +2,7 @@
  * What counts as a tensor in host memory, and what to say of everything that does not.
  */
 import type { DataType, HostArray, HostTensor } from "../types.ts";
-import { DATA_TYPES } from "../types.ts";
+import { DATA_TYPES, isFloat8 } from "../types.ts";
 import { unknownDtype } from "./field-checks.ts";
 import type { HostView } from "./view.ts";
 
@@ -25,10 +25,16 @@ const DTYPE_OF_CLASS: ReadonlyMap<string, DataType> = new Map([
 function classesFor(dtype: DataType): readonly string[] {
   if (dtype === "f16") return ["Uint16Array", "Float16Array"];
   if (dtype === "bf16") return ["Uint16Array"];
+  if (isFloat8(dtype)) return ["Uint8Array"];
   return [...DTYPE_OF_CLASS].filter(([, own]) => own === dtype).map(([name]) => name);
 }
 
 const CLASSES = new Map<string, readonly string[]>(DATA_TYPES.map((dtype) => [dtype, classesFor(dtype)]));
+
+/** The tensor of `dtype` over `data`: the bare array where its class tells the dtype. */
+export function tensorOver(dtype: DataType, data: HostArray): HostArray | HostTensor {
+  return DTYPE_OF_CLASS.get(className(data)) === dtype ? data : { data, dtype };
+}
 
 function className(view: ArrayBufferView): string {
   return (view as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag];

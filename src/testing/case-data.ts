@@ -7,10 +7,17 @@
  * that the result tells the order: they are for groups that promise one. "normal" inputs are "exact" ones without
  * denormals, which some devices take for zero.
  */
-import { bytesPerElement, type DataType, type HostArray, isFloat } from "../types.ts";
+import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8 } from "../types.ts";
 import { type CaseOp, opOfRank } from "./case-op.ts";
 import { bytesOf } from "./digest.ts";
-import { arrayOf, combineElements, encodeHalf, finishElements, prepareElements } from "./reference.ts";
+import {
+  arrayOf,
+  combineElements,
+  encodeSmallFloat,
+  finishElements,
+  isSmallFloat,
+  prepareElements,
+} from "./reference.ts";
 import { SeededRandom } from "./seeded-random.ts";
 
 /** The kind of numbers in the inputs of a case. */
@@ -180,13 +187,14 @@ function inputOf(key: DataKey, rank: number): (start: number, end: number) => Ho
     const values = new Float64Array(end - start);
     for (let index = 0; index < values.length; index++) values[index] = make();
     const result = arrayOf(dtype, values.length);
-    if (dtype === "f16" || dtype === "bf16") {
-      for (let index = 0; index < values.length; index++) result[index] = encodeHalf(dtype, values[index] as number);
+    if (isSmallFloat(dtype)) {
+      for (let index = 0; index < values.length; index++)
+        result[index] = encodeSmallFloat(dtype, values[index] as number);
     } else {
       (result as Float64Array).set(values);
     }
     for (let index = 0; index < values.length; index++) {
-      if (Number.isNaN(values[index])) writeNaN(result, index, key.size > 1 ? noise.u32() : 0);
+      if (Number.isNaN(values[index])) writeNaN(dtype, result, index, key.size > 1 ? noise.u32() : 0);
     }
     return result;
   };
@@ -203,7 +211,7 @@ function anyBits(own: SeededRandom, dtype: DataType, count: number, odd: boolean
 }
 
 /** The canonical NaN with the sign and the payload that `noise` gives it; every reduction is to take them off again. */
-function writeNaN(target: HostArray, index: number, noise: number): void {
+function writeNaN(dtype: DataType, target: HostArray, index: number, noise: number): void {
   const { buffer } = target;
   if (target instanceof Float64Array) {
     const words = new Uint32Array(buffer, index * 8, 2);
@@ -211,6 +219,9 @@ function writeNaN(target: HostArray, index: number, noise: number): void {
     words[1] = 0x7ff80000 | (noise & 0x8007ffff);
   } else if (target instanceof Float32Array) {
     new Uint32Array(buffer)[index] = 0x7fc00000 | (noise & 0x803fffff);
+  } else if (isFloat8(dtype)) {
+    // Three payloads of f8e5m2, and the one of f8e4m3.
+    target[index] = (dtype === "f8e5m2" ? 0x7d + (noise % 3) : 0x7f) | ((noise >>> 8) & 0x80);
   } else {
     target[index] = (target[index] as number) | (noise & 0x803f);
   }
@@ -222,17 +233,29 @@ const FLOAT_FORMATS: Partial<Record<DataType, { significantBits: number; smalles
   bf16: { significantBits: 8, smallestExponent: -133 },
   f32: { significantBits: 24, smallestExponent: -149 },
   f64: { significantBits: 53, smallestExponent: -1074 },
+  f8e4m3: { significantBits: 4, smallestExponent: -9 },
+  f8e5m2: { significantBits: 3, smallestExponent: -16 },
 };
 
 /** A value whose every bit matters; products of a few stay in range. */
 function randomFloat(own: SeededRandom, dtype: DataType, kind: InputKind): number {
   const sign = own.u32() % 2 === 0 ? 1 : -1;
   const mantissa = 1 + own.u32() / 2 ** 32;
-  const range = kind === "powers" ? 1 : dtype === "f16" ? 4 : 16;
+  const range = kind === "powers" ? 1 : dtype === "f16" || isFloat8(dtype) ? 4 : 16;
   return sign * mantissa * 2 ** (own.below(2 * range) - range);
 }
 
 const SPECIALS = [Number.NaN, Infinity, -Infinity, 0, 0, -0, -0, -0];
+
+/** How many ranks may contribute an element, so that no step of the reduction rounds: few in the 8-bit floats. */
+function mostContributors(kind: InputKind, significantBits: number, size: number): number {
+  // With another divisor than a power of two each share rounds, so that a sum of two would tell their order.
+  if (kind === "shares" && !Number.isInteger(Math.log2(size))) return 1;
+  // From 2^-8 to 2^8, which f8e4m3 holds.
+  if (kind === "powers") return significantBits <= 4 ? 8 : size;
+  // The sum of so many elements, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
+  return kind === "scaled" ? 2 ** significantBits / 8 : 2 ** significantBits;
+}
 
 /** A generator of this rank's "exact" floats. The kind of an element is the same on all ranks. */
 function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRandom): () => number {
@@ -243,17 +266,21 @@ function exactFloats(key: DataKey, kind: InputKind, rank: number, own: SeededRan
   const common = new SeededRandom(seed, "common", dtype, kind);
   // The whole sum, with the largest factor of premul-sum (3, in steps of a half), fits the significant bits.
   const largest = Math.max(1, Math.min(100, Math.floor(2 ** significantBits / (8 * size))));
-  // With another divisor than a power of two each share rounds, so that a sum of two would tell their order.
-  const oneContributes = kind === "shares" && !Number.isInteger(Math.log2(size));
+  const contributors = mostContributors(kind, significantBits, size);
   return () => {
     const special = common.below(32);
-    const contributor = common.below(size);
+    const firstContributor = common.below(size);
     const scale = common.below(7) - 3;
     const draw = own.u32();
-    if (special === 0) return SPECIALS[draw % SPECIALS.length] as number;
+    if (special === 0) {
+      const value = SPECIALS[draw % SPECIALS.length] as number;
+      // f8e4m3 has no infinities, and where it saturates the order of a sum would tell.
+      return dtype === "f8e4m3" && Math.abs(value) === Infinity ? 0 : value;
+    }
     if (special === 1) return draw % 8 === 0 ? 0 : -0;
-    if (kind === "powers") return (draw & 8 ? -1 : 1) * (draw % 2 === 1 ? 1 : draw % 4 === 0 ? 0.5 : 2);
-    if (oneContributes && rank !== contributor) return 0;
+    const contributes = (rank - firstContributor + size) % size < contributors;
+    if (kind === "powers") return (draw & 8 ? -1 : 1) * (draw % 2 === 1 || !contributes ? 1 : draw % 4 === 0 ? 0.5 : 2);
+    if (!contributes) return 0;
     const integer = (draw % (2 * largest + 1)) - largest;
     // Factors below one would round the smallest denormals.
     if (special === 2 && kind === "float" && inputs === "exact") return integer * 2 ** smallestExponent;

@@ -20,8 +20,8 @@ export { type PairFilter, pairwiseCover, type Row } from "./pairwise.ts";
 export {
   arrayOf,
   combineElements,
-  decodeHalf,
-  encodeHalf,
+  decodeSmallFloat,
+  encodeSmallFloat,
   finishElements,
   foldElements,
   prepareElements,

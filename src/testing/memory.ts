@@ -3,6 +3,7 @@
  * with all of them at once.
  */
 
+import { tensorOver } from "../tensor/host.ts";
 import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../types.ts";
 import type { CaseOp } from "./case-op.ts";
 import { viewOf } from "./reference.ts";
@@ -31,20 +32,16 @@ export interface TestMemory {
   reduces(dtype: DataType, op: CaseOp): boolean;
 }
 
-/** Typed arrays; f16 and bf16 as their bits. */
+/** Typed arrays; floats of 8 and 16 bits as their bits. */
 export const hostMemory: TestMemory = {
   // One element past the start of a 16-byte line, so that kernels meet data that is not aligned for them.
   startOf: (dtype) => GUARD_BYTES + bytesPerElement(dtype),
   place: (dtype, region, start, end) => {
     const view = viewOf(dtype, region.slice().buffer, start, (end - start) / bytesPerElement(dtype));
-    const part = (first: number, count: number) => tensorOf(dtype, view.subarray(first, first + count));
-    return { tensor: tensorOf(dtype, view), part };
+    const part = (first: number, count: number) => tensorOver(dtype, view.subarray(first, first + count));
+    return { tensor: tensorOver(dtype, view), part };
   },
   collect: async (placements) =>
     placements.map(({ tensor }) => new Uint8Array(("data" in tensor ? tensor.data : (tensor as HostArray)).buffer)),
   reduces: () => true,
 };
-
-function tensorOf(dtype: DataType, data: HostArray): Tensor {
-  return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
-}

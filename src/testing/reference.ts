@@ -13,16 +13,31 @@ import { type DataType, type HostArray, isFloat } from "../types.ts";
 type BigArray = BigInt64Array | BigUint64Array;
 type NumberArray = Exclude<HostArray, BigArray>;
 
-/** A 16-bit float format. */
-interface HalfFormat {
+/** The floats of 8 and 16 bits, which are held as their bits. */
+export type SmallFloat = "f8e4m3" | "f8e5m2" | "f16" | "bf16";
+
+/** The format of one of them. */
+interface SmallFormat {
+  readonly bits: number;
   readonly mantissaBits: number;
   readonly bias: number;
+  /** All magnitudes above it are NaN. It is Infinity, except in f8e4m3, which has none and saturates. */
+  readonly largest: number;
+  /** The canonical NaN. */
+  readonly nan: number;
 }
 
-const HALF_FORMATS: Partial<Record<DataType, HalfFormat>> = {
-  f16: { mantissaBits: 10, bias: 15 },
-  bf16: { mantissaBits: 7, bias: 127 },
+const SMALL_FORMATS: Readonly<Record<SmallFloat, SmallFormat>> = {
+  f8e4m3: { bits: 8, mantissaBits: 3, bias: 7, largest: 0x7e, nan: 0x7f },
+  f8e5m2: { bits: 8, mantissaBits: 2, bias: 15, largest: 0x7c, nan: 0x7f },
+  f16: { bits: 16, mantissaBits: 10, bias: 15, largest: 0x7c00, nan: 0x7e00 },
+  bf16: { bits: 16, mantissaBits: 7, bias: 127, largest: 0x7f80, nan: 0x7fc0 },
 };
+
+/** Is `dtype` held as bits? */
+export function isSmallFloat(dtype: DataType): dtype is SmallFloat {
+  return dtype in SMALL_FORMATS;
+}
 
 const ARRAY_CLASSES = {
   i8: Int8Array,
@@ -37,9 +52,11 @@ const ARRAY_CLASSES = {
   bf16: Uint16Array,
   f32: Float32Array,
   f64: Float64Array,
+  f8e4m3: Uint8Array,
+  f8e5m2: Uint8Array,
 } as const satisfies Record<DataType, unknown>;
 
-/** A new array of `count` zeros, of the class that holds `dtype`; f16 and bf16 as bits. */
+/** A new array of `count` zeros, of the class that holds `dtype`; floats of 8 and 16 bits as bits. */
 export function arrayOf(dtype: DataType, count: number): HostArray {
   return new ARRAY_CLASSES[dtype](count);
 }
@@ -49,14 +66,14 @@ export function viewOf(dtype: DataType, buffer: ArrayBuffer, byteOffset: number,
   return new ARRAY_CLASSES[dtype](buffer, byteOffset, count);
 }
 
-/** The values of a 16-bit float format, by their bits. */
-export function decodeHalf(dtype: "f16" | "bf16", bits: number): number {
-  return decode(HALF_FORMATS[dtype] as HalfFormat, bits);
+/** The value of a float of 8 or 16 bits. */
+export function decodeSmallFloat(dtype: SmallFloat, bits: number): number {
+  return decode(SMALL_FORMATS[dtype], bits);
 }
 
 /** The bits of `value`, rounded once, to nearest even. */
-export function encodeHalf(dtype: "f16" | "bf16", value: number): number {
-  return encode(HALF_FORMATS[dtype] as HalfFormat, value);
+export function encodeSmallFloat(dtype: SmallFloat, value: number): number {
+  return encode(SMALL_FORMATS[dtype], value);
 }
 
 /** One rank's input after the operation's step before the fold; the input itself where there is none. */
@@ -133,18 +150,20 @@ function mapBig(input: BigArray, step: (value: bigint, index: number) => bigint)
 /** The values of the elements: a double holds those of every dtype except 64-bit integers. */
 function valuesOf(dtype: DataType, input: NumberArray): Float64Array {
   const values = new Float64Array(input.length);
-  const format = HALF_FORMATS[dtype];
-  if (format) for (let index = 0; index < values.length; index++) values[index] = decode(format, input[index]!);
-  else values.set(input);
+  if (isSmallFloat(dtype)) {
+    const format = SMALL_FORMATS[dtype];
+    for (let index = 0; index < values.length; index++) values[index] = decode(format, input[index]!);
+  } else values.set(input);
   return values;
 }
 
 /** The elements that stand for the values, rounded or wrapped to the dtype. */
 function elementsOf(dtype: DataType, values: Float64Array): HostArray {
   const result = arrayOf(dtype, values.length) as NumberArray;
-  const format = HALF_FORMATS[dtype];
-  if (format) for (let index = 0; index < values.length; index++) result[index] = encode(format, values[index]!);
-  else result.set(values);
+  if (isSmallFloat(dtype)) {
+    const format = SMALL_FORMATS[dtype];
+    for (let index = 0; index < values.length; index++) result[index] = encode(format, values[index]!);
+  } else result.set(values);
   // A NaN stored into a typed array may have any sign and payload.
   if (result instanceof Float32Array) {
     const bits = new Uint32Array(result.buffer);
@@ -205,11 +224,15 @@ function bigStep(op: ReduceOp): (a: bigint, b: bigint) => bigint {
   }
 }
 
-function decode({ mantissaBits, bias }: HalfFormat, bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits & 0x7fff) >> mantissaBits;
-  const mantissa = bits & ((1 << mantissaBits) - 1);
-  if (exponent === (1 << (15 - mantissaBits)) - 1) return mantissa === 0 ? sign * Infinity : Number.NaN;
+function decode(format: SmallFormat, bits: number): number {
+  const { mantissaBits, bias, largest } = format;
+  const signBit = 1 << (format.bits - 1);
+  const sign = bits & signBit ? -1 : 1;
+  const magnitude = bits & (signBit - 1);
+  const exponent = magnitude >> mantissaBits;
+  const mantissa = magnitude & ((1 << mantissaBits) - 1);
+  if (magnitude > largest) return Number.NaN;
+  if (magnitude === largest && mantissa === 0) return sign * Infinity;
   if (exponent === 0) return sign * mantissa * powerOfTwo(1 - bias - mantissaBits);
   return sign * ((1 << mantissaBits) + mantissa) * powerOfTwo(exponent - bias - mantissaBits);
 }
@@ -230,19 +253,17 @@ function exponentOf(value: number): number {
   return ((scratchWords[1] as number) >>> 20) - 1023;
 }
 
-function encode({ mantissaBits, bias }: HalfFormat, value: number): number {
-  const infinity = ((1 << (15 - mantissaBits)) - 1) << mantissaBits;
-  if (Number.isNaN(value)) return infinity | (1 << (mantissaBits - 1));
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+function encode({ bits, mantissaBits, bias, largest, nan }: SmallFormat, value: number): number {
+  if (Number.isNaN(value)) return nan;
+  const sign = value < 0 || Object.is(value, -0) ? 1 << (bits - 1) : 0;
   const magnitude = Math.abs(value);
-  if (magnitude === Infinity) return sign | infinity;
   const exponent = Math.max(exponentOf(magnitude), 1 - bias);
-  if (exponent > bias) return sign | infinity;
+  if (exponent > bias + 1) return sign | largest;
   // The value in units of its last place: dividing by a power of two loses nothing.
   const units = magnitude / powerOfTwo(exponent - mantissaBits);
   let rounded = Math.floor(units);
   const rest = units - rounded;
   if (rest > 0.5 || (rest === 0.5 && rounded % 2 === 1)) rounded++;
   // A normal value's leading bit adds one to the exponent field, and so does a carry out of the mantissa.
-  return sign | Math.min(((exponent + bias - 1) << mantissaBits) + rounded, infinity);
+  return sign | Math.min(((exponent + bias - 1) << mantissaBits) + rounded, largest);
 }

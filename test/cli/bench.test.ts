@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { resultOf, sizesOf, slowest } from "../../src/cli/bench/report.ts";
 import { BENCH_TABLE, benchRow, blockCount, foldOf, inputValue, reportedBytes } from "../../src/cli/bench/table.ts";
+import { f8ToF32, f32ToF8 } from "../../src/executor/cpu/float8.ts";
 import { gpuEnvironment } from "../helpers/gpu.ts";
 import { webccl } from "./command.ts";
 
@@ -54,6 +55,8 @@ describe("webccl bench", () => {
     ["i16", "avg"],
     ["f16", "product"],
     ["bf16", "avg"],
+    ["f8e4m3", "avg"],
+    ["f8e5m2", "sum"],
     ["f64", "min"],
   ])("checks %s %s exactly", async (dtype, op) => {
     const args = [
@@ -145,13 +148,19 @@ describe("bandwidths", () => {
 
 describe("inputValue()", () => {
   it.each([2, 3, 8, 85])("has sums, products and means that every dtype holds with %i ranks", (ranks) => {
-    for (const op of ["sum", "product", "avg", "min", "max", "band", "bor", "bxor"] as const) {
-      const value = inputValue(op, ranks);
-      const results = Array.from({ length: 1021 }, (_, index) =>
-        foldOf(op, ranks, null)((rank) => value(rank, 1, index)),
-      );
-      expect(results.every((result) => Number.isInteger(result) && result >= 0 && result < 256)).toBe(true);
-      expect(new Set(results).size).toBeGreaterThan(1);
+    const floats = ["sum", "product", "min", "max"] as const;
+    for (const [dtype, ops, isHeld] of [
+      ["bf16", [...floats, "avg", "band", "bor", "bxor"], (result: number) => Number.isInteger(result) && result < 256],
+      ["f8e5m2", floats, (result: number) => f8ToF32("f8e5m2", f32ToF8("f8e5m2", result)) === result],
+    ] as const) {
+      for (const op of ops) {
+        const value = inputValue(op, ranks, dtype);
+        const results = Array.from({ length: 1021 }, (_, index) =>
+          foldOf(op, ranks, null)((rank) => value(rank, 1, index)),
+        );
+        expect(results.every((result) => result >= 0 && isHeld(result))).toBe(true);
+        expect(new Set(results).size).toBeGreaterThan(1);
+      }
     }
   });
 });

@@ -289,12 +289,15 @@ describe("scratch and alloc", () => {
   });
 });
 
+/** The bits of 1, where a typed array holds bits. */
+const ONES: Partial<Record<DataType, number>> = { f16: 0x3c00, bf16: 0x3f80, f8e4m3: 0x38, f8e5m2: 0x3c };
+
 describe("fill", () => {
   it.each([0, 1, 2, 3, 17, 1000])("sets all of %i elements", (count) => {
     for (const dtype of DATA_TYPES) {
       const tensor = executor.alloc(dtype, count);
       executor.fill(executor.span(viewOf(tensor)), 1);
-      const one = { f16: 0x3c00, bf16: 0x3f80 }[dtype as "f16" | "bf16"] ?? 1;
+      const one = ONES[dtype] ?? 1;
       expect([...arrayOf(tensor)].every((x) => Number(x) === one)).toBe(true);
     }
   });

@@ -1,10 +1,10 @@
 /**
  * The result that every kernel must give, worked out one element at a time in the slowest and plainest way: integers as bigints,
- * floats through DataView, f16 through another library, bf16 by comparing distances.
+ * floats through DataView, f16 through another library, bf16 and the 8-bit floats by comparing distances.
  */
 import { getFloat16, setFloat16 } from "@petamoriken/float16";
 import type { ReduceOpName } from "../../src/reduce-op.ts";
-import { bytesPerElement, type DataType, isFloat } from "../../src/types.ts";
+import { bytesPerElement, type DataType, type Float8, isFloat, isFloat8 } from "../../src/types.ts";
 
 export type SimpleOp = Exclude<ReduceOpName, "custom" | "avg" | "premul-sum">;
 const FLOAT_OPS: readonly SimpleOp[] = ["sum", "product", "min", "max"];
@@ -38,11 +38,51 @@ function nearestBf16(value: number): number {
   return below % 2 === 0 ? below : above;
 }
 
+/** The value of an 8-bit float: f8e5m2 is the upper byte of an f16, and f8e4m3 an f16 whose exponent is one bit shorter. */
+function float8Value(dtype: Float8, bits: number): number {
+  const half = new DataView(new ArrayBuffer(2));
+  if (dtype === "f8e5m2") {
+    half.setUint8(0, bits);
+    return getFloat16(half, 0);
+  }
+  if ((bits & 0x7f) === 0x7f) return Number.NaN;
+  // The biases, 7 and 15, are 8 apart.
+  half.setUint16(0, ((bits & 0x80) << 8) | ((bits & 0x7f) << 7));
+  return getFloat16(half, 0) * 2 ** 8;
+}
+
+const FLOAT8_MAGNITUDES = {
+  f8e4m3: Array.from({ length: 0x7f }, (_, bits) => float8Value("f8e4m3", bits)),
+  // The pattern of Inf stands for 2^16, when it comes to distances.
+  f8e5m2: [...Array.from({ length: 0x7c }, (_, bits) => float8Value("f8e5m2", bits)), 2 ** 16],
+};
+
+/** Results of {@link nearestFloat8}, by magnitude: pairs of 8-bit floats have few different sums. */
+const nearestMagnitudes = { f8e4m3: new Map<number, number>(), f8e5m2: new Map<number, number>() };
+
+/** The pattern of the 8-bit float nearest to a value, of all there are; of two, the even one. f8e4m3 has no larger than 448. */
+function nearestFloat8(dtype: Float8, value: number): number {
+  if (Number.isNaN(value)) return 0x7f;
+  const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
+  const magnitudes = FLOAT8_MAGNITUDES[dtype];
+  const magnitude = Math.min(Math.abs(value), magnitudes.at(-1)!);
+  const known = nearestMagnitudes[dtype].get(magnitude);
+  if (known !== undefined) return sign | known;
+  let nearest = 0;
+  magnitudes.forEach((candidate, bits) => {
+    const [distance, best] = [Math.abs(candidate - magnitude), Math.abs(magnitudes[nearest]! - magnitude)];
+    if (distance < best || (distance === best && bits % 2 === 0)) nearest = bits;
+  });
+  nearestMagnitudes[dtype].set(magnitude, nearest);
+  return sign | nearest;
+}
+
 /** Reads a float as its exact value. */
 function readFloat(dtype: DataType, view: DataView, at: number): number {
   if (dtype === "f64") return view.getFloat64(at, true);
   if (dtype === "f32") return view.getFloat32(at, true);
   if (dtype === "f16") return getFloat16(view, at, true);
+  if (isFloat8(dtype)) return float8Value(dtype, view.getUint8(at));
   const wide = new DataView(new ArrayBuffer(4));
   wide.setUint16(0, view.getUint16(at, true));
   return wide.getFloat32(0);
@@ -59,6 +99,8 @@ export function writeFloat(dtype: DataType, view: DataView, at: number, value: n
   } else if (dtype === "f16") {
     if (Number.isNaN(value)) view.setUint16(at, 0x7e00, true);
     else setFloat16(view, at, Math.fround(value), true);
+  } else if (isFloat8(dtype)) {
+    view.setUint8(at, nearestFloat8(dtype, Math.fround(value)));
   } else {
     view.setUint16(at, nearestBf16(Math.fround(value)), true);
   }

@@ -246,7 +246,7 @@ describe("custom operations", () => {
     commutative: false,
   });
 
-  it.each(["f32", "f16", "bf16", "i32", "u32", "i16", "u16", "i8", "u8"] as const)(
+  it.each(["f32", "f16", "bf16", "f8e4m3", "f8e5m2", "i32", "u32", "i16", "u16", "i8", "u8"] as const)(
     "see elements of %s",
     async (dtype) => {
       await run(dtype, minus, [5, 3, 100, 1, 7], [3, 5, 27, 1, 90]);

@@ -1,6 +1,6 @@
 /** Sums over tensors from `group.alloc`, passed as they are: each is summed as the dtype that it was made for. */
 import type { ProcessGroup } from "../../src/group/process-group.ts";
-import { decodeHalf, encodeHalf } from "../../src/testing/index.ts";
+import { decodeSmallFloat, encodeSmallFloat } from "../../src/testing/index.ts";
 import { DATA_TYPES, type DataType, type HostArray } from "../../src/types.ts";
 
 /** The sum of `factor * (rank + 1)` over the ranks in each dtype. Every rank calls it; so many elements a tensor. */
@@ -10,12 +10,12 @@ export async function allocSums(group: ProcessGroup, count: number, factor = 1):
     const tensor = group.alloc(dtype, count);
     const data: HostArray = "data" in tensor ? tensor.data : tensor;
     const value = factor * (group.rank + 1);
-    const isBits = "data" in tensor && (dtype === "f16" || dtype === "bf16");
-    const element = isBits ? encodeHalf(dtype, value) : dtype === "i64" || dtype === "u64" ? BigInt(value) : value;
+    const small = "data" in tensor ? tensor.dtype : null;
+    const element = small ? encodeSmallFloat(small, value) : dtype === "i64" || dtype === "u64" ? BigInt(value) : value;
     (data as Float64Array).fill(element as number);
     await group.allReduce(tensor);
     const last = data[count - 1]!;
-    sums[dtype] = isBits ? decodeHalf(dtype, Number(last)) : Number(last);
+    sums[dtype] = small ? decodeSmallFloat(small, Number(last)) : Number(last);
   }
   return sums;
 }

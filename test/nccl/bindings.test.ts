@@ -32,7 +32,8 @@ async function contents(tensor: { cuda: nccl.DeviceBuffer }): Promise<Float32Arr
 
 describe("the libraries", () => {
   it("tell their version, devices and words", async () => {
-    expect(nccl.version()).toEqual([2, 27, 7]);
+    expect(nccl.version()).toBe(22_707);
+    expect(nccl.versionTuple()).toEqual([2, 27, 7]);
     expect(nccl.versionSuffix()).toBe("");
     expect(nccl.libraryPath()).toMatch(/stand-in/);
     expect(nccl.errorString(4)).toBe("invalid argument");
@@ -111,6 +112,33 @@ describe("calls over lists", () => {
     expect(await contents(small[2]!)).toEqual(Float32Array.of(60, 60));
   });
 
+  it("reduce to root's device alone, into its input or into another tensor there", async () => {
+    for (const root of [0, 1, 2]) {
+      for (const kind of ["left out", "null", "another"] as const) {
+        const inputs = await onEach(3, 6, (device) => device + 1);
+        const [another] = await Promise.all([onEach(3, 6, () => -1)]);
+        const output = kind === "another" ? another[root]! : kind === "null" ? null : undefined;
+        await nccl.reduce(inputs, { root, ...(output === undefined ? {} : { output }) });
+        const results = await Promise.all(inputs.map(async (tensor) => (await contents(tensor))[0]));
+        const untouched = [1, 2, 3];
+        expect(results).toEqual(output ? untouched : untouched.map((value, device) => (device === root ? 6 : value)));
+        if (output) expect(await contents(output)).toEqual(new Float32Array(6).fill(6));
+      }
+    }
+  });
+
+  it("take one communicator without a list, and streams of which some are null", async () => {
+    const [alone] = await nccl.initAll([2]);
+    const cuda = new nccl.DeviceBuffer(16, { device: 2 });
+    await cuda.copyFrom(Float32Array.of(1, 2, 3, 4));
+    await nccl.allReduce([{ cuda, dtype: "f32" }], { communicators: alone!, streams: [null], op: { factor: 2 } });
+    expect(await contents({ cuda })).toEqual(Float32Array.of(2, 4, 6, 8));
+    await alone!.dispose();
+    const tensors = await onEach(2, 4, () => 1);
+    await nccl.allReduce(tensors, { streams: [new nccl.Stream({ device: 0 }), null] });
+    expect(await contents(tensors[1]!)).toEqual(new Float32Array(4).fill(2));
+  });
+
   it("refuse lists that do not fit", async () => {
     const tensors = await onEach(2, 4, () => 0);
     const communicators = await nccl.initAll([0]);
@@ -129,7 +157,9 @@ describe("calls over lists", () => {
 
 describe("Communicator", () => {
   it("refuses an id of another length, and ranks that are none", async () => {
-    await expect(nccl.initRank(1, new Uint8Array(127), 0)).rejects.toThrow("a unique id has 128 bytes, got 127");
+    await expect(nccl.initRank(1, new Uint8Array(127), 0)).rejects.toThrow(
+      "invalid unique_id (expected 128 bytes, got 127 bytes)",
+    );
     await expect(nccl.initRank(2, new Uint8Array(128), 2)).rejects.toThrow("invalid rank");
   });
 
@@ -163,6 +193,13 @@ describe("Communicator", () => {
           child.allReduce(tensor, tensor);
           await child.flush();
           expect((await contents(tensor))[0]).toBe(16);
+          // Ranks in the order of the keys.
+          expect(child).toMatchObject({ rank: rank === 2 ? 0 : 1, size: 2 });
+          const output = (await onEach(3, 4, () => -1))[rank]!;
+          child.reduce(output, tensor, 1);
+          await child.flush();
+          expect((await contents(output))[0]).toBe(child.rank === 1 ? 32 : -1);
+          expect(() => child.allGather(output, tensor)).toThrow("the output has 4 elements, and 8 are needed");
           await child.dispose();
         }
         await communicator.dispose();
@@ -192,9 +229,15 @@ describe("Communicator", () => {
     const [communicator] = await nccl.initAll([0]);
     const [tensor] = await onEach(1, 4, () => 1);
     const short = { ...tensor!, count: 3 };
-    expect(() => communicator!.allReduce(short, tensor!)).toThrow("a tensor has 3 elements, and 4 are needed");
+    expect(() => communicator!.allReduce(short, tensor!)).toThrow(
+      "allReduce: the output has 3 elements, and 4 are needed",
+    );
     expect(() => communicator!.broadcast({ ...tensor!, count: 5 }, null, 0)).toThrow(
       "bytes 0 to 20 of a DeviceBuffer of 16",
+    );
+    // In bytes the output would be too short.
+    expect(() => communicator!.allReduce({ ...tensor!, dtype: "u8", count: 4 }, tensor!)).toThrow(
+      "the input is f32, and the output u8",
     );
     // @ts-expect-error: no operation of NCCL
     expect(() => communicator!.allReduce(tensor!, tensor!, "band")).toThrow("NCCL has no operation band");

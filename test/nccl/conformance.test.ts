@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { CASE_COLLECTIVES, type CaseFilter } from "../../src/testing/index.ts";
-import { runRanks } from "./stand-in.ts";
+import { type RanksOptions, runRanks } from "./stand-in.ts";
 
 /** The addon and the stand-ins may have to be built first. */
 const TIMEOUT_MS = 180_000;
@@ -8,7 +8,7 @@ const TIMEOUT_MS = 180_000;
 /** Small cases of every collective, dtype and operation for one size; at the others a part of them. */
 function casesFor(size: number): CaseFilter {
   const few: CaseFilter = {
-    dtypes: ["f32", "i32", "f16", "i16"],
+    dtypes: ["f32", "i32", "f16", "i16", "f8e4m3", "f8e5m2"],
     ops: ["sum", "premul-sum", "custom"],
     counts: [0, 17],
   };
@@ -33,6 +33,19 @@ for (const task of ["host", "device"] as const) {
 }
 
 describe("backend nccl on stand-ins", () => {
+  it.each([
+    ["an older NCCL", { env: { WEBCCL_STANDIN_NCCL_VERSION: "22304" } }],
+    ["an older device on one rank", { envOf: { 1: { WEBCCL_STANDIN_CAPABILITY: "89" } } }],
+  ])("reduces 8-bit floats on the host path with %s", { timeout: TIMEOUT_MS }, async (_, options: RanksOptions) => {
+    const filter: CaseFilter = { dtypes: ["f8e4m3", "f8e5m2"], ops: ["sum", "avg"], counts: [17] };
+    for (const task of ["host", "device"]) {
+      const env = { ...options.env, CASES: JSON.stringify(filter) };
+      const reports = await runRanks(task, 2, { ...options, sanitize: true, env });
+      for (const report of reports) expect(report).toMatchObject({ backendName: "nccl", wrong: [] });
+      expect(reports[0]?.ran).toBeGreaterThan(40);
+    }
+  });
+
   it("sends CUDA memory by NCCL, in any order", { timeout: TIMEOUT_MS }, async () => {
     const reports = await runRanks("messages", 2, { sanitize: true });
     reports.forEach((report, rank) => {

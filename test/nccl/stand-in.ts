@@ -8,7 +8,7 @@ import { build } from "../../native-nccl/scripts/build.js";
 import { bundled } from "../helpers/bundled.ts";
 import { freePort } from "../helpers/free-port.ts";
 
-const PROGRAM = fileURLToPath(new URL("programs/rank.ts", import.meta.url));
+const program = (name: string) => fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
 const ADDON_PACKAGE = fileURLToPath(new URL("../../native-nccl/index.js", import.meta.url));
 
 /** How the ranks of a test are started. */
@@ -16,6 +16,8 @@ export interface RanksOptions {
   /** Variables of every rank, and of single ones. */
   env?: Record<string, string>;
   envOf?: Readonly<Record<number, Record<string, string>>>;
+  /** The program in programs/. Default: "rank". */
+  program?: "rank" | "lists";
   /** Runs addon and stand-ins as built for AddressSanitizer, which ends a process that touches what is not its own. */
   sanitize?: boolean;
   /** Called for each rank's process. */
@@ -42,15 +44,15 @@ function sanitizer(): Record<string, string> {
   return { LD_PRELOAD: library, ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1" };
 }
 
-/** Runs `task` of programs/rank.ts on `size` ranks, and resolves with what each reported. */
+/** Runs `task` of a program on `size` ranks, and resolves with what each reported. */
 export async function runRanks(task: string, size: number, options: RanksOptions = {}): Promise<RankReport[]> {
-  const { env = {}, envOf = {}, sanitize = false, onStart } = options;
+  const { env = {}, envOf = {}, sanitize = false, onStart, program: name = "rank" } = options;
   const common = { ...process.env, ...standInEnvironment({ sanitize }), MASTER_PORT: `${await freePort()}`, ...env };
-  const program = await bundled(PROGRAM, [ADDON_PACKAGE]);
+  const file = await bundled(program(name), [ADDON_PACKAGE]);
   const children: ChildProcess[] = [];
   const reports = Array.from({ length: size }, (_, rank) => {
     const place = { RANK: `${rank}`, WORLD_SIZE: `${size}`, ...envOf[rank] };
-    const child = spawn(process.execPath, ["--expose-gc", program, task], {
+    const child = spawn(process.execPath, ["--expose-gc", file, task], {
       env: { ...common, ...place },
       stdio: ["ignore", "pipe", "pipe"],
     });

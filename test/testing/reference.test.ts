@@ -1,7 +1,7 @@
 import { Float16Array } from "@petamoriken/float16";
 import { describe, expect, it } from "vitest";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import { decodeHalf, encodeHalf, foldElements } from "../../src/testing/index.ts";
+import { decodeSmallFloat, encodeSmallFloat, foldElements } from "../../src/testing/index.ts";
 import type { DataType, HostArray } from "../../src/types.ts";
 
 /** The fold of one element per rank. */
@@ -10,11 +10,11 @@ function fold(dtype: DataType, op: ReduceOp | ReduceOp[], ...inputs: HostArray[]
 }
 
 const f32 = (...values: number[]) => Float32Array.of(...values);
-const f16 = (...values: number[]) => Uint16Array.from(values, (value) => encodeHalf("f16", value));
-const bf16 = (...values: number[]) => Uint16Array.from(values, (value) => encodeHalf("bf16", value));
+const f16 = (...values: number[]) => Uint16Array.from(values, (value) => encodeSmallFloat("f16", value));
+const bf16 = (...values: number[]) => Uint16Array.from(values, (value) => encodeSmallFloat("bf16", value));
 const bits32 = (array: HostArray) => Array.from(new Uint32Array(array.buffer));
 
-describe("encodeHalf()", () => {
+describe("encodeSmallFloat()", () => {
   it("gives back the bits of every f16 and bf16 value", () => {
     for (const [dtype, infinity] of [
       ["f16", 0x7c00],
@@ -23,7 +23,8 @@ describe("encodeHalf()", () => {
       for (let bits = 0; bits < 0x10000; bits++) {
         const notANumber = (bits & 0x7fff) > infinity;
         const expected = notANumber ? infinity | (dtype === "f16" ? 0x200 : 0x40) : bits;
-        if (encodeHalf(dtype, decodeHalf(dtype, bits)) !== expected) expect.fail(`${dtype} 0x${bits.toString(16)}`);
+        if (encodeSmallFloat(dtype, decodeSmallFloat(dtype, bits)) !== expected)
+          expect.fail(`${dtype} 0x${bits.toString(16)}`);
       }
     }
   });
@@ -32,23 +33,24 @@ describe("encodeHalf()", () => {
     const oracle = new Float16Array(1);
     const oracleBits = new Uint16Array(oracle.buffer);
     for (let bits = 0; bits < 0x7c00; bits++) {
-      const middle = (decodeHalf("f16", bits) + (bits === 0x7bff ? 65536 : decodeHalf("f16", bits + 1))) / 2;
+      const middle =
+        (decodeSmallFloat("f16", bits) + (bits === 0x7bff ? 65536 : decodeSmallFloat("f16", bits + 1))) / 2;
       for (const value of [middle, middle * (1 - 2 ** -50), middle * (1 + 2 ** -50), -middle]) {
         oracle[0] = value;
-        if (encodeHalf("f16", value) !== oracleBits[0]) expect.fail(`${value}`);
+        if (encodeSmallFloat("f16", value) !== oracleBits[0]) expect.fail(`${value}`);
       }
     }
   });
 
   it("rounds bf16 to nearest even", () => {
-    expect(encodeHalf("bf16", 1)).toBe(0x3f80);
-    expect(encodeHalf("bf16", 1 + 2 ** -8)).toBe(0x3f80);
-    expect(encodeHalf("bf16", 1 + 3 * 2 ** -8)).toBe(0x3f82);
-    expect(encodeHalf("bf16", 1 + 2 ** -8 + 2 ** -40)).toBe(0x3f81);
-    expect(encodeHalf("bf16", 2 ** -133)).toBe(1);
-    expect(encodeHalf("bf16", 2 ** -134)).toBe(0);
-    expect(encodeHalf("bf16", -(2 ** -134))).toBe(0x8000);
-    expect(encodeHalf("bf16", 3.4e38)).toBe(0x7f80);
+    expect(encodeSmallFloat("bf16", 1)).toBe(0x3f80);
+    expect(encodeSmallFloat("bf16", 1 + 2 ** -8)).toBe(0x3f80);
+    expect(encodeSmallFloat("bf16", 1 + 3 * 2 ** -8)).toBe(0x3f82);
+    expect(encodeSmallFloat("bf16", 1 + 2 ** -8 + 2 ** -40)).toBe(0x3f81);
+    expect(encodeSmallFloat("bf16", 2 ** -133)).toBe(1);
+    expect(encodeSmallFloat("bf16", 2 ** -134)).toBe(0);
+    expect(encodeSmallFloat("bf16", -(2 ** -134))).toBe(0x8000);
+    expect(encodeSmallFloat("bf16", 3.4e38)).toBe(0x7f80);
   });
 });
 

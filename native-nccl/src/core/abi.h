@@ -6,6 +6,7 @@
 //   2.11  https://github.com/NVIDIA/nccl/blob/v2.11.4-1/src/nccl.h.in   ncclRedOpCreatePreMulSum
 //   2.14  https://github.com/NVIDIA/nccl/blob/v2.14.3-1/src/nccl.h.in   ncclConfig_t: blocking
 //   2.18  https://github.com/NVIDIA/nccl/blob/v2.18.3-1/src/nccl.h.in   ncclConfig_t: CTAs, netName, splitShare; ncclCommSplit
+//   2.24  https://github.com/NVIDIA/nccl/blob/v2.24.3-1/src/nccl.h.in   ncclFloat8e4m3, ncclFloat8e5m2
 //   2.27  https://github.com/NVIDIA/nccl/blob/v2.27.7-1/src/nccl.h.in   ncclConfig_t: five more fields; ncclCommShrink
 // CUDA: https://docs.nvidia.com/cuda/cuda-driver-api/. A cudaStream_t is a CUstream.
 #pragma once
@@ -27,7 +28,8 @@ constexpr NcclRedOp kNcclSum = 0, kNcclProd = 1, kNcclMax = 2, kNcclMin = 3, kNc
 
 using NcclDataType = int;
 constexpr NcclDataType kNcclInt8 = 0, kNcclUint8 = 1, kNcclInt32 = 2, kNcclUint32 = 3, kNcclInt64 = 4, kNcclUint64 = 5,
-                       kNcclFloat16 = 6, kNcclFloat32 = 7, kNcclFloat64 = 8, kNcclBfloat16 = 9;
+                       kNcclFloat16 = 6, kNcclFloat32 = 7, kNcclFloat64 = 8, kNcclBfloat16 = 9,
+                       kNcclFloat8e4m3 = 10, kNcclFloat8e5m2 = 11;  // both 2.24
 
 constexpr int kNcclScalarHostImmediate = 1;
 
@@ -154,6 +156,8 @@ constexpr int kCuAttributeMultiprocessors = 16, kCuAttributeMajor = 75, kCuAttri
   X(initAll, "ncclCommInitAll", kOldestNccl, (NcclComm*, int, const int*))                                             \
   X(destroy, "ncclCommDestroy", kOldestNccl, (NcclComm))                                                               \
   X(abort, "ncclCommAbort", kOldestNccl, (NcclComm))                                                                   \
+  X(count, "ncclCommCount", kOldestNccl, (NcclComm, int*))                                                             \
+  X(userRank, "ncclCommUserRank", kOldestNccl, (NcclComm, int*))                                                       \
   X(asyncError, "ncclCommGetAsyncError", kOldestNccl, (NcclComm, NcclResult*))                                         \
   X(reduce, "ncclReduce", kOldestNccl,                                                                                 \
     (const void*, void*, std::size_t, NcclDataType, NcclRedOp, int, NcclComm, CuStream))                               \

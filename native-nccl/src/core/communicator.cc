@@ -33,7 +33,7 @@ void Communicator::adopt(NcclComm comm) {
   push([this, comm] { comm_ = comm; });
 }
 
-void Communicator::split(int color, int key, std::function<void(NcclComm)> then) {
+void Communicator::split(int color, int key, std::function<void(NcclComm, int, int)> then) {
   push([this, color, key, then = std::move(then)] {
     if (!nccl().split) throw CallError("split needs NCCL 2.18 or later, and this one is older");
     NcclComm comm = nullptr;
@@ -43,7 +43,12 @@ void Communicator::split(int color, int key, std::function<void(NcclComm)> then)
       waitUntil([&] { return nccl().asyncError(comm, &state) != kNcclSuccess || state != kNcclInProgress; });
       if (state != kNcclSuccess) throw CallError("ncclCommSplit: " + ncclErrorText(state, comm));
     }
-    then(comm);
+    int rank = 0, size = 0;
+    if (comm) {
+      check(nccl().userRank(comm, &rank), "ncclCommUserRank");
+      check(nccl().count(comm, &size), "ncclCommCount");
+    }
+    then(comm, rank, size);
   });
 }
 

@@ -40,7 +40,7 @@ class Communicator : public Lane {
   void initRank(int size, const NcclUniqueId& id, int rank);
   void adopt(NcclComm comm);
   // `then` is called on this lane with the handle of the new communicator, or null for a color below 0.
-  void split(int color, int key, std::function<void(NcclComm)> then);
+  void split(int color, int key, std::function<void(NcclComm, int rank, int size)> then);
   void run(Collective collective);
   void groupStart();
   void groupEnd();

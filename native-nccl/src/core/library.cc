@@ -102,9 +102,9 @@ Cuda openCuda() {
 // One library, opened once; a failed opening leaves nothing behind.
 template <typename Library>
 const Library& once(Library (*opener)()) {
-  static std::mutex mutex;
+  static auto* mutex = new std::mutex;
   static const Library* library = nullptr;
-  std::lock_guard<std::mutex> lock(mutex);
+  std::lock_guard<std::mutex> lock(*mutex);
   if (!library) library = new Library(opener());
   return *library;
 }
@@ -129,8 +129,9 @@ std::string ncclErrorText(NcclResult result, NcclComm comm) {
 }
 
 void useDevice(int device) {
-  static std::mutex mutex;
-  static std::map<int, CuContext> contexts;
+  // Never freed: at the end of the process lanes may still be at work.
+  static auto* mutex = new std::mutex;
+  static auto* contexts = new std::map<int, CuContext>;
   const Cuda& driver = cuda();
   if (device < 0 || device >= driver.devices) {
     throw CallError("there is no CUDA device " + std::to_string(device) + ": this process sees " +
@@ -138,13 +139,13 @@ void useDevice(int device) {
   }
   CuContext context;
   {
-    std::lock_guard<std::mutex> lock(mutex);
-    auto known = contexts.find(device);
-    if (known == contexts.end()) {
+    std::lock_guard<std::mutex> lock(*mutex);
+    auto known = contexts->find(device);
+    if (known == contexts->end()) {
       CuDevice handle;
       checkCuda(driver.device(&handle, device), "cuDeviceGet");
       checkCuda(driver.retainContext(&context, handle), "cuDevicePrimaryCtxRetain");
-      known = contexts.emplace(device, context).first;
+      known = contexts->emplace(device, context).first;
     }
     context = known->second;
   }

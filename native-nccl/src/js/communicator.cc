@@ -107,12 +107,18 @@ Napi::Value JsCommunicator::split(const Napi::CallbackInfo& info) {
   const int color = intAt(info, 0), key = intAt(info, 1);
   return promise(info.Env(), [&](Settle settle) {
     auto settled = std::make_shared<bool>(false);
-    parent->split(color, key, [settle, settled, parent](NcclComm comm) {
+    parent->split(color, key, [settle, settled, parent](NcclComm comm, int rank, int size) {
       *settled = true;
       if (!comm) return settle("", [](Napi::Env env) { return env.Null(); });
       auto child = Communicator::create(parent->device, parent->config);
       child->adopt(comm);
-      settle("", [child](Napi::Env env) { return wrap(env, child); });
+      settle("", [child, rank, size](Napi::Env env) {
+        const auto result = Napi::Object::New(env);
+        result.Set("communicator", wrap(env, child));
+        result.Set("rank", rank);
+        result.Set("size", size);
+        return result;
+      });
     });
     parent->flush([settle, settled](const std::string& error) {
       if (!*settled) settle(error, undefined);
@@ -170,7 +176,7 @@ Config configOf(const Napi::Value& value) {
 Napi::Value initRank(const Napi::CallbackInfo& info) {
   const std::vector<char> bytes = copyAt(info, 1);
   NcclUniqueId id;
-  if (bytes.size() != sizeof id.internal) throw Napi::RangeError::New(info.Env(), "a unique id has 128 bytes");
+  if (bytes.size() != sizeof id.internal) throw Napi::RangeError::New(info.Env(), "invalid unique_id (expected 128 bytes, got " + std::to_string(bytes.size()) + " bytes)");
   std::memcpy(id.internal, bytes.data(), sizeof id.internal);
   const int size = intAt(info, 0), rank = intAt(info, 2), device = intAt(info, 3);
   auto communicator = guarded(info.Env(), [&] { return Communicator::create(device, configOf(info[4])); });

@@ -1,5 +1,6 @@
 #include "arithmetic.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -57,12 +58,42 @@ struct Bfloat {
   }
 };
 
+// The formats of 8 bits: f8e4m3 saturates at 448 (0x7e) and has one NaN and no infinity, f8e5m2 has 0x7c for it.
+template <int kFraction, int kBias, std::uint8_t kLargest, bool kInfinite>
+struct Float8 {
+  std::uint8_t bits;
+  operator float() const {
+    const int magnitude = bits & 0x7f, exponent = magnitude >> kFraction, fraction = magnitude & ((1 << kFraction) - 1);
+    if (magnitude > kLargest) return bitsOf<float>(std::uint32_t{0x7fc00000});
+    const float value = kInfinite && magnitude == kLargest ? HUGE_VALF
+                        : exponent == 0 ? std::ldexp(static_cast<float>(fraction), 1 - kBias - kFraction)
+                                        : std::ldexp(static_cast<float>(fraction + (1 << kFraction)), exponent - kBias - kFraction);
+    return bits & 0x80 ? -value : value;
+  }
+  static Float8 of(float value) {
+    if (value != value) return {0x7f};
+    const std::uint8_t sign = std::signbit(value) ? 0x80 : 0;
+    int exponent = 0;
+    const float magnitude = std::fabs(value);
+    std::frexp(magnitude, &exponent);
+    exponent = magnitude == 0 ? 1 - kBias : std::max(exponent - 1, 1 - kBias);
+    if (std::isinf(magnitude) || exponent > kBias + 1) return {static_cast<std::uint8_t>(sign | kLargest)};
+    // In units of the last place, as above.
+    const int units = static_cast<int>(std::nearbyint(std::ldexp(magnitude, kFraction - exponent)));
+    const int field = (exponent + kBias - 1) * (1 << kFraction) + units;
+    return {static_cast<std::uint8_t>(sign | std::min(field, int{kLargest}))};
+  }
+};
+using E4m3 = Float8<3, 7, 0x7e, false>;
+using E5m2 = Float8<2, 15, 0x7c, true>;
+
 template <typename T>
-constexpr bool isHalf = std::is_same_v<T, Half> || std::is_same_v<T, Bfloat>;
+constexpr bool isSmall = std::is_same_v<T, Half> || std::is_same_v<T, Bfloat> || std::is_same_v<T, E4m3> ||
+                       std::is_same_v<T, E5m2>;
 
 template <typename T>
 T store(float value) {
-  if constexpr (isHalf<T>) return T::of(value);
+  if constexpr (isSmall<T>) return T::of(value);
   else return static_cast<T>(canonical(value));
 }
 
@@ -118,6 +149,8 @@ void withType(NcclDataType dtype, Work work) {
     case kNcclFloat16: return work(Half{});
     case kNcclFloat32: return work(float{});
     case kNcclFloat64: return work(double{});
+    case kNcclFloat8e4m3: return work(E4m3{});
+    case kNcclFloat8e5m2: return work(E5m2{});
     default: return work(Bfloat{});
   }
 }

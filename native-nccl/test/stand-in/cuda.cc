@@ -2,7 +2,8 @@
 // that does in order what is put on it, so copies and collectives are as asynchronous as on a device. It proves nothing
 // about a GPU.
 //
-//   WEBCCL_STANDIN_DEVICES=n   how many devices there are; 8 by default
+//   WEBCCL_STANDIN_DEVICES=n      how many devices there are; 8 by default
+//   WEBCCL_STANDIN_CAPABILITY=n   ten times their compute capability; 90 by default
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -221,7 +222,9 @@ EXPORT CuResult cuDeviceTotalMem_v2(std::size_t* bytes, CuDevice) {
 }
 
 EXPORT CuResult cuDeviceGetAttribute(int* value, int attribute, CuDevice) {
-  *value = attribute == kCuAttributeMajor ? 9 : attribute == kCuAttributeMultiprocessors ? 1 : 0;
+  const char* text = std::getenv("WEBCCL_STANDIN_CAPABILITY");
+  const int capability = text ? std::atoi(text) : 90;
+  *value = attribute == kCuAttributeMajor ? capability / 10 : attribute == kCuAttributeMinor ? capability % 10 : 1;
   return kCuSuccess;
 }
 

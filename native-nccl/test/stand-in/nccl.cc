@@ -4,6 +4,7 @@
 // proves that the addon uses the ABI as it says, and nothing about NCCL's or a GPU's speed, arithmetic or faults.
 //
 //   WEBCCL_STANDIN_NCCL_VERSION=n    what ncclGetVersion says; 22707 by default
+//   WEBCCL_STANDIN_FAIL_AT=n         the nth operation of a communicator is refused when it is launched, on rank 1 alone
 //   WEBCCL_STANDIN_HANG_AT=n         this rank's nth operation of a communicator never ends, until an abort
 //   WEBCCL_STANDIN_ERROR_AT=n        the same, and ncclCommGetAsyncError tells ncclRemoteError
 //   WEBCCL_STANDIN_INIT_HANGS=1      no communicator comes to be, until an abort
@@ -29,6 +30,7 @@ using standin::Outcome;
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+EXPORT NcclResult ncclGetVersion(int* version);
 extern "C" void standInMade(int communicators, int operations);
 extern "C" const char* standInLeft();
 extern "C" CuResult cuLaunchHostFunc(CuStream stream, void (*work)(void*), void* data);
@@ -48,6 +50,7 @@ struct State {
   std::atomic<NcclResult> result{kNcclSuccess};
   std::mutex running;  // one operation at a time
   int operations = 0;
+  std::atomic<int> submitted{0};
   std::mutex mutex;  // of what follows
   std::map<NcclRedOp, std::vector<char>> factors;
   NcclRedOp nextOp = 5;
@@ -224,9 +227,20 @@ struct Queued {
 thread_local int depth = 0;
 thread_local std::vector<Queued> queued;
 
+bool isFloat8(NcclDataType dtype) { return dtype == kNcclFloat8e4m3 || dtype == kNcclFloat8e5m2; }
+
+// As NCCL has it: from 2.24 on, and on devices of compute capability 9.0 or more.
+bool knows(NcclDataType dtype) {
+  int version = 0;
+  ncclGetVersion(&version);
+  return !isFloat8(dtype) || (version >= ncclVersionCode(2, 24, 0) && setting("WEBCCL_STANDIN_CAPABILITY", 90) >= 90);
+}
+
 NcclResult submit(NcclComm comm, CuStream stream, Operation operation) {
   if (!comm || !comm->state) return kNcclInvalidArgument;
+  if (!knows(operation.dtype)) return kNcclInvalidArgument;
   State& state = *comm->state;
+  if (++state.submitted == setting("WEBCCL_STANDIN_FAIL_AT", -1) && state.rank == 1) return kNcclInternalError;
   if (state.result == kNcclInProgress) return kNcclInvalidUsage;
   if (operation.op >= 5) {
     std::lock_guard<std::mutex> lock(state.mutex);
@@ -376,6 +390,16 @@ EXPORT NcclResult ncclCommAbort(NcclComm comm) {
   comm->state->aborted = true;
   delete comm;
   standInMade(-1, 0);
+  return kNcclSuccess;
+}
+
+EXPORT NcclResult ncclCommCount(NcclComm comm, int* count) {
+  *count = comm->state->size;
+  return kNcclSuccess;
+}
+
+EXPORT NcclResult ncclCommUserRank(NcclComm comm, int* rank) {
+  *rank = comm->state->rank;
   return kNcclSuccess;
 }
 

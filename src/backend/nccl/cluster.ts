@@ -20,12 +20,20 @@ import type { ClusterCall, ClusterReduction } from "../direct/direct.ts";
 import type { Plan } from "../direct/planning.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
-import { isNcclType, type NcclCommunicator, type NcclInitOptions, type NcclLibrary, type NcclOp } from "./library.ts";
+import {
+  isNcclType,
+  type NcclAbilities,
+  type NcclCommunicator,
+  type NcclInitOptions,
+  type NcclLibrary,
+  type NcclOp,
+} from "./library.ts";
 import { DevicePool, type OnDevice } from "./staging.ts";
 
 /** The parts and settings of a cluster. */
 export interface NcclClusterOptions {
   library: NcclLibrary;
+  abilities: NcclAbilities;
   init: Omit<NcclInitOptions, "signal">;
   channel: Channel;
   store: Store;
@@ -35,15 +43,17 @@ export interface NcclClusterOptions {
 
 /** One rank's side of a cluster on NCCL. */
 export class NcclCluster implements ClusterReduction {
+  readonly #abilities: NcclAbilities;
   readonly #channel: Channel;
   readonly #ranks: readonly number[];
   readonly #communicator: LazyCommunicator;
   readonly #pool: DevicePool;
   readonly #lane = new Lane();
 
-  constructor({ library, init, channel, store, ranks }: NcclClusterOptions) {
+  constructor({ library, abilities, init, channel, store, ranks }: NcclClusterOptions) {
     const [rank, size] = [ranks.indexOf(channel.rank), ranks.length];
     const key = `nccl-unique-id/cluster ${ranks[0]}`;
+    this.#abilities = abilities;
     this.#channel = channel;
     this.#ranks = ranks;
     this.#communicator = new LazyCommunicator({ library, init, store, key, rank, size });
@@ -52,7 +62,8 @@ export class NcclCluster implements ClusterReduction {
 
   enter({ needs, op, spans }: Plan): ClusterCall | null {
     const [tensor] = spans;
-    if (needs !== "hub and clusters" || !op || !tensor || !isNcclType(tensor.dtype) || !foldedBy(op)) return null;
+    if (needs !== "hub and clusters" || !op || !tensor || !foldedBy(op)) return null;
+    if (!isNcclType(tensor.dtype, this.#abilities)) return null;
     const entered = this.#lane.enter() ?? Promise.resolve();
     return {
       run: async (context) => {

@@ -2,7 +2,7 @@
  * What the nccl backend uses of the package `@webccl/nccl`, whose index.d.ts says more. Calls of a communicator only put
  * work on its thread, in order; `flush` resolves once the device has done all of it.
  */
-import type { CudaTensor, DataType, DeviceBuffer } from "../../types.ts";
+import { type CudaTensor, type DataType, type DeviceBuffer, isFloat8 } from "../../types.ts";
 
 /** NCCL's operations by their names here; PREMUL_SUM by this rank's factor. */
 export type NcclOp = "sum" | "product" | "min" | "max" | "avg" | { readonly factor: number | bigint };
@@ -82,7 +82,26 @@ export interface NcclLibrary {
   readonly DeviceBuffer: new (byteLength: number, options: { device: number; lazy: boolean }) => DeviceBuffer;
 }
 
+/** The parts of NCCL that depend on its version and on the devices: the same for all ranks of a job. */
+export interface NcclAbilities {
+  /** Has it operations with a factor? */
+  readonly premulSum: boolean;
+  /** Does it reduce f8e4m3 and f8e5m2, on every device? */
+  readonly float8: boolean;
+}
+
+/** From these versions on, and for 8-bit floats on devices of this compute capability or more. */
+const PREMUL_SUM_VERSION = 2_11_00;
+const FLOAT8_VERSION = 2_24_00;
+const FLOAT8_CAPABILITY = 9;
+
+/** The abilities of NCCL on one rank. */
+export function abilitiesOf({ version, devices }: Pick<NcclFacts, "version" | "devices">): NcclAbilities {
+  const isNewEnough = devices.every(({ computeCapability }) => Number(computeCapability) >= FLOAT8_CAPABILITY);
+  return { premulSum: version >= PREMUL_SUM_VERSION, float8: version >= FLOAT8_VERSION && isNewEnough };
+}
+
 /** Can NCCL reduce elements of this dtype? It moves every dtype, as bytes. */
-export function isNcclType(dtype: DataType): boolean {
-  return dtype !== "i16" && dtype !== "u16";
+export function isNcclType(dtype: DataType, { float8 }: NcclAbilities): boolean {
+  return isFloat8(dtype) ? float8 : dtype !== "i16" && dtype !== "u16";
 }

@@ -17,7 +17,7 @@ import { fingerprintOfCall } from "../direct/call-facts.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
 import { HostTwinBackend } from "./host-twin.ts";
-import type { NcclInitOptions, NcclLibrary } from "./library.ts";
+import type { NcclAbilities, NcclInitOptions, NcclLibrary } from "./library.ts";
 import { isCudaMessage, NcclMessages } from "./messages.ts";
 import { type NcclPlan, planNccl, runsOnNccl } from "./plan.ts";
 import { DevicePool, StagedCall } from "./staging.ts";
@@ -25,8 +25,7 @@ import { DevicePool, StagedCall } from "./staging.ts";
 /** The parts and settings of an nccl backend. */
 export interface NcclBackendOptions {
   library: NcclLibrary;
-  /** MAJOR * 10000 + MINOR * 100 + PATCH. */
-  version: number;
+  abilities: NcclAbilities;
   /** How this rank's communicator is made. */
   init: Omit<NcclInitOptions, "signal">;
   channel: Channel;
@@ -58,9 +57,9 @@ export class NcclBackend implements Backend {
   }
 
   run(request: Request, call: Call): Promise<number | undefined> {
-    const { channel, segmentBytes, version } = this.#options;
+    const { channel, segmentBytes, abilities } = this.#options;
     if (call.algorithm === undefined) {
-      if (runsOnNccl(request, version)) {
+      if (runsOnNccl(request, abilities)) {
         const plan = fingerprintOfCall(
           planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes }),
           call,

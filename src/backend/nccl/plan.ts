@@ -15,7 +15,7 @@ import { partsOf, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import { type CallFacts, factsOfLists, fingerprintOf } from "../direct/call-facts.ts";
-import { isNcclType, type NcclOp } from "./library.ts";
+import { isNcclType, type NcclAbilities, type NcclOp } from "./library.ts";
 import type { OnDevice, StagedCall } from "./staging.ts";
 
 /** Requests that NCCL can run. */
@@ -31,6 +31,9 @@ const NCCL_COLLECTIVES = [
   "reduceScatterTensor",
   "allToAll",
   "allToAllSingle",
+  "allReduceCoalesced",
+  "allGatherIntoTensorCoalesced",
+  "reduceScatterTensorCoalesced",
 ] as const;
 
 /** One of them. */
@@ -45,8 +48,9 @@ const ON_HOST = "nccl on the host";
 /** Calls that do not run on NCCL, or not as elsewhere. */
 const NCCL_NOTES: readonly string[] = [
   "band, bor, bxor, custom operations, i16 and u16 reductions, scan, exscan, messages of host arrays, barrier and objects run on the host path",
+  "reductions of f8e4m3 and f8e5m2 run on the host path before NCCL 2.24, and below compute capability 9.0",
   "a call that names an algorithm, and GPUBuffers, run on the host path",
-  "min and max of floats are NCCL's: where a number meets a NaN, either may win; AVG and PREMUL_SUM round f16 and bf16 factors to the dtype",
+  "min and max of floats are NCCL's: where a number meets a NaN, either may win; AVG and PREMUL_SUM round the factors of 8- and 16-bit floats to the dtype, and f8e5m2 saturates",
   "all ranks of a call pass host arrays, or all pass DeviceBuffers",
 ];
 
@@ -81,19 +85,17 @@ export interface NcclScope {
   readonly segmentBytes: number;
 }
 
-/** The first NCCL with PREMUL_SUM. */
-const PREMUL_SUM_VERSION = 2_11_00;
-
 /**
- * Can NCCL of this version, which all ranks have, run this request? The answer is the same on every rank whose call has
+ * Can NCCL, whose abilities are those of all ranks, run this request? The answer is the same on every rank whose call has
  * the same fingerprint.
  */
-export function runsOnNccl(request: Request, version: number): request is NcclRequest {
+export function runsOnNccl(request: Request, abilities: NcclAbilities): request is NcclRequest {
   if (!(NCCL_COLLECTIVES as readonly string[]).includes(request.collective)) return false;
   const tensors = tensorsOf(request);
   if (tensors.some(({ memory }) => memory === "gpu")) return false;
-  if ("op" in request && request.op.name === "premul-sum" && version < PREMUL_SUM_VERSION) return false;
-  return !("op" in request) || (ncclOp(request.op) !== null && tensors.every(({ dtype }) => isNcclType(dtype)));
+  if (!("op" in request)) return true;
+  if (request.op.name === "premul-sum" && !abilities.premulSum) return false;
+  return ncclOp(request.op) !== null && tensors.every(({ dtype }) => isNcclType(dtype, abilities));
 }
 
 /** @throws TypeError if host arrays and DeviceBuffers are given in one call. */
@@ -158,7 +160,37 @@ function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
         partsOf(request.input, request.inputSplits),
         scope,
       );
+    case "allReduceCoalesced": {
+      const { tensors, op } = request;
+      const singles = tensors.map((tensor) => stepsOf({ collective: "allReduce", tensor, op }, scope));
+      return together(singles, { ...factsOfLists(tensors), op });
+    }
+    case "allGatherIntoTensorCoalesced": {
+      const { outputs, inputs } = request;
+      const singles = outputs.map((output, i) => {
+        return stepsOf({ collective: "allGatherIntoTensor", output, input: inputs[i]! }, scope);
+      });
+      return together(singles, factsOfLists(inputs));
+    }
+    case "reduceScatterTensorCoalesced": {
+      const { outputs, inputs, op } = request;
+      const singles = outputs.map((output, i) => {
+        return stepsOf({ collective: "reduceScatterTensor", output, input: inputs[i]!, op }, scope);
+      });
+      return together(singles, { ...factsOfLists(outputs), op });
+    }
   }
+}
+
+/** Calls of NCCL, one after the other on its stream, as one of this library's. */
+function together(singles: readonly NcclSteps[], facts: CallFacts): NcclSteps {
+  const dtypes = singles.map((single) => single.facts.dtype).join();
+  return {
+    facts: { ...facts, detail: `${dtypes} ${facts.detail}` },
+    run: (call) => {
+      for (const single of singles) single.run(call);
+    },
+  };
 }
 
 function inPlace(request: RequestOf<"allReduce" | "broadcast" | "reduce">, { rank }: NcclScope): NcclSteps {

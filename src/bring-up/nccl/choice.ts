@@ -12,8 +12,8 @@ import type { NcclChoice, NcclMembers } from "./contract.ts";
  * @throws UnsupportedError if this rank's settings name nccl and some rank cannot.
  */
 export function chooseNccl(
-  { library, version }: { library: NcclLibrary; version: number },
-  { devices, objection }: NcclMembers,
+  library: NcclLibrary,
+  { devices, objection, abilities }: NcclMembers,
   rank: number,
   { backend, ncclOptions }: Settings,
 ): { choice: NcclChoice | null; reason: string } {
@@ -28,7 +28,7 @@ export function chooseNccl(
   return {
     choice: {
       join({ whole, clusters, devices: taking }, group) {
-        const options = { library, version, init, ...group };
+        const options = { library, abilities, init, ...group };
         const { rank: own } = group.channel;
         const inPart = !whole && taking[own] !== null;
         const ranks = clusters.find((cluster) => cluster.includes(own))!;

@@ -1,7 +1,7 @@
 /** What the parts of NCCL at bring-up tell each other, and the job. */
 import type { Backend } from "../../backend/backend.ts";
 import type { ClusterReduction } from "../../backend/direct/direct.ts";
-import type { NcclLibrary } from "../../backend/nccl/library.ts";
+import type { NcclAbilities, NcclLibrary } from "../../backend/nccl/library.ts";
 import type { WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { Store } from "../../store/store.ts";
@@ -9,7 +9,7 @@ import type { CudaOffer } from "../roster.ts";
 
 /** NCCL as this rank has it, and what it tells the others. */
 export interface NcclHere {
-  readonly found: { readonly library: NcclLibrary; readonly version: number } | null;
+  readonly found: NcclLibrary | null;
   readonly offer: CudaOffer;
 }
 
@@ -19,6 +19,8 @@ export interface NcclMembers {
   readonly devices: readonly (number | null)[];
   /** Why some rank is not on it, or null. */
   readonly objection: string | null;
+  /** What NCCL can do on all ranks that have it. */
+  readonly abilities: NcclAbilities;
   /** What a group of these ranks of the job makes of NCCL. */
   use(globalRanks: readonly number[]): NcclUse;
 }

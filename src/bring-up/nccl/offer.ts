@@ -1,5 +1,5 @@
 /** What a rank says of its NCCL and its CUDA devices. Loaded where NCCL may be. */
-import type { NcclLibrary } from "../../backend/nccl/library.ts";
+import { abilitiesOf, type NcclLibrary } from "../../backend/nccl/library.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { Settings } from "../init-options.ts";
 import type { NcclHere } from "./contract.ts";
@@ -19,8 +19,10 @@ export async function offerNccl(
   try {
     if (!load) throw new UnsupportedError("this runtime reaches no CUDA device");
     const library = await load();
-    const { version, devices } = await library.load();
-    return { found: { library, version }, offer: { version, devices: devices.map(({ uuid }) => uuid) } };
+    const facts = await library.load();
+    const { version, devices } = facts;
+    const abilities = abilitiesOf(facts);
+    return { found: library, offer: { version, devices: devices.map(({ uuid }) => uuid), abilities } };
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     if (backend === "nccl") {

@@ -1,5 +1,6 @@
 /** Which ranks of a job are on NCCL, and what a group of them makes of it. Loaded where a rank of the job has CUDA devices. */
 
+import type { NcclAbilities } from "../../backend/nccl/library.ts";
 import type { Settings } from "../init-options.ts";
 import { clustersOf, slowestLink } from "../linking.ts";
 import type { RosterEntry } from "../roster.ts";
@@ -11,12 +12,19 @@ export class NcclRanks implements NcclMembers {
   readonly devices: readonly (number | null)[];
   /** Why some rank is not on it, or null. */
   readonly objection: string | null;
+  /** What NCCL can do on all ranks that have it. */
+  readonly abilities: NcclAbilities;
   readonly #roster: readonly RosterEntry[];
 
   constructor(roster: readonly RosterEntry[]) {
     const places = assignDevices(roster);
     this.devices = places.map((place) => (typeof place === "number" ? place : null));
     this.objection = places.find((place) => typeof place === "string") ?? null;
+    const offers = roster.flatMap(({ cuda }) => ("missing" in cuda ? [] : [cuda.abilities]));
+    this.abilities = {
+      premulSum: offers.every(({ premulSum }) => premulSum),
+      float8: offers.every(({ float8 }) => float8),
+    };
     this.#roster = roster;
   }
 

@@ -10,7 +10,7 @@
 import type { ProcessGroup } from "../../group/process-group.ts";
 import type { CollectiveOptions } from "../../options.ts";
 import type { NamedReduceOp } from "../../reduce-op.ts";
-import type { Tensor } from "../../types.ts";
+import { type DataType, isFloat8, type Tensor } from "../../types.ts";
 
 export type BenchOp = NamedReduceOp["name"];
 
@@ -156,22 +156,34 @@ export function reportedBytes(row: BenchRow, count: number, elementBytes: number
 /**
  * The input patterns for `op`, different in every rank and block. Sums stay below 256, which bf16 still holds exactly, for
  * up to 85 ranks; products are powers of two up to 32; an average, a conjunction or a disjunction is decided by one rank
- * per element, so that results differ however many ranks there are.
+ * per element, so that results differ however many ranks there are. 8-bit floats hold whole numbers up to 8 exactly, and so one
+ * rank decides their sums, too, and their minima and maxima, which would be the same everywhere.
  */
-export function inputValue(op: BenchOp | null, ranks: number): BlockValue {
-  const decides = (rank: number, block: number, index: number) => (index + block) % ranks === rank;
+export function inputValue(op: BenchOp | null, ranks: number, dtype: DataType): BlockValue {
+  const values = isFloat8(dtype) ? 8 : 128;
+  // The lowest bits of the mixture repeat with the index, and with the rank that decides.
+  const anyValue = (rank: number, block: number, index: number) => (mix(rank, block, index) >>> 16) % values;
+  const decided =
+    (neutral: number): BlockValue =>
+    (rank, block, index) =>
+      (index + block) % ranks === rank ? anyValue(rank, block, index) : neutral;
   switch (op) {
     case "sum":
+      if (isFloat8(dtype)) return decided(0);
       return (rank, block, index) => mix(rank, block, index) % (ranks <= 85 ? 4 : 2);
+    case "max":
+      return isFloat8(dtype) ? decided(0) : anyValue;
+    case "min":
+      return isFloat8(dtype) ? decided(values - 1) : anyValue;
     case "product":
       return (rank, block, index) => ((index + rank) % ranks < (index + block) % 6 ? 2 : 1);
     case "avg":
     case "bor":
-      return (rank, block, index) => (decides(rank, block, index) ? mix(rank, block, index) % 128 : 0);
+      return decided(0);
     case "band":
-      return (rank, block, index) => (decides(rank, block, index) ? mix(rank, block, index) % 128 : 127);
+      return decided(values - 1);
     default:
-      return (rank, block, index) => mix(rank, block, index) % 128;
+      return anyValue;
   }
 }
 

@@ -7,10 +7,19 @@
 import { parentPort } from "node:worker_threads";
 import type { Transfer } from "../../algorithm/context.ts";
 import { type NcclLibrary, ncclVersionText } from "../../backend/nccl/library.ts";
+import { f32ToF8 } from "../../executor/cpu/float8.ts";
 import { f32ToBf16, f32ToF16 } from "../../executor/cpu/half.ts";
 import type { ReadbackTimes } from "../../executor/webgpu/create-executor.ts";
 import { initProcessGroup, type ProcessGroup } from "../../node/index.ts";
-import { bytesPerElement, type DataType, type HostArray, type HostTensor, isFloat, type Tensor } from "../../types.ts";
+import {
+  bytesPerElement,
+  type DataType,
+  type HostArray,
+  type HostTensor,
+  isFloat,
+  isFloat8,
+  type Tensor,
+} from "../../types.ts";
 import { importOptional } from "../optional.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { type BenchTensor, cudaBenchTensor, gpuBenchTensor, hostBenchTensor } from "./memory.ts";
@@ -260,7 +269,7 @@ function countWrong(row: BenchRow, buffers: Mirror, group: ProcessGroup, config:
 }
 
 const patternOf = (row: BenchRow, group: ProcessGroup, config: BenchConfig) =>
-  inputValue(REDUCING.has(row.name) ? config.op : null, group.size);
+  inputValue(REDUCING.has(row.name) ? config.op : null, group.size, config.dtype);
 
 /** 1 / size in the precision in which AVG multiplies by it. */
 function reciprocalOf(dtype: DataType, size: number): number {
@@ -274,6 +283,7 @@ function store(data: HostArray, dtype: DataType, count: number, value: (index: n
     if (data instanceof BigInt64Array || data instanceof BigUint64Array) data[i] = BigInt(element);
     else if (dtype === "f16") data[i] = f32ToF16(element);
     else if (dtype === "bf16") data[i] = f32ToBf16(element);
+    else if (isFloat8(dtype)) data[i] = f32ToF8(dtype, element);
     else data[i] = element;
   }
 }

@@ -1,13 +1,15 @@
 /**
  * The cpu executor: tensors in host memory, reduced by WebAssembly SIMD kernels or, where those may not run, by plain
- * loops with the same bits. All of its verbs are synchronous.
+ * loops with the same bits, or, where they are 8-bit floats, by tables. All of its verbs are synchronous.
  */
 import type { ReduceOp } from "../../reduce-op.ts";
+import { tensorOver } from "../../tensor/host.ts";
 import type { TensorView } from "../../tensor/view.ts";
-import { bytesPerElement, type DataType, type HostArray, isFloat, type Tensor } from "../../types.ts";
+import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8, type Tensor } from "../../types.ts";
 import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
+import { foldFloat8, scaleFloat8 } from "./float8.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import { WasmKernels } from "./wasm-kernels.ts";
@@ -111,7 +113,7 @@ class CpuExecutor implements AddressableExecutor {
     const owned = byteLength > 0 ? this.#wasm?.memory.allocateOwned(byteLength) : null;
     const { buffer, start } = owned ?? { buffer: new ArrayBuffer(byteLength), start: 0 };
     if (owned) new Uint8Array(buffer, start, byteLength).fill(0);
-    return tensorOver(dtype, buffer, start, count);
+    return tensorOver(dtype, arrayOver(dtype, buffer, start, count));
   }
 
   read(span: Span): Lease {
@@ -143,6 +145,7 @@ class CpuExecutor implements AddressableExecutor {
     requireEqual(t, r);
     if (t.count === 0) return;
     if (op.name === "custom") foldCustom(op, t, l, r);
+    else if (isFloat8(t.dtype)) foldFloat8(foldName(op.name, t.dtype), t, l, r);
     else this.#kernels.fold(foldName(op.name, t.dtype), t, l, r);
   }
 
@@ -164,7 +167,8 @@ class CpuExecutor implements AddressableExecutor {
     const into = this.#allLike(first, targets);
     const from = operands === targets ? into : this.#allLike(first, operands);
     if (first.count === 0) return;
-    if (op.name !== "custom" && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
+    const hasKernel = op.name !== "custom" && !isFloat8(first.dtype);
+    if (hasKernel && this.#foldMany(foldName(op.name, first.dtype), into, from)) return;
     this.#reduceByPairs(op, first, from);
     for (const target of into) this.copy(target, first);
   }
@@ -209,7 +213,9 @@ class CpuExecutor implements AddressableExecutor {
   prepare(op: ReduceOp, input: Span, size: number): HostSpan {
     const own = this.#own(input);
     const factor = inputFactor(op, own.dtype, size);
-    if (factor !== null && own.count > 0) this.#kernels.scale(own, factor);
+    if (factor === null || own.count === 0) return own;
+    if (isFloat8(own.dtype)) scaleFloat8(own, factor as number);
+    else this.#kernels.scale(own, factor);
     return own;
   }
 
@@ -254,14 +260,12 @@ class CpuExecutor implements AddressableExecutor {
   }
 }
 
-/** An array of the dtype's own class over `buffer`; where there is none, a tensor of the elements' bits. */
-function tensorOver(dtype: DataType, buffer: ArrayBufferLike, byteOffset: number, count: number): Tensor {
+/** An array of the dtype's own class over `buffer`, else one of the elements' bits. */
+function arrayOver(dtype: DataType, buffer: ArrayBufferLike, byteOffset: number, count: number): HostArray {
   const { Float16Array } = globalThis as {
     Float16Array?: new (...view: [ArrayBufferLike, number, number]) => HostArray;
   };
-  if (dtype === "f16" && Float16Array) return new Float16Array(buffer, byteOffset, count);
-  const data = new LANE_ARRAY[dtype](buffer, byteOffset, count);
-  return dtype === "f16" || dtype === "bf16" ? { data, dtype } : data;
+  return new ((dtype === "f16" && Float16Array) || LANE_ARRAY[dtype])(buffer, byteOffset, count);
 }
 
 function requireEqual(a: HostSpan, b: HostSpan): void {

@@ -2,7 +2,8 @@
  * A custom operation on the cpu: the user's function, called for each pair of elements.
  */
 import type { CustomReduceOp } from "../../reduce-op.ts";
-import type { DataType } from "../../types.ts";
+import { type DataType, isFloat8 } from "../../types.ts";
+import { f8ToF32, f32ToF8 } from "./float8.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, NAN_F32, NAN_F64 } from "./half.ts";
 import type { HostSpan } from "./host-span.ts";
 
@@ -13,18 +14,30 @@ interface Accessor {
   set(i: number, value: number | bigint): void;
 }
 
+function accessorOfBits(
+  elements: Uint8Array | Uint16Array,
+  widen: (bits: number) => number,
+  narrow: (value: number) => number,
+): Accessor {
+  return {
+    get: (i) => widen(elements[i]!),
+    set: (i, value) => {
+      elements[i] = narrow(value as number);
+    },
+  };
+}
+
 function accessorOf(span: HostSpan): Accessor {
   const { dtype } = span;
-  if (dtype === "f16" || dtype === "bf16") {
-    const halves = span.lanes(dtype);
-    const [widen, narrow] = dtype === "f16" ? [f16ToF32, f32ToF16] : [bf16ToF32, f32ToBf16];
-    return {
-      get: (i) => widen(halves[i]!),
-      set: (i, value) => {
-        halves[i] = narrow(value as number);
-      },
-    };
+  if (isFloat8(dtype)) {
+    return accessorOfBits(
+      span.bytes,
+      (bits) => f8ToF32(dtype, bits),
+      (value) => f32ToF8(dtype, value),
+    );
   }
+  if (dtype === "f16") return accessorOfBits(span.lanes(dtype), f16ToF32, f32ToF16);
+  if (dtype === "bf16") return accessorOfBits(span.lanes(dtype), bf16ToF32, f32ToBf16);
   const elements = span.lanes(dtype);
   const get = (i: number) => elements[i]!;
   const set = (i: number, value: number | bigint) => {

@@ -7,7 +7,7 @@ import type { Lease, Span } from "../executor.ts";
 /** Marks a span that does not lie in WebAssembly memory. */
 export const OUTSIDE = -1;
 
-/** Typed arrays that a kernel's loop runs over. f16 and bf16 are their bits. */
+/** Typed arrays that a kernel's loop runs over. Floats of 8 and 16 bits are their bits. */
 export interface LaneArrays {
   i8: Int8Array;
   u8: Uint8Array;
@@ -21,6 +21,8 @@ export interface LaneArrays {
   bf16: Uint16Array;
   f32: Float32Array;
   f64: Float64Array;
+  f8e4m3: Uint8Array;
+  f8e5m2: Uint8Array;
 }
 
 type View<T> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T;
@@ -38,6 +40,8 @@ export const LANE_ARRAY: { readonly [L in DataType]: View<LaneArrays[L]> & { rea
   bf16: Uint16Array,
   f32: Float32Array,
   f64: Float64Array,
+  f8e4m3: Uint8Array,
+  f8e5m2: Uint8Array,
 };
 
 /** See the file's head. `pointer` is the address in the executor's WebAssembly memory, or OUTSIDE. */

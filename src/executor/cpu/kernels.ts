@@ -2,14 +2,14 @@
  * Kernels: the arithmetic of the cpu executor, done twice with the same bits, by WebAssembly and by plain loops.
  */
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
-import type { DataType } from "../../types.ts";
+import { type DataType, isFloat } from "../../types.ts";
 import type { HostSpan } from "./host-span.ts";
 
 /** The operations that kernels fold. AVG and PREMUL_SUM fold as sum. */
 export const FOLD_NAMES = ["sum", "product", "min", "max", "band", "bor", "bxor"] as const;
 export type FoldName = (typeof FOLD_NAMES)[number];
 
-/** One set of kernels. Spans have equal dtypes and counts; `target` is an operand or disjoint from both. */
+/** One set of kernels, for every dtype except the 8-bit floats (float8.ts). Spans have equal dtypes and counts; `target` is an operand or disjoint from both. */
 export interface Kernels {
   /** "wasm-simd …" or "plain loops: why". */
   readonly description: string;
@@ -23,7 +23,7 @@ export interface Kernels {
 
 const SIGNED: Readonly<Record<DataType, DataType>> = {
   ...{ i8: "i8", u8: "i8", i16: "i16", u16: "i16", i32: "i32", u32: "i32", i64: "i64", u64: "i64" },
-  ...{ f16: "f16", bf16: "bf16", f32: "f32", f64: "f64" },
+  ...{ f16: "f16", bf16: "bf16", f32: "f32", f64: "f64", f8e4m3: "f8e4m3", f8e5m2: "f8e5m2" },
 };
 
 /** The lanes in which sum, product and scale run: wrapping makes no difference between signed and unsigned. */
@@ -41,12 +41,12 @@ export function inputFactor(op: ReduceOp, dtype: DataType, size: number): number
 }
 
 /**
- * `factor` as the kernels for `dtype` take it: f32's value for f16, bf16 and f32, a number for f64, a wrapped integer
+ * `factor` as the kernels for `dtype` take it: a number for f64, f32's value for the other floats, a wrapped integer
  * (a bigint for 64 bits) for integers.
  */
 function factorOf(dtype: DataType, factor: number | bigint): number | bigint {
   if (dtype === "f64") return Number(factor);
-  if (dtype === "f32" || dtype === "f16" || dtype === "bf16") return Math.fround(Number(factor));
+  if (isFloat(dtype)) return Math.fround(Number(factor));
   if (typeof factor === "number" && !Number.isInteger(factor)) {
     throw new TypeError(`premulSum: a ${dtype} tensor takes a whole factor, got ${factor}`);
   }

@@ -15,7 +15,7 @@ import {
   ReduceOp,
   WebcclError,
 } from "../../../src/node/index.ts";
-import { type CaseFilter, conformanceCases, encodeHalf } from "../../../src/testing/index.ts";
+import { type CaseFilter, conformanceCases, encodeSmallFloat } from "../../../src/testing/index.ts";
 import { runCases } from "../../conformance/run-cases.ts";
 import { onDevice } from "../device-group.ts";
 
@@ -117,7 +117,7 @@ const EXACT: Record<string, { inputs(rank: number, size: number): number[]; resu
 function hostTensor(dtype: "f16" | "bf16" | "f32" | "f64", values: number[]): HostTensor {
   if (dtype === "f32") return { data: Float32Array.from(values), dtype };
   if (dtype === "f64") return { data: Float64Array.from(values), dtype };
-  return { data: Uint16Array.from(values, (value) => encodeHalf(dtype, value)), dtype };
+  return { data: Uint16Array.from(values, (value) => encodeSmallFloat(dtype, value)), dtype };
 }
 
 const tasks: Record<string, () => Promise<Report>> = {

@@ -3,8 +3,10 @@
  * JSON; exits with 1 if any bit differs.
  */
 import { createCpuExecutor } from "../../../src/executor/cpu/cpu-executor.ts";
+import type { Executor } from "../../../src/executor/executor.ts";
 import { createWebgpuExecutor } from "../../../src/executor/webgpu/create-executor.ts";
-import { DATA_TYPES } from "../../../src/types.ts";
+import { DATA_TYPES, type Float8 } from "../../../src/types.ts";
+import { FLOAT8_TYPES, float8Cases, float8Difference } from "../../executor/float8-cases.ts";
 import { randomSource } from "../../executor/random.ts";
 import { gpuOps, placements, runFold } from "../../executor/webgpu-cases.ts";
 
@@ -33,7 +35,21 @@ for (const f16 of ["auto", "packed"] as const) {
       );
     }
   }
+  if (f16 === "auto") for (const dtype of FLOAT8_TYPES) await compareFloat8(gpu, dtype);
   await gpu.dispose();
 }
+
+/** All pairs of an 8-bit float. */
+async function compareFloat8(gpu: Executor, dtype: Float8): Promise<void> {
+  await Promise.all(
+    [...float8Cases(dtype)].map(async (foldCase) => {
+      const expected = foldCase.expected();
+      const difference = await float8Difference(gpu, dtype, foldCase, expected);
+      compared += expected.length;
+      if (difference) differences.push(difference);
+    }),
+  );
+}
+
 console.log(JSON.stringify({ seed, executors, cpu: cpu.arithmeticId, compared, differences }));
 if (differences.length > 0) process.exitCode = 1;

@@ -143,27 +143,6 @@ fn combine(a: U, b: U) -> U {
 fn apply(a: U) -> U {
   return canonical(U(vec4<f32>(a) * bitcast<f32>(params.factor.x)));
 }`,
-  "f16": `fn widen(a: V) -> F {
-  let sign = a & V(0x80000000u);
-  let magnitude = (a & V(0x7fff0000u)) >> V(3u);
-  let normal = magnitude + select(V(0x38000000u), V(0x70000000u), magnitude >= V(0x0f800000u));
-  let small = bitcast<V>(F(magnitude >> V(13u)) * F(5.9604644775390625e-8));
-  return bitcast<F>(sign | select(normal, small, magnitude < V(0x00800000u)));
-}
-fn narrow(value: F) -> V {
-  let bits = bitcast<V>(value);
-  let magnitude = bits & V(0x7fffffffu);
-  let rebased = magnitude - V(0x38000000u);
-  let normal = (rebased + V(0xfffu) + ((rebased >> V(13u)) & V(1u))) >> V(13u);
-  let shift = min(V(126u) - min(magnitude >> V(23u), V(125u)), V(25u));
-  let significand = (magnitude & V(0x7fffffu)) | V(0x800000u);
-  let odd = (significand >> shift) & V(1u);
-  let small = (significand + (V(1u) << (shift - V(1u))) - V(1u) + odd) >> shift;
-  var half = select(normal, small, magnitude < V(0x38800000u));
-  half = select(half, V(0x7c00u), magnitude >= V(0x47800000u));
-  half |= (bits >> V(16u)) & V(0x8000u);
-  return select(half, V(0x7e00u), magnitude > V(0x7f800000u)) << V(16u);
-}`,
   "f32": `fn widen(a: V) -> F {
   return bitcast<F>(a);
 }
@@ -200,7 +179,7 @@ fn maximum(a: U, b: U) -> U {
   return bitcast<I>(a ^ select(V(0u), V(0x7fffffffu), bitcast<I>(a) < I(0)));
 }
 fn is_nan(a: V) -> B {
-  return bitcast<I>(a & V(0x7fffffffu)) > I({{infinity}});
+  return bitcast<I>(a & V(0x7fffffffu)) > I({{largest}});
 }
 fn minimum(a: V, b: V) -> V {
   return select(select(b, a, order(a) < order(b)), V({{nan}}), is_nan(a) | is_nan(b));
@@ -383,6 +362,33 @@ fn combine(a: U, b: U) -> U {
 }
 fn apply(a: U) -> U {
   return {{unary}}(a);
+}`,
+  "small-float": `const BITS = {{bits}}u;
+const FRACTION = {{fraction}}u;
+const BIAS = {{bias}}u;
+const EXPONENT = BITS - 1u - FRACTION;
+const GAP = 23u - FRACTION;
+const REBIAS = (127u - BIAS) << 23u;
+fn widen(a: V) -> F {
+  let sign = a & V(0x80000000u);
+  let magnitude = (a & V(0x7fffffffu)) >> V(8u - EXPONENT);
+  let gap = select(V(REBIAS), V((256u - (1u << EXPONENT)) << 23u), magnitude >= V({{firstSpecial}}u << GAP));
+  let small = bitcast<V>(F(magnitude >> V(GAP)) * bitcast<F>(V((128u - BIAS - FRACTION) << 23u)));
+  return bitcast<F>(sign | select(magnitude + gap, small, magnitude < V(0x00800000u)));
+}
+fn narrow(value: F) -> V {
+  let bits = bitcast<V>(value);
+  let magnitude = bits & V(0x7fffffffu);
+  let rebased = magnitude - V(REBIAS);
+  let normal = (rebased + V((1u << (GAP - 1u)) - 1u) + ((rebased >> V(GAP)) & V(1u))) >> V(GAP);
+  let shift = min(V(151u - BIAS - FRACTION) - min(magnitude >> V(23u), V(150u - BIAS - FRACTION)), V(25u));
+  let significand = (magnitude & V(0x7fffffu)) | V(0x800000u);
+  let odd = (significand >> shift) & V(1u);
+  let small = (significand + (V(1u) << (shift - V(1u))) - V(1u) + odd) >> shift;
+  var element = select(normal, small, magnitude < V((128u - BIAS) << 23u));
+  element = select(element, V({{largest}}u), magnitude >= V({{limit}}u));
+  element |= (bits >> V(32u - BITS)) & V(1u << (BITS - 1u));
+  return select(element, V({{nan}}u), magnitude > V(0x7f800000u)) << V(32u - BITS);
 }`,
   "width-1": `alias V = u32;
 alias I = i32;

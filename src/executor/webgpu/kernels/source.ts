@@ -164,16 +164,39 @@ function integerSource(dtype: DataType): string {
   return `${SHADERS.integer}\n${isSigned(dtype) ? SHADERS["integer-signed"] : SHADERS["integer-unsigned"]}`;
 }
 
-/** Inf and the canonical NaN of each type, in the upper bits of a lane. */
-const LANE_CONSTANTS = {
-  f16: { infinity: "0x7c000000i", nan: "0x7e000000u" },
-  bf16: { infinity: "0x7f800000i", nan: "0x7fc00000u" },
-  f32: { infinity: "0x7f800000i", nan: "0x7fc00000u" },
+/** The largest number of each type, Inf where there is one, and its canonical NaN, in the upper bits of a lane. */
+const ORDER_CONSTANTS = {
+  f8e4m3: { largest: "0x7e000000i", nan: "0x7f000000u" },
+  f8e5m2: { largest: "0x7c000000i", nan: "0x7f000000u" },
+  f16: { largest: "0x7c000000i", nan: "0x7e000000u" },
+  bf16: { largest: "0x7f800000i", nan: "0x7fc00000u" },
+  f32: { largest: "0x7f800000i", nan: "0x7fc00000u" },
 } as const;
 
+/**
+ * What small-float.wgsl is filled with. `firstSpecial`, `largest` and `nan` are bits of the type: the first pattern that is no
+ * number, the largest number (Inf where there is one), and the canonical NaN; `limit` is bits of an f32.
+ */
+const SMALL_FLOATS: Partial<Record<DataType, Readonly<Record<string, string>>>> = {
+  f8e4m3: {
+    ...{ bits: "8", fraction: "3", bias: "7" },
+    ...{ firstSpecial: "0x7f", largest: "0x7e", limit: "0x43e00000", nan: "0x7f" },
+  },
+  f8e5m2: {
+    ...{ bits: "8", fraction: "2", bias: "15" },
+    ...{ firstSpecial: "0x7c", largest: "0x7c", limit: "0x47800000", nan: "0x7f" },
+  },
+  f16: {
+    ...{ bits: "16", fraction: "10", bias: "15" },
+    ...{ firstSpecial: "0x7c00", largest: "0x7c00", limit: "0x47800000", nan: "0x7e00" },
+  },
+};
+
 function floatSource(dtype: DataType): string {
-  const own = dtype as keyof typeof LANE_CONSTANTS;
-  return `${fillIn(SHADERS["float-order"], LANE_CONSTANTS[own])}\n${SHADERS.float}\n${SHADERS[own]}`;
+  const order = fillIn(SHADERS["float-order"], ORDER_CONSTANTS[dtype as keyof typeof ORDER_CONSTANTS]);
+  const small = SMALL_FLOATS[dtype];
+  const conversions = small ? fillIn(SHADERS["small-float"], small) : SHADERS[dtype as "bf16" | "f32"];
+  return `${order}\n${SHADERS.float}\n${conversions}`;
 }
 
 /** The WGSL type that a custom operation's expression sees. */

@@ -74,6 +74,13 @@ describe("webccl run", () => {
     expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] sum 6", "[1] sum 6", "[2] sum 6"] });
   });
 
+  it("starts many more threads than there are cores", { timeout: 240_000 }, async () => {
+    const { code, stdout, stderr } = await webccl(["run", "-n", "64", "--threads", program("thread-sum.mjs")]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [, json] = /^\[0\] (.*)$/m.exec(stdout)!;
+    expect(JSON.parse(json!)).toMatchObject({ size: 64, sum: 2016, kinds: ["self", "shared-memory"] });
+  });
+
   it("ends the other threads when one exits with a code, and exits with that code", async () => {
     const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
     expect(code).toBe(3);

@@ -4,7 +4,7 @@ import { FileStore } from "./file-store/file-store.ts";
 import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
-import { memoryFiles } from "./memory-files.ts";
+import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files.ts";
+import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files/memory-files.ts";
 import { freePort, isFree } from "../helpers/free-port.ts";
 import { startJob } from "./job.ts";
 

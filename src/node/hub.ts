@@ -77,6 +77,7 @@ export async function createHub(options: CreateHubOptions = {}): Promise<HubServ
 export async function startHub(
   options: Omit<CreateHubOptions, "tokenFile"> & {
     hostRank?: number | undefined;
+    isQuiet?: boolean | undefined;
     maxRankBytes?: number | undefined;
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;

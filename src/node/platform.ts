@@ -23,11 +23,15 @@ export const nodePlatform: Platform = {
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>
-    listenWebSocket(options, (hello, socket) => {
+    listenWebSocket({ ...options, isQuiet: true }, (hello, socket) => {
       accept(hello, socket);
       return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
     }),
-  startHub,
+  onProgramEnd: (listener) => {
+    process.on("beforeExit", listener);
+    return () => process.off("beforeExit", listener);
+  },
+  startHub: (options) => startHub({ ...options, isQuiet: true }),
   openGpu,
   // The package takes up to 0.3 s to load and prints its drivers' complaints, so it is loaded only on request.
   hasBuiltInGpu: false,

@@ -77,6 +77,7 @@ export async function listenWebSocket(
   });
 
   await open(server, host, port);
+  if (options.isQuiet) server.unref();
   const bound = (server.address() as AddressInfo).port;
   return {
     host,
@@ -228,7 +229,8 @@ function open(server: Server, host: string, port: number): Promise<void> {
             : `${where} could not be opened: ${cause.message}`;
       fail(new RangeError(text, { cause }));
     });
-    server.listen({ port, host }, () => resolve());
+    // In a worker of node:cluster, a port that is not exclusive is the primary's, and connections go to any of its workers.
+    server.listen({ port, host, exclusive: true }, () => resolve());
   });
 }
 

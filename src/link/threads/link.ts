@@ -6,6 +6,7 @@
  * (`onSent`) when the receiver has passed it.
  */
 
+import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
 import type { AddressableHeap } from "./directory.ts";
@@ -55,6 +56,8 @@ export class ThreadLink implements Link {
   #written = 0;
   #read = 0;
   #closing = false;
+  /** Keeps the process running until a link that was closed has written all its records. */
+  #awake: Timer | null = null;
   /** The peer said goodbye, or its thread has ended. */
   #peerClosed = false;
   #done = false;
@@ -82,6 +85,7 @@ export class ThreadLink implements Link {
     this.#closing = true;
     this.#waiting.push({ header: null, payload: null, onSent: undefined });
     this.#write();
+    if (this.#waiting.length > 0) this.#awake = keepAlive();
     this.#finish();
   }
 
@@ -111,6 +115,7 @@ export class ThreadLink implements Link {
       wrote = true;
     }
     if (wrote) this.#ring();
+    this.#letGo();
   }
 
   /** Writes one record; false if there is no room for it now. */
@@ -212,6 +217,7 @@ export class ThreadLink implements Link {
       onSent?.();
     }
     for (const { onSent } of this.#waiting.splice(0)) onSent?.();
+    this.#letGo();
     this.#receiver?.onClose();
   }
 
@@ -222,6 +228,12 @@ export class ThreadLink implements Link {
     }
     this.#done = true;
     this.#parts.onClosed();
+  }
+
+  #letGo(): void {
+    if (this.#waiting.length > 0) return;
+    this.#awake?.cancel();
+    this.#awake = null;
   }
 
   #ring(): void {

@@ -3,7 +3,6 @@
  * in any ring; the rank waits on it in its event loop, and then looks into all its rings.
  */
 
-import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { AddressableHeap, Directory } from "./directory.ts";
 import { ThreadLink } from "./link.ts";
 import { bellIn, blockSize, Ring } from "./ring-buffer.ts";
@@ -33,11 +32,8 @@ export class ThreadLinks {
   readonly #options: ThreadLinksOptions;
   /** By the number of the other thread. */
   readonly #links = new Map<number, ThreadLink>();
-  /**
-   * This rank's block with its bell, and a timer that keeps the process running, because a wait for the bell does not.
-   * Null while there is no link.
-   */
-  #listening: { address: number; bell: Int32Array; awake: Timer } | null = null;
+  /** This rank's block with its bell; null while there is no link. A wait for the bell does not keep the process running. */
+  #listening: { address: number; bell: Int32Array } | null = null;
 
   constructor(options: ThreadLinksOptions) {
     this.#options = options;
@@ -92,7 +88,7 @@ export class ThreadLinks {
     if (this.#listening) return this.#listening;
     const address = this.#blockOf(this.#options.thread);
     const bell = this.#bell(address);
-    this.#listening = { address, bell, awake: keepAlive() };
+    this.#listening = { address, bell };
     void this.#attend(bell);
     return this.#listening;
   }
@@ -114,9 +110,8 @@ export class ThreadLinks {
 
   #end(): void {
     if (!this.#listening) return;
-    const { bell, awake } = this.#listening;
+    const { bell } = this.#listening;
     this.#listening = null;
-    awake.cancel();
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
     this.#options.directory.release(this.#keyOf(this.#options.thread));

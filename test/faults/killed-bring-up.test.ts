@@ -1,13 +1,12 @@
 /** Whatever moment of its bring-up a rank dies in, no file stays behind. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files/memory-files.ts";
 import { start } from "../cli/command.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { familyOf, sharedFilesOf } from "../helpers/shared-files.ts";
 
 const PROGRAM = fileURLToPath(new URL("./programs/dying-bring-up.mjs", import.meta.url));
 const WAITING = fileURLToPath(new URL("./programs/waiting-bring-up.mjs", import.meta.url));
@@ -32,9 +31,7 @@ const ended = async (child: ChildProcess) => {
   return child.signalCode ?? child.exitCode;
 };
 
-/** The names of files that one of these processes made. */
-const namesOf = (children: readonly ChildProcess[]) =>
-  readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => children.some(({ pid }) => name.startsWith(`webccl-${pid}-`)));
+const namesOf = (children: readonly ChildProcess[]) => sharedFilesOf(children.map(({ pid }) => pid));
 
 /** Lets a pair live, which must share files; resolves with the number of calls that rank 0 made. */
 async function livingPair(): Promise<number> {
@@ -83,13 +80,18 @@ describe("a rank that dies in its bring-up", () => {
     ["a process of Deno", ["--deno", "2"]],
   ])("leaves no file as %s that its launcher ends", { timeout: 60_000 }, async (_, flags) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-      const before = new Set(readdirSync(MEMORY_FILE_DIRECTORY));
-      const made = () => readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => !before.has(name));
       const command = start(["run", "-n", "2", ...flags, WAITING]);
-      await vi.waitFor(() => expect(made()).not.toEqual([]), { timeout: 20_000, interval: 10 });
+      const family = await vi.waitFor(
+        () => {
+          const pids = familyOf(command.process.pid!);
+          expect(sharedFilesOf(pids)).not.toEqual([]);
+          return pids;
+        },
+        { timeout: 20_000, interval: 10 },
+      );
       command.process.kill(signal);
       expect((await command.ended).stderr).toContain(`stopped by ${signal}`);
-      expect(made()).toEqual([]);
+      expect(sharedFilesOf(family)).toEqual([]);
     }
   });
 });

@@ -8,6 +8,13 @@ import type { Logger } from "./options.ts";
 import type { Runtime } from "./types.ts";
 import type { Hello, Welcome } from "./wire/handshake.ts";
 
+/** How the caller's user gives the settings that a bind beyond loopback needs, in words. */
+export interface BindRemedies {
+  readonly token: string;
+  readonly tls: string;
+  readonly insecure: string;
+}
+
 /** How a listener is opened. */
 export interface ListenOptions {
   /** Interface to bind. Default: 127.0.0.1. Another one needs a token and TLS, or `insecure`. */
@@ -19,6 +26,8 @@ export interface ListenOptions {
   token?: string;
   /** Allows a bind beyond loopback without token and TLS. */
   insecure?: boolean;
+  /** Named in the error of a bind that is not safe. Default: the options of `createHub`. */
+  remedies?: BindRemedies;
   /** Is the process to end although the port is open? Default: false. */
   isQuiet?: boolean;
   /** Browser origins that are let in. Default: none. */

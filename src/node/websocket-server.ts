@@ -12,7 +12,7 @@ import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
-import type { Listener, ListenOptions } from "../platform.ts";
+import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
@@ -174,13 +174,16 @@ function greet(
   });
 }
 
+const OPTIONS_OF_HUB: BindRemedies = { token: "token", tls: "tls", insecure: "insecure: true" };
+
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
-function checkBind(host: string, { token, tls, insecure }: ServerOptions): void {
+function checkBind(host: string, { token, tls, insecure, remedies = OPTIONS_OF_HUB }: ServerOptions): void {
   if (isLoopback(host) || insecure || (token && tls)) return;
   const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
+  const wanted = [...(token ? [] : [remedies.token]), ...(tls ? [] : [remedies.tls])].join(" and ");
   throw new RangeError(
-    `binding ${host} lets other machines connect, and ${missing} is missing: set it, or pass insecure: true ` +
-      "(--insecure) on a network where everyone is trusted",
+    `binding ${host} lets other machines connect, and ${missing} is missing: pass ${wanted}, ` +
+      `or ${remedies.insecure} on a network where everyone is trusted`,
   );
 }
 

@@ -1,7 +1,36 @@
+import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it, vi } from "vitest";
+import fc from "fast-check";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { splitRunArguments } from "../../src/cli/commands/run.ts";
 import { type Command, isRunning, program, start, webccl } from "./command.ts";
+
+/** The living processes that have `mark` in their environment. */
+function marked(mark: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(mark);
+      } catch {
+        return false; // It has ended meanwhile.
+      }
+    });
+}
 
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 
@@ -143,6 +172,71 @@ describe("webccl run", () => {
     expect((await command.ended).signal).toBe("SIGKILL");
   });
 
+  it("leaves no process behind, of Node or Deno, at whatever moment it is killed", { timeout: 120_000 }, async () => {
+    const moment = fc.record({
+      deno: fc.nat({ max: 3 }),
+      started: fc.integer({ min: 0, max: 3 }),
+      printed: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(moment, async ({ deno, started, printed }) => {
+        const mark = randomUUID();
+        const command = start(["run", "-n", "3", "--deno", `${deno}`, program("end.mjs"), "nobody", "0"], {
+          MARK: mark,
+        });
+        // The launcher itself has the mark too.
+        await vi.waitFor(() => expect(marked(mark).length).toBeGreaterThan(started), { timeout: 20_000, interval: 1 });
+        if (printed) await command.printed(/pid \d+/);
+        command.process.kill("SIGKILL");
+        expect((await command.ended.catch(() => null))?.signal ?? "SIGKILL").toBe("SIGKILL");
+        await vi.waitFor(() => expect(marked(mark)).toEqual([]), { timeout: 10_000, interval: 20 });
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it("takes the count as other programs do, and refuses one that is likely mistyped", async () => {
+    for (const flags of [["-n2"], ["--nproc-per-node", "2"], ["--nproc_per_node=2"], ["--ranks=2"]]) {
+      const { code, stdout } = await webccl(["run", ...flags, program("environment.mjs"), "-n7"]);
+      expect(code).toBe(0);
+      const ranks = lines(stdout).map((line) => JSON.parse(line.slice(4)));
+      expect(ranks.map(({ env, args }) => [env.WORLD_SIZE, ...args])).toEqual([
+        ["2", "-n7"],
+        ["2", "-n7"],
+      ]);
+    }
+    const { code, stderr } = await webccl(["run", "-n", "20000", program("environment.mjs")]);
+    expect(lines(stderr)[0]).toMatch(
+      /^webccl: -n 20000 is more than 16 processes for each of \d+ cores.*--oversubscribe$/,
+    );
+    expect(code).toBe(2);
+  });
+
+  it("needs no tsx where only Deno runs TypeScript", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "typed.ts"), "const rank: string = process.env.RANK!; console.log('typed', rank);");
+    const installed = join(folder, "node_modules", "webccl");
+    cpSync(join(process.cwd(), "dist"), join(installed, "dist"), { recursive: true });
+    cpSync(join(process.cwd(), "package.json"), join(installed, "package.json"));
+    for (const name of ["cac", "ws", "deno", "@deno"]) {
+      symlinkSync(realpathSync(join("node_modules", name)), join(folder, "node_modules", name));
+    }
+    const run = (deno: number) =>
+      spawnSync(
+        process.execPath,
+        [join(installed, "dist/cli/main.js"), "run", "-n", "1", "--deno", `${deno}`, "typed.ts"],
+        {
+          cwd: folder,
+          encoding: "utf8",
+        },
+      );
+    expect(run(1)).toMatchObject({ status: 0, stdout: "typed 0\n" });
+    const inNode = run(0);
+    if ((process.features as { typescript?: unknown }).typescript) expect(inNode.status).toBe(0);
+    else expect(inNode.stderr).toContain("install tsx beside it (npm install --save-dev tsx)");
+  });
+
   it.each([
     [["run", "-n", "2"], "run needs a script: webccl run -n 4 script.ts"],
     [["run", "script.mjs"], "-n is missing; flags go before the script: webccl run -n 4 script.ts"],
@@ -167,6 +261,8 @@ describe("splitRunArguments", () => {
     ["--hub ws://host:1/g -n 2 a.ts x", "--hub ws://host:1/g -n 2 a.ts", "x"],
     ["-n 4 -- a.ts --help", "-n 4 a.ts", "--help"],
     ["-n 4 --help a.ts", "-n 4 --help", ""],
+    ["-n4 a.ts -n5", "-n 4 a.ts", "-n5"],
+    ["--nproc_per_node 4 a.ts --nproc_per_node 5", "--ranks 4 a.ts", "--nproc_per_node 5"],
   ])("cuts %j", (argv, own, rest) => {
     const words = (text: string) => text.split(" ").filter((word) => word !== "");
     expect(splitRunArguments(words(argv), flags)).toEqual([words(own), words(rest)]);

@@ -33,7 +33,7 @@ export interface LaunchOptions {
 
 /**
  * Runs `script` as `ranks` processes and resolves when none is left.
- * @throws UsageError if the script does not exist, or is TypeScript and nothing here can run it.
+ * @throws UsageError if the script does not exist, or is TypeScript, a rank of Node is to run it, and nothing here can.
  */
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const { ranks, hub, args = [] } = options;
@@ -46,7 +46,8 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   }
   if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
   const orphan = siblingModule(import.meta.url, "./orphan");
-  const loader = typeScriptLoader([script, orphan.pathname]);
+  const inNode = [...(deno + browsers < ranks ? [script] : []), ...(deno < ranks ? [orphan.pathname] : [])];
+  const loader = typeScriptLoader(inNode, script);
   const commandOf = commands({ ranks, deno, browsers, script, args }, orphan, loader);
   const { environment, close } = await openJob(ranks, hub, browsers > 0 ? script : null);
   const start = threads
@@ -80,7 +81,7 @@ function commands(
   const denoCommand = deno > 0 ? denoExecutable() : "";
   return (rank) => {
     if (rank >= ranks - browsers) return [process.execPath, node(browserRank)];
-    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args)];
+    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args, orphan)];
     return [process.execPath, [...node(script), ...args]];
   };
 }

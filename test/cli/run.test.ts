@@ -212,6 +212,60 @@ describe("webccl run", () => {
     expect(code).toBe(2);
   });
 
+  it("tells a failure in one line for each rank, with the place in the program and the remedy", {
+    timeout: 60_000,
+  }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "package.json"), "{}");
+    const cases = [
+      ["a.mjs", [], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(a\.mjs:1:7\)$/],
+      ["b.mjs", ["--threads"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(b\.mjs:1:7\)$/],
+      ["c.mjs", ["--deno", "2"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(c\.mjs:1:7\)$/],
+      [
+        "d.mjs",
+        [],
+        "throw new Error('outer', { cause: new TypeError('inner') })",
+        /outer .*, caused by TypeError: inner$/,
+      ],
+      [
+        "e.mjs",
+        [],
+        "throw new Error('wraps inner', { cause: new Error('inner') })",
+        /^\[\d\] Error: wraps inner \(e\.mjs:1:7\)$/,
+      ],
+      ["f.mjs", [], "throw 'a text'", /^\[\d\] thrown: a text$/],
+      ["g.cjs", [], "import fs from 'node:fs';", /read as CommonJS: name it \.mjs or \.mts, or put "type": "module"/],
+      ["h.mjs", [], "require('node:fs');", /read as a module: use import, or name it \.cjs$/],
+    ] as const;
+    for (const [file, flags, text, line] of cases) {
+      writeFileSync(join(folder, file), text);
+      const { code, stderr } = await webccl(["run", "-n", "2", ...flags, file], {}, folder);
+      const told = lines(stderr).filter((each) => /^\[\d\] \w*(Error|thrown)/.test(each));
+      expect(code, stderr).toBe(1);
+      expect(told.map((each) => each.slice(0, 3)).sort(), stderr).toEqual(["[0]", "[1]"]);
+      for (const each of told) expect(each).toMatch(line);
+      expect(stderr).not.toMatch(/ at |Node\.js v/);
+      expect(lines(stderr).at(-1)).toMatch(/^webccl run: rank \d exited with code 1; the others: \d code 1$/);
+    }
+    const { stderr } = await webccl(["run", "-n", "2", "--verbose", "a.mjs"], {}, folder);
+    expect(stderr).toMatch(/\[0\] {5}at .*a\.mjs:1:7/);
+  });
+
+  it("leaves an error alone to which the program listens itself", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const text =
+      "process.on('uncaughtException', () => { console.log('heard'); process.exit(5); }); throw new Error('x');";
+    writeFileSync(join(folder, "listens.mjs"), text);
+    const { code, stdout, stderr } = await webccl(["run", "-n", "1", "listens.mjs"], {}, folder);
+    expect({ code, stdout, stderr }).toEqual({
+      code: 5,
+      stdout: "heard\n",
+      stderr: "webccl run: rank 0 exited with code 5\n",
+    });
+  });
+
   it("needs no tsx where only Deno runs TypeScript", async () => {
     const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));

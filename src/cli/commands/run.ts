@@ -19,6 +19,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
+    .option("--verbose", "Print all of an error that ends a rank, instead of one line")
     .option("--threads", "Start threads of one process, which share memory, instead of processes")
     .option("--deno <count>", "How many of them run in Deno")
     .option("--browsers <count>", "How many of them run in a browser")
@@ -36,6 +37,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       deno: integerFlag("--deno", flags.deno, 0),
       browsers: integerFlag("--browsers", flags.browsers, 0),
       threads: flags.threads === true,
+      verbose: flags.verbose === true,
       hub: textFlag("--hub", flags.hub),
       script,
       args,

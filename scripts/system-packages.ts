@@ -28,6 +28,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/bin/g++",
     purpose: "builds the NCCL addon and its stand-ins",
   },
+  {
+    name: "iproute2",
+    file: "/usr/sbin/ip",
+    purpose: "network namespaces, the several hosts of a test",
+  },
 ];
 
 /**

@@ -8,6 +8,13 @@ import type { Logger } from "./options.ts";
 import type { Runtime } from "./types.ts";
 import type { Hello, Welcome } from "./wire/handshake.ts";
 
+/** How the caller's user gives the settings that a bind beyond loopback needs, in words. */
+export interface BindRemedies {
+  readonly token: string;
+  readonly tls: string;
+  readonly insecure: string;
+}
+
 /** How a listener is opened. */
 export interface ListenOptions {
   /** Interface to bind. Default: 127.0.0.1. Another one needs a token and TLS, or `insecure`. */
@@ -19,6 +26,10 @@ export interface ListenOptions {
   token?: string;
   /** Allows a bind beyond loopback without token and TLS. */
   insecure?: boolean;
+  /** Named in the error of a bind that is not safe. Default: the options of `createHub`. */
+  remedies?: BindRemedies;
+  /** Is the process to end although the port is open? Default: false. */
+  isQuiet?: boolean;
   /** Browser origins that are let in. Default: none. */
   origins?: readonly string[];
   /** Host header values that are let in beyond loopback names and `host`. */
@@ -111,11 +122,19 @@ export interface Platform {
   connect(url: string, hello: Hello, options: ConnectOptions): Promise<{ socket: Socket; welcome: Welcome }>;
   /**
    * Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError, whose
-   * message the other side is told. It sets the socket's `onMessage` and `onClose`, and must not send before it returns:
+   * message the other side is told. The listener does not keep the process running. It sets the socket's `onMessage` and `onClose`, and must not send before it returns:
    * the welcome goes first.
    */
   listen(options: ListenOptions, accept: (hello: Hello, socket: Socket) => void): Promise<Listener>;
-  /** Starts a hub in this process. `hostRank` tells members which rank dies with it. */
+  /**
+   * Calls `listener` whenever the program has nothing left to do and would end, until the function that it returns is
+   * called; what `listener` begins keeps it running. Null where programs do not end by themselves, as pages do not.
+   */
+  readonly onProgramEnd: ((listener: () => void) => () => void) | null;
+  /**
+   * Starts a hub in this process. `hostRank` tells members which rank dies with it. A rank's hub does not keep the process
+   * running.
+   */
   startHub(options: ListenOptions & { hostRank?: number }): Promise<HubHandle>;
   /**
    * Where GPU adapters come from, and what to do where there is none.

@@ -8,19 +8,24 @@ import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
-import type { Platform } from "../platform.ts";
+import type { BindRemedies, Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
-  /** Interface to bind. Default: 127.0.0.1. */
+  /** Interface of the direct links to bind. Default: 127.0.0.1. Another one needs a token and `tls`, or `insecure`. */
   host?: string;
   /** Default: a free one. */
   port?: number;
-  /** The address others are told, if it is not `host`. */
+  /**
+   * The address at which ranks of other hosts reach this one: a host name or address, with a port or without. Default:
+   * `host` and its port; needed if `host` is 0.0.0.0 or ::.
+   */
   advertise?: string;
-  /** Certificate and key in PEM: addresses are then wss://. */
+  /** Certificate and key in PEM, for the hub too that rank 0 hosts: addresses are then wss://. */
   tls?: TlsOptions;
+  /** Allows a bind beyond loopback, the hub's too that rank 0 hosts, without token and TLS. Default: false. */
+  insecure?: boolean;
 }
 
 /** Certificate and key in PEM. */
@@ -72,7 +77,7 @@ export interface InitOptions {
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
   deterministic?: boolean;
-  /** Where this rank (and the hub it may host) accepts connections. Default: a free port of 127.0.0.1. */
+  /** Where this rank accepts the direct links of others. Default: a free port of 127.0.0.1. */
   listen?: ListenOptions;
   /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
   timeoutMs?: number;
@@ -130,7 +135,9 @@ export interface Settings {
 }
 
 const TLS_OPTIONS: OptionNames<TlsOptions> = { cert: true, key: true };
-const LISTEN_OPTIONS: OptionNames<ListenOptions> = { host: true, port: true, advertise: true, tls: true };
+const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
+  ...{ host: true, port: true, advertise: true, tls: true, insecure: true },
+};
 const NCCL_CONFIG: OptionNames<NcclConfig> = {
   ...{ blocking: true, cgaClusterSize: true, minCtas: true, maxCtas: true, netName: true, splitShare: true },
 };
@@ -154,6 +161,13 @@ function checkNames(options: InitOptions & InternalOptions): void {
     checkOptions("initProcessGroup: ncclOptions.config", NCCL_CONFIG, ncclOptions.config);
   }
 }
+
+/** How a user of `initProcessGroup` gives what a bind beyond loopback needs. */
+export const BIND_REMEDIES: BindRemedies = {
+  token: "token (or set WEBCCL_TOKEN)",
+  tls: "listen: { tls: { cert, key } }",
+  insecure: "listen: { insecure: true }",
+};
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];

@@ -8,10 +8,16 @@
  *   5. a job over the mesh of these links, and in it the group of all ranks
  *
  * If a step fails, what was begun is undone in reverse order.
+ *
+ * The process keeps running during the bring-up, while a call is pending, and while the group is destroyed; links and
+ * listeners that are open do not keep it. So a program that has ended without destroying its group ends, and this rank
+ * then leaves the group with a warning.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
 import { Mesh } from "../messaging/mesh.ts";
+import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
+import { keepAlive } from "../support/clock.ts";
 import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
@@ -33,12 +39,15 @@ export async function initProcessGroupOn(
 ): Promise<ProcessGroup> {
   const settings = resolveSettings(options, platform);
   const undo: Undo[] = [];
+  const hold = keepAlive();
   try {
     settings.signal?.throwIfAborted();
     return await bringUp(platform, settings, undo);
   } catch (error) {
     for (const step of undo.reverse()) await step();
     throw error;
+  } finally {
+    hold.cancel();
   }
 }
 
@@ -58,13 +67,29 @@ async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Pr
 
   const links = await linkAll(roster, rank, media.all, undo);
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
-  const onLeave = (hasDied: boolean) => leave(settings, meeting, media, hasDied);
-  const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, onLeave });
+  let noticesEnd: (() => void) | undefined;
+  const onLeave = (hasDied: boolean) => {
+    noticesEnd?.();
+    return leave(settings, meeting, media, hasDied);
+  };
+  // Ranks in memory are all in this process: if nothing else runs here, nobody will end a call that is pending.
+  const holds = platform.onProgramEnd !== null && meeting.links === null;
+  const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, holds, onLeave });
   const group = job.groupOfAll(groupName);
+  noticesEnd = platform.onProgramEnd?.(() => leaveForgotten(group, logger));
   mesh.start();
   media.hub?.start(mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
   return group;
+}
+
+/** The program has ended, and has not destroyed its group. */
+function leaveForgotten(group: ProcessGroup, logger: Logger): void {
+  const { name, rank } = group;
+  logger.warn(
+    `rank ${rank} ends without leaving group "${name}", and leaves it now: call await group.destroy() when it is done`,
+  );
+  void group.destroy();
 }
 
 /** What this rank says of itself. */

@@ -10,6 +10,7 @@ import { ProcessGroup } from "../group/process-group.ts";
 import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
+import { keepAlive } from "../support/clock.ts";
 import { Deadlines } from "../support/deadlines.ts";
 import type { DataType, HostTensorOf } from "../types.ts";
 import { hash52 } from "../wire/fingerprint.ts";
@@ -30,6 +31,8 @@ export interface RankJobOptions {
   executors: Executors;
   nccl: JobNccl;
   store: Store;
+  /** Does a pending call keep the process running? */
+  holds: boolean;
   /** Ends the meeting, and what the media keep open. A job that has died does not wait for its ranks. */
   onLeave(hasDied: boolean): Promise<void>;
 }
@@ -37,7 +40,7 @@ export interface RankJobOptions {
 /** One job on one rank. */
 export class RankJob implements Job {
   readonly settings: Settings;
-  readonly deadlines: Deadlines = new Deadlines();
+  readonly deadlines: Deadlines;
   readonly claims: Claims = new Claims();
   readonly groupNames: Set<string> = new Set();
   readonly #options: RankJobOptions;
@@ -48,6 +51,7 @@ export class RankJob implements Job {
     const { settings, executors, rank } = options;
     this.#options = options;
     this.settings = settings;
+    this.deadlines = new Deadlines(options.holds);
     void executors.gpu?.device.lost.then(({ reason, message }) => {
       if (reason === "destroyed" && this.#groups.size === 0) return;
       const cause = new DeviceLostError(`rank ${rank} lost its GPU (${reason}): ${message}`);
@@ -124,11 +128,13 @@ export class RankJob implements Job {
   async onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void> {
     this.#groups.delete(group);
     if (group !== this.#root) return;
+    const hold = keepAlive();
     for (const other of [...this.#groups]) await other.destroy();
     this.deadlines.close();
     this.#options.mesh.leave();
     await this.#options.onLeave(wasDead);
     for (const executor of this.#options.executors.all) await executor.dispose();
+    hold.cancel();
   }
 
   /** The direct backend, and NCCL over it where this rank is on it. */

@@ -10,7 +10,7 @@ import { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
-import { masterAddress, type Settings } from "./init-options.ts";
+import { BIND_REMEDIES, masterAddress, type Settings } from "./init-options.ts";
 import type { Undo } from "./media/medium.ts";
 
 /** Where the ranks meet, once met. */
@@ -72,13 +72,15 @@ function tcpAddress({ hostname, port }: URL): { host: string; port: number } {
 
 async function host(
   platform: Platform,
-  { token, listen: { tls }, logger }: Settings,
+  { token, listen: { tls, insecure = false }, logger }: Settings,
   address: { host: string; port: number },
   undo: Undo[],
 ): Promise<HubHandle> {
   const hub = await platform.startHub({
     ...address,
     hostRank: 0,
+    insecure,
+    remedies: BIND_REMEDIES,
     logger,
     ...(token === undefined ? {} : { token }),
     ...(tls === undefined ? {} : { tls }),

@@ -23,6 +23,7 @@ export const browserPlatform: Platform = {
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),
+  onProgramEnd: null,
   startHub: () => cannot("host a hub"),
   openGpu: async () => (await import("./gpu.ts")).openGpu(),
   hasBuiltInGpu: true,

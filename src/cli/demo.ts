@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { extname } from "node:path";
-import { readToken, startHub } from "../node/hub.ts";
+import { startHub } from "../node/hub.ts";
 import { urlHost } from "../node/websocket-server.ts";
 import { asUsageError, hubOptions, nextSignal } from "./hub.ts";
 import { type Flags, UsageError } from "./usage.ts";
@@ -41,8 +41,6 @@ export async function openDemo(flags: Flags): Promise<{ urls: string[]; close():
   const urls = () => addresses.map((address) => `${scheme}://${urlHost(address)}:${port}/`);
   const server = await startHub({
     ...options,
-    port: options.port ?? 29_500,
-    token: readToken(options),
     sameOrigin: true,
     allowHosts: [...(options.allowHosts ?? []), ...addresses.map(urlHost)],
     onRequest: (request, response) => answer(folder, urls, request, response),

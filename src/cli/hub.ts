@@ -1,12 +1,12 @@
 /** `webccl hub`: a hub of its own, until a signal ends it. */
 import { existsSync, readFileSync } from "node:fs";
-import { type CreateHubOptions, createHub } from "../node/hub.ts";
+import { DEFAULT_PORT, readToken, startHub } from "../node/hub.ts";
 import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */
 export async function hub(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
-  const server = await createHub(hubOptions(flags)).catch(asUsageError);
+  const server = await startHub(hubOptions(flags)).catch(asUsageError);
   process.stdout.write(`${server.url}\n`);
   await stopped;
   await server.close();
@@ -17,7 +17,7 @@ export async function hub(flags: Flags): Promise<number> {
  * The options that the flags and WEBCCL_TOKEN give.
  * @throws UsageError if a file is missing, or --cert and --key are not both there.
  */
-export function hubOptions(flags: Flags): CreateHubOptions {
+export function hubOptions(flags: Flags): Parameters<typeof startHub>[0] {
   const tokenFile = textFlag("--token-file", flags.tokenFile);
   const cert = textFlag("--cert", flags.cert);
   const key = textFlag("--key", flags.key);
@@ -25,13 +25,13 @@ export function hubOptions(flags: Flags): CreateHubOptions {
   if (tokenFile !== undefined) mustExist("--token-file", tokenFile);
   return {
     host: textFlag("--host", flags.host),
-    port: integerFlag("--port", flags.port, 0),
-    tokenFile,
-    token: tokenFile === undefined ? process.env.WEBCCL_TOKEN : undefined,
+    port: integerFlag("--port", flags.port, 0) ?? DEFAULT_PORT,
+    token: readToken({ tokenFile, token: tokenFile === undefined ? process.env.WEBCCL_TOKEN : undefined }),
     origins: list(flags.origin),
     allowHosts: list(flags.allowHost),
     tls: cert === undefined || key === undefined ? undefined : { cert: pem("--cert", cert), key: pem("--key", key) },
     insecure: flags.insecure === true,
+    remedies: { token: "--token-file or WEBCCL_TOKEN", tls: "--cert and --key", insecure: "--insecure" },
   };
 }
 

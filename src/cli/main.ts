@@ -9,11 +9,17 @@ import { runCommand } from "./commands/run.ts";
 import { serveCommands } from "./commands/serve.ts";
 import { didYouMean, spellingsOf, UsageError } from "./usage.ts";
 
+/** `webccl help run` is `webccl run --help`, and `webccl help` is `webccl --help`. */
+function withHelp([first, ...rest]: readonly string[]): string[] {
+  if (first === undefined) return [];
+  return first === "help" ? [...rest, "--help"] : [first, ...rest];
+}
+
 /** Runs the command line `argv` (without node and script) and returns the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
   const cli = cac("webccl");
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-  const words = runCommand(cli, argv);
+  const words = runCommand(cli, withHelp(argv));
   benchCommand(cli);
   serveCommands(cli);
   infoCommand(cli, version);

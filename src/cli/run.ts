@@ -7,6 +7,7 @@ export interface RunOptions {
   deno?: number | undefined;
   browsers?: number | undefined;
   threads?: boolean | undefined;
+  verbose?: boolean | undefined;
   hub?: string | undefined;
   script: string;
   args: readonly string[];

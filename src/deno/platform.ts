@@ -5,7 +5,7 @@
  * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
  */
 import { UnsupportedError } from "../errors.ts";
-import { MEMORY_FILE_DIRECTORY } from "../node/memory-files.ts";
+import { MEMORY_FILE_DIRECTORY } from "../node/memory-files/memory-files.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
 import { openGpu } from "./gpu.ts";

@@ -7,7 +7,7 @@
 
 import { TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
-import { now, startTimer } from "../support/clock.ts";
+import { now, startQuietTimer, startTimer } from "../support/clock.ts";
 import type { Collective } from "../types.ts";
 
 /** c10d's operation types. `scan` and `exscan`, which c10d lacks, are UNKNOWN. */
@@ -163,7 +163,8 @@ export class Work<T> implements Promise<T> {
     const native = this.#native();
     if (timeoutMs === undefined) return native;
     return new Promise<T>((resolve, reject) => {
-      const timer = startTimer(timeoutMs, () => {
+      // The pending call keeps the process running, as long as somebody could end it.
+      const timer = startQuietTimer(timeoutMs, () => {
         reject(
           new TimeoutError(
             `${this.opType} ${this.sequence} has not ended within ${timeoutMs} ms; it is still running`,

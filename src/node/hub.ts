@@ -8,7 +8,7 @@ import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { Logger } from "../options.ts";
-import type { HubHandle } from "../platform.ts";
+import type { BindRemedies, HubHandle } from "../platform.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 /** Options of {@link createHub}. */
@@ -57,7 +57,7 @@ export interface HubServer extends HubHandle {
 }
 
 /** The port of MASTER_PORT's default. */
-const DEFAULT_PORT = 29_500;
+export const DEFAULT_PORT = 29_500;
 
 /**
  * Starts a hub, where ranks of any number of groups meet: it keeps their stores, and relays between ranks that cannot
@@ -84,6 +84,8 @@ export async function createHub(options: CreateHubOptions = {}): Promise<HubServ
 export async function startHub(
   options: Omit<CreateHubOptions, "tokenFile"> & {
     hostRank?: number | undefined;
+    isQuiet?: boolean | undefined;
+    remedies?: BindRemedies | undefined;
     maxRankBytes?: number | undefined;
     maxHubBytes?: number | undefined;
     helloTimeoutMs?: number | undefined;

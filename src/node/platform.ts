@@ -4,7 +4,7 @@ import { FileStore } from "./file-store/file-store.ts";
 import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
-import { memoryFiles } from "./memory-files.ts";
+import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
@@ -23,11 +23,15 @@ export const nodePlatform: Platform = {
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>
-    listenWebSocket(options, (hello, socket) => {
+    listenWebSocket({ ...options, isQuiet: true }, (hello, socket) => {
       accept(hello, socket);
       return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
     }),
-  startHub,
+  onProgramEnd: (listener) => {
+    process.on("beforeExit", listener);
+    return () => process.off("beforeExit", listener);
+  },
+  startHub: (options) => startHub({ ...options, isQuiet: true }),
   openGpu,
   // The package takes up to 0.3 s to load and prints its drivers' complaints, so it is loaded only on request.
   hasBuiltInGpu: false,

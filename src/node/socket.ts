@@ -80,6 +80,8 @@ export class NodeSocket extends BaseSocket {
     });
     this.#reads = readInPlace(net, { onBytes: (bytes) => this.#read(bytes), room: (buffer) => this.#room(buffer) });
     this.#net = this.#reads?.net ?? net;
+    // Whoever waits for something keeps the process running by a timer; an open connection alone does not.
+    this.#net.unref();
     this.#net.setTimeout(0);
     this.#net.setNoDelay();
     if (!this.#reads) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));

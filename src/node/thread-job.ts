@@ -12,6 +12,7 @@ import { createMemory } from "../executor/cpu/wasm-memory.ts";
 import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
 import { isBellKey } from "../link/threads/links.ts";
 import type { ThreadJob } from "../platform.ts";
+import { removeNamesOfThread } from "./memory-files/memory-files.ts";
 
 /** The program to start, and how. */
 export interface ThreadsOptions {
@@ -50,7 +51,11 @@ export function startThreads({ ranks, script, args, tsx, environment, piped }: T
       stdout: piped,
       stderr: piped,
     });
-    worker.once("exit", () => threadEnded(memory, index, isBellKey));
+    const { threadId } = worker;
+    worker.once("exit", () => {
+      threadEnded(memory, index, isBellKey);
+      removeNamesOfThread(threadId);
+    });
     return worker;
   });
 }

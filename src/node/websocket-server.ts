@@ -12,7 +12,7 @@ import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
-import type { Listener, ListenOptions } from "../platform.ts";
+import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
@@ -77,6 +77,7 @@ export async function listenWebSocket(
   });
 
   await open(server, host, port);
+  if (options.isQuiet) server.unref();
   const bound = (server.address() as AddressInfo).port;
   return {
     host,
@@ -173,13 +174,16 @@ function greet(
   });
 }
 
+const OPTIONS_OF_HUB: BindRemedies = { token: "token", tls: "tls", insecure: "insecure: true" };
+
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
-function checkBind(host: string, { token, tls, insecure }: ServerOptions): void {
+function checkBind(host: string, { token, tls, insecure, remedies = OPTIONS_OF_HUB }: ServerOptions): void {
   if (isLoopback(host) || insecure || (token && tls)) return;
   const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
+  const wanted = [...(token ? [] : [remedies.token]), ...(tls ? [] : [remedies.tls])].join(" and ");
   throw new RangeError(
-    `binding ${host} lets other machines connect, and ${missing} is missing: set it, or pass insecure: true ` +
-      "(--insecure) on a network where everyone is trusted",
+    `binding ${host} lets other machines connect, and ${missing} is missing: pass ${wanted}, ` +
+      `or ${remedies.insecure} on a network where everyone is trusted`,
   );
 }
 
@@ -228,7 +232,8 @@ function open(server: Server, host: string, port: number): Promise<void> {
             : `${where} could not be opened: ${cause.message}`;
       fail(new RangeError(text, { cause }));
     });
-    server.listen({ port, host }, () => resolve());
+    // In a worker of node:cluster, a port that is not exclusive is the primary's, and connections go to any of its workers.
+    server.listen({ port, host, exclusive: true }, () => resolve());
   });
 }
 

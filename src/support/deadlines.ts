@@ -1,8 +1,9 @@
 /**
  * Deadlines on one shared timer. Setting and clearing one is a Set operation; the timer is moved only when an earlier
- * deadline comes, and finds out when it fires which have passed.
+ * deadline comes, and finds out when it fires which have passed. While a deadline is set the process keeps running, unless
+ * nothing but this process could meet it.
  */
-import { now, startQuietTimer, type Timer } from "./clock.ts";
+import { keepAlive, now, startQuietTimer, type Timer } from "./clock.ts";
 
 /** A deadline that is set. */
 export interface Deadline {
@@ -13,27 +14,43 @@ export interface Deadline {
 /** A set of deadlines. */
 export class Deadlines {
   readonly #pending = new Set<Deadline>();
+  readonly #holds: boolean;
+  #hold: Timer | null = null;
   #timer: Timer | null = null;
   #firesAt = Number.POSITIVE_INFINITY;
+
+  /** `holds`: a deadline that is set keeps the process running. */
+  constructor(holds = true) {
+    this.#holds = holds;
+  }
 
   /** Calls `expire` once, `delayMs` from now, unless it is cleared before. */
   set(delayMs: number, expire: () => void): Deadline {
     const deadline = { at: now() + delayMs, expire };
     this.#pending.add(deadline);
+    if (this.#holds) this.#hold ??= keepAlive();
     if (deadline.at < this.#firesAt) this.#arm(deadline.at);
     return deadline;
   }
 
   clear(deadline: Deadline): void {
     this.#pending.delete(deadline);
+    this.#letGo();
   }
 
   /** Clears all. */
   close(): void {
     this.#pending.clear();
+    this.#letGo();
     this.#timer?.cancel();
     this.#timer = null;
     this.#firesAt = Number.POSITIVE_INFINITY;
+  }
+
+  #letGo(): void {
+    if (this.#pending.size > 0) return;
+    this.#hold?.cancel();
+    this.#hold = null;
   }
 
   #arm(at: number): void {
@@ -53,6 +70,7 @@ export class Deadlines {
         deadline.expire();
       } else next = Math.min(next, deadline.at);
     }
+    this.#letGo();
     if (next < Number.POSITIVE_INFINITY) this.#arm(Math.min(next, this.#firesAt));
   }
 }

@@ -26,7 +26,9 @@ let jobs = 0;
 export function memoryExchanges(size: number): { exchanges: ChannelExchange[]; close(): void } {
   const name = `exchanges-${jobs++}`;
   const logger = consoleLogger("OFF");
-  const places = Array.from({ length: size }, (_, rank) => joinMemoryJob(name, rank, size, {}, () => null));
+  const places = Array.from({ length: size }, (_, rank) =>
+    joinMemoryJob(name, rank, size, {}, () => ({ close: () => {} })),
+  );
   const meshes = places.map(({ rank, links }) => new Mesh({ rank, size, epoch: 0, links, logger }));
   const ranks = places.map(({ rank }) => rank);
   const onDead = (cause: Error) => {

@@ -10,6 +10,8 @@ describe("webccl", () => {
     const help = await webccl(["--help"]);
     expect(help.code).toBe(0);
     for (const command of ["run", "bench", "hub", "info"]) expect(help.stdout).toContain(`\n  ${command} `);
+    expect(await webccl(["help"])).toEqual(help);
+    expect(await webccl(["help", "run"])).toEqual(await webccl(["run", "--help"]));
     const printed = await webccl(["--version"]);
     expect(printed).toMatchObject({ code: 0, stderr: "" });
     expect(printed.stdout).toContain(`webccl/${version}`);

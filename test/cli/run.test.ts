@@ -1,7 +1,36 @@
+import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it, vi } from "vitest";
+import fc from "fast-check";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { splitRunArguments } from "../../src/cli/commands/run.ts";
 import { type Command, isRunning, program, start, webccl } from "./command.ts";
+
+/** The living processes that have `mark` in their environment. */
+function marked(mark: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, "latin1").includes(mark);
+      } catch {
+        return false; // It has ended meanwhile.
+      }
+    });
+}
 
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 
@@ -74,6 +103,13 @@ describe("webccl run", () => {
     expect({ code, lines: lines(stdout).sort() }).toEqual({ code: 0, lines: ["[0] sum 6", "[1] sum 6", "[2] sum 6"] });
   });
 
+  it("starts many more threads than there are cores", { timeout: 240_000 }, async () => {
+    const { code, stdout, stderr } = await webccl(["run", "-n", "64", "--threads", program("thread-sum.mjs")]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [, json] = /^\[0\] (.*)$/m.exec(stdout)!;
+    expect(JSON.parse(json!)).toMatchObject({ size: 64, sum: 2016, kinds: ["self", "shared-memory"] });
+  });
+
   it("ends the other threads when one exits with a code, and exits with that code", async () => {
     const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
     expect(code).toBe(3);
@@ -136,6 +172,125 @@ describe("webccl run", () => {
     expect((await command.ended).signal).toBe("SIGKILL");
   });
 
+  it("leaves no process behind, of Node or Deno, at whatever moment it is killed", { timeout: 120_000 }, async () => {
+    const moment = fc.record({
+      deno: fc.nat({ max: 3 }),
+      started: fc.integer({ min: 0, max: 3 }),
+      printed: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(moment, async ({ deno, started, printed }) => {
+        const mark = randomUUID();
+        const command = start(["run", "-n", "3", "--deno", `${deno}`, program("end.mjs"), "nobody", "0"], {
+          MARK: mark,
+        });
+        // The launcher itself has the mark too.
+        await vi.waitFor(() => expect(marked(mark).length).toBeGreaterThan(started), { timeout: 20_000, interval: 1 });
+        if (printed) await command.printed(/pid \d+/);
+        command.process.kill("SIGKILL");
+        expect((await command.ended.catch(() => null))?.signal ?? "SIGKILL").toBe("SIGKILL");
+        await vi.waitFor(() => expect(marked(mark)).toEqual([]), { timeout: 10_000, interval: 20 });
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  it("takes the count as other programs do, and refuses one that is likely mistyped", async () => {
+    for (const flags of [["-n2"], ["--nproc-per-node", "2"], ["--nproc_per_node=2"], ["--ranks=2"]]) {
+      const { code, stdout } = await webccl(["run", ...flags, program("environment.mjs"), "-n7"]);
+      expect(code).toBe(0);
+      const ranks = lines(stdout).map((line) => JSON.parse(line.slice(4)));
+      expect(ranks.map(({ env, args }) => [env.WORLD_SIZE, ...args])).toEqual([
+        ["2", "-n7"],
+        ["2", "-n7"],
+      ]);
+    }
+    const { code, stderr } = await webccl(["run", "-n", "20000", program("environment.mjs")]);
+    expect(lines(stderr)[0]).toMatch(
+      /^webccl: -n 20000 is more than 16 processes for each of \d+ cores.*--oversubscribe$/,
+    );
+    expect(code).toBe(2);
+  });
+
+  it("tells a failure in one line for each rank, with the place in the program and the remedy", {
+    timeout: 60_000,
+  }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "package.json"), "{}");
+    const cases = [
+      ["a.mjs", [], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(a\.mjs:1:7\)$/],
+      ["b.mjs", ["--threads"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(b\.mjs:1:7\)$/],
+      ["c.mjs", ["--deno", "2"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(c\.mjs:1:7\)$/],
+      [
+        "d.mjs",
+        [],
+        "throw new Error('outer', { cause: new TypeError('inner') })",
+        /outer .*, caused by TypeError: inner$/,
+      ],
+      [
+        "e.mjs",
+        [],
+        "throw new Error('wraps inner', { cause: new Error('inner') })",
+        /^\[\d\] Error: wraps inner \(e\.mjs:1:7\)$/,
+      ],
+      ["f.mjs", [], "throw 'a text'", /^\[\d\] thrown: a text$/],
+      ["g.cjs", [], "import fs from 'node:fs';", /read as CommonJS: name it \.mjs or \.mts, or put "type": "module"/],
+      ["h.mjs", [], "require('node:fs');", /read as a module: use import, or name it \.cjs$/],
+    ] as const;
+    for (const [file, flags, text, line] of cases) {
+      writeFileSync(join(folder, file), text);
+      const { code, stderr } = await webccl(["run", "-n", "2", ...flags, file], {}, folder);
+      const told = lines(stderr).filter((each) => /^\[\d\] \w*(Error|thrown)/.test(each));
+      expect(code, stderr).toBe(1);
+      expect(told.map((each) => each.slice(0, 3)).sort(), stderr).toEqual(["[0]", "[1]"]);
+      for (const each of told) expect(each).toMatch(line);
+      expect(stderr).not.toMatch(/ at |Node\.js v/);
+      expect(lines(stderr).at(-1)).toMatch(/^webccl run: rank \d exited with code 1; the others: \d code 1$/);
+    }
+    const { stderr } = await webccl(["run", "-n", "2", "--verbose", "a.mjs"], {}, folder);
+    expect(stderr).toMatch(/\[0\] {5}at .*a\.mjs:1:7/);
+  });
+
+  it("leaves an error alone to which the program listens itself", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const text =
+      "process.on('uncaughtException', () => { console.log('heard'); process.exit(5); }); throw new Error('x');";
+    writeFileSync(join(folder, "listens.mjs"), text);
+    const { code, stdout, stderr } = await webccl(["run", "-n", "1", "listens.mjs"], {}, folder);
+    expect({ code, stdout, stderr }).toEqual({
+      code: 5,
+      stdout: "heard\n",
+      stderr: "webccl run: rank 0 exited with code 5\n",
+    });
+  });
+
+  it("needs no tsx where only Deno runs TypeScript", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "typed.ts"), "const rank: string = process.env.RANK!; console.log('typed', rank);");
+    const installed = join(folder, "node_modules", "webccl");
+    cpSync(join(process.cwd(), "dist"), join(installed, "dist"), { recursive: true });
+    cpSync(join(process.cwd(), "package.json"), join(installed, "package.json"));
+    for (const name of ["cac", "ws", "deno", "@deno"]) {
+      symlinkSync(realpathSync(join("node_modules", name)), join(folder, "node_modules", name));
+    }
+    const run = (deno: number) =>
+      spawnSync(
+        process.execPath,
+        [join(installed, "dist/cli/main.js"), "run", "-n", "1", "--deno", `${deno}`, "typed.ts"],
+        {
+          cwd: folder,
+          encoding: "utf8",
+        },
+      );
+    expect(run(1)).toMatchObject({ status: 0, stdout: "typed 0\n" });
+    const inNode = run(0);
+    if ((process.features as { typescript?: unknown }).typescript) expect(inNode.status).toBe(0);
+    else expect(inNode.stderr).toContain("install tsx beside it (npm install --save-dev tsx)");
+  });
+
   it.each([
     [["run", "-n", "2"], "run needs a script: webccl run -n 4 script.ts"],
     [["run", "script.mjs"], "-n is missing; flags go before the script: webccl run -n 4 script.ts"],
@@ -160,6 +315,8 @@ describe("splitRunArguments", () => {
     ["--hub ws://host:1/g -n 2 a.ts x", "--hub ws://host:1/g -n 2 a.ts", "x"],
     ["-n 4 -- a.ts --help", "-n 4 a.ts", "--help"],
     ["-n 4 --help a.ts", "-n 4 --help", ""],
+    ["-n4 a.ts -n5", "-n 4 a.ts", "-n5"],
+    ["--nproc_per_node 4 a.ts --nproc_per_node 5", "--ranks 4 a.ts", "--nproc_per_node 5"],
   ])("cuts %j", (argv, own, rest) => {
     const words = (text: string) => text.split(" ").filter((word) => word !== "");
     expect(splitRunArguments(words(argv), flags)).toEqual([words(own), words(rest)]);

@@ -1,15 +1,11 @@
-import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { MEMORY_FILE_DIRECTORY } from "../../src/node/memory-files.ts";
 import { freePort, isFree } from "../helpers/free-port.ts";
+import { sharedFilesOf } from "../helpers/shared-files.ts";
 import { startJob } from "./job.ts";
 
 const RANKS = 4;
 /** Runs per point; the victim goes round, so that rank 0, which hosts the hub, is one of them. */
 const RUNS = Number(process.env.WEBCCL_FAULT_RUNS ?? 10);
-
-/** Names of the files that ranks of this host share. */
-const sharedFiles = () => readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
 
 describe.each(["websocket", "shared-file"])(
   "SIGKILL of a rank in the middle of a 64 MB allReduce over %s",
@@ -18,7 +14,6 @@ describe.each(["websocket", "shared-file"])(
       it(`at ${fraction * 100} %: every survivor rejects within 2 s and names it, ${RUNS} times`, {
         timeout: 300_000,
       }, async () => {
-        const before = sharedFiles();
         const delays: number[] = [];
         for (let run = 0; run < RUNS; run++) {
           const victim = run % RANKS;
@@ -42,8 +37,7 @@ describe.each(["websocket", "shared-file"])(
           }
           expect(ends[victim]!.signal).toBe("SIGKILL");
           expect(await isFree(port)).toBe(true);
-          // Others on this host may share files too.
-          expect(sharedFiles().filter((name) => !before.includes(name))).toEqual([]);
+          expect(sharedFilesOf(job.ranks.map(({ pid }) => pid))).toEqual([]);
         }
         delays.sort((a, b) => a - b);
         console.log(

@@ -1,5 +1,8 @@
+import { spawnSync } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { basename } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
@@ -16,7 +19,7 @@ import {
 import { RingReader, RingWriter } from "../../src/link/files/ring-buffer.ts";
 import type { Payload } from "../../src/link/link.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files.ts";
+import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files/memory-files.ts";
 import type { MemoryFile } from "../../src/platform.ts";
 import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { freePort } from "../helpers/free-port.ts";
@@ -89,13 +92,35 @@ describe("memoryFiles()", () => {
     expect(() => system.open(`${MEMORY_FILE_DIRECTORY}/webccl-x/../other`)).toThrow(/is not where/);
   });
 
-  it("takes away what a process that was killed left, once it is old", () => {
-    const [old, young] = ["old", "young"].map((age) => `${MEMORY_FILE_DIRECTORY}/webccl-test-${process.pid}-${age}`);
-    for (const path of [old!, young!]) writeFileSync(path, "");
-    utimesSync(old!, 0, 0);
+  it("takes away the names of the dead at once, of the living never, and of the unknown after an hour", () => {
+    const { path } = newFile(8);
+    const [, pid, start, boot, namespace, thread] = basename(path).split("-");
+    const [ended] = [spawnSync(process.execPath, ["-e", ""]).pid];
+    const nameOf = (...parts: (string | number | undefined)[]) =>
+      `webccl-${[...parts, thread, randomUUID()].join("-")}`;
+    const dead = [
+      nameOf(ended, start, boot, namespace),
+      nameOf(ended, "", boot, namespace),
+      nameOf(pid, Number(start) + 1, boot, namespace),
+      nameOf(pid, start, "0123456789abcdef", namespace),
+    ];
+    const kept = [
+      nameOf(pid, start, boot, namespace),
+      nameOf(pid, "", boot, namespace),
+      nameOf(ended, start, boot, "1"),
+      nameOf(ended, start, "", ""),
+      `webccl-${randomUUID()}`,
+    ];
+    const old = [nameOf(ended, start, boot, "1"), nameOf(ended, start, "", ""), `webccl-${randomUUID()}`];
+    const pathOf = (name: string) => `${MEMORY_FILE_DIRECTORY}/${name}`;
+    for (const name of [...dead, ...kept, ...old]) writeFileSync(pathOf(name), "");
+    for (const name of old) utimesSync(pathOf(name), 0, 0);
     memoryFiles();
-    expect([old, young].map((path) => existsSync(path!))).toEqual([false, true]);
-    system.unlink(young!);
+    expect([...dead, ...old].filter((name) => existsSync(pathOf(name)))).toEqual([]);
+    expect(kept.filter((name) => !existsSync(pathOf(name)))).toEqual([]);
+    for (const name of kept) system.unlink(pathOf(name));
+    expect(existsSync(path)).toBe(true);
+    system.unlink(path);
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { memoryFiles } from "../../src/node/memory-files.ts";
+import { memoryFiles } from "../../src/node/memory-files/memory-files.ts";
 import type { MemoryFile } from "../../src/platform.ts";
 import { AreasGate } from "../../src/region/areas/gate.ts";
 

@@ -41,7 +41,9 @@ export async function openMedia(
   const files = websocket && (await import("./files.ts")).openFiles(platform, options);
   const hub = connection && hubMedium(connection);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const all = [memory, threads?.medium(rank, undo), files, websocket, hub].filter((medium) => medium != null);
+  const all = [memory, threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
+    (medium) => medium != null,
+  );
   const nothing = { listenUrl: null, inMemory: false, thread: null, sharedFile: { missing: NO_DIRECT_LINKS } };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {

@@ -11,6 +11,7 @@ import type { ThreadJob } from "../../platform.ts";
 import { boardBytes } from "../../region/addressable/board.ts";
 import { AddressableRegion } from "../../region/addressable/region.ts";
 import { Pace } from "../../support/pace.ts";
+import { hash52 } from "../../wire/fingerprint.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN, type Undo } from "./medium.ts";
 
@@ -26,7 +27,7 @@ export class Threads {
     this.#job = job;
     this.executor = executor;
     this.#heap = heap;
-    this.#directory = new Directory(heap);
+    this.#directory = new Directory(heap, job.index);
   }
 
   /** Joins the threads of `job`; null where WebAssembly may not run. */
@@ -35,22 +36,26 @@ export class Threads {
     return made && new Threads(job, made.executor, made.heap);
   }
 
-  /** The medium of rank `rank`, which this thread is. */
-  medium(rank: number, undo: Undo[]): Medium {
+  /** The medium of this thread in the job whose first group is `groupName`. */
+  medium(groupName: string, undo: Undo[]): Medium {
     const { id, index } = this.#job;
     return {
       ...PLAIN,
       kind: "shared-memory",
       offer: { thread: { job: id, index } },
-      link: async (others, take) => this.#link(rank, others, take, undo),
+      link: async (others, take) => this.#link(others, take, groupName, undo),
       openRegion: (channel) => this.#openRegion(channel),
     };
   }
 
-  #link(rank: number, others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], undo: Undo[]): void {
-    const links = new ThreadLinks(rank, this.#heap, this.#directory);
+  #link(others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], groupName: string, undo: Undo[]): void {
+    const own = this.#job.index;
+    // The same on all threads of the job: every one of them is linked to every other.
+    const threads = 1 + Math.max(own, ...others.map(({ thread }) => thread?.index ?? 0));
+    const job = Math.floor(hash52(groupName) / 2);
+    const links = new ThreadLinks({ heap: this.#heap, directory: this.#directory, thread: own, threads, job });
     undo.push(() => links.close());
-    for (const { rank: other, thread } of others) if (thread) take(other, links.link(other, thread.index));
+    for (const { rank: other, thread } of others) if (thread) take(other, links.link(thread.index));
   }
 
   #openRegion({ group, rank, size }: Channel): GroupRegion {

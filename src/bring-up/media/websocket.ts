@@ -5,7 +5,7 @@ import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
-import type { Settings } from "../init-options.ts";
+import { BIND_REMEDIES, type Settings } from "../init-options.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN, type Undo } from "./medium.ts";
 
@@ -26,9 +26,13 @@ export async function openWebsocket(
   const { listen, logger, groupName: group, worldSize, timeoutMs, signal } = settings;
   const token = await agreeOnSecret(store);
   const arrivals = new Arrivals();
-  const { host = "127.0.0.1", port = 0, tls, advertise } = listen;
+  const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
+  const address = addressToAdvertise(host, advertise);
   const listener = await platform.listen(
-    { host, port, token, logger, ...(tls === undefined ? {} : { tls }) },
+    {
+      ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
+      ...(tls === undefined ? {} : { tls }),
+    },
     (hello, socket) => {
       if (hello.group !== group || hello.rank === null) socket.terminate();
       else arrivals.add(hello.rank, socket);
@@ -46,7 +50,9 @@ export async function openWebsocket(
   return {
     ...PLAIN,
     kind: "websocket",
-    offer: { listenUrl: advertise ?? listener.url },
+    offer: {
+      listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}`,
+    },
     link: async (others, take) => {
       const pending = new Set(others.map((other) => other.rank));
       const link = async (other: RosterEntry) => {
@@ -63,6 +69,27 @@ export async function openWebsocket(
     },
     close: () => listener.close(),
   };
+}
+
+/**
+ * Where the others find this rank; the port is "" if it is the listener's.
+ * @throws RangeError if that is an address which nobody can connect to; TypeError if it is none.
+ */
+function addressToAdvertise(host: string, advertise: string | undefined): { hostname: string; port: string } {
+  if (advertise === undefined && (host === "0.0.0.0" || host === "::")) {
+    throw new RangeError(
+      `listen.host is ${host}, every interface of this host: pass listen.advertise, the address at which others reach it`,
+    );
+  }
+  const text = advertise ?? (host.includes(":") ? `[${host}]` : host);
+  // Of a scheme without a default port, a port that is given stays.
+  const url = URL.canParse(`tcp://${text}`) ? new URL(`tcp://${text}`) : null;
+  if (!url?.hostname || url.username || url.pathname !== "" || url.search || url.hash) {
+    throw new TypeError(
+      `listen.advertise is ${JSON.stringify(text)}: give a host name or address, such as "10.0.0.2" or "node-2:7000"`,
+    );
+  }
+  return url;
 }
 
 /** Sockets that came, and those that wait for one. */

@@ -1,6 +1,10 @@
 /** `webccl run`: its flags, and where they end. */
+import { availableParallelism } from "node:os";
 import type { CAC, Command } from "cac";
 import { type Flags, integerFlag, spellingsOf, textFlag, UsageError } from "../usage.ts";
+
+/** Most processes for each core, unless the user insists: a mistyped count must not bring the machine down. */
+const MOST_PER_CORE = 16;
 
 /**
  * Adds the command to `cli`, and returns those of the words `argv` that are webccl's to parse: of `webccl run`, the words
@@ -13,23 +17,27 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .usage(
       "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] <script> [arguments of the script]",
     )
-    .option("-n, --ranks <count>", "Number of ranks")
+    .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
+    .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
+    .option("--verbose", "Print all of an error that ends a rank, instead of one line")
     .option("--threads", "Start threads of one process, which share memory, instead of processes")
     .option("--deno <count>", "How many of them run in Deno")
     .option("--browsers <count>", "How many of them run in a browser")
     .option("--hub <url>", "Meet at this hub instead of in rank 0");
   const [name, ...words] = argv;
-  const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words, []];
+  const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words.flatMap(asDeclared), []];
   command.action(async (script: string, flags: Flags) => {
     const { run } = await import("../run.ts");
     const ranks = integerFlag("-n", flags.n, 1);
     if (ranks === undefined)
       throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
+    if (flags.threads !== true && flags.oversubscribe !== true) checkCores(ranks);
     return run({
       ranks,
       deno: integerFlag("--deno", flags.deno, 0),
       browsers: integerFlag("--browsers", flags.browsers, 0),
       threads: flags.threads === true,
+      verbose: flags.verbose === true,
       hub: textFlag("--hub", flags.hub),
       script,
       args,
@@ -38,9 +46,24 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
   return name === undefined ? [] : [name, ...own];
 }
 
+/** @throws UsageError if there would be so many processes that they would hardly get on. */
+function checkCores(ranks: number): void {
+  const cores = availableParallelism();
+  if (ranks <= MOST_PER_CORE * cores) return;
+  throw new UsageError(
+    `-n ${ranks} is more than ${MOST_PER_CORE} processes for each of ${cores} cores: take fewer, or --threads, or pass --oversubscribe`,
+  );
+}
+
 /** Spellings of the flags of `command` that take the next word. */
 function valueFlags(command: Command): ReadonlySet<string> {
   return new Set(spellingsOf(command.options.filter((option) => !option.isBoolean)));
+}
+
+/** A word as the flags are declared: -n4 is -n 4, and --nproc-per-node, as torchrun has it, is --ranks. */
+function asDeclared(word: string): string[] {
+  const [, count] = /^-n(\d+)$/.exec(word) ?? [];
+  return count === undefined ? [word.replace(/^--nproc[-_]per[-_]node(?==|$)/, "--ranks")] : ["-n", count];
 }
 
 /**
@@ -50,19 +73,21 @@ function valueFlags(command: Command): ReadonlySet<string> {
  */
 export function splitRunArguments(argv: readonly string[], valueFlags: ReadonlySet<string>): [string[], string[]] {
   let isValue = false;
-  for (const [i, word] of argv.entries()) {
+  const own = (end: number) => argv.slice(0, end).flatMap(asDeclared);
+  for (const [i, given] of argv.entries()) {
+    const [word = given] = asDeclared(given);
     if (isValue) {
       isValue = false;
       continue;
     }
-    if (word === "--help" || word === "-h") return [argv.slice(0, i + 1), []];
+    if (word === "--help" || word === "-h") return [own(i + 1), []];
     if (word === "--") {
       const script = argv[i + 1];
       if (script === undefined) break;
-      return [[...argv.slice(0, i), script], argv.slice(i + 2)];
+      return [[...own(i), script], argv.slice(i + 2)];
     }
-    if (valueFlags.has(word)) isValue = true;
-    else if (!word.startsWith("-")) return [argv.slice(0, i + 1), argv.slice(i + 1)];
+    if (valueFlags.has(word)) isValue = !/^-n\d/.test(given);
+    else if (!word.startsWith("-")) return [own(i + 1), argv.slice(i + 1)];
   }
   throw new UsageError("run needs a script: webccl run -n 4 script.ts");
 }

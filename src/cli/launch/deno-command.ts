@@ -26,7 +26,7 @@ export function denoExecutable(): string {
   throw new UsageError("Deno is not installed: npm install --save-dev deno, or put deno on the PATH");
 }
 
-/** Arguments that run `script`. */
-export function denoArguments(script: string, args: readonly string[]): string[] {
-  return ["run", "--allow-all", "--quiet", script, ...args];
+/** Arguments that run `script`, and before it the modules `preloads`. */
+export function denoArguments(script: string, args: readonly string[], preloads: readonly URL[] = []): string[] {
+  return ["run", "--allow-all", "--quiet", ...preloads.map(({ href }) => `--preload=${href}`), script, ...args];
 }

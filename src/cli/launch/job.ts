@@ -35,7 +35,7 @@ function freePort(): Promise<number> {
   return new Promise((found, failed) => {
     const server = createServer();
     server.once("error", failed);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen({ port: 0, host: "127.0.0.1", exclusive: true }, () => {
       const address = server.address();
       server.close(() => (address && typeof address === "object" ? found(address.port) : failed(new Error("no port"))));
     });

@@ -25,6 +25,8 @@ export interface LaunchOptions {
   threads?: boolean | undefined;
   /** Address of a running hub. Default: rank 0 hosts one on a free port of 127.0.0.1. */
   hub?: string | undefined;
+  /** Print all that a runtime says of an error that ends a rank, instead of one line. Default: false. */
+  verbose?: boolean | undefined;
   /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
   prefix?: boolean;
   /** Gets the messages that a rank passes to `process.send`. */
@@ -33,24 +35,26 @@ export interface LaunchOptions {
 
 /**
  * Runs `script` as `ranks` processes and resolves when none is left.
- * @throws UsageError if the script does not exist, or is TypeScript and nothing here can run it.
+ * @throws UsageError if the script does not exist, or is TypeScript, a rank of Node is to run it, and nothing here can.
  */
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const { ranks, hub, args = [] } = options;
   const prefix = options.prefix ?? ranks > 1;
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
-  const { deno = 0, browsers = 0, threads = false } = options;
+  const { deno = 0, browsers = 0, threads = false, verbose = false } = options;
   if (deno + browsers > ranks) {
     throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
   }
   if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
   const orphan = siblingModule(import.meta.url, "./orphan");
-  const loader = typeScriptLoader([script, orphan.pathname]);
-  const commandOf = commands({ ranks, deno, browsers, script, args }, orphan, loader);
+  const preloads = [orphan, ...(verbose ? [] : [siblingModule(import.meta.url, "./short-failure")])];
+  const inNode = [...(deno + browsers < ranks ? [script] : []), ...(deno < ranks ? [orphan.pathname] : [])];
+  const loader = typeScriptLoader(inNode, script);
+  const commandOf = commands({ ranks, deno, browsers, script, args }, preloads, loader);
   const { environment, close } = await openJob(ranks, hub, browsers > 0 ? script : null);
   const start = threads
-    ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix })
+    ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix }, verbose)
     : startAsProcesses(ranks, commandOf, environment, prefix);
 
   const result = await new Promise<LaunchResult>((ended) => {
@@ -68,19 +72,20 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   return result;
 }
 
-/** The command of each rank: Node, which loads `orphan` and `loader` first, Deno, or a process that opens a browser. */
+/** The command of each rank: Node, which loads `preloads` and `loader` first, Deno, or a process that opens a browser. */
 function commands(
   job: { ranks: number; deno: number; browsers: number; script: string; args: readonly string[] },
-  orphan: URL,
+  preloads: readonly URL[],
   loader: string | null,
 ): CommandOf {
   const { ranks, deno, browsers, script, args } = job;
-  const node = (program: string) => [...(loader ? ["--import", loader] : []), "--import", orphan.href, program];
+  const imported = [...(loader ? [loader] : []), ...preloads.map(({ href }) => href)];
+  const node = (program: string) => [...imported.flatMap((url) => ["--import", url]), program];
   const browserRank = siblingModule(import.meta.url, "./browser-rank").pathname;
   const denoCommand = deno > 0 ? denoExecutable() : "";
   return (rank) => {
     if (rank >= ranks - browsers) return [process.execPath, node(browserRank)];
-    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args)];
+    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args, preloads)];
     return [process.execPath, [...node(script), ...args]];
   };
 }

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { startThreads, type ThreadsOptions } from "../../node/thread-job.ts";
+import { failureLine } from "./failure-line.ts";
 
 /** How long after a rank's exit its pipes may stay open, in case a process of its own still holds them. */
 const DRAIN_MS = 1_000;
@@ -57,7 +58,7 @@ export function startAsProcesses(
 }
 
 /** Starts threads of this process. A signal ends a thread at once: nothing in it could hear one. */
-export function startAsThreads(options: ThreadsOptions): Start {
+export function startAsThreads(options: ThreadsOptions, verbose: boolean): Start {
   return (started) => {
     startThreads(options).forEach((worker, rank) => {
       let endedBy: NodeJS.Signals | null = null;
@@ -70,7 +71,10 @@ export function startAsThreads(options: ThreadsOptions): Start {
         },
         onMessage: (listener) => worker.on("message", listener),
         onEnd: (listener) => {
-          worker.on("error", (error) => process.stderr.write(`[${rank}] ${(error as Error).stack ?? String(error)}\n`));
+          worker.on("error", (error) => {
+            const text = verbose ? ((error as Error).stack ?? String(error)) : failureLine(error);
+            process.stderr.write(`[${rank}] ${text}\n`);
+          });
           worker.once("exit", (code) => listener(endedBy ? null : code, endedBy));
         },
       });

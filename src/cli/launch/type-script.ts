@@ -4,11 +4,14 @@ import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { UsageError } from "../usage.ts";
 
-/** The URL of tsx, from the first file's project or from beside webccl; null where Node runs `files` without it. */
-export function typeScriptLoader(files: readonly [string, string]): string | null {
+/**
+ * The URL of tsx, from the project of `script` or from beside webccl; null where Node runs `files` without it.
+ * @throws UsageError if it is needed and not there.
+ */
+export function typeScriptLoader(files: readonly string[], script: string): string | null {
   const typed = files.find((file) => /\.[mc]?tsx?$/.test(file));
   if (typed === undefined || stripsTypes()) return null;
-  const tsx = findTsx(files[0]);
+  const tsx = findTsx(script);
   if (tsx !== null) return pathToFileURL(tsx).href;
   throw new UsageError(
     `${typed} is TypeScript, which Node ${process.versions.node} does not run by itself: ` +

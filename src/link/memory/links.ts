@@ -19,7 +19,7 @@ export interface MemoryKnobs {
 /** A job whose ranks are in this thread. */
 interface MemoryJob {
   readonly size: number;
-  readonly common: unknown;
+  readonly common: { close(): unknown };
   readonly taken: Set<number>;
   /** Ranks that have not left. The name is free again when there are none. */
   readonly present: Set<number>;
@@ -35,7 +35,7 @@ export interface MemorySeat<T> {
   readonly common: T;
   /** Links to all other ranks; a rank that joins later finds the frames that were sent to it before. */
   readonly links: ReadonlyMap<number, Link>;
-  /** Gives the rank up; with the last one the job's name is free for another job. */
+  /** Gives the rank up; with the last one `common` is closed, and the job's name is free for another job. */
   leave(): void;
 }
 
@@ -44,7 +44,7 @@ export interface MemorySeat<T> {
  * null: the next free one.
  * @throws AdmissionError if the rank is taken, or the size differs from the first comer's.
  */
-export function joinMemoryJob<T>(
+export function joinMemoryJob<T extends { close(): unknown }>(
   name: string,
   rank: number | null,
   size: number,
@@ -76,7 +76,9 @@ export function joinMemoryJob<T>(
     links: ownLinks,
     leave: () => {
       present.delete(own);
-      if (present.size === 0) jobs.delete(name);
+      if (present.size > 0) return;
+      jobs.delete(name);
+      void common.close();
     },
   };
 }

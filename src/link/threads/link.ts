@@ -6,13 +6,15 @@
  * (`onSent`) when the receiver has passed it.
  */
 
+import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
 import type { AddressableHeap } from "./directory.ts";
-import { Kind, padded, READ, RECORD_HEAD_BYTES, RING_BYTES, type Ring, WRITER_WAITS, WRITTEN } from "./ring-buffer.ts";
+import { Kind, padded, READ, RECORD_HEAD_BYTES, type Ring, WRITER_WAITS, WRITTEN } from "./ring-buffer.ts";
 
-/** Longer payloads go by address. */
+/** Longer payloads go by address, and those of which a ring would hold few. */
 const INLINE_BYTES = 4_096;
+const INLINE_PER_RING = 4;
 
 /** A record that waits for room in the ring; without a header it says goodbye. */
 interface Outgoing {
@@ -54,6 +56,8 @@ export class ThreadLink implements Link {
   #written = 0;
   #read = 0;
   #closing = false;
+  /** Keeps the process running until a link that was closed has written all its records. */
+  #awake: Timer | null = null;
   /** The peer said goodbye, or its thread has ended. */
   #peerClosed = false;
   #done = false;
@@ -81,6 +85,7 @@ export class ThreadLink implements Link {
     this.#closing = true;
     this.#waiting.push({ header: null, payload: null, onSent: undefined });
     this.#write();
+    if (this.#waiting.length > 0) this.#awake = keepAlive();
     this.#finish();
   }
 
@@ -110,6 +115,7 @@ export class ThreadLink implements Link {
       wrote = true;
     }
     if (wrote) this.#ring();
+    this.#letGo();
   }
 
   /** Writes one record; false if there is no room for it now. */
@@ -118,14 +124,15 @@ export class ThreadLink implements Link {
     const { state, words, bytes } = outgoing;
     const headerBytes = header?.byteLength ?? 0;
     const payloadBytes = payload?.byteLength ?? 0;
-    const long = payloadBytes > INLINE_BYTES ? payload : null;
+    const ringBytes = bytes.byteLength;
+    const long = payloadBytes > Math.min(INLINE_BYTES, ringBytes / INLINE_PER_RING) ? payload : null;
     const bodyBytes = padded(headerBytes) + (long ? RECORD_HEAD_BYTES : padded(payloadBytes));
     const recordBytes = RECORD_HEAD_BYTES + bodyBytes;
 
     const used = (this.#written - Atomics.load(state, READ)) | 0;
-    let at = this.#written & (RING_BYTES - 1);
-    const fill = at + recordBytes > RING_BYTES ? RING_BYTES - at : 0;
-    if (used + fill + recordBytes > RING_BYTES) return false;
+    let at = this.#written & (ringBytes - 1);
+    const fill = at + recordBytes > ringBytes ? ringBytes - at : 0;
+    if (used + fill + recordBytes > ringBytes) return false;
 
     let address = -1;
     let block: Passing["block"] = null;
@@ -175,7 +182,7 @@ export class ThreadLink implements Link {
     const { state, words, bytes } = incoming;
     if (!receiver || this.#peerClosed) return;
     while (this.#read !== Atomics.load(state, WRITTEN)) {
-      const at = this.#read & (RING_BYTES - 1);
+      const at = this.#read & (bytes.byteLength - 1);
       const recordBytes = words[at / 4]!;
       const kind = words[at / 4 + 1];
       if (kind === Kind.CLOSE) {
@@ -210,6 +217,7 @@ export class ThreadLink implements Link {
       onSent?.();
     }
     for (const { onSent } of this.#waiting.splice(0)) onSent?.();
+    this.#letGo();
     this.#receiver?.onClose();
   }
 
@@ -220,6 +228,12 @@ export class ThreadLink implements Link {
     }
     this.#done = true;
     this.#parts.onClosed();
+  }
+
+  #letGo(): void {
+    if (this.#waiting.length > 0) return;
+    this.#awake?.cancel();
+    this.#awake = null;
   }
 
   #ring(): void {

@@ -3,53 +3,56 @@
  * in any ring; the rank waits on it in its event loop, and then looks into all its rings.
  */
 
-import { keepAlive, type Timer } from "../../support/clock.ts";
 import type { AddressableHeap, Directory } from "./directory.ts";
 import { ThreadLink } from "./link.ts";
-import { RING_BLOCK_BYTES, Ring } from "./ring-buffer.ts";
+import { bellIn, blockSize, Ring } from "./ring-buffer.ts";
 
-const BELL_BYTES = 64;
-const RING_KEY = 2 ** 52;
-const BELL_KEY = 2 ** 52 + 2 ** 50;
+/** The keys of threads' blocks, which begin with a bell; those of other blocks are lower. */
+const BLOCK_KEY = 2 ** 52;
 
 /** Is `key` that of a bell? */
 export function isBellKey(key: number): boolean {
-  return key >= BELL_KEY;
+  return key >= BLOCK_KEY;
+}
+
+/** Whose links they are, and where they lie. */
+export interface ThreadLinksOptions {
+  heap: AddressableHeap;
+  directory: Directory;
+  /** The number of this rank's thread. */
+  thread: number;
+  /** How many threads the job has, of which any may be linked. */
+  threads: number;
+  /** A number below 2^51 that only links of the same bring-up have. */
+  job: number;
 }
 
 /** All links of one rank to threads of its job. */
 export class ThreadLinks {
-  readonly #rank: number;
-  readonly #heap: AddressableHeap;
-  readonly #directory: Directory;
+  readonly #options: ThreadLinksOptions;
+  /** By the number of the other thread. */
   readonly #links = new Map<number, ThreadLink>();
-  /**
-   * This rank's bell, and a timer that keeps the process running, because a wait for the bell does not. Null while
-   * there is no link.
-   */
-  #listening: { bell: Int32Array; awake: Timer } | null = null;
+  /** This rank's block with its bell; null while there is no link. A wait for the bell does not keep the process running. */
+  #listening: { address: number; bell: Int32Array } | null = null;
 
-  constructor(rank: number, heap: AddressableHeap, directory: Directory) {
-    this.#rank = rank;
-    this.#heap = heap;
-    this.#directory = directory;
+  constructor(options: ThreadLinksOptions) {
+    this.#options = options;
   }
 
-  /** The link to rank `other`, which is thread `thread` of the job. */
-  link(other: number, thread: number): ThreadLink {
+  /** The link to thread `other` of the job. */
+  link(other: number): ThreadLink {
+    const { heap, directory, thread } = this.#options;
+    const own = this.#listen().address;
+    const theirs = this.#blockOf(other);
     const link = new ThreadLink({
-      heap: this.#heap,
-      outgoing: this.#ring(this.#rank, other),
-      incoming: this.#ring(other, this.#rank),
-      bell: this.#bellOf(other),
-      hasEnded: () => this.#directory.hasEnded(thread),
+      heap,
+      outgoing: this.#ring(own, other),
+      incoming: this.#ring(theirs, thread),
+      bell: this.#bell(theirs),
+      hasEnded: () => directory.hasEnded(other),
       onClosed: () => this.#closed(other),
     });
     this.#links.set(other, link);
-    if (!this.#listening) {
-      this.#listening = { bell: this.#bellOf(this.#rank), awake: keepAlive() };
-      void this.#listen(this.#listening.bell);
-    }
     return link;
   }
 
@@ -58,16 +61,39 @@ export class ThreadLinks {
     for (const link of [...this.#links.values()]) link.close();
   }
 
-  #ring(from: number, to: number): Ring {
-    return new Ring(this.#heap, this.#directory.acquire(ringKey(from, to), RING_BLOCK_BYTES));
+  #keyOf(thread: number): number {
+    return BLOCK_KEY + this.#options.job + thread;
   }
 
-  #bellOf(rank: number): Int32Array {
-    const address = this.#directory.acquire(BELL_KEY + rank, BELL_BYTES);
-    return new Int32Array(this.#heap.bufferTo(address + BELL_BYTES), address, BELL_BYTES / 4);
+  /** The address of the block of `thread`. */
+  #blockOf(thread: number): number {
+    const { byteLength, zeroBytes } = blockSize(this.#options.threads);
+    return this.#options.directory.acquire(this.#keyOf(thread), byteLength, zeroBytes);
   }
 
-  async #listen(bell: Int32Array): Promise<void> {
+  #ring(block: number, reader: number): Ring {
+    const { threads } = this.#options;
+    return new Ring(this.#bufferOf(block), block, reader, threads);
+  }
+
+  #bell(block: number): Int32Array {
+    return bellIn(this.#bufferOf(block), block);
+  }
+
+  #bufferOf(block: number): ArrayBufferLike {
+    return this.#options.heap.bufferTo(block + blockSize(this.#options.threads).byteLength);
+  }
+
+  #listen(): { address: number } {
+    if (this.#listening) return this.#listening;
+    const address = this.#blockOf(this.#options.thread);
+    const bell = this.#bell(address);
+    this.#listening = { address, bell };
+    void this.#attend(bell);
+    return this.#listening;
+  }
+
+  async #attend(bell: Int32Array): Promise<void> {
     while (this.#listening) {
       const seen = Atomics.load(bell, 0);
       for (const link of [...this.#links.values()]) link.attend();
@@ -78,23 +104,16 @@ export class ThreadLinks {
 
   #closed(other: number): void {
     if (!this.#links.delete(other)) return;
-    for (const key of [ringKey(this.#rank, other), ringKey(other, this.#rank), BELL_KEY + other]) {
-      this.#directory.release(key);
-    }
+    this.#options.directory.release(this.#keyOf(other));
     if (this.#links.size === 0) this.#end();
   }
 
   #end(): void {
     if (!this.#listening) return;
-    const { bell, awake } = this.#listening;
+    const { bell } = this.#listening;
     this.#listening = null;
-    awake.cancel();
     Atomics.add(bell, 0, 1);
     Atomics.notify(bell, 0);
-    this.#directory.release(BELL_KEY + this.#rank);
+    this.#options.directory.release(this.#keyOf(this.#options.thread));
   }
-}
-
-function ringKey(from: number, to: number): number {
-  return RING_KEY + from * 2 ** 20 + to;
 }

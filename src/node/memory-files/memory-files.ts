@@ -7,7 +7,7 @@ import {
   openSync,
   readdirSync,
   readSync,
-  rmSync,
+  type Stats,
   statfsSync,
   unlinkSync,
   writeSync,
@@ -15,15 +15,16 @@ import {
 import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { nextTick } from "node:process";
-import { UnsupportedError } from "../errors.ts";
-import type { MemoryFile, MemoryFiles } from "../platform.ts";
+import { UnsupportedError } from "../../errors.ts";
+import type { MemoryFile, MemoryFiles } from "../../platform.ts";
+import { isOfThread, newName, ownerHasDied, PREFIX } from "./owner.ts";
+import { removeAtDeath, removeNow } from "./temporary-names.ts";
 
 export const MEMORY_FILE_DIRECTORY = "/dev/shm";
-const PREFIX = "webccl-";
 /** The type that statfs gives a tmpfs. */
 const TMPFS = 0x01021994;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
-/** A name is removed when all ranks have opened its file. An older one was left by a process that was killed before. */
+/** A name of this age was left by a process that was killed. */
 const LEFT_MS = 3_600_000;
 const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 const ZEROS = new Uint8Array(256 * 1024);
@@ -43,11 +44,12 @@ export function memoryFiles(): MemoryFiles {
   removeLeft();
   return {
     create: () => {
-      const path = join(MEMORY_FILE_DIRECTORY, PREFIX + crypto.randomUUID());
+      const path = join(MEMORY_FILE_DIRECTORY, newName());
+      removeAtDeath(path);
       return { path, file: new NodeMemoryFile(openSync(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)) };
     },
     open,
-    unlink: (path) => rmSync(path, { force: true }),
+    unlink: removeNow,
     cores: availableParallelism(),
     soon: (callback) => queueMicrotask(() => nextTick(callback)),
     later: setImmediate,
@@ -68,16 +70,34 @@ function open(path: string): MemoryFile {
   }
 }
 
+/** Removes the names of threads or processes that have died in their bring-up: later, no file has a name. */
 function removeLeft(): void {
-  for (const name of readdirSync(MEMORY_FILE_DIRECTORY)) {
-    if (!name.startsWith(PREFIX)) continue;
+  removeNames((name, { mtimeMs }) => ownerHasDied(name) ?? Date.now() - mtimeMs > LEFT_MS);
+}
+
+/** Removes the names that thread `thread` of this process has left: one that is terminated cannot do so itself. */
+export function removeNamesOfThread(thread: number): void {
+  removeNames((name) => isOfThread(name, thread));
+}
+
+function removeNames(isLeft: (name: string, stat: Stats) => boolean): void {
+  for (const name of namesThere()) {
     const path = join(MEMORY_FILE_DIRECTORY, name);
     try {
-      const { uid, mtimeMs } = lstatSync(path);
-      if (uid === process.getuid?.() && Date.now() - mtimeMs > LEFT_MS) unlinkSync(path);
+      const stat = lstatSync(path);
+      if (stat.uid === process.getuid?.() && isLeft(name, stat)) unlinkSync(path);
     } catch {
       // Another rank has removed it.
     }
+  }
+}
+
+/** The names of all shared files of this host; none where there is no such directory. */
+function namesThere(): string[] {
+  try {
+    return readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => name.startsWith(PREFIX));
+  } catch {
+    return [];
   }
 }
 

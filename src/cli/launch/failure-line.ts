@@ -1,0 +1,41 @@
+/** A failure in one line: the error, the place in the program where it came from, and what to do where that is known. */
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder of webccl itself, whose places say nothing to a user. */
+const OWN = new URL("../../", import.meta.url);
+const AS_MODULE =
+  'the program was read as CommonJS: name it .mjs or .mts, or put "type": "module" into the package.json beside it';
+
+/** Texts of the runtimes, and the remedy of each. */
+const REMEDIES: readonly [RegExp, string][] = [
+  [/Top-level await is currently not supported with the "cjs"|await is only valid in async/, AS_MODULE],
+  [/Cannot use import statement outside a module|Unexpected token 'export'/, AS_MODULE],
+  [/require is not defined in ES module scope/, "the program was read as a module: use import, or name it .cjs"],
+];
+
+/** `error` in one line. */
+export function failureLine(error: unknown): string {
+  if (!(error instanceof Error)) return oneLine(`thrown: ${String(error)}`);
+  const place = placeOf(error);
+  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null;
+  const remedy = REMEDIES.find(([text]) => text.test(error.message))?.[1];
+  return oneLine(
+    `${error.name}: ${error.message}${place && ` (${place})`}${cause ? `, caused by ${cause.name}: ${cause.message}` : ""}` +
+      (remedy ? `; ${remedy}` : ""),
+  );
+}
+
+/** The innermost place of the program in the error's stack, or "". */
+function placeOf({ stack = "" }: Error): string {
+  for (const [, file = "", position = ""] of stack.matchAll(
+    /^ +at (?:.*\()?((?:file:\/\/|\/)[^()]*?):(\d+:\d+)\)?$/gm,
+  )) {
+    const url = file.startsWith("file:") ? file : `file://${file}`;
+    if (url.startsWith(OWN.href) || url.includes("/node_modules/")) continue;
+    return `${relative(process.cwd(), fileURLToPath(url.replace(/\?.*$/, "")))}:${position}`;
+  }
+  return "";
+}
+
+const oneLine = (text: string) => text.replace(/\s*\n\s*/g, " ");

@@ -1,0 +1,63 @@
+/** Two hosts for tests: network namespaces of Linux that are joined by a virtual cable. */
+import { spawnSync } from "node:child_process";
+
+/** A host: how a command is started on it, and its address. */
+export interface Host {
+  readonly address: string;
+  readonly command: (command: string, args: readonly string[]) => [command: string, args: string[]];
+}
+
+/** Two hosts, and the way to end them. */
+export interface Hosts {
+  readonly hosts: readonly [Host, Host];
+  /** Are they apart, as two machines are? */
+  readonly areApart: boolean;
+  end(): void;
+}
+
+/**
+ * Makes them. Where this user may make no network namespace, they are two addresses of this host's loopback.
+ * @throws Error that `ip` gave, for another reason.
+ */
+export function makeHosts(): Hosts {
+  const names = [`webccl-${process.pid}-a`, `webccl-${process.pid}-b`] as const;
+  const cables = [`wc${process.pid}a`, `wc${process.pid}b`] as const;
+  const end = () => {
+    for (const name of names) spawnSync("ip", ["netns", "delete", name]);
+  };
+  const first = ip("netns", "add", names[0]);
+  if (/not permitted|denied|read-only/i.test(first)) {
+    const hosts = ["127.0.0.2", "127.0.0.3"].map((address) => ({ address, command: sameHost }));
+    return { hosts: hosts as [Host, Host], areApart: false, end: () => {} };
+  }
+  const errors = [
+    first,
+    ip("netns", "add", names[1]),
+    ip("link", "add", cables[0], "netns", names[0], "type", "veth", "peer", "name", cables[1], "netns", names[1]),
+    ...names.flatMap((name, i) => [
+      ip("-n", name, "address", "add", `10.77.0.${i + 1}/24`, "dev", cables[i]!),
+      ip("-n", name, "link", "set", "lo", "up"),
+      ip("-n", name, "link", "set", cables[i]!, "up"),
+    ]),
+  ];
+  const error = errors.find((text) => text !== "");
+  if (error) {
+    end();
+    throw new Error(`no network namespaces: ${error}`);
+  }
+  const hostOf = (i: 0 | 1): Host => ({
+    address: `10.77.0.${i + 1}`,
+    // `ip netns exec` would give every process file systems of its own, as no two processes of one host have.
+    command: (command, args) => ["nsenter", [`--net=/run/netns/${names[i]}`, command, ...args]],
+  });
+  return { hosts: [hostOf(0), hostOf(1)], areApart: true, end };
+}
+
+const sameHost: Host["command"] = (command, args) => [command, [...args]];
+
+/** What `ip` complained about; "" if it did not. */
+function ip(...args: string[]): string {
+  const { status, stderr, error } = spawnSync("ip", args, { encoding: "utf8" });
+  if (error) return error.message;
+  return status === 0 ? "" : stderr || `ip ${args.join(" ")} ended with ${status}`;
+}

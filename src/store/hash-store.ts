@@ -4,7 +4,7 @@ import { StoreError, TimeoutError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
-import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
+import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
@@ -42,7 +42,7 @@ export class HashStore extends Store {
     return result.slice();
   }
 
-  async add(key: string, amount: number): Promise<number> {
+  async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
     const sum = this.#open().sum(key, amount);
     this.#space.set(key, toBytes(String(sum)));
     this.#wake();

@@ -12,6 +12,9 @@ import { now } from "../support/clock.ts";
 /** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
 
+/** A counter's value as `add` returns it: a bigint where the amount is one. */
+export type CounterValue<N extends number | bigint> = N extends bigint ? bigint : number;
+
 /** The bytes of a value. */
 export function toBytes(value: StoreValue): Uint8Array {
   return typeof value === "string" ? new TextEncoder().encode(value) : value;
@@ -53,10 +56,13 @@ export abstract class Store {
    */
   abstract compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array>;
   /**
-   * Adds to a 64-bit counter kept as decimal text, created at 0, and returns the new value.
-   * @throws StoreError if the key holds something else, or if the sum is not a safe integer.
+   * Adds to a 64-bit counter kept as decimal text, created at 0, and returns the new value: a number if `amount` is one, a
+   * bigint if it is a bigint. A value that `set` wrote counts on if it is the decimal text of a 64-bit integer.
+   * @throws StoreError, and nothing is added, if the key holds something else, if the sum leaves the range of 64-bit
+   *   integers, or if `amount` is a number and the sum is past 2^53, where numbers are rounded; RangeError for an amount
+   *   that is no integer of 64 bits, or a number past 2^53; TypeError for one that is neither a number nor a bigint.
    */
-  abstract add(key: string, amount: number): Promise<number>;
+  abstract add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>>;
   /** Are all keys there? Answers at once. */
   abstract check(keys: readonly string[]): Promise<boolean>;
   /**

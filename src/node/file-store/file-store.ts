@@ -16,7 +16,7 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeS
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -72,7 +72,7 @@ export class FileStore extends Store {
     });
   }
 
-  add(key: string, amount: number): Promise<number> {
+  add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
     return this.#write((append) => {
       const sum = this.#space.sum(key, amount);
       append(Kind.SET, key, toBytes(String(sum)));

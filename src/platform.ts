@@ -23,6 +23,8 @@ export interface ListenOptions {
   origins?: readonly string[];
   /** Host header values that are let in beyond loopback names and `host`. */
   allowHosts?: readonly string[];
+  /** Milliseconds without a sign of life after which a connection is closed; Infinity for never. Default: 60,000. */
+  silenceMs?: number;
   logger?: Logger;
 }
 
@@ -40,7 +42,10 @@ export interface Listener {
 export interface HubHandle {
   readonly url: string;
   readonly port: number;
-  /** Resolves when every member of `group` has left, or after `timeoutMs`. */
+  /**
+   * Resolves when every member of `group` has left, or after `timeoutMs`; 0 or Infinity for no timeout.
+   * @throws RangeError if `timeoutMs` is below 0 or NaN.
+   */
   drained(group: string, timeoutMs: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -74,9 +75,9 @@ export interface InitOptions {
   deterministic?: boolean;
   /** Where this rank (and the hub it may host) accepts connections. Default: a free port of 127.0.0.1. */
   listen?: ListenOptions;
-  /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
+  /** Milliseconds for bring-up, and for each call that names none; 0 or Infinity for no timeout. Default: 300,000. */
   timeoutMs?: number;
-  /** Milliseconds a silent rank stays a member. Default: 60,000. */
+  /** Milliseconds a silent rank stays a member; 0 or Infinity for no timeout. Default: 60,000. */
   peerTimeoutMs?: number;
   /** Default: the URL's path, else "default". */
   groupName?: string;
@@ -177,7 +178,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
-  const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const { backend = "auto", transport = "auto" } = options;
   if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
     throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
   }
@@ -194,7 +195,6 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
-  if (!(timeoutMs > 0)) throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
   return {
     method,
@@ -209,8 +209,8 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
     listen: options.listen ?? {},
-    timeoutMs,
-    peerTimeoutMs: options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS,
+    timeoutMs: timeLimitOf(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, "initProcessGroup: timeoutMs"),
+    peerTimeoutMs: timeLimitOf(options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS, "initProcessGroup: peerTimeoutMs"),
     groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,

@@ -72,13 +72,14 @@ function tcpAddress({ hostname, port }: URL): { host: string; port: number } {
 
 async function host(
   platform: Platform,
-  { token, listen: { tls }, logger }: Settings,
+  { token, listen: { tls }, logger, peerTimeoutMs }: Settings,
   address: { host: string; port: number },
   undo: Undo[],
 ): Promise<HubHandle> {
   const hub = await platform.startHub({
     ...address,
     hostRank: 0,
+    silenceMs: peerTimeoutMs,
     logger,
     ...(token === undefined ? {} : { token }),
     ...(tls === undefined ? {} : { tls }),

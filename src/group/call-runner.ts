@@ -17,6 +17,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, type Request } from "../request.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Job } from "./job.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
@@ -132,7 +133,7 @@ export class CallRunner {
     let prepared: PreparedCall<T>;
     try {
       checkOptions(where, names, options);
-      checkTimeout(options);
+      if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {
       return this.#refused(asError(error));
@@ -183,7 +184,7 @@ export class CallRunner {
     const { signal } = options;
     const onSignal = () => onAbort(signal?.reason);
     signal?.addEventListener("abort", onSignal, { once: true });
-    const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
+    const timeoutMs = timeLimitOf(options.timeoutMs ?? settings.timeoutMs);
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
@@ -286,12 +287,6 @@ export class CallRunner {
       tensors: call?.overwritten ? "overwritten" : "untouched",
       cause: error,
     });
-  }
-}
-
-function checkTimeout({ timeoutMs }: CollectiveOptions): void {
-  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
-    throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   }
 }
 

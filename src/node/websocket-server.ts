@@ -34,8 +34,6 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
-  /** Milliseconds without a sign of life after which a connection is closed. Default: 60,000. */
-  silenceMs?: number | undefined;
 }
 
 /** An open server. */

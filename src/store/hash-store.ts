@@ -3,6 +3,7 @@
 import { StoreError, TimeoutError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
@@ -131,6 +132,7 @@ export class HashStore extends Store {
 
   /** Resolves with the first value that `take` returns. */
   #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
+    storeWaitOf(timeoutMs);
     this.#open();
     const now = take();
     if (now !== undefined) return Promise.resolve(now);

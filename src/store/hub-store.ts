@@ -1,6 +1,7 @@
 /** HubStore: the store that a hub keeps for a group, over the group's link to it. Browsers use it. */
 import { StoreError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
 import { checkAmount, toInt64 } from "./key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
@@ -99,6 +100,7 @@ export class HubStore extends Store {
   }
 
   async #call(op: string, args: readonly unknown[], timeoutMs: number = this.timeoutMs): Promise<unknown> {
+    storeWaitOf(timeoutMs);
     if (this.#closed) throw new StoreError("the store is closed");
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);

@@ -8,6 +8,7 @@ import { StoreError } from "../errors.ts";
 import { checkOptions } from "../option-checks.ts";
 import { DEFAULT_TIMEOUT_MS, QUEUE_POP_OPTIONS, type QueuePopOptions } from "../options.ts";
 import { now } from "../support/clock.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
 
 /** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
@@ -23,7 +24,8 @@ export function toBytes(value: StoreValue): Uint8Array {
 /** The options of a `queuePop` of `store` with every default filled in. */
 export function popOptions(store: Store, options: QueuePopOptions): Required<QueuePopOptions> {
   checkOptions("queuePop", QUEUE_POP_OPTIONS, options);
-  return { block: options.block ?? true, timeoutMs: options.timeoutMs ?? store.timeoutMs };
+  const timeoutMs = storeWaitOf(options.timeoutMs ?? store.timeoutMs, "queuePop: timeoutMs");
+  return { block: options.block ?? true, timeoutMs };
 }
 
 /** A key space that all its users see. */
@@ -31,7 +33,8 @@ export abstract class Store {
   #timeoutMs = DEFAULT_TIMEOUT_MS;
 
   /**
-   * How long `get`, `wait` and `queuePop` wait by default, in milliseconds. Default: 300,000.
+   * How long `get`, `wait` and `queuePop` wait by default, in milliseconds: at 0 they look once, at Infinity they wait for
+   * good. Default: 300,000.
    * @throws RangeError when set to anything but a number of at least 0.
    */
   get timeoutMs(): number {
@@ -39,8 +42,7 @@ export abstract class Store {
   }
 
   set timeoutMs(timeoutMs: number) {
-    if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must be a number of at least 0, got ${timeoutMs}`);
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = storeWaitOf(timeoutMs, "the store's timeoutMs");
   }
 
   /** Overwrites the value of `key`. */

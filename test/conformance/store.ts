@@ -290,6 +290,24 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
       expect(await store.queueLen("queue")).toBe(1);
     });
 
+    it("wait() and queuePop() refuse what is no duration, wait for good at Infinity, and look once at 0", async () => {
+      const { store, other } = await open();
+      const calls = [
+        (timeoutMs: number) => store.wait(["key"], timeoutMs),
+        (timeoutMs: number) => store.queuePop("key", { timeoutMs }),
+      ];
+      for (const call of calls) {
+        for (const timeoutMs of [-1, Number.NaN]) await expect(call(timeoutMs)).rejects.toThrow(RangeError);
+        await expect(call(0)).rejects.toThrow(TimeoutError);
+      }
+      const waiting = [Number.POSITIVE_INFINITY, 2 ** 31].flatMap((timeoutMs) => calls.map((call) => call(timeoutMs)));
+      await expect(store.wait(["never"], 10)).rejects.toThrow(TimeoutError);
+      await Promise.all([other.set("key", "1"), other.queuePush("key", "1"), other.queuePush("key", "2")]);
+      await Promise.all(waiting);
+      await store.queuePush("key", "3");
+      for (const call of calls) await call(0);
+    });
+
     it("timeoutMs refuses what is no duration", async () => {
       const { store } = await open();
       expect(() => {

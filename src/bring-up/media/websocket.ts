@@ -23,12 +23,12 @@ export async function openWebsocket(
   store: Store,
   undo: Undo[],
 ): Promise<WebsocketMedium> {
-  const { listen, logger, groupName: group, worldSize, timeoutMs, signal } = settings;
+  const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
   const token = await agreeOnSecret(store);
   const arrivals = new Arrivals();
   const { host = "127.0.0.1", port = 0, tls, advertise } = listen;
   const listener = await platform.listen(
-    { host, port, token, logger, ...(tls === undefined ? {} : { tls }) },
+    { host, port, token, logger, silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
     (hello, socket) => {
       if (hello.group !== group || hello.rank === null) socket.terminate();
       else arrivals.add(hello.rank, socket);

@@ -17,6 +17,7 @@ import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../e
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { storeWaitOf } from "../../support/timeouts.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -258,7 +259,7 @@ export class FileStore extends Store {
    * looking again.
    */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + storeWaitOf(timeoutMs);
     let pollMs = FIRST_POLL_MS;
     for (;;) {
       this.#sync();

@@ -103,6 +103,10 @@ export interface Platform {
   env(name: string): string | undefined;
   /** Equal for two processes exactly if they can share files and loopback; empty where that cannot be known. */
   readonly hostId: string;
+  /** Names this process among all of its machine and others; empty where that cannot be told. */
+  readonly processId: string;
+  /** Does the process with this id live? Unknown if it is on another machine, or has none. */
+  processState(processId: string): "alive" | "gone" | "unknown";
   /** The job that this thread was started for, or null. */
   threadJob(): ThreadJob | null;
   /**
@@ -134,8 +138,8 @@ export interface Platform {
    * @throws UnsupportedError if it is not installed.
    */
   readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
-  /** A store in a file, for `file://`. */
-  openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
+  /** A store in a file, for `file://`. With a `worldSize` the last of so many users removes the file. */
+  openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
 }
 
 /** How a connection is made. */

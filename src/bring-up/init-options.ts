@@ -83,7 +83,7 @@ export interface InitOptions {
   groupName?: string;
   /** Secret that all ranks and the hub share. Default: WEBCCL_TOKEN. */
   token?: string;
-  /** Ends the bring-up. */
+  /** Ends the bring-up, in whichever phase it is: this rank rejects with AbortedError, and the others are told. */
   signal?: AbortSignal;
   /** Default: the console's error stream, as much as WEBCCL_DEBUG says. */
   logger?: Logger;
@@ -195,7 +195,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
-  const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
+  const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
   return {
     method,
     store: options.store,
@@ -222,6 +222,23 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
 /** The address of env://, which rank 0 hosts. */
 export function masterAddress(platform: Platform): { host: string; port: number } {
   return { host: platform.env("MASTER_ADDR") ?? "127.0.0.1", port: wholeVariable(platform, "MASTER_PORT") ?? 29500 };
+}
+
+/**
+ * The path that a file:// URL names.
+ * @throws RangeError if it is not well-formed.
+ */
+export function filePath(method: URL): string {
+  return decoded(method.pathname, `initMethod is "${method.href}"`);
+}
+
+/** Text in which %XX stand for bytes, decoded. `where` is for the error. */
+function decoded(text: string, where: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new RangeError(`${where}: a % in it must be written %25, and other bytes as %XX of UTF-8`, { cause });
+  }
 }
 
 function parseMethod(text: string): URL {

@@ -1,7 +1,9 @@
 /** Linking: how two ranks are joined, as the roster tells every rank alike, and the links of this rank. */
+
 import { StoreError } from "../errors.ts";
 import type { Link, LinkKind } from "../link/link.ts";
-import type { Medium, Undo } from "./media/medium.ts";
+import type { Cleanup } from "./cleanup.ts";
+import type { Medium } from "./media/medium.ts";
 import type { RosterEntry } from "./roster.ts";
 
 /** Links from the fastest to the slowest. */
@@ -46,10 +48,12 @@ export async function linkAll(
   roster: readonly RosterEntry[],
   rank: number,
   media: readonly Medium[],
-  undo: Undo[],
+  undo: Cleanup,
 ): Promise<Map<number, Link>> {
   const links = new Map<number, Link>();
+  let isUndone = false;
   undo.push(() => {
+    isUndone = true;
     for (const link of links.values()) link.close();
   });
   const kindOf = (other: RosterEntry) => linkBetween(roster[rank]!, other);
@@ -66,7 +70,10 @@ export async function linkAll(
     media.map((medium) =>
       medium.link(
         others.filter((other) => kindOf(other) === medium.kind),
-        (other, link) => links.set(other, link),
+        (other, link) => {
+          if (isUndone) link.close();
+          else links.set(other, link);
+        },
       ),
     ),
   );

@@ -117,7 +117,6 @@ export class Hub {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
     });
-    const told = [...room.departed.values()];
     room.members.set(rank, port);
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
@@ -127,10 +126,6 @@ export class Hub {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
     };
-    // Not before the welcome, which is sent when this returns.
-    queueMicrotask(() => {
-      for (const departure of told) this.#tell(port, departure);
-    });
     this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
     return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank };
   }

@@ -1,4 +1,5 @@
 /** Threads: ranks that are threads of one job, and address each other's memory. Loaded where a rank is one. */
+
 import { addressableRows } from "../../algorithm/addressable/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
 import { Turns } from "../../backend/direct/turns.ts";
@@ -11,8 +12,9 @@ import type { ThreadJob } from "../../platform.ts";
 import { boardBytes } from "../../region/addressable/board.ts";
 import { AddressableRegion } from "../../region/addressable/region.ts";
 import { Pace } from "../../support/pace.ts";
+import type { Cleanup } from "../cleanup.ts";
 import type { RosterEntry } from "../roster.ts";
-import { type Medium, PLAIN, type Undo } from "./medium.ts";
+import { type Medium, PLAIN } from "./medium.ts";
 
 /** This thread's part of the memory that the threads of its job have in common. */
 export class Threads {
@@ -36,7 +38,7 @@ export class Threads {
   }
 
   /** The medium of rank `rank`, which this thread is. */
-  medium(rank: number, undo: Undo[]): Medium {
+  medium(rank: number, undo: Cleanup): Medium {
     const { id, index } = this.#job;
     return {
       ...PLAIN,
@@ -47,7 +49,7 @@ export class Threads {
     };
   }
 
-  #link(rank: number, others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], undo: Undo[]): void {
+  #link(rank: number, others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], undo: Cleanup): void {
     const links = new ThreadLinks(rank, this.#heap, this.#directory);
     undo.push(() => links.close());
     for (const { rank: other, thread } of others) if (thread) take(other, links.link(other, thread.index));

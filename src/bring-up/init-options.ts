@@ -10,6 +10,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
+import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 
 /** Where a rank accepts connections. */
@@ -219,9 +220,48 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   };
 }
 
-/** The address of env://, which rank 0 hosts. */
-export function masterAddress(platform: Platform): { host: string; port: number } {
-  return { host: platform.env("MASTER_ADDR") ?? "127.0.0.1", port: wholeVariable(platform, "MASTER_PORT") ?? 29500 };
+/** A host, without brackets, and a port of it. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The port at which rank 0 hosts the hub, where none is given. */
+const DEFAULT_PORT = 29_500;
+
+/**
+ * The address of env://, which rank 0 hosts.
+ * @throws RangeError if MASTER_ADDR or MASTER_PORT is none.
+ */
+export function masterAddress(platform: Platform): Address {
+  const host = platform.env("MASTER_ADDR") || "127.0.0.1";
+  const port = wholeVariable(platform, "MASTER_PORT") ?? DEFAULT_PORT;
+  return addressOf(host, port, `the environment variable MASTER_ADDR is "${host}"`, "MASTER_PORT");
+}
+
+/**
+ * The address of tcp://, which rank 0 hosts.
+ * @throws RangeError if it is none.
+ */
+export function tcpAddress(method: URL): Address {
+  const { hostname, port, href } = method;
+  const where = `initMethod is "${href}"`;
+  return addressOf(hostname || "127.0.0.1", port === "" ? DEFAULT_PORT : Number(port), where, `the port of ${href}`);
+}
+
+function addressOf(host: string, port: number, where: string, portName: string): Address {
+  if (!URL.canParse(`ws://${urlHost(host)}`)) {
+    throw new RangeError(
+      `${where}: a host name or an address is needed, such as 127.0.0.1, [::1] or node0.example.org`,
+    );
+  }
+  if (port < 1 || port > 65_535) {
+    throw new RangeError(
+      `${portName} is ${port}: all ranks must know the port at which rank 0 hosts the hub, so it is one from 1 to 65535` +
+        (port === 0 ? "; webccl run finds a free one by itself" : ""),
+    );
+  }
+  return { host: bareHost(host), port };
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { StoreError } from "../errors.ts";
 import type { Link, LinkKind } from "../link/link.ts";
+import { isLoopback } from "../support/host.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Medium } from "./media/medium.ts";
 import type { RosterEntry } from "./roster.ts";
@@ -18,7 +19,7 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
-  if (lower.hostId !== higher.hostId && isLoopback(lower.listenUrl)) return "hub";
+  if (lower.hostId !== higher.hostId && isLoopback(new URL(lower.listenUrl).hostname)) return "hub";
   return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }
 
@@ -78,9 +79,4 @@ export async function linkAll(
     ),
   );
   return links;
-}
-
-function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }

@@ -12,9 +12,10 @@ import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { startTimer } from "../support/clock.ts";
+import { urlHost } from "../support/host.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Generation } from "./generation.ts";
-import { filePath, masterAddress, type Settings } from "./init-options.ts";
+import { filePath, masterAddress, type Settings, tcpAddress } from "./init-options.ts";
 import type { Vigil } from "./vigil.ts";
 
 /** Most milliseconds for a rank whose bring-up fails to tell the others by the store, which may be the reason. */
@@ -73,7 +74,13 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
       const address = method.protocol === "env:" ? masterAddress(platform) : tcpAddress(method);
       const scheme = settings.listen.tls ? "wss" : "ws";
       const hosted = settings.rank === 0 ? await host(platform, settings, address, undo) : null;
-      return joinHub(platform, settings, hosted?.url ?? `${scheme}://${address.host}:${address.port}`, hosted, coming);
+      return joinHub(
+        platform,
+        settings,
+        hosted?.url ?? `${scheme}://${urlHost(address.host)}:${address.port}`,
+        hosted,
+        coming,
+      );
     }
   }
 }
@@ -149,10 +156,6 @@ function watchHub(hub: HubConnection, vigil: Vigil): void {
 function rankOf({ rank }: Settings): number {
   if (rank === null) throw new RangeError("rank is not given");
   return rank;
-}
-
-function tcpAddress({ hostname, port }: URL): { host: string; port: number } {
-  return { host: hostname || "127.0.0.1", port: port === "" ? 29500 : Number(port) };
 }
 
 async function host(

@@ -12,6 +12,7 @@ import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
 import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
+import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -174,6 +175,9 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   if (!Number.isInteger(worldSize) || worldSize < 1) {
     throw new RangeError(`worldSize is ${worldSize}: a group has at least one rank`);
   }
+  if (worldSize > MAX_WORLD_SIZE) {
+    throw new RangeError(`worldSize is ${worldSize}: a group has at most ${MAX_WORLD_SIZE} ranks`);
+  }
   const rank = options.rank ?? wholeVariable(platform, "RANK");
   if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
@@ -197,6 +201,8 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     );
   }
   const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
+  const groupName = options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default");
+  checkGroupName(groupName, options.groupName === undefined ? "the group's name in initMethod" : "groupName");
   return {
     method,
     store: options.store,
@@ -212,7 +218,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     listen: options.listen ?? {},
     timeoutMs: timeLimitOf(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, "initProcessGroup: timeoutMs"),
     peerTimeoutMs: timeLimitOf(options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS, "initProcessGroup: peerTimeoutMs"),
-    groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),
+    groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
@@ -287,7 +293,14 @@ function parseMethod(text: string): URL {
       `initMethod is "${text}": use env://, tcp://host:port, ws://host:port/group, file:///path or memory://name`,
     );
   }
-  return new URL(text);
+  const method = new URL(text);
+  if (method.protocol === "file:" && method.hostname !== "") {
+    throw new RangeError(
+      `initMethod is "${text}", in which ${method.hostname} is a host: a path on this one has three slashes, ` +
+        `"file:///${method.hostname}${method.pathname}"`,
+    );
+  }
+  return method;
 }
 
 function wholeVariable(platform: Platform, name: string): number | null {

@@ -10,7 +10,7 @@ import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Backend, Call } from "../backend.ts";
-import { failureOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
+import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
 import { type Plan, type PlanScope, planCollective } from "./plan.ts";
 import { tableWith } from "./select.ts";
@@ -161,7 +161,8 @@ export class DirectBackend implements Backend {
       if (error instanceof Refusal) throw error.cause;
       call.overwritten =
         plan.writes === "at once" || (plan.writes !== "no" && (cluster !== null || exchange.hasWritten));
-      throw cluster ? await cluster.failed(exchange, error) : failureOf(this.#scope, exchange, error);
+      if (cluster) throw await cluster.failed(exchange, error);
+      throw failureOf(this.#scope, exchange, await faultOf(executor, plan.spans, error));
     } finally {
       cluster?.leave();
       folds?.close();

@@ -39,7 +39,7 @@ export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
-export { Store, type StoreValue } from "./store/store.ts";
+export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
 export type { TensorView } from "./tensor/view.ts";
 export type { Collective } from "./types.ts";
 export {

@@ -18,7 +18,7 @@ export const DEFAULT_PEER_TIMEOUT_MS = 60_000;
 
 /** What every collective takes as its one trailing argument. */
 export interface CollectiveOptions {
-  /** Milliseconds until the call rejects with TimeoutError and the group is dead. Default: the group's. */
+  /** Milliseconds until the call rejects with TimeoutError and the group is dead; 0 or Infinity for no timeout. Default: the group's. */
   timeoutMs?: number;
   /** Aborts the call, and with it the group (an unmatched recv alone is withdrawn and leaves the group whole). */
   signal?: AbortSignal;
@@ -71,6 +71,7 @@ export const ALL_TO_ALL_SINGLE_OPTIONS: OptionNames<AllToAllSingleOptions> = {
 
 /** Options of `monitoredBarrier`. */
 export interface MonitoredBarrierOptions {
+  /** Milliseconds until those who are missing are named; 0 or Infinity for no timeout. Default: the group's. */
   timeoutMs?: number;
   /** Wait out the timeout and name every missing rank, instead of the first. Default: false. */
   waitAllRanks?: boolean;
@@ -94,7 +95,7 @@ export const NEW_GROUP_OPTIONS: OptionNames<NewGroupOptions> = { name: true, des
 export interface QueuePopOptions {
   /** False: an empty queue is an error. Default: true, the call waits for a value. */
   block?: boolean;
-  /** Milliseconds to wait. Default: the store's. */
+  /** Milliseconds to wait; 0 for a single look, Infinity for no timeout. Default: the store's. */
   timeoutMs?: number;
 }
 

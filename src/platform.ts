@@ -34,6 +34,8 @@ export interface ListenOptions {
   origins?: readonly string[];
   /** Host header values that are let in beyond loopback names and `host`. */
   allowHosts?: readonly string[];
+  /** Milliseconds without a sign of life after which a connection is closed; Infinity for never. Default: 60,000. */
+  silenceMs?: number;
   logger?: Logger;
 }
 
@@ -51,7 +53,10 @@ export interface Listener {
 export interface HubHandle {
   readonly url: string;
   readonly port: number;
-  /** Resolves when every member of `group` has left, or after `timeoutMs`. */
+  /**
+   * Resolves when every member of `group` has left, or after `timeoutMs`; 0 or Infinity for no timeout.
+   * @throws RangeError if `timeoutMs` is below 0 or NaN.
+   */
   drained(group: string, timeoutMs: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -109,6 +114,10 @@ export interface Platform {
   env(name: string): string | undefined;
   /** Equal for two processes exactly if they can share files and loopback; empty where that cannot be known. */
   readonly hostId: string;
+  /** Names this process among all of its machine and others; empty where that cannot be told. */
+  readonly processId: string;
+  /** Does the process with this id live? Unknown if it is on another machine, or has none. */
+  processState(processId: string): "alive" | "gone" | "unknown";
   /** The job that this thread was started for, or null. */
   threadJob(): ThreadJob | null;
   /**
@@ -148,8 +157,8 @@ export interface Platform {
    * @throws UnsupportedError if it is not installed.
    */
   readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
-  /** A store in a file, for `file://`. */
-  openFileStore(path: string, worldSize: number): Promise<import("./store/store.ts").Store>;
+  /** A store in a file, for `file://`. With a `worldSize` the last of so many users removes the file. */
+  openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
 }
 
 /** How a connection is made. */

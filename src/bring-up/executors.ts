@@ -1,11 +1,12 @@
 /** The executors of one rank: the cpu's, which every rank has, and a GPU's where the settings want one. */
+
 import { NoAdapterError, UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import type { Executor, HostExecutor } from "../executor/executor.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/create-executor.ts";
 import type { Platform } from "../platform.ts";
+import type { Cleanup } from "./cleanup.ts";
 import type { Settings } from "./init-options.ts";
-import type { Undo } from "./media/medium.ts";
 import type { Threads } from "./media/threads.ts";
 
 /** What a rank reduces with. */
@@ -23,7 +24,7 @@ export async function openExecutors(
   platform: Platform,
   settings: Settings,
   threads: Threads | null,
-  undo: Undo[],
+  undo: Cleanup,
 ): Promise<Executors> {
   const { wasm } = settings.internal;
   const cpu = threads?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));

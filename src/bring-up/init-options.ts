@@ -10,6 +10,9 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { BindRemedies, Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
+import { bareHost, urlHost } from "../support/host.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
+import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -79,15 +82,15 @@ export interface InitOptions {
   deterministic?: boolean;
   /** Where this rank accepts the direct links of others. Default: a free port of 127.0.0.1. */
   listen?: ListenOptions;
-  /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
+  /** Milliseconds for bring-up, and for each call that names none; 0 or Infinity for no timeout. Default: 300,000. */
   timeoutMs?: number;
-  /** Milliseconds a silent rank stays a member. Default: 60,000. */
+  /** Milliseconds a silent rank stays a member; 0 or Infinity for no timeout. Default: 60,000. */
   peerTimeoutMs?: number;
   /** Default: the URL's path, else "default". */
   groupName?: string;
   /** Secret that all ranks and the hub share. Default: WEBCCL_TOKEN. */
   token?: string;
-  /** Ends the bring-up. */
+  /** Ends the bring-up, in whichever phase it is: this rank rejects with AbortedError, and the others are told. */
   signal?: AbortSignal;
   /** Default: the console's error stream, as much as WEBCCL_DEBUG says. */
   logger?: Logger;
@@ -187,12 +190,15 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   if (!Number.isInteger(worldSize) || worldSize < 1) {
     throw new RangeError(`worldSize is ${worldSize}: a group has at least one rank`);
   }
+  if (worldSize > MAX_WORLD_SIZE) {
+    throw new RangeError(`worldSize is ${worldSize}: a group has at most ${MAX_WORLD_SIZE} ranks`);
+  }
   const rank = options.rank ?? wholeVariable(platform, "RANK");
   if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
-  const { backend = "auto", transport = "auto", timeoutMs = DEFAULT_TIMEOUT_MS, listen, ncclOptions } = options;
+  const { backend = "auto", transport = "auto", listen, ncclOptions } = options;
   if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
     throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
   }
@@ -209,8 +215,9 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
-  if (!(timeoutMs > 0)) throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
-  const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
+  const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
+  const groupName = options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default");
+  checkGroupName(groupName, options.groupName === undefined ? "the group's name in initMethod" : "groupName");
   return {
     method,
     store: options.store,
@@ -224,9 +231,9 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
     listen: { ...listen, ...(listen?.tls && { tls: { ...listen.tls } }) },
-    timeoutMs,
-    peerTimeoutMs: options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS,
-    groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),
+    timeoutMs: timeLimitOf(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, "initProcessGroup: timeoutMs"),
+    peerTimeoutMs: timeLimitOf(options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS, "initProcessGroup: peerTimeoutMs"),
+    groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
@@ -234,9 +241,65 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   };
 }
 
-/** The address of env://, which rank 0 hosts. */
-export function masterAddress(platform: Platform): { host: string; port: number } {
-  return { host: platform.env("MASTER_ADDR") ?? "127.0.0.1", port: wholeVariable(platform, "MASTER_PORT") ?? 29500 };
+/** A host, without brackets, and a port of it. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The port at which rank 0 hosts the hub, where none is given. */
+const DEFAULT_PORT = 29_500;
+
+/**
+ * The address of env://, which rank 0 hosts.
+ * @throws RangeError if MASTER_ADDR or MASTER_PORT is none.
+ */
+export function masterAddress(platform: Platform): Address {
+  const host = platform.env("MASTER_ADDR") || "127.0.0.1";
+  const port = wholeVariable(platform, "MASTER_PORT") ?? DEFAULT_PORT;
+  return addressOf(host, port, `the environment variable MASTER_ADDR is "${host}"`, "MASTER_PORT");
+}
+
+/**
+ * The address of tcp://, which rank 0 hosts.
+ * @throws RangeError if it is none.
+ */
+export function tcpAddress(method: URL): Address {
+  const { hostname, port, href } = method;
+  const where = `initMethod is "${href}"`;
+  return addressOf(hostname || "127.0.0.1", port === "" ? DEFAULT_PORT : Number(port), where, `the port of ${href}`);
+}
+
+function addressOf(host: string, port: number, where: string, portName: string): Address {
+  if (!URL.canParse(`ws://${urlHost(host)}`)) {
+    throw new RangeError(
+      `${where}: a host name or an address is needed, such as 127.0.0.1, [::1] or node0.example.org`,
+    );
+  }
+  if (port < 1 || port > 65_535) {
+    throw new RangeError(
+      `${portName} is ${port}: all ranks must know the port at which rank 0 hosts the hub, so it is one from 1 to 65535` +
+        (port === 0 ? "; webccl run finds a free one by itself" : ""),
+    );
+  }
+  return { host: bareHost(host), port };
+}
+
+/**
+ * The path that a file:// URL names.
+ * @throws RangeError if it is not well-formed.
+ */
+export function filePath(method: URL): string {
+  return decoded(method.pathname, `initMethod is "${method.href}"`);
+}
+
+/** Text in which %XX stand for bytes, decoded. `where` is for the error. */
+function decoded(text: string, where: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw new RangeError(`${where}: a % in it must be written %25, and other bytes as %XX of UTF-8`, { cause });
+  }
 }
 
 function parseMethod(text: string): URL {
@@ -245,7 +308,14 @@ function parseMethod(text: string): URL {
       `initMethod is "${text}": use env://, tcp://host:port, ws://host:port/group, file:///path or memory://name`,
     );
   }
-  return new URL(text);
+  const method = new URL(text);
+  if (method.protocol === "file:" && method.hostname !== "") {
+    throw new RangeError(
+      `initMethod is "${text}", in which ${method.hostname} is a host: a path on this one has three slashes, ` +
+        `"file:///${method.hostname}${method.pathname}"`,
+    );
+  }
+  return method;
 }
 
 function wholeVariable(platform: Platform, name: string): number | null {

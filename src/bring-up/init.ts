@@ -1,13 +1,15 @@
 /**
  * Bring-up: from options to a group.
  *
- *   1. open: this rank's executors, and NCCL
- *   2. meet: find the store (a hub's, a file's, memory's, or the caller's) and, with a hub, this rank's number
+ *   1. meet: find the store (a hub's, a file's, memory's, or the caller's) and, with a hub, this rank's number; from here on the
+ *      others are told if a step fails
+ *   2. open: this rank's executors, and NCCL
  *   3. roster: every rank says what it is and what its media offer; each pair has the best medium that both have
  *   4. link: each medium makes its links
  *   5. a job over the mesh of these links, and in it the group of all ranks
  *
- * If a step fails, what was begun is undone in reverse order.
+ * If a step fails, what was begun is undone in reverse order, and the other ranks are told why. Each step ends as soon as the
+ * caller's signal fires or another rank's bring-up has ended (`vigil.ts`).
  *
  * The process keeps running during the bring-up, while a call is pending, and while the group is destroyed; links and
  * listeners that are open do not keep it. So a program that has ended without destroying its group ends, and this rank
@@ -18,16 +20,17 @@ import { Mesh } from "../messaging/mesh.ts";
 import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import { keepAlive } from "../support/clock.ts";
+import { Cleanup } from "./cleanup.ts";
 import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
 import { type Media, openMedia } from "./media/media.ts";
-import type { Undo } from "./media/medium.ts";
-import { type Meeting, meet } from "./meeting.ts";
+import { type Coming, type Meeting, meet } from "./meeting.ts";
 import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
+import { MeetAnew, Vigil } from "./vigil.ts";
 
 /** How long the hub of a job that has died waits for the ranks to leave, in milliseconds: they have been told. */
 const DEAD_JOB_MS = 500;
@@ -38,34 +41,53 @@ export async function initProcessGroupOn(
   options: InitOptions & InternalOptions,
 ): Promise<ProcessGroup> {
   const settings = resolveSettings(options, platform);
-  const undo: Undo[] = [];
   const hold = keepAlive();
   try {
-    settings.signal?.throwIfAborted();
-    return await bringUp(platform, settings, undo);
-  } catch (error) {
-    for (const step of undo.reverse()) await step();
-    throw error;
+    for (let again = false; ; again = true) {
+      const group = await attempt(platform, settings, again);
+      if (group) return group;
+    }
   } finally {
     hold.cancel();
   }
 }
 
-async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Promise<ProcessGroup> {
-  const { worldSize, logger, groupName, timeoutMs } = settings;
-  const threads = await joinThreads(platform, settings);
-  const executors = await openExecutors(platform, settings, threads, undo);
-  const ncclHere = await openNccl(platform, settings);
-  const meeting = await meet(platform, settings, undo);
+/** One bring-up; null if the ranks have to meet anew. */
+async function attempt(platform: Platform, settings: Settings, again: boolean): Promise<ProcessGroup | null> {
+  const vigil = new Vigil(settings.signal);
+  const undo = new Cleanup(settings.logger);
+  try {
+    return await bringUp(platform, { ...settings, signal: vigil.signal }, { undo, vigil, again });
+  } catch (error) {
+    // A step may have failed only because the bring-up ended.
+    const cause = vigil.cause ?? error;
+    await undo.run(cause);
+    if (cause instanceof MeetAnew) return null;
+    throw cause;
+  } finally {
+    vigil.close();
+  }
+}
+
+async function bringUp(platform: Platform, settings: Settings, coming: Coming): Promise<ProcessGroup> {
+  const { worldSize, logger, groupName } = settings;
+  const { undo, vigil } = coming;
+  if (vigil.cause) throw vigil.cause;
+  const meeting = await vigil.race(meet(platform, settings, coming));
   const { rank, store } = meeting;
+  const threads = await vigil.race(joinThreads(platform, settings));
+  const executors = await vigil.race(openExecutors(platform, settings, threads, undo));
+  const ncclHere = await vigil.race(openNccl(platform, settings));
 
-  const media = await openMedia(platform, settings, meeting, { threads, executor: executors.cpu }, undo);
+  const here = { threads, executor: executors.cpu };
+  const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
   const own = entryOf(platform, settings, rank, executors, ncclHere, media);
-  const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
-  const roster = await media.settle(offers);
-  const nccl = await agreeOnNccl(ncclHere, roster, rank, settings);
+  const offers = await vigil.race(exchangeRoster(store, "roster", own, settings));
+  const roster = await vigil.race(media.settle(offers));
+  const nccl = await vigil.race(agreeOnNccl(ncclHere, roster, rank, settings));
 
-  const links = await linkAll(roster, rank, media.all, undo);
+  const links = await vigil.race(linkAll(roster, rank, media.all, undo));
+  if (meeting.up) await vigil.race(meeting.up());
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
   let noticesEnd: (() => void) | undefined;
   const onLeave = (hasDied: boolean) => {

@@ -1,7 +1,10 @@
 /** Linking: how two ranks are joined, as the roster tells every rank alike, and the links of this rank. */
+
 import { StoreError } from "../errors.ts";
 import type { Link, LinkKind } from "../link/link.ts";
-import type { Medium, Undo } from "./media/medium.ts";
+import { isLoopback } from "../support/host.ts";
+import type { Cleanup } from "./cleanup.ts";
+import type { Medium } from "./media/medium.ts";
 import type { RosterEntry } from "./roster.ts";
 
 /** Links from the fastest to the slowest. */
@@ -16,7 +19,7 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
-  if (lower.hostId !== higher.hostId && isLoopback(lower.listenUrl)) return "hub";
+  if (lower.hostId !== higher.hostId && isLoopback(new URL(lower.listenUrl).hostname)) return "hub";
   return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }
 
@@ -46,10 +49,12 @@ export async function linkAll(
   roster: readonly RosterEntry[],
   rank: number,
   media: readonly Medium[],
-  undo: Undo[],
+  undo: Cleanup,
 ): Promise<Map<number, Link>> {
   const links = new Map<number, Link>();
+  let isUndone = false;
   undo.push(() => {
+    isUndone = true;
     for (const link of links.values()) link.close();
   });
   const kindOf = (other: RosterEntry) => linkBetween(roster[rank]!, other);
@@ -66,14 +71,12 @@ export async function linkAll(
     media.map((medium) =>
       medium.link(
         others.filter((other) => kindOf(other) === medium.kind),
-        (other, link) => links.set(other, link),
+        (other, link) => {
+          if (isUndone) link.close();
+          else links.set(other, link);
+        },
       ),
     ),
   );
   return links;
-}
-
-function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }

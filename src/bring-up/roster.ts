@@ -2,8 +2,13 @@
 import type { NcclAbilities } from "../backend/nccl/library.ts";
 import { ProtocolError, TimeoutError } from "../errors.ts";
 import type { Store } from "../store/store.ts";
+import { now } from "../support/clock.ts";
 import type { Runtime } from "../types.ts";
 import { decodeControl, encodeControl } from "../wire/control.ts";
+import type { Settings } from "./init-options.ts";
+
+/** The longest single wait, in milliseconds: a bring-up that has ended leaves none behind in a store of the caller's. */
+const LONGEST_WAIT_MS = 1_000;
 
 /** What one rank offers: its NCCL, the UUIDs of the devices it sees, and what it can do with them; or why it has none. */
 export type CudaOffer =
@@ -54,13 +59,12 @@ export async function exchangeRoster(
   store: Store,
   round: string,
   own: RosterEntry,
-  worldSize: number,
-  timeoutMs: number,
+  { worldSize, timeoutMs, signal }: Pick<Settings, "worldSize" | "timeoutMs" | "signal">,
 ): Promise<RosterEntry[]> {
   await store.set(`${round}/${own.rank}`, encodeControl(own));
   const keys = Array.from({ length: worldSize }, (_, rank) => `${round}/${rank}`);
   try {
-    await store.wait(keys, timeoutMs);
+    await waitFor(store, keys, timeoutMs, signal);
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error;
     const present = await Promise.all(keys.map((key) => store.check([key])));
@@ -76,4 +80,22 @@ export async function exchangeRoster(
     if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);
     return entry;
   });
+}
+
+/** Waits for the keys in pieces, until `signal` fires. */
+async function waitFor(
+  store: Store,
+  keys: readonly string[],
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const deadline = now() + timeoutMs; ; ) {
+    signal?.throwIfAborted();
+    const leftMs = Math.max(0, deadline - now());
+    try {
+      return await store.wait(keys, Math.min(leftMs, LONGEST_WAIT_MS));
+    } catch (error) {
+      if (!(error instanceof TimeoutError) || leftMs <= LONGEST_WAIT_MS) throw error;
+    }
+  }
 }

@@ -16,6 +16,8 @@ export const browserPlatform: Platform = {
   // A page has no environment of its own; whoever opens it may leave it one, as `webccl run --browsers` does.
   env: (name) => (globalThis as { webcclEnvironment?: Record<string, string> }).webcclEnvironment?.[name],
   hostId: "",
+  processId: "",
+  processState: () => "unknown",
   threadJob,
   memoryFiles: () => {
     throw new UnsupportedError("a browser shares no files");

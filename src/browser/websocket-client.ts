@@ -6,6 +6,7 @@ import { totalBytes } from "../link/payload/fragments.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { ConnectOptions } from "../platform.ts";
+import { isLoopback } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 
 /** Bytes the runtime may hold before `onSent` is held back, and the time between two looks at them then. */
@@ -140,8 +141,4 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
 /** Would a browser block it, whether it says so at once or not? */
 function isMixedContent(url: string): boolean {
   return location.protocol === "https:" && url.startsWith("ws:") && !isLoopback(new URL(url).hostname);
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }

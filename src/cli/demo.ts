@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { extname } from "node:path";
 import { startHub } from "../node/hub.ts";
-import { urlHost } from "../node/websocket-server.ts";
+import { urlHost } from "../support/host.ts";
 import { asUsageError, hubOptions, nextSignal } from "./hub.ts";
 import { type Flags, UsageError } from "./usage.ts";
 

@@ -12,8 +12,13 @@ import { openGpu } from "./gpu.ts";
 
 /** The part of Deno's own names that is used here. */
 declare const Deno: {
-  permissions: { querySync(what: { name: "read" | "write"; path: string }): { state: string } };
+  permissions: { querySync(what: { name: "read" | "write"; path: string } | { name: "run" }): { state: string } };
 };
+
+const mayLookAtProcesses = () =>
+  [{ name: "read", path: "/proc" } as const, { name: "run" } as const].every(
+    (what) => Deno.permissions.querySync(what).state === "granted",
+  );
 
 /** Deno, as bring-up/init.ts uses it. */
 export const denoPlatform: Platform = {
@@ -25,6 +30,11 @@ export const denoPlatform: Platform = {
   get hostId() {
     return nodePlatform.hostId;
   },
+  // /proc and signals are for a program that is allowed all; to try them would stop and ask the user.
+  get processId() {
+    return mayLookAtProcesses() ? nodePlatform.processId : "";
+  },
+  processState: (processId) => (mayLookAtProcesses() ? nodePlatform.processState(processId) : "unknown"),
   threadJob: () => null,
   memoryFiles: () => {
     // Asked for first: to try it would stop and ask the user.

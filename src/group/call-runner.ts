@@ -18,6 +18,7 @@ import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request } from "../request.ts";
 import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, runOn } from "./batch.ts";
@@ -78,7 +79,7 @@ export class CallRunner {
     let prepared: PreparedCall<T>;
     try {
       checkOptions(where, names, options);
-      checkTimeout(options);
+      if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {
       return this.#batch?.refuse(asError(error)) ?? this.#refused(asError(error), where);
@@ -237,7 +238,7 @@ export class CallRunner {
     const { signal } = options;
     const onSignal = () => abortCall(signal?.reason);
     const forgetSignal = signal && onAbort(signal, onSignal);
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const timeoutMs = timeLimitOf(options.timeoutMs ?? this.#options.timeoutMs);
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = () => {
       deadlines.clear(deadline);
@@ -370,12 +371,6 @@ export class CallRunner {
       tensors: call?.overwritten ? "overwritten" : "untouched",
       cause: error,
     });
-  }
-}
-
-function checkTimeout({ timeoutMs }: CollectiveOptions): void {
-  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
-    throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Child groups: the settings of a group that is made of ranks of another one, and which ranks a split puts together. */
 import { MismatchError } from "../errors.ts";
 import type { NewGroupOptions } from "../options.ts";
+import { checkGroupName } from "../wire/handshake.ts";
 import type { Job, Membership } from "./job.ts";
 
 /** What a child's options come to on this rank. */
@@ -17,7 +18,8 @@ export interface ChildPlan extends ChildSettings {
 
 /**
  * The settings of a child group.
- * @throws TypeError if the name or the description is no text; RangeError if the job has or had a group of that name.
+ * @throws TypeError if the name or the description is no string; RangeError if the name is empty, too long or not well-formed,
+ * or if the job has or had a group of that name.
  */
 export function settingsOfChild(
   parent: Membership,
@@ -25,9 +27,8 @@ export function settingsOfChild(
   defaultName: string,
   { name = defaultName, description = name, timeoutMs = parent.timeoutMs }: NewGroupOptions,
 ): ChildSettings {
-  for (const [option, text] of Object.entries({ name, description })) {
-    if (typeof text !== "string" || text === "") throw new TypeError(`${option} must be a text, and not empty`);
-  }
+  if (name !== defaultName) checkGroupName(name, "name");
+  if (typeof description !== "string") throw new TypeError(`description must be a string, got ${typeof description}`);
   if (groupNames.has(name)) {
     throw new RangeError(`name is "${name}", and this job has or had a group of that name: give each group its own`);
   }

@@ -8,6 +8,7 @@
 import { TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import { now, startQuietTimer, startTimer } from "../support/clock.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import type { Collective } from "../types.ts";
 
 /** c10d's operation types. `scan` and `exscan`, which c10d lacks, are UNKNOWN. */
@@ -156,15 +157,17 @@ export class Work<T> implements Promise<T> {
   }
 
   /**
-   * The outcome, waited for at most `timeoutMs`. Expiry rejects this wait only; the Work goes on.
-   * @throws TimeoutError when `timeoutMs` have passed.
+   * The outcome, waited for at most `timeoutMs`; 0, Infinity and none mean no timeout. Expiry rejects this wait only; the Work
+   * goes on.
+   * @throws TimeoutError when `timeoutMs` have passed; RangeError if it is below 0 or NaN.
    */
-  wait(timeoutMs?: number): Promise<T> {
+  async wait(timeoutMs = Number.POSITIVE_INFINITY): Promise<T> {
+    const limitMs = timeLimitOf(timeoutMs, "Work.wait: timeoutMs");
     const native = this.#native();
-    if (timeoutMs === undefined) return native;
+    if (limitMs === Number.POSITIVE_INFINITY) return native;
     return new Promise<T>((resolve, reject) => {
       // The pending call keeps the process running, as long as somebody could end it.
-      const timer = startQuietTimer(timeoutMs, () => {
+      const timer = startQuietTimer(limitMs, () => {
         reject(
           new TimeoutError(
             `${this.opType} ${this.sequence} has not ended within ${timeoutMs} ms; it is still running`,

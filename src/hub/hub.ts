@@ -14,6 +14,7 @@ import type { Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import { decodeControl } from "../wire/control.ts";
 import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
@@ -116,7 +117,6 @@ export class Hub {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
     });
-    const told = [...room.departed.values()];
     room.members.set(rank, port);
     this.#sockets.add(socket);
     socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
@@ -126,24 +126,21 @@ export class Hub {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
     };
-    // Not before the welcome, which is sent when this returns.
-    queueMicrotask(() => {
-      for (const departure of told) this.#tell(port, departure);
-    });
     this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
     return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank };
   }
 
   /**
-   * Resolves when every member of `group` has left, or after `timeoutMs`. From now on the group takes nobody in: who
+   * Resolves when every member of `group` has left, or after `timeoutMs`, if that is neither 0 nor Infinity. From now on the group takes nobody in: who
    * comes is told to try again, and finds the hub that follows this one.
    */
-  drained(group: string, timeoutMs: number): Promise<void> {
+  async drained(group: string, timeoutMs: number): Promise<void> {
+    const limitMs = timeLimitOf(timeoutMs, "drained: timeoutMs");
     this.#ending.add(group);
     const room = this.#rooms.get(group);
-    if (!room) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = startTimer(timeoutMs, resolve);
+    if (!room) return;
+    await new Promise<void>((resolve) => {
+      const timer = startTimer(limitMs, resolve);
       room.emptied.push(() => {
         timer.cancel();
         resolve();

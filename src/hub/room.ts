@@ -40,25 +40,26 @@ export class Room {
     if (worldSize !== this.worldSize) {
       throw new AdmissionError(`group "${group}" has world size ${this.worldSize}, and this rank says ${worldSize}`);
     }
-    if (rank === null) {
+    if (rank === null && this.departed.size === 0) {
       for (let free = 0; free < worldSize; free++) {
         if (!this.members.has(free) && !this.departed.has(free)) return free;
       }
-      if (this.departed.size === 0) {
-        throw new AdmissionError(`group "${group}" is full: all its ${worldSize} ranks are here`);
-      }
-      throw new RetryLaterError(
-        `group "${group}" is ending: ${this.departed.size} of its ${worldSize} ranks have gone`,
-      );
+      throw new AdmissionError(`group "${group}" is full: all its ${worldSize} ranks are here`);
     }
-    if (this.members.has(rank)) {
+    if (rank !== null && this.members.has(rank)) {
       throw new AdmissionError(`rank ${rank} of group "${group}" is already taken: each rank must be started once`);
     }
-    const departure = this.departed.get(rank);
+    const departure = rank === null ? undefined : this.departed.get(rank);
     if (departure) {
       throw new RetryLaterError(
         `rank ${rank} of group "${group}" has been here and was ${departure.type === "left" ? "ended" : "lost"}; ` +
           "its other ranks must end before a new group of that name can start",
+      );
+    }
+    if (rank === null || this.departed.size > 0) {
+      // It will never be complete: the newcomer is for the group that follows.
+      throw new RetryLaterError(
+        `group "${group}" is ending: ${this.departed.size} of its ${worldSize} ranks have gone`,
       );
     }
     return rank;

@@ -4,6 +4,8 @@
  * timeout it is closed. A connection that is not being read is left alone, because its answers are not read either.
  */
 
+import { startQuietTimer } from "../support/clock.ts";
+
 /** Pings per peer timeout. */
 const PINGS = 4;
 
@@ -14,21 +16,24 @@ export interface Watched {
   ping(): void;
 }
 
-/** Watches until the function that it returns is called; `onSilent` is called once if nothing comes for `timeoutMs`. */
+/**
+ * Watches until the function that it returns is called; `onSilent` is called once if nothing comes for `timeoutMs`, never if
+ * that is Infinity.
+ */
 export function watchLiveness(socket: Watched, timeoutMs: number, onSilent: () => void): () => void {
   let unanswered = 0;
   let bytesRead = socket.bytesRead;
-  const timer = setInterval(() => {
+  const look = () => {
     if (socket.isPaused || socket.bytesRead !== bytesRead) unanswered = 0;
     bytesRead = socket.bytesRead;
     if (unanswered >= PINGS) {
-      clearInterval(timer);
       onSilent();
       return;
     }
     unanswered++;
     socket.ping();
-  }, timeoutMs / PINGS);
-  timer.unref();
-  return () => clearInterval(timer);
+    timer = startQuietTimer(timeoutMs / PINGS, look);
+  };
+  let timer = startQuietTimer(timeoutMs / PINGS, look);
+  return () => timer.cancel();
 }

@@ -6,6 +6,7 @@ import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
 import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
+import { processIdentity, processState } from "./process-identity.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -18,6 +19,10 @@ export const nodePlatform: Platform = {
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },
+  get processId() {
+    return processIdentity();
+  },
+  processState,
   threadJob,
   memoryFiles,
   canListen: true,

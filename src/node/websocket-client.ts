@@ -5,6 +5,7 @@ import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { ConnectOptions } from "../platform.ts";
+import { LONGEST_DELAY_MS } from "../support/clock.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
@@ -27,7 +28,7 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
     if (signal?.aborted) return reject(aborted(url, signal));
     const ws = new Upgrade(url, {
       ...UPGRADE_OPTIONS,
-      handshakeTimeout: Math.ceil(timeoutMs),
+      handshakeTimeout: Math.min(Math.ceil(timeoutMs), LONGEST_DELAY_MS),
       followRedirects: false,
     });
     const onAbort = () => {

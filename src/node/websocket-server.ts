@@ -4,15 +4,23 @@
  * admitted.
  */
 
+import { lookup } from "node:dns/promises";
 import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, isIP, type Socket as NetSocket } from "node:net";
+import {
+  type AddressInfo,
+  createServer as createNetServer,
+  isIP,
+  type Server as NetServer,
+  type Socket as NetSocket,
+} from "node:net";
 import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
+import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
@@ -34,8 +42,6 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
-  /** Milliseconds without a sign of life after which a connection is closed. Default: 60,000. */
-  silenceMs?: number | undefined;
 }
 
 /** An open server. */
@@ -53,8 +59,11 @@ export async function listenWebSocket(
   options: ServerOptions,
   accept: (hello: Hello, socket: Socket) => Welcome,
 ): Promise<WebSocketListener> {
-  const { host = "127.0.0.1", port = 0, tls } = options;
-  checkBind(host, options);
+  const { port = 0, tls } = options;
+  const host = bareHost(options.host ?? "127.0.0.1");
+  const addresses = await addressesOf(host);
+  const isLocal = addresses.every(isLoopback);
+  checkBind(host, addresses, options);
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
   const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
@@ -76,19 +85,21 @@ export async function listenWebSocket(
     webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
   });
 
-  await open(server, host, port);
-  if (options.isQuiet) server.unref();
-  const bound = (server.address() as AddressInfo).port;
+  const doors = await openAll(server, host, addresses, port);
+  if (options.isQuiet) for (const door of doors) door.unref();
+  const { address, port: bound } = server.address() as AddressInfo;
+  // A name by which this machine means itself says to others that they can reach it; a certificate is for the name.
+  const shown = isLocal && !isLoopback(host) && !tls ? address : host;
   return {
     host,
     port: bound,
-    url: `${tls ? "wss" : "ws"}://${urlHost(host)}:${bound}`,
+    url: `${tls ? "wss" : "ws"}://${urlHost(shown)}:${bound}`,
     get pending() {
       return pending.sockets.size;
     },
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
-      server.close();
+      for (const door of doors) door.close();
       server.closeAllConnections();
       for (const socket of pending.sockets) socket.terminate();
     },
@@ -177,18 +188,23 @@ function greet(
 const OPTIONS_OF_HUB: BindRemedies = { token: "token", tls: "tls", insecure: "insecure: true" };
 
 /** S1: only this machine, unless strangers are kept out and the line is encrypted, or the caller insists. */
-function checkBind(host: string, { token, tls, insecure, remedies = OPTIONS_OF_HUB }: ServerOptions): void {
-  if (isLoopback(host) || insecure || (token && tls)) return;
-  const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
-  const wanted = [...(token ? [] : [remedies.token]), ...(tls ? [] : [remedies.tls])].join(" and ");
-  throw new RangeError(
-    `binding ${host} lets other machines connect, and ${missing} is missing: pass ${wanted}, ` +
-      `or ${remedies.insecure} on a network where everyone is trusted`,
-  );
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+function checkBind(
+  host: string,
+  addresses: readonly string[],
+  { token, tls, insecure, remedies = OPTIONS_OF_HUB }: ServerOptions,
+): void {
+  const isUnknown = addresses.length === 0;
+  const unknown = `${host} is no name of which this machine knows an address`;
+  const isOpen = isUnknown || !addresses.every(isLoopback);
+  if (isOpen && !insecure && !(token && tls)) {
+    const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
+    const wanted = [...(token ? [] : [remedies.token]), ...(tls ? [] : [remedies.tls])].join(" and ");
+    throw new RangeError(
+      `${isUnknown ? `${unknown}; ` : ""}binding ${host} lets other machines connect, and ${missing} is missing: ` +
+        `pass ${wanted}, or ${remedies.insecure} on a network where everyone is trusted`,
+    );
+  }
+  if (isUnknown) throw new RangeError(`${unknown}: choose another one (MASTER_ADDR, --host)`);
 }
 
 /** S3: the names under which this server is meant to be reached, in lower case. */
@@ -220,24 +236,60 @@ function reject(net: NetSocket, status: string, text: string): void {
   );
 }
 
-function open(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, fail) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => {
-      const where = `port ${port} on ${host}`;
-      const text =
-        cause.code === "EADDRINUSE"
-          ? `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one)`
-          : cause.code === "EACCES"
-            ? `${where} may not be opened by this user: choose a port above 1023 (MASTER_PORT, --port)`
-            : `${where} could not be opened: ${cause.message}`;
-      fail(new RangeError(text, { cause }));
-    });
+/** The addresses that a host has here, of both families where it has both; none if nobody knows it. */
+async function addressesOf(host: string): Promise<string[]> {
+  if (isIP(host) !== 0) return [host];
+  const found = await lookup(host, { all: true }).catch(() => []);
+  return [...new Set(found.map(({ address }) => address))];
+}
+
+/**
+ * Opens the port at each address that this machine has, and hands `server` what comes to any of them.
+ * @throws RangeError if it is in use or out of reach at one of them, or if this machine has none of them.
+ */
+export async function openAll(
+  server: Server,
+  host: string,
+  addresses: readonly string[],
+  port: number,
+): Promise<NetServer[]> {
+  const doors: NetServer[] = [];
+  let absent: unknown = null;
+  for (const address of addresses) {
+    const door = doors.length === 0 ? server : createNetServer((socket) => server.emit("connection", socket));
+    try {
+      await open(door, address, (doors[0]?.address() as AddressInfo | undefined)?.port ?? port);
+      doors.push(door);
+    } catch (cause) {
+      absent = cause;
+      if (isAbsent(cause)) continue;
+      for (const opened of doors) opened.close();
+      throw unopened(host, port, cause);
+    }
+  }
+  if (doors.length === 0) throw unopened(host, port, absent);
+  return doors;
+}
+
+function open(server: NetServer, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
     // In a worker of node:cluster, a port that is not exclusive is the primary's, and connections go to any of its workers.
     server.listen({ port, host, exclusive: true }, () => resolve());
   });
 }
 
-/** A host as it stands in a URL. */
-export function urlHost(host: string): string {
-  return isIP(host) === 6 ? `[${host}]` : host;
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? "";
+
+/** Has this machine no such address, or no such family of addresses? */
+const isAbsent = (error: unknown) => ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(codeOf(error));
+
+function unopened(host: string, port: number, cause: unknown): RangeError {
+  const where = `port ${port} on ${host}`;
+  const texts: Readonly<Record<string, string>> = {
+    EADDRINUSE: `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one)`,
+    EACCES: `${where} may not be opened by this user: choose a port above 1023 (MASTER_PORT, --port)`,
+    EADDRNOTAVAIL: `${where} could not be opened: it is no address of this machine: choose one that is (--host), or start rank 0 where MASTER_ADDR is`,
+  };
+  return new RangeError(texts[codeOf(cause)] ?? `${where} could not be opened: ${(cause as Error).message}`, { cause });
 }

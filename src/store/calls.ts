@@ -1,6 +1,7 @@
 /** A store's calls by name, as they come from elsewhere: over a hub's socket, or from a page's worker. */
 import { ProtocolError, StoreError, WebcclError } from "../errors.ts";
 import type { HashStore } from "./hash-store.ts";
+import { toInt64 } from "./key-space.ts";
 
 /** Longest key, in UTF-16 units. */
 const MAX_KEY_LENGTH = 4_096;
@@ -36,6 +37,15 @@ class Arguments {
     return value;
   }
 
+  /** A number, or the decimal text that stands for a bigint. */
+  amount(): number | bigint {
+    const value = this.#values[this.#next++];
+    if (typeof value === "number") return value;
+    const big = toInt64(value);
+    if (big !== null) return big;
+    throw new ProtocolError("what a store call adds must be a number, or the decimal text of a 64-bit integer");
+  }
+
   boolean(): boolean {
     return this.#values[this.#next++] === true;
   }
@@ -63,7 +73,10 @@ const CALLS = {
   set: (store, args) => store.set(args.key(), args.bytes()),
   get: (store, args) => store.get(args.key(), args.number()),
   compareSet: (store, args) => store.compareSet(args.key(), args.bytes(), args.bytes()),
-  add: (store, args) => store.add(args.key(), args.number()),
+  add: async (store, args) => {
+    const sum = await store.add(args.key(), args.amount());
+    return typeof sum === "bigint" ? String(sum) : sum;
+  },
   check: (store, args) => store.check(args.keys()),
   wait: (store, args) => store.wait(args.keys(), args.number()),
   deleteKey: (store, args) => store.deleteKey(args.key()),

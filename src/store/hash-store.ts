@@ -3,8 +3,9 @@
 import { StoreError, TimeoutError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
 import { KeySpace, listKeys } from "./key-space.ts";
-import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
+import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** One caller who waits until `attempt` succeeds. */
 interface Waiter {
@@ -42,7 +43,7 @@ export class HashStore extends Store {
     return result.slice();
   }
 
-  async add(key: string, amount: number): Promise<number> {
+  async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
     const sum = this.#open().sum(key, amount);
     this.#space.set(key, toBytes(String(sum)));
     this.#wake();
@@ -131,6 +132,7 @@ export class HashStore extends Store {
 
   /** Resolves with the first value that `take` returns. */
   #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
+    storeWaitOf(timeoutMs);
     this.#open();
     const now = take();
     if (now !== undefined) return Promise.resolve(now);

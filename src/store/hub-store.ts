@@ -1,7 +1,9 @@
 /** HubStore: the store that a hub keeps for a group, over the group's link to it. Browsers use it. */
 import { StoreError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
-import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
+import { checkAmount, toInt64 } from "./key-space.ts";
+import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** Asks the hub, as `HubConnection` does. Rejects after `timeoutMs` if no answer has come. */
 export interface StoreCaller {
@@ -34,8 +36,12 @@ export class HubStore extends Store {
     return asBytes(await this.#call("compareSet", [key, toBytes(expected), toBytes(desired)]));
   }
 
-  async add(key: string, amount: number): Promise<number> {
-    return asNumber(await this.#call("add", [key, amount]));
+  async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
+    checkAmount(key, amount);
+    // A control message holds no bigint: one travels as its decimal text, and so does the answer to it.
+    const isBig = typeof amount === "bigint";
+    const sum = await this.#call("add", [key, isBig ? String(amount) : amount]);
+    return (isBig ? asBigint(sum) : asNumber(sum)) as CounterValue<N>;
   }
 
   async check(keys: readonly string[]): Promise<boolean> {
@@ -94,6 +100,7 @@ export class HubStore extends Store {
   }
 
   async #call(op: string, args: readonly unknown[], timeoutMs: number = this.timeoutMs): Promise<unknown> {
+    storeWaitOf(timeoutMs);
     if (this.#closed) throw new StoreError("the store is closed");
     return new Promise((resolve, reject) => {
       this.#pending.add(reject);
@@ -108,6 +115,12 @@ export class HubStore extends Store {
 function asBytes(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new StoreError("the hub answered with something that is not bytes");
   return value;
+}
+
+function asBigint(value: unknown): bigint {
+  const counter = toInt64(value);
+  if (counter === null) throw new StoreError("the hub answered with something that is no counter");
+  return counter;
 }
 
 function asNumber(value: unknown): number {

@@ -1,8 +1,9 @@
 /** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
-import { equalBytes } from "./store.ts";
+import { type CounterValue, equalBytes } from "./store.ts";
 
-const COUNTER = /^-?\d+$/;
+/** The text of a counter; whether it has no more than 64 bits is looked at besides. */
+const COUNTER = /^-?0*\d{1,19}$/;
 
 /** Keys with their values, and queues, which are a space of their own. Values are copied in and never changed. */
 export class KeySpace {
@@ -56,17 +57,33 @@ export class KeySpace {
   }
 
   /**
-   * The value of a counter after adding.
-   * @throws StoreError if the key does not hold a counter, or the sum is not a safe integer.
+   * The value of a counter after adding, of the amount's own type.
+   * @throws as `Store.add` does.
    */
-  sum(key: string, amount: number): number {
+  sum<N extends number | bigint>(key: string, amount: N): CounterValue<N> {
+    checkAmount(key, amount);
     const current = this.#values.get(key);
-    const text = current ? new TextDecoder().decode(current) : "0";
-    if (!COUNTER.test(text)) throw new StoreError(`add: the key "${key}" does not hold a counter`);
-    const sum = Number(text) + amount;
-    if (!Number.isSafeInteger(sum))
-      throw new StoreError(`add: the counter "${key}" would leave the range of safe integers`);
-    return sum;
+    const before = current ? counterOf(current) : 0n;
+    if (before === null) {
+      throw new StoreError(
+        `add: the key ${shown(key)} does not hold a counter, which is the decimal text of a 64-bit integer: ` +
+          "delete it, or count in another key",
+      );
+    }
+    const sum = before + BigInt(amount);
+    if (!isInt64(sum)) {
+      throw new StoreError(
+        `add: the counter ${shown(key)} is ${before}, and ${amount} more leaves the range of 64 bits`,
+      );
+    }
+    if (typeof amount === "bigint") return sum as CounterValue<N>;
+    if (!Number.isSafeInteger(Number(sum))) {
+      throw new StoreError(
+        `add: the counter ${shown(key)} would be ${sum}, which no number holds exactly: pass a bigint, ` +
+          `add(key, ${amount}n), and the result is one`,
+      );
+    }
+    return Number(sum) as CounterValue<N>;
   }
 
   push(key: string, value: Uint8Array): void {
@@ -87,8 +104,39 @@ export class KeySpace {
   }
 }
 
+/**
+ * Checks what is to be added to a counter.
+ * @throws TypeError or RangeError that names the key and the amount.
+ */
+export function checkAmount(key: string, amount: number | bigint): void {
+  if (typeof amount === "bigint" ? isInt64(amount) : Number.isSafeInteger(amount)) return;
+  const text = `add: the amount for the key ${shown(key)}`;
+  if (typeof amount === "bigint") throw new RangeError(`${text} is ${amount}, which is no integer of 64 bits`);
+  if (typeof amount !== "number") throw new TypeError(`${text} must be a number or a bigint, got ${typeof amount}`);
+  throw new RangeError(`${text} is ${amount}: pass a whole number, past 2^53 a bigint`);
+}
+
+/** The counter that these bytes are the text of, or null. */
+function counterOf(bytes: Uint8Array): bigint | null {
+  return toInt64(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+}
+
+/** The 64-bit integer of which this is the decimal text, or null. */
+export function toInt64(text: unknown): bigint | null {
+  if (typeof text !== "string" || !COUNTER.test(text)) return null;
+  const value = BigInt(text);
+  return isInt64(value) ? value : null;
+}
+
+function isInt64(value: bigint): boolean {
+  return BigInt.asIntN(64, value) === value;
+}
+
 /** A list of keys for a message: the first ten, and how many more. */
 export function listKeys(keys: readonly string[]): string {
-  const shown = keys.slice(0, 10).map((key) => `"${key.slice(0, 200)}"`);
-  return keys.length > 10 ? `${shown.join(", ")} and ${keys.length - 10} more` : shown.join(", ");
+  const first = keys.slice(0, 10).map(shown);
+  return keys.length > 10 ? `${first.join(", ")} and ${keys.length - 10} more` : first.join(", ");
 }
+
+/** A key as a message shows it. */
+const shown = (key: string) => `"${key.slice(0, 200)}"`;

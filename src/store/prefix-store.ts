@@ -1,6 +1,6 @@
 /** PrefixStore: a part of another store, whose keys all begin with "prefix/". */
 import type { QueuePopOptions } from "../options.ts";
-import { Store, type StoreValue } from "./store.ts";
+import { type CounterValue, Store, type StoreValue } from "./store.ts";
 
 /**
  * Sees `store` through a prefix. Prefixes nest: in `new PrefixStore("b", new PrefixStore("a", store))` a key is "a/b/key".
@@ -48,7 +48,7 @@ export class PrefixStore extends Store {
     return this.underlyingStore.compareSet(this.#name(key), expected, desired);
   }
 
-  add(key: string, amount: number): Promise<number> {
+  add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
     return this.underlyingStore.add(this.#name(key), amount);
   }
 

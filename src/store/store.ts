@@ -8,9 +8,13 @@ import { StoreError } from "../errors.ts";
 import { checkOptions } from "../option-checks.ts";
 import { DEFAULT_TIMEOUT_MS, QUEUE_POP_OPTIONS, type QueuePopOptions } from "../options.ts";
 import { now } from "../support/clock.ts";
+import { storeWaitOf } from "../support/timeouts.ts";
 
 /** A value that may be stored. Strings become UTF-8. */
 export type StoreValue = Uint8Array | string;
+
+/** A counter's value as `add` returns it: a bigint where the amount is one. */
+export type CounterValue<N extends number | bigint> = N extends bigint ? bigint : number;
 
 /** The bytes of a value. */
 export function toBytes(value: StoreValue): Uint8Array {
@@ -20,7 +24,8 @@ export function toBytes(value: StoreValue): Uint8Array {
 /** The options of a `queuePop` of `store` with every default filled in. */
 export function popOptions(store: Store, options: QueuePopOptions): Required<QueuePopOptions> {
   checkOptions("queuePop", QUEUE_POP_OPTIONS, options);
-  return { block: options.block ?? true, timeoutMs: options.timeoutMs ?? store.timeoutMs };
+  const timeoutMs = storeWaitOf(options.timeoutMs ?? store.timeoutMs, "queuePop: timeoutMs");
+  return { block: options.block ?? true, timeoutMs };
 }
 
 /** A key space that all its users see. */
@@ -28,7 +33,8 @@ export abstract class Store {
   #timeoutMs = DEFAULT_TIMEOUT_MS;
 
   /**
-   * How long `get`, `wait` and `queuePop` wait by default, in milliseconds. Default: 300,000.
+   * How long `get`, `wait` and `queuePop` wait by default, in milliseconds: at 0 they look once, at Infinity they wait for
+   * good. Default: 300,000.
    * @throws RangeError when set to anything but a number of at least 0.
    */
   get timeoutMs(): number {
@@ -36,8 +42,7 @@ export abstract class Store {
   }
 
   set timeoutMs(timeoutMs: number) {
-    if (!(timeoutMs >= 0)) throw new RangeError(`timeoutMs must be a number of at least 0, got ${timeoutMs}`);
-    this.#timeoutMs = timeoutMs;
+    this.#timeoutMs = storeWaitOf(timeoutMs, "the store's timeoutMs");
   }
 
   /** Overwrites the value of `key`. */
@@ -53,10 +58,13 @@ export abstract class Store {
    */
   abstract compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array>;
   /**
-   * Adds to a 64-bit counter kept as decimal text, created at 0, and returns the new value.
-   * @throws StoreError if the key holds something else, or if the sum is not a safe integer.
+   * Adds to a 64-bit counter kept as decimal text, created at 0, and returns the new value: a number if `amount` is one, a
+   * bigint if it is a bigint. A value that `set` wrote counts on if it is the decimal text of a 64-bit integer.
+   * @throws StoreError, and nothing is added, if the key holds something else, if the sum leaves the range of 64-bit
+   *   integers, or if `amount` is a number and the sum is past 2^53, where numbers are rounded; RangeError for an amount
+   *   that is no integer of 64 bits, or a number past 2^53; TypeError for one that is neither a number nor a bigint.
    */
-  abstract add(key: string, amount: number): Promise<number>;
+  abstract add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>>;
   /** Are all keys there? Answers at once. */
   abstract check(keys: readonly string[]): Promise<boolean>;
   /**

@@ -6,7 +6,7 @@
  */
 
 /** The longest delay that a runtime's timer takes: 2^31 - 1 ms, about 25 days. */
-const LONGEST_DELAY_MS = 0x7fffffff;
+export const LONGEST_DELAY_MS = 0x7fffffff;
 
 /** The time. */
 export function now(): number {

@@ -26,7 +26,27 @@ export const GENERIC_REFUSAL = "refused";
 /** Longest group name, in UTF-16 units. */
 const MAX_GROUP_LENGTH = 256;
 /** Most ranks of a group. */
-const MAX_WORLD_SIZE = 65_536;
+export const MAX_WORLD_SIZE = 65_536;
+
+/**
+ * Checks a group's name before it is sent, for whoever gets a wrong one may say no more than that it refuses.
+ * @throws TypeError if it is no string; RangeError if it is empty, too long, or has half a character. `where` names it.
+ */
+export function checkGroupName(name: string, where: string): void {
+  if (typeof name !== "string") throw new TypeError(`${where} must be a string, got ${typeof name}`);
+  if (name === "") throw new RangeError(`${where} is empty: give the group a name, or leave it out for "default"`);
+  if (name.length > MAX_GROUP_LENGTH) {
+    throw new RangeError(
+      `${where} has ${name.length} characters, and a group's name at most ${MAX_GROUP_LENGTH}: shorten it ("${name.slice(0, 40)}…")`,
+    );
+  }
+  if (/\p{Surrogate}/u.test(name)) {
+    throw new RangeError(
+      `${where} is ${JSON.stringify(name)}, which is not well-formed: it has half of a character beyond U+FFFF (a lone ` +
+        "surrogate), which no message can carry",
+    );
+  }
+}
 
 export const PURPOSES = ["hub", "link"] as const;
 const NO_RANK = 0xffffffff;

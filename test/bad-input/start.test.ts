@@ -8,6 +8,7 @@ import { initProcessGroup } from "../../src/node/index.ts";
 import { webccl } from "../cli/command.ts";
 import { initMethodOf, TEST_TRANSPORTS } from "../conformance/harness.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { temporaryFolder } from "../helpers/temporary-folder.ts";
 import { errorOf, expectWhole } from "./helpers.ts";
 
 describe("initProcessGroup()", () => {
@@ -33,6 +34,55 @@ describe("initProcessGroup()", () => {
     );
     expect(thrown.message).toMatch(/carrier-pigeon/);
     expect(thrown.message).toMatch(/memory:\/\//);
+  });
+
+  it.each([
+    [
+      "a name that is too long",
+      { groupName: "x".repeat(257) },
+      /groupName has 257 characters, .* at most 256: shorten it/,
+    ],
+    [
+      "half a character",
+      { groupName: "a\ud83d" },
+      /groupName is "a\\ud83d", which is not well-formed: .*lone surrogate/,
+    ],
+    ["an empty name", { groupName: "" }, /groupName is empty: give the group a name, or leave it out/],
+    ["a name that is no string", { groupName: 7 as never }, /groupName must be a string, got number/],
+    ["a long name in a URL", { initMethod: `ws://h/${"x".repeat(300)}` }, /name in initMethod has 300 characters/],
+    ["a % in a path", { initMethod: "file:///a%b" }, /initMethod is "file:\/\/\/a%b": a % in it must be written %25/],
+    [
+      "a % in a group's name",
+      { initMethod: "ws://h/a%b" },
+      /initMethod is "ws:\/\/h\/a%b": a % in it must be written %25/,
+    ],
+    ["bytes that are no UTF-8", { initMethod: "file:///a%ff" }, /other bytes as %XX of UTF-8/],
+    ["two slashes", { initMethod: "file://tmp/a" }, /in which tmp is a host: .* three slashes, "file:\/\/\/tmp\/a"/],
+    ["too many ranks", { worldSize: 65_537 }, /worldSize is 65537: a group has at most 65536 ranks/],
+  ])("says the fault and the remedy of %s", async (fault, options, says) => {
+    const thrown = await errorOf(async () =>
+      initProcessGroup({ initMethod: "memory://none", rank: 0, worldSize: 1, ...options }),
+    );
+    expect(thrown.message).toMatch(says);
+    expect(thrown).toBeInstanceOf(/no string/.test(fault) ? TypeError : RangeError);
+  });
+
+  it.each([
+    ["of 256 characters", "x".repeat(256)],
+    ["of another script, with a %", "グループ 🦀 100%"],
+    ["with a slash", "a/b"],
+  ])("takes a group's name %s", async (_, groupName) => {
+    const initMethod = `tcp://127.0.0.1:${await freePort()}`;
+    const group = await initProcessGroup({ initMethod, rank: 0, worldSize: 1, groupName, timeoutMs: 5_000 });
+    expect(group.name).toBe(groupName);
+    await group.destroy();
+  });
+
+  it("takes a path with a % that is written %25", async () => {
+    const initMethod = `file://${temporaryFolder()}/a%25b`;
+    const group = await initProcessGroup({ initMethod, rank: 0, worldSize: 1, timeoutMs: 5_000 });
+    await group.barrier();
+    await group.destroy();
   });
 
   for (const missing of ["RANK", "WORLD_SIZE"]) {

@@ -1,4 +1,5 @@
 /** What every store does, each its own way. */
+import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { StoreError, TimeoutError, UnsupportedError } from "../../src/errors.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -16,7 +17,7 @@ export interface StoreLimits {
   cannotDelete?: boolean;
 }
 
-const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const text = (bytes: Uint8Array) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
 
 export function storeConformance(name: string, make: () => Promise<StoreUnderTest>, limits: StoreLimits = {}): void {
   describe(name, () => {
@@ -135,11 +136,80 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
       expect(results.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
     });
 
-    it("add() refuses what is no counter, and leaves it", async () => {
+    it("add() counts as a BigInt does, in 64 bits, and never rounds", async () => {
+      const { store, other } = await open();
+      const int64 = fc.oneof(
+        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+        fc.bigInt({ min: -16n, max: 16n }).map((near) => 2n ** 53n + near),
+        fc.constantFrom(-(2n ** 63n), 2n ** 63n - 1n, -(2n ** 53n), 0n),
+      );
+      const number = fc.oneof(fc.maxSafeInteger(), fc.integer({ min: -3, max: 3 }));
+      const property = fc.asyncProperty(
+        int64,
+        fc.array(fc.oneof(int64, number), { maxLength: 5 }),
+        async (from, steps) => {
+          await store.set("counter", String(from));
+          let counter = from;
+          for (const [i, step] of steps.entries()) {
+            const sum = counter + BigInt(step);
+            const fits =
+              BigInt.asIntN(64, sum) === sum && (typeof step === "bigint" || Number.isSafeInteger(Number(sum)));
+            const added = (i % 2 ? store : other).add("counter", step);
+            if (fits) {
+              counter = sum;
+              expect(await added).toBe(typeof step === "bigint" ? sum : Number(sum));
+            } else await expect(added).rejects.toThrow(StoreError);
+            expect(text(await store.get("counter"))).toBe(String(counter));
+          }
+        },
+      );
+      await fc.assert(property, { numRuns: 40 });
+    });
+
+    it("add() says how a sum past 2^53 is had, and that one past 64 bits is none", async () => {
       const { store } = await open();
-      await store.set("key", "not a number");
-      await expect(store.add("key", 1)).rejects.toThrow(StoreError);
-      expect(text(await store.get("key"))).toBe("not a number");
+      await store.set("counter", "9007199254740993");
+      await expect(store.add("counter", 5)).rejects.toThrow(/counter.*9007199254740998.*pass a bigint/);
+      expect(await store.add("counter", -1n)).toBe(9007199254740992n);
+      expect(await store.add("counter", -1)).toBe(9007199254740991);
+      await store.set("counter", "9223372036854775807");
+      await expect(store.add("counter", 1n)).rejects.toThrow(/counter.*64 bits/);
+      expect(await store.add("counter", 0n)).toBe(9223372036854775807n);
+    });
+
+    it("add() refuses an amount that is no 64-bit integer, and adds nothing", async () => {
+      const { store } = await open();
+      for (const amount of [1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, 2n ** 63n, -(2n ** 63n) - 1n]) {
+        await expect(store.add("counter", amount), String(amount)).rejects.toThrow(RangeError);
+      }
+      await expect(store.add("counter", "1" as never)).rejects.toThrow(TypeError);
+      expect(await store.check(["counter"])).toBe(false);
+    });
+
+    it("add() refuses a text that is no 64-bit integer, names the key, and leaves the text", async () => {
+      const { store } = await open();
+      const texts = [
+        "not a number",
+        "",
+        " 1",
+        "1 ",
+        "1.0",
+        "0x1",
+        "+1",
+        "--1",
+        "\ufeff1",
+        "9223372036854775808",
+        "1".repeat(99),
+      ];
+      for (const value of texts) {
+        await store.set("some/key", value);
+        for (const amount of [1, 1n]) {
+          const added = store.add("some/key", amount);
+          await expect(added, value).rejects.toThrow(StoreError);
+          await expect(added).rejects.toThrow(/some\/key/);
+        }
+        expect(text(await store.get("some/key"))).toBe(value);
+      }
     });
 
     if (limits.cannotDelete) {
@@ -218,6 +288,24 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
         );
       }
       expect(await store.queueLen("queue")).toBe(1);
+    });
+
+    it("wait() and queuePop() refuse what is no duration, wait for good at Infinity, and look once at 0", async () => {
+      const { store, other } = await open();
+      const calls = [
+        (timeoutMs: number) => store.wait(["key"], timeoutMs),
+        (timeoutMs: number) => store.queuePop("key", { timeoutMs }),
+      ];
+      for (const call of calls) {
+        for (const timeoutMs of [-1, Number.NaN]) await expect(call(timeoutMs)).rejects.toThrow(RangeError);
+        await expect(call(0)).rejects.toThrow(TimeoutError);
+      }
+      const waiting = [Number.POSITIVE_INFINITY, 2 ** 31].flatMap((timeoutMs) => calls.map((call) => call(timeoutMs)));
+      await expect(store.wait(["never"], 10)).rejects.toThrow(TimeoutError);
+      await Promise.all([other.set("key", "1"), other.queuePush("key", "1"), other.queuePush("key", "2")]);
+      await Promise.all(waiting);
+      await store.queuePush("key", "3");
+      for (const call of calls) await call(0);
     });
 
     it("timeoutMs refuses what is no duration", async () => {

@@ -170,6 +170,35 @@ describe("a tensor that the device cannot use", () => {
     for (const device of devices) device.destroy();
   });
 
+  it("one that rank 1 destroys during the call: on a device that all share, nobody else is blamed for it", async () => {
+    for (const collective of ["allReduce", "broadcast", "allGather"] as const) {
+      const device = await defaultDevice();
+      const joined = await join([device, device, device]);
+      const tensors = joined.map(() => ones(device, 200_000));
+      const works = joined.map((group, rank) =>
+        collective === "allReduce"
+          ? group.allReduce(tensors[rank]!)
+          : collective === "broadcast"
+            ? group.broadcast(tensors[rank]!, { root: 1 })
+            : group.allGather(
+                joined.map(() => ones(device, 200_000)),
+                tensors[rank]!,
+              ),
+      );
+      tensors[1]!.buffer.destroy();
+      const errors = (await Promise.allSettled(works)).flatMap((end) =>
+        end.status === "rejected" ? [end.reason] : [],
+      );
+      expect(errors.length).toBeGreaterThan(0);
+      for (const { message } of errors) {
+        expect(message).toMatch(/rank 1 (failed|cannot take part)|rank [02] failed: its own tensors are usable/);
+        expect(message).toMatch(/destroyed/);
+      }
+      await Promise.all(joined.map((group) => group.destroy()));
+      device.destroy();
+    }
+  });
+
   it("a mapped one, or one without the usage flags, is refused before the call", async () => {
     const device = await defaultDevice();
     const joined = await join([device, device]);

@@ -66,7 +66,7 @@ class MinimalStore extends Store {
   compareSet(key: string, expected: StoreValue, desired: StoreValue) {
     return this.#inner.compareSet(key, expected, desired);
   }
-  add(key: string, amount: number) {
+  add<N extends number | bigint>(key: string, amount: N) {
     return this.#inner.add(key, amount);
   }
   check(keys: readonly string[]) {

@@ -12,7 +12,7 @@ import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
-import { failureOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
+import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
 import { planCollective } from "./plan.ts";
 import type { Plan, PlanScope } from "./planning.ts";
@@ -170,7 +170,8 @@ export class DirectBackend implements Backend {
       if (error instanceof Refusal) throw error.cause;
       call.overwritten =
         plan.writes === "at once" || (plan.writes !== "no" && (cluster !== null || exchange.hasWritten));
-      throw cluster ? await cluster.failed(exchange, error) : failureOf(this.#scope, exchange, error);
+      if (cluster) throw await cluster.failed(exchange, error);
+      throw failureOf(this.#scope, exchange, await faultOf(executor, plan.spans, error));
     } finally {
       cluster?.leave();
       folds?.close();

@@ -1,7 +1,7 @@
 /** Group scope: what all calls of one group on the direct backend have in common, and what each of them is given because of it. */
 import type { Context, Transfer } from "../../algorithm/context.ts";
 import { AbortedError, DeviceLostError } from "../../errors.ts";
-import type { Executor, Flow } from "../../executor/executor.ts";
+import type { Executor, Flow, Span } from "../../executor/executor.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall, HubGroup } from "../../messaging/hub-folds.ts";
@@ -48,6 +48,24 @@ export function foldsOf(
 ): HubCall | null {
   if (!hub || !isOfHub(plan)) return null;
   return hub.call(exchange, plan.fingerprint, segmentBytes * segmentsInFlight);
+}
+
+/**
+ * The error of a call on these spans, which may not be this rank's own fault: ranks that share a GPU device share its commands, and
+ * one buffer that another rank has destroyed fails them all. It is another's if the executor still takes all of the call's tensors.
+ */
+export async function faultOf(executor: Executor, spans: readonly Span[], error: unknown): Promise<unknown> {
+  if (!(error instanceof TypeError) || executor.memoryKind !== "gpu") return error;
+  try {
+    await executor.admit(spans, null);
+  } catch {
+    return error;
+  }
+  return new Error(
+    "its own tensors are usable, and a command failed that it shares with other ranks or groups on its GPU device: one of them " +
+      `destroyed a GPUBuffer before the Work that uses it had ended. ${error.message}`,
+    { cause: error },
+  );
 }
 
 /** The error with which a call rejects. A fault of this rank alone, such as a custom operation that throws, kills the group. */

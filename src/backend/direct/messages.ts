@@ -14,7 +14,7 @@ import { InOrder } from "../../support/in-order.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
 import { messageFingerprint } from "./call-facts.ts";
-import { failureOf, flowOf, type GroupScope, surroundings } from "./group-scope.ts";
+import { failureOf, faultOf, flowOf, type GroupScope, surroundings } from "./group-scope.ts";
 
 /** See the file's head. */
 export class Messages {
@@ -80,7 +80,7 @@ export class Messages {
       const context = { ...surroundings(this.#scope, executor, segments), exchange, hub: null };
       await eachSegment(context, span, (segment, slot) => send(context, peer, segment, slot));
     } catch (error) {
-      throw failureOf(this.#scope, exchange, error);
+      throw failureOf(this.#scope, exchange, await faultOf(executor, [span], error));
     } finally {
       channel.pointToPoint.closeOutgoing(peer, exchange);
     }
@@ -103,7 +103,7 @@ export class Messages {
       return source;
     } catch (error) {
       call.overwritten = exchange.hasWritten;
-      throw failureOf(this.#scope, exchange, error);
+      throw failureOf(this.#scope, exchange, await faultOf(executor, [span], error));
     } finally {
       channel.pointToPoint.closeIncoming(source, exchange);
     }

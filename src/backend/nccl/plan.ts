@@ -160,6 +160,18 @@ function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
         partsOf(request.input, request.inputSplits),
         scope,
       );
+    case "allReduceCoalesced":
+    case "allGatherIntoTensorCoalesced":
+    case "reduceScatterTensorCoalesced":
+      return coalesced(request, scope);
+  }
+}
+
+function coalesced(
+  request: RequestOf<"allReduceCoalesced" | "allGatherIntoTensorCoalesced" | "reduceScatterTensorCoalesced">,
+  scope: NcclScope,
+): NcclSteps {
+  switch (request.collective) {
     case "allReduceCoalesced": {
       const { tensors, op } = request;
       const singles = tensors.map((tensor) => stepsOf({ collective: "allReduce", tensor, op }, scope));

@@ -3,6 +3,7 @@
  * others; who could open whose is exchanged once more, and tells which pairs are joined. The names are taken away as soon as
  * all have opened what they can: a job that dies leaves nothing. Loaded where a rank has direct links, which lie underneath.
  */
+
 import { areasRows } from "../../algorithm/areas/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
 import { Turns } from "../../backend/direct/turns.ts";
@@ -15,10 +16,11 @@ import type { MemoryFile, MemoryFiles, Platform } from "../../platform.ts";
 import { AreasRegion } from "../../region/areas/region.ts";
 import type { Store } from "../../store/store.ts";
 import { Pace } from "../../support/pace.ts";
+import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import { linkBetween } from "../linking.ts";
 import { exchangeRoster, type FileOffer, type RosterEntry } from "../roster.ts";
-import type { Medium, Offer, Undo } from "./medium.ts";
+import type { Medium, Offer } from "./medium.ts";
 
 /** The parts and settings of the medium of files. */
 export interface FilesOptions {
@@ -29,7 +31,7 @@ export interface FilesOptions {
   executor: HostExecutor;
   /** The medium of direct links; null if this rank has none. */
   underneath: Medium | null;
-  undo: Undo[];
+  undo: Cleanup;
 }
 
 /** This rank's file, still empty. */
@@ -120,7 +122,7 @@ class FilesMedium implements Medium {
 
   async #exchange(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]> {
     const { rank, settings, store, undo } = this.#options;
-    const { worldSize, timeoutMs, logger } = settings;
+    const { logger } = settings;
     const own = { ...entryOf(offers, rank) };
     const opened = new Map<number, LaidOut>();
     undo.push(() => {
@@ -138,7 +140,7 @@ class FilesMedium implements Medium {
       }
       own.shares = "path" in own.sharedFile ? mine.layout.others : [];
     }
-    const roster = await exchangeRoster(store, "shared-file", own, worldSize, timeoutMs);
+    const roster = await exchangeRoster(store, "shared-file", own, settings);
     for (const [other, { file, layout }] of opened) {
       if (isLinked(roster, rank, other)) checkLayout(file, layout);
       else {

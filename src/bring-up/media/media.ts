@@ -1,11 +1,13 @@
 /** Media: the ways in which this rank may be joined to others, best first. What a rank does not need is not loaded. */
+
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Platform } from "../../platform.ts";
+import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type HubMedium, hubMedium } from "./hub.ts";
-import type { Medium, Offer, Undo } from "./medium.ts";
+import type { Medium, Offer } from "./medium.ts";
 import type { Threads } from "./threads.ts";
 import type { WebsocketMedium } from "./websocket.ts";
 
@@ -31,7 +33,7 @@ export async function openMedia(
   settings: Settings,
   { rank, store, hub: connection, links }: Meeting,
   { threads, executor }: { threads: Threads | null; executor: HostExecutor },
-  undo: Undo[],
+  undo: Cleanup,
 ): Promise<Media> {
   const listens = platform.canListen && !links && settings.transport !== "hub";
   const websocket = listens

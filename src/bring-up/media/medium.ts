@@ -8,9 +8,6 @@ import type { Link, LinkKind } from "../../link/link.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { RosterEntry } from "../roster.ts";
 
-/** Undoes one step of bring-up. */
-export type Undo = () => Promise<void> | void;
-
 /** What a medium writes into its rank's entry of the roster. */
 export type Offer = Partial<Pick<RosterEntry, "inMemory" | "thread" | "listenUrl" | "sharedFile">>;
 

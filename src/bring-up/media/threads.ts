@@ -1,4 +1,5 @@
 /** Threads: ranks that are threads of one job, and address each other's memory. Loaded where a rank is one. */
+
 import { addressableRows } from "../../algorithm/addressable/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
 import { Turns } from "../../backend/direct/turns.ts";
@@ -12,8 +13,9 @@ import { boardBytes } from "../../region/addressable/board.ts";
 import { AddressableRegion } from "../../region/addressable/region.ts";
 import { Pace } from "../../support/pace.ts";
 import { hash52 } from "../../wire/fingerprint.ts";
+import type { Cleanup } from "../cleanup.ts";
 import type { RosterEntry } from "../roster.ts";
-import { type Medium, PLAIN, type Undo } from "./medium.ts";
+import { type Medium, PLAIN } from "./medium.ts";
 
 /** This thread's part of the memory that the threads of its job have in common. */
 export class Threads {
@@ -37,7 +39,7 @@ export class Threads {
   }
 
   /** The medium of this thread in the job whose first group is `groupName`. */
-  medium(groupName: string, undo: Undo[]): Medium {
+  medium(groupName: string, undo: Cleanup): Medium {
     const { id, index } = this.#job;
     return {
       ...PLAIN,
@@ -48,7 +50,7 @@ export class Threads {
     };
   }
 
-  #link(others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], groupName: string, undo: Undo[]): void {
+  #link(others: readonly RosterEntry[], take: Parameters<Medium["link"]>[1], groupName: string, undo: Cleanup): void {
     const own = this.#job.index;
     // The same on all threads of the job: every one of them is linked to every other.
     const threads = 1 + Math.max(own, ...others.map(({ thread }) => thread?.index ?? 0));

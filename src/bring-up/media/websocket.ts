@@ -1,13 +1,15 @@
 /** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
+
 import { TimeoutError } from "../../errors.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
+import type { Cleanup } from "../cleanup.ts";
 import { BIND_REMEDIES, type Settings } from "../init-options.ts";
 import type { RosterEntry } from "../roster.ts";
-import { type Medium, PLAIN, type Undo } from "./medium.ts";
+import { type Medium, PLAIN } from "./medium.ts";
 
 /** The medium of a rank that listens. */
 export interface WebsocketMedium extends Medium {
@@ -21,17 +23,18 @@ export async function openWebsocket(
   settings: Settings,
   rank: number,
   store: Store,
-  undo: Undo[],
+  undo: Cleanup,
 ): Promise<WebsocketMedium> {
-  const { listen, logger, groupName: group, worldSize, timeoutMs, signal } = settings;
+  const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
   const token = await agreeOnSecret(store);
   const arrivals = new Arrivals();
+  undo.push(() => arrivals.close());
   const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
   const address = addressToAdvertise(host, advertise);
   const listener = await platform.listen(
     {
       ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
-      ...(tls === undefined ? {} : { tls }),
+      ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
     },
     (hello, socket) => {
       if (hello.group !== group || hello.rank === null) socket.terminate();
@@ -94,18 +97,28 @@ function addressToAdvertise(host: string, advertise: string | undefined): { host
 
 /** Sockets that came, and those that wait for one. */
 class Arrivals {
+  #isClosed = false;
   readonly #arrived = new Map<number, Socket>();
   readonly #awaited = new Map<number, (socket: Socket) => void>();
 
   add(rank: number, socket: Socket): void {
     const waiter = this.#awaited.get(rank);
-    if (waiter) waiter(socket);
+    if (this.#isClosed) socket.terminate();
+    else if (waiter) waiter(socket);
     else this.#arrived.set(rank, socket);
+  }
+
+  /** Ends the sockets that nobody has waited for, and all that still come. */
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#arrived.values()) socket.terminate();
   }
 
   /** The socket of `rank`, as soon as it comes. */
   of(rank: number): Socket | Promise<Socket> {
-    return this.#arrived.get(rank) ?? new Promise((resolve) => this.#awaited.set(rank, resolve));
+    const socket = this.#arrived.get(rank);
+    this.#arrived.delete(rank);
+    return socket ?? new Promise((resolve) => this.#awaited.set(rank, resolve));
   }
 }
 

@@ -50,6 +50,7 @@ export class HubConnection {
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 0;
   #receiver: HubReceiver | null = null;
+  #watcher: HubReceiver | null = null;
   #waiting: ((receiver: HubReceiver) => void)[] = [];
   #saidGoodbye = false;
   #closed: HubLostError | null = null;
@@ -62,9 +63,16 @@ export class HubConnection {
     socket.onClose = (code, reason) => this.#onClose(code, reason);
   }
 
+  /** Tells `watcher` what comes before {@link start}, and has come so far; the receiver is told it all once more. */
+  watch(watcher: HubReceiver): void {
+    this.#watcher = watcher;
+    for (const event of this.#waiting) event(watcher);
+  }
+
   /** Starts delivery; all that came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;
+    this.#watcher = null;
     for (const event of this.#waiting) event(receiver);
     this.#waiting = [];
   }
@@ -116,8 +124,9 @@ export class HubConnection {
   }
 
   #emit(event: (receiver: HubReceiver) => void): void {
-    if (this.#receiver) event(this.#receiver);
-    else this.#waiting.push(event);
+    const hears = this.#receiver ?? this.#watcher;
+    if (!this.#receiver) this.#waiting.push(event);
+    if (hears) event(hears);
   }
 
   #onMessage(fragments: readonly Uint8Array[]): void {

@@ -21,8 +21,6 @@ interface MemoryJob {
   readonly size: number;
   readonly common: { close(): unknown };
   readonly taken: Set<number>;
-  /** Ranks that have not left. The name is free again when there are none. */
-  readonly present: Set<number>;
   readonly links: Map<number, Link>[];
 }
 
@@ -35,7 +33,7 @@ export interface MemorySeat<T> {
   readonly common: T;
   /** Links to all other ranks; a rank that joins later finds the frames that were sent to it before. */
   readonly links: ReadonlyMap<number, Link>;
-  /** Gives the rank up; with the last one `common` is closed, and the job's name is free for another job. */
+  /** Gives the rank up; the job's name is then free for another job. With the last rank `common` is closed. */
   leave(): void;
 }
 
@@ -53,13 +51,13 @@ export function joinMemoryJob<T extends { close(): unknown }>(
 ): MemorySeat<T> {
   let job = jobs.get(name);
   if (!job) {
-    job = { size, common: makeCommon(), taken: new Set(), present: new Set(), links: linkAll(size, knobs) };
+    job = { size, common: makeCommon(), taken: new Set(), links: linkAll(size, knobs) };
     jobs.set(name, job);
   }
   if (job.size !== size) {
     throw new AdmissionError(`memory://${name} was begun with worldSize ${job.size}, and this rank says ${size}`);
   }
-  const { taken, present, common, links } = job;
+  const { taken, common, links } = job;
   const own = rank ?? links.findIndex((_, candidate) => !taken.has(candidate));
   const ownLinks = links[own];
   if (!ownLinks || taken.has(own)) {
@@ -69,16 +67,15 @@ export function joinMemoryJob<T extends { close(): unknown }>(
     );
   }
   taken.add(own);
-  present.add(own);
+  const joined = job;
   return {
     rank: own,
     common: common as T,
     links: ownLinks,
     leave: () => {
-      present.delete(own);
-      if (present.size > 0) return;
-      jobs.delete(name);
-      void common.close();
+      if (jobs.get(name) === joined) jobs.delete(name);
+      taken.delete(own);
+      if (taken.size === 0) void common.close();
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { TimeoutError } from "../../errors.ts";
+import { isAlive, startTime } from "../process-identity.ts";
 
 /** An unreadable lock of this age was left by a process that died while writing it. */
 const UNWRITTEN_STALE_MS = 2_000;
@@ -71,23 +72,6 @@ function isStale(path: string): boolean {
   if (!match) return ageMs(path) > UNWRITTEN_STALE_MS;
   const pid = Number(match[1]);
   return !isAlive(pid) || startTime(pid) !== match[2];
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives, and belongs to someone else.
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
-
-/** When a process started, in clock ticks since boot (proc(5), field 22); "" where there is no /proc. */
-function startTime(pid: number): string {
-  const stat = readIfThere(`/proc/${pid}/stat`);
-  // The second field is the program's name in parentheses, which may itself hold spaces and parentheses.
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
 }
 
 function openIfAbsent(path: string): number | null {

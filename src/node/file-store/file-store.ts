@@ -16,7 +16,8 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeS
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import { storeWaitOf } from "../../support/timeouts.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -72,7 +73,7 @@ export class FileStore extends Store {
     });
   }
 
-  add(key: string, amount: number): Promise<number> {
+  add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
     return this.#write((append) => {
       const sum = this.#space.sum(key, amount);
       append(Kind.SET, key, toBytes(String(sum)));
@@ -258,7 +259,7 @@ export class FileStore extends Store {
    * looking again.
    */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
-    const deadline = performance.now() + timeoutMs;
+    const deadline = performance.now() + storeWaitOf(timeoutMs);
     let pollMs = FIRST_POLL_MS;
     for (;;) {
       this.#sync();

@@ -18,6 +18,7 @@ const WANTED = {
   choice: "a rank that has NCCL; no page has",
   "create-executor": "GPUBuffers",
   files: "a job in which some rank offers a file",
+  generation: "ranks that meet at no hub",
   gpu: "a page that opens a GPU",
   links: "memory://",
   memory: "memory://",

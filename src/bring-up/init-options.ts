@@ -10,6 +10,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
+import type { IntegrityWish } from "./roster.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -74,6 +75,12 @@ export interface InitOptions {
   deterministic?: boolean;
   /** Where this rank (and the hub it may host) accepts connections. Default: a free port of 127.0.0.1. */
   listen?: ListenOptions;
+  /**
+   * "on": frames of every WebSocket have checksums, and one that came otherwise than it was sent ends the group with an
+   * IntegrityError. "off": none have, between ranks that both say so. Default: on, except between two ranks of one host that
+   * are linked directly, and over wss://, which has checks of its own. docs/protocol.md says which bytes are covered.
+   */
+  integrity?: "on" | "off";
   /** Milliseconds for bring-up, and for each call that names none. Default: 300,000. */
   timeoutMs?: number;
   /** Milliseconds a silent rank stays a member. Default: 60,000. */
@@ -120,6 +127,7 @@ export interface Settings {
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;
   readonly listen: NonNullable<InitOptions["listen"]>;
+  readonly integrity: IntegrityWish;
   readonly timeoutMs: number;
   readonly peerTimeoutMs: number;
   readonly groupName: string;
@@ -138,7 +146,7 @@ const NCCL_OPTIONS: OptionNames<NcclOptions> = { isHighPriorityStream: true, con
 const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
   ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
-  ...{ groupName: true, token: true, signal: true, logger: true },
+  ...{ integrity: true, groupName: true, token: true, signal: true, logger: true },
   ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
   ...{ loadNccl: true, wasm: true },
 };
@@ -157,6 +165,7 @@ function checkNames(options: InitOptions & InternalOptions): void {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
+const INTEGRITY = ["on", "off"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
 /**
@@ -194,6 +203,9 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
+  if (options.integrity !== undefined && !INTEGRITY.includes(options.integrity)) {
+    throw new RangeError(`integrity is ${JSON.stringify(options.integrity)}: use one of ${INTEGRITY.join(", ")}`);
+  }
   if (!(timeoutMs > 0)) throw new RangeError(`timeoutMs must be a positive number of milliseconds, got ${timeoutMs}`);
   const path = decodeURIComponent(method.pathname.replace(/^\//, ""));
   return {
@@ -209,6 +221,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
     listen: options.listen ?? {},
+    integrity: options.integrity ?? "auto",
     timeoutMs,
     peerTimeoutMs: options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS,
     groupName: options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default"),

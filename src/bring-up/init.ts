@@ -44,11 +44,11 @@ async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Pr
   const threads = await joinThreads(platform, settings);
   const executors = await openExecutors(platform, settings, threads, undo);
   const ncclHere = await openNccl(platform, settings);
-  const meeting = await meet(platform, settings, undo);
+  const meeting = await meet(platform, settings, executors.cpu, undo);
   const { rank, store } = meeting;
 
   const media = await openMedia(platform, settings, meeting, { threads, executor: executors.cpu }, undo);
-  const own = entryOf(platform, settings, rank, executors, ncclHere, media);
+  const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
   const offers = await exchangeRoster(store, "roster", own, worldSize, timeoutMs);
   const roster = await media.settle(offers);
   const nccl = await agreeOnNccl(ncclHere, roster, rank, settings);
@@ -67,8 +67,8 @@ async function bringUp(platform: Platform, settings: Settings, undo: Undo[]): Pr
 /** What this rank says of itself. */
 function entryOf(
   { runtime, version, hostId }: Platform,
-  { internal }: Settings,
-  rank: number,
+  { internal, integrity, listen }: Settings,
+  { rank, hub }: Meeting,
   executors: Executors,
   ncclHere: NcclHere,
   media: Media,
@@ -82,6 +82,11 @@ function entryOf(
     shares: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),
     cuda: ncclHere.offer,
+    integrity: {
+      wish: integrity,
+      hubTls: hub?.url.startsWith("wss:") ?? false,
+      listensThere: listen.advertise === undefined,
+    },
     segmentBytes: internal.segmentBytes ?? null,
   };
 }

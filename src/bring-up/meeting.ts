@@ -3,6 +3,7 @@
  * thread, or a store of the caller's; behind each of them is a {@link Store}.
  */
 
+import type { HostExecutor } from "../executor/executor.ts";
 import { HubConnection } from "../link/hub/connection.ts";
 import type { Link } from "../link/link.ts";
 import type { HubHandle, Platform } from "../platform.ts";
@@ -10,7 +11,9 @@ import { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
+import { FrameSums } from "../wire/frame-sums.ts";
 import { masterAddress, type Settings } from "./init-options.ts";
+import { hubHasChecksums } from "./integrity.ts";
 import type { Undo } from "./media/medium.ts";
 
 /** Where the ranks meet, once met. */
@@ -28,7 +31,12 @@ export interface Meeting {
 }
 
 /** Finds the store, and this rank's number where a hub gives it. */
-export async function meet(platform: Platform, settings: Settings, undo: Undo[]): Promise<Meeting> {
+export async function meet(
+  platform: Platform,
+  settings: Settings,
+  executor: HostExecutor,
+  undo: Undo[],
+): Promise<Meeting> {
   const { method, rank, worldSize, groupName, timeoutMs } = settings;
   const store = settings.store ?? (method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null);
   const alone = { epoch: 0, hub: null, hosted: null, links: null };
@@ -50,12 +58,13 @@ export async function meet(platform: Platform, settings: Settings, undo: Undo[])
     }
     case "ws:":
     case "wss:":
-      return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, undo);
+      return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, executor, undo);
     default: {
       const address = method.protocol === "env:" ? masterAddress(platform) : tcpAddress(method);
       const scheme = settings.listen.tls ? "wss" : "ws";
       const hosted = rank === 0 ? await host(platform, settings, address, undo) : null;
-      return joinHub(platform, settings, hosted?.url ?? `${scheme}://${address.host}:${address.port}`, hosted, undo);
+      const url = hosted?.url ?? `${scheme}://${address.host}:${address.port}`;
+      return joinHub(platform, settings, url, hosted, executor, undo);
     }
   }
 }
@@ -89,14 +98,17 @@ async function host(
 
 async function joinHub(
   platform: Platform,
-  { rank, worldSize, groupName, token, timeoutMs, signal }: Settings,
+  { rank, worldSize, groupName, token, timeoutMs, signal, integrity }: Settings,
   url: string,
   hosted: HubHandle | null,
+  executor: HostExecutor,
   undo: Undo[],
 ): Promise<Meeting> {
-  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const };
+  const checksums = hubHasChecksums(integrity, url);
+  const sums = checksums ? new FrameSums(await executor.openChecksums()) : null;
+  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
   const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
-  const hub = new HubConnection(socket, welcome, url);
+  const hub = new HubConnection(socket, welcome, url, sums);
   undo.push(() => {
     hub.goodbye();
     hub.close();

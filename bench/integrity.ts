@@ -3,8 +3,10 @@
  * one without, and take turns with them: allReduce of one length in each, again and again. Prints the median times, and the
  * median of the ratios of neighbouring turns, of which a machine that is busy with other work shifts both.
  */
-import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { medianOf } from "../src/cli/bench/report.ts";
 import { launch } from "../src/cli/launch/launch.ts";
 import { initProcessGroup } from "../src/node/index.ts";
@@ -25,14 +27,14 @@ interface Told {
   offUs: number[];
 }
 
-async function runRank(): Promise<void> {
-  const port = Number(process.env.MASTER_PORT);
-  const open = (integrity: "on" | "off", offset: number) =>
+/** The groups meet at files of `folder`. */
+async function runRank(folder: string): Promise<void> {
+  const open = (integrity: "on" | "off") =>
     initProcessGroup({
-      initMethod: `tcp://127.0.0.1:${port + offset}`,
+      initMethod: pathToFileURL(join(folder, integrity)).href,
       ...{ integrity, transport: "websocket", backend: "cpu" },
     });
-  const groups = { on: await open("on", 0), off: await open("off", 1) };
+  const groups = { on: await open("on"), off: await open("off") };
   for (const { bytes, calls, turns } of SIZES) {
     const tensors = { on: groups.on.alloc("f32", bytes / 4), off: groups.off.alloc("f32", bytes / 4) };
     const turn = async (which: "on" | "off") => {
@@ -68,8 +70,11 @@ async function runAll(): Promise<void> {
     const [on, off] = [medianOf(onUs), medianOf(offUs)].map((time) => time.toFixed(1));
     console.log(`${sizeText(bytes)}: on ${on}, off ${off}, ratio ${ratio.toFixed(3)}`);
   };
-  const { exitCode } = await launch({ ranks: 2, script: fileURLToPath(import.meta.url), args: [], onMessage });
+  const folder = mkdtempSync(join(tmpdir(), "webccl-integrity-"));
+  const script = fileURLToPath(import.meta.url);
+  const { exitCode } = await launch({ ranks: 2, script, args: [folder], onMessage });
+  rmSync(folder, { recursive: true });
   process.exitCode = exitCode;
 }
 
-await (process.env.RANK === undefined ? runAll() : runRank());
+await (process.env.RANK === undefined ? runAll() : runRank(process.argv[2] ?? ""));

@@ -45,6 +45,7 @@ export class Lobby {
     connection.start({
       onFrame: () => {},
       onFold: () => {},
+      onDamaged: () => {},
       onLost: left,
       onLeft: left,
       onClosed: () => this.onClosed(),
@@ -53,7 +54,7 @@ export class Lobby {
 
   /** @throws AdmissionError if the hub refuses, TimeoutError if it does not answer. */
   static async enter(url: string, token: string | undefined): Promise<Lobby> {
-    const hello = { group: "demo lobby", rank: null, worldSize: MOST_TABS, purpose: "hub" } as const;
+    const hello = { group: "demo lobby", rank: null, worldSize: MOST_TABS, purpose: "hub", checksums: false } as const;
     const { socket, welcome } = await connectWebSocket(url, hello, { token, timeoutMs: CONNECT_MS });
     return new Lobby(new HubConnection(socket, welcome, url), welcome.rank);
   }

@@ -1,5 +1,5 @@
 /**
- * Compiles the modules of wasm/ (AssemblyScript) to src/executor/cpu/wasm-*.generated.ts. `npm run build:wasm` writes the files;
+ * Compiles the modules of wasm/ (AssemblyScript) to the files wasm-….generated.ts of src/executor/. `npm run build:wasm` writes the files;
  * a test calls {@link buildWasm} and compares, so the committed output is always that of the committed source.
  */
 import { readFile, writeFile } from "node:fs/promises";
@@ -8,10 +8,13 @@ import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
 
 /** The modules: of each its source in wasm/, and the file that holds it. */
-export const WASM_MODULES = ["kernels", "many"].map((name) => ({
-  source: `${name}.ts`,
-  output: new URL(`../src/executor/cpu/wasm-${name}.generated.ts`, import.meta.url),
-}));
+export const WASM_MODULES = ["cpu/kernels", "cpu/many", "checksum/xxh64"].map((path) => {
+  const [folder, name] = path.split("/");
+  return {
+    source: `${name}.ts`,
+    output: new URL(`../src/executor/${folder}/wasm-${name}.generated.ts`, import.meta.url),
+  };
+});
 const SOURCE_FOLDER = new URL("../wasm/", import.meta.url);
 
 const COMPILER_OPTIONS = [
@@ -70,7 +73,7 @@ export async function buildWasm(source: string): Promise<string> {
   const module = await compileWasm(source);
   return [
     `// Made from wasm/${source} by \`npm run build:wasm\`. A test compares the two.`,
-    'import type { DeflatedModule } from "./wasm-module.ts";',
+    'import type { DeflatedModule } from "../cpu/wasm-module.ts";',
     "",
     "export const MODULE: DeflatedModule = {",
     `  memoryLimitsAt: ${memoryLimitsOffset(module)},`,

@@ -10,6 +10,7 @@ export type ErrorCode =
   | "TIMEOUT"
   | "ABORTED"
   | "HUB_LOST"
+  | "INTEGRITY"
   | "NO_ADAPTER"
   | "DEVICE_LOST"
   | "UNSUPPORTED"
@@ -28,11 +29,11 @@ export interface ErrorDetails {
   sequence?: number;
   /** What became of the caller's tensors: "untouched", or "overwritten" if any byte of them may have changed. */
   tensors?: "untouched" | "overwritten";
-  /** The rank that was lost, for PeerLostError. */
+  /** The rank that was lost, for PeerLostError; one end of the link, for IntegrityError, whose other is `rank`. */
   peer?: number;
   /** Ranks that did not arrive, for TimeoutError. */
   missingRanks?: number[];
-  /** The hub's address, for HubLostError. */
+  /** The hub's address, for HubLostError, and for IntegrityError if a link to a hub is meant. */
   url?: string;
   /** The differing field and both sides, for MismatchError. */
   field?: string;
@@ -105,6 +106,17 @@ export class HubLostError extends WebcclError {
   }
 }
 
+/**
+ * A link delivered other bytes than were sent, as their checksums showed: the network, a proxy or memory changed them. The
+ * message names the two ends of the link. The group is dead.
+ */
+export class IntegrityError extends WebcclError {
+  override readonly name = "IntegrityError";
+  constructor(message: string, details: ErrorDetails = {}) {
+    super("INTEGRITY", message, details);
+  }
+}
+
 /** No GPU adapter answered; the message says what to install or switch on in this runtime. */
 export class NoAdapterError extends WebcclError {
   override readonly name = "NoAdapterError";
@@ -173,6 +185,7 @@ const MAKERS: Readonly<Record<ErrorCode, (message: string, details: ErrorDetails
   TIMEOUT: (message, details) => new TimeoutError(message, details),
   ABORTED: (message, details) => new AbortedError(message, details),
   HUB_LOST: (message, details) => new HubLostError(message, { ...details, url: details.url ?? "" }),
+  INTEGRITY: (message, details) => new IntegrityError(message, details),
   NO_ADAPTER: (message, details) => new NoAdapterError(message, details),
   DEVICE_LOST: (message, details) => new DeviceLostError(message, details),
   UNSUPPORTED: (message, details) => new UnsupportedError(message, details),

@@ -11,6 +11,7 @@ export {
   type ErrorCode,
   type ErrorDetails,
   HubLostError,
+  IntegrityError,
   MismatchError,
   NoAdapterError,
   PeerLostError,

@@ -26,7 +26,15 @@ const FLOORS: readonly (readonly string[])[] = [
     ],
   ],
   [
-    ...["executor", "executor/cpu", "executor/webgpu", "executor/webgpu/kernels", "executor/webgpu/memory", "store"],
+    ...[
+      "executor",
+      "executor/checksum",
+      "executor/cpu",
+      "executor/webgpu",
+      "executor/webgpu/kernels",
+      "executor/webgpu/memory",
+      "store",
+    ],
     ...["link/payload", "link/memory", "link/threads", "link/files", "link/websocket", "link/hub"],
   ],
   [

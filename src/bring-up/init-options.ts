@@ -13,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
+import type { IntegrityWish } from "./roster.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -82,6 +83,12 @@ export interface InitOptions {
   deterministic?: boolean;
   /** Where this rank accepts the direct links of others. Default: a free port of 127.0.0.1. */
   listen?: ListenOptions;
+  /**
+   * "on": frames of every WebSocket have checksums, and one that came otherwise than it was sent ends the group with an
+   * IntegrityError. "off": none have, between ranks that both say so. Default: on, except between two ranks of one host that
+   * are linked directly, and over wss://, which has checks of its own. docs/protocol.md says which bytes are covered.
+   */
+  integrity?: "on" | "off";
   /** Milliseconds for bring-up, and for each call that names none; 0 or Infinity for no timeout. Default: 300,000. */
   timeoutMs?: number;
   /** Milliseconds a silent rank stays a member; 0 or Infinity for no timeout. Default: 60,000. */
@@ -128,6 +135,7 @@ export interface Settings {
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;
   readonly listen: NonNullable<InitOptions["listen"]>;
+  readonly integrity: IntegrityWish;
   readonly timeoutMs: number;
   readonly peerTimeoutMs: number;
   readonly groupName: string;
@@ -148,7 +156,7 @@ const NCCL_OPTIONS: OptionNames<NcclOptions> = { isHighPriorityStream: true, con
 const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
   ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
-  ...{ groupName: true, token: true, signal: true, logger: true },
+  ...{ integrity: true, groupName: true, token: true, signal: true, logger: true },
   ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
   ...{ loadNccl: true, wasm: true },
 };
@@ -174,6 +182,7 @@ export const BIND_REMEDIES: BindRemedies = {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
+const INTEGRITY = ["on", "off"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
 /**
@@ -215,6 +224,9 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
+  if (options.integrity !== undefined && !INTEGRITY.includes(options.integrity)) {
+    throw new RangeError(`integrity is ${JSON.stringify(options.integrity)}: use one of ${INTEGRITY.join(", ")}`);
+  }
   const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
   const groupName = options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default");
   checkGroupName(groupName, options.groupName === undefined ? "the group's name in initMethod" : "groupName");
@@ -231,6 +243,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
     listen: { ...listen, ...(listen?.tls && { tls: { ...listen.tls } }) },
+    integrity: options.integrity ?? "auto",
     timeoutMs: timeLimitOf(options.timeoutMs ?? DEFAULT_TIMEOUT_MS, "initProcessGroup: timeoutMs"),
     peerTimeoutMs: timeLimitOf(options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS, "initProcessGroup: peerTimeoutMs"),
     groupName,

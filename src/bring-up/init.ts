@@ -81,7 +81,7 @@ async function bringUp(platform: Platform, settings: Settings, coming: Coming): 
 
   const here = { threads, executor: executors.cpu };
   const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
-  const own = entryOf(platform, settings, rank, executors, ncclHere, media);
+  const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
   const offers = await vigil.race(exchangeRoster(store, "roster", own, settings));
   const roster = await vigil.race(media.settle(offers));
   const nccl = await vigil.race(agreeOnNccl(ncclHere, roster, rank, settings));
@@ -117,8 +117,8 @@ function leaveForgotten(group: ProcessGroup, logger: Logger): void {
 /** What this rank says of itself. */
 function entryOf(
   { runtime, version, hostId }: Platform,
-  { internal }: Settings,
-  rank: number,
+  { internal, integrity, listen }: Settings,
+  { rank, hub }: Meeting,
   executors: Executors,
   ncclHere: NcclHere,
   media: Media,
@@ -132,6 +132,11 @@ function entryOf(
     shares: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),
     cuda: ncclHere.offer,
+    integrity: {
+      wish: integrity,
+      hubTls: hub?.url.startsWith("wss:") ?? false,
+      listensThere: listen.advertise === undefined,
+    },
     segmentBytes: internal.segmentBytes ?? null,
   };
 }

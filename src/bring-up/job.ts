@@ -16,6 +16,7 @@ import type { DataType, HostTensorOf } from "../types.ts";
 import { hash52 } from "../wire/fingerprint.ts";
 import type { Executors } from "./executors.ts";
 import type { Settings } from "./init-options.ts";
+import { linkHasChecksums } from "./integrity.ts";
 import { clustersOf, linkBetween, slowestLink } from "./linking.ts";
 import type { Media } from "./media/media.ts";
 import type { JobNccl, NcclPart } from "./nccl/contract.ts";
@@ -109,13 +110,13 @@ export class RankJob implements Job {
       deterministic: this.settings.deterministic,
       timeoutMs,
       segmentBytes: this.#segmentBytes(members),
-      ranks: members.map((member, index) => ({
-        rank: index,
-        runtime: member.runtime,
-        version: member.version,
-        link: index === rank ? "self" : linkBetween(members[rank] ?? member, member),
-        cudaDevice: use?.devices[index] ?? null,
-      })),
+      ranks: members.map((member, index) => {
+        const own = members[rank] ?? member;
+        const link = index === rank ? "self" : linkBetween(own, member);
+        const { runtime, version } = member;
+        const checksums = link !== "self" && linkHasChecksums(own, member, link);
+        return { rank: index, runtime, version, link, checksums, cudaDevice: use?.devices[index] ?? null };
+      }),
     };
   }
 

@@ -6,6 +6,7 @@
 import { fromWireError, HubLostError, PeerLostError } from "../errors.ts";
 import { HubConnection } from "../link/hub/connection.ts";
 import type { Link } from "../link/link.ts";
+import { hubDamage } from "../link/payload/damage.ts";
 import type { HubHandle, Platform } from "../platform.ts";
 import { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
@@ -13,9 +14,12 @@ import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { startTimer } from "../support/clock.ts";
 import { urlHost } from "../support/host.ts";
+import type { Checksums } from "../wire/checksum.ts";
+import { FrameSums } from "../wire/frame-sums.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Generation } from "./generation.ts";
 import { BIND_REMEDIES, filePath, masterAddress, type Settings, tcpAddress } from "./init-options.ts";
+import { hubHasChecksums } from "./integrity.ts";
 import type { Vigil } from "./vigil.ts";
 
 /** Most milliseconds for a rank whose bring-up fails to tell the others by the store, which may be the reason. */
@@ -133,13 +137,14 @@ function atMost(limitMs: number, promise: Promise<void>): Promise<void> {
 }
 
 /** Hears at the hub of ranks that are lost, or whose bring-up has ended. One that left in order had all that it needed. */
-function watchHub(hub: HubConnection, vigil: Vigil): void {
+function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
   const { hostRank } = hub.welcome;
   const lost = (rank: number, reason: string) =>
     vigil.hear(new PeerLostError(`rank ${rank} was lost during the bring-up: ${reason}`, { peer: rank }));
   hub.watch({
     onFrame: () => {},
     onFold: () => {},
+    onDamaged: (rank, seen) => vigil.hear(hubDamage(groupName, rank, hub.url, seen)),
     onLost: lost,
     onLeft: (_rank, cause) => {
       if (cause) vigil.hear(fromWireError(cause));
@@ -180,20 +185,28 @@ async function host(
 
 async function joinHub(
   platform: Platform,
-  { rank, worldSize, groupName, token, timeoutMs, signal }: Settings,
+  { rank, worldSize, groupName, token, timeoutMs, signal, integrity }: Settings,
   url: string,
   hosted: HubHandle | null,
   { undo, vigil }: Coming,
 ): Promise<Meeting> {
-  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const };
+  const checksums = hubHasChecksums(integrity, url);
+  const sums = checksums ? new FrameSums(await openChecksums()) : null;
+  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
   const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
-  const hub = new HubConnection(socket, welcome, url);
+  const hub = new HubConnection(socket, welcome, url, sums);
   undo.push((cause) => {
     hub.goodbye(vigil.toOthers(welcome.rank, cause));
     hub.close();
   });
-  watchHub(hub, vigil);
+  watchHub(hub, groupName, vigil);
   const store = new HubStore(hub);
   store.timeoutMs = timeoutMs;
   return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };
+}
+
+/** Checksums for the connection to the hub, which is made before this rank has an executor. */
+async function openChecksums(): Promise<Checksums> {
+  const { loadChecksums } = await import("../executor/checksum/checksums.ts");
+  return loadChecksums(null);
 }

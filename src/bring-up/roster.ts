@@ -18,6 +18,18 @@ export type CudaOffer =
 /** Where a rank's file in shared memory is, or why there is none. */
 export type FileOffer = { readonly path: string } | { readonly missing: string };
 
+/** Whether a rank wants checksums. */
+export type IntegrityWish = "auto" | "on" | "off";
+
+/** A rank's wish, and what tells whether it needs them. */
+export interface IntegrityOffer {
+  readonly wish: IntegrityWish;
+  /** Its connection to the hub is encrypted. */
+  readonly hubTls: boolean;
+  /** Its address for direct links is that of its port, and not one that `listen.advertise` gave. */
+  readonly listensThere: boolean;
+}
+
 /** One rank. */
 export interface RosterEntry {
   readonly rank: number;
@@ -39,6 +51,8 @@ export interface RosterEntry {
   readonly arithmeticIds: readonly string[];
   /** Its NCCL, or why it has none. */
   readonly cuda: CudaOffer;
+  /** Whether it wants checksums, and where it does without. */
+  readonly integrity: IntegrityOffer;
   /** Rank 0's is used by all; null for what suits the links. */
   readonly segmentBytes: number | null;
 }

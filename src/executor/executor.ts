@@ -7,6 +7,7 @@
 import type { ReduceOp } from "../reduce-op.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { DataType, Tensor } from "../types.ts";
+import type { Checksums } from "../wire/checksum.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows where they lie. */
 export interface Span {
@@ -26,6 +27,8 @@ export interface HostExecutor extends Executor {
   read(span: Span): Lease;
   receive(span: Span): Lease;
   write(span: Span, lease: Lease): void;
+  /** Checksums of bytes wherever they lie, fastest of this executor's. Loaded when they are first wanted. */
+  openChecksums(): Promise<Checksums>;
 }
 
 /** An executor in whose memory the executors of other ranks work too. */

@@ -28,7 +28,15 @@ export interface GroupInfo {
   segmentBytes: number;
   /**
    * How the ranks of this group are joined to this one; this rank's own entry has link "self". `cudaDevice` is the device
-   * with which a rank of this group takes part in NCCL, or null if it does not.
+   * with which a rank of this group takes part in NCCL, or null if it does not. `checksums` says whether the frames of this
+   * link have checksums.
    */
-  ranks: { rank: number; runtime: Runtime; version: string; link: LinkKind | "self"; cudaDevice: number | null }[];
+  ranks: {
+    rank: number;
+    runtime: Runtime;
+    version: string;
+    link: LinkKind | "self";
+    checksums: boolean;
+    cudaDevice: number | null;
+  }[];
 }

@@ -11,15 +11,18 @@
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { Socket } from "../link/link.ts";
-import { type FragmentsPayload, splitFrame, totalBytes } from "../link/payload/fragments.ts";
+import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
+import { FrameCollector } from "../link/payload/frame-collector.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
+import type { Checksums } from "../wire/checksum.ts";
 import { decodeControl } from "../wire/control.ts";
-import { decodeHeader, FrameKind, HUB_PEER, setPeer } from "../wire/frame.ts";
+import { carriedBytes, decodeHeader, FrameKind, HUB_PEER, peerOf, setPeer } from "../wire/frame.ts";
+import { DamagedFrameError, FrameSums } from "../wire/frame-sums.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { encodeHubFrame } from "../wire/hub-frame.ts";
-import { expectFields, expectOneOf } from "../wire/schema.ts";
+import { expectFields, expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
 import { Reduction } from "./reduction.ts";
@@ -37,8 +40,6 @@ const EPOCH = 0;
 const MAX_STRAY_FRAMES = 64;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
-/** Kinds of frames that carry the payload they declare; a request to send declares a later one. */
-const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
 
 /** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
@@ -46,6 +47,7 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
   hostRank?: number | null | undefined;
   /** Folds the parts that ranks send. The hub does not dispose of it. */
   executor: Executor;
+  checksums: Checksums;
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
@@ -66,6 +68,7 @@ export class Hub {
   readonly #sockets = new Set<Socket>();
   readonly #relay: Relay;
   readonly #executor: Executor;
+  readonly #sums: FrameSums;
   readonly #hostRank: number | null;
   readonly #maxMessageBytes: number;
   readonly #logger: Logger | undefined;
@@ -75,6 +78,7 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.#executor = options.executor;
+    this.#sums = new FrameSums(options.checksums);
     this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
     const limits = {
@@ -113,13 +117,15 @@ export class Hub {
     const room = this.#rooms.get(group) ?? new Room(group, worldSize, (made) => this.#makeReduction(made));
     const rank = room.rankFor(hello);
     this.#rooms.set(group, room);
-    const port: Port = new Port(socket, (silentMs) => {
+    const port: Port = new Port(socket, rank, hello.checksums, (silentMs) => {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
     });
     room.members.set(rank, port);
     this.#sockets.add(socket);
-    socket.onMessage = (fragments) => this.#onMessage(room, rank, port, fragments);
+    const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(room, rank, port, fragments);
+    if (hello.checksums) socket.streamTo(new FrameCollector(onMessage));
+    else socket.onMessage = onMessage;
     socket.onClose = (code, reason) => {
       const text = `its connection closed (${code}${reason && ` ${reason}`})`;
       this.#depart(room, port, { type: "lost", rank, reason: text });
@@ -127,7 +133,7 @@ export class Hub {
       if (this.#sockets.size === 0) this.#allClosed();
     };
     this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
-    return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank };
+    return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank, checksums: hello.checksums };
   }
 
   /**
@@ -173,17 +179,22 @@ export class Hub {
     } catch (error) {
       // One member's fault, or a fault of ours in serving it, must not end the other groups.
       this.#logger?.warn(`hub: a frame of rank ${rank} of group "${room.group}" was refused`, error);
+      if (error instanceof DamagedFrameError) {
+        this.#onDamaged(room, rank, port, error.message);
+        return;
+      }
       const theirs = error instanceof ProtocolError;
       this.#evict(room, rank, port, theirs ? 1002 : 1011, theirs ? "protocol error" : "internal error");
     }
   }
 
   #onFrame(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[], byteLength: number): void {
-    const { head, payload } = splitFrame(fragments);
+    const { head, payload } = port.checksums
+      ? splitCheckedFrame(fragments, this.#sums, (bytes) => [rank, peerOf(bytes)])
+      : splitFrame(fragments);
     const header = decodeHeader(head);
-    const carries = CARRIERS.has(header.kind);
-    if (carries && header.payloadBytes !== payload.byteLength) {
-      throw new ProtocolError(`a frame declares ${header.payloadBytes} bytes and has ${payload.byteLength}`);
+    if (carriedBytes(header) !== payload.byteLength) {
+      throw new ProtocolError(`a frame declares ${carriedBytes(header)} bytes and has ${payload.byteLength}`);
     }
     if (header.peer === HUB_PEER && header.kind === FrameKind.FOLD) {
       if (!room.reduction.arrive(rank, header, head, payload)) this.#drop(port);
@@ -203,6 +214,12 @@ export class Hub {
     setPeer(head, rank);
     const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
     if (excess) this.#evict(room, rank, port, 1009, excess);
+  }
+
+  /** A member's connection changed bytes, one way or the other: all are told, that member too. */
+  #onDamaged(room: Room, rank: number, port: Port, seen: string): void {
+    for (const member of room.members.values()) this.#send(member, { type: "damaged", rank, seen });
+    this.#evict(room, rank, port, 1002, "a damaged frame");
   }
 
   /** A frame that belongs nowhere (S14). */
@@ -225,9 +242,13 @@ export class Hub {
         this.#evict(room, rank, port, 1009, excess);
         return null;
       },
-      send: (rank, parts, onSent) => {
+      sealPayload: (header, payload) => {
+        const isWanted = [...room.members.values()].some(({ checksums }) => checksums);
+        if (isWanted) this.#sums.sealPayload(header, payload);
+      },
+      send: (rank, header, payload, onSent) => {
         const port = room.members.get(rank);
-        if (port) this.#post(port, parts, onSent);
+        if (port) this.#post(port, header, payload, onSent);
         else onSent();
       },
     });
@@ -242,7 +263,7 @@ export class Hub {
   #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
     const message = expectFields(decodeControl(payload.toBytes()));
-    switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel"])) {
+    switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel", "damaged", "checksums"])) {
       case "call":
         runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => this.#send(port, reply));
         break;
@@ -251,6 +272,13 @@ export class Hub {
         this.#depart(room, port, { type: "left", rank, cause });
         break;
       }
+      case "checksums":
+        this.#send(port, { type: "checksums" });
+        port.checksums = true;
+        break;
+      case "damaged":
+        this.#onDamaged(room, rank, port, expectString(message, "seen"));
+        break;
       case "group":
         room.reduction.name(rank, message);
         break;
@@ -288,10 +316,16 @@ export class Hub {
 
   /** The hub's own messages count as the receiver's: the hub does not read a rank that does not read its answers. */
   #send(port: Port, message: object): void {
-    if (port.open) this.#post(port, encodeHubFrame(message));
+    if (!port.open) return;
+    const [header, payload] = encodeHubFrame(message);
+    if (port.checksums) this.#sums.sealPayload(header, [payload]);
+    this.#post(port, header, [payload]);
   }
 
-  #post(port: Port, parts: readonly Uint8Array[], onSent: () => void = () => {}): void {
+  /** Sends a frame of the hub's own, whose payload has its checksum already. */
+  #post(port: Port, header: Uint8Array, payload: readonly Uint8Array[], onSent: () => void = () => {}): void {
+    if (port.checksums) this.#sums.sealHead(header, HUB_PEER, port.rank);
+    const parts = [header, ...payload];
     const excess = this.#relay.forward(port, port, parts, totalBytes(parts), onSent);
     if (!excess) return;
     port.socket.close(1009, excess);

@@ -43,8 +43,13 @@ export interface ReductionOwner {
    * connection was closed.
    */
   hold(rank: number, byteLength: number): (() => void) | null;
-  /** Sends a frame; the parts must not change until `onSent`, which is called even if the rank is gone. */
-  send(rank: number, parts: readonly Uint8Array[], onSent: () => void): void;
+  /** Writes the payload's checksum into a header, where some rank wants it. */
+  sealPayload(header: Uint8Array, payload: readonly Uint8Array[]): void;
+  /**
+   * Sends a frame whose payload is sealed; neither part may change until `onSent`, which is called even if the rank is
+   * gone.
+   */
+  send(rank: number, header: Uint8Array, payload: readonly Uint8Array[], onSent: () => void): void;
 }
 
 interface Slot {
@@ -177,10 +182,14 @@ export class Reduction {
       sequence,
       request: 0,
     };
+    // The checksum of the result is the same for all.
+    const full = encodeHeader({ ...fold, payloadBytes: byteLength }, null);
+    const empty = encodeHeader({ ...fold, payloadBytes: 0 }, null);
+    this.#owner.sealPayload(full, parts);
+    this.#owner.sealPayload(empty, []);
     for (const rank of group.ranks) {
       const wants = slot.wanting.has(rank);
-      const header = encodeHeader({ ...fold, payloadBytes: wants ? byteLength : 0 }, null);
-      this.#owner.send(rank, wants ? [header, ...parts] : [header], onSent);
+      this.#owner.send(rank, (wants ? full : empty).slice(), wants ? parts : [], onSent);
     }
   }
 

@@ -30,6 +30,9 @@ export interface RelayLimits {
 /** One socket's traffic through the relay. */
 export class Port {
   readonly socket: Socket;
+  readonly rank: number;
+  /** Its frames have checksums, both ways. */
+  checksums: boolean;
   /** Bytes that came from this port and wait for others. */
   bytesInFlight = 0;
   /** Bytes of this port that are kept until others have come. */
@@ -49,8 +52,10 @@ export class Port {
   readonly onSlowReader: (silentMs: number) => void;
 
   /** `onSlowReader` is called when the socket has not read for too long, and is to close it. */
-  constructor(socket: Socket, onSlowReader: (silentMs: number) => void) {
+  constructor(socket: Socket, rank: number, checksums: boolean, onSlowReader: (silentMs: number) => void) {
     this.socket = socket;
+    this.rank = rank;
+    this.checksums = checksums;
     this.onSlowReader = onSlowReader;
   }
 }

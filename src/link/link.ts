@@ -6,6 +6,7 @@
  */
 import type { WebcclError } from "../errors.ts";
 import type { Handle } from "../executor/executor.ts";
+import type { FrameSums } from "../wire/frame-sums.ts";
 
 /** How two ranks are joined; select.ts chooses algorithms by it. */
 export type LinkKind = "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
@@ -71,10 +72,19 @@ export interface Destination {
   done(): void;
 }
 
+/** The checksums of a link's frames: who writes and checks them, and the ranks of the job at its two ends. */
+export interface LinkSums {
+  readonly sums: FrameSums;
+  readonly own: number;
+  readonly other: number;
+}
+
 /** Called by a link. */
 export interface LinkReceiver {
   /** `header` is valid during the call. */
   onFrame(header: Uint8Array, payload: Payload): void;
+  /** A frame came otherwise than it was sent, as `seen` tells. The link takes no other, and closes. */
+  onDamaged(seen: string): void;
   /** The link has closed and nothing more arrives. Called exactly once. */
   onClose(): void;
 }

@@ -17,6 +17,7 @@ import {
   type WireError,
 } from "../errors.ts";
 import type { Payload } from "../link/link.ts";
+import { hubDamage, linkDamage } from "../link/payload/damage.ts";
 import type { Logger } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import type { Collective } from "../types.ts";
@@ -254,6 +255,18 @@ export class Channel implements PointToPointOwner {
     this.abort(
       new PeerLostError(`group "${this.name}": rank ${rank} was lost: ${reason}`, { group: this.name, peer: rank }),
     );
+  }
+
+  /** The link to `peer` delivers other bytes than were sent. */
+  linkDamaged(peer: Peer, seen: string): void {
+    const rank = this.rankOf(peer);
+    if (rank >= 0) this.abort(linkDamage(this.name, this.rank, rank, seen));
+  }
+
+  /** So does the connection between `peer`, or this rank for null, and the hub at `url`. */
+  hubDamaged(peer: Peer | null, url: string, seen: string): void {
+    const rank = peer ? this.rankOf(peer) : this.rank;
+    if (rank >= 0) this.abort(hubDamage(this.name, rank, url, seen));
   }
 
   /** `peer` has left the job, or this group alone. The group dies only if something waits for it. */

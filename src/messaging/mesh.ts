@@ -10,7 +10,7 @@ import { HubLostError, type WebcclError } from "../errors.ts";
 import type { Link, Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
-import { decodeMessage, encodeMessage, type MeshMessage } from "../wire/control-messages.ts";
+import { decodeMessage, encodeMessage, isAboutJob, type MeshMessage } from "../wire/control-messages.ts";
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { Peer } from "./peer.ts";
@@ -68,6 +68,10 @@ export class Mesh {
     for (const peer of this.#peers.values()) {
       peer.link.start({
         onFrame: (header, payload) => this.#onFrame(peer, header, payload),
+        onDamaged: (seen) => {
+          this.#damaged(peer, seen);
+          peer.control(JOB, encodeMessage({ type: "damaged", seen }));
+        },
         onClose: () => {
           peer.closed = true;
           if (!peer.left) this.lost(peer.rank, "its link closed");
@@ -89,7 +93,10 @@ export class Mesh {
     this.#early.delete(channel.group);
     for (const { peer, header, fingerprint, payload } of early)
       this.#dispatch(channel, peer, header, fingerprint, payload);
-    for (const peer of this.#peers.values()) if (peer.closed && !peer.left) channel.onPeerLeft(peer);
+    for (const peer of this.#peers.values()) {
+      if (peer.damage !== null) channel.linkDamaged(peer, peer.damage);
+      else if (peer.closed && !peer.left) channel.onPeerLeft(peer);
+    }
     return channel;
   }
 
@@ -109,10 +116,19 @@ export class Mesh {
   }
 
   /** The hub is gone, and no rank hosted it. */
-  hubLost(url: string): void {
+  hubLost(url: string, reason: string): void {
     if (this.#closed) return;
-    this.#hubLoss = new HubLostError(`the hub at ${url} is gone: its connection closed`, { url });
+    this.#hubLoss = new HubLostError(`the hub at ${url} is gone: its connection closed (${reason})`, { url });
     this.#startGrace();
+  }
+
+  /** The connection between `rank` (of the job) and the hub delivered other bytes than were sent. */
+  hubDamaged(rank: number, url: string, seen: string): void {
+    if (this.#closed) return;
+    const peer = rank === this.rank ? null : this.#peers.get(rank);
+    if (peer === undefined) return;
+    this.#logger.error(`the connection between rank ${rank} and the hub at ${url} changed bytes: ${seen}`);
+    for (const channel of [...this.#channels.values()]) channel.hubDamaged(peer, url, seen);
   }
 
   /** Says goodbye to every peer and closes the links once that is sent. */
@@ -153,7 +169,7 @@ export class Mesh {
       return;
     }
     const message = decodeMessage(contents(payload));
-    if (message.type !== "goodbye" && message.type !== "lost") channel.onControl(peer, message);
+    if (!isAboutJob(message)) channel.onControl(peer, message);
   }
 
   #keepEarly(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
@@ -168,7 +184,18 @@ export class Mesh {
       for (const channel of [...this.#channels.values()]) channel.onPeerLeft(peer);
     } else if (message.type === "lost") {
       this.lost(message.rank, message.reason);
+    } else if (message.type === "damaged") {
+      this.#damaged(peer, message.seen);
     }
+  }
+
+  /** The link to `peer` delivered other bytes than were sent: it is of no use, though the peer may be well. */
+  #damaged(peer: Peer, seen: string): void {
+    if (peer.left || this.#closed) return;
+    peer.left = true;
+    peer.damage = seen;
+    this.#logger.error(`the link to rank ${peer.rank} changed bytes: ${seen}`);
+    for (const channel of [...this.#channels.values()]) channel.linkDamaged(peer, seen);
   }
 
   #startGrace(): void {

@@ -50,6 +50,8 @@ export class Peer {
   left = false;
   /** Its link has closed. */
   closed = false;
+  /** What was seen when its link delivered other bytes than were sent; null while it has not. */
+  damage: string | null = null;
 
   readonly #address: number;
   readonly #epoch: number;

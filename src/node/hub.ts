@@ -102,7 +102,7 @@ export async function startHub(
     );
   }
   const executor = await createCpuExecutor();
-  const hub = new Hub({ ...options, executor });
+  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums() });
   const listener = await listenWebSocket(options, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   return {

@@ -30,7 +30,13 @@ export const nodePlatform: Platform = {
   listen: (options, accept) =>
     listenWebSocket({ ...options, isQuiet: true }, (hello, socket) => {
       accept(hello, socket);
-      return { rank: hello.rank ?? 0, worldSize: hello.worldSize, epoch: 0, hostRank: null };
+      return {
+        rank: hello.rank ?? 0,
+        worldSize: hello.worldSize,
+        epoch: 0,
+        hostRank: null,
+        checksums: hello.checksums,
+      };
     }),
   onProgramEnd: (listener) => {
     process.on("beforeExit", listener);

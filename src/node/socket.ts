@@ -6,7 +6,8 @@
  * messages.
  */
 import type { Socket as NetSocket } from "node:net";
-import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
+import { totalBytes } from "../link/payload/fragments.ts";
+import { Pieces } from "../link/payload/pieces.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
 import {
   CloseCode,
@@ -28,8 +29,6 @@ const JOINED_BYTES = 4 * 1024;
 const DIRECT_BYTES = 16 * 1024;
 /** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
-/** So many pieces of one message are joined, so that many short ones cost little more than their bytes. */
-const JOINED_PIECES = 512;
 
 export interface NodeSocketOptions {
   /** Which end this is. */
@@ -53,9 +52,8 @@ export class NodeSocket extends BaseSocket {
   #allowedBytes: number;
   #bytesRead = 0;
   #paused = false;
-  /** A message that is collected until it is whole, and how many of its pieces are joined ones. */
-  #pieces: Uint8Array[] = [];
-  #joinedPieces = 0;
+  /** A message that is collected until it is whole. */
+  readonly #pieces = new Pieces();
   /** A close frame was sent: nothing else may be. */
   #closing = false;
   #closeTimer: ReturnType<typeof setTimeout> | null = null;
@@ -208,24 +206,15 @@ export class NodeSocket extends BaseSocket {
       return buffer.subarray(0, HEAD_BYTES);
     }
     this.#wasLong = true;
-    const room = this.#pieces.length === 0 ? this.roomForBytes() : null;
+    const room = this.#pieces.isEmpty ? this.roomForBytes() : null;
     if (!room) return buffer;
     return room.byteLength > toCome ? room.subarray(0, toCome) : room;
   }
 
   #onData(bytes: Uint8Array, last: boolean): void {
-    if (this.#pieces.length === 0 && this.deliverBytes(bytes, last)) return;
-    if (bytes.byteLength > 0) this.#pieces.push(this.#reads ? bytes.slice() : bytes);
-    if (this.#pieces.length - this.#joinedPieces === JOINED_PIECES) {
-      const joined = new FragmentsPayload(this.#pieces.splice(this.#joinedPieces)).toBytes();
-      this.#pieces.push(joined);
-      this.#joinedPieces += 1;
-    }
-    if (!last) return;
-    const message = this.#pieces;
-    this.#pieces = [];
-    this.#joinedPieces = 0;
-    this.deliver(message);
+    if (this.#pieces.isEmpty && this.deliverBytes(bytes, last)) return;
+    this.#pieces.add(this.#reads ? bytes.slice() : bytes);
+    if (last) this.deliver(this.#pieces.take());
   }
 
   #onCloseFrame(code: number, reason: string): void {

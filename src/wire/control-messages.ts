@@ -26,7 +26,14 @@ export type MeshMessage =
   /** The sender leaves in order: the close that follows is no loss. */
   | { type: "goodbye" }
   /** The sender has found that `rank` (of the job) is gone. */
-  | { type: "lost"; rank: number; reason: string };
+  | { type: "lost"; rank: number; reason: string }
+  /** A frame of the receiver came to the sender damaged. */
+  | { type: "damaged"; seen: string };
+
+/** Is the message about the job as a whole? */
+export function isAboutJob(message: GroupMessage | MeshMessage): message is MeshMessage {
+  return message.type === "goodbye" || message.type === "lost" || message.type === "damaged";
+}
 
 /** Encodes a control message. */
 export function encodeMessage(message: GroupMessage | MeshMessage): Uint8Array {
@@ -63,6 +70,8 @@ export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
       return { type };
     case "lost":
       return { type, rank: whole(fields, "rank"), reason: expectString(fields, "reason") };
+    case "damaged":
+      return { type, seen: expectString(fields, "seen") };
   }
 }
 
@@ -77,6 +86,7 @@ const TYPES = [
   "probe-reply",
   "goodbye",
   "lost",
+  "damaged",
 ] as const satisfies readonly (GroupMessage | MeshMessage)["type"][];
 
 function whole(fields: Fields, field: string): number {

@@ -4,7 +4,7 @@
  *
  *   byte  size  header
  *      0     1  magic 0xCC
- *      1     1  version 2
+ *      1     1  version 3
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
  *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
@@ -15,6 +15,8 @@
  *     24     8  sequence of the exchange (below 2^53)
  *     32     4  payload bytes (of a request to send: of the message to come)
  *     36     4  request number, or bytes consumed; of a fold towards the hub: 1 has a part, 2 wants the result
+ *     40     8  checksum of the payload, or 0 on a link without checksums (frame-sums.ts)
+ *     48     8  checksum of the header and the fingerprint, or 0
  *
  *   byte  size  fingerprint (after the header)
  *      0     1  collective code
@@ -30,10 +32,15 @@
  */
 import { ProtocolError } from "../errors.ts";
 
-export const HEADER_BYTES = 40;
+export const HEADER_BYTES = 56;
 export const FINGERPRINT_BYTES = 40;
 export const MAGIC = 0xcc;
-export const VERSION = 2;
+export const VERSION = 3;
+/** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
+export const PAYLOAD_SUM_AT = 40;
+export const HEAD_SUM_AT = 48;
+/** Where the field `peer` stands. */
+export const PEER_AT = 4;
 
 /** Destination or source of a frame that is for, or from, the hub itself. */
 export const HUB_PEER = 0xffffffff;
@@ -195,7 +202,20 @@ export function decodeFingerprint(bytes: Uint8Array): Fingerprint {
   };
 }
 
+/** The peer field. */
+export function peerOf(header: Uint8Array): number {
+  return view(header).getUint32(PEER_AT, true);
+}
+
 /** Overwrites the peer field, as a hub does when it relays. */
 export function setPeer(header: Uint8Array, peer: number): void {
-  view(header).setUint32(4, peer, true);
+  view(header).setUint32(PEER_AT, peer, true);
+}
+
+/** The kinds of frames that have the payload which they declare; a request to send declares a later one. */
+const CARRIERS: ReadonlySet<number> = new Set([FrameKind.DATA, FrameKind.CONTROL, FrameKind.FOLD]);
+
+/** How many bytes stand behind the head of a frame, as its header says. */
+export function carriedBytes({ kind, payloadBytes }: Header): number {
+  return CARRIERS.has(kind) ? payloadBytes : 0;
 }

@@ -2,8 +2,8 @@
  * The handshake's messages. The token itself never crosses the wire: the proof is in proof.ts.
  *
  *   accepting side → challenge { version, nonce }
- *   connecting side → hello { version, group, rank, worldSize, purpose, proof }
- *   accepting side → welcome { rank, worldSize, epoch, hostRank }, or refused { reason, retry } and a close
+ *   connecting side → hello { version, group, rank, worldSize, purpose, checksums, proof }
+ *   accepting side → welcome { rank, worldSize, epoch, hostRank, checksums }, or refused { reason, retry } and a close
  */
 
 import { ProtocolError } from "../errors.ts";
@@ -11,6 +11,7 @@ import { randomBytes } from "../support/clock.ts";
 import { decodeControl, encodeControl } from "./control.ts";
 import { VERSION } from "./frame.ts";
 import {
+  expectBoolean,
   expectBytes,
   expectFields,
   expectInteger,
@@ -63,6 +64,8 @@ export interface Hello {
   worldSize: number;
   /** "hub" to join a hub's group, "link" to make a direct link. */
   purpose: "hub" | "link";
+  /** Frames of this connection have checksums, both ways. */
+  checksums: boolean;
 }
 
 /** The accepting side's answer. */
@@ -72,6 +75,8 @@ export interface Welcome {
   epoch: number;
   /** The rank whose process hosts the hub, or null if it stands alone or this is a direct link. */
   hostRank: number | null;
+  /** The hello's, to confirm it. */
+  checksums: boolean;
 }
 
 /** A message of the handshake. */
@@ -121,6 +126,7 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
           rank: expectOptional(fields, "rank", (map, field) => expectInteger(map, field, 0, NO_RANK - 1)),
           worldSize: expectInteger(fields, "worldSize", 1, MAX_WORLD_SIZE),
           purpose: expectOneOf(fields, "purpose", PURPOSES),
+          checksums: expectBoolean(fields, "checksums"),
         },
         proof: expectOptional(fields, "proof", (map, field) => expectBytes(map, field)),
       };
@@ -134,6 +140,7 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
           hostRank: expectOptional(fields, "hostRank", (map, field) =>
             expectInteger(map, field, 0, MAX_WORLD_SIZE - 1),
           ),
+          checksums: expectBoolean(fields, "checksums"),
         },
       };
     case "refused":

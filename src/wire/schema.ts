@@ -25,6 +25,12 @@ export function expectString(fields: Fields, field: string, maxLength = 4096): s
   return value;
 }
 
+export function expectBoolean(fields: Fields, field: string): boolean {
+  const value = own(fields, field);
+  if (typeof value !== "boolean") throw wrong(field, "true or false");
+  return value;
+}
+
 /** A whole number from `min` to `max`. */
 export function expectInteger(fields: Fields, field: string, min: number, max: number): number {
   const value = own(fields, field);

@@ -340,4 +340,5 @@ class WatchedHostExecutor extends WatchedExecutor implements HostExecutor {
   override write(span: Span, lease: Lease): void {
     cpu.write(span, lease);
   }
+  openChecksums = cpu.openChecksums.bind(cpu);
 }

@@ -17,7 +17,18 @@ describe("webccl bench", () => {
       transport: expect.any(String),
       runtime: `node ${process.versions.node}`,
     });
-    const keys = ["collective", "ranks", "dtype", "op", "device", "transport", "runtime", "algorithm", "results"];
+    const keys = [
+      "collective",
+      "ranks",
+      "dtype",
+      "op",
+      "device",
+      "transport",
+      "runtime",
+      "integrity",
+      "algorithm",
+      "results",
+    ];
     expect(Object.keys(report)).toEqual(keys);
     expect(report.results.map(({ bytes, count, wrong }: never) => ({ bytes, count, wrong }))).toEqual([
       { bytes: 64, count: 16, wrong: 0 },

@@ -5,7 +5,7 @@ import { AbortedError, AdmissionError, HubLostError, StoreError, TimeoutError } 
 import { splitFrame } from "../../src/link/payload/fragments.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
-import { encodeHeader, FrameKind, HUB_PEER, setPeer } from "../../src/wire/frame.ts";
+import { encodeHeader, FrameKind, HEADER_BYTES, HUB_PEER, setPeer } from "../../src/wire/frame.ts";
 import { closeOf, dataFrame, join, joinConnection, openHub } from "./support.ts";
 
 const MIB = 2 ** 20;
@@ -179,7 +179,7 @@ describe("Hub membership", () => {
     expect(zero.events).toEqual([{ type: "lost", rank: 1, reason: expect.stringContaining("1006") }]);
     // The group will never be complete: whoever comes is for the next one of that name.
     for (const rank of [2, 1, null]) {
-      const late = { group: "g", rank, worldSize: 3, purpose: "hub" } as const;
+      const late = { group: "g", rank, worldSize: 3, purpose: "hub", checksums: false } as const;
       await expect(connectWebSocket(hub.url, late, { timeoutMs: 50 })).rejects.toThrow(AdmissionError);
     }
     const two = joinConnection(hub, { rank: 2, worldSize: 3 });
@@ -236,7 +236,7 @@ describe("Hub membership", () => {
     connection.goodbye();
     await draining;
     await hub.drained("never there", 60_000);
-    const late = { group: "g", rank: 0, worldSize: 2, purpose: "hub" } as const;
+    const late = { group: "g", rank: 0, worldSize: 2, purpose: "hub", checksums: false } as const;
     await expect(connectWebSocket(hub.url, late, { timeoutMs: 100 })).rejects.toThrow(/closing/);
   });
 
@@ -277,7 +277,11 @@ describe("HubConnection", () => {
     one.connection.goodbye();
     await one.until(() => true);
     const { HubConnection } = await import("../../src/link/hub/connection.ts");
-    const late = new HubConnection(socket, { rank: 0, worldSize: 2, epoch: 0, hostRank: null }, hub.url);
+    const late = new HubConnection(
+      socket,
+      { rank: 0, worldSize: 2, epoch: 0, hostRank: null, checksums: false },
+      hub.url,
+    );
     await new HubStore(late).wait([], 1_000);
     const heard = await new Promise<unknown[]>((resolve) => {
       const list: unknown[] = [];
@@ -286,10 +290,11 @@ describe("HubConnection", () => {
         onFold: () => list.push("fold"),
         onLost: () => list.push("lost"),
         onLeft: (rank) => resolve([...list, rank]),
+        onDamaged: () => list.push("damaged"),
         onClosed: () => list.push("closed"),
       });
     });
-    expect(heard).toEqual([[40, 1], 1]);
+    expect(heard).toEqual([[HEADER_BYTES, 1], 1]);
   });
 
   it("rejects pending and later calls with HubLostError when the hub goes", async () => {

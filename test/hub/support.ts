@@ -20,7 +20,7 @@ export async function openHub(options: Parameters<typeof startHub>[0] = {}): Pro
 }
 
 export function hello(fields: Partial<Hello> = {}): Hello {
-  return { group: "g", rank: 0, worldSize: 2, purpose: "hub", ...fields };
+  return { group: "g", rank: 0, worldSize: 2, purpose: "hub", checksums: false, ...fields };
 }
 
 export async function join(
@@ -68,6 +68,10 @@ function record(connection: HubConnection) {
       const bytes = new Uint8Array(payload.byteLength);
       payload.copyTo(bytes);
       folds.push({ header, payload: bytes });
+      changed();
+    },
+    onDamaged(rank, seen) {
+      events.push({ type: "damaged", rank, seen });
       changed();
     },
     onLost(rank, reason) {

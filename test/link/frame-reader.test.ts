@@ -1,9 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
+import { loadChecksums } from "../../src/executor/checksum/checksums.ts";
 import type { Payload } from "../../src/link/link.ts";
 import { FrameReader } from "../../src/link/payload/frame-reader.ts";
-import { decodeHeader, encodeHeader, type Fingerprint, FrameKind } from "../../src/wire/frame.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  FINGERPRINT_BYTES,
+  type Fingerprint,
+  FrameKind,
+  HEADER_BYTES,
+} from "../../src/wire/frame.ts";
+import { DamagedFrameError, FrameSums } from "../../src/wire/frame-sums.ts";
 
 const CALL: Fingerprint = {
   collective: 1,
@@ -71,7 +80,7 @@ describe("FrameReader", () => {
         const kept: { payload: Payload; index: number }[] = [];
         const reader = new FrameReader((head, payload) => {
           const index = got.push([]) - 1;
-          expect(head.byteLength).toBe(80);
+          expect(head.byteLength).toBe(HEADER_BYTES + FINGERPRINT_BYTES);
           expect(decodeHeader(head).payloadBytes).toBe(payload.byteLength);
           const to = room(payload.byteLength);
           to.done = () => {
@@ -108,9 +117,9 @@ describe("FrameReader", () => {
     const to = room(6);
     const reader = new FrameReader((_head, payload) => payload.fill!(to), reads());
     const whole = message(FrameKind.DATA, 6, new Uint8Array([1, 2, 3, 4, 5, 6]));
-    reader.push(whole.subarray(0, 43), false);
+    reader.push(whole.subarray(0, HEADER_BYTES + 3), false);
     expect([...to.into, to.full]).toEqual([1, 2, 3, 0, 0, 0, false]);
-    reader.push(whole.subarray(43), true);
+    reader.push(whole.subarray(HEADER_BYTES + 3), true);
     expect([...to.into, to.full]).toEqual([1, 2, 3, 4, 5, 6, true]);
   });
 
@@ -121,12 +130,12 @@ describe("FrameReader", () => {
       kept = payload.keep();
     }, reads());
     const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
-    const buffer = whole.slice(0, 42);
+    const buffer = whole.slice(0, HEADER_BYTES + 2);
     reader.push(buffer, false);
     buffer.fill(99);
     kept!.fill!(to);
     expect([...to.into, to.full]).toEqual([1, 2, 0, 0, false]);
-    reader.push(whole.subarray(42), true);
+    reader.push(whole.subarray(HEADER_BYTES + 2), true);
     expect([...to.into, to.full]).toEqual([1, 2, 3, 4, true]);
   });
 
@@ -134,9 +143,9 @@ describe("FrameReader", () => {
     const to = room(4);
     const reader = new FrameReader((_head, payload) => payload.fill!(to), reads());
     const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
-    reader.push(whole.subarray(0, 42), false);
+    reader.push(whole.subarray(0, HEADER_BYTES + 2), false);
     to.cancelled = true;
-    reader.push(whole.subarray(42), true);
+    reader.push(whole.subarray(HEADER_BYTES + 2), true);
     expect([...to.into]).toEqual([1, 2, 0, 0]);
   });
 
@@ -146,7 +155,7 @@ describe("FrameReader", () => {
     const reader = new FrameReader((_head, payload) => payload.fill!(to), socket);
     const whole = message(FrameKind.DATA, 4, new Uint8Array([1, 2, 3, 4]));
     expect(reader.room()).toBe(null);
-    reader.push(whole.subarray(0, 41), false);
+    reader.push(whole.subarray(0, HEADER_BYTES + 1), false);
     const lent = reader.room()!;
     expect([lent.buffer === to.into.buffer, lent.byteOffset, lent.byteLength]).toEqual([true, 3, 3]);
     to.cancelled = true;
@@ -156,15 +165,15 @@ describe("FrameReader", () => {
 
     const detachable = room(4);
     const other = new FrameReader((_head, payload) => payload.fill!(detachable), socket);
-    other.push(whole.subarray(0, 41), false);
+    other.push(whole.subarray(0, HEADER_BYTES + 1), false);
     expect(other.room()).toBe(null);
   });
 
   it("refuses a message without a whole head, and one longer or shorter than its header says", () => {
     const frames = [
       new Uint8Array(0),
-      new Uint8Array(40),
-      message(FrameKind.DATA, 0, new Uint8Array(0), CALL).subarray(0, 79),
+      new Uint8Array(HEADER_BYTES),
+      message(FrameKind.DATA, 0, new Uint8Array(0), CALL).subarray(0, HEADER_BYTES + FINGERPRINT_BYTES - 1),
       message(FrameKind.DATA, 4, new Uint8Array(3)),
       message(FrameKind.DATA, 4, new Uint8Array(5)),
       message(FrameKind.DATA, 0xffff_ffff, new Uint8Array(5)),
@@ -172,6 +181,81 @@ describe("FrameReader", () => {
     for (const bytes of frames) {
       const reader = new FrameReader((_head, payload) => void payload.keep(), reads());
       expect(() => reader.push(bytes, true)).toThrow(ProtocolError);
+    }
+  });
+
+  /** Four frames of a link with checksums, from rank 1 to rank 5. */
+  async function sealedFrames() {
+    const sums = new FrameSums(await loadChecksums(null));
+    const payload = Uint8Array.from({ length: 70 }, (_, i) => i * 5);
+    const frames = [
+      message(FrameKind.DATA, 70, payload, CALL),
+      message(FrameKind.DATA, 70, payload),
+      message(FrameKind.CONTROL, 70, payload),
+      message(FrameKind.REQUEST, 70, new Uint8Array(0), CALL),
+    ];
+    for (const [i, frame] of frames.entries()) {
+      const headEnd = HEADER_BYTES + (i === 0 || i === 3 ? FINGERPRINT_BYTES : 0);
+      sums.seal(frame.subarray(0, headEnd), [frame.subarray(headEnd)], 1, 5);
+    }
+    return { frames, payload, sums };
+  }
+
+  /** What comes of frames that are cut into pieces of `step` bytes: the payloads that receives were told of. */
+  function readAll(frames: readonly Uint8Array[], step: number, sums: FrameSums, own = 5): number[][] {
+    const done: number[][] = [];
+    const reader = new FrameReader(
+      (_head, payload) => {
+        const to = room(payload.byteLength);
+        to.done = () => done.push(Array.from(to.into));
+        if (payload.fill) payload.fill(to);
+        else {
+          payload.copyTo(to.into);
+          to.done();
+        }
+      },
+      reads(),
+      { sums, own, other: 1 },
+    );
+    for (const frame of frames) {
+      for (let at = 0; at < frame.byteLength; at += step) {
+        reader.push(frame.slice(at, at + step), at + step >= frame.byteLength);
+      }
+    }
+    return done;
+  }
+
+  it("takes frames with right checksums, and none that another rank was to get", async () => {
+    const { frames, payload, sums } = await sealedFrames();
+    const whole = Array.from(payload);
+    for (const step of [1, 17, 60, 1_000]) expect(readAll(frames, step, sums)).toEqual([whole, whole, whole, []]);
+    expect(() => readAll(frames, 60, sums, 4)).toThrow(DamagedFrameError);
+  });
+
+  it("refuses a frame of which any byte changed, and tells no receive that it is there", async () => {
+    const { frames, sums } = await sealedFrames();
+    for (const frame of frames) {
+      for (let at = 0; at < frame.byteLength; at++) {
+        for (const change of [1, 128, 255]) {
+          const changed = frame.slice();
+          changed[at]! ^= change;
+          for (const step of [13, 1_000]) {
+            let done: number[][] = [];
+            expect(() => {
+              done = readAll([changed], step, sums);
+            }, `byte ${at} of ${frame.byteLength}`).toThrow(DamagedFrameError);
+            expect(done).toEqual([]);
+          }
+        }
+      }
+    }
+  });
+
+  it("refuses a frame that ends early or goes on too long, as a message of another length does", async () => {
+    const { frames, sums } = await sealedFrames();
+    for (const frame of frames) {
+      expect(() => readAll([frame.subarray(0, frame.byteLength - 1)], 13, sums)).toThrow(DamagedFrameError);
+      expect(() => readAll([Uint8Array.from([...frame, 0])], 13, sums)).toThrow(DamagedFrameError);
     }
   });
 });

@@ -177,10 +177,11 @@ describe("ThreadLink", () => {
             got.push(payload.byteLength);
             if (got.length === lengths.length) resolve();
           },
+          onDamaged: () => {},
           onClose: () => {},
         });
       });
-      ends[0].start({ onFrame: () => {}, onClose: () => {} });
+      ends[0].start({ onFrame: () => {}, onDamaged: () => {}, onClose: () => {} });
       const before = heaps[0]!.usedBytes;
       const sent = lengths.map(
         (length, i) =>
@@ -203,13 +204,14 @@ describe("ThreadLink", () => {
     const payload = new Uint8Array(buffer, start, 100_000).fill(3);
     const used = heaps[0]!.usedBytes;
     let received = 0;
-    ends[0].start({ onFrame: () => {}, onClose: () => {} });
+    ends[0].start({ onFrame: () => {}, onDamaged: () => {}, onClose: () => {} });
     const sent = new Promise<void>((resolve) => ends[0].send(new Uint8Array(40), payload, resolve));
     expect(heaps[0]!.usedBytes).toBe(used);
     ends[1].start({
       onFrame: (_header, { byteLength }) => {
         received = byteLength;
       },
+      onDamaged: () => {},
       onClose: () => {},
     });
     await sent;
@@ -221,7 +223,7 @@ describe("ThreadLink", () => {
       const { memory, ends } = pair();
       const frames: number[] = [];
       const closed = new Promise<void>((resolve) => {
-        ends[1].start({ onFrame: (header) => frames.push(header[0]!), onClose: resolve });
+        ends[1].start({ onFrame: (header) => frames.push(header[0]!), onDamaged: () => {}, onClose: resolve });
       });
       ends[0].send(new Uint8Array([5]), null);
       if (end === "goodbye") ends[0].close();

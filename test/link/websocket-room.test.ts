@@ -27,7 +27,7 @@ it("a receive is written to no more once its exchange has failed, while the rest
   const socket = new NodeSocket(accepted, new Uint8Array(0), { side: "server", maxMessageBytes: 16 * MIB });
   onTestFinished(() => socket.terminate());
 
-  const link = new WebSocketLink(socket, nothing);
+  const link = new WebSocketLink(socket, null, nothing);
   const peer = new Peer(1, link, 0, 0);
   const ignored = { onMismatch: nothing, onLengthMismatch: nothing, onNeedsLeftPeer: nothing, hasLeft: () => false };
   const exchange = new ChannelExchange({ group: 3, size: 2, peer: () => peer, ...ignored }, 4, false);
@@ -45,6 +45,7 @@ it("a receive is written to no more once its exchange has failed, while the rest
       if (slot === 0) exchange.onData(peer, 1, slot, payload);
       else lastCame();
     },
+    onDamaged: nothing,
     onClose: nothing,
   });
 

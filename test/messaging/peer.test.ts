@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Link } from "../../src/link/link.ts";
 import { FragmentsPayload } from "../../src/link/payload/fragments.ts";
 import { EAGER_BUDGET_BYTES, Peer } from "../../src/messaging/peer.ts";
-import { decodeHeader, FrameFlag, FrameKind, type Header } from "../../src/wire/frame.ts";
+import { decodeHeader, FrameFlag, FrameKind, HEADER_BYTES, type Header } from "../../src/wire/frame.ts";
 
 /** A link whose far end is this list of what was sent. */
 function recordingLink(): { link: Link; frames: { header: Header; bytes: number; sent: () => void }[] } {
@@ -25,7 +25,7 @@ describe("Peer", () => {
     const { link, frames } = recordingLink();
     const peer = new Peer(1, link, 0, 0);
     const bytes = new Uint8Array(MIB);
-    const eager = Math.floor(EAGER_BUDGET_BYTES / (MIB + 40));
+    const eager = Math.floor(EAGER_BUDGET_BYTES / (MIB + HEADER_BYTES));
     for (let i = 0; i < eager + 3; i++) peer.send(route, bytes, null, () => {});
     expect(frames.filter(({ header }) => header.kind === FrameKind.DATA)).toHaveLength(eager);
     const requests = frames.filter(({ header }) => header.kind === FrameKind.REQUEST);
@@ -52,7 +52,7 @@ describe("Peer", () => {
   it("sends eagerly again when the peer has consumed", () => {
     const { link, frames } = recordingLink();
     const peer = new Peer(1, link, 0, 0);
-    peer.send(route, new Uint8Array(EAGER_BUDGET_BYTES - 40), null, () => {});
+    peer.send(route, new Uint8Array(EAGER_BUDGET_BYTES - HEADER_BYTES), null, () => {});
     peer.send(route, new Uint8Array(1), null, () => {});
     peer.onConsumed(EAGER_BUDGET_BYTES);
     peer.send(route, new Uint8Array(1), null, () => {});
@@ -64,7 +64,9 @@ describe("Peer", () => {
     const peer = new Peer(1, link, 0, 0);
     for (let i = 0; i < 8; i++) peer.consumed(EAGER_BUDGET_BYTES / 8);
     expect(frames.map(({ header }) => header.kind)).toEqual([FrameKind.CONSUMED, FrameKind.CONSUMED]);
-    expect(frames.reduce((sum, { header }) => sum + header.request, 0)).toBe(8 * (EAGER_BUDGET_BYTES / 8 + 40));
+    expect(frames.reduce((sum, { header }) => sum + header.request, 0)).toBe(
+      8 * (EAGER_BUDGET_BYTES / 8 + HEADER_BYTES),
+    );
   });
 
   it("tells what it consumed with the next frame that has no request number, once", () => {
@@ -79,7 +81,7 @@ describe("Peer", () => {
     peer.control(5, new Uint8Array(1));
     const { REQUEST, DATA, CONTROL } = FrameKind;
     expect(frames.map(({ header }) => header.kind)).toEqual([REQUEST, DATA, DATA, DATA, CONTROL]);
-    expect(frames.map(({ header }) => header.request)).toEqual([1, 1, 380, 0, 45]);
+    expect(frames.map(({ header }) => header.request)).toEqual([1, 1, 300 + 2 * HEADER_BYTES, 0, 5 + HEADER_BYTES]);
   });
 
   it("a cancelled send is never sent, and data for a cancelled receive is not written", () => {

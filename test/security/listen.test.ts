@@ -9,7 +9,7 @@ import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { listenWebSocket } from "../../src/node/websocket-server.ts";
 import { hello, join, openHub, rawWebSocket } from "../hub/support.ts";
 
-const welcome = { rank: 0, worldSize: 2, epoch: 0, hostRank: null };
+const welcome = { rank: 0, worldSize: 2, epoch: 0, hostRank: null, checksums: false };
 
 async function listen(options: Parameters<typeof listenWebSocket>[0]) {
   const listener = await listenWebSocket(options, () => welcome);
@@ -189,7 +189,7 @@ describe("nodePlatform.listen()", () => {
     const options = { timeoutMs: 5_000, token: "t" };
     const link = hello({ rank: 1, purpose: "link" });
     const { socket, welcome: answer } = await nodePlatform.connect(listener.url, link, options);
-    expect(answer).toEqual({ rank: 1, worldSize: 2, epoch: 0, hostRank: null });
+    expect(answer).toEqual({ rank: 1, worldSize: 2, epoch: 0, hostRank: null, checksums: false });
     const echoed = new Promise<number[]>((resolve) => {
       socket.onMessage = (fragments) => resolve(fragments.flatMap((fragment) => [...fragment]));
     });

@@ -39,7 +39,7 @@ async function makeFileStore(): Promise<StoreUnderTest> {
 async function makeHubStore(): Promise<StoreUnderTest> {
   const hub = await startHub({ port: 0 });
   const connect = async (rank: number) => {
-    const hello = { group: "stores", rank, worldSize: 2, purpose: "hub" } as const;
+    const hello = { group: "stores", rank, worldSize: 2, purpose: "hub", checksums: false } as const;
     const { socket, welcome } = await connectWebSocket(hub.url, hello, { timeoutMs: 5_000 });
     return new HubConnection(socket, welcome, hub.url);
   };

@@ -6,21 +6,21 @@ import { VERSION } from "../../src/wire/frame.ts";
 import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
 import { prove, verify } from "../../src/wire/proof.ts";
 
-const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub" };
+const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub", checksums: false };
 
 describe("prove()", () => {
   it("is HMAC-SHA-256 over the bytes of docs/protocol.md", () => {
     const nonce = makeNonce();
-    const numbers = Buffer.alloc(9);
+    const numbers = Buffer.alloc(10);
     numbers.writeUInt32LE(3, 0);
     numbers.writeUInt32LE(8, 4);
     numbers.writeUInt8(0, 8);
-    const message = Buffer.concat([Buffer.from("webccl/2 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
+    const message = Buffer.concat([Buffer.from("webccl/3 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
     const expected = createHmac("sha256", "s3cret").update(message).digest();
     expect(Buffer.from(prove("s3cret", nonce, hello)).equals(expected)).toBe(true);
   });
 
-  it("differs for another nonce, group, rank, world size, purpose and token", () => {
+  it("differs for another nonce, group, rank, world size, purpose, wish for checksums and token", () => {
     const nonce = makeNonce();
     const proof = prove("token", nonce, hello);
     expect(verify("token", nonce, hello, proof)).toBe(true);
@@ -34,6 +34,7 @@ describe("prove()", () => {
       { rank: null },
       { worldSize: 9 },
       { purpose: "link" },
+      { checksums: true },
     ];
     for (const change of changes) expect(verify("token", nonce, { ...hello, ...change }, proof)).toBe(false);
   });
@@ -53,7 +54,7 @@ describe("encodeHandshake() and decodeHandshake()", () => {
       { type: "challenge", nonce: makeNonce() },
       { type: "hello", hello, proof: new Uint8Array(32) },
       { type: "hello", hello: { ...hello, rank: null }, proof: null },
-      { type: "welcome", welcome: { rank: 1, worldSize: 4, epoch: 0, hostRank: null } },
+      { type: "welcome", welcome: { rank: 1, worldSize: 4, epoch: 0, hostRank: null, checksums: false } },
       { type: "refused", reason: "no", retry: true },
     ] as const;
     for (const message of messages) expect(decodeHandshake(encodeHandshake(message), [message.type])).toEqual(message);
@@ -70,6 +71,7 @@ describe("encodeHandshake() and decodeHandshake()", () => {
       { type: "hello", version: VERSION, ...hello, worldSize: 1.5, proof: null },
       { type: "hello", version: VERSION, ...hello, group: "g".repeat(257), proof: null },
       { type: "hello", version: VERSION, ...hello, purpose: "toString", proof: null },
+      { type: "hello", version: VERSION, ...hello, checksums: "no", proof: null },
       { type: "hello", version: VERSION, ...hello, proof: "text" },
       { type: "welcome" },
       [],

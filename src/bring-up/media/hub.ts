@@ -1,8 +1,13 @@
 /** Hub: ranks that are connected to one hub, which relays between those that cannot reach each other. */
+import type { HostExecutor } from "../../executor/executor.ts";
 import type { HubConnection } from "../../link/hub/connection.ts";
 import { HubLinks } from "../../link/hub/links.ts";
 import { HubFolds } from "../../messaging/hub-folds.ts";
 import type { Mesh } from "../../messaging/mesh.ts";
+import { peerOf } from "../../wire/frame.ts";
+import { FrameSums } from "../../wire/frame-sums.ts";
+import { wireHasChecksums } from "../integrity.ts";
+import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
 /** The hub of a rank. */
@@ -12,30 +17,46 @@ export interface HubMedium extends Medium {
   start(mesh: Mesh): void;
 }
 
-/** The medium of a rank with this connection. */
-export function hubMedium(connection: HubConnection): HubMedium {
+/** The medium of a rank with this connection. `executor` computes the checksums of frames. */
+export function hubMedium(connection: HubConnection, executor: HostExecutor): HubMedium {
   const links = new HubLinks(connection);
   const folds = new HubFolds(connection);
+  let own: RosterEntry | undefined;
+  /** This rank alone would do without. The hub folds what it sends into the results of others. */
+  let needsHubChecksums = false;
+  /** Null where the whole connection has checksums, or the link needs none. */
+  const sumsOf = async (other: RosterEntry) => {
+    if (connection.hasChecksums || !own || !wireHasChecksums(own, other, "hub")) return null;
+    return { sums: new FrameSums(await executor.openChecksums()), own: own.rank, other: other.rank };
+  };
   return {
     ...PLAIN,
     kind: "hub",
     folds,
+    settle: async (roster) => {
+      own = roster[connection.welcome.rank];
+      needsHubChecksums = roster.some(({ integrity }) => integrity.wish !== "off") && own?.integrity.wish === "off";
+      return roster;
+    },
     link: async (others, take) => {
-      for (const { rank } of others) take(rank, links.link(rank));
+      if (connection.hasChecksums) connection.replaceChecksums(new FrameSums(await executor.openChecksums()));
+      else if (needsHubChecksums) connection.startChecksums(new FrameSums(await executor.openChecksums()));
+      for (const other of others) take(other.rank, links.link(other.rank, await sumsOf(other)));
     },
     start: (mesh) => {
       const { hostRank } = connection.welcome;
       connection.start({
         onFrame: (header, payload) => {
-          const from = new DataView(header.buffer, header.byteOffset).getUint32(4, true);
-          links.deliver(from, header, payload);
+          links.deliver(peerOf(header), header, payload);
         },
         onFold: (header, payload) => folds.deliver(header, payload),
+        onDamaged: (rank, seen) => mesh.hubDamaged(rank, connection.url, seen),
         onLost: (rank, reason) => mesh.lost(rank, reason),
         onLeft: (rank) => links.closed(rank),
-        onClosed: () => {
-          if (hostRank === null) mesh.hubLost(connection.url);
-          else mesh.lost(hostRank, "the connection to the hub in its process closed");
+        onClosed: (code, reason) => {
+          const text = `${code}${reason && ` ${reason}`}`;
+          if (hostRank === null) mesh.hubLost(connection.url, text);
+          else mesh.lost(hostRank, `the connection to the hub in its process closed (${text})`);
         },
       });
     },

@@ -37,11 +37,11 @@ export async function openMedia(
 ): Promise<Media> {
   const listens = platform.canListen && !links && settings.transport !== "hub";
   const websocket = listens
-    ? await (await import("./websocket.ts")).openWebsocket(platform, settings, rank, store, undo)
+    ? await (await import("./websocket.ts")).openWebsocket(platform, { settings, rank, store, executor, undo })
     : null;
   const options = { rank, settings, store, executor, underneath: websocket, undo };
   const files = websocket && (await import("./files.ts")).openFiles(platform, options);
-  const hub = connection && hubMedium(connection);
+  const hub = connection && hubMedium(connection, executor);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const all = [memory, threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
     (medium) => medium != null,

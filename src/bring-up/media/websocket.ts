@@ -1,13 +1,16 @@
 /** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
 
 import { TimeoutError } from "../../errors.ts";
+import type { HostExecutor } from "../../executor/executor.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
+import { FrameSums } from "../../wire/frame-sums.ts";
 import type { Cleanup } from "../cleanup.ts";
 import { BIND_REMEDIES, type Settings } from "../init-options.ts";
+import { wireHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
@@ -17,13 +20,20 @@ export interface WebsocketMedium extends Medium {
   close(): Promise<void>;
 }
 
+/** The parts and settings of this medium. */
+export interface WebsocketOptions {
+  settings: Settings;
+  rank: number;
+  store: Store;
+  /** Computes the checksums of frames. */
+  executor: HostExecutor;
+  undo: Cleanup;
+}
+
 /** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
 export async function openWebsocket(
   platform: Platform,
-  settings: Settings,
-  rank: number,
-  store: Store,
-  undo: Cleanup,
+  { settings, rank, store, executor, undo }: WebsocketOptions,
 ): Promise<WebsocketMedium> {
   const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
   const token = await agreeOnSecret(store);
@@ -43,10 +53,13 @@ export async function openWebsocket(
   );
   undo.push(() => listener.close());
 
+  let own: RosterEntry | undefined;
+  const hasChecksums = (other: RosterEntry) => own === undefined || wireHasChecksums(own, other, "websocket");
   /** The higher rank of two opens the link, to the lower one it comes. */
-  const socketTo = async ({ rank: other, listenUrl }: RosterEntry): Promise<Socket> => {
+  const socketTo = async (to: RosterEntry): Promise<Socket> => {
+    const { rank: other, listenUrl } = to;
     if (other > rank || listenUrl === null) return arrivals.of(other);
-    const hello = { group, rank, worldSize, purpose: "link" as const };
+    const hello = { group, rank, worldSize, purpose: "link" as const, checksums: hasChecksums(to) };
     const { socket } = await platform.connect(listenUrl, hello, { token, timeoutMs, signal });
     return socket;
   };
@@ -56,12 +69,20 @@ export async function openWebsocket(
     offer: {
       listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}`,
     },
+    settle: async (roster) => {
+      own = roster[rank];
+      return roster;
+    },
     link: async (others, take) => {
+      const sumsOf = async (other: RosterEntry) => {
+        if (!hasChecksums(other)) return null;
+        return { sums: new FrameSums(await executor.openChecksums()), own: rank, other: other.rank };
+      };
       const pending = new Set(others.map((other) => other.rank));
       const link = async (other: RosterEntry) => {
         const socket = await socketTo(other);
         const onError = (error: unknown) => logger.error(`the link to rank ${other.rank} broke the protocol:`, error);
-        take(other.rank, new WebSocketLink(socket, onError));
+        take(other.rank, new WebSocketLink(socket, await sumsOf(other), onError));
         pending.delete(other.rank);
       };
       await inTime(Promise.all(others.map(link)), timeoutMs, () => {

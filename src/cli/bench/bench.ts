@@ -36,6 +36,7 @@ export interface BenchConfig {
   /** Ranks are threads of one process. */
   threads?: boolean | undefined;
   transport?: NonNullable<InitOptions["transport"]>;
+  integrity?: NonNullable<InitOptions["integrity"]>;
   algorithm?: string;
   /** Host arrays, GPUBuffers, or CUDA memory. Default: "cpu". */
   device?: "cpu" | "webgpu" | "nccl";
@@ -80,8 +81,8 @@ export async function measure(config: BenchConfig, progress: BenchProgress = {})
   const begin = (collective: string): BenchReport => {
     const op = reportedOp(collective, config.op);
     const dtype = benchRow(collective).factor === null ? null : config.dtype;
-    const algorithm = config.algorithm ?? "auto";
-    const report: BenchReport = { collective, ranks: config.ranks, dtype, op, ...group, algorithm, results: [] };
+    const { ranks, algorithm = "auto", integrity = "auto" } = config;
+    const report: BenchReport = { collective, ranks, dtype, op, ...group, integrity, algorithm, results: [] };
     reports.push(report);
     return report;
   };

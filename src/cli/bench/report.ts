@@ -42,6 +42,8 @@ export interface BenchReport {
   device: string;
   transport: string;
   runtime: string;
+  /** Whether frames were to have checksums: "on", "off" or "auto". */
+  integrity: string;
   /** The algorithm that was asked for, or "auto". */
   algorithm: string;
   results: BenchResult[];
@@ -92,9 +94,9 @@ export function slowest(perRank: readonly (readonly number[])[]): readonly numbe
 
 /** The lines above the table, nccl-tests' columns. */
 export function tableHeader(report: BenchReport): string {
-  const { collective, ranks, runtime, device, transport, algorithm } = report;
+  const { collective, ranks, runtime, device, transport, integrity, algorithm } = report;
   return [
-    `# ${collective} · ${ranks} ranks · ${runtime} · ${device} · ${transport} · algorithm ${algorithm}`,
+    `# ${collective} · ${ranks} ranks · ${runtime} · ${device} · ${transport} · integrity ${integrity} · algorithm ${algorithm}`,
     `#${line(["size", "count", "type", "redop", "root", "time", "algbw", "busbw", "#wrong"]).slice(1)}`,
     `#${line(["(B)", "(elements)", "", "", "", "(us)", "(GB/s)", "(GB/s)", ""]).slice(1)}`,
   ].join("\n");

@@ -53,6 +53,7 @@ async function main(config: BenchConfig): Promise<void> {
     ...(backend === "webgpu" ? LISTENERS : {}),
     ...(nccl ? { loadNccl: async () => nccl } : {}),
     ...(config.transport === undefined ? {} : { transport: config.transport }),
+    ...(config.integrity === undefined ? {} : { integrity: config.integrity }),
   });
   try {
     const place: Place = { group, nccl, idleRssBytes: process.memoryUsage.rss() };

@@ -8,6 +8,7 @@ import { choiceFlag, type Flags, integerFlag, sizeFlag, textFlag, UsageError } f
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
 const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
+const INTEGRITY = ["on", "off"] as const;
 const DEVICES = ["cpu", "webgpu", "nccl"] as const;
 const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
 
@@ -30,6 +31,10 @@ export function benchCommand(cli: CAC): void {
     .option("--html <file>", "kernels: write a page with the plot")
     .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
+    .option(
+      "--integrity <choice>",
+      `${INTEGRITY.join(", ")}: checksums of frames, off between ranks of one host if absent`,
+    )
     .option("--algorithm <name>", "Run this algorithm instead of the selected one")
     .option("--json", "Print one JSON object")
     .option("--deno", "kernels: also the GPU as Deno has it")
@@ -93,6 +98,7 @@ function collectiveConfig(name: string, flags: Flags, { dtype = "f32", op = "sum
   const warmups = integerFlag("-w", flags.w, 0);
   const iterations = integerFlag("-i", flags.i, 1);
   const transport = choiceFlag("--transport", flags.transport, TRANSPORTS);
+  const integrity = choiceFlag("--integrity", flags.integrity, INTEGRITY);
   const algorithm = textFlag("--algorithm", flags.algorithm);
   return {
     collectives: [name],
@@ -106,6 +112,7 @@ function collectiveConfig(name: string, flags: Flags, { dtype = "f32", op = "sum
     ...(warmups === undefined ? {} : { warmups }),
     ...(iterations === undefined ? {} : { iterations }),
     ...(transport === undefined ? {} : { transport }),
+    ...(integrity === undefined ? {} : { integrity }),
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(device === undefined ? {} : { device }),
   };

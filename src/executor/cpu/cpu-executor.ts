@@ -6,6 +6,7 @@ import type { ReduceOp } from "../../reduce-op.ts";
 import { tensorOver } from "../../tensor/host.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8, type Tensor } from "../../types.ts";
+import type { Checksums } from "../../wire/checksum.ts";
 import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
@@ -59,6 +60,7 @@ class CpuExecutor implements AddressableExecutor {
   readonly #wasm: WasmKernels | null;
   #many: ManyKernels | null = null;
   #manyLoading: Promise<void> | null = null;
+  #checksums: Promise<Checksums> | null = null;
 
   constructor(kernels: Kernels, wasm: WasmKernels | null) {
     this.#kernels = kernels;
@@ -128,6 +130,13 @@ class CpuExecutor implements AddressableExecutor {
     const { bytes } = this.#own(span);
     if (lease.bytes !== bytes) bytes.set(lease.bytes);
     lease.release();
+  }
+
+  openChecksums(): Promise<Checksums> {
+    this.#checksums ??= import("../checksum/checksums.ts").then(({ loadChecksums }) =>
+      loadChecksums(this.#wasm?.memory ?? null),
+    );
+    return this.#checksums;
   }
 
   copy(target: Span, source: Span): void {

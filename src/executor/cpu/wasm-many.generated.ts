@@ -1,5 +1,5 @@
 // Made from wasm/many.ts by `npm run build:wasm`. A test compares the two.
-import type { DeflatedModule } from "./wasm-module.ts";
+import type { DeflatedModule } from "../cpu/wasm-module.ts";
 
 export const MODULE: DeflatedModule = {
   memoryLimitsAt: 33,

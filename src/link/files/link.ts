@@ -14,14 +14,12 @@ const LONG_BYTES = 32 * 1024;
 
 /**
  * The frame that tells a peer to look into the file: into its ring there or, if there is a group, at the flags of the
- * group's ranks.
+ * group's ranks. `rank` sends it.
  */
-function wakeFrame(group: number): Uint8Array {
-  const none = { flags: 0, peer: 0, epoch: 0, slot: 0, sequence: 0, payloadBytes: 0, request: 0 };
-  return encodeHeader({ ...none, kind: FrameKind.WAKE, group }, null);
+function wakeFrame(rank: number, group: number): Uint8Array {
+  const none = { flags: 0, epoch: 0, slot: 0, sequence: 0, payloadBytes: 0, request: 0 };
+  return encodeHeader({ ...none, kind: FrameKind.WAKE, peer: rank, group }, null);
 }
-
-const WAKE = wakeFrame(0);
 
 /** One side's control block and ring for the other. */
 export interface Half {
@@ -32,6 +30,8 @@ export interface Half {
 
 /** FileLinks gives a link these when it makes it. */
 export interface FileLinkParts {
+  /** This rank. */
+  rank: number;
   /** In this rank's file, for the peer. */
   own: Half;
   /** In the peer's file, for this rank. */
@@ -93,6 +93,7 @@ export class FileLink implements Link {
         if (group === 0) this.#parts.onWork();
         else this.#parts.onWake(group);
       },
+      onDamaged: (seen) => receiver.onDamaged(seen),
       onClose: () => this.#onPeerGone(),
     });
     this.#parts.onWork();
@@ -119,7 +120,7 @@ export class FileLink implements Link {
 
   /** Wakes the peer where it waits for the ranks of `group`. */
   wake(group: number): void {
-    if (!this.#closing && !this.#ended) this.#parts.underneath.send(wakeFrame(group), null);
+    if (!this.#closing && !this.#ended) this.#parts.underneath.send(wakeFrame(this.#parts.rank, group), null);
   }
 
   /** Says that this rank sleeps now, for the `sleep`th time, or with 0 that it is awake. */
@@ -148,7 +149,7 @@ export class FileLink implements Link {
     this.#unseen.room = false;
     if (asleep === 0 || asleep === this.#wokenSleep || !(data || (room && asleep % 2 === 1))) return;
     this.#wokenSleep = asleep;
-    this.#parts.underneath.send(WAKE, null);
+    this.#parts.underneath.send(wakeFrame(this.#parts.rank, 0), null);
   }
 
   #receive(receiver: LinkReceiver): boolean {

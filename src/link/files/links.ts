@@ -77,6 +77,7 @@ export class FileLinks {
   link(other: number, underneath: Link): FileLink {
     const { own, onError } = this.#options;
     const link = new FileLink({
+      rank: own.layout.rank,
       own: this.#half(own, other),
       theirs: this.#half(this.#fileOf(other), own.layout.rank),
       underneath,

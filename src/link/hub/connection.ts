@@ -6,6 +6,7 @@
 import {
   fromWireError,
   HubLostError,
+  type IntegrityError,
   ProtocolError,
   TimeoutError,
   toWireError,
@@ -14,20 +15,25 @@ import {
 } from "../../errors.ts";
 import { startTimer, type Timer } from "../../support/clock.ts";
 import { decodeControl } from "../../wire/control.ts";
-import { decodeHeader, FrameKind, type Header, HUB_PEER } from "../../wire/frame.ts";
+import { decodeHeader, FrameKind, type Header, HUB_PEER, peerOf } from "../../wire/frame.ts";
+import { DamagedFrameError, type FrameSums } from "../../wire/frame-sums.ts";
 import type { Welcome } from "../../wire/handshake.ts";
 import { encodeHubFrame } from "../../wire/hub-frame.ts";
 import { expectFields, expectInteger, expectOneOf, expectString } from "../../wire/schema.ts";
 import { expectWireError } from "../../wire/wire-error.ts";
 import type { Payload, Socket } from "../link.ts";
-import { type FragmentsPayload, splitFrame } from "../payload/fragments.ts";
+import { hubDamage } from "../payload/damage.ts";
+import { type FragmentsPayload, splitCheckedFrame, splitFrame } from "../payload/fragments.ts";
+import { FrameCollector } from "../payload/frame-collector.ts";
 
 /** Told of all that arrives, once {@link HubConnection.start} was called. */
 export interface HubReceiver {
   /** A frame another rank sent; its `peer` field is that rank. `header` has the fingerprint behind it where there is one. */
-  onFrame(header: Uint8Array, payload: Payload): void;
+  onFrame(header: Uint8Array, payload: FragmentsPayload): void;
   /** The hub's answer to a fold. */
   onFold(header: Header, payload: Payload): void;
+  /** The connection between `rank`, which may be this one, and the hub delivered a frame otherwise than it was sent. */
+  onDamaged(rank: number, seen: string): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
   /** `rank` said goodbye, because of `cause` if there is one. Nothing more comes from it. */
@@ -47,19 +53,29 @@ export class HubConnection {
   readonly url: string;
   readonly welcome: Welcome;
   readonly #socket: Socket;
+  /** Of the frames that this rank sends, and of those that come. */
+  #sealing: FrameSums | null;
+  #checking: FrameSums | null;
   readonly #calls = new Map<number, PendingCall>();
   #nextId = 0;
   #receiver: HubReceiver | null = null;
   #watcher: HubReceiver | null = null;
   #waiting: ((receiver: HubReceiver) => void)[] = [];
   #saidGoodbye = false;
-  #closed: HubLostError | null = null;
+  /** What was seen when this connection was found to be damaged. */
+  #damage: string | null = null;
+  #closed: HubLostError | IntegrityError | null = null;
 
-  constructor(socket: Socket, welcome: Welcome, url: string) {
+  /** `sums` is null if the frames have no checksums. */
+  constructor(socket: Socket, welcome: Welcome, url: string, sums: FrameSums | null = null) {
     this.#socket = socket;
+    this.#sealing = sums;
+    this.#checking = sums;
     this.welcome = welcome;
     this.url = url;
-    socket.onMessage = (fragments) => this.#onMessage(fragments);
+    const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(fragments);
+    if (sums) socket.streamTo(new FrameCollector(onMessage));
+    else socket.onMessage = onMessage;
     socket.onClose = (code, reason) => this.#onClose(code, reason);
   }
 
@@ -67,6 +83,23 @@ export class HubConnection {
   watch(watcher: HubReceiver): void {
     this.#watcher = watcher;
     for (const event of this.#waiting) event(watcher);
+  }
+
+  /** Have all frames of this connection checksums, those that are under way apart? */
+  get hasChecksums(): boolean {
+    return this.#sealing !== null;
+  }
+
+  /** `sums` computes the checksums from here on, where there are any. */
+  replaceChecksums(sums: FrameSums): void {
+    if (this.#sealing) this.#sealing = sums;
+    if (this.#checking) this.#checking = sums;
+  }
+
+  /** From here on the frames of this connection have checksums, where they had none. */
+  startChecksums(sums: FrameSums): void {
+    this.tell({ type: "checksums" });
+    this.#sealing = sums;
   }
 
   /** Starts delivery; all that came before is delivered now, in order. */
@@ -79,7 +112,8 @@ export class HubConnection {
 
   /**
    * Makes a store call at the hub.
-   * @throws the error the store answered with; TimeoutError if no answer came; HubLostError if the link closed.
+   * @throws the error the store answered with; TimeoutError if no answer came; HubLostError if the link closed, or
+   *   IntegrityError if it changed bytes.
    */
   call(op: string, args: readonly unknown[], timeoutMs: number): Promise<unknown> {
     if (this.#closed) return Promise.reject(this.#closed);
@@ -92,25 +126,25 @@ export class HubConnection {
         reject(new TimeoutError(`the hub at ${this.url} did not answer ${op} within ${timeoutMs} ms`));
       });
       this.#calls.set(id, { resolve, reject, timer });
-      this.#socket.send(parts);
+      this.#send(parts);
     });
   }
 
   /** Sends a frame to the rank in its `peer` field. Neither part may change until `onSent` is called. */
   sendFrame(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void {
-    this.#socket.send(payload === null ? [header] : [header, payload], onSent);
+    this.#send(payload === null ? [header] : [header, payload], onSent);
   }
 
   /** Sends the hub a message to which no answer comes. */
-  tell(message: { type: "group" | "group-end" | "cancel"; [field: string]: unknown }): void {
-    if (!this.#closed && !this.#saidGoodbye) this.#socket.send(encodeHubFrame(message));
+  tell(message: { type: "group" | "group-end" | "cancel" | "checksums"; [field: string]: unknown }): void {
+    if (!this.#closed && !this.#saidGoodbye) this.#send(encodeHubFrame(message));
   }
 
   /** Tells the hub, and so every rank, that this one leaves; the close that follows is then no loss. */
   goodbye(cause?: WebcclError): void {
     if (this.#saidGoodbye || this.#closed) return;
     this.#saidGoodbye = true;
-    this.#socket.send(encodeHubFrame({ type: "goodbye", cause: cause ? toWireError(cause) : null }));
+    this.#send(encodeHubFrame({ type: "goodbye", cause: cause ? toWireError(cause) : null }));
   }
 
   /** Sends the buffered bytes, then closes. */
@@ -123,6 +157,11 @@ export class HubConnection {
     this.#socket.terminate();
   }
 
+  #send([header, ...payload]: [header: Uint8Array, ...payload: Uint8Array[]], onSent?: () => void): void {
+    this.#sealing?.seal(header, payload, this.welcome.rank, peerOf(header));
+    this.#socket.send([header, ...payload], onSent);
+  }
+
   #emit(event: (receiver: HubReceiver) => void): void {
     const hears = this.#receiver ?? this.#watcher;
     if (!this.#receiver) this.#waiting.push(event);
@@ -132,7 +171,7 @@ export class HubConnection {
   #onMessage(fragments: readonly Uint8Array[]): void {
     if (this.#closed) return;
     try {
-      const { head, payload } = splitFrame(fragments);
+      const { head, payload } = this.#split(fragments);
       const header = decodeHeader(head);
       if (header.peer !== HUB_PEER) {
         this.#emit((receiver) => receiver.onFrame(head, payload));
@@ -145,14 +184,30 @@ export class HubConnection {
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#onClose(1002, error.message);
-      this.#socket.close(1002, "protocol error");
+      const isDamaged = error instanceof DamagedFrameError;
+      if (isDamaged) {
+        this.#onDamaged(this.welcome.rank, error.message);
+        // The hub tells the others, those too whose groups this rank has not made yet.
+        this.#send(encodeHubFrame({ type: "damaged", seen: error.message }));
+      }
+      this.#onClose(1002, isDamaged ? "a damaged frame" : error.message);
+      this.#socket.close(1002, isDamaged ? "a damaged frame" : "protocol error");
     }
+  }
+
+  #split(fragments: readonly Uint8Array[]): ReturnType<typeof splitFrame> {
+    if (!this.#checking) return splitFrame(fragments);
+    return splitCheckedFrame(fragments, this.#checking, (head) => [peerOf(head), this.welcome.rank]);
   }
 
   #onControl(payload: FragmentsPayload): void {
     const message = expectFields(decodeControl(payload.toBytes()));
-    const type = expectOneOf(message, "type", ["result", "lost", "left"]);
+    const type = expectOneOf(message, "type", ["result", "lost", "left", "damaged", "checksums"]);
+    if (type === "checksums") {
+      // The hub has come to that point: all that follows has them.
+      this.#checking = this.#sealing;
+      return;
+    }
     if (type === "result") {
       const id = expectInteger(message, "id", 0, Number.MAX_SAFE_INTEGER);
       const call = this.#calls.get(id);
@@ -164,7 +219,9 @@ export class HubConnection {
       return;
     }
     const rank = expectInteger(message, "rank", 0, HUB_PEER - 1);
-    if (type === "lost") {
+    if (type === "damaged") {
+      this.#onDamaged(rank, expectString(message, "seen"));
+    } else if (type === "lost") {
       const reason = expectString(message, "reason");
       this.#emit((receiver) => receiver.onLost(rank, reason));
     } else {
@@ -173,10 +230,18 @@ export class HubConnection {
     }
   }
 
+  #onDamaged(rank: number, seen: string): void {
+    if (rank === this.welcome.rank) this.#damage = seen;
+    this.#emit((receiver) => receiver.onDamaged(rank, seen));
+  }
+
   #onClose(code: number, reason: string): void {
     if (this.#closed) return;
     const text = `the link to the hub at ${this.url} closed (${code}${reason && ` ${reason}`})`;
-    this.#closed = new HubLostError(text, { url: this.url });
+    this.#closed =
+      this.#damage === null
+        ? new HubLostError(text, { url: this.url })
+        : hubDamage(null, this.welcome.rank, this.url, this.#damage);
     for (const { reject, timer } of this.#calls.values()) {
       timer.cancel();
       reject(this.#closed);

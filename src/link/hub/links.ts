@@ -1,6 +1,7 @@
 /** The links of one rank that a hub relays: one per peer, over the rank's one connection to the hub. */
 
-import type { Link, Payload } from "../link.ts";
+import type { Link, LinkSums } from "../link.ts";
+import type { FragmentsPayload } from "../payload/fragments.ts";
 import type { HubConnection } from "./connection.ts";
 import { HubLink } from "./link.ts";
 
@@ -13,18 +14,18 @@ export class HubLinks {
     this.#connection = connection;
   }
 
-  /** The link to `rank`. */
-  link(rank: number): Link {
+  /** The link to `rank`, with checksums of its own or null. */
+  link(rank: number, sums: LinkSums | null): Link {
     let link = this.#links.get(rank);
     if (!link) {
-      link = new HubLink(this.#connection);
+      link = new HubLink(this.#connection, sums);
       this.#links.set(rank, link);
     }
     return link;
   }
 
   /** A frame that `rank` sent; one for which there is no link is dropped. */
-  deliver(rank: number, header: Uint8Array, payload: Payload): void {
+  deliver(rank: number, header: Uint8Array, payload: FragmentsPayload): void {
     this.#links.get(rank)?.deliver(header, payload);
   }
 

@@ -3,6 +3,7 @@
  */
 import { ProtocolError } from "../../errors.ts";
 import { HEADER_BYTES, headBytes } from "../../wire/frame.ts";
+import { DamagedFrameError, type FrameSums } from "../../wire/frame-sums.ts";
 import type { Payload } from "../link.ts";
 import { copyBytes } from "./copy-bytes.ts";
 
@@ -72,6 +73,25 @@ export function splitFrame(fragments: readonly Uint8Array[]): { head: Uint8Array
   }
   if (at < size) throw new ProtocolError(`a frame of ${at} bytes ends before its head does (${size})`);
   return { head, payload: new FragmentsPayload(rest) };
+}
+
+/**
+ * As {@link splitFrame}, and checks the frame's checksums. `ends` tells its source and its destination from its head.
+ * @throws DamagedFrameError if it is not as it was sent.
+ */
+export function splitCheckedFrame(
+  fragments: readonly Uint8Array[],
+  sums: FrameSums,
+  ends: (head: Uint8Array) => readonly [source: number, destination: number],
+): ReturnType<typeof splitFrame> {
+  let frame: ReturnType<typeof splitFrame>;
+  try {
+    frame = splitFrame(fragments);
+  } catch (error) {
+    throw error instanceof ProtocolError ? new DamagedFrameError(error.message) : error;
+  }
+  sums.check(frame.head, frame.payload.fragments, ...ends(frame.head));
+  return frame;
 }
 
 function byteAt(fragments: readonly Uint8Array[], index: number): number {

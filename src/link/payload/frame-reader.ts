@@ -2,56 +2,92 @@
  * FrameReader: makes frames of a link's messages as these arrive. A frame of kind data is handed over as soon as its head is
  * there, and its bytes go to where they belong while the rest of it is on its way; any other frame, when it is whole.
  * A socket that can read to an address of its choice is told the right one, and then no byte is copied.
+ *
+ * On a link with checksums a head is checked before anyone acts on it, and a payload before its receive is told that it is
+ * there. A frame is whole when it has the bytes that its header declares, whatever the message around it says: so a length
+ * of the WebSocket's that grew on the way shows at the next byte, and nobody waits for bytes that never come.
  */
 import { ProtocolError } from "../../errors.ts";
-import { decodeHeader, FINGERPRINT_BYTES, FrameKind, HEADER_BYTES, headBytes } from "../../wire/frame.ts";
-import type { ByteSink, Destination, Payload, Socket } from "../link.ts";
+import type { RunningChecksum } from "../../wire/checksum.ts";
+import {
+  carriedBytes,
+  decodeHeader,
+  FINGERPRINT_BYTES,
+  FrameKind,
+  HEADER_BYTES,
+  headBytes,
+  peerOf,
+} from "../../wire/frame.ts";
+import { DamagedFrameError, type FrameSums } from "../../wire/frame-sums.ts";
+import type { ByteSink, Destination, LinkSums, Payload, Socket } from "../link.ts";
 import { copyBytes } from "./copy-bytes.ts";
 import { FragmentsPayload } from "./fragments.ts";
 import { isPartOf, KeptBytes } from "./kept-bytes.ts";
+
+/** The rest of a frame whose head has come. */
+interface Arriving {
+  /** @throws ProtocolError if there are more bytes than the header says, or others than were sent. */
+  push(bytes: Uint8Array): void;
+  /** The message has ended. @throws ProtocolError if bytes are missing. */
+  end(): void;
+}
 
 /** See the file's head. */
 export class FrameReader implements ByteSink {
   readonly #onFrame: (head: Uint8Array, payload: Payload) => void;
   readonly #socket: Pick<Socket, "withdrawRoom">;
+  readonly #sums: LinkSums | null;
   readonly #head = new Uint8Array(HEADER_BYTES + FINGERPRINT_BYTES);
   /** Bytes of the head that have come. */
   #headBytes = 0;
-  /** The frame under way: the payload of a data frame, or the pieces of another's. */
-  #payload: ArrivingPayload | Uint8Array[] | null = null;
+  /** The frame under way, once its head has come. */
+  #arriving: Arriving | null = null;
 
-  /** `head` is valid during the call. `socket` reads into the room that this gives. */
-  constructor(onFrame: (head: Uint8Array, payload: Payload) => void, socket: Pick<Socket, "withdrawRoom">) {
+  /** `head` is valid during the call. `socket` reads into the room that this gives. `sums` is null on a link without checksums. */
+  constructor(
+    onFrame: (head: Uint8Array, payload: Payload) => void,
+    socket: Pick<Socket, "withdrawRoom">,
+    sums: LinkSums | null = null,
+  ) {
     this.#onFrame = onFrame;
     this.#socket = socket;
+    this.#sums = sums;
   }
 
   room(): Uint8Array | null {
-    return this.#payload instanceof ArrivingPayload ? this.#payload.room() : null;
+    return this.#arriving instanceof ArrivingPayload ? this.#arriving.room() : null;
   }
 
   /**
    * Takes the next bytes of a message; `last` with its last.
-   * @throws ProtocolError if the message is no frame, or is longer or shorter than its header says.
+   * @throws ProtocolError if the message is no frame, or is longer or shorter than its header says; DamagedFrameError of
+   *   that or if a checksum is wrong, on a link that has them.
    */
   push(bytes: Uint8Array, last: boolean): void {
+    try {
+      this.#push(bytes, last);
+    } catch (error) {
+      // On such a link a frame's form is as its sender made it, or was damaged.
+      if (this.#sums && error instanceof FormError) throw new DamagedFrameError(error.message);
+      throw error;
+    }
+  }
+
+  #push(bytes: Uint8Array, last: boolean): void {
     let rest = bytes;
-    if (this.#payload === null) {
+    if (this.#arriving === null) {
       rest = this.#takeHead(bytes);
-      if (this.#payload === null) {
+      if (this.#arriving === null) {
         if (!last) return;
-        throw new ProtocolError(`a frame of ${this.#headBytes} bytes ends before its head does`);
+        throw new FormError(`a frame of ${this.#headBytes} bytes ends before its head does`);
       }
     }
-    const payload: ArrivingPayload | Uint8Array[] = this.#payload;
-    if (Array.isArray(payload)) {
-      if (rest.byteLength > 0) payload.push(rest.slice());
-    } else if (rest.byteLength > 0) payload.push(rest);
+    const arriving: Arriving = this.#arriving;
+    if (rest.byteLength > 0) arriving.push(rest);
     if (!last) return;
-    this.#payload = null;
+    this.#arriving = null;
     this.#headBytes = 0;
-    if (Array.isArray(payload)) this.#onFrame(this.#head, new FragmentsPayload(payload));
-    else payload.end();
+    arriving.end();
   }
 
   /** Takes bytes of the head, and returns those behind it. */
@@ -75,28 +111,97 @@ export class FrameReader implements ByteSink {
   }
 
   #begin(): void {
-    const { kind, payloadBytes } = decodeHeader(this.#head);
-    if (kind !== FrameKind.DATA) {
-      this.#payload = [];
-      return;
+    const { sums, own, other } = this.#sums ?? NO_SUMS;
+    sums?.checkHead(this.#head.subarray(0, this.#headBytes), other, own);
+    // The checksum does not cover this field, which a hub overwrites.
+    if (sums && peerOf(this.#head) !== other) throw new FormError(`a frame of rank ${other} says it is of another`);
+    const header = decodeHeader(this.#head);
+    const check = sums && new PayloadCheck(sums, this.#head);
+    if (header.kind === FrameKind.DATA) {
+      const payload = new ArrivingPayload(header.payloadBytes, this.#socket, check);
+      this.#arriving = payload;
+      this.#onFrame(this.#head, payload);
+    } else {
+      this.#arriving = new ArrivingPieces(carriedBytes(header), check, (payload) => this.#onFrame(this.#head, payload));
     }
-    const payload = new ArrivingPayload(payloadBytes, this.#socket);
-    this.#payload = payload;
-    this.#onFrame(this.#head, payload);
+  }
+}
+
+const NO_SUMS = { sums: null, own: 0, other: 0 };
+
+/** A message is longer or shorter than its header says. */
+class FormError extends ProtocolError {}
+
+/** The check of one payload, whose bytes are added as they come. */
+class PayloadCheck {
+  readonly #sums: FrameSums;
+  readonly #head: Uint8Array;
+  readonly #running: RunningChecksum;
+
+  /** `head` is kept until the payload is there. */
+  constructor(sums: FrameSums, head: Uint8Array) {
+    this.#sums = sums;
+    this.#head = head;
+    this.#running = sums.beginPayload();
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#running.add(bytes);
+  }
+
+  /** @throws DamagedFrameError if the bytes are not those that were sent. */
+  end(): void {
+    this.#sums.checkPayload(this.#head, this.#running);
+  }
+}
+
+/** The pieces of a frame that is handed over when it is whole. */
+class ArrivingPieces implements Arriving {
+  readonly #byteLength: number;
+  readonly #check: PayloadCheck | null;
+  readonly #onWhole: (payload: Payload) => void;
+  readonly #pieces: Uint8Array[] = [];
+  #arrivedBytes = 0;
+
+  constructor(byteLength: number, check: PayloadCheck | null, onWhole: (payload: Payload) => void) {
+    this.#byteLength = byteLength;
+    this.#check = check;
+    this.#onWhole = onWhole;
+    if (byteLength === 0) this.#whole();
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#arrivedBytes += bytes.byteLength;
+    if (this.#arrivedBytes > this.#byteLength) throw mismatch(this.#byteLength, "more");
+    this.#pieces.push(bytes.slice());
+    this.#check?.add(bytes);
+    if (this.#arrivedBytes === this.#byteLength) this.#whole();
+  }
+
+  end(): void {
+    if (this.#arrivedBytes < this.#byteLength) throw mismatch(this.#byteLength, "fewer");
+  }
+
+  #whole(): void {
+    this.#check?.end();
+    this.#onWhole(new FragmentsPayload(this.#pieces));
   }
 }
 
 /** A payload that is still arriving. If nobody takes or keeps it when it is handed over, its bytes are dropped. */
-class ArrivingPayload implements Payload {
+class ArrivingPayload implements Payload, Arriving {
   readonly byteLength: number;
   readonly #socket: Pick<Socket, "withdrawRoom">;
+  readonly #check: PayloadCheck | null;
   #arrivedBytes = 0;
   #to: Destination | null = null;
   #kept: KeptBytes | null = null;
 
-  constructor(byteLength: number, socket: Pick<Socket, "withdrawRoom">) {
+  constructor(byteLength: number, socket: Pick<Socket, "withdrawRoom">, check: PayloadCheck | null) {
     this.byteLength = byteLength;
     this.#socket = socket;
+    this.#check = check;
+    if (byteLength === 0) check?.end();
   }
 
   copyTo(): never {
@@ -125,23 +230,25 @@ class ArrivingPayload implements Payload {
     return to.into.subarray(this.#arrivedBytes);
   }
 
-  /** The next bytes have come. @throws ProtocolError if there are more than the header says. */
   push(bytes: Uint8Array): void {
     const at = this.#arrivedBytes;
     this.#arrivedBytes += bytes.byteLength;
     if (this.#arrivedBytes > this.byteLength) throw mismatch(this.byteLength, "more");
     this.#kept?.push(bytes);
-    if (!this.#to) return;
-    if (!this.#to.cancelled && !isPartOf(this.#to.into, at, bytes)) copyBytes(this.#to.into, at, bytes);
-    if (this.#arrivedBytes === this.byteLength) this.#to.done();
+    const to = this.#to?.cancelled ? null : this.#to;
+    if (to && !isPartOf(to.into, at, bytes)) copyBytes(to.into, at, bytes);
+    // The copy is in the cache now, and in the memory of WebAssembly as a rule; its own making is checked too.
+    this.#check?.add(to ? to.into.subarray(at, this.#arrivedBytes) : bytes);
+    if (this.#arrivedBytes < this.byteLength) return;
+    this.#check?.end();
+    this.#to?.done();
   }
 
-  /** The message has ended. @throws ProtocolError if bytes are missing. */
   end(): void {
     if (this.#arrivedBytes < this.byteLength) throw mismatch(this.byteLength, "fewer");
   }
 }
 
-function mismatch(byteLength: number, what: string): ProtocolError {
-  return new ProtocolError(`a frame declares ${byteLength} bytes and has ${what}`);
+function mismatch(byteLength: number, found: string): FormError {
+  return new FormError(`a frame declares ${byteLength} bytes and has ${found}`);
 }

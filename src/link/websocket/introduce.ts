@@ -54,6 +54,9 @@ export function introduce(
           const proof = prove?.(message.nonce, hello) ?? null;
           socket.send([encodeHandshake({ type: "hello", hello, proof })]);
         } else if (message.type === "welcome") {
+          if (!confirms(message.welcome, hello)) {
+            throw new ProtocolError(`${url} did not confirm what this rank said: the handshake was changed on the way`);
+          }
           settle();
           resolve(message.welcome);
         } else if (message.type === "refused") {
@@ -73,6 +76,12 @@ export function introduce(
     };
     if (signal?.aborted) onAbort();
   });
+}
+
+/** Does the welcome repeat what the hello said? A hub gives a rank where none was asked for. */
+function confirms(welcome: Welcome, hello: Hello): boolean {
+  const { rank, worldSize, checksums } = hello;
+  return (rank === null || welcome.rank === rank) && welcome.worldSize === worldSize && welcome.checksums === checksums;
 }
 
 function refusal(url: string, hello: Hello, reason: string, retry: boolean, hasToken: boolean): AdmissionError {

@@ -168,6 +168,9 @@ export class WebSocketReceiver {
         this.#events.onPing(bytes);
         break;
       case Opcode.PONG:
+        // This side's pings are empty. Another frame whose opcode changed on the way must not pass for an answer to one.
+        if (bytes.byteLength > 0)
+          throw this.#violation(CloseCode.PROTOCOL_ERROR, "a pong answers no ping of this side");
         this.#events.onPong();
         break;
       case Opcode.CLOSE: {

@@ -15,6 +15,7 @@ const TOKEN = "a token of this test";
 const MOST_GZIPPED_BYTES = 52 * 1024;
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
+  checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "create-executor": "GPUBuffers",
   files: "a job in which some rank offers a file",
@@ -25,6 +26,7 @@ const WANTED = {
   offer: "a rank that may have NCCL; no page has",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",
+  "plain-xxh64": "such a page, on a connection without TLS",
   proof: "a group with a token",
   ranks: "a job in which some rank has CUDA devices",
   "spawn-ranks": "a page that starts ranks",
@@ -118,7 +120,7 @@ describe("a page", () => {
     expect(await complaint({ token: "wrong" })).toMatch(/^AdmissionError: .*token is not the hub's/);
     const { socket } = await connectWebSocket(
       place.hub.url,
-      { group: "taken", rank: 0, worldSize: 2, purpose: "hub" },
+      { group: "taken", rank: 0, worldSize: 2, purpose: "hub", checksums: false },
       { token: TOKEN, timeoutMs: 5_000 },
     );
     const initMethod = `${place.hub.url}/taken`;

@@ -25,7 +25,7 @@ describe("a tab that nobody looks at", { timeout: 60_000 }, () => {
   /** Resolves when the hub has given up somebody who joined now and answers no ping. */
   async function silenceIsOver(): Promise<void> {
     const { members } = hub.stats;
-    const hello = { group: "silent", rank: 0, worldSize: 2, purpose: "hub" } as const;
+    const hello = { group: "silent", rank: 0, worldSize: 2, purpose: "hub", checksums: false } as const;
     const { socket } = await connectWebSocket(hub.url, hello, { timeoutMs: 5_000 });
     expect(hub.stats.members).toBe(members + 1);
     socket.pause();

@@ -1,0 +1,8 @@
+// Made from wasm/xxh64.ts by `npm run build:wasm`. A test compares the two.
+import type { DeflatedModule } from "../cpu/wasm-module.ts";
+
+export const MODULE: DeflatedModule = {
+  memoryLimitsAt: 36,
+  base64:
+    "nVNBaNRQEJ3585MN/QWXHnShSCe52N70IDkJm39bRPCsl1a6lGbZam0VhHRT1NVG8ChYxIIIitSlVFCKB8GDiKcWlUIPSgVFWEEoolBRkJ9Udi24hz395OXNm8yf92BkqooAgEoMUxzHMIwxiD6k8sR5u1qunj57QRDOzkqyJABCrp+sU+Wx8Qkg+9yZ0ZHpMqA9Oj5WnpoG0TPvyE1EWWMYInDJHI4rzZF3LXMUXJuKjCxKssjEOESgV9ffPHv9cnFD1yI9kOirN5aWbj55f2shrrnE0nCcThzJluHkO3Estg2n0IljMwYcutiLSjEw+QQMLH1yGNjyKc/Atk8FtYCCYkxnZM++HwxMmknZZtGIfGIzXehJJlkMmKniWSyOyiJDcDBkCs3nXz0Ae1SKeCLDLIMxsGAI1iDMg8FCFxVjJRieZDRMTHWMQh4UC5alv7qCJYuK0VBqRQqKrZ3/szSf2NmHl9OYpCvxHJ1LonQtntS92WPBs3VfEnGu7ZJ23VG9/UXfvvu4eWn5+rWfMMNON0WymyK7i6LUeoP6xerGo61PT5sHIsVWZHxpFoBsmR2GLhlnBk66kmOymFkPOrXrT/7X0ZUsdqyEgWyXPCzgX5F9SXuL7W/vtuZ/zC/ujTIJlcaFSlnxIYDWFLW6VrujgAG2LCxZaneu3ibvGWj/XL3VJoN4ru7TcXUSja0ZGywamq9c9kivf7n4tfk7+b4JURYI0ssPHj5vrLy9d2QmywZl2SC93Vxb+/zqzscPhltg0GDikBIG1R8=",
+};

@@ -4,7 +4,7 @@
  *
  *   byte  size  header
  *      0     1  magic 0xCC
- *      1     1  version 2
+ *      1     1  version 3
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
  *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
@@ -33,7 +33,7 @@ import { ProtocolError } from "../errors.ts";
 export const HEADER_BYTES = 40;
 export const FINGERPRINT_BYTES = 40;
 export const MAGIC = 0xcc;
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** Destination or source of a frame that is for, or from, the hub itself. */
 export const HUB_PEER = 0xffffffff;

@@ -7,7 +7,7 @@ import { FragmentsPayload } from "../payload/fragments.ts";
 import type { BaseSocket } from "./base-socket.ts";
 
 /** Proves that this rank holds the group's token. */
-export type Prove = (nonce: Uint8Array, hello: Hello) => Uint8Array;
+export type Prove = (nonce: Uint8Array, hello: Hello) => Promise<Uint8Array>;
 
 /** A refusal that may end by itself, such as a group whose last members are just leaving: connect again. */
 export class RetryableRefusal extends AdmissionError {}
@@ -44,6 +44,7 @@ export function introduce(
       reject(error);
     };
 
+    const say = (proof: Uint8Array | null) => socket.send([encodeHandshake({ type: "hello", hello, proof })]);
     let challenged = false;
     socket.onMessage = (fragments) => {
       try {
@@ -51,8 +52,8 @@ export function introduce(
         const message = decodeHandshake(bytes, challenged ? ["welcome", "refused"] : ["challenge", "refused"]);
         if (message.type === "challenge") {
           challenged = true;
-          const proof = prove?.(message.nonce, hello) ?? null;
-          socket.send([encodeHandshake({ type: "hello", hello, proof })]);
+          if (prove) void prove(message.nonce, hello).then(say, fail);
+          else say(null);
         } else if (message.type === "welcome") {
           settle();
           resolve(message.welcome);

@@ -141,7 +141,7 @@ export class CallRunner {
   }
 
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
-    const { request, read = [], written = [], value } = prepared;
+    const { request, read = [], written = [] } = prepared;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null));
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
@@ -163,7 +163,7 @@ export class CallRunner {
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.sequence = sequence;
-    return running ? this.#pend(running, prepared, call, options) : this.#done(request, call, value(undefined));
+    return running ? this.#pend(running, prepared, call, options) : this.#done(prepared, call);
   }
 
   /** The Work of a call that runs. */
@@ -199,9 +199,17 @@ export class CallRunner {
     this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
     running.then(
       (source) => {
+        let result: T;
+        try {
+          // It may be made of what another rank sent.
+          result = value(source);
+        } catch (error) {
+          fail(asError(error));
+          return;
+        }
         if (!end()) return;
         this.#runHooks(work, reject);
-        fulfill(value(source));
+        fulfill(result);
       },
       (error) => fail(asError(error)),
     );
@@ -209,12 +217,19 @@ export class CallRunner {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>({ collective }: Request, { sequence, started }: Call, value: T): Work<T> {
-    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
-    if (this.#hooks.length === 0) return Work.done(options, value);
+  #done<T>({ request, value }: PreparedCall<T>, call: Call): Work<T> {
+    const { sequence, started } = call;
+    const options = { opType: OP_TYPES[request.collective], sequence, logger: this.#job.settings.logger, started };
+    let result: T;
+    try {
+      result = value(undefined);
+    } catch (error) {
+      return this.#refused(this.#placed(asError(error), request, call));
+    }
+    if (this.#hooks.length === 0) return Work.done(options, result);
     const { work, fulfill, reject } = Work.pending<T>(options);
     this.#runHooks(work, reject);
-    fulfill(value);
+    fulfill(result);
     return work;
   }
 

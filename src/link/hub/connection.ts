@@ -65,8 +65,9 @@ export class HubConnection {
   /** Starts delivery; all that came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;
-    for (const event of this.#waiting) event(receiver);
+    const waiting = this.#waiting;
     this.#waiting = [];
+    for (const event of waiting) this.#guard(() => event(receiver));
   }
 
   /**
@@ -121,23 +122,30 @@ export class HubConnection {
   }
 
   #onMessage(fragments: readonly Uint8Array[]): void {
-    if (this.#closed) return;
+    if (!this.#closed) this.#guard(() => this.#onFrame(fragments));
+  }
+
+  /** Takes something of the hub; whatever is thrown over it ends the link. */
+  #guard(take: () => void): void {
     try {
-      const { head, payload } = splitFrame(fragments);
-      const header = decodeHeader(head);
-      if (header.peer !== HUB_PEER) {
-        this.#emit((receiver) => receiver.onFrame(head, payload));
-      } else if (header.kind === FrameKind.CONTROL) {
-        this.#onControl(payload);
-      } else if (header.kind === FrameKind.FOLD) {
-        this.#emit((receiver) => receiver.onFold(header, payload));
-      } else {
-        throw new ProtocolError(`the hub sent a frame of kind ${header.kind} of its own`);
-      }
+      take();
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      this.#onClose(1002, error.message);
+      this.#onClose(1002, error instanceof Error ? error.message : String(error));
       this.#socket.close(1002, "protocol error");
+    }
+  }
+
+  #onFrame(fragments: readonly Uint8Array[]): void {
+    const { head, payload } = splitFrame(fragments);
+    const header = decodeHeader(head);
+    if (header.peer !== HUB_PEER) {
+      this.#emit((receiver) => receiver.onFrame(head, payload));
+    } else if (header.kind === FrameKind.CONTROL) {
+      this.#onControl(payload);
+    } else if (header.kind === FrameKind.FOLD) {
+      this.#emit((receiver) => receiver.onFold(header, payload));
+    } else {
+      throw new ProtocolError(`the hub sent a frame of kind ${header.kind} of its own`);
     }
   }
 
@@ -148,9 +156,10 @@ export class HubConnection {
       const id = expectInteger(message, "id", 0, Number.MAX_SAFE_INTEGER);
       const call = this.#calls.get(id);
       if (!call) return;
+      const error = Object.hasOwn(message, "error") ? fromWireError(expectWireError(message.error)) : null;
       this.#calls.delete(id);
       call.timer.cancel();
-      if (Object.hasOwn(message, "error")) call.reject(fromWireError(expectWireError(message.error)));
+      if (error) call.reject(error);
       else call.resolve(message.ok);
       return;
     }

@@ -1,5 +1,6 @@
 /** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
+import { decodeUtf8 } from "../support/utf8.ts";
 import { equalBytes } from "./store.ts";
 
 const COUNTER = /^-?\d+$/;
@@ -61,7 +62,7 @@ export class KeySpace {
    */
   sum(key: string, amount: number): number {
     const current = this.#values.get(key);
-    const text = current ? new TextDecoder().decode(current) : "0";
+    const text = current ? decodeUtf8(current) : "0";
     if (!COUNTER.test(text)) throw new StoreError(`add: the key "${key}" does not hold a counter`);
     const sum = Number(text) + amount;
     if (!Number.isSafeInteger(sum))

@@ -5,6 +5,7 @@ import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
 import type { Settings } from "../init-options.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN, type Undo } from "./medium.ts";
@@ -93,5 +94,5 @@ function inTime<T>(promise: Promise<T>, timeoutMs: number, expired: () => Error)
 /** The first rank to come makes a random secret; the store shows it to the others. */
 async function agreeOnSecret(store: Store): Promise<string> {
   const hex = Array.from(randomBytes(32), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
+  return decodeUtf8(await store.compareSet("link-secret", "", hex));
 }

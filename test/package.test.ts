@@ -96,7 +96,7 @@ describe("the packed package", () => {
       .filter((file) => file.endsWith(".js") && !file.startsWith("demo"))
       .flatMap((file) =>
         Array.from(
-          readFileSync(join(installed, "dist", file), "utf8").matchAll(/(?:\bfrom|\bimport) ?\(?"([@\w][^"]*)"/g),
+          readFileSync(join(installed, "dist", file), "utf8").matchAll(/(?:\bfrom |\bimport ?\(?)"([@\w][^"]*)"/g),
           ([, specifier = ""]) => specifier,
         ),
       )

@@ -1,5 +1,6 @@
 /**
- * `npm run build`: src/ compiled into dist/, and demo/ bundled into dist/demo/.
+ * `npm run build`: src/ compiled into dist/, the packages of src/packages/ bundled into dist/packages/, and demo/ into
+ * dist/demo/.
  *
  * The compiler rewrites `.ts` import specifiers in JavaScript; in declarations, and in the addresses of workers, it leaves
  * them, and they are rewritten here, so that every consumer's resolver finds the file beside it.
@@ -29,6 +30,7 @@ export function isBuilt(): boolean {
   const sources = [
     ...filesIn(join(root, "src")),
     ...filesIn(join(root, "demo")),
+    join(root, "package-lock.json"),
     join(root, "tsconfig.json"),
     join(root, "tsconfig.build.json"),
   ];
@@ -57,6 +59,7 @@ export function build(): void {
     if (rewritten !== text) writeFileSync(file, rewritten);
   }
   const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
+  run(vite, ["build", "--config", "scripts/packages.vite.config.ts"]);
   run(vite, [
     "build",
     "demo",

@@ -172,10 +172,27 @@ export interface WireError {
   details: Omit<ErrorDetails, "cause" | "tensors">;
 }
 
-/** The part of `error` that peers are told. */
+/** Most UTF-16 units of an error's message on the wire, and of a text in its details. */
+export const MAX_WIRE_MESSAGE = 65_536;
+export const MAX_WIRE_TEXT = 4_096;
+/** Most missing ranks that are told. */
+const MAX_WIRE_RANKS = 1_024;
+
+/** The part of `error` that peers are told. What is too long for them is cut. */
 export function toWireError(error: WebcclError): WireError {
-  const { cause: _cause, tensors: _tensors, ...details } = error.details;
-  return { code: error.code, message: error.message, details };
+  const { cause: _cause, tensors: _tensors, ...told } = error.details;
+  const details = Object.fromEntries(
+    Object.entries(told).map(([field, value]) => [
+      field,
+      typeof value === "string" ? cut(value, MAX_WIRE_TEXT) : value,
+    ]),
+  );
+  if (told.missingRanks) details.missingRanks = told.missingRanks.slice(0, MAX_WIRE_RANKS);
+  return { code: error.code, message: cut(error.message, MAX_WIRE_MESSAGE), details };
+}
+
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }
 
 /** By code: makes an error of its class, rebuilt on another rank. */

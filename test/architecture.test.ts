@@ -13,7 +13,7 @@ const src = join(root, "src");
  * contracts, which stand on FREE floors, may name each other.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ["support", "types.ts", "errors.ts", "option-checks.ts", "options.ts", "reduce-op.ts", "logger.ts"],
+  ["packages", "support", "types.ts", "errors.ts", "option-checks.ts", "options.ts", "reduce-op.ts", "logger.ts"],
   ["wire", "tensor"],
   [
     ...["platform.ts", "request.ts", "link/link.ts", "executor/executor.ts", "store/store.ts", "region/region.ts"],
@@ -160,6 +160,17 @@ describe("src", () => {
       return match ? [`${file}: ${match[0]}`] : [];
     });
     expect(found).toEqual([]);
+  });
+
+  it("keeps U+FEFF wherever it decodes text", () => {
+    const decoders = files.flatMap((file) =>
+      Array.from(
+        readFileSync(join(src, file), "utf8").matchAll(/new TextDecoder\([^)]*\)/g),
+        ([text]) => `${file}: ${text}`,
+      ),
+    );
+    expect(decoders.length).toBeGreaterThan(0);
+    expect(decoders.filter((text) => !text.includes("ignoreBOM: true"))).toEqual([]);
   });
 
   it("has no circle", () => {

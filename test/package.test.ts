@@ -90,6 +90,22 @@ describe("the packed package", () => {
     expect(specifiers.filter((specifier) => specifier.endsWith('.ts"'))).toEqual([]);
   });
 
+  it("imports no package but those that are installed with it, and optional peers", () => {
+    const shipped = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+    const imported = shipped
+      .filter((file) => file.endsWith(".js") && !file.startsWith("demo"))
+      .flatMap((file) =>
+        Array.from(
+          readFileSync(join(installed, "dist", file), "utf8").matchAll(/(?:\bfrom |\bimport ?\(?)"([@\w][^"]*)"/g),
+          ([, specifier = ""]) => specifier,
+        ),
+      )
+      .filter((specifier) => !specifier.startsWith("node:"));
+    const known = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)];
+    expect(imported.length).toBeGreaterThan(0);
+    expect(imported.filter((specifier) => !known.some((name) => `${specifier}/`.startsWith(`${name}/`)))).toEqual([]);
+  });
+
   it.each([
     ["typescript", "NodeNext", "NodeNext"],
     ["typescript", "ESNext", "Bundler"],

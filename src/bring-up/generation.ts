@@ -17,6 +17,7 @@ import type { Platform } from "../platform.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { randomBytes, sleep } from "../support/clock.ts";
+import { decodeUtf8 } from "../support/utf8.ts";
 import { decodeControl, encodeControl } from "../wire/control.ts";
 import { expectFields } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
@@ -55,9 +56,9 @@ export class Generation {
     const { rank } = guest;
     const own = `${platform.processId} ${randomBytes(8).join(".")}`;
     for (;;) {
-      const number = textOf(await store.compareSet("generation", "", "1"));
+      const number = decodeUtf8(await store.compareSet("generation", "", "1"));
       const latest = new Generation(new PrefixStore(number, store), platform);
-      const holder = textOf(await latest.store.compareSet(seatOf(rank), "", own));
+      const holder = decodeUtf8(await latest.store.compareSet(seatOf(rank), "", own));
       if (holder !== own) await latest.#succeed(holder, guest);
       else if (await latest.#isOpen(guest)) return latest;
       await store.compareSet("generation", number, String(Number(number) + 1));
@@ -134,7 +135,7 @@ export class Generation {
   }
 
   async #holder(rank: number): Promise<string | null> {
-    return (await this.store.check([seatOf(rank)])) ? textOf(await this.store.get(seatOf(rank))) : null;
+    return (await this.store.check([seatOf(rank)])) ? decodeUtf8(await this.store.get(seatOf(rank))) : null;
   }
 
   async #ended(): Promise<Error | null> {
@@ -150,4 +151,3 @@ const leftOf = (rank: number) => `left/${rank}`;
 const all = (size: number, keyOf: (rank: number) => string) => Array.from({ length: size }, (_, rank) => keyOf(rank));
 /** The part of a seat's value that names the process. */
 const processOf = (holder: string) => holder.slice(0, holder.lastIndexOf(" "));
-const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

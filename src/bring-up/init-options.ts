@@ -13,7 +13,6 @@ import type { Store } from "../store/store.ts";
 import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
-import type { IntegrityWish } from "./roster.ts";
 
 /** Where a rank accepts connections. */
 export interface ListenOptions {
@@ -121,6 +120,9 @@ export interface InternalOptions {
   wasm?: boolean;
 }
 
+/** Whether a rank wants checksums. */
+export type IntegrityWish = "auto" | "on" | "off";
+
 /** Options with every default filled in. */
 export interface Settings {
   readonly method: URL;
@@ -216,17 +218,13 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
       'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
     );
   }
-  if (!TRANSPORTS.includes(transport)) {
-    throw new RangeError(`transport is ${JSON.stringify(transport)}: use one of ${TRANSPORTS.join(", ")}`);
-  }
+  checkChoice("transport", transport, TRANSPORTS);
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
     throw new RangeError(
       `transport "${transport}" does not go with ${method.protocol}//: memory is for memory:// alone`,
     );
   }
-  if (options.integrity !== undefined && !INTEGRITY.includes(options.integrity)) {
-    throw new RangeError(`integrity is ${JSON.stringify(options.integrity)}: use one of ${INTEGRITY.join(", ")}`);
-  }
+  if (options.integrity !== undefined) checkChoice("integrity", options.integrity, INTEGRITY);
   const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
   const groupName = options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default");
   checkGroupName(groupName, options.groupName === undefined ? "the group's name in initMethod" : "groupName");
@@ -252,6 +250,11 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
     internal: { ...options },
   };
+}
+
+function checkChoice(name: string, value: unknown, choices: readonly unknown[]): void {
+  if (choices.includes(value)) return;
+  throw new RangeError(`${name} is ${JSON.stringify(value)}: use one of ${choices.join(", ")}`);
 }
 
 /** A host, without brackets, and a port of it. */

@@ -4,7 +4,8 @@
  * that are linked directly, or TLS protects them. A loopback address proves nothing: tunnels and sidecars have one too.
  */
 import type { LinkKind } from "../link/link.ts";
-import type { IntegrityWish, RosterEntry } from "./roster.ts";
+import type { IntegrityWish } from "./init-options.ts";
+import type { RosterEntry } from "./roster.ts";
 
 /** Have the frames between a rank with this wish and the hub at `url` checksums? The hub does as the rank says. */
 export function hubHasChecksums(wish: IntegrityWish, url: string): boolean {

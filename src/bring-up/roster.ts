@@ -5,7 +5,7 @@ import type { Store } from "../store/store.ts";
 import { now } from "../support/clock.ts";
 import type { Runtime } from "../types.ts";
 import { decodeControl, encodeControl } from "../wire/control.ts";
-import type { Settings } from "./init-options.ts";
+import type { IntegrityWish, Settings } from "./init-options.ts";
 
 /** The longest single wait, in milliseconds: a bring-up that has ended leaves none behind in a store of the caller's. */
 const LONGEST_WAIT_MS = 1_000;
@@ -17,9 +17,6 @@ export type CudaOffer =
 
 /** Where a rank's file in shared memory is, or why there is none. */
 export type FileOffer = { readonly path: string } | { readonly missing: string };
-
-/** Whether a rank wants checksums. */
-export type IntegrityWish = "auto" | "on" | "off";
 
 /** A rank's wish, and what tells whether it needs them. */
 export interface IntegrityOffer {

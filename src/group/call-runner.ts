@@ -254,16 +254,15 @@ export class CallRunner {
     this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
     running.then(
       (source) => {
-        if (!end()) return;
         let result: T;
         try {
-          // What another rank sent may be no value.
+          // It may be made of what another rank sent.
           result = value(source);
         } catch (error) {
-          reject(this.#placed(asError(error), request, call));
-          if (tellsHooks) this.#runHooks(work, null);
+          fail(asError(error));
           return;
         }
+        if (!end()) return;
         if (tellsHooks) this.#runHooks(work, reject);
         fulfill(result);
       },

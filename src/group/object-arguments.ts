@@ -3,6 +3,7 @@
  * stands at the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that
  * is not, and then nothing has happened.
  */
+import { ProtocolError } from "../errors.ts";
 import type { RootOptions } from "../options.ts";
 import type { ObjectRequest } from "../request.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
@@ -18,10 +19,10 @@ export function allGatherObject<T>(caller: Caller, value: T): PreparedCall<T[]> 
   return objectCall(
     caller,
     "allGatherObject",
-    () => toAll(caller, encodeObject(value)),
+    () => toAll(caller, encodeObject(value, "value")),
     everyone,
     null,
-    (received) => received.map((item) => decodeObject<T>(item)),
+    (received) => everyone.map((rank) => decodeObject<T>(received, rank)),
   );
 }
 
@@ -31,20 +32,20 @@ export function broadcastObject<T>(caller: Caller, value: T, options: RootOption
   return objectCall(
     caller,
     "broadcastObject",
-    () => toAll(caller, root === caller.rank ? encodeObject(value) : null),
+    () => toAll(caller, root === caller.rank ? encodeObject(value, "value") : null),
     [root],
     root,
-    (received) => decodeObject<T>(received[root]),
+    (received) => decodeObject<T>(received, root),
   );
 }
 
 /** Arguments of `gatherObject`. */
 export function gatherObject<T>(caller: Caller, value: T, options: RootOptions): PreparedCall<T[] | null> {
   const root = rootOf(caller, options);
-  const encode = () => everyRank(caller).map((rank) => (rank === root ? encodeObject(value) : null));
+  const encode = () => everyRank(caller).map((rank) => (rank === root ? encodeObject(value, "value") : null));
   const sources = root === caller.rank ? everyRank(caller) : [];
   return objectCall(caller, "gatherObject", encode, sources, root, (received) =>
-    root === caller.rank ? received.map((item) => decodeObject<T>(item)) : null,
+    root === caller.rank ? sources.map((rank) => decodeObject<T>(received, rank)) : null,
   );
 }
 
@@ -55,8 +56,8 @@ export function scatterObject<T>(caller: Caller, values: readonly T[] | null, op
   if (values && values.length !== caller.size) {
     throw new RangeError(`values has ${values.length} entries, and the group has ${caller.size} ranks`);
   }
-  const encode = () => everyRank(caller).map((rank) => (values ? encodeObject(values[rank]) : null));
-  return objectCall(caller, "scatterObject", encode, [root], root, (received) => decodeObject<T>(received[root]));
+  const encode = () => everyRank(caller).map((rank) => (values ? encodeObject(values[rank], `values[${rank}]`) : null));
+  return objectCall(caller, "scatterObject", encode, [root], root, (received) => decodeObject<T>(received, root));
 }
 
 /** Arguments of `split`; the value is this rank's new group. `name` is the one that the caller gave. */
@@ -76,27 +77,37 @@ export function split(
   return objectCall(
     caller,
     "split",
-    () => toAll(caller, encodeObject(choice)),
+    () => toAll(caller, encodeObject(choice, "value")),
     everyone,
     null,
     (received) => {
-      const choices = received.map((item) => decodeObject<SplitChoice>(item));
+      const choices = everyone.map((rank) => splitChoice(decodeObject(received, rank), rank));
       return planOfSplit(caller, choices, settings);
     },
   );
 }
 
-/**
- * A value's bytes.
- * @throws TypeError if MessagePack cannot hold it.
- */
-function encodeObject(value: unknown): Uint8Array {
-  return encodeControl(value, OBJECT_LIMITS);
+/** What `rank` said at a split. */
+function splitChoice(value: unknown, rank: number): SplitChoice {
+  const [color, key, name] = Array.isArray(value) ? value : [];
+  const isChoice = (color === null || typeof color === "number") && typeof key === "number";
+  if (!isChoice || (name !== null && typeof name !== "string")) {
+    throw new ProtocolError(`the color, key and name of rank ${rank} are none`);
+  }
+  return [color, key, name];
 }
 
-/** The value that {@link encodeObject} was given, on another rank. */
-function decodeObject<T>(bytes: Uint8Array | null | undefined): T {
-  return decodeControl(bytes!, OBJECT_LIMITS) as T;
+/**
+ * A value's bytes.
+ * @throws TypeError that names the field of `name` that cannot be sent: docs/objects.md has the list.
+ */
+function encodeObject(value: unknown, name: string): Uint8Array {
+  return encodeControl(value, OBJECT_LIMITS, name);
+}
+
+/** The value that {@link encodeObject} was given on `rank`. */
+function decodeObject<T>(received: readonly (Uint8Array | null)[], rank: number): T {
+  return decodeControl(received[rank]!, OBJECT_LIMITS, `the value of rank ${rank}`) as T;
 }
 
 /**

@@ -267,7 +267,7 @@ export class ProcessGroup implements MemberGroup {
     }
   }
 
-  /** Every rank's value, in rank order, on every rank. Values are whatever MessagePack can hold. */
+  /** Every rank's value, in rank order, on every rank. docs/objects.md lists the values that can be carried. */
   allGatherObject<T = unknown>(value: T, options: CollectiveOptions = {}): Work<T[]> {
     return this.#calls.run("allGatherObject", COLLECTIVE_OPTIONS, options, () =>
       prepareObjects.allGatherObject(this, value),

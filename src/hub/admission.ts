@@ -71,9 +71,12 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
   };
 
   socket.onClose = () => settle(false);
-  socket.onMessage = (fragments) => {
+  socket.onMessage = async (fragments) => {
+    // Whoever speaks again before the answer breaks the protocol.
+    socket.onMessage = () => refuse(GENERIC_REFUSAL);
     if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse(GENERIC_REFUSAL);
-    const hello = proven(new FragmentsPayload(fragments).toBytes());
+    const hello = await proven(new FragmentsPayload(fragments).toBytes());
+    if (settled) return;
     if (!hello) return refuse(GENERIC_REFUSAL);
     try {
       const welcome = accept(hello, socket);
@@ -90,11 +93,11 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
   socket.send([encodeHandshake({ type: "challenge", nonce })]);
 
   /** The hello, if the message is one and its proof is right. */
-  function proven(bytes: Uint8Array): Hello | null {
+  async function proven(bytes: Uint8Array): Promise<Hello | null> {
     try {
       const message = decodeHandshake(bytes, ["hello"]);
       if (message.type !== "hello") return null;
-      return token === undefined || verify(token, nonce, message.hello, message.proof) ? message.hello : null;
+      return token === undefined || (await verify(token, nonce, message.hello, message.proof)) ? message.hello : null;
     } catch {
       // Malformed: whoever sent it holds no token, and is told no more than that.
       return null;

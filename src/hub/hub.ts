@@ -173,11 +173,15 @@ export class Hub {
   #onMessage(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[]): void {
     if (!port.open) return;
     const byteLength = totalBytes(fragments);
+    if (byteLength > this.#maxMessageBytes) this.#evict(room, rank, port, 1009, "message too large");
+    else this.#guard(room, rank, port, () => this.#onFrame(room, rank, port, fragments, byteLength));
+  }
+
+  /** Serves a member. Its fault, or a fault of ours in serving it, must not end the other groups. */
+  #guard(room: Room, rank: number, port: Port, serve: () => void): void {
     try {
-      if (byteLength > this.#maxMessageBytes) this.#evict(room, rank, port, 1009, "message too large");
-      else this.#onFrame(room, rank, port, fragments, byteLength);
+      serve();
     } catch (error) {
-      // One member's fault, or a fault of ours in serving it, must not end the other groups.
       this.#logger?.warn(`hub: a frame of rank ${rank} of group "${room.group}" was refused`, error);
       if (error instanceof DamagedFrameError) {
         this.#onDamaged(room, rank, port, error.message);
@@ -265,7 +269,9 @@ export class Hub {
     const message = expectFields(decodeControl(payload.toBytes()));
     switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel", "damaged", "checksums"])) {
       case "call":
-        runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => this.#send(port, reply));
+        runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => {
+          this.#guard(room, rank, port, () => this.#send(port, reply));
+        });
         break;
       case "goodbye": {
         const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);

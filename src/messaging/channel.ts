@@ -19,7 +19,6 @@ import {
 import type { Payload } from "../link/link.ts";
 import { hubDamage, linkDamage } from "../link/payload/damage.ts";
 import type { Logger } from "../options.ts";
-import { startTimer } from "../support/clock.ts";
 import type { Collective } from "../types.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
 import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
@@ -27,12 +26,10 @@ import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/fra
 import { ChannelExchange } from "./exchange.ts";
 import type { Peer } from "./peer.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
+import { Probes } from "./probes.ts";
 
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
-
-/** How long ranks have to answer a probe, in milliseconds. */
-const PROBE_MS = 250;
 
 /** The mesh makes a channel with these when a group is opened. */
 export interface ChannelOptions {
@@ -66,8 +63,7 @@ export class Channel implements PointToPointOwner {
   readonly #verdicts = new Map<number, WebcclError>();
   readonly #left = new Set<number>();
   #entered = 0;
-  #lastProbe = 0;
-  readonly #probes = new Map<number, (rank: number, reply: { entered: boolean; waitingFor: number[] }) => void>();
+  readonly #probes = new Probes();
 
   constructor(options: ChannelOptions) {
     this.group = options.group;
@@ -213,7 +209,7 @@ export class Channel implements PointToPointOwner {
         break;
       }
       case "probe-reply":
-        this.#probes.get(message.id)?.(rank, message);
+        this.#probes.onReply(rank, message);
         break;
     }
   }
@@ -290,33 +286,11 @@ export class Channel implements PointToPointOwner {
     this.#die(cause);
   }
 
-  /**
-   * Ranks that keep call `sequence` from ending: those that do not answer; if all answer, those that have not made the
-   * call; if all have, those for which the others wait.
-   */
-  async stragglers(sequence: number): Promise<number[]> {
-    const replies = new Map<number, { entered: boolean; waitingFor: number[] }>();
-    this.#lastProbe += 1;
-    const id = this.#lastProbe;
+  /** Ranks that keep call `sequence` from ending. */
+  stragglers(sequence: number): Promise<number[]> {
     const others = this.#peers.flatMap((peer, rank) => (peer ? [rank] : []));
-    await new Promise<void>((resolve) => {
-      const timer = startTimer(PROBE_MS, resolve);
-      this.#probes.set(id, (rank, reply) => {
-        replies.set(rank, reply);
-        if (replies.size < others.length) return;
-        timer.cancel();
-        resolve();
-      });
-      this.#broadcast({ type: "probe", id, sequence });
-    });
-    this.#probes.delete(id);
-    const silent = others.filter((rank) => !replies.has(rank));
-    if (silent.length > 0) return silent;
-    const absent = others.filter((rank) => replies.get(rank)?.entered === false);
-    if (absent.length > 0) return absent;
-    const awaited = new Set(this.#exchanges.get(sequence)?.waitingFor());
-    for (const { waitingFor } of replies.values()) for (const rank of waitingFor) awaited.add(rank);
-    return [...awaited].sort((a, b) => a - b);
+    const ask = (id: number) => this.#broadcast({ type: "probe", id, sequence });
+    return this.#probes.stragglers(others, ask, () => this.#exchanges.get(sequence)?.waitingFor());
   }
 
   /** Tells `rank` something about this group. */

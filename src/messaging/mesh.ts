@@ -50,6 +50,8 @@ export class Mesh {
   readonly #early = new Map<number, EarlyFrame[]>();
   /** Peers found gone and not yet named, each with the reason, first cause first. */
   readonly #suspects = new Map<Peer, string>();
+  /** Peers that sent what cannot be taken; nothing more of them is. */
+  readonly #broken = new Set<Peer>();
   #hubLoss: HubLostError | null = null;
   #graceTimer: Timer | null = null;
   #closed = false;
@@ -67,7 +69,7 @@ export class Mesh {
   start(): void {
     for (const peer of this.#peers.values()) {
       peer.link.start({
-        onFrame: (header, payload) => this.#onFrame(peer, header, payload),
+        onFrame: (header, payload) => this.#guard(peer, () => this.#onFrame(peer, header, payload)),
         onDamaged: (seen) => {
           this.#damaged(peer, seen);
           peer.control(JOB, encodeMessage({ type: "damaged", seen }));
@@ -91,8 +93,9 @@ export class Mesh {
     this.#channels.set(channel.group, channel);
     const early = this.#early.get(channel.group) ?? [];
     this.#early.delete(channel.group);
-    for (const { peer, header, fingerprint, payload } of early)
-      this.#dispatch(channel, peer, header, fingerprint, payload);
+    for (const { peer, header, fingerprint, payload } of early) {
+      this.#guard(peer, () => this.#dispatch(channel, peer, header, fingerprint, payload));
+    }
     for (const peer of this.#peers.values()) {
       if (peer.damage !== null) channel.linkDamaged(peer, peer.damage);
       else if (peer.closed && !peer.left) channel.onPeerLeft(peer);
@@ -139,6 +142,20 @@ export class Mesh {
     for (const peer of this.#peers.values()) {
       if (!peer.closed) peer.control(JOB, goodbye);
       peer.link.close();
+    }
+  }
+
+  /** Takes something of `peer`; whatever is thrown over it ends the link to that peer, and nothing else of this process. */
+  #guard(peer: Peer, take: () => void): void {
+    if (this.#broken.has(peer)) return;
+    try {
+      take();
+    } catch (error) {
+      this.#logger.error(`the link to rank ${peer.rank} broke the protocol:`, error);
+      this.#broken.add(peer);
+      peer.closed = true;
+      peer.link.close();
+      this.lost(peer.rank, `it broke the protocol: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 

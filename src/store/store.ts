@@ -16,9 +16,14 @@ export type StoreValue = Uint8Array | string;
 /** A counter's value as `add` returns it: a bigint where the amount is one. */
 export type CounterValue<N extends number | bigint> = N extends bigint ? bigint : number;
 
-/** The bytes of a value. */
+/**
+ * The bytes of a value.
+ * @throws TypeError for a string with a surrogate that is not one of two: it has no UTF-8.
+ */
 export function toBytes(value: StoreValue): Uint8Array {
-  return typeof value === "string" ? new TextEncoder().encode(value) : value;
+  if (typeof value !== "string") return value;
+  if (!value.isWellFormed()) throw new TypeError(`the string ${JSON.stringify(value.slice(0, 200))} has no UTF-8`);
+  return new TextEncoder().encode(value);
 }
 
 /** The options of a `queuePop` of `store` with every default filled in. */

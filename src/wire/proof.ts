@@ -14,13 +14,13 @@
  */
 import { VERSION } from "./frame.ts";
 import { type Hello, NONCE_BYTES, PURPOSES } from "./handshake.ts";
-import { hmacSha256 } from "./sha256.ts";
+import { hmacSha256 } from "./hash.ts";
 
 const DOMAIN = new TextEncoder().encode(`webccl/${VERSION} hello\0`);
 const NO_RANK = 0xffffffff;
 
-/** The proof for one connection. Pure JavaScript, so that it is the same where `crypto.subtle` is absent. */
-export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Array {
+/** The proof for one connection. */
+export function prove(token: string, nonce: Uint8Array, hello: Hello): Promise<Uint8Array> {
   const group = new TextEncoder().encode(hello.group);
   const at = DOMAIN.length + NONCE_BYTES;
   const message = new Uint8Array(at + 10 + group.length);
@@ -36,8 +36,13 @@ export function prove(token: string, nonce: Uint8Array, hello: Hello): Uint8Arra
 }
 
 /** Is `proof` right? Takes the same time wherever it differs. */
-export function verify(token: string, nonce: Uint8Array, hello: Hello, proof: Uint8Array | null): boolean {
-  const expected = prove(token, nonce, hello);
+export async function verify(
+  token: string,
+  nonce: Uint8Array,
+  hello: Hello,
+  proof: Uint8Array | null,
+): Promise<boolean> {
+  const expected = await prove(token, nonce, hello);
   if (proof?.length !== expected.length) return false;
   return expected.reduce((difference, byte, i) => difference | (byte ^ proof[i]!), 0) === 0;
 }

@@ -1,5 +1,5 @@
 /** Checks of decoded control messages: each returns the field in its type, or throws ProtocolError naming it. */
-import { ProtocolError } from "../errors.ts";
+import { MAX_WIRE_TEXT, ProtocolError } from "../errors.ts";
 
 /** A decoded map. Only its own fields count. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -19,7 +19,7 @@ export function expectFields(value: unknown, name = "value"): Fields {
   return value as Fields;
 }
 
-export function expectString(fields: Fields, field: string, maxLength = 4096): string {
+export function expectString(fields: Fields, field: string, maxLength = MAX_WIRE_TEXT): string {
   const value = own(fields, field);
   if (typeof value !== "string" || value.length > maxLength) throw wrong(field, `a string of at most ${maxLength}`);
   return value;

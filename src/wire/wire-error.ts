@@ -1,5 +1,5 @@
 /** Errors from the wire: checked field by field before they are rebuilt. */
-import { ERROR_CODES, type ErrorDetails, ProtocolError, type WireError } from "../errors.ts";
+import { ERROR_CODES, type ErrorDetails, MAX_WIRE_MESSAGE, ProtocolError, type WireError } from "../errors.ts";
 import {
   expectArray,
   expectFields,
@@ -42,5 +42,9 @@ export function expectWireError(value: unknown): WireError {
       return entry;
     }),
   );
-  return { code: expectOneOf(fields, "code", ERROR_CODES), message: expectString(fields, "message", 65_536), details };
+  return {
+    code: expectOneOf(fields, "code", ERROR_CODES),
+    message: expectString(fields, "message", MAX_WIRE_MESSAGE),
+    details,
+  };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { IntegrityWish } from "../../src/bring-up/init-options.ts";
 import { hubHasChecksums, linkHasChecksums } from "../../src/bring-up/integrity.ts";
-import type { IntegrityWish, RosterEntry } from "../../src/bring-up/roster.ts";
+import type { RosterEntry } from "../../src/bring-up/roster.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { withGroup } from "../conformance/harness.ts";

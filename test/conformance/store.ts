@@ -48,6 +48,21 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
       expect(text(await other.get("__proto__"))).toBe("a key like any other");
     });
 
+    it("keeps keys apart, and values, that begin with U+FEFF, short and long", async () => {
+      const { store, other } = await open();
+      const keys = ["\ufeffkey", "key", "\ufeff\ufeffkey", `\ufeff${"k".repeat(100)}`, "k".repeat(100), "\ufeff"];
+      await store.multiSet(
+        keys,
+        keys.map((key) => `\ufeff${key}`),
+      );
+      const encoder = new TextEncoder();
+      expect(await other.multiGet(keys)).toEqual(keys.map((key) => encoder.encode(`\ufeff${key}`)));
+      expect(await other.numKeys()).toBe(keys.length);
+      await expect(store.set("alone", "\ud800")).rejects.toThrow(/has no UTF-8/);
+      await store.set("counter", "\ufeff1");
+      await expect(other.add("counter", 1)).rejects.toThrow(/does not hold a counter/);
+    });
+
     it("get() is not changed by what the caller does to its arrays", async () => {
       const { store } = await open();
       const value = new Uint8Array([1, 2, 3]);

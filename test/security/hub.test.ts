@@ -21,7 +21,7 @@ const refusedText = (bytes: Buffer) => decodeHandshake(bytes, ["refused"]);
 describe("S4 wrong or missing token", () => {
   it("is closed within 1 s with a generic reason, and makes no group", async () => {
     const hub = await openHub({ token: "right" });
-    for (const proof of [null, prove("wrong", new Uint8Array(32), hello()), new Uint8Array(0)]) {
+    for (const proof of [null, await prove("wrong", new Uint8Array(32), hello()), new Uint8Array(0)]) {
       const raw = rawWebSocket(hub.url);
       await raw.first;
       raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof }));
@@ -67,7 +67,11 @@ describe("S5 the token", () => {
     const raw = rawWebSocket(hub.url);
     const challenge = decodeHandshake(await raw.first, ["challenge"]);
     if (challenge.type !== "challenge") throw new Error("no challenge");
-    const message = encodeHandshake({ type: "hello", hello: hello(), proof: prove(token, challenge.nonce, hello()) });
+    const message = encodeHandshake({
+      type: "hello",
+      hello: hello(),
+      proof: await prove(token, challenge.nonce, hello()),
+    });
     expect(Buffer.from(message).includes(token)).toBe(false);
     const { net, closed } = rawTcp(hub.port);
     const key = Buffer.alloc(16).toString("base64");
@@ -100,7 +104,7 @@ describe("S6 a recorded handshake", () => {
     const recorded = encodeHandshake({
       type: "hello",
       hello: hello(),
-      proof: prove("right", challenge.nonce, hello()),
+      proof: await prove("right", challenge.nonce, hello()),
     });
     const welcomed = new Promise<Buffer>((resolve) => honest.ws.once("message", (data: Buffer) => resolve(data)));
     honest.ws.send(recorded);
@@ -168,7 +172,9 @@ describe("S8 before authentication", () => {
     const challenge = decodeHandshake(await raw.first, ["challenge"]);
     if (challenge.type !== "challenge") throw new Error("no challenge");
     raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof: null }));
-    raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof: prove("right", challenge.nonce, hello()) }));
+    raw.ws.send(
+      encodeHandshake({ type: "hello", hello: hello(), proof: await prove("right", challenge.nonce, hello()) }),
+    );
     expect((await raw.closed).code).toBe(1008);
     expect(hub.stats.members).toBe(0);
   });

@@ -113,14 +113,35 @@ describe("decodeControl()", () => {
     refused(0x81, 0x80, 1);
   });
 
-  it("S12 sets no prototype by __proto__, constructor or prototype", () => {
-    const value = JSON.parse(
-      '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}},"prototype":{"admin":true}}',
-    );
+  it("S12 sets no prototype by constructor or prototype, and refuses __proto__", () => {
+    const value = { constructor: { prototype: { admin: true } }, prototype: { admin: true } };
     const decoded = decodeControl(encodeControl(value)) as Record<string, unknown>;
     expect(decoded.admin).toBeUndefined();
     expect(Object.getPrototypeOf(decoded)).toBe(Object.prototype);
     expect(({} as Record<string, unknown>).admin).toBeUndefined();
+    const hostile = JSON.parse('{"a":{"__proto__":{"admin":true}}}');
+    expect(() => encodeControl(hostile)).toThrow(/message\.a\.__proto__ cannot be sent/);
+    expect(() => decodeControl(new Packr({ useRecords: false }).pack(hostile))).toThrow(/__proto__/);
+  });
+
+  it("refuses what its decoder would change: U+FEFF at the beginning of a string, and extensions that need not be", () => {
+    for (const text of ["\ufeff", `\ufeff${"x".repeat(100)}`]) {
+      const plain = Uint8Array.from(new Packr({ useRecords: false }).pack(text));
+      expect(() => decodeControl(plain)).toThrow(/U\+FEFF/);
+      expect(decodeControl(encodeControl(text))).toBe(text);
+    }
+    // "a" in UTF-16, an odd number of bytes, and a text of none.
+    refused(0xd5, 1, 0x61, 0);
+    refused(0xc7, 3, 1, 0xff, 0xfe, 0);
+    refused(0xc7, 0, 1);
+    refused(0x81, 0xd4, 0, 0, 1);
+  });
+
+  it("S10 refuses strings of which an engine could make none", { timeout: 60_000 }, () => {
+    const bytes = new Uint8Array(3 * 2 ** 27 + 6);
+    new DataView(bytes.buffer).setUint8(0, 0xdb);
+    new DataView(bytes.buffer).setUint32(1, bytes.length - 5);
+    expect(() => decodeControl(bytes)).toThrow(/longer than/);
   });
 
   it("lets nothing but ProtocolError escape, whatever comes (5,000 inputs)", () => {

@@ -9,7 +9,7 @@ import { prove, verify } from "../../src/wire/proof.ts";
 const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub", checksums: false };
 
 describe("prove()", () => {
-  it("is HMAC-SHA-256 over the bytes of docs/protocol.md", () => {
+  it("is HMAC-SHA-256 over the bytes of docs/protocol.md", async () => {
     const nonce = makeNonce();
     const numbers = Buffer.alloc(10);
     numbers.writeUInt32LE(3, 0);
@@ -17,17 +17,17 @@ describe("prove()", () => {
     numbers.writeUInt8(0, 8);
     const message = Buffer.concat([Buffer.from("webccl/3 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
     const expected = createHmac("sha256", "s3cret").update(message).digest();
-    expect(Buffer.from(prove("s3cret", nonce, hello)).equals(expected)).toBe(true);
+    expect(Buffer.from(await prove("s3cret", nonce, hello)).equals(expected)).toBe(true);
   });
 
-  it("differs for another nonce, group, rank, world size, purpose, wish for checksums and token", () => {
+  it("differs for another nonce, group, rank, world size, purpose, wish for checksums and token", async () => {
     const nonce = makeNonce();
-    const proof = prove("token", nonce, hello);
-    expect(verify("token", nonce, hello, proof)).toBe(true);
-    expect(verify("token", makeNonce(), hello, proof)).toBe(false);
-    expect(verify("other", nonce, hello, proof)).toBe(false);
-    expect(verify("token", nonce, hello, null)).toBe(false);
-    expect(verify("token", nonce, hello, proof.subarray(0, 31))).toBe(false);
+    const proof = await prove("token", nonce, hello);
+    expect(await verify("token", nonce, hello, proof)).toBe(true);
+    expect(await verify("token", makeNonce(), hello, proof)).toBe(false);
+    expect(await verify("other", nonce, hello, proof)).toBe(false);
+    expect(await verify("token", nonce, hello, null)).toBe(false);
+    expect(await verify("token", nonce, hello, proof.subarray(0, 31))).toBe(false);
     const changes: Partial<Hello>[] = [
       { group: "h" },
       { rank: 4 },
@@ -36,7 +36,7 @@ describe("prove()", () => {
       { purpose: "link" },
       { checksums: true },
     ];
-    for (const change of changes) expect(verify("token", nonce, { ...hello, ...change }, proof)).toBe(false);
+    for (const change of changes) expect(await verify("token", nonce, { ...hello, ...change }, proof)).toBe(false);
   });
 });
 

@@ -7,6 +7,7 @@ import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import type { Cleanup } from "../cleanup.ts";
 import { BIND_REMEDIES, type Settings } from "../init-options.ts";
@@ -66,9 +67,7 @@ export async function openWebsocket(
   return {
     ...PLAIN,
     kind: "websocket",
-    offer: {
-      listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}`,
-    },
+    offer: { listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}` },
     settle: async (roster) => {
       own = roster[rank];
       return roster;
@@ -85,14 +84,16 @@ export async function openWebsocket(
         take(other.rank, new WebSocketLink(socket, await sumsOf(other), onError));
         pending.delete(other.rank);
       };
-      await inTime(Promise.all(others.map(link)), timeoutMs, () => {
-        const missingRanks = [...pending].sort((a, b) => a - b);
-        const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
-        return new TimeoutError(text, { group, rank, missingRanks });
-      });
+      await inTime(Promise.all(others.map(link)), timeoutMs, () => unlinked(settings, rank, pending));
     },
     close: () => listener.close(),
   };
+}
+
+function unlinked({ groupName: group, timeoutMs }: Settings, rank: number, pending: ReadonlySet<number>): TimeoutError {
+  const missingRanks = [...pending].sort((a, b) => a - b);
+  const text = `rank ${rank}: no link to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
+  return new TimeoutError(text, { group, rank, missingRanks });
 }
 
 /**
@@ -154,5 +155,5 @@ function inTime<T>(promise: Promise<T>, timeoutMs: number, expired: () => Error)
 /** The first rank to come makes a random secret; the store shows it to the others. */
 async function agreeOnSecret(store: Store): Promise<string> {
   const hex = Array.from(randomBytes(32), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return new TextDecoder().decode(await store.compareSet("link-secret", "", hex));
+  return decodeUtf8(await store.compareSet("link-secret", "", hex));
 }

@@ -106,8 +106,9 @@ export class HubConnection {
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;
     this.#watcher = null;
-    for (const event of this.#waiting) event(receiver);
+    const waiting = this.#waiting;
     this.#waiting = [];
+    for (const event of waiting) this.#guard(() => event(receiver));
   }
 
   /**
@@ -169,29 +170,37 @@ export class HubConnection {
   }
 
   #onMessage(fragments: readonly Uint8Array[]): void {
-    if (this.#closed) return;
+    if (!this.#closed) this.#guard(() => this.#onFrame(fragments));
+  }
+
+  /** Takes something of the hub; whatever is thrown over it ends the link. */
+  #guard(take: () => void): void {
     try {
-      const { head, payload } = this.#split(fragments);
-      const header = decodeHeader(head);
-      if (header.peer !== HUB_PEER) {
-        this.#emit((receiver) => receiver.onFrame(head, payload));
-      } else if (header.kind === FrameKind.CONTROL) {
-        this.#onControl(payload);
-      } else if (header.kind === FrameKind.FOLD) {
-        this.#emit((receiver) => receiver.onFold(header, payload));
-      } else {
-        throw new ProtocolError(`the hub sent a frame of kind ${header.kind} of its own`);
-      }
+      take();
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
       const isDamaged = error instanceof DamagedFrameError;
+      const text = error instanceof Error ? error.message : String(error);
       if (isDamaged) {
-        this.#onDamaged(this.welcome.rank, error.message);
+        this.#onDamaged(this.welcome.rank, text);
         // The hub tells the others, those too whose groups this rank has not made yet.
-        this.#send(encodeHubFrame({ type: "damaged", seen: error.message }));
+        this.#send(encodeHubFrame({ type: "damaged", seen: text }));
       }
-      this.#onClose(1002, isDamaged ? "a damaged frame" : error.message);
+      this.#onClose(1002, isDamaged ? "a damaged frame" : text);
       this.#socket.close(1002, isDamaged ? "a damaged frame" : "protocol error");
+    }
+  }
+
+  #onFrame(fragments: readonly Uint8Array[]): void {
+    const { head, payload } = this.#split(fragments);
+    const header = decodeHeader(head);
+    if (header.peer !== HUB_PEER) {
+      this.#emit((receiver) => receiver.onFrame(head, payload));
+    } else if (header.kind === FrameKind.CONTROL) {
+      this.#onControl(payload);
+    } else if (header.kind === FrameKind.FOLD) {
+      this.#emit((receiver) => receiver.onFold(header, payload));
+    } else {
+      throw new ProtocolError(`the hub sent a frame of kind ${header.kind} of its own`);
     }
   }
 
@@ -212,9 +221,10 @@ export class HubConnection {
       const id = expectInteger(message, "id", 0, Number.MAX_SAFE_INTEGER);
       const call = this.#calls.get(id);
       if (!call) return;
+      const error = Object.hasOwn(message, "error") ? fromWireError(expectWireError(message.error)) : null;
       this.#calls.delete(id);
       call.timer.cancel();
-      if (Object.hasOwn(message, "error")) call.reject(fromWireError(expectWireError(message.error)));
+      if (error) call.reject(error);
       else call.resolve(message.ok);
       return;
     }

@@ -90,7 +90,7 @@ export function readClosePayload(payload: Uint8Array): { code: number; reason: s
   const code = high * 256 + low;
   if (!maySend(code)) return null;
   try {
-    return { code, reason: new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2)) };
+    return { code, reason: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload.subarray(2)) };
   } catch {
     return null;
   }

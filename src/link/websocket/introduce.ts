@@ -7,7 +7,7 @@ import { FragmentsPayload } from "../payload/fragments.ts";
 import type { BaseSocket } from "./base-socket.ts";
 
 /** Proves that this rank holds the group's token. */
-export type Prove = (nonce: Uint8Array, hello: Hello) => Uint8Array;
+export type Prove = (nonce: Uint8Array, hello: Hello) => Promise<Uint8Array>;
 
 /** A refusal that may end by itself, such as a group whose last members are just leaving: connect again. */
 export class RetryableRefusal extends AdmissionError {}
@@ -44,6 +44,7 @@ export function introduce(
       reject(error);
     };
 
+    const say = (proof: Uint8Array | null) => socket.send([encodeHandshake({ type: "hello", hello, proof })]);
     let challenged = false;
     socket.onMessage = (fragments) => {
       try {
@@ -51,12 +52,10 @@ export function introduce(
         const message = decodeHandshake(bytes, challenged ? ["welcome", "refused"] : ["challenge", "refused"]);
         if (message.type === "challenge") {
           challenged = true;
-          const proof = prove?.(message.nonce, hello) ?? null;
-          socket.send([encodeHandshake({ type: "hello", hello, proof })]);
+          if (prove) void prove(message.nonce, hello).then(say, fail);
+          else say(null);
         } else if (message.type === "welcome") {
-          if (!confirms(message.welcome, hello)) {
-            throw new ProtocolError(`${url} did not confirm what this rank said: the handshake was changed on the way`);
-          }
+          checkConfirms(url, message.welcome, hello);
           settle();
           resolve(message.welcome);
         } else if (message.type === "refused") {
@@ -78,10 +77,11 @@ export function introduce(
   });
 }
 
-/** Does the welcome repeat what the hello said? A hub gives a rank where none was asked for. */
-function confirms(welcome: Welcome, hello: Hello): boolean {
-  const { rank, worldSize, checksums } = hello;
-  return (rank === null || welcome.rank === rank) && welcome.worldSize === worldSize && welcome.checksums === checksums;
+/** The welcome repeats what the hello said. A hub gives a rank where none was asked for. */
+function checkConfirms(url: string, welcome: Welcome, { rank, worldSize, checksums }: Hello): void {
+  const sameRank = rank === null || welcome.rank === rank;
+  if (sameRank && welcome.worldSize === worldSize && welcome.checksums === checksums) return;
+  throw new ProtocolError(`${url} did not confirm what this rank said: the handshake was changed on the way`);
 }
 
 function refusal(url: string, hello: Hello, reason: string, retry: boolean, hasToken: boolean): AdmissionError {

@@ -18,6 +18,7 @@ import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { storeWaitOf } from "../../support/timeouts.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
 import { withFileLock } from "./file-lock.ts";
 
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
@@ -238,7 +239,7 @@ export class FileStore extends Store {
       const valueAt = keyAt + view.getUint32(at + 1, true);
       const end = valueAt + view.getUint32(at + 5, true);
       if (end > bytes.length) break;
-      const key = new TextDecoder().decode(bytes.subarray(keyAt, valueAt));
+      const key = decodeUtf8(bytes.subarray(keyAt, valueAt));
       this.#apply(view.getUint8(at), key, bytes.subarray(valueAt, end));
       at = end;
     }

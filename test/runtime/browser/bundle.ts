@@ -12,14 +12,34 @@ export async function bundle(entry: string, name: string): Promise<Map<string, s
   return new Map(files.map((file) => [file.fileName, file.type === "chunk" ? file.code : String(file.source)]));
 }
 
-/** What `entry` cannot do without, in one file, and by name the files that hold what it loads when that is wanted. */
-export async function bundleInParts(entry: string): Promise<{ entry: Part; wanted: Map<string, Part> }> {
+/** By name, each package that is bundled with webccl: a module of src/packages/. */
+const packages: ReadonlyMap<string, string> = new Map(
+  ["msgpackr", "noble-hashes"].map((name) => [
+    name,
+    new URL(`../../../src/packages/${name}.ts`, import.meta.url).pathname,
+  ]),
+);
+
+/**
+ * The own code that `entry` cannot do without, in one file; by name the files that hold what it loads when that is wanted;
+ * and by name the packages, apart.
+ */
+export async function bundleInParts(
+  entry: string,
+): Promise<{ entry: Part; wanted: Map<string, Part>; bundled: Map<string, Part> }> {
   const leaveOut: Plugin = { name: "leave out", enforce: "pre", resolveDynamicImport: () => false };
-  const [first] = await chunksOf(entry, [leaveOut]);
-  const chunks = await chunksOf(entry, []);
+  const keepApart: Plugin = {
+    name: "keep packages apart",
+    enforce: "pre",
+    resolveId: (id) => (/\/packages\/[\w-]+\.ts$/.test(id) ? { id, external: true } : null),
+  };
+  const [first] = await chunksOf(entry, [leaveOut, keepApart]);
+  const chunks = await chunksOf(entry, [keepApart]);
   const loaded = new Set(chunks.flatMap(({ dynamicImports }) => dynamicImports));
   const wanted = chunks.filter(({ fileName }) => loaded.has(fileName));
-  return { entry: partOf(first!), wanted: new Map(wanted.map((chunk) => [chunk.name, partOf(chunk)])) };
+  const bundled = new Map<string, Part>();
+  for (const [name, path] of packages) bundled.set(name, partOf((await chunksOf(path, []))[0]!));
+  return { entry: partOf(first!), wanted: new Map(wanted.map((chunk) => [chunk.name, partOf(chunk)])), bundled };
 }
 
 export interface Part {
@@ -34,7 +54,7 @@ const partOf = ({ code }: Rolldown.OutputChunk): Part => ({
 
 /** As for a worker of a server, without what Vite adds to load a page's styles. */
 async function chunksOf(entry: string, plugins: Plugin[]): Promise<Rolldown.OutputChunk[]> {
-  const files = await bundled(entry, { plugins, build: { ssr: true } });
+  const files = await bundled(entry, { plugins, ssr: { noExternal: true }, build: { ssr: true } });
   return files.filter((file) => file.type === "chunk");
 }
 

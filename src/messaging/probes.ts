@@ -1,0 +1,59 @@
+/** Probes: questions to all ranks of a group about a call that does not end, and what their answers tell. */
+import { startTimer } from "../support/clock.ts";
+
+/** How long ranks have to answer, in milliseconds. */
+const PROBE_MS = 250;
+
+/** What a rank answers: has it made the call, and for whom does it wait there? */
+interface Reply {
+  readonly entered: boolean;
+  readonly waitingFor: readonly number[];
+}
+
+/** The probes of one group. */
+export class Probes {
+  #lastId = 0;
+  readonly #open = new Map<number, (rank: number, reply: Reply) => void>();
+
+  /** The answer of `rank` has come. */
+  onReply(rank: number, reply: Reply & { readonly id: number }): void {
+    this.#open.get(reply.id)?.(rank, reply);
+  }
+
+  /**
+   * Ranks that keep a call from ending: those of `others` that do not answer; if all answer, those that have not made the
+   * call; if all have, those for which the others wait, and this rank, as `own` tells. `ask` sends the question.
+   */
+  async stragglers(
+    others: readonly number[],
+    ask: (id: number) => void,
+    own: () => ReadonlySet<number> | undefined,
+  ): Promise<number[]> {
+    const replies = await this.#repliesOf(others, ask);
+    const silent = others.filter((rank) => !replies.has(rank));
+    if (silent.length > 0) return silent;
+    const absent = others.filter((rank) => replies.get(rank)?.entered === false);
+    if (absent.length > 0) return absent;
+    const awaited = new Set(own());
+    for (const { waitingFor } of replies.values()) for (const rank of waitingFor) awaited.add(rank);
+    return [...awaited].sort((a, b) => a - b);
+  }
+
+  async #repliesOf(others: readonly number[], ask: (id: number) => void): Promise<Map<number, Reply>> {
+    const replies = new Map<number, Reply>();
+    this.#lastId += 1;
+    const id = this.#lastId;
+    await new Promise<void>((resolve) => {
+      const timer = startTimer(PROBE_MS, resolve);
+      this.#open.set(id, (rank, reply) => {
+        replies.set(rank, reply);
+        if (replies.size < others.length) return;
+        timer.cancel();
+        resolve();
+      });
+      ask(id);
+    });
+    this.#open.delete(id);
+    return replies;
+  }
+}

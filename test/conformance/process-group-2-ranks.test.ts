@@ -1,3 +1,3 @@
 import { describeFullProduct } from "./full-product.ts";
 
-describeFullProduct(2, 8838);
+describeFullProduct(2, 9918);

@@ -1,3 +1,3 @@
 import { describeFullProduct } from "./full-product.ts";
 
-describeFullProduct(3, 8838);
+describeFullProduct(3, 9918);

@@ -206,6 +206,9 @@ describe("a tensor that the device cannot use", () => {
     const bare = device.createBuffer({ size: 400, usage: BUFFER_USAGE.STORAGE });
     await expect(joined[0]!.allReduce({ buffer: mapped, dtype: "f32" })).rejects.toThrow(/is mapped: unmap it first/);
     await expect(joined[0]!.allReduce({ buffer: bare, dtype: "f32" })).rejects.toThrow(/usage COPY_SRC and COPY_DST/);
+    for (const outcome of await Promise.allSettled(joined.map((group) => group.barrier()))) {
+      expect(String((outcome as PromiseRejectedResult).reason)).toContain("after 2 calls that were refused");
+    }
     const good = joined.map(() => ones(device, 100));
     await Promise.all(joined.map((group, rank) => group.allReduce(good[rank]!)));
     expect(await firstOf(device, good[0]!)).toBe(2);

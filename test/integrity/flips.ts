@@ -117,7 +117,7 @@ export class FlipRun {
     });
     const runRank = async (rank: number): Promise<string | null> => {
       const isBehind = way === "direct" && rank === 0;
-      const listen = isBehind ? { advertise: proxy.url } : {};
+      const listen = isBehind ? { advertise: new URL(proxy.url).host } : {};
       let group: ProcessGroup | null = null;
       let code: string | null = null;
       try {

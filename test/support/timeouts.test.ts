@@ -113,6 +113,10 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
   "MonitoredBarrierOptions.timeoutMs": [
     ["monitoredBarrier", collective((group, options) => group.monitoredBarrier(options))],
   ],
+  "NewGroupOptions.timeoutMs": [
+    ["newGroup", collective((group, options) => group.newGroup([0, 1], options))],
+    ["split", collective((group, options) => group.split(0, 0, options))],
+  ],
   "Work.wait(timeoutMs)": [
     [
       "Work.wait",
@@ -168,7 +172,10 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 };
 
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
-const TOLD = ["GroupInfo.timeoutMs", "JobSettings.timeoutMs", "StoreCaller.call(timeoutMs)"];
+const TOLD = [
+  ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
+  ...["Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map((name) => `${name}.timeoutMs`),
+];
 
 function bringUp(option: "timeoutMs" | "peerTimeoutMs"): Place {
   return {

@@ -13,7 +13,7 @@ import { fillSpan, foldCustom } from "./custom-loop.ts";
 import { foldFloat8, scaleFloat8 } from "./float8.ts";
 import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
-import { WasmKernels } from "./wasm-kernels.ts";
+import type { WasmKernels } from "./wasm-kernels.ts";
 import type { ManyKernels } from "./wasm-many.ts";
 import type { WasmMemory } from "./wasm-memory.ts";
 
@@ -25,9 +25,9 @@ export interface CpuExecutorOptions {
 
 /** An executor for tensors in host memory. It works without WebAssembly too: see its `description`. */
 export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
-  const wasm = options.wasm === false ? "WebAssembly is switched off" : await WasmKernels.load();
+  // An executor has one kind of kernels or the other: neither is loaded where it may not run, or is not needed.
+  const wasm = options.wasm === false ? "WebAssembly is switched off" : await loadWasmKernels();
   if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
-  // Loaded where they are wanted: hardly any page needs them.
   const { PlainLoops } = await import("./plain-loops.ts");
   return new CpuExecutor(new PlainLoops(wasm), null);
 }
@@ -36,11 +36,17 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
 export async function createAddressableCpuExecutor(
   memory: WebAssembly.Memory,
 ): Promise<{ executor: AddressableExecutor; heap: WasmMemory } | null> {
-  const wasm = await WasmKernels.load(memory);
+  const wasm = await loadWasmKernels(memory);
   if (typeof wasm === "string") return null;
   const executor = new CpuExecutor(wasm, wasm);
   await executor.loadMany(wasm.memory);
   return { executor, heap: wasm.memory };
+}
+
+/** The kernels in WebAssembly, or why they may not run. */
+async function loadWasmKernels(memory?: WebAssembly.Memory): Promise<WasmKernels | string> {
+  const { WasmKernels } = await import("./wasm-kernels.ts");
+  return WasmKernels.load(memory);
 }
 
 /** The fold of an operation, once `prepare` has done its part. */

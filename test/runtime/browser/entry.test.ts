@@ -33,6 +33,7 @@ const WANTED = {
   ranks: "a job in which some rank has CUDA devices",
   "spawn-ranks": "a page that starts ranks",
   threads: "a rank that is a thread",
+  "wasm-kernels": "a page where WebAssembly may run",
   "wasm-many": "a fold of more than two operands",
   websocket: "a rank that can listen; no page can",
 };

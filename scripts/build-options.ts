@@ -29,7 +29,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`send`, `recv`, `recvAnySource` also", interfaces: [["options", "PointToPointOptions"]] },
   { title: "`allToAllSingle` also", interfaces: [["options", "AllToAllSingleOptions"]] },
   { title: "`monitoredBarrier`", interfaces: [["options", "MonitoredBarrierOptions"]] },
-  { title: "`newGroup`", interfaces: [["options", "NewGroupOptions"]] },
+  { title: "`newGroup` and `split`", interfaces: [["options", "NewGroupOptions"]] },
   { title: "`initProcessGroup`", interfaces: [["bring-up/init-options", "InitOptions"]] },
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["bring-up/init-options", "NcclOptions"]] },

@@ -20,7 +20,10 @@ export const DEFAULT_PEER_TIMEOUT_MS = 60_000;
 export interface CollectiveOptions {
   /** Milliseconds until the call rejects with TimeoutError and the group is dead; 0 or Infinity for no timeout. Default: the group's. */
   timeoutMs?: number;
-  /** Aborts the call, and with it the group (an unmatched recv alone is withdrawn and leaves the group whole). */
+  /**
+   * Aborts the call, and with it the group. The group stays whole if the signal was aborted before the call, or if it withdraws
+   * a recv that no message has met.
+   */
   signal?: AbortSignal;
   /** Runs this algorithm instead of the one `select.ts` picks; the same name on every rank. */
   algorithm?: string;

@@ -131,8 +131,8 @@ export interface Platform {
   connect(url: string, hello: Hello, options: ConnectOptions): Promise<{ socket: Socket; welcome: Welcome }>;
   /**
    * Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError, whose
-   * message the other side is told. The listener does not keep the process running. It sets the socket's `onMessage` and `onClose`, and must not send before it returns:
-   * the welcome goes first.
+   * message the other side is told. `accept` sets the socket's `onMessage` and `onClose`, and must not send before it
+   * returns: the welcome goes first. The listener does not keep the process running.
    */
   listen(options: ListenOptions, accept: (hello: Hello, socket: Socket) => void): Promise<Listener>;
   /**

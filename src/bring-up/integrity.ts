@@ -22,7 +22,8 @@ export function wireHasChecksums(a: RosterEntry, b: RosterEntry, kind: "websocke
   const wishes = [a.integrity.wish, b.integrity.wish];
   if (wishes.includes("on")) return true;
   if (wishes.every((wish) => wish === "off")) return false;
-  if (kind === "hub") return !(a.integrity.hubTls && b.integrity.hubTls);
+  // Beside a rank that says nothing, one that says "off" has checksums on its whole connection (media/hub.ts).
+  if (kind === "hub") return wishes.includes("off") || !(a.integrity.hubTls && b.integrity.hubTls);
   const lower = a.rank < b.rank ? a : b;
   const isOneHost = a.hostId !== "" && a.hostId === b.hostId && lower.integrity.listensThere;
   return !isOneHost && !isTls(lower.listenUrl ?? "");

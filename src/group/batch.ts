@@ -6,7 +6,9 @@ import type { Backend, Call } from "../backend/backend.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import type { Request } from "../request.ts";
+import { isMessage, type Request } from "../request.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
+import { checkApart } from "./claims.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import { asError, OP_TYPES, Work } from "./work.ts";
 
@@ -19,7 +21,7 @@ interface BatchedCall {
   reject(error: Error): void;
 }
 
-/** What is started for one or more calls of a batch. */
+/** One call to start, for one or more calls of a batch. */
 export interface FusedCall {
   readonly prepared: PreparedCall<unknown>;
   readonly options: CollectiveOptions;
@@ -31,6 +33,8 @@ export interface FusedCall {
 export class Batch {
   /** Why none of the calls is to be started. */
   error: Error | null = null;
+  /** Are all its calls single messages? Then no other rank counts them. */
+  isOfMessages = true;
   readonly #calls: BatchedCall[] = [];
   readonly #logger: Logger;
 
@@ -38,7 +42,7 @@ export class Batch {
     this.#logger = logger;
   }
 
-  /** Runs the function, which makes calls and adds them. What it throws, or that it is async, is the batch's error. */
+  /** Runs the function, which makes calls and adds them. An error that it throws, or a promise that it returns, is the batch's error. */
   fill(body: () => unknown): void {
     try {
       const returned = body();
@@ -51,9 +55,29 @@ export class Batch {
             "make all calls before it returns",
         );
       }
+      for (const calls of this.#alike()) {
+        const read = calls.flatMap(({ prepared }) => prepared.read ?? []);
+        if (calls.length > 1)
+          checkApart(
+            read,
+            calls.flatMap(({ prepared }) => prepared.written ?? []),
+          );
+      }
     } catch (error) {
+      this.isOfMessages = false;
       this.error ??= asError(error);
     }
+  }
+
+  /** Takes the calls of a batch whose function ran within this one's: they start with this one's. Its Work ends when they have. */
+  takeIn(inner: Batch): Work<void> {
+    this.isOfMessages &&= inner.isOfMessages;
+    this.#calls.push(...inner.#calls);
+    const all = Promise.all(inner.#calls.map(({ work }) => work)).then(() => undefined);
+    const work = Work.fromPromise(all, { opType: "COALESCED", logger: this.#logger });
+    // The outer batch's Work tells of failures.
+    work.then(undefined, () => undefined);
+    return work;
   }
 
   /** A call is made. */
@@ -63,12 +87,14 @@ export class Batch {
       sequence: 0,
       logger: this.#logger,
     });
+    this.isOfMessages &&= isMessage(prepared.request);
     this.#calls.push({ prepared, options, work, fulfill, reject } as BatchedCall);
     return work;
   }
 
-  /** A call has wrong arguments: none is started. */
-  refuse(error: Error): Work<never> {
+  /** A call, which is for a single message or not, has wrong arguments: none is started. */
+  refuse(error: Error, isMessage: boolean): Work<never> {
+    this.isOfMessages &&= isMessage;
     this.error ??= error;
     const { work, reject } = Work.pending<never>({ opType: "UNKNOWN", sequence: 0, logger: this.#logger });
     reject(error);
@@ -84,15 +110,9 @@ export class Batch {
 
   /** The calls to start, in an order that is the same wherever the same calls were made. */
   fuse(): FusedCall[] {
-    const fused: BatchedCall[][] = [];
-    for (const call of this.#calls) {
-      const alike = fused.find(([first]) => first && isFusible(first, call));
-      if (alike) alike.push(call);
-      else fused.push([call]);
-    }
-    return fused.map((calls) => ({
+    return this.#alike().map((calls) => ({
       prepared: calls.length === 1 ? calls[0]!.prepared : fusedOf(calls.map(({ prepared }) => prepared)),
-      options: calls[0]!.options,
+      options: optionsOf(calls.map(({ options }) => options)),
       follow: (work) => {
         work.then(
           (value) => {
@@ -105,6 +125,29 @@ export class Batch {
       },
     }));
   }
+
+  /** The calls, those together that are one call in the end. */
+  #alike(): BatchedCall[][] {
+    const groups: BatchedCall[][] = [];
+    for (const call of this.#calls) {
+      const alike = groups.find(([first]) => first && isFusible(first, call));
+      if (alike) alike.push(call);
+      else groups.push([call]);
+    }
+    return groups;
+  }
+}
+
+/** The options of one call for several: the shortest time limit that any has, and all signals. */
+function optionsOf(all: readonly CollectiveOptions[]): CollectiveOptions {
+  const limits = all.flatMap(({ timeoutMs }) => (timeoutMs === undefined ? [] : timeLimitOf(timeoutMs)));
+  const signals = [...new Set(all.flatMap(({ signal }) => signal ?? []))];
+  const { algorithm } = all[0] ?? {};
+  return {
+    ...(algorithm === undefined ? {} : { algorithm }),
+    ...(limits.length === 0 ? {} : { timeoutMs: Math.min(...limits) }),
+    ...(signals.length === 0 ? {} : { signal: signals.length === 1 ? signals[0]! : AbortSignal.any(signals) }),
+  };
 }
 
 /** The batch's Work tells of the failure, so nobody has to look at the call's own. */
@@ -120,14 +163,8 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     one.collective === "allReduce" ||
     one.collective === "allGatherIntoTensor" ||
     one.collective === "reduceScatterTensor";
-  const { timeoutMs, signal, algorithm } = a.options;
-  return (
-    hasForm &&
-    opOf(one) === opOf(other) &&
-    timeoutMs === b.options.timeoutMs &&
-    signal === b.options.signal &&
-    algorithm === b.options.algorithm
-  );
+  // Time limits and signals are this rank's own: they must not decide how many calls the ranks make.
+  return hasForm && opOf(one) === opOf(other) && a.options.algorithm === b.options.algorithm;
 }
 
 function opOf(request: Request): ReduceOp | null {
@@ -188,6 +225,6 @@ export function runOn(backend: Backend, request: Request, call: Call): ReturnTyp
     return backend.run(request, call);
   } catch (error) {
     if (!(error instanceof UnsupportedError) || error.details.collective !== request.collective) throw error;
-    return Promise.all(singles.map((single) => backend.run(single, call))).then(() => undefined);
+    return Promise.all(singles.map(async (single) => backend.run(single, call))).then(() => undefined);
   }
 }

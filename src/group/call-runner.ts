@@ -7,6 +7,7 @@ import type { Backend, Call } from "../backend/backend.ts";
 import {
   AbortedError,
   fromWireError,
+  IntegrityError,
   MismatchError,
   TimeoutError,
   toWireError,
@@ -82,7 +83,7 @@ export class CallRunner {
       if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {
-      return this.#batch?.refuse(asError(error)) ?? this.#refused(asError(error), where);
+      return this.#batch?.refuse(asError(error), isMessageName(where)) ?? this.#refused(asError(error), where);
     }
     return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, true);
   }
@@ -97,10 +98,10 @@ export class CallRunner {
     const { error } = batch;
     if (error) {
       batch.reject(error);
-      if (outer) outer.error ??= error;
-      return outer ? this.#rejected(error, "coalesce") : this.#refused(error, "coalesce");
+      if (outer) return outer.refuse(error, batch.isOfMessages);
+      return batch.isOfMessages ? this.#rejected(error, "coalesce") : this.#refused(error, "coalesce");
     }
-    return this.#together(batch.fuse());
+    return outer ? outer.takeIn(batch) : this.#together(batch.fuse());
   }
 
   /** Starts calls, and returns one Work that ends when all have, as the first that fails or well. */
@@ -280,7 +281,9 @@ export class CallRunner {
     try {
       result = value(undefined);
     } catch (error) {
-      return this.#rejected(this.#placed(asError(error), request, call), collective);
+      const work = this.#rejected(this.#placed(asError(error), request, call), collective);
+      if (tellsHooks) this.#runHooks(work, null);
+      return work;
     }
     if (this.#hooks.length === 0 || !tellsHooks) return Work.done(options, result);
     const { work, fulfill, reject } = Work.pending<T>(options);
@@ -364,7 +367,8 @@ export class CallRunner {
       wire.message = `rank ${rank}, ${request.collective} ${sequence}: ${error.message}`;
     }
     return fromWireError(wire, {
-      rank,
+      // That of an IntegrityError is one end of the link.
+      ...(error instanceof IntegrityError ? {} : { rank }),
       collective: request.collective,
       sequence,
       tensors: call?.overwritten ? "overwritten" : "untouched",

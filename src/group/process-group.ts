@@ -5,8 +5,9 @@
  * `N` is the group's size. Tensors are flat; "in place" means that the result replaces the input. Ranks, roots and peers
  * are ranks of this group. Every collective is to be called by all ranks in the same order with the same arguments, or
  * rejects with MismatchError on all of them; calls may overlap in time. Any call rejects with TypeError or RangeError
- * for an argument that is wrong on this rank alone (then it has not happened), with MismatchError (the group goes on), or
- * with PeerLostError, HubLostError, TimeoutError or AbortedError (the group is dead; every later call rejects so too).
+ * for an argument that is wrong on this rank alone (then it has not happened, and the next collective says so), with MismatchError (the group goes on), or
+ * with PeerLostError, HubLostError, IntegrityError, DeviceLostError, TimeoutError or AbortedError (the group is dead; every
+ * later call rejects so too).
  */
 
 import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
@@ -221,7 +222,7 @@ export class ProcessGroup implements MemberGroup {
    * All calls that `body` makes on this group, started together when it returns, as one Work (NCCL's group calls, c10d's
    * batch_isend_irecv). It settles when all have, and rejects with the first error. If an argument of any call is wrong, or
    * `body` throws or is async, none is started. Calls of allReduce with one `op`, of allGatherIntoTensor, and of
-   * reduceScatterTensor with one `op` run as the coalesced forms.
+   * reduceScatterTensor with one `op` run as the coalesced forms. A `coalesce` within `body` is part of this one.
    */
   coalesce(body: () => void): Work<void> {
     return this.#calls.coalesce(body);

@@ -31,8 +31,8 @@ export function watchLiveness(socket: Watched, timeoutMs: number, onSilent: () =
       return;
     }
     unanswered++;
-    socket.ping();
     timer = startQuietTimer(timeoutMs / PINGS, look);
+    socket.ping();
   };
   let timer = startQuietTimer(timeoutMs / PINGS, look);
   return () => timer.cancel();

@@ -147,6 +147,18 @@ describe("a coalesced call", () => {
         () => group.allReduceCoalesced(tensors, { op: "band" }),
         () => group.allGatherIntoTensorCoalesced([new Int32Array(2)], []),
         () => group.allGatherIntoTensorCoalesced([new Int32Array(2), new Int32Array(3)], [tensors[0]!, tensors[2]!]),
+        () =>
+          group.coalesce(() => {
+            group.allReduce(tensors[1]!);
+            group.allReduce(tensors[1]!);
+          }),
+        () =>
+          group.coalesce(() => {
+            group.coalesce(() => {
+              group.allReduce(tensors[0]!);
+            });
+            group.broadcast(tensors[1]!, { root: 5 });
+          }),
         () => group.reduceScatterTensorCoalesced(null as unknown as Tensor[], []),
         () =>
           group.coalesce(() => {
@@ -192,6 +204,29 @@ describe("a coalesced call", () => {
       });
       await work;
       expect([await source, await gathered, into[0]]).toEqual([1 - rank, [{ rank: 0 }, { rank: 1 }], 6 - rank]);
+    });
+  });
+
+  it("is one call on every rank, whatever time limits and signals each rank has", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const tensors = [Int32Array.of(1), Int32Array.of(2)];
+      await group.coalesce(() => {
+        group.allReduce(tensors[0]!, rank === 0 ? { signal: new AbortController().signal } : { timeoutMs: 0 });
+        group.allReduce(tensors[1]!, rank === 0 ? { timeoutMs: 20_000 } : {});
+      });
+      expect([group.sequence, tensors[0]![0], tensors[1]![0]]).toEqual([1, 2, 4]);
+    });
+  });
+
+  it("of messages alone that is refused is no call of the group", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      if (rank === 0) {
+        const work = group.coalesce(() => {
+          group.recv(new Int32Array(1), 7);
+        });
+        await expect(Promise.resolve(work)).rejects.toThrow(RangeError);
+      }
+      await group.barrier();
     });
   });
 

@@ -6,7 +6,7 @@
  *
  *   byte  size  file of rank r, with n other ranks
  *      0     4  magic 0x46434357 ("WCCF")
- *      4     4  version 3
+ *      4     4  version 4
  *      8     4  r
  *     12     4  n
  *     16     4  bytes of a ring

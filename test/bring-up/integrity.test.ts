@@ -48,7 +48,9 @@ const WISHES: readonly Row[] = (["websocket", "hub"] as const).flatMap((kind) =>
     const row = (wishes: Row["wishes"], checksums: boolean): Row => ({ name: kind, kind, wishes, checksums, ...where });
     return [
       ...[row(["on", "off"], true), row(["off", "on"], true), row(["on", "auto"], true), row(["auto", "on"], true)],
-      ...[row(["off", "off"], false), row(["off", "auto"], needed), row(["auto", "off"], needed)],
+      // At a hub, a rank that says "off" beside one that does not has them on its whole connection.
+      ...[row(["off", "off"], false), row(["off", "auto"], needed || kind === "hub")],
+      row(["auto", "off"], needed || kind === "hub"),
     ];
   }),
 );

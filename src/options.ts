@@ -13,6 +13,9 @@ export interface Logger {
 /** How long a collective may take before it rejects with TimeoutError, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 300_000;
 
+/** The port of a hub, and of MASTER_PORT, where none is given. */
+export const DEFAULT_PORT = 29_500;
+
 /** How long a silent rank stays a member, in milliseconds. */
 export const DEFAULT_PEER_TIMEOUT_MS = 60_000;
 

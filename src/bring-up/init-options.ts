@@ -7,7 +7,7 @@ import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_PORT, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { BindRemedies, Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
 import { bareHost, urlHost } from "../support/host.ts";
@@ -262,9 +262,6 @@ export interface Address {
   readonly host: string;
   readonly port: number;
 }
-
-/** The port at which rank 0 hosts the hub, where none is given. */
-const DEFAULT_PORT = 29_500;
 
 /**
  * The address of env://, which rank 0 hosts.

@@ -1,6 +1,7 @@
 /** `webccl hub`: a hub of its own, until a signal ends it. */
 import { existsSync, readFileSync } from "node:fs";
-import { DEFAULT_PORT, readToken, startHub } from "../node/hub.ts";
+import { readToken, startHub } from "../node/hub.ts";
+import { DEFAULT_PORT } from "../options.ts";
 import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */

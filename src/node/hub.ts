@@ -7,7 +7,7 @@ import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import type { Logger } from "../options.ts";
+import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle } from "../platform.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -55,9 +55,6 @@ export interface HubServer extends HubHandle {
   /** Groups and members that are here now, bytes that wait, frames dropped so far. */
   readonly stats: HubStats;
 }
-
-/** The port of MASTER_PORT's default. */
-export const DEFAULT_PORT = 29_500;
 
 /**
  * Starts a hub, where ranks of any number of groups meet: it keeps their stores, and relays between ranks that cannot

@@ -1,5 +1,6 @@
 /** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
+import { decodeUtf8 } from "../support/utf8.ts";
 import { type CounterValue, equalBytes } from "./store.ts";
 
 /** The text of a counter; whether it has no more than 64 bits is looked at besides. */
@@ -118,7 +119,7 @@ export function checkAmount(key: string, amount: number | bigint): void {
 
 /** The counter that these bytes are the text of, or null. */
 function counterOf(bytes: Uint8Array): bigint | null {
-  return toInt64(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
+  return toInt64(decodeUtf8(bytes));
 }
 
 /** The 64-bit integer of which this is the decimal text, or null. */

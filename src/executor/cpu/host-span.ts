@@ -1,28 +1,18 @@
 /**
  * A run of elements in host memory, and at the same time the loan of its bytes: reading and receiving cost nothing.
  */
-import type { DataType } from "../../types.ts";
+import type { DataType, HostTensorOf } from "../../types.ts";
 import type { Lease, Span } from "../executor.ts";
 
 /** Marks a span that does not lie in WebAssembly memory. */
 export const OUTSIDE = -1;
 
 /** Typed arrays that a kernel's loop runs over. Floats of 8 and 16 bits are their bits. */
-export interface LaneArrays {
-  i8: Int8Array;
-  u8: Uint8Array;
-  i16: Int16Array;
-  u16: Uint16Array;
-  i32: Int32Array;
-  u32: Uint32Array;
-  i64: BigInt64Array;
-  u64: BigUint64Array;
-  f16: Uint16Array;
-  bf16: Uint16Array;
-  f32: Float32Array;
-  f64: Float64Array;
+export interface LaneArrays extends Omit<HostTensorOf, "f8e4m3" | "f8e5m2" | "f16" | "bf16"> {
   f8e4m3: Uint8Array;
   f8e5m2: Uint8Array;
+  f16: Uint16Array;
+  bf16: Uint16Array;
 }
 
 type View<T> = new (buffer: ArrayBufferLike, byteOffset: number, length: number) => T;

@@ -158,13 +158,17 @@ function rejectQuietly({ work, reject }: BatchedCall, error: Error): void {
 
 function isFusible(a: BatchedCall, b: BatchedCall): boolean {
   const [one, other] = [a.prepared.request, b.prepared.request];
-  if (one.collective !== other.collective || a.prepared.obstacle || b.prepared.obstacle) return false;
   const hasForm =
     one.collective === "allReduce" ||
     one.collective === "allGatherIntoTensor" ||
     one.collective === "reduceScatterTensor";
   // Time limits and signals are this rank's own: they must not decide how many calls the ranks make.
-  return hasForm && opOf(one) === opOf(other) && a.options.algorithm === b.options.algorithm;
+  return (
+    hasForm &&
+    one.collective === other.collective &&
+    opOf(one) === opOf(other) &&
+    a.options.algorithm === b.options.algorithm
+  );
 }
 
 function opOf(request: Request): ReduceOp | null {

@@ -42,6 +42,11 @@ export interface CallRunnerOptions {
   makeBackend(onDead: (cause: WebcclError) => void): Backend;
 }
 
+/** Is told of a Work that has ended. */
+type Hook = (info: WorkInfo) => void;
+
+const NO_HOOKS: readonly Hook[] = [];
+
 /** Calls of one group on one rank. */
 export class CallRunner {
   /** Number of the last collective. */
@@ -57,7 +62,7 @@ export class CallRunner {
   /** Collectives that were refused since the last one that began. */
   #refusedCalls = 0;
   readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
-  readonly #hooks: ((info: WorkInfo) => void)[] = [];
+  readonly #hooks: Hook[] = [];
   /** Where calls go while the function given to `coalesce` runs. */
   #batch: Batch | null = null;
 
@@ -85,7 +90,7 @@ export class CallRunner {
     } catch (error) {
       return this.#batch?.refuse(asError(error), isMessageName(where)) ?? this.#refused(asError(error), where);
     }
-    return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, true);
+    return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, this.#hooks);
   }
 
   /** Runs `body`, starts the calls that it makes, and returns one Work for them all. */
@@ -108,7 +113,7 @@ export class CallRunner {
   #together(calls: readonly FusedCall[]): Work<void> {
     const { logger } = this.#job.settings;
     const works = calls.map(({ prepared, options, follow }) => {
-      const work = this.#start(prepared, options, false);
+      const work = this.#start(prepared, options, NO_HOOKS);
       follow(work);
       return work;
     });
@@ -120,13 +125,13 @@ export class CallRunner {
     void Promise.allSettled(works).then((outcomes) => {
       const failed = outcomes.find((outcome) => outcome.status === "rejected");
       if (failed) reject(asError(failed.reason));
-      this.#runHooks(work, failed ? null : reject);
+      this.#runHooks(this.#hooks, work, failed ? null : reject);
       fulfill(undefined);
     });
     return work;
   }
 
-  onCompletion(hook: (info: WorkInfo) => void): void {
+  onCompletion(hook: Hook): void {
     this.#hooks.push(hook);
   }
 
@@ -155,8 +160,8 @@ export class CallRunner {
     this.die(cause);
   }
 
-  /** Starts a call. `tellsHooks`: it is no part of a batch, whose Work tells them. */
-  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, tellsHooks: boolean): Work<T> {
+  /** Starts a call. `hooks` are told of its end: none for a part of a batch, whose Work tells them. */
+  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
     const { request, read = [], written = [], value } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
@@ -182,9 +187,7 @@ export class CallRunner {
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.#begun(sequence);
-    return running
-      ? this.#pend(running, prepared, call, options, tellsHooks)
-      : this.#done(request, call, value, tellsHooks);
+    return running ? this.#pend(running, prepared, call, options, hooks) : this.#done(request, call, value, hooks);
   }
 
   /** What keeps this rank from a call that the others may well make: it depends on the moment. */
@@ -221,7 +224,7 @@ export class CallRunner {
     { request, read = [], written = [], value }: PreparedCall<T>,
     call: Call,
     options: CollectiveOptions,
-    tellsHooks: boolean,
+    hooks: readonly Hook[],
   ): Work<T> {
     const { deadlines, claims, settings } = this.#job;
     const { collective } = request;
@@ -250,7 +253,7 @@ export class CallRunner {
     const fail = (error: Error) => {
       if (!end()) return;
       reject(this.#placed(error, request, call));
-      if (tellsHooks) this.#runHooks(work, null);
+      this.#runHooks(hooks, work, null);
     };
     this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
     running.then(
@@ -264,7 +267,7 @@ export class CallRunner {
           return;
         }
         if (!end()) return;
-        if (tellsHooks) this.#runHooks(work, reject);
+        this.#runHooks(hooks, work, reject);
         fulfill(result);
       },
       (error) => fail(asError(error)),
@@ -273,7 +276,7 @@ export class CallRunner {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], tellsHooks: boolean): Work<T> {
+  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], hooks: readonly Hook[]): Work<T> {
     const { sequence, started } = call;
     const { collective } = request;
     const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
@@ -282,19 +285,19 @@ export class CallRunner {
       result = value(undefined);
     } catch (error) {
       const work = this.#rejected(this.#placed(asError(error), request, call), collective);
-      if (tellsHooks) this.#runHooks(work, null);
+      this.#runHooks(hooks, work, null);
       return work;
     }
-    if (this.#hooks.length === 0 || !tellsHooks) return Work.done(options, result);
+    if (hooks.length === 0) return Work.done(options, result);
     const { work, fulfill, reject } = Work.pending<T>(options);
-    this.#runHooks(work, reject);
+    this.#runHooks(hooks, work, reject);
     fulfill(result);
     return work;
   }
 
   /** Tells the hooks; what one throws rejects the Work, or is logged if that has failed already. */
-  #runHooks(work: Work<unknown>, reject: ((error: Error) => void) | null): void {
-    for (const hook of this.#hooks) {
+  #runHooks(hooks: readonly Hook[], work: Work<unknown>, reject: ((error: Error) => void) | null): void {
+    for (const hook of hooks) {
       try {
         hook({ ...work.info(), timeFinished: now() });
       } catch (error) {

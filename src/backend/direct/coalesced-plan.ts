@@ -35,9 +35,11 @@ interface Bundle {
 export function allReduceCoalesced(planning: Planning, { tensors, op }: RequestOf<"allReduceCoalesced">): Plan {
   const spans = spansOf(planning, tensors);
   const writes = spans.some((span) => startOfFold(op, span) === "at once") ? "at once" : "as messages come";
-  return coalesced(planning, "allReduce", spans, { op }, writes, 1, (row, context, bundle) =>
-    bundled(context, bundle, 1, [spans], [spans], ([flat]) => row.run(context, flat!, op)),
-  );
+  return coalesced(planning, "allReduce", spans, { op }, writes, 1, {
+    alone: (row, context, item) => row.run(context, spans[item]!, op),
+    bundled: (row, context, bundle) =>
+      bundled(context, bundle, 1, [spans], [spans], ([flat]) => row.run(context, flat!, op)),
+  });
 }
 
 /** Plans `allGatherIntoTensorCoalesced`. */
@@ -52,16 +54,10 @@ export function allGatherCoalesced(
     size,
   );
   const packed = targets.map((_, r) => (r === rank ? sources : null));
-  return coalesced(planning, "allGather", sources, {}, "at once", size, (row, context, bundle) => {
-    const [only, another] = bundle.items;
-    if (only !== undefined && another === undefined) {
-      return row.run(
-        context,
-        targets.map((parts) => parts[only]!),
-        sources[only]!,
-      );
-    }
-    return bundled(context, bundle, size, packed, targets, (flats) => row.run(context, flats, flats[rank]!));
+  return coalesced(planning, "allGather", sources, {}, "at once", size, {
+    alone: (row, context, item) => row.run(context, ofItem(targets, item), sources[item]!),
+    bundled: (row, context, bundle) =>
+      bundled(context, bundle, size, packed, targets, (flats) => row.run(context, flats, flats[rank]!)),
   });
 }
 
@@ -77,23 +73,27 @@ export function reduceScatterCoalesced(
     size,
   );
   const unpacked = sources.map((_, r) => (r === rank ? targets : null));
-  return coalesced(planning, "reduceScatter", targets, { op }, "at once", size, (row, context, bundle) => {
-    const [only, another] = bundle.items;
-    if (only !== undefined && another === undefined) {
-      return row.run(
-        context,
-        targets[only]!,
-        sources.map((parts) => parts[only]!),
-        op,
-      );
-    }
-    return bundled(context, bundle, size, sources, unpacked, (flats) => row.run(context, flats[rank]!, flats, op));
+  return coalesced(planning, "reduceScatter", targets, { op }, "at once", size, {
+    alone: (row, context, item) => row.run(context, targets[item]!, ofItem(sources, item), op),
+    bundled: (row, context, bundle) =>
+      bundled(context, bundle, size, sources, unpacked, (flats) => row.run(context, flats[rank]!, flats, op)),
   });
 }
 
 /** Parts by tensor and rank, as parts by rank and tensor. */
 function byRank(parts: readonly (readonly Span[])[], size: number): Span[][] {
   return Array.from({ length: size }, (_, rank) => parts.map((ofTensor) => ofTensor[rank]!));
+}
+
+/** One tensor's parts, by rank. */
+function ofItem(parts: readonly (readonly Span[])[], item: number): Span[] {
+  return parts.map((ofRank) => ofRank[item]!);
+}
+
+/** How a bundle is run: one tensor alone, where it lies, or several as one. */
+interface Runs<C extends AlgorithmFamily> {
+  alone(row: Row<C>, context: Context, item: number): Late;
+  bundled(row: Row<C>, context: Context, bundle: Bundle): Late;
 }
 
 /** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */
@@ -104,7 +104,7 @@ function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
   { op }: { op?: ReduceOp },
   writes: Plan["writes"],
   parts: number,
-  runBundle: (row: Row<C>, context: Context, bundle: Bundle) => Late,
+  runs: Runs<C>,
 ): Plan {
   const { scope } = planning;
   const isAtHub = scope.hub === "all" && new Set(spans.map(({ dtype }) => dtype)).size <= 1;
@@ -113,12 +113,17 @@ function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
   const choosing = { ...planning, scope: { ...scope, hub: isAtHub ? scope.hub : ("none" as const) } };
   const bytesOf = ({ dtype, count }: Bundle) => count * bytesPerElement(dtype) * parts;
   const rows = bundles.map((bundle) => choose(choosing, family, { op, bytes: bytesOf(bundle) }));
+  const runIn = (context: Context) => (bundle: Bundle, index: number) => {
+    const [item, another] = bundle.items;
+    const isAlone = item !== undefined && another === undefined;
+    return isAlone ? runs.alone(rows[index]!, context, item) : runs.bundled(rows[index]!, context, bundle);
+  };
   return plan(
     planning,
     combined(rows),
     factsOf(spans, op),
     writes,
-    (context) => inTurn(context, bundles, (bundle, index) => runBundle(rows[index]!, context, bundle)),
+    (context) => inTurn(context, bundles, runIn(context)),
     Math.max(0, ...bundles.map(bytesOf)),
   );
 }
@@ -128,7 +133,7 @@ function factsOf(spans: readonly Span[], op: ReduceOp | undefined): CallFacts {
   return { dtype: spans[0]?.dtype, count, op, detail: spans.map(({ dtype, count }) => `${dtype} ${count}`).join() };
 }
 
-/** What one row would be that did the work of all. */
+/** One row in place of all: their names, and the most scratch of any. */
 function combined<C extends AlgorithmFamily>(rows: readonly Row<C>[]) {
   const [first] = rows;
   const needs = rows.every((row) => row.needs === first?.needs) ? first?.needs : undefined;
@@ -178,7 +183,7 @@ function inTurn(
 
 /**
  * Lends `body` scratch for `parts` parts, each with the elements of one bundle: of `sources[part]` before it, and afterwards
- * `targets[part]` has them. Null: that part is not copied. A bundle of one tensor in one part is lent itself.
+ * `targets[part]` has them. Null: that part is not copied.
  */
 function bundled(
   { executor }: Context,
@@ -188,8 +193,7 @@ function bundled(
   targets: readonly (readonly Span[] | null)[],
   body: (flats: readonly Span[]) => Late,
 ): Late {
-  const { dtype, items, count } = bundle;
-  if (parts === 1 && items.length === 1) return body([sources[0]![items[0]!]!]);
+  const { dtype, count } = bundle;
   const perWord = Math.max(1, 4 / bytesPerElement(dtype));
   const stride = Math.ceil(count / perWord) * perWord;
   const scratch = executor.scratch(dtype, stride * parts);

@@ -5,7 +5,7 @@
  */
 import type { ReduceOptions } from "../options.ts";
 import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
-import { describeArgument } from "../tensor/describe.ts";
+import { describeArgument, named } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
@@ -77,23 +77,12 @@ function pairs(
   const outputs: TensorView[] = [];
   const inputs: TensorView[] = [];
   outputList.forEach((output, i) => {
-    const { read = [], written = [] } = inPair(i, () => check(output, inputList[i]!));
+    const { read = [], written = [] } = named(`outputs[${i}] and inputs[${i}]`, () => check(output, inputList[i]!));
     inputs.push(...read);
     outputs.push(...written);
   });
   checkApart(inputs, outputs);
   return { outputs, inputs };
-}
-
-/** `check`, whose error begins with the pair's index. */
-function inPair<T>(index: number, check: () => T): T {
-  try {
-    return check();
-  } catch (error) {
-    const { message } = error as Error;
-    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
-    throw new ErrorClass(`outputs[${index}] and inputs[${index}]: ${message}`, { cause: error });
-  }
 }
 
 function checkIsList(list: readonly Tensor[], name: string): void {

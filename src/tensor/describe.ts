@@ -16,8 +16,13 @@ export function describe(tensor: unknown): TensorView {
 
 /** {@link describe}, whose error begins with `name`, by which the caller knows the tensor. */
 export function describeArgument(tensor: unknown, name: string): TensorView {
+  return named(name, () => describe(tensor));
+}
+
+/** What `check` gives; its error begins with `name`. */
+export function named<T>(name: string, check: () => T): T {
   try {
-    return describe(tensor);
+    return check();
   } catch (error) {
     const { message } = error as Error;
     const ErrorClass = error instanceof RangeError ? RangeError : TypeError;

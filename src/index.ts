@@ -52,5 +52,6 @@ export {
   type HostArray,
   type HostTensor,
   type HostTensorOf,
+  type ShapedTensor,
   type Tensor,
 } from "./types.ts";

@@ -174,6 +174,12 @@ export interface CudaTensor {
 /** What a collective reads or writes. A bare typed array has its own dtype. */
 export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor;
 
+/** A tensor whose shape matters. The product of `shape` is the tensor's count; an empty shape is one element. */
+export interface ShapedTensor {
+  tensor: Tensor;
+  shape: readonly number[];
+}
+
 /** Every collective, in the order of its code in a frame's fingerprint (docs/protocol.md). */
 export const COLLECTIVES = [
   "broadcast",

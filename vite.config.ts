@@ -5,11 +5,14 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
-/** Tests that hold times against limits, or count the memory and files of processes: nothing else runs beside them. */
-const ALONE = ["test/faults/*.test.ts", "test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
+/** Tests that hold seconds against limits, or count the memory and files of their own processes: they run beside each other only. */
+const FAULTS = ["test/faults/*.test.ts"];
+
+/** Tests that hold milliseconds against limits: nothing else runs beside them. */
+const ALONE = ["test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
 
 /** The tests that take longest. They begin first, so that none of them runs alone at the end. */
-const LONG = /conformance\/process-group|nccl\/conformance|runtime\/mixed|algorithm\/(algorithms|cost)/;
+const LONG = /conformance\/full-product|nccl\/conformance|runtime\/mixed|algorithm\/(algorithms|cost)/;
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -51,14 +54,18 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [BROWSER_TESTS, ...ALONE],
+          exclude: [BROWSER_TESTS, ...FAULTS, ...ALONE],
           pool: "forks",
           globalSetup: "test/nccl/build-stand-ins.ts",
         },
       },
       {
         extends: true,
-        test: { name: "alone", include: ALONE, pool: "forks", maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { name: "faults", include: FAULTS, pool: "forks", sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
+        test: { name: "alone", include: ALONE, pool: "forks", maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
       {
         extends: true,

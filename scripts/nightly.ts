@@ -19,6 +19,11 @@ const STEPS: readonly Step[] = [
     purpose: "10,000 bytes that change on the way between ranks: no wrong value, no hang",
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
+  {
+    name: "conformance",
+    purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
+    program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

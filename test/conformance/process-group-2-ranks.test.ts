@@ -1,3 +1,0 @@
-import { describeFullProduct } from "./full-product.ts";
-
-describeFullProduct(2, 9918);

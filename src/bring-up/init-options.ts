@@ -196,14 +196,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
-  const worldSize = options.worldSize ?? wholeVariable(platform, "WORLD_SIZE");
-  if (worldSize === null) throw missing("worldSize", "WORLD_SIZE", "the number of ranks");
-  if (!Number.isInteger(worldSize) || worldSize < 1) {
-    throw new RangeError(`worldSize is ${worldSize}: a group has at least one rank`);
-  }
-  if (worldSize > MAX_WORLD_SIZE) {
-    throw new RangeError(`worldSize is ${worldSize}: a group has at most ${MAX_WORLD_SIZE} ranks`);
-  }
+  const worldSize = resolveWorldSize(options.worldSize, method, platform);
   const rank = options.rank ?? wholeVariable(platform, "RANK");
   if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
@@ -250,6 +243,24 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
     internal: { ...options },
   };
+}
+
+function resolveWorldSize(given: number | undefined, method: URL, platform: Platform): number {
+  const worldSize = given ?? wholeVariable(platform, "WORLD_SIZE");
+  if (worldSize === null && method.protocol === "env:" && !platform.canListen) {
+    throw new RangeError(
+      'initMethod is not given, and a page has no environment variables: pass the URL of a hub as "webccl hub" prints it, ' +
+        'such as "ws://127.0.0.1:29500/group", and worldSize',
+    );
+  }
+  if (worldSize === null) throw missing("worldSize", "WORLD_SIZE", "the number of ranks");
+  if (!Number.isInteger(worldSize) || worldSize < 1) {
+    throw new RangeError(`worldSize is ${worldSize}: a group has at least one rank`);
+  }
+  if (worldSize > MAX_WORLD_SIZE) {
+    throw new RangeError(`worldSize is ${worldSize}: a group has at most ${MAX_WORLD_SIZE} ranks`);
+  }
+  return worldSize;
 }
 
 function checkChoice(name: string, value: unknown, choices: readonly unknown[]): void {

@@ -29,6 +29,7 @@ import { type Media, openMedia } from "./media/media.ts";
 import { type Coming, type Meeting, meet } from "./meeting.ts";
 import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
+import { pendingGroup } from "./pending-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
 import { MeetAnew, Vigil } from "./vigil.ts";
 
@@ -36,10 +37,11 @@ import { MeetAnew, Vigil } from "./vigil.ts";
 const DEAD_JOB_MS = 500;
 
 /** `initProcessGroup` on one platform. */
-export async function initProcessGroupOn(
-  platform: Platform,
-  options: InitOptions & InternalOptions,
-): Promise<ProcessGroup> {
+export function initProcessGroupOn(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
+  return pendingGroup(begin(platform, options));
+}
+
+async function begin(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
   const settings = resolveSettings(options, platform);
   const hold = keepAlive();
   try {

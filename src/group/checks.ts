@@ -14,6 +14,7 @@ export interface Caller {
 
 /** `rank` as a rank of a group of `size`. */
 export function checkRank(rank: number, size: number, name: string): number {
+  if (typeof rank !== "number") throw new TypeError(`${name} must be a number, got ${typeof rank} ${String(rank)}`);
   if (!Number.isInteger(rank) || rank < 0 || rank >= size) {
     throw new RangeError(`${name} is ${rank}, and the group has ranks 0 to ${size - 1}`);
   }

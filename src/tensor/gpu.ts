@@ -8,13 +8,14 @@ import type { GpuView } from "./view.ts";
 /** The usage flags that the buffer of a tensor needs, by the numbers that the WebGPU specification gives: no runtime has to have the global. */
 export const TENSOR_FLAGS = { STORAGE: 0x80, COPY_SRC: 0x4, COPY_DST: 0x8 } as const;
 
-function isBuffer(value: unknown): value is GPUBuffer {
+/** Is `value` a GPUBuffer, of whichever realm? */
+export function isGpuBuffer(value: unknown): value is GPUBuffer {
   return typeof value === "object" && value !== null && "mapAsync" in value && "usage" in value;
 }
 
 /** Does `value` hold a GPUBuffer? Whether it is a right tensor, {@link describeGpu} tells. */
 export function isGpu(value: unknown): value is GpuTensor {
-  return typeof value === "object" && value !== null && "buffer" in value && isBuffer(value.buffer);
+  return typeof value === "object" && value !== null && "buffer" in value && isGpuBuffer(value.buffer);
 }
 
 /**

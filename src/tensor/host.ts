@@ -4,6 +4,7 @@
 import type { DataType, HostArray, HostTensor } from "../types.ts";
 import { DATA_TYPES, isFloat8 } from "../types.ts";
 import { unknownDtype } from "./field-checks.ts";
+import { classNameOf, notATensor } from "./not-a-tensor.ts";
 import type { HostView } from "./view.ts";
 
 /** The dtype of a bare typed array, by the name of its class: that holds across realms and for subclasses. */
@@ -33,11 +34,7 @@ const CLASSES = new Map<string, readonly string[]>(DATA_TYPES.map((dtype) => [dt
 
 /** The tensor of `dtype` over `data`: the bare array where its class tells the dtype. */
 export function tensorOver(dtype: DataType, data: HostArray): HostArray | HostTensor {
-  return DTYPE_OF_CLASS.get(className(data)) === dtype ? data : { data, dtype };
-}
-
-function className(view: ArrayBufferView): string {
-  return (view as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag];
+  return DTYPE_OF_CLASS.get(classNameOf(data)) === dtype ? data : { data, dtype };
 }
 
 /**
@@ -48,13 +45,15 @@ export function describeHost(tensor: unknown): HostView {
   const named = !ArrayBuffer.isView(tensor);
   const data = named ? (tensor as { data?: unknown } | null | undefined)?.data : tensor;
   if (!ArrayBuffer.isView(data)) throw new TypeError(notATensor(tensor));
-  const name = className(data);
+  const name = classNameOf(data);
   const own = DTYPE_OF_CLASS.get(name);
   if (own === undefined) throw new TypeError(notATensor(data));
   let dtype = own;
   if (named) {
     dtype = (tensor as HostTensor).dtype;
     const classes = CLASSES.get(dtype);
+    if (dtype === undefined)
+      throw new TypeError(`a tensor { data } has no dtype: pass data alone, or { data, dtype: "${own}" }`);
     if (!classes) throw unknownDtype(dtype);
     if (!classes.includes(name)) {
       throw new TypeError(`a ${dtype} tensor holds its elements in a ${classes[0]}, and data is a ${name}`);
@@ -75,27 +74,4 @@ function refuseDetached(data: ArrayBufferView, dtype: DataType): void {
       { cause },
     );
   }
-}
-
-/** Says what `value` is and what to pass in its place. */
-function notATensor(value: unknown): string {
-  const wanted = "pass a typed array such as Float32Array, or { data, dtype }";
-  if (value === null || value === undefined) return `the tensor is ${value}: ${wanted}`;
-  if (ArrayBuffer.isView(value)) {
-    const name = className(value);
-    if (name === "DataView") return "a DataView has no element type: pass a typed array over its buffer";
-    if (name === "Uint8ClampedArray") {
-      return "a Uint8ClampedArray clamps where reductions wrap: pass a Uint8Array over its buffer";
-    }
-    return `a ${name} is not a tensor: ${wanted}`;
-  }
-  if (Array.isArray(value)) return "an Array is not a tensor: pass a typed array, such as Float32Array.from(array)";
-  if (
-    value instanceof ArrayBuffer ||
-    (typeof SharedArrayBuffer !== "undefined" && value instanceof SharedArrayBuffer)
-  ) {
-    return "a bare buffer has no element type: pass a typed array over it";
-  }
-  if (typeof value === "object" && "data" in value) return `the tensor's data is not a typed array: ${wanted}`;
-  return `a value of type ${typeof value} is not a tensor: ${wanted}`;
 }

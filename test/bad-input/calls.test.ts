@@ -42,6 +42,30 @@ const MISTAKES: Mistake[] = [
     says: [/tensor/, /undefined/],
   },
   {
+    name: "a promise of a tensor",
+    call: (group) => group.allReduce(wrong(Promise.resolve(f32()))),
+    error: TypeError,
+    says: [/promise/, /await/],
+  },
+  {
+    name: "a tensor with a shape in place of a dtype",
+    call: (group) => group.allReduce(wrong({ data: f32(), shape: [2, 3] })),
+    error: TypeError,
+    says: [/dtype/, /pass data alone/],
+  },
+  {
+    name: "a bare GPUBuffer",
+    call: (group) => group.allReduce(wrong({ usage: 0x8c, size: 8, mapAsync: () => undefined })),
+    error: TypeError,
+    says: [/GPUBuffer/, /\{ buffer, dtype \}/],
+  },
+  {
+    name: "a root that is text",
+    call: (group) => group.broadcast(f32(), { root: JSON.parse('"0"') }),
+    error: TypeError,
+    says: [/root/, /string/],
+  },
+  {
     name: "a dtype that does not exist",
     call: (group) => group.allReduce(wrong({ data: f32(), dtype: "float" })),
     error: TypeError,

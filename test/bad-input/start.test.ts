@@ -16,6 +16,23 @@ describe("initProcessGroup()", () => {
     vi.unstubAllEnvs();
   });
 
+  it("tells a page without a hub how it finds one", async () => {
+    const { initProcessGroup: inPage } = await import("../../src/browser/index.ts");
+    const thrown = await errorOf(async () => inPage());
+    expect(thrown).toBeInstanceOf(RangeError);
+    expect(thrown.message).toMatch(/webccl hub.*ws:\/\/.*worldSize/);
+  });
+
+  it("says what is missing where it is not awaited", async () => {
+    const pending = initProcessGroup({ initMethod: "memory://not-awaited", rank: 0, worldSize: 1 });
+    for (const use of ["rank", "size", "allReduce", "destroy"]) {
+      expect(() => Reflect.get(pending, use), use).toThrow(/^initProcessGroup gives a promise.*await/);
+    }
+    const group = await pending;
+    expect(group.rank).toBe(0);
+    await group.destroy();
+  });
+
   it("rejects worldSize 0", async () => {
     const thrown = await errorOf(async () => initProcessGroup({ initMethod: "memory://none", rank: 0, worldSize: 0 }));
     expect(thrown).toBeInstanceOf(RangeError);

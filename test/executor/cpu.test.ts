@@ -157,7 +157,7 @@ describe("span", () => {
     ["a Uint8ClampedArray", new Uint8ClampedArray(8), "pass a Uint8Array over its buffer"],
     ["a named array", { data: [1, 2], dtype: "f32" }, "data is not a typed array"],
     ["a wrong dtype", { data: new Float32Array(2), dtype: "float" }, "float is not a dtype: use one of i8, u8"],
-    ["no dtype", { data: new Float32Array(2) }, "undefined is not a dtype"],
+    ["no dtype", { data: new Float32Array(2) }, 'pass data alone, or { data, dtype: "f32" }'],
     [
       "a dtype of another class",
       { data: new Float32Array(2), dtype: "i32" },

@@ -1,0 +1,13 @@
+/** The promise of a group, which tells a program that forgot to await it what is missing. */
+import type { ProcessGroup } from "../group/process-group.ts";
+
+/** The members of a group that programs reach for first. */
+const MEMBERS = ["rank", "size", "broadcast", "allReduce", "allGather", "send", "recv", "barrier", "destroy"];
+
+/** `promise` itself, whose `rank`, `allReduce` and so on throw a TypeError in place of being undefined. */
+export function pendingGroup(promise: Promise<ProcessGroup>): Promise<ProcessGroup> {
+  const get = () => {
+    throw new TypeError("initProcessGroup gives a promise of the group: write await initProcessGroup(…)");
+  };
+  return Object.defineProperties(promise, Object.fromEntries(MEMBERS.map((name) => [name, { get }])));
+}

@@ -21,13 +21,14 @@ export type { ReadbackTimes } from "./timer.ts";
 export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}): Promise<GpuExecutor> {
   const { device: gpuDevice, description, limits, close } = await openDevice(options);
   const device = GpuDevice.of(gpuDevice);
+  const user = device.join();
   const { onReadback } = options;
   let stopListening = () => {};
   const closeAll = () => {
     stopListening();
     close();
   };
-  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(device, description, limits, arithmetic, closeAll);
+  const make = (arithmetic: Arithmetic) => new WebgpuExecutor(user, description, limits, arithmetic, closeAll);
   try {
     let tested = arithmetics.get(gpuDevice);
     if (!tested) {
@@ -40,7 +41,7 @@ export async function createWebgpuExecutor(options: WebgpuExecutorOptions = {}):
     return make(options.f16 === "packed" ? { ...arithmetic, f16: "packed", f16Note: "as asked" } : arithmetic);
   } catch (error) {
     arithmetics.delete(gpuDevice);
-    device.release();
+    device.leave(user);
     close();
     throw error;
   }

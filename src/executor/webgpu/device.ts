@@ -20,6 +20,19 @@ const IDLE_STAGING_BYTES = 64 * MEBIBYTE;
 
 const devices = new WeakMap<GPUDevice, GpuDevice>();
 
+/**
+ * One executor among those that share a device. A command that fails may spoil what others read from its buffers, so every
+ * user that has asked for work is told of the failure when its work is settled.
+ */
+export interface DeviceUser {
+  readonly device: GpuDevice;
+  /** It has asked for work since it last settled. */
+  isBusy: boolean;
+  /** How many times it waits for its work to settle. */
+  settling: number;
+  failure: unknown;
+}
+
 /** See the file's head. */
 export class GpuDevice {
   readonly device: GPUDevice;
@@ -33,13 +46,12 @@ export class GpuDevice {
     ...{ submits: 0, dispatches: 0, liveBuffers: 0 },
   };
 
-  #users = 0;
+  readonly #users = new Set<DeviceUser>();
   #commands: Command[] = [];
   #touched = new Set<GPUBuffer>();
   #flushed: Promise<void> | null = null;
   /** Error scopes whose answer is not in. */
   readonly #scopes = new Set<Promise<void>>();
-  #failure: unknown = null;
   readonly #loss: DeviceLoss;
   /** Buffers whose memory could not be had. */
   readonly #unusable = new WeakSet<GPUBuffer>();
@@ -49,14 +61,13 @@ export class GpuDevice {
   #generation = 0;
   #sequence = 0;
 
-  /** The one of `device`, taken by one more user: {@link GpuDevice.release} gives it back. */
+  /** The one of `device`. */
   static of(device: GPUDevice): GpuDevice {
     let known = devices.get(device);
     if (!known) {
       known = new GpuDevice(device);
       devices.set(device, known);
     }
-    known.#users++;
     return known;
   }
 
@@ -76,6 +87,13 @@ export class GpuDevice {
     this.parameters = new ParameterRing(this);
     this.readbacks = new Readbacks(this);
     this.#loss = new DeviceLoss(device);
+  }
+
+  /** One user more; {@link GpuDevice.leave} is its end. */
+  join(): DeviceUser {
+    const user: DeviceUser = { device: this, isBusy: false, settling: 0, failure: null };
+    this.#users.add(user);
+    return user;
   }
 
   /** Changes with every command that writes: bytes that were read before are out of date from then on. */
@@ -190,15 +208,21 @@ export class GpuDevice {
     if (this.#scopes.size > 0) await this.orLost(Promise.all([...this.#scopes]));
   }
 
-  /** Resolves when the device has done all that was queued so far; rejects, once, with the failure. */
-  async settled(): Promise<void> {
+  /** Resolves when the device has done all that was queued so far; rejects, once for each user, with a failure of that time. */
+  async settled(user: DeviceUser): Promise<void> {
     this.flush();
     const sequence = this.#sequence;
-    await this.orLost(this.device.queue.onSubmittedWorkDone() as Promise<unknown>);
-    if (sequence === this.#sequence) this.readbacks.timer?.forget();
-    await this.answers();
-    const failure = this.#failure;
-    this.#failure = null;
+    user.isBusy = false;
+    user.settling++;
+    try {
+      await this.orLost(this.device.queue.onSubmittedWorkDone() as Promise<unknown>);
+      if (sequence === this.#sequence) this.readbacks.timer?.forget();
+      await this.answers();
+    } finally {
+      user.settling--;
+    }
+    const { failure } = user;
+    user.failure = null;
     if (this.#loss.error) throw this.#loss.error;
     if (failure) throw failure;
   }
@@ -221,15 +245,16 @@ export class GpuDevice {
     if (error) throw await this.lossBehind(unusable(error.message));
   }
 
-  throwIfFailed(): void {
+  throwIfFailed({ failure }: DeviceUser): void {
     if (this.#loss.error) throw this.#loss.error;
-    if (this.#failure) throw this.#failure;
+    if (failure) throw failure;
   }
 
   /** One user less. As the last one leaves, all idle buffers are destroyed; compiled kernels stay as long as the device. */
-  release(): void {
+  leave(user: DeviceUser): void {
     this.flush();
-    if (--this.#users > 0) return;
+    this.#users.delete(user);
+    if (this.#users.size > 0) return;
     this.evict();
     this.parameters.destroy();
     if (this.#probe) this.destroyBuffer(this.#probe);
@@ -249,7 +274,7 @@ export class GpuDevice {
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
+    for (const user of this.#users) if (user.isBusy || user.settling > 0) user.failure ??= error;
   }
 }
 

@@ -8,7 +8,7 @@ import { inputFactor } from "../cpu/kernels.ts";
 import type { Admission, Flow, Lease, Span } from "../executor.ts";
 import type { GpuExecutor, GpuMemory } from "../gpu-executor.ts";
 import type { GpuStats } from "./batch.ts";
-import type { GpuDevice } from "./device.ts";
+import type { DeviceUser, GpuDevice } from "./device.ts";
 import { bitsOf, foldWork, moveWork } from "./fold-work.ts";
 import { type Fold, type FoldLimits, foldCommand, planFold } from "./kernels/fold.ts";
 import type { KernelWork } from "./kernels/source.ts";
@@ -44,6 +44,7 @@ export class WebgpuExecutor implements GpuExecutor {
   readonly description: string;
   readonly f16: "native" | "packed";
   readonly #device: GpuDevice;
+  readonly #user: DeviceUser;
   readonly #limits: FoldLimits;
   readonly #close: () => void;
   readonly #hostMemory = new HostMemory();
@@ -55,7 +56,7 @@ export class WebgpuExecutor implements GpuExecutor {
   #isDisposed = false;
 
   constructor(
-    device: GpuDevice,
+    user: DeviceUser,
     description: string,
     limits: Omit<FoldLimits, "nativeF16">,
     { id, f16, f16Note }: Arithmetic,
@@ -64,7 +65,8 @@ export class WebgpuExecutor implements GpuExecutor {
     this.arithmeticId = id;
     this.description = `${description}, f16 ${f16}${f16Note === "" ? "" : ` (${f16Note})`}`;
     this.f16 = f16;
-    this.#device = device;
+    this.#user = user;
+    this.#device = user.device;
     this.#limits = { ...limits, nativeF16: f16 === "native" };
     this.#close = close;
   }
@@ -138,7 +140,7 @@ export class WebgpuExecutor implements GpuExecutor {
     }
     let readback = this.#readbacks.get(span);
     if (!readback) {
-      readback = own.factor ? this.#readScaled(own) : new Readback(this.#device, own, this.#hostMemory);
+      readback = own.factor ? this.#readScaled(own) : new Readback(this.#user, own, this.#hostMemory);
       this.#readbacks.set(span, readback);
       void this.#device.submitted.then(() => this.#readbacks.delete(span));
     }
@@ -229,14 +231,14 @@ export class WebgpuExecutor implements GpuExecutor {
   }
 
   settled(): Promise<void> {
-    return this.#device.settled();
+    return this.#device.settled(this.#user);
   }
 
   /** Buffers from `alloc` stay valid where the device is the caller's; a device of our own takes them with it. */
   async dispose(): Promise<void> {
     if (this.#isDisposed) return;
     this.#isDisposed = true;
-    this.#device.release();
+    this.#device.leave(this.#user);
     this.#close();
   }
 
@@ -244,7 +246,7 @@ export class WebgpuExecutor implements GpuExecutor {
   #readScaled(view: GpuSpan): Readback {
     const scratch = this.scratch(view.dtype, view.count);
     this.copy(scratch, view);
-    const readback = new Readback(this.#device, scratch, this.#hostMemory);
+    const readback = new Readback(this.#user, scratch, this.#hostMemory);
     this.release(scratch);
     // Nothing that was read before has been written.
     this.#readbacksGeneration = this.#device.generation;
@@ -292,6 +294,7 @@ export class WebgpuExecutor implements GpuExecutor {
     if (!(span instanceof GpuSpan) || span.device !== this.#device) {
       throw new TypeError("the span belongs to another executor");
     }
+    this.#user.isBusy = true;
     return span;
   }
 

@@ -7,12 +7,17 @@ import type { BufferSource } from "../kernels/parameters.ts";
 import { PassTimer, type PendingTimes, type ReadbackTimes } from "../timer.ts";
 import { MAP_READ_MODE } from "../usage.ts";
 
+/** Who reads, and the failure that it has not been told, if there is one. */
+interface Reader {
+  readonly failure: unknown;
+}
+
 /** The device's part in readbacks. */
 interface Owner extends BufferSource {
   readonly stats: GpuStats;
   /** Resolves when the faults of all that was submitted so far are known. */
   answers(): Promise<void>;
-  throwIfFailed(): void;
+  throwIfFailed(user: Reader): void;
   /** `promise`, or a rejection as soon as the device is lost. */
   orLost<T>(promise: Promise<T>): Promise<T>;
   /** The loss of the device, if it caused `error`. */
@@ -52,8 +57,8 @@ export class Readbacks {
     return this.#timer ? PassTimer.stagingBytes(bytes) : bytes;
   }
 
-  /** Copies the first bytes of a staging buffer to `target`. Rejects if the device is lost or anything before failed. */
-  async read(staging: GPUBuffer, target: Uint8Array, times: PendingTimes | null): Promise<void> {
+  /** Copies the first bytes of a staging buffer to `target`. Rejects if the device is lost or anything before failed while `user` used it. */
+  async read(user: Reader, staging: GPUBuffer, target: Uint8Array, times: PendingTimes | null): Promise<void> {
     const device = this.#device;
     const { stats } = device;
     const bytes = target.byteLength;
@@ -69,14 +74,14 @@ export class Readbacks {
       await device.orLost(staging.mapAsync(MAP_READ_MODE, 0, mapped));
     } catch (error) {
       await answers;
-      device.throwIfFailed();
+      device.throwIfFailed(user);
       throw error;
     } finally {
       this.#inFlight--;
     }
     const end = now();
     await answers;
-    device.throwIfFailed();
+    device.throwIfFailed(user);
     let passes: ReadbackTimes["passes"];
     try {
       const range = staging.getMappedRange(0, mapped);

@@ -5,7 +5,7 @@
  * 4 KiB to 4 MiB.
  */
 import type { Lease } from "../../executor.ts";
-import type { GpuDevice } from "../device.ts";
+import type { DeviceUser } from "../device.ts";
 import type { PendingTimes } from "../timer.ts";
 import type { GpuSpan } from "./span.ts";
 
@@ -16,9 +16,10 @@ export class Readback {
   #users = 0;
 
   /** Queues the copy; the mapping starts with the next submit. */
-  constructor(device: GpuDevice, span: GpuSpan, memory: HostMemory) {
+  constructor(user: DeviceUser, span: GpuSpan, memory: HostMemory) {
     const { start, end } = span.words;
     const bytes = end - start;
+    const { device } = user;
     const { readbacks } = device;
     const { timer } = readbacks;
     const staging = device.staging.take(readbacks.stagingBytes(bytes));
@@ -37,7 +38,7 @@ export class Readback {
       false,
     );
     this.#bytes = device.submitted
-      .then(() => readbacks.read(staging, this.#memory.bytes, times))
+      .then(() => readbacks.read(user, staging, this.#memory.bytes, times))
       .then(() => {
         device.staging.give(staging);
         return this.#memory.bytes.subarray(span.byteOffset - start, span.byteOffset - start + span.byteLength);

@@ -85,7 +85,7 @@ export class RankJob implements Job {
   createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend {
     const { name, globalRanks, rank } = group;
     const { makeBackend, logger } = this.settings;
-    const store = new PrefixStore(name, this.#options.store);
+    const store = new PrefixStore(keyOf(group), this.#options.store);
     return makeBackend
       ? makeBackend({ rank, size: globalRanks.length, groupName: name, store, logger, onDead })
       : this.#builtInBackend(group, store, onDead);
@@ -139,14 +139,15 @@ export class RankJob implements Job {
   }
 
   /** The direct backend, and NCCL over it where this rank is on it. */
-  #builtInBackend({ name, globalRanks }: Membership, store: Store, onDead: (cause: WebcclError) => void): Backend {
+  #builtInBackend(group: Membership, store: Store, onDead: (cause: WebcclError) => void): Backend {
+    const { name, globalRanks } = group;
     const { mesh, media, nccl, executors } = this.#options;
     const { logger, internal } = this.settings;
     const members = this.#membersOf(globalRanks);
     const use = nccl.ranks?.use(globalRanks);
     let part: NcclPart | null = null;
     const channel = mesh.open({
-      ...{ group: hash52(name), name, ranks: globalRanks, logger },
+      ...{ group: hash52(keyOf(group)), name, ranks: globalRanks, logger },
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);
@@ -181,4 +182,9 @@ export class RankJob implements Job {
     const hasGpu = members.some(({ arithmeticIds }) => arithmeticIds.length > 1);
     return this.#options.roster[0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
   }
+}
+
+/** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
+function keyOf({ name, globalRanks }: Membership): string {
+  return `${name}:${hash52(globalRanks.join()).toString(36)}`;
 }

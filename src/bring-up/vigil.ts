@@ -2,7 +2,9 @@
  * Vigil: what may end a bring-up before its time, on whichever step it is. That is the caller's signal, and the end of another
  * rank's bring-up, of which a hub (`meeting.ts`) or the store (`generation.ts`) tells.
  */
+
 import { AbortedError, fromWireError, toWireError, WebcclError } from "../errors.ts";
+import { textOf } from "../support/thrown.ts";
 
 /** A rank of the meeting came once more, and nobody can tell whether the one before has died: the others meet anew with it. */
 export class MeetAnew extends Error {}
@@ -55,7 +57,7 @@ export class Vigil {
   /** The error that the other ranks are told when this one ends with `error`. */
   toOthers(rank: number, error: unknown): WebcclError {
     if (this.#isHeard && error === this.cause && error instanceof WebcclError) return error;
-    const text = error instanceof Error ? error.message : String(error);
+    const text = textOf(error);
     const own = error instanceof WebcclError ? toWireError(error) : toWireError(new AbortedError(text));
     return fromWireError({
       ...own,
@@ -72,7 +74,7 @@ export class Vigil {
 
   readonly #onSignal = (): void => {
     const reason: unknown = this.#callers?.reason;
-    const text = reason instanceof Error ? reason.message : String(reason);
+    const text = textOf(reason);
     if (this.signal.aborted) return;
     this.#controller.abort(new AbortedError(`initProcessGroup was aborted by its signal: ${text}`, { cause: reason }));
   };

@@ -2,15 +2,17 @@
  * Batch: the calls that the function given to `coalesce` makes. They are kept until it returns, and started only if all of
  * them may be. Reductions with one operation, and gathers, are then one call each, over all their tensors.
  */
+
 import type { Backend, Call } from "../backend/backend.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import { isMessage, type Request } from "../request.ts";
+import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkApart } from "./claims.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { asError, OP_TYPES, Work } from "./work.ts";
+import { OP_TYPES, Work } from "./work.ts";
 
 /** A call that waits for its batch, and the Work that its caller has. */
 interface BatchedCall {

@@ -19,6 +19,7 @@ import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request } from "../request.ts";
 import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
+import { asError, textOf } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
@@ -26,7 +27,7 @@ import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
+import { OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
@@ -336,7 +337,7 @@ export class CallRunner {
 
   #abortedError({ collective, sequence }: CallName, outcome: string, reason: unknown): AbortedError {
     const { groupName: group } = this.#options;
-    return new AbortedError(`group "${group}": ${collective} ${sequence} ${outcome}: ${reasonText(reason)}`, {
+    return new AbortedError(`group "${group}": ${collective} ${sequence} ${outcome}: ${textOf(reason)}`, {
       ...{ group, collective, sequence, cause: reason },
     });
   }
@@ -378,8 +379,4 @@ export class CallRunner {
       cause: error,
     });
   }
-}
-
-function reasonText(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -3,15 +3,16 @@
  * stands at the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that
  * is not, and then nothing has happened.
  */
+
 import { ProtocolError } from "../errors.ts";
 import type { RootOptions } from "../options.ts";
 import type { ObjectRequest } from "../request.ts";
+import { asError } from "../support/thrown.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
 import { type Caller, checkRootList, rootOf } from "./checks.ts";
 import { type ChildPlan, type ChildSettings, planOfSplit, type SplitChoice } from "./child-group.ts";
 import type { Membership } from "./job.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { asError } from "./work.ts";
 
 /** Arguments of `allGatherObject`. */
 export function allGatherObject<T>(caller: Caller, value: T): PreparedCall<T[]> {

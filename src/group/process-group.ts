@@ -10,7 +10,7 @@
  * later call rejects so too).
  */
 
-import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
+import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
@@ -29,6 +29,7 @@ import {
   type RootedReduceOptions,
   type RootOptions,
 } from "../options.ts";
+import { textOf } from "../support/thrown.ts";
 import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -65,6 +66,8 @@ export class ProcessGroup implements MemberGroup {
   readonly #job: Job;
   readonly #calls: CallRunner;
   #destroyed: Promise<void> | null = null;
+  /** The call for which a child was last named, and how many were. */
+  #named = { call: 0, count: 0 };
 
   constructor({ job, name, description, globalRanks, rank, timeoutMs }: ProcessGroupOptions) {
     this.#job = job;
@@ -301,10 +304,13 @@ export class ProcessGroup implements MemberGroup {
    * name; those not in the list get null.
    */
   async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
-    const plan = await this.#calls.run("newGroup", NEW_GROUP_OPTIONS, options, () =>
-      prepare.newGroup(this, ranks, settingsOfChild(this, this.#job, this.#childName(), options)),
+    const defaultName = this.#childName();
+    return this.#child((reserve) =>
+      this.#calls.run("newGroup", NEW_GROUP_OPTIONS, options, () => {
+        const settings = settingsOfChild(this, this.#job, defaultName, options);
+        return reserve(settings.name, prepare.newGroup(this, ranks, settings));
+      }),
     );
-    return this.#child(plan);
   }
 
   /**
@@ -312,14 +318,13 @@ export class ProcessGroup implements MemberGroup {
    * ranks of a color give the same name, or none.
    */
   async split(color: number | null, key = 0, options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
-    const plan = await this.#calls.run("split", NEW_GROUP_OPTIONS, options, () =>
-      prepareObjects.split(
-        ...([this, color, key] as const),
-        settingsOfChild(this, this.#job, `${this.#childName()}:${color}`, options),
-        options.name ?? null,
-      ),
+    const defaultName = `${this.#childName()}:${color}`;
+    return this.#child((reserve) =>
+      this.#calls.run("split", NEW_GROUP_OPTIONS, options, () => {
+        const settings = settingsOfChild(this, this.#job, defaultName, options);
+        return reserve(settings.name, prepareObjects.split(this, color, key, settings, options.name ?? null));
+      }),
     );
-    return plan && this.#child(plan);
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
@@ -334,8 +339,8 @@ export class ProcessGroup implements MemberGroup {
 
   /** Kills the group on every rank: pending and later calls reject with AbortedError, or with the error given as reason. */
   abort(reason: string | WebcclError): void {
-    const text = `group "${this.name}": rank ${this.rank} aborted it: ${reason}`;
-    this.#calls.abort(typeof reason === "string" ? new AbortedError(text, { group: this.name }) : reason);
+    const text = `group "${this.name}": rank ${this.rank} aborted it: ${textOf(reason)}`;
+    this.#calls.abort(reason instanceof WebcclError ? reason : new AbortedError(text, { group: this.name }));
   }
 
   /**
@@ -356,14 +361,34 @@ export class ProcessGroup implements MemberGroup {
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 
-  /** The name of a group that the next call makes, if the caller gives none. */
+  /** The name of a group that the next call makes, if the caller gives none; calls of one batch begin together. */
   #childName(): string {
-    return `${this.name}/${this.sequence + 1}`;
+    const call = this.sequence + 1;
+    const { count } = this.#named;
+    const repeats = this.#named.call === call ? count : 0;
+    this.#named = { call, count: repeats + 1 };
+    return `${this.name}/${call}${repeats > 0 ? `.${repeats}` : ""}`;
   }
 
-  /** This rank's part of a group that all ranks of this one agreed to make. */
-  #child({ ranks, ...settings }: ChildPlan): ProcessGroup | null {
-    this.#job.groupNames.add(settings.name);
+  /** This rank's part of a group that all ranks of this one agree to make in `call`. Its name is taken from the call on. */
+  async #child(
+    call: (reserve: <T>(name: string, prepared: T) => T) => Work<ChildPlan | null>,
+  ): Promise<ProcessGroup | null> {
+    const { groupNames } = this.#job;
+    let reserved: string | null = null;
+    let plan: ChildPlan | null;
+    try {
+      plan = await call((name, prepared) => {
+        groupNames.add(name);
+        reserved = name;
+        return prepared;
+      });
+    } catch (error) {
+      if (reserved !== null) groupNames.delete(reserved);
+      throw error;
+    }
+    if (!plan) return null;
+    const { ranks, ...settings } = plan;
     const rank = ranks.indexOf(this.rank);
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);

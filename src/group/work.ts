@@ -8,6 +8,7 @@
 import { TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import { now, startQuietTimer, startTimer } from "../support/clock.ts";
+import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { Collective } from "../types.ts";
 
@@ -280,9 +281,4 @@ export class Work<T> implements Promise<T> {
       });
     }
   }
-}
-
-/** Whatever was thrown, as an Error. */
-export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

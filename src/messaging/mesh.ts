@@ -10,6 +10,7 @@ import { HubLostError, type WebcclError } from "../errors.ts";
 import type { Link, Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
+import { textOf } from "../support/thrown.ts";
 import { decodeMessage, encodeMessage, isAboutJob, type MeshMessage } from "../wire/control-messages.ts";
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
@@ -155,7 +156,7 @@ export class Mesh {
       this.#broken.add(peer);
       peer.closed = true;
       peer.link.close();
-      this.lost(peer.rank, `it broke the protocol: ${error instanceof Error ? error.message : String(error)}`);
+      this.lost(peer.rank, `it broke the protocol: ${textOf(error)}`);
     }
   }
 

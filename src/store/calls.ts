@@ -1,5 +1,7 @@
 /** A store's calls by name, as they come from elsewhere: over a hub's socket, or from a page's worker. */
+
 import { ProtocolError, StoreError, WebcclError } from "../errors.ts";
+import { textOf } from "../support/thrown.ts";
 import type { HashStore } from "./hash-store.ts";
 import { toInt64 } from "./key-space.ts";
 
@@ -103,5 +105,5 @@ export async function runStoreOp(store: HashStore, op: StoreOp, args: readonly u
 
 /** The error that the caller is told. */
 export function storeErrorOf(error: unknown): WebcclError {
-  return error instanceof WebcclError ? error : new StoreError(error instanceof Error ? error.message : String(error));
+  return error instanceof WebcclError ? error : new StoreError(textOf(error));
 }

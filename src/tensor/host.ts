@@ -59,18 +59,20 @@ export function describeHost(tensor: unknown): HostView {
       throw new TypeError(`a ${dtype} tensor holds its elements in a ${classes[0]}, and data is a ${name}`);
     }
   }
-  if (data.byteLength === 0) refuseDetached(data, dtype);
+  if (data.byteLength === 0) refuseLost(data, dtype);
   const { length: count, buffer, byteOffset, byteLength } = data as HostArray;
   return { memory: "host", tensor: tensor as HostArray | HostTensor, buffer, dtype, count, byteOffset, byteLength };
 }
 
-/** An array on a detached buffer looks like an empty one, but nothing can be made on its buffer any more. */
-function refuseDetached(data: ArrayBufferView, dtype: DataType): void {
+/** An array whose memory is gone looks like an empty one, but none of its methods can be called any more. */
+function refuseLost(data: ArrayBufferView, dtype: DataType): void {
   try {
-    new Uint8Array(data.buffer);
+    (data as Uint8Array).at(0);
   } catch (cause) {
     throw new TypeError(
-      `the ${dtype} tensor's buffer is detached: it was transferred to another thread, or its WebAssembly memory grew`,
+      data.buffer.byteLength > 0
+        ? `the ${dtype} tensor lies beyond the end of its buffer, which was made shorter`
+        : `the ${dtype} tensor's buffer is detached or empty: it was transferred, made shorter, or its WebAssembly memory grew`,
       { cause },
     );
   }

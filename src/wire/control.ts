@@ -1,5 +1,7 @@
 /** Control messages and the values of the object collectives: small values in MessagePack, each carried exactly or refused. */
+
 import { ProtocolError } from "../errors.ts";
+import { textOf } from "../support/thrown.ts";
 import { exactForm } from "./exact-form.ts";
 import { pack, unpack } from "./packed.ts";
 import { type Limits, scan } from "./scan.ts";
@@ -18,7 +20,7 @@ export function encodeControl(value: unknown, limits = CONTROL_LIMITS, name = "m
   try {
     return pack(form);
   } catch (cause) {
-    throw new TypeError(`${name} cannot be sent: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new TypeError(`${name} cannot be sent: ${textOf(cause)}`, { cause });
   }
 }
 

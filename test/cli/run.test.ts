@@ -235,6 +235,7 @@ describe("webccl run", () => {
         /^\[\d\] Error: wraps inner \(e\.mjs:1:7\)$/,
       ],
       ["f.mjs", [], "throw 'a text'", /^\[\d\] thrown: a text$/],
+      ["i.mjs", [], "throw Object.create(null)", /^\[\d\] thrown: a value of type object$/],
       ["g.cjs", [], "import fs from 'node:fs';", /read as CommonJS: name it \.mjs or \.mts, or put "type": "module"/],
       ["h.mjs", [], "require('node:fs');", /read as a module: use import, or name it \.cjs$/],
     ] as const;
@@ -250,6 +251,32 @@ describe("webccl run", () => {
     }
     const { stderr } = await webccl(["run", "-n", "2", "--verbose", "a.mjs"], {}, folder);
     expect(stderr).toMatch(/\[0\] {5}at .*a\.mjs:1:7/);
+  });
+
+  it("tells the place of an error of syntax, in whichever file it is", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    writeFileSync(join(folder, "broken.mjs"), "export const a = 1;\nexport const b = (;");
+    writeFileSync(join(folder, "uses.mjs"), "import './broken.mjs';");
+    writeFileSync(join(folder, "later.mjs"), "await import('./broken.mjs');");
+    for (const file of ["broken.mjs", "uses.mjs", "later.mjs"]) {
+      const { code, stderr } = await webccl(["run", "-n", "1", file], {}, folder);
+      expect(stderr).toMatch(/broken\.mjs:2$/m);
+      expect(stderr).toMatch(/SyntaxError: Unexpected token ';'/);
+      expect(code).toBe(1);
+    }
+  });
+
+  it("ends with its ranks, although a process that one of them started holds their output", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const text =
+      "import { spawn } from 'node:child_process'; const child = spawn('sleep', ['600'], { stdio: 'inherit', detached: true });" +
+      "child.unref(); console.log(child.pid);";
+    writeFileSync(join(folder, "starts.mjs"), text);
+    const { code, stdout } = await webccl(["run", "-n", "1", "starts.mjs"], {}, folder);
+    process.kill(Number(stdout));
+    expect(code).toBe(0);
   });
 
   it("leaves an error alone to which the program listens itself", async () => {

@@ -177,6 +177,26 @@ describe("span", () => {
     expect(() => executor.span(viewOf(data))).toThrow(/^the f32 tensor's buffer is detached/);
     expect(() => executor.span(viewOf({ data, dtype: "f32" }))).toThrow(TypeError);
   });
+
+  it("refuses an array that its buffer has become too short for", () => {
+    const ResizableBuffer = ArrayBuffer as unknown as new (
+      bytes: number,
+      options: object,
+    ) => ArrayBuffer & { resize(bytes: number): void };
+    const buffer = new ResizableBuffer(64, { maxByteLength: 64 });
+    const [whole, end, tracking] = [
+      new Float32Array(buffer, 0, 16),
+      new Float32Array(buffer, 32, 2),
+      new Float32Array(buffer),
+    ];
+    buffer.resize(16);
+    for (const data of [whole, end]) {
+      expect(() => executor.span(viewOf(data))).toThrow(/^the f32 tensor lies beyond the end of its buffer/);
+    }
+    expect(executor.span(viewOf(tracking)).count).toBe(4);
+    buffer.resize(0);
+    expect(() => executor.span(viewOf(whole))).toThrow(TypeError);
+  });
 });
 
 describe("slice", () => {

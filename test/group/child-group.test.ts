@@ -1,7 +1,8 @@
 /** Groups made of ranks of another group: their names, descriptions and time limits. */
 import { describe, expect, it } from "vitest";
 import { MismatchError, TimeoutError } from "../../src/errors.ts";
-import { withMemoryGroups } from "../conformance/harness.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
+import { TEST_TRANSPORTS, withGroup, withMemoryGroups } from "../conformance/harness.ts";
 
 const failureOf = (call: PromiseLike<unknown>): Promise<Error> =>
   Promise.resolve(call).then(
@@ -43,6 +44,51 @@ describe("newGroup()", () => {
       const error = await failureOf(world.newGroup([0, 1, 2], { name: rank === 1 ? "odd" : "even" }));
       expect(error).toBeInstanceOf(MismatchError);
       expect(error.message).toContain("list of ranks, or name differs");
+      await world.barrier();
+    });
+  });
+});
+
+describe.each(TEST_TRANSPORTS)("groups made at once over %s", (transport) => {
+  it("are never taken for one another", async () => {
+    await withGroup(transport, 4, async (world, rank) => {
+      const half = (await world.split(rank % 2))!;
+      // Ranks that have no group in common may give theirs one name.
+      const child = (await half.newGroup([1, 0], { name: "x" }))!;
+      // The name is taken from the call on.
+      const [first, second] = [
+        world.newGroup([0, 1, 2, 3], { name: "y" }),
+        world.newGroup([3, 2, 1, 0], { name: "y" }),
+      ];
+      expect(String(await failureOf(second))).toMatch(/^RangeError: name is "y", and this job has or had/);
+      // A call that fails frees its name.
+      expect((await first)?.name).toBe("y");
+      expect(await failureOf(world.newGroup(rank === 0 ? [0, 1] : [0, 2], { name: "z" }))).toBeInstanceOf(
+        MismatchError,
+      );
+      expect((await world.newGroup([0, 1, 2, 3], { name: "z" }))!.name).toBe("z");
+      // Calls of one batch begin together.
+      const made: Promise<ProcessGroup | null>[] = [];
+      await world.coalesce(() => {
+        for (const ranks of [
+          [0, 1, 2, 3],
+          [3, 1, 0, 2],
+          [0, 1, 2, 3],
+        ])
+          made.push(world.newGroup(ranks));
+      });
+      const batch = (await Promise.all(made)) as ProcessGroup[];
+      expect(new Set(batch.map(({ name }) => name)).size).toBe(3);
+
+      const groups = [child, (await first)!, ...batch, half];
+      const sums = groups.map((_, i) => new Float64Array(1000).fill((i + 1) * (rank + 1)));
+      for (let round = 0; round < 3; round++) {
+        const inputs = sums.map((sum) => sum.slice());
+        await Promise.all(groups.map((group, i) => group.allReduce(inputs[i]!)));
+        const total = (group: { globalRanks: readonly number[] }) =>
+          group.globalRanks.reduce((sum, each) => sum + each + 1, 0);
+        expect(inputs.map((input) => input[999])).toEqual(groups.map((group, i) => (i + 1) * total(group)));
+      }
       await world.barrier();
     });
   });

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { StoreError, TimeoutError } from "../../src/errors.ts";
 import { FileStore } from "../../src/node/file-store/file-store.ts";
+import { SeededRandom } from "../../src/testing/index.ts";
 
 const child = fileURLToPath(new URL("./file-store-child.ts", import.meta.url));
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -93,6 +94,36 @@ describe("FileStore", () => {
     expect(await second.numKeys()).toBe(1);
     await second.close();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.each([2, 3, 5])("loses nothing where %i users close it and open it again, each in its own time", async (users) => {
+    const path = join(temporaryFolder(), "again");
+    const random = new SeededRandom(users);
+    const pauses = Array.from({ length: users * 30 }, () => random.below(4));
+    const user = async (rank: number) => {
+      for (let round = 0; round < 30; round++) {
+        const store = new FileStore(path, users);
+        store.timeoutMs = 10_000;
+        for (let i = pauses[round * users + rank]!; i > 0; i--) await store.check([]);
+        await store.set(`${round}/${rank}`, "here");
+        await store.wait(Array.from({ length: users }, (_, other) => `${round}/${other}`));
+        await store.close();
+      }
+    };
+    await Promise.all(Array.from({ length: users }, (_, rank) => user(rank)));
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it("begins anew where another file has taken its path", async () => {
+    const path = join(temporaryFolder(), "replaced");
+    const [first, second] = [new FileStore(path), new FileStore(path)];
+    await first.set("long", "a value that is longer than all that comes after it");
+    expect(await second.check(["long"])).toBe(true);
+    rmSync(path);
+    await second.set("a", "1");
+    expect(await first.check(["long"])).toBe(false);
+    await first.set("b", "2");
+    expect([text(await second.get("a")), text(await second.get("b"))]).toEqual(["1", "2"]);
   });
 
   it("refuses an empty path, a worldSize of 0, and a folder that is not there", async () => {

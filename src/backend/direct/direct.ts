@@ -1,6 +1,7 @@
 /**
  * The direct backend: webccl's own algorithms over a channel and an executor.
  */
+
 import type { Context } from "../../algorithm/context.ts";
 import type { Rows } from "../../algorithm/rows.ts";
 import { UnsupportedError, WebcclError } from "../../errors.ts";
@@ -8,6 +9,7 @@ import type { Admission, Executor, Flow } from "../../executor/executor.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
+import { textOf } from "../../support/thrown.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Backend, Call } from "../backend.ts";
@@ -189,7 +191,7 @@ export class DirectBackend implements Backend {
       segments = await admitted;
     } catch (cause) {
       if (cause instanceof WebcclError && !(cause instanceof UnsupportedError)) throw cause;
-      this.#options.channel.refuse(exchange, cause instanceof Error ? cause.message : String(cause));
+      this.#options.channel.refuse(exchange, textOf(cause));
       throw new Refusal("not admitted", { cause });
     }
     if (exchange.error) throw exchange.error;

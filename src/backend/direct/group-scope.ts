@@ -1,4 +1,5 @@
 /** Group scope: what all calls of one group on the direct backend have in common, and what each of them is given because of it. */
+
 import type { Context, Transfer } from "../../algorithm/context.ts";
 import { AbortedError, DeviceLostError } from "../../errors.ts";
 import type { Executor, Flow, Span } from "../../executor/executor.ts";
@@ -6,6 +7,7 @@ import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { HubCall, HubGroup } from "../../messaging/hub-folds.ts";
 import type { Region } from "../../region/region.ts";
+import { textOf } from "../../support/thrown.ts";
 import { isOfHub, type Plan } from "./planning.ts";
 
 /** One group's. */
@@ -75,7 +77,7 @@ export function failureOf({ channel }: GroupScope, exchange: ChannelExchange, er
     channel.abort(error);
     return error;
   }
-  const text = error instanceof Error ? error.message : String(error);
+  const text = textOf(error);
   const cause = new AbortedError(`group "${channel.name}": rank ${channel.rank} failed: ${text}`, {
     group: channel.name,
     cause: error,

@@ -16,6 +16,7 @@ import type { Channel } from "../../messaging/channel.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import type { Store } from "../../store/store.ts";
 import { Lane } from "../../support/in-order.ts";
+import { textOf } from "../../support/thrown.ts";
 import type { ClusterCall, ClusterReduction } from "../direct/direct.ts";
 import type { Plan } from "../direct/planning.ts";
 import { LazyCommunicator } from "./communicator.ts";
@@ -107,7 +108,7 @@ export class NcclCluster implements ClusterReduction {
       for (const { steps } of segments) executor.finish(op, steps.span, size);
     } catch (error) {
       // What was asked for may wait for ranks that do not come any more, and the tensor is the caller's again afterwards.
-      communicator.abort(error instanceof Error ? error.message : String(error));
+      communicator.abort(textOf(error));
       await Promise.allSettled(segments.flatMap(({ folded, spread }) => [folded, spread]));
       throw error;
     }

@@ -4,6 +4,7 @@ import { AbortedError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
 import { startTimer } from "../../support/clock.ts";
+import { textOf } from "../../support/thrown.ts";
 
 /** How long the mesh has to name a lost rank when NCCL found an error first, in milliseconds. */
 const NAMING_MS = 300;
@@ -21,7 +22,7 @@ export async function ncclFailure(
   running: Promise<void>,
 ): Promise<unknown> {
   await within(NAMING_MS, new Promise<unknown>((resolve) => exchange.whenFailed(resolve)));
-  const text = error instanceof Error ? error.message : String(error);
+  const text = textOf(error);
   const cause =
     exchange.error ??
     channel.dead ??

@@ -16,6 +16,7 @@ import type { MemoryFile, MemoryFiles, Platform } from "../../platform.ts";
 import { AreasRegion } from "../../region/areas/region.ts";
 import type { Store } from "../../store/store.ts";
 import { Pace } from "../../support/pace.ts";
+import { textOf } from "../../support/thrown.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import { linkBetween } from "../linking.ts";
@@ -211,5 +212,3 @@ function partnersOf(offers: readonly RosterEntry[], entry: RosterEntry): number[
     .filter((other) => linkBetween(entry, other) === "websocket")
     .map((other) => other.rank);
 }
-
-const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -1,6 +1,8 @@
 /** What a rank says of its NCCL and its CUDA devices. Loaded where NCCL may be. */
+
 import { abilitiesOf, type NcclLibrary } from "../../backend/nccl/library.ts";
 import { UnsupportedError } from "../../errors.ts";
+import { textOf } from "../../support/thrown.ts";
 import type { Settings } from "../init-options.ts";
 import type { NcclHere } from "./contract.ts";
 
@@ -24,7 +26,7 @@ export async function offerNccl(
     const abilities = abilitiesOf(facts);
     return { found: library, offer: { version, devices: devices.map(({ uuid }) => uuid), abilities } };
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
+    const text = textOf(cause);
     if (backend === "nccl") {
       throw new UnsupportedError(`backend "nccl" cannot be used here: ${text}`, { cause });
     }

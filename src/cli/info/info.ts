@@ -1,7 +1,9 @@
 /** `webccl info`: the parts that are here, and those that are missing, each with its fix. */
+
 import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform } from "../../node/platform.ts";
+import { textOf } from "../../support/thrown.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
 import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
@@ -71,7 +73,7 @@ function whyNoSharedFiles(): string | null {
     nodePlatform.memoryFiles();
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return textOf(error);
   }
 }
 

@@ -1,5 +1,7 @@
 /** NCCL, as `webccl info` finds it. */
+
 import { type NcclLibrary, ncclVersionText } from "../../backend/nccl/library.ts";
+import { textOf } from "../../support/thrown.ts";
 import { importOptional } from "../optional.ts";
 
 /** The package @webccl/nccl and what it opens. */
@@ -33,7 +35,7 @@ export async function ncclInfo(): Promise<NcclInfo> {
       fix: null,
     };
   } catch (error) {
-    const fix = error instanceof Error ? error.message : String(error);
+    const fix = textOf(error);
     return { version: null, libnccl: null, libcuda: null, cuda: null, devices: [], fix };
   }
 }

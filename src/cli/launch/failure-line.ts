@@ -1,6 +1,7 @@
 /** A failure in one line: the error, the place in the program where it came from, and what to do where that is known. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { textOf } from "../../support/thrown.ts";
 
 /** The folder of webccl itself, whose places say nothing to a user. */
 const OWN = new URL("../../", import.meta.url);
@@ -16,14 +17,23 @@ const REMEDIES: readonly [RegExp, string][] = [
 
 /** `error` in one line. */
 export function failureLine(error: unknown): string {
-  if (!(error instanceof Error)) return oneLine(`thrown: ${String(error)}`);
+  if (!(error instanceof Error)) return oneLine(`thrown: ${textOf(error)}`);
   const place = placeOf(error);
   const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause : null;
-  const remedy = REMEDIES.find(([text]) => text.test(error.message))?.[1];
+  const remedy = remedyOf(error);
   return oneLine(
     `${error.name}: ${error.message}${place && ` (${place})`}${cause ? `, caused by ${cause.name}: ${cause.message}` : ""}` +
       (remedy ? `; ${remedy}` : ""),
   );
+}
+
+/** Does the line of `error` tell a place in the program, or a remedy? */
+export function tellsWhere(error: Error): boolean {
+  return placeOf(error) !== "" || remedyOf(error) !== undefined;
+}
+
+function remedyOf({ message }: Error): string | undefined {
+  return REMEDIES.find(([text]) => text.test(message))?.[1];
 }
 
 /** The innermost place of the program in the error's stack, or "". */

@@ -45,7 +45,12 @@ export function startAsProcesses(
         onEnd: (listener) => {
           child.once("error", () => listener(1, null));
           child.once("exit", (code, signal) => {
-            const drained = setTimeout(listener, DRAIN_MS, code, signal);
+            const drained = setTimeout(() => {
+              // A process that the rank started may hold its output open.
+              child.stdout?.destroy();
+              child.stderr?.destroy();
+              listener(code, signal);
+            }, DRAIN_MS);
             child.once("close", () => {
               clearTimeout(drained);
               listener(code, signal);

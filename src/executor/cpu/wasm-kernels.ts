@@ -4,6 +4,7 @@
  * Operands inside that memory are reduced in place. Others pass through it in blocks that stay in the cache, which
  * costs two or three copies and still beats a plain loop, 64-bit division apart (docs/arithmetic.md has the figures).
  */
+import { textOf } from "../../support/thrown.ts";
 import { DATA_TYPES, type DataType } from "../../types.ts";
 import { type HostSpan, OUTSIDE } from "./host-span.ts";
 import { type FoldName, type Kernels, signedLane } from "./kernels.ts";
@@ -65,7 +66,7 @@ export class WasmKernels implements Kernels {
       return new WasmKernels(memory, await instantiate(MODULE, memory, bytes));
     } catch (error) {
       // A content security policy without wasm-unsafe-eval, or no memory to be had.
-      return `WebAssembly is blocked (${error instanceof Error ? error.message : String(error)})`;
+      return `WebAssembly is blocked (${textOf(error)})`;
     }
   }
 

@@ -2,8 +2,10 @@
  * The arithmetic id of a GPU: the rows of self-test.ts, computed by the GPU's kernels. Rows that no GPU computes, sums and
  * products of f64, take the answers of the plain loops, so that a GPU whose other answers are the cpu's has the cpu's id.
  */
+
 import { DeviceLostError } from "../../errors.ts";
 import { ReduceOp } from "../../reduce-op.ts";
+import { textOf } from "../../support/thrown.ts";
 import { PlainLoops } from "../cpu/plain-loops.ts";
 import type { Executor } from "../executor.ts";
 import { arithmeticIdFrom, SELF_TEST_FACTOR, type SelfTestRow, selfTestAnswer, selfTestRows } from "../self-test.ts";
@@ -74,6 +76,6 @@ export async function faultOfNativeF16(native: Executor, packed: Executor): Prom
       () => error,
       (reported: unknown) => reported,
     );
-    return failure instanceof Error ? failure.message : String(failure);
+    return textOf(failure);
   }
 }

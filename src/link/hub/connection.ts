@@ -14,6 +14,7 @@ import {
   type WireError,
 } from "../../errors.ts";
 import { startTimer, type Timer } from "../../support/clock.ts";
+import { textOf } from "../../support/thrown.ts";
 import { decodeControl } from "../../wire/control.ts";
 import { decodeHeader, FrameKind, type Header, HUB_PEER, peerOf } from "../../wire/frame.ts";
 import { DamagedFrameError, type FrameSums } from "../../wire/frame-sums.ts";
@@ -179,7 +180,7 @@ export class HubConnection {
       take();
     } catch (error) {
       const isDamaged = error instanceof DamagedFrameError;
-      const text = error instanceof Error ? error.message : String(error);
+      const text = textOf(error);
       if (isDamaged) {
         this.#onDamaged(this.welcome.rank, text);
         // The hub tells the others, those too whose groups this rank has not made yet.

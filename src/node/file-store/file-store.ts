@@ -12,7 +12,7 @@
  * A reader needs no lock: it takes the records that are complete. A record that a crash left incomplete is cut off by the
  * next writer. The format is webccl's own and may change; it is not PyTorch's.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, type Stats, writeSync } from "node:fs";
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
@@ -24,7 +24,8 @@ import { withFileLock } from "./file-lock.ts";
 const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
 const RECORD_HEAD_BYTES = 9;
 const EMPTY = new Uint8Array(0);
-/** Counts the users that have closed the store; not a key of the caller's. */
+/** Counts the users that have come to the store, and those that have closed it; no keys of the caller's. */
+const OPENED_KEY = "\0opened";
 const CLOSED_KEY = "\0closed";
 const FIRST_POLL_MS = 1;
 const LAST_POLL_MS = 20;
@@ -34,13 +35,18 @@ export class FileStore extends Store {
   readonly path: string;
   /** How many processes share the file, or -1 if unknown. */
   readonly worldSize: number;
-  readonly #space = new KeySpace();
+  #space = new KeySpace();
+  /** Which file was read, and up to which byte. */
+  #file = "";
   #position = 0;
+  /** This user is among those that were counted. */
+  #opened = false;
   #closed = false;
   readonly #sleepers = new Set<() => void>();
 
   /**
-   * With a known `worldSize`, the last of that many users to close removes the file. Default: -1, unknown.
+   * With a known `worldSize`, the file is removed when at least so many users have come, and all that came have closed it.
+   * Default: -1, unknown.
    * @throws TypeError if `path` is empty; RangeError if `worldSize` is neither -1 nor at least 1.
    */
   constructor(path: string, worldSize = -1) {
@@ -102,7 +108,7 @@ export class FileStore extends Store {
 
   async numKeys(): Promise<number> {
     this.#sync();
-    return this.#space.size - (this.#space.has(CLOSED_KEY) ? 1 : 0);
+    return this.#space.size - [OPENED_KEY, CLOSED_KEY].filter((key) => this.#space.has(key)).length;
   }
 
   override hasExtendedApi(): boolean {
@@ -155,13 +161,14 @@ export class FileStore extends Store {
     return this.#space.queueLength(key);
   }
 
-  /** Ends this user's part: pending waits reject with StoreError. The last user of a known `worldSize` removes the file. */
+  /** Ends this user's part: pending waits reject with StoreError. The last user may remove the file: see the constructor. */
   async close(): Promise<void> {
     if (this.#closed) return;
     if (this.worldSize !== -1) {
       await this.#write((append) => {
         const closed = this.#space.sum(CLOSED_KEY, 1);
-        if (closed >= this.worldSize) rmSync(this.path, { force: true });
+        const areAll = closed >= this.worldSize && closed === this.#space.sum(OPENED_KEY, 0);
+        if (areAll) rmSync(this.path, { force: true });
         else append(Kind.SET, CLOSED_KEY, toBytes(String(closed)));
       });
     }
@@ -179,6 +186,7 @@ export class FileStore extends Store {
     try {
       return await withFileLock(`${this.path}.lock`, this.timeoutMs, () => {
         this.#sync();
+        this.#open();
         return action((kind, key, value) => this.#append(kind, key, value));
       });
     } catch (error) {
@@ -189,10 +197,18 @@ export class FileStore extends Store {
     }
   }
 
+  /** Counts this user, once for each file that it has used. */
+  #open(): void {
+    if (this.#opened || this.worldSize === -1) return;
+    this.#append(Kind.SET, OPENED_KEY, toBytes(String(this.#space.sum(OPENED_KEY, 1))));
+    this.#opened = true;
+  }
+
   #append(kind: number, key: string, value: Uint8Array): Uint8Array | undefined {
     const record = encodeRecord(kind, key, value);
     const file = openSync(this.path, "a+");
     try {
+      this.#file = identityOf(fstatSync(file));
       // Bytes behind the last complete record were left by a crash.
       ftruncateSync(file, this.#position);
       for (let at = 0; at < record.length; ) at += writeSync(file, record, at);
@@ -214,11 +230,18 @@ export class FileStore extends Store {
     try {
       file = openSync(this.path, "r");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-      throw new StoreError(`the FileStore at ${this.path} cannot be read`, { cause: error });
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        throw new StoreError(`the FileStore at ${this.path} cannot be read`, { cause: error });
+      }
+      this.#startAnew("");
+      return;
     }
     try {
-      const bytes = new Uint8Array(Math.max(0, fstatSync(file).size - this.#position));
+      const stats = fstatSync(file);
+      const { size } = stats;
+      const identity = identityOf(stats);
+      if (identity !== this.#file || size < this.#position) this.#startAnew(identity);
+      const bytes = new Uint8Array(size - this.#position);
       let length = 0;
       while (length < bytes.length) {
         const read = readSync(file, bytes, length, bytes.length - length, this.#position + length);
@@ -229,6 +252,16 @@ export class FileStore extends Store {
     } finally {
       closeSync(file);
     }
+  }
+
+  /** Another file has taken the place of the one that was read, or there is none. */
+  #startAnew(identity: string): void {
+    if (this.#position > 0) {
+      this.#space = new KeySpace();
+      this.#position = 0;
+      this.#opened = false;
+    }
+    this.#file = identity;
   }
 
   #applyAll(bytes: Uint8Array): number {
@@ -261,6 +294,7 @@ export class FileStore extends Store {
    */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     const deadline = performance.now() + storeWaitOf(timeoutMs);
+    if (!this.#opened && this.worldSize !== -1) await this.#write(() => undefined);
     let pollMs = FIRST_POLL_MS;
     for (;;) {
       this.#sync();
@@ -284,6 +318,11 @@ export class FileStore extends Store {
       this.#sleepers.add(wake);
     });
   }
+}
+
+/** Tells a file from another one that has taken its path. */
+function identityOf({ ino, birthtimeMs }: Stats): string {
+  return `${ino} ${birthtimeMs}`;
 }
 
 function encodeRecord(kind: number, key: string, value: Uint8Array): Uint8Array {

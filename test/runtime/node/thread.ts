@@ -137,6 +137,18 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     while (!error) error = await failureOf(group.allReduce(tensor));
     return { ...told(error), waitedMs: performance.now() - start };
   },
+  /** Groups of one name, of ranks that have no other group in common. */
+  namesakes: async (group) => {
+    const half = (await group.split(group.rank % 2))!;
+    const child = (await half.newGroup([0, 1], { name: "x" }))!;
+    const wrong: string[] = [];
+    for (let round = 0; round < 200; round++) {
+      const tensor = new Float64Array(1000).fill(group.rank + 1);
+      await child.allReduce(tensor);
+      if (tensor.some((value) => value !== (group.rank % 2 ? 6 : 4))) wrong.push(`round ${round}: ${tensor[0]}`);
+    }
+    return { wrong };
+  },
   /** Groups of some of the ranks, side by side; made and given up again and again. */
   groups: async (group) => {
     const wrong: string[] = [];

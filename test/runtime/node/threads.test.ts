@@ -105,6 +105,11 @@ describe("ProcessGroup over threads", () => {
     expect(reports.map((report) => report?.wrong)).toEqual([[], [], [], []]);
   });
 
+  it("keeps groups of one name apart", async () => {
+    const reports = await play<{ wrong: string[] }>("namesakes", 4);
+    expect(reports.map((report) => report?.wrong)).toEqual([[], [], [], []]);
+  });
+
   it("ends when its only thread does", async () => {
     const reports = await play<{ wrong: string[] }>("groups", 1);
     expect(reports.map((report) => report?.wrong)).toEqual([[]]);

@@ -157,7 +157,7 @@ export interface Platform {
    * @throws UnsupportedError if it is not installed.
    */
   readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
-  /** A store in a file, for `file://`. With a `worldSize` the last of so many users removes the file. */
+  /** A store in a file, for `file://`. The file is removed when at least `worldSize` users have come, and all have closed it. */
   openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
 }
 

@@ -75,10 +75,9 @@ export class Generation {
     return this.store.set(upOf(rank), "");
   }
 
-  /** Says that this rank leaves in order. True if it is the last one. */
-  async leave(rank: number, worldSize: number): Promise<boolean> {
-    await this.store.set(leftOf(rank), "");
-    return this.store.check(all(worldSize, leftOf));
+  /** Says that this rank leaves in order. */
+  leave(rank: number): Promise<void> {
+    return this.store.set(leftOf(rank), "");
   }
 
   /** Tells `vigil` as soon as the meeting has ended or one of its ranks has died, until the bring-up is over. */

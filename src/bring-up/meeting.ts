@@ -37,7 +37,7 @@ export interface Meeting {
   readonly links: ReadonlyMap<number, Link> | null;
   /** This rank has come up. */
   readonly up?: () => Promise<void>;
-  /** Gives up what was taken for the meeting. May tell whether this rank is the last one. */
+  /** Gives up what was taken for the meeting. */
   readonly leave?: () => unknown;
 }
 
@@ -59,15 +59,14 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
     case "memory:":
       return meetInMemory(platform, settings, coming);
     case "file:": {
-      const file = await platform.openFileStore(filePath(method));
+      // The last of all that use the file removes it.
+      const file = await platform.openFileStore(filePath(method), settings.worldSize);
       undo.push(() => file.close());
       file.timeoutMs = settings.timeoutMs;
       const meeting = await meetAt(file, platform, settings, coming);
       const leave = async () => {
-        const isLast = await meeting.leave?.();
+        await meeting.leave?.();
         await file.close();
-        // The last of one user removes the file.
-        if (isLast) await (await platform.openFileStore(filePath(method), 1)).close();
       };
       return { ...meeting, leave };
     }
@@ -104,7 +103,7 @@ async function meetAt(store: Store, platform: Platform, settings: Settings, comi
     rank,
     store: generation.store,
     up: () => generation.up(rank),
-    leave: () => generation.leave(rank, worldSize),
+    leave: () => generation.leave(rank),
   };
 }
 

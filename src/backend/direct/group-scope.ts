@@ -57,7 +57,10 @@ export function foldsOf(
  * one buffer that another rank has destroyed fails them all. It is another's if the executor still takes all of the call's tensors.
  */
 export async function faultOf(executor: Executor, spans: readonly Span[], error: unknown): Promise<unknown> {
-  if (!(error instanceof TypeError) || executor.memoryKind !== "gpu") return error;
+  if (executor.memoryKind !== "gpu") return error;
+  // The failure of this call's commands is told now, and so to no later call.
+  await executor.settled().catch(() => {});
+  if (!(error instanceof TypeError)) return error;
   try {
     await executor.admit(spans, null);
   } catch {

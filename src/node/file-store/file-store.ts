@@ -89,6 +89,7 @@ export class FileStore extends Store {
   }
 
   async check(keys: readonly string[]): Promise<boolean> {
+    await this.#come();
     this.#sync();
     return keys.every((key) => this.#space.has(key));
   }
@@ -107,6 +108,7 @@ export class FileStore extends Store {
   }
 
   async numKeys(): Promise<number> {
+    await this.#come();
     this.#sync();
     return this.#space.size - [OPENED_KEY, CLOSED_KEY].filter((key) => this.#space.has(key)).length;
   }
@@ -157,6 +159,7 @@ export class FileStore extends Store {
   }
 
   override async queueLen(key: string): Promise<number> {
+    await this.#come();
     this.#sync();
     return this.#space.queueLength(key);
   }
@@ -195,6 +198,11 @@ export class FileStore extends Store {
     } finally {
       for (const wake of this.#sleepers) wake();
     }
+  }
+
+  /** Counts this user before it reads: the file that it reads is not removed while it uses it. */
+  async #come(): Promise<void> {
+    if (!this.#opened && this.worldSize !== -1) await this.#write(() => undefined);
   }
 
   /** Counts this user, once for each file that it has used. */
@@ -294,7 +302,7 @@ export class FileStore extends Store {
    */
   async #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
     const deadline = performance.now() + storeWaitOf(timeoutMs);
-    if (!this.#opened && this.worldSize !== -1) await this.#write(() => undefined);
+    await this.#come();
     let pollMs = FIRST_POLL_MS;
     for (;;) {
       this.#sync();

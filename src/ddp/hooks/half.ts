@@ -44,6 +44,10 @@ export function bf16CompressWrapper<S extends HasGroup>(hook: CommHook<S>): Comm
 /** A state that is a group, or has one. */
 export type HasGroup = ProcessGroup | { readonly group: ProcessGroup };
 
+function groupOf(state: HasGroup): ProcessGroup {
+  return "group" in state ? state.group : state;
+}
+
 async function throughHalf(name: string, dtype: Half, group: ProcessGroup, bucket: GradBucket): Promise<Tensor> {
   const view = compressible(name, group, bucket.buffer());
   const half = { data: new Uint16Array(view.count), dtype };
@@ -59,7 +63,7 @@ async function throughHalf(name: string, dtype: Half, group: ProcessGroup, bucke
 function wrapper<S extends HasGroup>(name: string, dtype: Half, hook: CommHook<S>): CommHook<S> {
   if (typeof hook !== "function") throw new TypeError(`${name}: the hook must be a function, got ${typeof hook}`);
   return async (state, bucket) => {
-    const group = "group" in state ? state.group : state;
+    const group = groupOf(state);
     const view = compressible(name, group, bucket.buffer());
     const half = { data: new Uint16Array(view.count), dtype };
     const inner = new GradBucket({

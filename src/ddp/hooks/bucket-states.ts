@@ -30,7 +30,13 @@ export class BucketStates<T> {
 /** Equal for buckets of gradients of the same shapes at the same places. */
 function layoutOf(bucket: GradBucket): string {
   const { dtype, memory, count } = describe(bucket.buffer());
-  return [dtype, memory, count, ...offsetsOf(bucket), ...bucket.parameters().map(({ shape }) => shape.join("x"))].join();
+  return [
+    dtype,
+    memory,
+    count,
+    ...offsetsOf(bucket),
+    ...bucket.parameters().map(({ shape }) => shape.join("x")),
+  ].join();
 }
 
 /** The first element of each gradient in the bucket's buffer. */

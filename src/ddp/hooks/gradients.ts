@@ -21,7 +21,9 @@ export function compressible(name: string, group: ProcessGroup, tensor: Tensor):
     throw new TypeError(`${name} compresses gradients of ${COMPRESSIBLE.join(", ")}, and the bucket has ${view.dtype}`);
   }
   if (view.memory === "cuda") {
-    throw new UnsupportedError(`${name} has no kernels for CUDA memory: use allReduceHook, or gradients in host memory`);
+    throw new UnsupportedError(
+      `${name} has no kernels for CUDA memory: use allReduceHook, or gradients in host memory`,
+    );
   }
   if (view.memory === "gpu") deviceOf(group);
   return view;

@@ -1,5 +1,5 @@
 /**
- * Blocks of gradients as int8 with one scale each: the format, and the loops over host memory. int8-kernels.ts has the same
+ * Blocks of gradients as int8 with one scale each: the format, and the loops over host memory. int8-gpu.ts has the same
  * for GPUBuffers, with the same bits where all numbers are normal.
  *
  *     record of a block of B elements, B + 4 bytes:  scale, an f32 | B integers from −127 to 127, one byte each
@@ -11,6 +11,9 @@
  * A block whose largest magnitude is below 2^-100 has scale 0, and all its elements are 0. A block that has a NaN or an Inf
  * has scale NaN, and all its elements are NaN: a gradient that went wrong must be seen. The last block is filled up with zeros.
  */
+import type { ProcessGroup } from "../../group/process-group.ts";
+import type { Share } from "../../support/even-share.ts";
+import type { Tensor } from "../../types.ts";
 
 /** From these bits of a magnitude on, a block has a scale. */
 export const LEAST_BITS = 27 << 23;
@@ -87,4 +90,34 @@ export function addBlock(records: Records, record: number, values: Float32Array,
   const scale = records.floats[word]!;
   const first = 4 * (word + 1) - start;
   for (let i = start; i < end; i++) values[i] = values[i]! + records.bytes[first + i]! * scale;
+}
+
+/** A bucket of `count` elements on one rank, which owns the blocks `mine`. */
+export interface Int8Job {
+  readonly group: ProcessGroup;
+  readonly count: number;
+  readonly blockSize: number;
+  readonly errorFeedback: boolean;
+  readonly mine: Share;
+}
+
+/** The elements of the blocks that a rank owns. */
+export function ownedCount({ count, blockSize, mine }: Int8Job): number {
+  return Math.max(0, Math.min(count - mine.start * blockSize, mine.count * blockSize));
+}
+
+/** The blocks of a bucket in one kind of memory, and the steps of int8Hook that compute. */
+export interface Blocks {
+  /** The records of all blocks, u32: this rank's, then the means. */
+  readonly records: Tensor;
+  /** The records of the blocks that this rank owns, u32: those of rank 0, then of rank 1 and so on. */
+  readonly received: Tensor;
+  /** The gradients with what was kept of them, as records. */
+  encode(): void;
+  /** The means of the received records, with what was kept of them, as this rank's records. */
+  encodeMean(): void;
+  /** The records as the bucket's elements. */
+  decode(): void;
+  /** The records are no longer wanted. */
+  discard(): void;
 }

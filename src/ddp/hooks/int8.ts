@@ -16,13 +16,14 @@
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { evenShare, type Share } from "../../support/even-share.ts";
-import type { GpuView, HostView } from "../../tensor/view.ts";
+import { partOfTensor } from "../../tensor/part.ts";
 import type { CommHook } from "../comm-hook.ts";
-import type { GradBucket } from "../grad-bucket.ts";
 import { BucketStates, inTurn } from "./bucket-states.ts";
 import { checkFlag, checkGroup } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
-import { addBlock, decodeBlock, encodeBlock, Records } from "./int8-blocks.ts";
+import { type Blocks, type Int8Job, wordsOfBlock } from "./int8-blocks.ts";
+import type { GpuKept } from "./int8-gpu.ts";
+import { HostBlocks, type HostKept, keepOnHost } from "./int8-host.ts";
 
 /** Options of {@link Int8State}. */
 export interface Int8Options {
@@ -37,18 +38,16 @@ export interface Int8Options {
 const OPTIONS: OptionNames<Int8Options> = { group: true, blockSize: true, errorFeedback: true };
 const DEFAULT_BLOCK = 256;
 
-/** What a rank keeps of a bucket: what was lost of its own gradients, and of the blocks that it owns. */
-interface Kept {
-  readonly own: Float32Array;
-  readonly owned: Float32Array;
-}
-
 /** The state of {@link int8Hook}, one for each Reducer and rank. */
 export class Int8State {
   readonly group: ProcessGroup;
   readonly blockSize: number;
   readonly errorFeedback: boolean;
-  readonly buckets = new BucketStates<Kept>();
+  readonly hostBuckets = new BucketStates<HostKept>();
+  readonly gpuBuckets = new BucketStates<GpuKept>(({ own, owned }) => {
+    own.buffer.destroy();
+    owned.buffer.destroy();
+  });
 
   /** @throws TypeError for an unknown option or a wrong type. @throws RangeError if `blockSize` is no multiple of 4 from 4 to 65,536. */
   constructor(options: Int8Options) {
@@ -70,75 +69,51 @@ export class Int8State {
  * @throws TypeError if the bucket's dtype is not f16, bf16, f32 or f64. @throws UnsupportedError if it is in CUDA memory.
  */
 export const int8Hook: CommHook<Int8State> = async (state, bucket) => {
-  const view = compressible("int8Hook", state.group, bucket.buffer());
-  await inTurn(state.group, () => reduceOnHost(state, bucket, view));
+  const { group, blockSize, errorFeedback } = state;
+  const view = compressible("int8Hook", group, bucket.buffer());
+  const shares = shareOut(Math.ceil(view.count / blockSize), group.size);
+  const job: Int8Job = { group, count: view.count, blockSize, errorFeedback, mine: shares[group.rank]! };
+  await inTurn(group, async () => {
+    if (view.memory === "gpu" && view.dtype === "f32") {
+      const { GpuBlocks, keepOnGpu } = await import("./int8-gpu.ts");
+      const kept = state.gpuBuckets.of(bucket, () => keepOnGpu(job));
+      await exchange(group, shares, blockSize, new GpuBlocks(job, view, kept));
+      return;
+    }
+    const values = await readGradients(group, view);
+    const kept = state.hostBuckets.of(bucket, () => keepOnHost(job));
+    await exchange(group, shares, blockSize, new HostBlocks(job, values, kept));
+    await writeGradients(group, view, values);
+  });
   return bucket.buffer();
 };
 
-async function reduceOnHost(state: Int8State, bucket: GradBucket, view: HostView | GpuView): Promise<void> {
-  const { group, blockSize } = state;
-  const { size, rank } = group;
-  const values = await readGradients(group, view);
-  const count = values.length;
-  const blocks = Math.ceil(count / blockSize);
-  const shares = Array.from({ length: size }, (_, r) => evenShare(blocks, r, size));
-  const mine = shares[rank] as Share;
-  const first = mine.start * blockSize;
-  const ownedCount = Math.max(0, Math.min(count - first, mine.count * blockSize));
-  const kept = state.buckets.of(bucket, () => ({
-    own: new Float32Array(count),
-    owned: new Float32Array(ownedCount),
-  }));
-
-  const records = new Records(blocks, blockSize);
-  accumulate(kept.own, values, state.errorFeedback);
-  encodeAll(records, 0, kept.own);
-
-  const theirs = new Records(size * mine.count, blockSize);
-  await group.allToAllSingle(theirs.words, records.words, {
-    inputSplits: shares.map((share) => share.count * records.stride),
-    outputSplits: shares.map(() => mine.count * records.stride),
-  });
-
-  if (!state.errorFeedback) kept.owned.fill(0);
-  encodeMean(records, mine, theirs, size, kept.owned);
-
-  const parts = shares.map(({ start, count: own }) =>
-    records.words.subarray(start * records.stride, (start + own) * records.stride),
-  );
-  await group.allGather(parts, parts[rank]!);
-  const result = view.memory === "host" && view.dtype === "f32" ? values : new Float32Array(count);
-  for (let block = 0; block < blocks; block++) {
-    decodeBlock(records, block, result, block * blockSize, Math.min(count, (block + 1) * blockSize));
-  }
-  await writeGradients(group, view, result);
-}
-
-/** kept = values + kept, or the values alone. */
-function accumulate(kept: Float32Array, values: Float32Array, errorFeedback: boolean): void {
-  if (errorFeedback) for (let i = 0; i < kept.length; i++) kept[i] = kept[i]! + values[i]!;
-  else kept.set(values);
-}
-
-/** The values as records from record `first` on. */
-function encodeAll(records: Records, first: number, values: Float32Array): void {
-  const { blockSize } = records;
-  for (let start = 0, record = first; start < values.length; start += blockSize, record++) {
-    encodeBlock(records, record, values, start, Math.min(values.length, start + blockSize));
+/** Steps 1 to 4 of the file's head. */
+async function exchange(
+  group: ProcessGroup,
+  shares: readonly Share[],
+  blockSize: number,
+  blocks: Blocks,
+): Promise<void> {
+  const stride = wordsOfBlock(blockSize);
+  const own = shares[group.rank]!.count * stride;
+  try {
+    blocks.encode();
+    await group.allToAllSingle(blocks.received, blocks.records, {
+      inputSplits: shares.map(({ count }) => count * stride),
+      outputSplits: shares.map(() => own),
+    });
+    blocks.encodeMean();
+    const parts = shares.map(({ start, count }) => partOfTensor(blocks.records, start * stride, count * stride));
+    await group.allGather(parts, parts[group.rank]!);
+    blocks.decode();
+  } finally {
+    blocks.discard();
   }
 }
 
-/** The mean of the blocks that this rank owns, as all ranks sent them, with what was kept of them. */
-function encodeMean(records: Records, mine: Share, theirs: Records, size: number, kept: Float32Array): void {
-  const { blockSize } = records;
-  const factor = Math.fround(1 / size);
-  const sum = new Float32Array(kept.length);
-  for (let block = 0; block < mine.count; block++) {
-    const [start, end] = [block * blockSize, Math.min(kept.length, (block + 1) * blockSize)];
-    for (let rank = 0; rank < size; rank++) addBlock(theirs, rank * mine.count + block, sum, start, end);
-  }
-  for (let i = 0; i < kept.length; i++) kept[i] = Math.fround(sum[i]! * factor) + kept[i]!;
-  encodeAll(records, mine.start, kept);
+function shareOut(blocks: number, size: number): Share[] {
+  return Array.from({ length: size }, (_, rank) => evenShare(blocks, rank, size));
 }
 
 /** Bytes that all ranks together send for a bucket of `count` elements. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { CommHook } from "../../src/ddp/comm-hook.ts";
+import { SCALE_MASK, STEP } from "../../src/ddp/hooks/int8-blocks.ts";
 import { readBytes } from "../../src/ddp/host-copy.ts";
 import {
   allReduceHook,
@@ -92,17 +93,36 @@ describe("int8Hook on a GPU", () => {
     }
   });
 
-  it("rounds ties to even as the host does, wherever they lie", async () => {
+  it("rounds ties to even as the host does, and what lies next to a tie to its side", async () => {
     const groups = await groupsOnGpu(1);
-    // 127 gives the scale 1 exactly, or the next one below; then halves are ties.
-    const values = Float32Array.from({ length: 256 }, (_, i) => (i === 0 ? 127 * 2 ** 20 : (i - 128) * 2 ** 19));
+    const random = new SeededRandom(77);
+    const next = (value: number, ulps: number) => {
+      const float = Float32Array.of(value);
+      new Int32Array(float.buffer)[0]! += ulps;
+      return float[0]!;
+    };
+    // Blocks with many scales: the largest element, then half integers times the scale of it, each with its neighbours.
+    const values = new Float32Array(256 * 40);
+    for (let block = 0; block < 40; block++) {
+      const most = next(2 ** (block - 20), random.below(2 ** 23));
+      const bits = Uint32Array.of(0);
+      const scale = new Float32Array(bits.buffer);
+      scale[0] = most * STEP;
+      bits[0]! &= SCALE_MASK;
+      values[256 * block] = most;
+      for (let i = 1; i < 256; i++) {
+        const tie = (random.below(252) - 126 + 0.5) * scale[0]!;
+        values[256 * block + i] = next(tie, (i % 3) - 1);
+      }
+    }
     const [onGpu, onHost] = await Promise.all(
       [true, false].map((isOnGpu) => {
         const state = new Int8State({ group: groups[0]! });
+        const hook = async (buffer: Tensor) => int8Hook(state, bucketOf(buffer, []));
         return run(
           groups,
-          [async (buffer) => int8Hook(state, bucketOf(buffer, []))],
-          [[values], [values]],
+          [hook],
+          [values, values, values].map((input) => [input]),
           () => isOnGpu,
         );
       }),

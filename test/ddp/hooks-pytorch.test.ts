@@ -8,9 +8,10 @@ describe("hooks on the gradients of 20 steps of PyTorch's DDP on gloo", () => {
     const file = new URL(`vectors/hooks-${size}-ranks.json`, import.meta.url);
     const recorded = JSON.parse(readFileSync(file, "utf8")) as RecordedHooks;
     expect(recorded.steps).toHaveLength(20);
-    const { allReduce, fp16Compress } = await differencesOf(await ranksOf(size), recorded);
+    const { allReduce, fp16Compress, strangers } = await differencesOf(await ranksOf(size), recorded);
     console.log(`${size} ranks: ALLREDUCE differs by ${allReduce} ulp of f32, FP16_COMPRESS by ${fp16Compress} of f16`);
     expect(allReduce).toBeLessThanOrEqual(size);
     expect(fp16Compress).toBeLessThanOrEqual(1);
+    expect(strangers).toBe(0);
   });
 });

@@ -12,11 +12,12 @@ for (const worldSize of [2, 3, 4]) {
   const groups = await Promise.all(
     Array.from({ length: worldSize }, (_, rank) => initProcessGroup({ initMethod, rank, worldSize })),
   );
-  const { allReduce, fp16Compress } = await differencesOf(groups, recorded);
+  const { allReduce, fp16Compress, strangers } = await differencesOf(groups, recorded);
   console.log(
     `${worldSize} ranks: ALLREDUCE within ${allReduce} ulp of f32, FP16_COMPRESS within ${fp16Compress} of f16`,
   );
   ok(allReduce <= worldSize);
   ok(fp16Compress <= 1);
+  ok(strangers === 0);
   await Promise.all(groups.map((group) => group.destroy()));
 }

@@ -93,7 +93,10 @@ function checkedViews(
       `computeBucketAssignmentBySize: tensorIndices has ${tensorIndices.length} entries, and there are ${tensors.length} tensors`,
     );
   }
-  const largest = tensorIndices.length > 0 ? Math.max(...tensorIndices) : tensors.length - 1;
+  const largest = tensorIndices.reduce(
+    (most, index) => Math.max(most, index),
+    tensorIndices.length > 0 ? 0 : tensors.length - 1,
+  );
   if (expectSparse.length > 0 && expectSparse.length <= largest) {
     throw new RangeError(
       `computeBucketAssignmentBySize: expectSparse has ${expectSparse.length} flags, and the largest index is ${largest}`,

@@ -1,14 +1,9 @@
 /** The bytes of a tensor of any memory in host memory, and back. */
+import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import { describe } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostTensor, type Tensor } from "../types.ts";
-
-/** WebGPU's flags, by the numbers that its specification gives: no runtime has to have the globals. */
-const MAP_READ = 0x1;
-const COPY_SRC = 0x4;
-const COPY_DST = 0x8;
-const STORAGE = 0x80;
 
 /**
  * The device of the group's GPU tensors.
@@ -21,7 +16,7 @@ export function deviceOf(group: ProcessGroup): GPUDevice {
 
 /** A buffer for a tensor on `device`, with room for `bytes`. */
 export function createBuffer(device: GPUDevice, bytes: number): GPUBuffer {
-  return device.createBuffer({ size: Math.max(4, roundUp(bytes)), usage: STORAGE | COPY_SRC | COPY_DST });
+  return device.createBuffer({ size: Math.max(4, roundUp(bytes)), usage: TENSOR_USAGE });
 }
 
 /** The next multiple of 4, at which a tensor in a GPUBuffer may begin. */
@@ -84,12 +79,12 @@ export async function readBuffer(
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (byteLength === 0) return new Uint8Array(0);
   const size = roundUp(byteLength);
-  const staging = device.createBuffer({ size, usage: MAP_READ | COPY_DST });
+  const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
   try {
     const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, size);
     device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_READ);
+    await staging.mapAsync(MAP_READ_MODE);
     return new Uint8Array(staging.getMappedRange()).slice(0, byteLength);
   } finally {
     staging.destroy();

@@ -13,11 +13,10 @@ export interface Share {
  * @throws RangeError if an argument is no whole number from 0 on, or if `rank` is none of `size` ranks.
  */
 export function evenShare(count: number, rank: number, size: number): Share {
-  for (const [name, value] of Object.entries({ count, rank, size })) {
-    if (Number.isSafeInteger(value) && value >= 0) continue;
-    throw new RangeError(`evenShare: ${name} must be a whole number from 0 on, got ${value}`);
+  if (![count, rank, size].every((value) => Number.isSafeInteger(value) && value >= 0) || rank >= size) {
+    throw new RangeError(`evenShare: rank ${rank} of ${size} has no share of ${count}`);
   }
-  if (rank >= size) throw new RangeError(`evenShare: there is no rank ${rank} among ${size} ranks`);
-  const [least, longer] = [Math.floor(count / size), count % size];
+  const longer = count % size;
+  const least = (count - longer) / size;
   return { start: rank * least + Math.min(rank, longer), count: least + (rank < longer ? 1 : 0) };
 }

@@ -311,6 +311,28 @@ describe("checkpoints of a group", () => {
     await Promise.all(groups.map((group) => group.barrier()));
   });
 
+  it("are refused on all ranks where a rank lies about its tensors", async () => {
+    const groups = await ranksOf(3);
+    const lies: [RegExp, unknown][] = [
+      [/rank 1 sent no list of tensors/, 5],
+      [/rank 1 sent no list of tensors/, [null]],
+      [/rank 1 sent no list of tensors/, [{ name: 1, dtype: "f32", shape: [] }]],
+      [/rank 1 sent no list of tensors/, [{ name: "a", dtype: "f33", shape: [] }]],
+      [/rank 1 sent no list of tensors/, [{ name: "a", dtype: "f32", shape: [-1] }]],
+      [/rank 1 sent no list of tensors/, [{ name: "a", dtype: "f32", shape: [2 ** 30, 2 ** 30] }]],
+      [/the tensors of rank 1 have 17179869184 bytes/, [{ name: "a", dtype: "f32", shape: [2 ** 32] }]],
+    ];
+    for (const [says, lie] of lies) {
+      const [first, , last] = reasons(
+        await Promise.allSettled(
+          groups.map((group) => (group.rank === 1 ? group.allGatherObject(lie) : gatherCheckpoint(group, {}))),
+        ),
+      );
+      for (const error of [first, last]) expect(error.message).toMatch(says);
+    }
+    await Promise.all(groups.map((group) => group.barrier()));
+  });
+
   it("refuse wrong arguments before anything is sent", async () => {
     const [group] = await ranksOf(1);
     const calls: [RegExp, () => Promise<unknown>][] = [

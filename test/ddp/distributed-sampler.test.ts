@@ -96,10 +96,11 @@ describe("evenShare()", () => {
   });
 
   it.each<[RegExp, [number, number, number]]>([
-    [/there is no rank 2 among 2 ranks/, [4, 2, 2]],
-    [/there is no rank 0 among 0 ranks/, [4, 0, 0]],
-    [/count must be a whole number from 0 on, got -1/, [-1, 0, 2]],
-    [/size must be a whole number from 0 on, got NaN/, [1, 0, Number.NaN]],
+    [/evenShare: rank 2 of 2 has no share of 4/, [4, 2, 2]],
+    [/rank 0 of 0 has no share of 4/, [4, 0, 0]],
+    [/rank 0 of 2 has no share of -1/, [-1, 0, 2]],
+    [/rank 0 of NaN has no share of 1/, [1, 0, Number.NaN]],
+    [/rank 0.5 of 2 has no share of 1/, [1, 0.5, 2]],
   ])("says %s", (says, args) => {
     expect(() => evenShare(...args)).toThrow(says);
   });

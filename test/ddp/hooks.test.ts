@@ -397,6 +397,19 @@ describe("wireBytes", () => {
   });
 });
 
+describe("a hook whose peer lies", () => {
+  it("rejects an element that topKHook's bucket has not, and the group goes on", async () => {
+    const [a, b] = (await ranksOf(2)) as [ProcessGroup, ProcessGroup];
+    const state = new TopKState({ group: a, ratio: 0.05 });
+    const lie = b.allGatherIntoTensor(new Uint32Array(4), Uint32Array.of(20, 0));
+    await expect(topKHook(state, bucketOf(new Float32Array(20), [[20]]))).rejects.toThrow(
+      /rank 1 sent element 20 of a bucket that has 20/,
+    );
+    await lie;
+    await Promise.all([a.barrier(), b.barrier()]);
+  });
+});
+
 describe("noopHook", () => {
   it("leaves the gradients of each rank as they are", async () => {
     const buffer = Float32Array.of(1, 2);

@@ -37,6 +37,9 @@ export interface GatherCheckpointOptions extends CheckpointOptions {
 const CHECKPOINT_OPTIONS: OptionNames<CheckpointOptions> = { root: true };
 const GATHER_OPTIONS: OptionNames<GatherCheckpointOptions> = { root: true, metadata: true };
 
+/** Bytes of a rank's tensors, at most: no runtime has a longer array. More are refused on all ranks alike, not on root alone. */
+const MOST_BYTES = 2 ** 33;
+
 /** A tensor without its bytes. */
 type Facts = Pick<Entry, "name" | "dtype" | "shape">;
 
@@ -178,8 +181,16 @@ function checkFacts(group: ProcessGroup, list: unknown, rank: number): Facts[] {
     if (typeof name !== "string" || !DATA_TYPES.includes(dtype as DataType) || !Array.isArray(shape)) return false;
     return shape.every((n) => Number.isSafeInteger(n) && n >= 0) && Number.isSafeInteger(8 * countOf(shape));
   };
-  if (Array.isArray(list) && list.every(isFacts)) return list;
-  throw new ProtocolError(`group "${group.name}": rank ${rank} sent no list of tensors`, { group: group.name, rank });
+  if (!Array.isArray(list) || !list.every(isFacts)) {
+    throw new ProtocolError(`group "${group.name}": rank ${rank} sent no list of tensors`, { group: group.name, rank });
+  }
+  const bytes = list.reduce((total, fact) => total + bytesOfFacts(fact), 0);
+  if (bytes > MOST_BYTES) {
+    throw new RangeError(
+      `group "${group.name}": the tensors of rank ${rank} have ${bytes} bytes, more than ${MOST_BYTES}`,
+    );
+  }
+  return list;
 }
 
 function checkOwners(group: ProcessGroup, all: readonly (readonly Facts[])[]): void {

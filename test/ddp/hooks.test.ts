@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { CommHook } from "../../src/ddp/comm-hook.ts";
+import { narrowScaled } from "../../src/ddp/hooks/fp8.ts";
 import { orthogonalize } from "../../src/ddp/hooks/matrix.ts";
 import {
   allReduceHook,
@@ -20,6 +21,7 @@ import {
   topKHook,
   wireBytes,
 } from "../../src/ddp/index.ts";
+import { f32ToF8 } from "../../src/executor/cpu/float8.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../src/executor/cpu/half.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { MemoryLink } from "../../src/link/memory/link.ts";
@@ -394,6 +396,24 @@ describe("wireBytes", () => {
   it("are half of f32's for f16, and at most 26 % for int8", () => {
     expect(wireBytes.fp16Compress(1000, 4)).toBe(wireBytes.allReduce(1000, 4) / 2);
     expect(wireBytes.int8(1 << 20, 4) / wireBytes.allReduce(1 << 20, 4)).toBeLessThan(0.26);
+  });
+});
+
+describe("narrowScaled()", () => {
+  it("rounds any f32 to the f8e4m3 that the executor's own conversion gives", () => {
+    const random = new SeededRandom(51);
+    const bits = Uint32Array.from({ length: 200_000 }, (_, i) => {
+      // A third of them around the steps of f8e4m3, with their lower halves all 0 or nearly so.
+      const word = random.u32();
+      return i % 3 === 0 ? ((word & 0xfff00000) | (word & 1)) >>> 0 : word;
+    });
+    const values = new Float32Array(bits.buffer);
+    for (const scale of [1, 2 ** -10, 2 ** 12]) {
+      const expected = Uint8Array.from(values, (value) =>
+        f32ToF8("f8e4m3", Number.isFinite(Math.fround(value * scale)) ? value * scale : Number.NaN),
+      );
+      expect(narrowScaled(values, scale)).toEqual(expected);
+    }
   });
 });
 

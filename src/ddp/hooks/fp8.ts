@@ -22,6 +22,36 @@ const LARGEST = 448;
 const DTYPE = "f8e4m3";
 const VALUES = Float32Array.from({ length: 256 }, (_, bits) => f8ToF32(DTYPE, bits));
 
+let table: Uint8Array | undefined;
+
+/**
+ * The f8e4m3 of every f32, by the upper half of its bits and whether the lower half has any bit: f8e4m3 keeps 3 bits of a fraction, the
+ * upper half has 7, and of the others rounding asks only whether they are all 0.
+ */
+function narrowTable(): Uint8Array {
+  if (table) return table;
+  const bits = new Uint32Array(1);
+  const float = new Float32Array(bits.buffer);
+  table = Uint8Array.from({ length: 2 ** 17 }, (_, key) => {
+    bits[0] = ((key >>> 1) << 16) | (key & 1);
+    return f32ToF8(DTYPE, Number.isFinite(float[0]!) ? float[0]! : Number.NaN);
+  });
+  return table;
+}
+
+/** The values times `scale` as f8e4m3, to nearest, ties to even; what is not finite is NaN. */
+export function narrowScaled(values: Float32Array, scale: number): Uint8Array<ArrayBuffer> {
+  const narrow = narrowTable();
+  const bits = new Uint32Array(1);
+  const float = new Float32Array(bits.buffer);
+  const result = new Uint8Array(values.length);
+  for (let i = 0; i < result.length; i++) {
+    float[0] = values[i]! * scale;
+    result[i] = narrow[((bits[0]! >>> 16) << 1) | (bits[0]! & 0xffff ? 1 : 0)]!;
+  }
+  return result;
+}
+
 /**
  * The bucket's average by way of f8e4m3. The state is the group.
  * @throws TypeError if the bucket's dtype is not f16, bf16, f32 or f64. @throws UnsupportedError if it is in CUDA memory.
@@ -31,11 +61,7 @@ export const fp8CompressHook: CommHook<ProcessGroup> = async (group, bucket) => 
   await inTurn(group, async () => {
     const values = await readGradients(group, view);
     const scale = await agreedScale(group, values);
-    const compressed = { data: new Uint8Array(values.length), dtype: DTYPE } as const;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i]!;
-      compressed.data[i] = f32ToF8(DTYPE, Number.isFinite(value) ? value * scale : Number.NaN);
-    }
+    const compressed = { data: narrowScaled(values, scale), dtype: DTYPE } as const;
     await group.allReduce(compressed);
     const result = new Float32Array(values.length);
     for (let i = 0; i < result.length; i++) result[i] = VALUES[compressed.data[i]!]! / (group.size * scale);

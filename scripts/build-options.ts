@@ -37,6 +37,16 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },
   { title: "`spawnRanks`", interfaces: [["bring-up/spawned-ranks", "SpawnOptions"]] },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
+  { title: "`broadcastCoalesced`", interfaces: [["ddp/broadcast-coalesced", "BroadcastCoalescedOptions"]] },
+  { title: "`Int8State`", interfaces: [["ddp/hooks/int8", "Int8Options"]] },
+  { title: "`PowerSgdState`", interfaces: [["ddp/hooks/power-sgd", "PowerSgdOptions"]] },
+  { title: "`TopKState`", interfaces: [["ddp/hooks/top-k", "TopKOptions"]] },
+  { title: "`DistributedSampler`", interfaces: [["ddp/distributed-sampler", "DistributedSamplerOptions"]] },
+  {
+    title: "`scatterCheckpoint`, `loadCheckpoint`",
+    interfaces: [["ddp/checkpoint/checkpoint", "CheckpointOptions"]],
+  },
+  { title: "`gatherCheckpoint` also", interfaces: [["ddp/checkpoint/checkpoint", "GatherCheckpointOptions"]] },
 ];
 
 /** The page. */

@@ -24,6 +24,21 @@ const STEPS: readonly Step[] = [
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],
   },
+  {
+    name: "buckets-pytorch",
+    purpose: "1,000 random lists of tensors: the buckets of PyTorch",
+    program: ["test/oracles/programs/buckets.ts"],
+  },
+  {
+    name: "hooks-pytorch",
+    purpose: "20 steps of PyTorch's DDP on gloo: the results of its hooks",
+    program: ["test/oracles/programs/ddp-hooks.ts"],
+  },
+  {
+    name: "safetensors",
+    purpose: "files of 100 random models, read and written by Hugging Face's library",
+    program: ["test/oracles/programs/safetensors.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
+import * as ddp from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { createHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
@@ -43,6 +44,14 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),
+  broadcastCoalesced: (group, options) => ddp.broadcastCoalesced(group, [f32()], options),
+  gatherCheckpoint: (group, options) => ddp.gatherCheckpoint(group, {}, options),
+  scatterCheckpoint: (group, options) => ddp.scatterCheckpoint(group, null, {}, options),
+  loadCheckpoint: (group, options) => ddp.loadCheckpoint(group, null, options),
+  DistributedSampler: (_group, options) => new ddp.DistributedSampler(options),
+  Int8State: (_group, options) => new ddp.Int8State(options),
+  PowerSgdState: (_group, options) => new ddp.PowerSgdState(options),
+  TopKState: (_group, options) => new ddp.TopKState(options),
 };
 
 /** What may stand where options belong, and what the error names. */

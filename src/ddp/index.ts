@@ -13,6 +13,21 @@ export { decodeSafetensors, encodeSafetensors, type NamedTensors, type Safetenso
 export type { CommHook, HookResult } from "./comm-hook.ts";
 export { DistributedSampler, type DistributedSamplerOptions } from "./distributed-sampler.ts";
 export { GradBucket, type GradBucketParts } from "./grad-bucket.ts";
+export { allReduceHook, noopHook } from "./hooks/all-reduce.ts";
+export { BuiltinCommHookType, builtinCommHook } from "./hooks/builtin.ts";
+export { fp8CompressHook } from "./hooks/fp8.ts";
+export {
+  bf16CompressHook,
+  bf16CompressWrapper,
+  fp16CompressHook,
+  fp16CompressWrapper,
+  type HasGroup,
+} from "./hooks/half.ts";
+export { type Int8Options, Int8State, int8Hook } from "./hooks/int8.ts";
+export { type PowerSgdOptions, PowerSgdState, powerSgdHook } from "./hooks/power-sgd.ts";
+export { type TopKOptions, TopKState, topKHook } from "./hooks/top-k.ts";
+export { wireBytes } from "./hooks/wire-bytes.ts";
+export { DiLoCo, type DiLoCoOptions } from "./optimizer/diloco.ts";
 export { ShardedOptimizer, type ShardedOptimizerOptions } from "./optimizer/sharded-optimizer.ts";
 export {
   type AdamOptions,

@@ -333,7 +333,7 @@ describe("Reducer", () => {
     });
 
     const options: [options: object, says: RegExp][] = [
-      [{ group: null }, /group must be a ProcessGroup/],
+      [{ group: null }, /group must be the ProcessGroup/],
       [{ parameters: [] }, /there are no parameters/],
       [{ parameters: 3 }, /parameters must be a list/],
       [{ parameters: [new Float32Array(3)] }, /parameter 0 is not of the form/],

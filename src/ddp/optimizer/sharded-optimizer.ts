@@ -16,11 +16,12 @@ import { ReduceOp } from "../../reduce-op.ts";
 import { partOfTensor } from "../../tensor/part.ts";
 import type { ShapedTensor, Tensor } from "../../types.ts";
 import { broadcastCoalesced } from "../broadcast-coalesced.ts";
+import { checkGroup } from "../hooks/checks.ts";
+import { endGroupAfter } from "../reducer/bound-hook.ts";
 import { FlatBuffer } from "../reducer/flat-buffer.ts";
 import type { Joinable, JoinContext } from "../reducer/join.ts";
 import { paddedCount } from "../reducer/memory.ts";
-import { checkedGradient, type KnownParameter, knownParameters } from "../reducer/parameter.ts";
-import { checkGroup } from "../reducer/reducer-options.ts";
+import { checkedGradient, indicesByKind, type KnownParameter, knownParameters } from "../reducer/parameter.ts";
 import type { NamedTensor } from "../verify-params.ts";
 import type { UpdateRule } from "./update-rules.ts";
 
@@ -158,7 +159,7 @@ export class ShardedOptimizer<S> implements Joinable {
       const update = { parameters: shareOfParameters, gradients: shareOfGradients, state, iteration: this.#iteration };
       await this.#rule.update(update);
     } catch (error) {
-      group.abort(`the rule of a ShardedOptimizer failed: ${error}`);
+      endGroupAfter(error, group, "the rule of a ShardedOptimizer");
       throw error;
     }
     await group.allGatherIntoTensor(parameters.tensor, shareOfParameters);
@@ -189,14 +190,4 @@ export class ShardedOptimizer<S> implements Joinable {
       state: this.#rule.initialState(count, like.dtype),
     };
   }
-}
-
-/** The indices of the parameters of each dtype and kind of memory, in their order. */
-function indicesByKind(parameters: readonly KnownParameter[]): number[][] {
-  const kinds = new Map<string, number[]>();
-  for (const [index, { view }] of parameters.entries()) {
-    const kind = `${view.dtype} ${view.memory}`;
-    kinds.set(kind, [...(kinds.get(kind) ?? []), index]);
-  }
-  return [...kinds.values()];
 }

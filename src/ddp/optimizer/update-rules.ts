@@ -101,7 +101,7 @@ function zeros(count: number, dtype: DataType): Float32Array | Float64Array {
   return dtype === "f64" ? new Float64Array(count) : new Float32Array(count);
 }
 
-function checkNumbers(where: string, options: Readonly<Record<string, unknown>>): void {
+export function checkNumbers(where: string, options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (typeof value !== "number") throw new TypeError(`${where}: ${name} must be a number, got ${String(value)}`);
     if (!Number.isFinite(value) || value < 0)

@@ -1,9 +1,10 @@
 /** FlatBuffer: memory of its own for several tensors of one dtype, one behind the other. */
+import { Elementwise } from "../../elementwise/elementwise.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { partOfTensor } from "../../tensor/part.ts";
 import type { GpuView, HostView } from "../../tensor/view.ts";
 import type { Tensor } from "../../types.ts";
-import { add, allocateLike, clear, copy, formedLike, free, paddedCount } from "./memory.ts";
+import { allocateLike, clear, copy, formedLike, free, paddedCount } from "./memory.ts";
 
 /**
  * A flat tensor with one part for each of the tensors it is made for. Each part begins at a whole word of 4 bytes, as it must
@@ -48,7 +49,8 @@ export class FlatBuffer {
 
   /** `tensor` is added to part `i`. */
   add(i: number, tensor: Tensor): void {
-    add(tensor, this.part(i));
+    const part = this.part(i);
+    new Elementwise(this.#group.device).add(part, tensor, part);
   }
 
   /** `tensor` gets the elements of part `i`. */

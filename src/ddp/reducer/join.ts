@@ -11,7 +11,7 @@ import { MismatchError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { ReduceOp, type ReduceOpLike } from "../../reduce-op.ts";
-import { checkBoolean } from "./reducer-options.ts";
+import { checkFlag } from "../hooks/checks.ts";
 
 /** Options of `join`. All ranks give the same. */
 export interface JoinOptions {
@@ -95,7 +95,7 @@ export async function join<T>(
   checkOptions("join", JOIN_OPTIONS, options);
   const { divideByInitialWorldSize = true, throwOnEarlyTermination = false } = options;
   for (const [name, value] of Object.entries({ divideByInitialWorldSize, throwOnEarlyTermination })) {
-    checkBoolean("join", name, value);
+    checkFlag("join", name, value);
   }
   const first = checkedJoinables(joinables);
   const context = new JoinContext(first, { divideByInitialWorldSize, throwOnEarlyTermination });

@@ -73,3 +73,13 @@ export function nameOfParameter(parameters: readonly NamedTensor[], index: numbe
   const name = parameters[index]?.name;
   return name === undefined ? `parameter ${index}` : `parameter ${index} (${JSON.stringify(name)})`;
 }
+
+/** The indices of the parameters of each dtype and kind of memory, in their order. */
+export function indicesByKind(parameters: readonly KnownParameter[]): number[][] {
+  const kinds = new Map<string, number[]>();
+  for (const [index, { view }] of parameters.entries()) {
+    const kind = `${view.dtype} ${view.memory}`;
+    kinds.set(kind, [...(kinds.get(kind) ?? []), index]);
+  }
+  return [...kinds.values()];
+}

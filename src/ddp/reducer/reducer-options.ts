@@ -1,6 +1,7 @@
 /** Options of a Reducer. */
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
+import { checkFlag, checkGroup, checkWhole } from "../hooks/checks.ts";
 import type { NamedTensor } from "../verify-params.ts";
 
 /** The limit of a bucket that is not the first, in bytes: that of PyTorch. */
@@ -42,24 +43,7 @@ export function resolvedReducerOptions(options: ReducerOptions): Required<Reduce
   const { findUnusedParameters = false, gradientAsBucketView = false } = options;
   for (const [name, value] of Object.entries({ bucketBytes, firstBucketBytes })) checkWhole("Reducer", name, value, 1);
   for (const [name, value] of Object.entries({ findUnusedParameters, gradientAsBucketView })) {
-    checkBoolean("Reducer", name, value);
+    checkFlag("Reducer", name, value);
   }
   return { group, parameters, bucketBytes, firstBucketBytes, findUnusedParameters, gradientAsBucketView };
-}
-
-/** @throws TypeError if `value` is neither true nor false. */
-export function checkBoolean(where: string, name: string, value: unknown): void {
-  if (typeof value !== "boolean") throw new TypeError(`${where}: ${name} must be true or false, got ${String(value)}`);
-}
-
-/** @throws TypeError if `group` is no process group. */
-export function checkGroup(where: string, group: unknown): void {
-  if (typeof group === "object" && group !== null && "allReduce" in group && "rank" in group) return;
-  throw new TypeError(`${where}: group must be a ProcessGroup, such as initProcessGroup gives`);
-}
-
-/** @throws RangeError if `value` is no whole number from `least` on. */
-function checkWhole(where: string, name: string, value: unknown, least: number): void {
-  if (Number.isSafeInteger(value) && (value as number) >= least) return;
-  throw new RangeError(`${where}: ${name} must be a whole number from ${least} on, got ${String(value)}`);
 }

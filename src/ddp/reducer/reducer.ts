@@ -23,12 +23,14 @@ import { isSameMemory } from "../../tensor/view.ts";
 import type { ShapedTensor, Tensor } from "../../types.ts";
 import { broadcastCoalesced } from "../broadcast-coalesced.ts";
 import type { CommHook } from "../comm-hook.ts";
+import { type BuiltinCommHookType, builtinCommHook } from "../hooks/builtin.ts";
+import { type BoundHook, bindHook } from "./bound-hook.ts";
 import { BucketSet, bytesOfBucket } from "./bucket-set.ts";
 import type { Joinable, JoinContext } from "./join.ts";
 import { type DdpLoggingData, StepWatch } from "./logging-data.ts";
 import { checkedGradient, type KnownParameter, knownParameters, nameOfParameter } from "./parameter.ts";
 import { type ReducerOptions, resolvedReducerOptions } from "./reducer-options.ts";
-import { type BoundHook, ReductionStep } from "./reduction-step.ts";
+import { ReductionStep } from "./reduction-step.ts";
 
 /** Options of `prepareForBackward`. */
 export interface PrepareOptions {
@@ -180,14 +182,16 @@ export class Reducer implements Joinable {
    * @throws Error if a hook was registered before, or a step was. @throws TypeError if `hook` is no function.
    */
   registerCommHook<S>(state: S, hook: CommHook<S>): void {
-    if (typeof hook !== "function")
-      throw new TypeError(`registerCommHook: the hook is no function, but ${typeof hook}`);
-    if (this.#hook) {
-      throw new Error("registerCommHook and registerBuiltinCommHook: one hook is registered already, and it stays");
-    }
-    if (this.#step || this.#stepsReduced > 0)
-      throw new Error("registerCommHook: register a hook before the first step");
-    this.#hook = { name: hook.name || "comm hook", call: (_, bucket) => hook(state, bucket) };
+    this.#setHook(bindHook("registerCommHook", state, hook));
+  }
+
+  /**
+   * Reduces buckets by a hook that is known by its name: "ALLREDUCE", or "FP16_COMPRESS", which sends f16.
+   * @throws as {@link registerCommHook}; TypeError if there is no such type.
+   */
+  registerBuiltinCommHook(type: BuiltinCommHookType): void {
+    const hook = builtinCommHook(type);
+    this.#setHook({ name: type, call: (bucket) => hook(this.group, bucket) });
   }
 
   /** What this Reducer is, and how its last steps went. */
@@ -239,6 +243,15 @@ export class Reducer implements Joinable {
   destroy(): void {
     this.#refuseOpenStep("destroy");
     this.#buckets.destroy();
+  }
+
+  #setHook(hook: BoundHook): void {
+    if (this.#hook) {
+      throw new Error("registerCommHook and registerBuiltinCommHook: one hook is registered already, and it stays");
+    }
+    if (this.#step || this.#stepsReduced > 0)
+      throw new Error("registerCommHook: register a hook before the first step");
+    this.#hook = hook;
   }
 
   #open(syncs: boolean, gate: Promise<void> | null): ReductionStep {

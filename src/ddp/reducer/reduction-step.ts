@@ -6,19 +6,12 @@
  * when the other has come back; so a hook begins when the one before it has ended, or the ranks' calls would interleave
  * differently.
  */
-import { MismatchError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import type { ReduceOpLike } from "../../reduce-op.ts";
 import type { Tensor } from "../../types.ts";
-import { type CommHook, tensorOfHookResult } from "../comm-hook.ts";
+import { type BoundHook, endGroupAfter, reduceByHook } from "./bound-hook.ts";
 import { type Bucket, type BucketSet, gradBucketOf } from "./bucket-set.ts";
 import type { StepWatch } from "./logging-data.ts";
-
-/** A comm hook with its state bound. */
-export interface BoundHook {
-  readonly name: string;
-  readonly call: CommHook<null>;
-}
 
 export interface StepOptions {
   readonly group: ProcessGroup;
@@ -110,10 +103,7 @@ export class ReductionStep {
       await group.allReduce(flat.tensor, { op: op() });
       return;
     }
-    const gradBucket = gradBucketOf(bucket, index, index === buckets.buckets.length - 1);
-    const result = tensorOfHookResult(await hook.call(null, gradBucket));
-    gradBucket.setBuffer(result);
-    flat.replace(result);
+    await reduceByHook(hook, gradBucketOf(bucket, index, index === buckets.buckets.length - 1), flat);
   }
 
   async #guarded(make: () => PromiseLike<unknown>): Promise<void> {
@@ -125,14 +115,10 @@ export class ReductionStep {
     }
   }
 
-  /**
-   * Keeps the first failure. All ranks get a MismatchError, and go on with the next bucket alike. Any other error ends the
-   * group, if it has not ended: the other ranks would wait for calls that this one does not make.
-   */
+  /** Keeps the first failure. After a MismatchError all ranks go on with the next bucket alike. */
   #fail(error: unknown): void {
     this.#failure ??= { error };
-    if (error instanceof MismatchError) return;
-    this.#options.group.abort(`the reduction of gradients failed: ${error}`);
+    endGroupAfter(error, this.#options.group, "the reduction of gradients");
   }
 
   /** The gate has failed, on all ranks alike: no call is made. */

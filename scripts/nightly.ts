@@ -19,6 +19,16 @@ const STEPS: readonly Step[] = [
     purpose: "10,000 bytes that change on the way between ranks: no wrong value, no hang",
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
+  {
+    name: "reducer-pytorch",
+    purpose: "three recordings of PyTorch's DistributedDataParallel, by the Reducer: averages within N ulp",
+    program: ["test/ddp/programs/reducer-pytorch.ts", "3"],
+  },
+  {
+    name: "reducer-overlap",
+    purpose: "a step of 8 buckets over links of 20 ms: at most 0.7 of the time of backward, then allReduce",
+    program: ["test/ddp/programs/reducer-overlap.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

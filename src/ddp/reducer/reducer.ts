@@ -161,8 +161,8 @@ export class Reducer implements Joinable {
   }
 
   /**
-   * Runs `body`, whose steps are not reduced: their gradients are added up here, and the first step after it reduces the sums. A
-   * gradient is then of f32 or f64 in host memory. All ranks make equally many steps outside `noSync`.
+   * Runs `body`, whose steps are not reduced: their gradients are added up here, and the first step after it reduces the sums. All
+   * ranks make equally many steps outside `noSync`.
    * @throws Error if a step is open. @throws what `body` throws.
    */
   async noSync<T>(body: () => T | PromiseLike<T>): Promise<T> {

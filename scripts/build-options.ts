@@ -36,6 +36,13 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },
   { title: "`spawnRanks`", interfaces: [["bring-up/spawned-ranks", "SpawnOptions"]] },
+  { title: "`Reducer`", interfaces: [["ddp/reducer/reducer-options", "ReducerOptions"]] },
+  { title: "`prepareForBackward` of a Reducer", interfaces: [["ddp/reducer/reducer", "PrepareOptions"]] },
+  { title: "`join`", interfaces: [["ddp/reducer/join", "JoinOptions"]] },
+  { title: "`ShardedOptimizer`", interfaces: [["ddp/optimizer/sharded-optimizer", "ShardedOptimizerOptions"]] },
+  { title: "`sgd`", interfaces: [["ddp/optimizer/update-rules", "SgdOptions"]] },
+  { title: "`adam`", interfaces: [["ddp/optimizer/update-rules", "AdamOptions"]] },
+  { title: "`DiLoCo`", interfaces: [["ddp/optimizer/diloco", "DiLoCoOptions"]] },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
 ];
 

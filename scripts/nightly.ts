@@ -20,9 +20,25 @@ const STEPS: readonly Step[] = [
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
   {
+    name: "buckets-pytorch",
+    purpose: "1,000 random lists of tensors: the buckets of PyTorch",
+    program: ["test/oracles/programs/buckets.ts"],
+  },
+  {
+    name: "hooks-pytorch",
+    purpose: "20 steps of PyTorch's DDP on gloo: the results of its hooks",
+    program: ["test/oracles/programs/ddp-hooks.ts"],
+  },
+  {
+    name: "safetensors",
+    purpose: "files of 100 random models, read and written by Hugging Face's library",
+    program: ["test/oracles/programs/safetensors.ts"],
+  },
+  {
     name: "reducer-pytorch",
-    purpose: "three recordings of PyTorch's DistributedDataParallel, by the Reducer: averages within N ulp",
-    program: ["test/ddp/programs/reducer-pytorch.ts", "3"],
+    purpose:
+      "20 steps of PyTorch's DDP on gloo, plain, with unused parameters, no_sync and Join: its averages within N ulp",
+    program: ["test/oracles/programs/ddp-reducer.ts"],
   },
   {
     name: "reducer-overlap",

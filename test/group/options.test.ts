@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
+import { adam, DiLoCo, join, Reducer, ShardedOptimizer, sgd } from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { createHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
@@ -10,6 +11,7 @@ import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts"
 import { ReduceOp } from "../../src/reduce-op.ts";
 
 const f32 = () => new Float32Array(4);
+const parameters = () => [{ tensor: f32(), shape: [4] }];
 
 /** Every public function that takes options, called with right arguments and `options`, in a group of one rank. */
 const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) => unknown>> = {
@@ -40,6 +42,13 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   scatterObject: (group, options) => group.scatterObject([1], options),
   newGroup: (group, options) => group.newGroup([0], options),
   split: (group, options) => group.split(0, 0, options),
+  Reducer: (_group, options) => new Reducer(options),
+  prepareForBackward: (group, options) => new Reducer({ group, parameters: parameters() }).prepareForBackward(options),
+  join: (group, options) => join([new Reducer({ group, parameters: parameters() })], () => {}, options),
+  ShardedOptimizer: (_group, options) => new ShardedOptimizer(options),
+  DiLoCo: (_group, options) => new DiLoCo(options),
+  sgd: (_group, options) => sgd(options),
+  adam: (_group, options) => adam(options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),

@@ -1,6 +1,6 @@
-"""Records what PyTorch's DistributedDataParallel makes of gradients, for test/ddp/reducer-pytorch.test.ts.
+"""Prints what PyTorch's DistributedDataParallel makes of gradients, as JSON, for test/ddp/reducer-pytorch.test.ts.
 
-    python test/oracles/ddp-reducer.py OUTPUT.json [SEED]
+    python test/oracles/ddp-reducer.py SEED > test/ddp/vectors/ddp-reducer.json
 
 Four ranks on gloo train a small model whose branches may be left out. Each record has the gradients that each rank's own
 backward pass gave (computed by an equal model without DDP), and the gradients that all ranks held after DDP's. Scenarios:
@@ -12,6 +12,9 @@ import json
 import os
 import socket
 import sys
+
+# PyTorch warns in each step in which no parameter was unused.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 import torch
 import torch.distributed as dist
@@ -124,7 +127,7 @@ def merged(ranks):
     return result
 
 
-def record(rank, port, seed, output):
+def record(rank, port, seed):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=SIZE)
@@ -143,9 +146,7 @@ def record(rank, port, seed, output):
         result = {"torch": torch.__version__, "seed": seed, "names": names, "shapes": shapes, "scenarios": {}}
         for name in scenarios:
             result["scenarios"][name] = merged([ranks[name] for ranks in everyone])
-        with open(output, "w") as file:
-            json.dump(result, file, separators=(",", ":"))
-            file.write("\n")
+        print(json.dumps(result, separators=(",", ":")))
     dist.barrier()
     dist.destroy_process_group()
 
@@ -154,4 +155,4 @@ if __name__ == "__main__":
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
-    mp.spawn(record, args=(free, int(sys.argv[2]) if len(sys.argv) > 2 else 1, sys.argv[1]), nprocs=SIZE)
+    mp.spawn(record, args=(free, int(sys.argv[1])), nprocs=SIZE)

@@ -221,10 +221,7 @@ function fileOf(
   parts: readonly Uint8Array[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  const { bytes, entries } = emptyFile(
-    all.flat().sort((a, b) => (a.name < b.name ? -1 : 1)),
-    metadata,
-  );
+  const { bytes, entries } = emptyFile(all.flat(), metadata);
   const starts = new Map(entries.map(({ name, start }) => [name, start]));
   for (const [rank, list] of all.entries()) {
     let at = 0;

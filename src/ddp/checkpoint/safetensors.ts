@@ -6,7 +6,7 @@
  *              with spaces to a multiple of 8; "__metadata__" holds an object of strings
  *     then     the data of the tensors, little-endian, without gaps; offsets count from its first byte
  *
- * Tensors with large elements come first, so that every tensor is aligned to its elements. A file may come from anybody: every
+ * Tensors with large elements come first, so that every tensor is aligned to its elements; the bytes are those of the library. A file may come from anybody: every
  * length and offset is checked before it is used, and names go into a Map.
  *
  * Source: https://huggingface.co/docs/safetensors, "Format".
@@ -17,23 +17,24 @@ import { bytesPerElement, type DataType, type ShapedTensor } from "../../types.t
 import { countOf } from "../grad-bucket.ts";
 import { bytesOf, hostTensor } from "../host-copy.ts";
 
-/** The name of each dtype in a header. */
+/** The name of each dtype in a header, in the order in which the library sorts them: the last come first in a file. */
 const NAMES: Readonly<Record<DataType, string>> = {
-  i8: "I8",
   u8: "U8",
+  i8: "I8",
+  f8e5m2: "F8_E5M2",
+  f8e4m3: "F8_E4M3",
   i16: "I16",
   u16: "U16",
-  i32: "I32",
-  u32: "U32",
-  i64: "I64",
-  u64: "U64",
   f16: "F16",
   bf16: "BF16",
+  i32: "I32",
+  u32: "U32",
   f32: "F32",
   f64: "F64",
-  f8e4m3: "F8_E4M3",
-  f8e5m2: "F8_E5M2",
+  i64: "I64",
+  u64: "U64",
 };
+const ORDER = Object.keys(NAMES);
 
 /** Every name of a dtype; a boolean is a byte here. */
 const DTYPES: ReadonlyMap<string, DataType> = new Map([
@@ -67,10 +68,9 @@ export interface Entry {
   end: number;
 }
 
-/** The named tensors as a list, in the order of their names. */
+/** The named tensors as a list. */
 export function listOf(tensors: NamedTensors): [name: string, tensor: ShapedTensor][] {
-  const list = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
-  return list.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return tensors instanceof Map ? [...tensors] : Object.entries(tensors);
 }
 
 /**
@@ -104,7 +104,9 @@ export function emptyFile(
   const notes = metadata instanceof Map ? Object.fromEntries(metadata) : metadata;
   const wrong = Object.entries(notes).find(([, value]) => typeof value !== "string");
   if (wrong) throw new TypeError(`metadata of a safetensors file holds strings, and ${wrong[0]} is ${typeof wrong[1]}`);
-  const sorted = [...parts].sort((a, b) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
+  const sorted = [...parts].sort(
+    (a, b) => ORDER.indexOf(b.dtype) - ORDER.indexOf(a.dtype) || (a.name < b.name ? -1 : 1),
+  );
   let length = 0;
   const entries = sorted.map((part) => {
     const start = length;

@@ -25,6 +25,7 @@ export interface UpdateRule<S = unknown> {
 
 /** Options of `sgd`. */
 export interface SgdOptions {
+  /** How far a step goes along the gradient. */
   learningRate: number;
   /** How much of the last update stays in the next. Default: 0. */
   momentum?: number;

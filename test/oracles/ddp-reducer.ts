@@ -1,4 +1,4 @@
-/** Steps that test/oracles/ddp-reducer.py recorded of PyTorch's DistributedDataParallel, and the same steps by a Reducer. */
+/** Steps that ddp-reducer.py recorded of PyTorch's DistributedDataParallel, and the same steps by a Reducer. */
 import { join, Reducer } from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
@@ -14,14 +14,18 @@ interface RecordedStep {
   averaged: readonly Gradient[] | null;
 }
 
-export interface Recording {
+/** What ddp-reducer.py prints. */
+export interface RecordedReducer {
   names: readonly string[];
   shapes: readonly (readonly number[])[];
   scenarios: Readonly<Record<string, readonly RecordedStep[]>>;
 }
 
 /** Runs a recorded scenario, and gives back how many gradients were compared. @throws Error at the first that differs by more than N ulp. */
-export async function compareScenario({ names, shapes, scenarios }: Recording, scenario: string): Promise<number> {
+export async function compareScenario(
+  { names, shapes, scenarios }: RecordedReducer,
+  scenario: string,
+): Promise<number> {
   const steps = scenarios[scenario] ?? [];
   const size = steps[0]?.given.length ?? 0;
   let compared = 0;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { DiLoCo, join, Reducer, ShardedOptimizer } from "../../src/ddp/index.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
@@ -79,6 +79,44 @@ describe("a Reducer of GPUBuffers", () => {
       expect(await floatsOf(first!)).toEqual(meanOf(0, 0).map((value, i) => value + meanOf(0, 1)[i]!));
       expect(second).toBeNull();
       expect(await floatsOf(third!)).toEqual(valuesOf(1, 2, 0).map((value, i) => (value + valuesOf(1, 2, 1)[i]!) / 2));
+    });
+  });
+
+  it("keeps no GPUBuffer of a step", async () => {
+    const { device } = owner;
+    const live = new Set<GPUBuffer>();
+    const createBuffer = device.createBuffer.bind(device);
+    device.createBuffer = (descriptor) => {
+      const buffer = createBuffer(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => {
+        live.delete(buffer);
+        return destroy();
+      };
+      live.add(buffer);
+      return buffer;
+    };
+    onTestFinished(() => {
+      device.createBuffer = createBuffer;
+    });
+    await withGpu(1, async (group) => {
+      const parameters = parametersOf();
+      const gradients = COUNTS.map((_, index) => upload("f32", valuesOf(0, index, 0)));
+      const reducer = new Reducer({ group, parameters, bucketBytes: 16 });
+      const diloco = new DiLoCo({ group, parameters, localSteps: 1 });
+      const counts: number[] = [];
+      for (let step = 0; step < 30; step++) {
+        reducer.prepareForBackward();
+        for (const [index, gradient] of gradients.entries()) reducer.markReady(index, gradient);
+        await reducer.finalize();
+        await diloco.step();
+        counts.push(live.size);
+      }
+      expect(counts.slice(10)).toEqual(new Array(20).fill(counts[9]));
+      const before = live.size;
+      reducer.destroy();
+      diloco.destroy();
+      expect(before - live.size).toBe(reducer.bucketIndices.length + 3);
     });
   });
 

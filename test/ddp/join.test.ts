@@ -79,6 +79,38 @@ describe("join()", () => {
     );
   });
 
+  it("counts the steps outside noSync alone", async () => {
+    const inputs = [2, 5, 7];
+    await withMemoryGroups(
+      3,
+      async (group, rank) => {
+        const reducer = new Reducer({ group, parameters: parametersOf() });
+        const step = (number: number) => {
+          reducer.prepareForBackward();
+          for (const index of COUNTS.keys()) reducer.markReady(index, gradientOf(rank, index, number));
+          return reducer.finalize();
+        };
+        await join([reducer], async () => {
+          for (let number = 0; number < inputs[rank]!; number++) {
+            if (number % 2 === 0) {
+              await reducer.noSync(() => step(number));
+              continue;
+            }
+            const [first] = (await step(number)) as Float32Array[];
+            const sums = inputs.map((count, r) =>
+              gradientOf(r, 0, number).map((value, i) =>
+                number < count ? value + gradientOf(r, 0, number - 1)[i]! : 0,
+              ),
+            );
+            const shares = sums.map((sum) => sum.map((value) => value * Math.fround(1 / 3)));
+            expect(first).toEqual(shares.reduce((all, share) => all.map((value, i) => value + share[i]!)));
+          }
+        });
+      },
+      { deterministic: true },
+    );
+  });
+
   it("lets a ShardedOptimizer update the share of a rank that has joined", async () => {
     const inputs = [1, 4, 2];
     const trained = await withMemoryGroups(

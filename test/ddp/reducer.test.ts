@@ -362,6 +362,18 @@ describe("Reducer", () => {
     });
   });
 
+  it("ends the group when a gradient was transferred away before its average came", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const reducer = reducerOf(group, [3]);
+      const gradient = new Float32Array(3);
+      reducer.prepareForBackward();
+      reducer.markReady(0, gradient);
+      if (rank === 1) structuredClone(gradient, { transfer: [gradient.buffer] });
+      const message = await messageOf(() => reducer.finalize());
+      expect(message).toMatch(rank === 1 ? /detached/ : /rank 1 aborted it: the reduction of gradients failed/);
+    });
+  });
+
   it("rejects on all ranks when their parameters differ, and the group stays whole", async () => {
     await withMemoryGroups(2, async (group, rank) => {
       const reducer = reducerOf(group, [3 + rank]);

@@ -85,7 +85,7 @@ describe("ShardedOptimizer", () => {
         parameters: [{ tensor: new Float32Array(4), shape: [4] }],
         rule,
       });
-      const says = rank === 0 ? /^no luck/ : /rank 0 aborted it: the rule of a ShardedOptimizer failed/;
+      const says = rank === 0 ? /^no luck/ : /rank 0 aborted it: the step of a ShardedOptimizer failed/;
       await expect(optimizer.step([new Float32Array(4)])).rejects.toThrow(says);
     });
   });

@@ -138,9 +138,18 @@ export class ShardedOptimizer<S> implements Joinable {
     try {
       await begin();
       this.#iteration++;
-      for (const flat of this.#flats) await this.#update(flat);
+      await this.#updateAll();
     } finally {
       this.#isStepping = false;
+    }
+  }
+
+  async #updateAll(): Promise<void> {
+    try {
+      for (const flat of this.#flats) await this.#update(flat);
+    } catch (error) {
+      endGroupAfter(error, this.group, "the step of a ShardedOptimizer");
+      throw error;
     }
   }
 
@@ -152,23 +161,15 @@ export class ShardedOptimizer<S> implements Joinable {
     shareOfGradients,
     state,
   }: Flat<S>): Promise<void> {
-    const { group } = this;
-    await group.reduceScatterTensor(shareOfGradients, gradients.tensor, { op: this.#op() });
+    const { group, joinContext } = this;
+    await group.reduceScatterTensor(shareOfGradients, gradients.tensor, {
+      op: joinContext?.averageOp() ?? ReduceOp.AVG,
+    });
     for (const [part, index] of indices.entries()) parameters.write(part, this.#parameters[index]!.tensor);
-    try {
-      const update = { parameters: shareOfParameters, gradients: shareOfGradients, state, iteration: this.#iteration };
-      await this.#rule.update(update);
-    } catch (error) {
-      endGroupAfter(error, group, "the rule of a ShardedOptimizer");
-      throw error;
-    }
+    const update = { parameters: shareOfParameters, gradients: shareOfGradients, state, iteration: this.#iteration };
+    await this.#rule.update(update);
     await group.allGatherIntoTensor(parameters.tensor, shareOfParameters);
     for (const [part, index] of indices.entries()) parameters.read(part, this.#parameters[index]!.tensor);
-  }
-
-  /** Averages over all ranks, or over those that still have inputs. */
-  #op() {
-    return this.joinContext?.averageOp() ?? ReduceOp.AVG;
   }
 
   #flatOf(indices: readonly number[]): Flat<S> {

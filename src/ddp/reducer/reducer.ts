@@ -24,7 +24,7 @@ import type { ShapedTensor, Tensor } from "../../types.ts";
 import { broadcastCoalesced } from "../broadcast-coalesced.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { type BuiltinCommHookType, builtinCommHook } from "../hooks/builtin.ts";
-import { type BoundHook, bindHook } from "./bound-hook.ts";
+import { type BoundHook, bindHook, endGroupAfter } from "./bound-hook.ts";
 import { BucketSet, bytesOfBucket } from "./bucket-set.ts";
 import type { Joinable, JoinContext } from "./join.ts";
 import { type DdpLoggingData, StepWatch } from "./logging-data.ts";
@@ -286,6 +286,8 @@ export class Reducer implements Joinable {
       return gradients;
     } catch (error) {
       this.#error = String(error);
+      // All ranks end a join alike, and the group goes on.
+      if (error !== this.joinContext?.termination) endGroupAfter(error, this.group, "the reduction of gradients");
       throw error;
     } finally {
       this.#accumulated.clear();
@@ -319,9 +321,7 @@ export class Reducer implements Joinable {
     await this.group.broadcast(orderOfRoot);
     const isPermutation = new Set(orderOfRoot).size === order.length && orderOfRoot.every((index) => index in order);
     if (!isPermutation) {
-      const error = new ProtocolError(`group "${this.group.name}": rank 0 sent an order of gradients that is none`);
-      this.group.abort(error);
-      throw error;
+      throw new ProtocolError(`group "${this.group.name}": rank 0 sent an order of gradients that is none`);
     }
     this.#buckets.rebuild([...orderOfRoot]);
   }

@@ -39,6 +39,17 @@ const STEPS: readonly Step[] = [
     purpose: "files of 100 random models, read and written by Hugging Face's library",
     program: ["test/oracles/programs/safetensors.ts"],
   },
+  {
+    name: "reducer-pytorch",
+    purpose:
+      "20 steps of PyTorch's DDP on gloo, plain, with unused parameters, no_sync and Join: its averages within N ulp",
+    program: ["test/oracles/programs/ddp-reducer.ts"],
+  },
+  {
+    name: "reducer-overlap",
+    purpose: "a step of 8 buckets over links of 20 ms: at most 0.7 of the time of backward, then allReduce",
+    program: ["test/ddp/programs/reducer-overlap.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

@@ -27,4 +27,18 @@ export { type Int8Options, Int8State, int8Hook } from "./hooks/int8.ts";
 export { type PowerSgdOptions, PowerSgdState, powerSgdHook } from "./hooks/power-sgd.ts";
 export { type TopKOptions, TopKState, topKHook } from "./hooks/top-k.ts";
 export { wireBytes } from "./hooks/wire-bytes.ts";
+export { DiLoCo, type DiLoCoOptions } from "./optimizer/diloco.ts";
+export { ShardedOptimizer, type ShardedOptimizerOptions } from "./optimizer/sharded-optimizer.ts";
+export {
+  type AdamOptions,
+  adam,
+  type SgdOptions,
+  sgd,
+  type Update,
+  type UpdateRule,
+} from "./optimizer/update-rules.ts";
+export { type Joinable, type JoinOptions, join } from "./reducer/join.ts";
+export type { DdpLoggingData } from "./reducer/logging-data.ts";
+export { type PrepareOptions, Reducer } from "./reducer/reducer.ts";
+export type { ReducerOptions } from "./reducer/reducer-options.ts";
 export { type NamedTensor, verifyParamsAcrossProcesses } from "./verify-params.ts";

@@ -11,6 +11,7 @@ import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts"
 import { ReduceOp } from "../../src/reduce-op.ts";
 
 const f32 = () => new Float32Array(4);
+const parameters = () => [{ tensor: f32(), shape: [4] }];
 
 /** Every public function that takes options, called with right arguments and `options`, in a group of one rank. */
 const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) => unknown>> = {
@@ -41,6 +42,14 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   scatterObject: (group, options) => group.scatterObject([1], options),
   newGroup: (group, options) => group.newGroup([0], options),
   split: (group, options) => group.split(0, 0, options),
+  Reducer: (_group, options) => new ddp.Reducer(options),
+  prepareForBackward: (group, options) =>
+    new ddp.Reducer({ group, parameters: parameters() }).prepareForBackward(options),
+  join: (group, options) => ddp.join([new ddp.Reducer({ group, parameters: parameters() })], () => {}, options),
+  ShardedOptimizer: (_group, options) => new ddp.ShardedOptimizer(options),
+  DiLoCo: (_group, options) => new ddp.DiLoCo(options),
+  sgd: (_group, options) => ddp.sgd(options),
+  adam: (_group, options) => ddp.adam(options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),

@@ -4,6 +4,7 @@
  */
 
 import type { Handle } from "../../executor/executor.ts";
+import { sleep } from "../../support/clock.ts";
 import type { HandleLink, LinkReceiver, Payload } from "../link.ts";
 import { BytesPayload } from "../payload/bytes-payload.ts";
 
@@ -32,6 +33,8 @@ interface Parcel {
   header: Uint8Array;
   payload: Payload;
   onSent: (() => void) | undefined;
+  /** Resolves when it has been under way long enough; null if frames take no time. */
+  arrival: Promise<void> | null;
 }
 
 /** Called before each delivery. The promise that it may return holds up this delivery and all later ones. */
@@ -46,15 +49,21 @@ export class MemoryLink implements HandleLink {
   #draining = false;
   #closing = false;
   readonly #hold: Hold | null;
+  readonly #latencyMs: number;
 
-  private constructor(hold: Hold | null) {
+  private constructor(hold: Hold | null, latencyMs: number) {
     this.#hold = hold;
+    this.#latencyMs = latencyMs;
   }
 
-  /** Both ends of a link. Each gets the hold on its deliveries, or null. */
-  static pair(holdAtFirst: Hold | null, holdAtSecond: Hold | null): [first: MemoryLink, second: MemoryLink] {
-    const first = new MemoryLink(holdAtFirst);
-    const second = new MemoryLink(holdAtSecond);
+  /** Both ends of a link, over which a frame takes `latencyMs`. Each end gets the hold on its deliveries, or null. */
+  static pair(
+    holdAtFirst: Hold | null,
+    holdAtSecond: Hold | null,
+    latencyMs = 0,
+  ): [first: MemoryLink, second: MemoryLink] {
+    const first = new MemoryLink(holdAtFirst, latencyMs);
+    const second = new MemoryLink(holdAtSecond, latencyMs);
     first.#other = second;
     second.#other = first;
     return [first, second];
@@ -75,7 +84,8 @@ export class MemoryLink implements HandleLink {
       payload.handle?.release();
       return;
     }
-    other.#inbox.push({ header, payload, onSent });
+    const arrival = this.#latencyMs > 0 ? sleep(this.#latencyMs) : null;
+    other.#inbox.push({ header, payload, onSent, arrival });
     other.#wake();
   }
 
@@ -100,6 +110,7 @@ export class MemoryLink implements HandleLink {
 
   async #drain(receiver: LinkReceiver): Promise<void> {
     for (let parcel = this.#inbox.shift(); parcel; parcel = this.#inbox.shift()) {
+      if (parcel.arrival) await parcel.arrival;
       const held = this.#hold?.();
       if (held) await held;
       receiver.onFrame(parcel.header, parcel.payload);

@@ -4,13 +4,12 @@
  */
 
 import { AdmissionError } from "../../errors.ts";
-import { sleep } from "../../support/clock.ts";
 import type { Link } from "../link.ts";
 import { type Hold, MemoryLink } from "./link.ts";
 
 /** How a memory link may be made worse, for tests. */
 export interface MemoryKnobs {
-  /** Milliseconds between sending and delivery. Default: none, delivery in the next microtask. */
+  /** Milliseconds between sending and delivery, of each frame by itself: many may be under way. Default: none, delivery in the next microtask. */
   latencyMs?: number;
   /** Called before each delivery; may return a promise that holds it up. Order within a link is kept. */
   gate?: (from: number, to: number) => Promise<void> | undefined;
@@ -86,7 +85,7 @@ function linkAll(size: number, knobs: MemoryKnobs): Map<number, Link>[] {
   for (const [a, linksOfA] of links.entries()) {
     for (const [b, linksOfB] of links.entries()) {
       if (b <= a) continue;
-      const [endOfA, endOfB] = MemoryLink.pair(holdFrom(b, a, knobs), holdFrom(a, b, knobs));
+      const [endOfA, endOfB] = MemoryLink.pair(holdFrom(b, a, knobs), holdFrom(a, b, knobs), knobs.latencyMs);
       linksOfA.set(b, endOfA);
       linksOfB.set(a, endOfB);
     }
@@ -94,10 +93,6 @@ function linkAll(size: number, knobs: MemoryKnobs): Map<number, Link>[] {
   return links;
 }
 
-function holdFrom(from: number, to: number, { latencyMs, gate }: MemoryKnobs): Hold | null {
-  if (!latencyMs && !gate) return null;
-  return async () => {
-    if (latencyMs) await sleep(latencyMs);
-    await gate?.(from, to);
-  };
+function holdFrom(from: number, to: number, { gate }: MemoryKnobs): Hold | null {
+  return gate ? () => gate(from, to) : null;
 }

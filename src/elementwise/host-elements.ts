@@ -137,23 +137,23 @@ export const hostElements: Elements<HostView> = {
   convert,
   scale,
   binary,
-  rankWhereEqual: (target, x, y, rank, none) => {
+  claim: (owner, x, y, code) => {
     const bits = (view: HostView) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
     const [a, b, width] = [bits(x), bits(y), bytesPerElement(x.dtype)];
     const [values, others] = isFloat(x.dtype) ? [valuesOf(x), valuesOf(y)] : [null, null];
-    const owners = arrayOf(target) as Int32Array;
+    const owners = arrayOf(owner) as Int32Array;
     for (let i = 0; i < owners.length; i++) {
+      if (owners[i] !== 0) continue;
       let isSame = true;
       for (let at = i * width; at < (i + 1) * width; at++) isSame &&= a[at] === b[at];
-      isSame ||= Number.isNaN(values?.[i]) && Number.isNaN(others?.[i]);
-      owners[i] = isSame ? rank : none;
+      if (isSame || (Number.isNaN(values?.[i]) && Number.isNaN(others?.[i]))) owners[i] = code;
     }
   },
-  whereOwner: (target, gradient, owner, rank) => {
+  whereOwner: (target, gradient, owner, code) => {
     const [result, from] = [arrayOf(target) as unknown, arrayOf(gradient) as unknown];
     const owners = arrayOf(owner) as Int32Array;
     for (let i = 0; i < owners.length; i++) {
-      if (owners[i] === rank) (result as WholeNumbers)[i] = (from as WholeNumbers)[i] ?? 0;
+      if (owners[i] === code) (result as WholeNumbers)[i] = (from as WholeNumbers)[i] ?? 0;
     }
   },
 };

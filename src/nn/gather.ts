@@ -15,7 +15,7 @@ export interface GatherOptions extends RootOptions {
   outputSplits?: readonly number[];
 }
 
-export const GATHER_OPTIONS: OptionNames<GatherOptions> = { ...ROOT_OPTIONS, outputSplits: true };
+const GATHER_OPTIONS: OptionNames<GatherOptions> = { ...ROOT_OPTIONS, outputSplits: true };
 
 /**
  * `group.gather` with a gradient: on root `y[r]` is rank r's x; elsewhere y is a list of zeros, whose gradients are not used. The

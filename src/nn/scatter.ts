@@ -15,7 +15,7 @@ export interface ScatterOptions extends RootOptions {
   like?: Tensor;
 }
 
-export const SCATTER_OPTIONS: OptionNames<ScatterOptions> = { ...ROOT_OPTIONS, like: true };
+const SCATTER_OPTIONS: OptionNames<ScatterOptions> = { ...ROOT_OPTIONS, like: true };
 
 /**
  * `group.scatter` with a gradient: y is root's `x[rank]`. All of root's tensors have one count. Other ranks pass null for x, and

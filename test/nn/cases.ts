@@ -88,7 +88,7 @@ export function caseOf(collective: Collective, op: Op, size: number, most = 5): 
     });
 }
 
-export function opOf({ op, factors }: Case, rank: number): ReduceOpLike {
+function opOf({ op, factors }: Case, rank: number): ReduceOpLike {
   return op === "premul-sum" ? ReduceOp.premulSum(factors[rank] ?? 0) : op;
 }
 

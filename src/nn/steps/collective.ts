@@ -34,7 +34,7 @@ export async function sum(tape: Tape, x: Variable): Promise<Variable> {
   return recordedOne([x], y, async (again, [g]) => [await sum(again, g as Variable)]);
 }
 
-export async function sumToRoot(tape: Tape, x: Variable, root: number): Promise<Variable> {
+async function sumToRoot(tape: Tape, x: Variable, root: number): Promise<Variable> {
   const isRoot = tape.group.rank === root;
   const y = isRoot ? tape.math.cloneOf(x.tensor) : tape.math.zerosLike(x.tensor);
   await tape.group.reduce(isRoot ? y : x.tensor, { ...tape.options, root });
@@ -115,7 +115,7 @@ export async function allGatherBase(tape: Tape, x: Variable, options?: Collectiv
 }
 
 /** {@link reduceScatter} of one tensor in equal parts. */
-export async function reduceScatterBase(tape: Tape, x: Variable): Promise<Variable> {
+async function reduceScatterBase(tape: Tape, x: Variable): Promise<Variable> {
   const y = tape.math.zerosLike(x.tensor, { count: describe(x.tensor).count / tape.group.size });
   await tape.group.reduceScatterTensor(y, x.tensor, tape.options);
   return recordedOne([x], y, async (again, [g]) => [await allGatherBase(again, g as Variable)]);

@@ -10,7 +10,7 @@ export function add({ math }: Tape, a: Variable, b: Variable): Variable {
 }
 
 /** a * b. */
-export function multiply({ math }: Tape, a: Variable, b: Variable): Variable {
+function multiply({ math }: Tape, a: Variable, b: Variable): Variable {
   return recordedOne([a, b], math.multiply(a.tensor, b.tensor), (tape, [g]) => [
     multiply(tape, g as Variable, b),
     multiply(tape, g as Variable, a),

@@ -19,6 +19,11 @@ const STEPS: readonly Step[] = [
     purpose: "10,000 bytes that change on the way between ranks: no wrong value, no hang",
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
+  {
+    name: "nn-pytorch",
+    purpose: "webccl/nn against torch.distributed.nn.functional of PyTorch, on drawn inputs",
+    program: ["test/oracles/programs/nn.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

@@ -70,8 +70,8 @@ function lists(counts: number[][]): fc.Arbitrary<Lists> {
   return fc.tuple(...counts.map((list) => fc.tuple(...list.map(arrays)))) as fc.Arbitrary<Lists>;
 }
 
-export function caseOf(collective: Collective, op: Op, size: number, most = 5): fc.Arbitrary<Case> {
-  const count = fc.nat(most);
+export function caseOf(collective: Collective, op: Op, size: number, range = { min: 0, max: 5 }): fc.Arbitrary<Case> {
+  const count = fc.integer(range);
   return fc
     .record({
       root: fc.nat(size - 1),

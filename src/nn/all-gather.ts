@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions, type OptionNames } from "../option-checks.ts";
+import type { OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
 import type { ShapedTensor, Tensor } from "../types.ts";
 import { checkCounts, checkTensor } from "./checks.ts";
@@ -22,17 +22,18 @@ export const OUTPUT_SPLITS_OPTIONS: OptionNames<OutputSplitsOptions> = { ...COLL
  *
  * @throws TypeError for integers; RangeError for splits that do not fit; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function allGather(
+export function allGather(
   group: ProcessGroup,
   x: Tensor,
   options: OutputSplitsOptions = {},
 ): Differentiable<Tensor[], Tensor> {
-  checkOptions("nn.allGather", OUTPUT_SPLITS_OPTIONS, options);
-  const { count } = checkTensor(x, "nn.allGather: x");
-  const counts = checkCounts(options.outputSplits, count, group.size, "nn.allGather");
-  return differentiable("nn.allGather", group, options, async (tape, own) => {
-    const input = constant(x);
-    return { y: valuesOf(await steps.allGather(tape, input, counts, own)), x: valuesOf(input) };
+  return differentiable("nn.allGather", group, OUTPUT_SPLITS_OPTIONS, options, () => {
+    const { count } = checkTensor(group, x, "nn.allGather: x");
+    const counts = checkCounts(options.outputSplits, count, group.size, "nn.allGather");
+    return async (tape, own) => {
+      const input = constant(x);
+      return { y: valuesOf(await steps.allGather(tape, input, counts, own)), x: valuesOf(input) };
+    };
   });
 }
 
@@ -44,23 +45,24 @@ export async function allGather(
  * @throws RangeError of the pullback if gy's first dimension is no multiple of the group's size: "Tensor with dimensions: [5, 2]
  * does not have first dimension divisible by world_size: 2"; else as {@link allGather}.
  */
-export async function allGatherBase<T extends Tensor | ShapedTensor>(
+export function allGatherBase<T extends Tensor | ShapedTensor>(
   group: ProcessGroup,
   x: T,
   options: CollectiveOptions = {},
 ): Differentiable<T, T> {
-  checkOptions("nn.allGatherBase", COLLECTIVE_OPTIONS, options);
-  const tensor = isShaped(x) ? x.tensor : (x as Tensor);
-  checkTensor(tensor, "nn.allGatherBase: x");
-  if (isShaped(x)) checkShape(x, "nn.allGatherBase: x");
-  return differentiable("nn.allGatherBase", group, options, async (tape, own) => {
-    const input = constant(tensor);
-    const y = await steps.allGatherBase(tape, input, own);
-    const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-    const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length * group.size, ...others] } } : {};
-    return {
-      y: { form: { variable: y, divisor: group.size, ...shapes.y }, hidden: [] },
-      x: { form: { variable: input, ...shapes.x }, hidden: [] },
+  return differentiable("nn.allGatherBase", group, COLLECTIVE_OPTIONS, options, () => {
+    const tensor = isShaped(x) ? x.tensor : (x as Tensor);
+    checkTensor(group, tensor, "nn.allGatherBase: x");
+    if (isShaped(x)) checkShape(x, "nn.allGatherBase: x");
+    return async (tape, own) => {
+      const input = constant(tensor);
+      const y = await steps.allGatherBase(tape, input, own);
+      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
+      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length * group.size, ...others] } } : {};
+      return {
+        y: { form: { variable: y, divisor: group.size, ...shapes.y }, hidden: [] },
+        x: { form: { variable: input, ...shapes.x }, hidden: [] },
+      };
     };
   });
 }

@@ -1,5 +1,4 @@
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions } from "../option-checks.ts";
 import { REDUCE_OPTIONS, type ReduceOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkReduction, checkTensor } from "./checks.ts";
@@ -22,22 +21,19 @@ import { constant, recordedOne } from "./steps/variable.ts";
  *
  * @throws TypeError for integers, for bitwise and custom operations; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function allReduce(
-  group: ProcessGroup,
-  x: Tensor,
-  options: ReduceOptions = {},
-): Differentiable<Tensor, Tensor> {
-  checkOptions("nn.allReduce", REDUCE_OPTIONS, options);
-  const { dtype } = checkTensor(x, "nn.allReduce: x");
-  const reduction = checkReduction("nn.allReduce", options.op, dtype, group.size);
-  return differentiable("nn.allReduce", group, options, async (tape, own) => {
-    const input = constant(reduction.kind === "product" ? tape.math.cloneOf(x) : x);
-    const y = tape.math.cloneOf(x);
-    await group.allReduce(y, { ...own, op: reduction.op });
-    const back = await backOfReduction(tape, reduction, input, y, {
-      whole: sum,
-      shares: (again, parts) => reduceScatter(again, parts),
-    });
-    return { y: valuesOf(recordedOne([input], y, back)), x: valuesOf(input) };
+export function allReduce(group: ProcessGroup, x: Tensor, options: ReduceOptions = {}): Differentiable<Tensor, Tensor> {
+  return differentiable("nn.allReduce", group, REDUCE_OPTIONS, options, () => {
+    const { dtype } = checkTensor(group, x, "nn.allReduce: x");
+    const reduction = checkReduction("nn.allReduce", options.op, dtype, group.size);
+    return async (tape, own) => {
+      const input = constant(reduction.kind === "product" ? tape.math.cloneOf(x) : x);
+      const y = tape.math.cloneOf(x);
+      await group.allReduce(y, { ...own, op: reduction.op });
+      const back = await backOfReduction(tape, reduction, input, y, {
+        whole: sum,
+        shares: (again, parts) => reduceScatter(again, parts),
+      });
+      return { y: valuesOf(recordedOne([input], y, back)), x: valuesOf(input) };
+    };
   });
 }

@@ -1,6 +1,5 @@
 import { checkSplits } from "../group/checks.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions } from "../option-checks.ts";
 import { ALL_TO_ALL_SINGLE_OPTIONS, type AllToAllSingleOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { OUTPUT_SPLITS_OPTIONS, type OutputSplitsOptions } from "./all-gather.ts";
@@ -16,18 +15,19 @@ import { constant } from "./steps/variable.ts";
  *
  * @throws TypeError for integers; RangeError for splits that do not fit; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function allToAll(
+export function allToAll(
   group: ProcessGroup,
   x: readonly Tensor[],
   options: OutputSplitsOptions = {},
 ): Differentiable<Tensor[], Tensor[]> {
-  checkOptions("nn.allToAll", OUTPUT_SPLITS_OPTIONS, options);
-  const views = checkTensors(x, group.size, "nn.allToAll: x");
-  const own = views.map(({ count }) => count);
-  const counts = checkCounts(options.outputSplits, own, group.size, "nn.allToAll");
-  return differentiable("nn.allToAll", group, options, async (tape, ownOptions) => {
-    const inputs = x.map(constant);
-    return { y: valuesOf(await steps.allToAll(tape, inputs, counts, ownOptions)), x: valuesOf(inputs) };
+  return differentiable("nn.allToAll", group, OUTPUT_SPLITS_OPTIONS, options, () => {
+    const views = checkTensors(group, x, "nn.allToAll: x");
+    const own = views.map(({ count }) => count);
+    const counts = checkCounts(options.outputSplits, own, group.size, "nn.allToAll");
+    return async (tape, ownOptions) => {
+      const inputs = x.map(constant);
+      return { y: valuesOf(await steps.allToAll(tape, inputs, counts, ownOptions)), x: valuesOf(inputs) };
+    };
   });
 }
 
@@ -40,18 +40,19 @@ export async function allToAll(
  *
  * @throws as {@link allToAll}.
  */
-export async function allToAllSingle(
+export function allToAllSingle(
   group: ProcessGroup,
   x: Tensor,
   options: AllToAllSingleOptions = {},
 ): Differentiable<Tensor, Tensor> {
-  checkOptions("nn.allToAllSingle", ALL_TO_ALL_SINGLE_OPTIONS, options);
-  const { count } = checkTensor(x, "nn.allToAllSingle: x");
-  const inputSplits = checkSplits(options.inputSplits, count, group.size, "input");
-  const outputSplits = checkCounts(options.outputSplits, inputSplits, group.size, "nn.allToAllSingle");
-  return differentiable("nn.allToAllSingle", group, options, async (tape, own) => {
-    const input = constant(x);
-    const y = await steps.allToAllSingle(tape, input, { inputSplits, outputSplits }, own);
-    return { y: valuesOf(y), x: valuesOf(input) };
+  return differentiable("nn.allToAllSingle", group, ALL_TO_ALL_SINGLE_OPTIONS, options, () => {
+    const { count } = checkTensor(group, x, "nn.allToAllSingle: x");
+    const inputSplits = checkSplits(options.inputSplits, count, group.size, "input");
+    const outputSplits = checkCounts(options.outputSplits, inputSplits, group.size, "nn.allToAllSingle");
+    return async (tape, own) => {
+      const input = constant(x);
+      const y = await steps.allToAllSingle(tape, input, { inputSplits, outputSplits }, own);
+      return { y: valuesOf(y), x: valuesOf(input) };
+    };
   });
 }

@@ -1,6 +1,5 @@
 import { checkRank } from "../group/checks.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions } from "../option-checks.ts";
 import { ROOT_OPTIONS, type RootOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkTensor } from "./checks.ts";
@@ -15,17 +14,14 @@ import { constant } from "./steps/variable.ts";
  *
  * @throws TypeError for integers; RangeError if there is no such root; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function broadcast(
-  group: ProcessGroup,
-  x: Tensor,
-  options: RootOptions = {},
-): Differentiable<Tensor, Tensor> {
-  checkOptions("nn.broadcast", ROOT_OPTIONS, options);
-  const { root = 0 } = options;
-  checkRank(root, group.size, "nn.broadcast: root");
-  checkTensor(x, "nn.broadcast: x");
-  return differentiable("nn.broadcast", group, options, async (tape, own) => {
-    const input = constant(x);
-    return { y: valuesOf(await steps.broadcast(tape, input, root, own)), x: valuesOf(input) };
+export function broadcast(group: ProcessGroup, x: Tensor, options: RootOptions = {}): Differentiable<Tensor, Tensor> {
+  return differentiable("nn.broadcast", group, ROOT_OPTIONS, options, () => {
+    const { root = 0 } = options;
+    checkRank(root, group.size, "nn.broadcast: root");
+    checkTensor(group, x, "nn.broadcast: x");
+    return async (tape, own) => {
+      const input = constant(x);
+      return { y: valuesOf(await steps.broadcast(tape, input, root, own)), x: valuesOf(input) };
+    };
   });
 }

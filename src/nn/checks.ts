@@ -1,6 +1,7 @@
 /** Checks of the arguments of differentiable calls. Each throws before anything is sent. */
 import { UnsupportedError } from "../errors.ts";
 import { checkList } from "../group/checks.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
 import { type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
@@ -16,7 +17,7 @@ export type Reduction =
  * @throws TypeError if it is no tensor, or one of integers, which have no gradient.
  * @throws UnsupportedError if it lies in memory whose gradients webccl cannot compute.
  */
-export function checkTensor(tensor: Tensor, name: string): TensorView {
+export function checkTensor(group: ProcessGroup, tensor: Tensor, name: string): TensorView {
   const view = describeArgument(tensor, name);
   if (!isFloat(view.dtype)) {
     throw new TypeError(`${name} is ${view.dtype}, and integers have no gradient: call the collective of the group`);
@@ -26,6 +27,11 @@ export function checkTensor(tensor: Tensor, name: string): TensorView {
       `${name} is a CudaTensor, and webccl has no arithmetic of its own in CUDA memory: use a host array or a GPUBuffer`,
     );
   }
+  if (view.memory === "gpu" && group.device === null) {
+    throw new TypeError(
+      `${name} lies in a GPUBuffer, and the group has no GPUDevice: pass the buffer's to initProcessGroup`,
+    );
+  }
   if (view.memory === "gpu" && view.dtype === "f64") {
     throw new UnsupportedError(`${name} is f64 in a GPUBuffer, which WGSL cannot add: use a Float64Array`);
   }
@@ -33,11 +39,11 @@ export function checkTensor(tensor: Tensor, name: string): TensorView {
 }
 
 /** A list with one tensor for each rank, all of one dtype, each checked as by {@link checkTensor}. */
-export function checkTensors(tensors: readonly Tensor[], size: number, name: string): TensorView[] {
+export function checkTensors(group: ProcessGroup, tensors: readonly Tensor[], name: string): TensorView[] {
   const dtype =
-    Array.isArray(tensors) && tensors.length > 0 ? checkTensor(tensors[0] as Tensor, `${name}[0]`).dtype : "f32";
-  checkList(tensors, size, dtype, name);
-  return tensors.map((tensor, i) => checkTensor(tensor, `${name}[${i}]`));
+    Array.isArray(tensors) && tensors.length > 0 ? checkTensor(group, tensors[0] as Tensor, `${name}[0]`).dtype : "f32";
+  checkList(tensors, group.size, dtype, name);
+  return tensors.map((tensor, i) => checkTensor(group, tensor, `${name}[${i}]`));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { checkRank } from "../group/checks.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions, type OptionNames } from "../option-checks.ts";
+import type { OptionNames } from "../option-checks.ts";
 import { ROOT_OPTIONS, type RootOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkCounts, checkTensor } from "./checks.ts";
@@ -24,18 +24,15 @@ const GATHER_OPTIONS: OptionNames<GatherOptions> = { ...ROOT_OPTIONS, outputSpli
  * @throws TypeError for integers; RangeError if there is no such root, or for splits that do not fit; UnsupportedError for f64 in
  * a GPUBuffer and for CUDA memory.
  */
-export async function gather(
-  group: ProcessGroup,
-  x: Tensor,
-  options: GatherOptions = {},
-): Differentiable<Tensor[], Tensor> {
-  checkOptions("nn.gather", GATHER_OPTIONS, options);
-  const { root = 0, outputSplits } = options;
-  checkRank(root, group.size, "nn.gather: root");
-  const { count } = checkTensor(x, "nn.gather: x");
-  const counts = checkCounts(outputSplits, count, group.size, "nn.gather");
-  return differentiable("nn.gather", group, options, async (tape, own) => {
-    const input = constant(x);
-    return { y: valuesOf(await steps.gather(tape, input, counts, root, own)), x: valuesOf(input) };
+export function gather(group: ProcessGroup, x: Tensor, options: GatherOptions = {}): Differentiable<Tensor[], Tensor> {
+  return differentiable("nn.gather", group, GATHER_OPTIONS, options, () => {
+    const { root = 0, outputSplits } = options;
+    checkRank(root, group.size, "nn.gather: root");
+    const { count } = checkTensor(group, x, "nn.gather: x");
+    const counts = checkCounts(outputSplits, count, group.size, "nn.gather");
+    return async (tape, own) => {
+      const input = constant(x);
+      return { y: valuesOf(await steps.gather(tape, input, counts, root, own)), x: valuesOf(input) };
+    };
   });
 }

@@ -6,6 +6,7 @@
  * [gy, x]; and so on, to any order. This is JAX's vjp.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { fromCaller, toCaller, type Values, variablesOf, withVariables } from "./forms.ts";
 import { gradient } from "./steps/gradient.ts";
@@ -35,21 +36,28 @@ export interface Pullback<Y, X> {
 /** What a forward call gives. */
 export type Differentiable<Y, X> = Promise<[y: Y, pullback: Pullback<Y, X>]>;
 
-/**
- * Runs the forward call `body` in its turn, and makes its pullback. `own` holds the options for the collective of that name;
- * the tape has those for the others.
- */
-export function differentiable<Y, X>(
+/** The forward call. `own` holds the options for the collective of that name; the tape has those for the others. */
+type Forward = (tape: Tape, own: CollectiveOptions) => Promise<{ y: Values; x: Values }>;
+
+/** Checks a call with `prepare`, runs what that returns in the call's turn, and makes the pullback. */
+export function differentiable<Y, X, O extends CollectiveOptions>(
   name: string,
   group: ProcessGroup,
-  { timeoutMs, signal, algorithm }: CollectiveOptions,
-  body: (tape: Tape, own: CollectiveOptions) => Promise<{ y: Values; x: Values }>,
+  names: OptionNames<O>,
+  options: O,
+  prepare: () => Forward,
 ): Differentiable<Y, X> {
-  const lasting = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
+  const prepared = checked(group, () => {
+    checkOptions(name, names, options);
+    return prepare();
+  });
   return inTurn(group, async () => {
+    const forward = await prepared();
+    const { timeoutMs, signal, algorithm } = options;
+    const lasting = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
     const tape = new Tape(group, lasting);
     try {
-      const { y, x } = await body(tape, algorithm === undefined ? lasting : { ...lasting, algorithm });
+      const { y, x } = await forward(tape, algorithm === undefined ? lasting : { ...lasting, algorithm });
       const result = toCaller(y.form, ({ tensor }) => tape.give(tensor)) as Y;
       return [result, pullbackOf<Y, X>(name, tape, y, x)];
     } catch (error) {
@@ -59,16 +67,37 @@ export function differentiable<Y, X>(
   });
 }
 
+/**
+ * Checks arguments now, and gives the outcome when the call's turn comes. An error is told to the group then, as the refusal of a
+ * call: the other ranks, which may have made theirs, get a MismatchError at this rank's next collective, and no wrong value.
+ */
+function checked<T>(group: ProcessGroup, check: () => T): () => Promise<T> {
+  try {
+    const result = check();
+    return async () => result;
+  } catch (error) {
+    return async () => {
+      await group.coalesce(() => {
+        throw error;
+      });
+      throw error;
+    };
+  }
+}
+
 /** The pullback of the function that made `outputs` of `inputs`, whose steps are on `tape`. */
 function pullbackOf<Y, X>(name: string, tape: Tape, outputs: Values, inputs: Values): Pullback<Y, X> {
   const { group, options } = tape;
   const sources = [...variablesOf(outputs.form), ...outputs.hidden];
   const targets = [...variablesOf(inputs.form), ...inputs.hidden];
   /** Calls `use` with the cotangents of all sources, a tape for the way back, and the gradients of all targets. */
-  const run = async <T>(gy: Y, use: (again: Tape, cotangents: Variable[], gradients: Variable[]) => T): Promise<T> => {
-    const given = fromCaller(outputs.form, gy, `the pullback of ${name}: the gradient`);
-    return inTurn(group, async () => {
+  const run = <T>(gy: Y, use: (again: Tape, cotangents: Variable[], gradients: Variable[]) => T): Promise<T> => {
+    const gradients = checked(group, () => {
       if (tape.isFreed) throw new TypeError(`the pullback of ${name} was freed: call free() after its last call`);
+      return fromCaller(outputs.form, gy, `the pullback of ${name}: the gradient`);
+    });
+    return inTurn(group, async () => {
+      const given = await gradients();
       const again = new Tape(group, options);
       try {
         const hidden = outputs.hidden.map(({ tensor }) => again.math.zerosLike(tensor));

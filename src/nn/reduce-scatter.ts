@@ -1,5 +1,4 @@
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions } from "../option-checks.ts";
 import { REDUCE_OPTIONS, type ReduceOptions } from "../options.ts";
 import { describe } from "../tensor/describe.ts";
 import type { ShapedTensor, Tensor } from "../types.ts";
@@ -19,22 +18,23 @@ import { constant, recordedOne } from "./steps/variable.ts";
  *
  * @throws TypeError for integers, for bitwise and custom operations; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function reduceScatter(
+export function reduceScatter(
   group: ProcessGroup,
   x: readonly Tensor[],
   options: ReduceOptions = {},
 ): Differentiable<Tensor, Tensor[]> {
-  checkOptions("nn.reduceScatter", REDUCE_OPTIONS, options);
-  const views = checkTensors(x, group.size, "nn.reduceScatter: x");
-  const reduction = checkReduction("nn.reduceScatter", options.op, views[0]?.dtype ?? "f32", group.size);
-  return differentiable("nn.reduceScatter", group, options, async (tape, own) => {
-    const inputs = x.map((tensor) => constant(reduction.kind === "product" ? tape.math.cloneOf(tensor) : tensor));
-    const y = tape.math.zerosLike(x[group.rank] as Tensor);
-    await group.reduceScatter(y, x, { ...own, op: reduction.op });
-    const back = await backOfScatteredReduction(tape, reduction, inputs, y);
-    return {
-      y: valuesOf(recordedOne(inputs, y, (again, [g]) => back(again, g as NonNullable<typeof g>))),
-      x: valuesOf(inputs),
+  return differentiable("nn.reduceScatter", group, REDUCE_OPTIONS, options, () => {
+    const views = checkTensors(group, x, "nn.reduceScatter: x");
+    const reduction = checkReduction("nn.reduceScatter", options.op, views[0]?.dtype ?? "f32", group.size);
+    return async (tape, own) => {
+      const inputs = x.map((tensor) => constant(reduction.kind === "product" ? tape.math.cloneOf(tensor) : tensor));
+      const y = tape.math.zerosLike(x[group.rank] as Tensor);
+      await group.reduceScatter(y, x, { ...own, op: reduction.op });
+      const back = await backOfScatteredReduction(tape, reduction, inputs, y);
+      return {
+        y: valuesOf(recordedOne(inputs, y, (again, [g]) => back(again, g as NonNullable<typeof g>))),
+        x: valuesOf(inputs),
+      };
     };
   });
 }
@@ -46,27 +46,28 @@ export async function reduceScatter(
  * @throws RangeError if the first dimension is no multiple of the group's size: "Tensor with dimensions: [5, 2] does not have
  * first dimension divisible by world_size: 2". A bare tensor's one dimension is its count. Else as {@link reduceScatter}.
  */
-export async function reduceScatterBase<T extends Tensor | ShapedTensor>(
+export function reduceScatterBase<T extends Tensor | ShapedTensor>(
   group: ProcessGroup,
   x: T,
   options: ReduceOptions = {},
 ): Differentiable<T, T> {
-  checkOptions("nn.reduceScatterBase", REDUCE_OPTIONS, options);
-  const tensor = isShaped(x) ? x.tensor : (x as Tensor);
-  const { dtype, count } = checkTensor(tensor, "nn.reduceScatterBase: x");
-  if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");
-  checkDivisible(isShaped(x) ? x.shape : [count], group.size);
-  const reduction = checkReduction("nn.reduceScatterBase", options.op, dtype, group.size);
-  return differentiable("nn.reduceScatterBase", group, options, async (tape, own) => {
-    const input = constant(tensor);
-    const y = tape.math.zerosLike(tensor, { count: describe(tensor).count / group.size });
-    await group.reduceScatterTensor(y, tensor, { ...own, op: reduction.op });
-    const output = recordedOne([input], y, await backOfOneTensor(tape, reduction, input, y));
-    const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-    const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length / group.size, ...others] } } : {};
-    return {
-      y: { form: { variable: output, ...shapes.y }, hidden: [] },
-      x: { form: { variable: input, ...shapes.x }, hidden: [] },
+  return differentiable("nn.reduceScatterBase", group, REDUCE_OPTIONS, options, () => {
+    const tensor = isShaped(x) ? x.tensor : (x as Tensor);
+    const { dtype, count } = checkTensor(group, tensor, "nn.reduceScatterBase: x");
+    if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");
+    checkDivisible(isShaped(x) ? x.shape : [count], group.size);
+    const reduction = checkReduction("nn.reduceScatterBase", options.op, dtype, group.size);
+    return async (tape, own) => {
+      const input = constant(tensor);
+      const y = tape.math.zerosLike(tensor, { count: describe(tensor).count / group.size });
+      await group.reduceScatterTensor(y, tensor, { ...own, op: reduction.op });
+      const output = recordedOne([input], y, await backOfOneTensor(tape, reduction, input, y));
+      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
+      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length / group.size, ...others] } } : {};
+      return {
+        y: { form: { variable: output, ...shapes.y }, hidden: [] },
+        x: { form: { variable: input, ...shapes.x }, hidden: [] },
+      };
     };
   });
 }

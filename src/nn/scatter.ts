@@ -1,6 +1,6 @@
 import { checkRank } from "../group/checks.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checkOptions, type OptionNames } from "../option-checks.ts";
+import type { OptionNames } from "../option-checks.ts";
 import { ROOT_OPTIONS, type RootOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkTensor, checkTensors } from "./checks.ts";
@@ -24,20 +24,21 @@ const SCATTER_OPTIONS: OptionNames<ScatterOptions> = { ...ROOT_OPTIONS, like: tr
  * @throws TypeError for integers, if x is not on root alone, or if `like` is missing; RangeError if there is no such root or if the
  * counts differ; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export async function scatter(
+export function scatter(
   group: ProcessGroup,
   x: readonly Tensor[] | null,
   options: ScatterOptions = {},
 ): Differentiable<Tensor, Tensor[] | null> {
-  checkOptions("nn.scatter", SCATTER_OPTIONS, options);
-  const { root = 0, like } = options;
-  checkRank(root, group.size, "nn.scatter: root");
-  if (group.rank === root) checkEqualCounts(x, group.size);
-  else checkReceiver(x, like);
-  return differentiable("nn.scatter", group, options, async (tape, own) => {
-    const inputs = x ? x.map(constant) : placeholders(tape.math.zerosLike(like as Tensor), group.size);
-    const y = valuesOf(await steps.scatter(tape, inputs, root, own));
-    return { y, x: x ? valuesOf(inputs) : { form: null, hidden: inputs } };
+  return differentiable("nn.scatter", group, SCATTER_OPTIONS, options, () => {
+    const { root = 0, like } = options;
+    checkRank(root, group.size, "nn.scatter: root");
+    if (group.rank === root) checkEqualCounts(group, x);
+    else checkReceiver(group, x, like);
+    return async (tape, own) => {
+      const inputs = x ? x.map(constant) : placeholders(tape.math.zerosLike(like as Tensor), group.size);
+      const y = valuesOf(await steps.scatter(tape, inputs, root, own));
+      return { y, x: x ? valuesOf(inputs) : { form: null, hidden: inputs } };
+    };
   });
 }
 
@@ -46,8 +47,8 @@ function placeholders(zeros: Tensor, size: number) {
   return Array.from({ length: size }, () => constant(zeros));
 }
 
-function checkEqualCounts(x: readonly Tensor[] | null, size: number): void {
-  const [first, ...others] = checkTensors(x as readonly Tensor[], size, "nn.scatter: x");
+function checkEqualCounts(group: ProcessGroup, x: readonly Tensor[] | null): void {
+  const [first, ...others] = checkTensors(group, x as readonly Tensor[], "nn.scatter: x");
   const other = others.find(({ count }) => count !== first?.count);
   if (other)
     throw new RangeError(
@@ -55,10 +56,10 @@ function checkEqualCounts(x: readonly Tensor[] | null, size: number): void {
     );
 }
 
-function checkReceiver(x: readonly Tensor[] | null, like: Tensor | undefined): void {
+function checkReceiver(group: ProcessGroup, x: readonly Tensor[] | null, like: Tensor | undefined): void {
   if (x !== null) throw new TypeError("nn.scatter: x is for root alone: pass null and { like }");
   if (like === undefined) {
     throw new TypeError("nn.scatter: a rank that is not root passes { like }, a tensor as the one that it receives");
   }
-  checkTensor(like, "nn.scatter: like");
+  checkTensor(group, like, "nn.scatter: like");
 }

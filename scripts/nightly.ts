@@ -50,6 +50,11 @@ const STEPS: readonly Step[] = [
     purpose: "a step of 8 buckets over links of 20 ms: at most 0.7 of the time of backward, then allReduce",
     program: ["test/ddp/programs/reducer-overlap.ts"],
   },
+  {
+    name: "nn-pytorch",
+    purpose: "webccl/nn against torch.distributed.nn.functional of PyTorch, on drawn inputs",
+    program: ["test/oracles/programs/nn.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

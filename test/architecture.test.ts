@@ -47,7 +47,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["group"],
   ["bring-up", "bring-up/media", "bring-up/nccl"],
   ["index.ts"],
-  ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer"],
+  ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps"],
   ["node", "node/file-store", "node/memory-files", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],

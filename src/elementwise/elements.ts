@@ -14,8 +14,8 @@ export interface Elements<V extends TensorView> {
   convert(target: V, source: V): void;
   scale(target: V, source: V, factor: number): void;
   binary(name: BinaryName, target: V, left: V, right: V): void;
-  /** target[i] = rank where x[i] and y[i] are the same bits, or both NaN; else `none`. */
-  rankWhereEqual(target: V, x: V, y: V, rank: number, none: number): void;
-  /** target[i] = gradient[i] where owner[i] is `rank`; else 0. */
-  whereOwner(target: V, gradient: V, owner: V, rank: number): void;
+  /** owner[i] = code where owner[i] is 0, and x[i] and y[i] are the same bits or both NaN. */
+  claim(owner: V, x: V, y: V, code: number): void;
+  /** target[i] = gradient[i] where owner[i] is `code`; else 0. */
+  whereOwner(target: V, gradient: V, owner: V, code: number): void;
 }

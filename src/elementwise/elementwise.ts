@@ -18,15 +18,20 @@ import { hostElements } from "./host-elements.ts";
 export class Elementwise {
   readonly #gpu: GpuElements | null;
 
-  /** `device` is that of the GPUBuffers, or null where there are none. */
-  constructor(device: GPUDevice | null) {
+  readonly #onNew: (tensor: Tensor) => void;
+
+  /** `device` is that of the GPUBuffers, or null where there are none. `onNew` is told of each tensor that is made. */
+  constructor(device: GPUDevice | null, onNew: (tensor: Tensor) => void = () => {}) {
     this.#gpu = device && new GpuElements(device);
+    this.#onNew = onNew;
   }
 
   /** `count` zeros of `dtype` in the memory of `like`; by default as many as it has, of its dtype. */
   zerosLike(like: Tensor, { dtype, count }: { dtype?: DataType; count?: number } = {}): Tensor {
     const view = describe(like);
-    return this.#elementsOf(view).alloc(dtype ?? view.dtype, count ?? view.count);
+    const tensor = this.#elementsOf(view).alloc(dtype ?? view.dtype, count ?? view.count);
+    this.#onNew(tensor);
+    return tensor;
   }
 
   /** A copy of `tensor`. */
@@ -104,21 +109,20 @@ export class Elementwise {
     return this.#binary("multiply", left, right, target);
   }
 
-  /** An i32 tensor: `rank` where x and y have the same bits, or where both are NaN; else `none`. */
-  rankWhereEqual(x: Tensor, y: Tensor, rank: number, none: number): Tensor {
-    const target = this.zerosLike(x, { dtype: "i32" });
-    const [to, a, b] = [describe(target), describe(x), describe(y)];
-    requireAlike("rankWhereEqual", a, b);
-    this.#elementsOf(to, a, b).rankWhereEqual(to, a, b, rank, none);
-    return target;
+  /** Puts `code` into the i32 tensor `owner` where that is 0, and where x and y have the same bits or are both NaN. */
+  claim(owner: Tensor, x: Tensor, y: Tensor, code: number): void {
+    const [to, a, b] = [describe(owner), describe(x), describe(y)];
+    requireAlike("claim", a, b);
+    requireSame("claim", "count", to, a);
+    this.#elementsOf(to, a, b).claim(to, a, b, code);
   }
 
-  /** `gradient` where the i32 tensor `owner` is `rank`; else 0. */
-  whereOwner(gradient: Tensor, owner: Tensor, rank: number): Tensor {
+  /** `gradient` where the i32 tensor `owner` is `code`; else 0. */
+  whereOwner(gradient: Tensor, owner: Tensor, code: number): Tensor {
     const target = this.zerosLike(gradient);
     const [to, from, owners] = [describe(target), describe(gradient), describe(owner)];
     requireSame("whereOwner", "count", from, owners);
-    this.#elementsOf(to, from, owners).whereOwner(to, from, owners, rank);
+    this.#elementsOf(to, from, owners).whereOwner(to, from, owners, code);
     return target;
   }
 

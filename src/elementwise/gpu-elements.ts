@@ -94,22 +94,22 @@ export class GpuElements implements Elements<GpuView> {
     });
   }
 
-  rankWhereEqual(target: GpuView, x: GpuView, y: GpuView, rank: number, none: number): void {
-    requireFloat("rankWhereEqual", x.dtype);
+  claim(owner: GpuView, x: GpuView, y: GpuView, code: number): void {
+    requireFloat("claim", x.dtype);
     const same = "(x_element(i) == y_element(i)) || (isNaN(x_element(i)) && isNaN(y_element(i)))";
-    this.#map(target, `select(params.none, params.rank, ${same})`, {
+    this.#map(owner, `select(bits, params.code, bits == 0u && (${same}))`, {
       tensors: { x, y },
-      u32: { rank, none },
+      u32: { code },
       float: x.dtype,
       code: "fn isNaN(a: u32) -> bool { return is_nan_f32(bitcast<u32>(widen(a))); }",
     });
   }
 
-  whereOwner(target: GpuView, gradient: GpuView, owner: GpuView, rank: number): void {
+  whereOwner(target: GpuView, gradient: GpuView, owner: GpuView, code: number): void {
     requireFloat("whereOwner", gradient.dtype);
-    this.#map(target, "select(0u, gradient_element(i), owner_word(i) == params.rank)", {
+    this.#map(target, "select(0u, gradient_element(i), owner_word(i) == params.code)", {
       tensors: { gradient, owner },
-      u32: { rank },
+      u32: { code },
     });
   }
 

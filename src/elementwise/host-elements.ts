@@ -36,19 +36,24 @@ function narrower(dtype: DataType): (value: number) => number {
 function valuesOf(view: HostView): Values {
   const array = arrayOf(view);
   if (array instanceof Float32Array || array instanceof Float64Array) return array;
-  return Float32Array.from(array as Uint16Array, widener(view.dtype));
+  const widen = widener(view.dtype);
+  const values = new Float32Array(array.length);
+  for (let i = 0; i < values.length; i++) values[i] = widen(array[i] as number);
+  return values;
 }
 
-/** Computes every element of `target`, which must be a float's. */
-function setValues(target: HostView, valueAt: (i: number) => number): void {
+/** Makes every element of `target`, a float's: `loop` fills an array with their values. */
+function setValues(target: HostView, loop: (values: Values) => void): void {
   const array = arrayOf(target) as Values | Uint16Array;
   if (array instanceof Float32Array || array instanceof Float64Array) {
-    for (let i = 0; i < array.length; i++) array[i] = valueAt(i);
+    loop(array);
     makeNaNsCanonical(array);
     return;
   }
+  const values = new Float32Array(array.length);
+  loop(values);
   const narrow = narrower(target.dtype);
-  for (let i = 0; i < array.length; i++) array[i] = narrow(valueAt(i));
+  for (let i = 0; i < array.length; i++) array[i] = narrow(values[i]!);
 }
 
 function makeNaNsCanonical(array: Values): void {
@@ -62,12 +67,23 @@ function makeNaNsCanonical(array: Values): void {
   }
 }
 
-const FLOAT_STEPS: Readonly<Record<BinaryName, (a: number, b: number) => number>> = {
+/** Loops, since a function called for each element takes several times as long. The f64 sum or product of two f32 becomes the nearest f32. */
+const FLOAT_LOOPS: Readonly<Record<BinaryName, (target: Values, a: Values, b: Values) => void>> = {
+  add: (target, a, b) => {
+    for (let i = 0; i < target.length; i++) target[i] = a[i]! + b[i]!;
+  },
+  subtract: (target, a, b) => {
+    for (let i = 0; i < target.length; i++) target[i] = a[i]! - b[i]!;
+  },
+  multiply: (target, a, b) => {
+    for (let i = 0; i < target.length; i++) target[i] = a[i]! * b[i]!;
+  },
+};
+const INTEGER_STEPS: Readonly<Record<BinaryName, (a: number, b: number) => number>> = {
   add: (a, b) => a + b,
   subtract: (a, b) => a - b,
-  multiply: (a, b) => a * b,
+  multiply: Math.imul,
 };
-const INTEGER_STEPS = { ...FLOAT_STEPS, multiply: Math.imul };
 const BIG_STEPS: Readonly<Record<BinaryName, (a: bigint, b: bigint) => bigint>> = {
   add: (a, b) => a + b,
   subtract: (a, b) => a - b,
@@ -86,9 +102,8 @@ function setIntegers(target: HostView, small: (i: number) => number, big: (i: nu
 
 function binary(name: BinaryName, target: HostView, left: HostView, right: HostView): void {
   if (isFloat(target.dtype)) {
-    const [a, b, step] = [valuesOf(left), valuesOf(right), FLOAT_STEPS[name]];
-    // The step's f64 result of two f32 becomes the nearest f32, as if it were computed in f32 (half.ts).
-    setValues(target, (i) => step(a[i] ?? 0, b[i] ?? 0));
+    const [a, b] = [valuesOf(left), valuesOf(right)];
+    setValues(target, (result) => FLOAT_LOOPS[name](result, a, b));
     return;
   }
   const [a, b] = [arrayOf(left) as unknown, arrayOf(right) as unknown];
@@ -103,7 +118,9 @@ function scale(target: HostView, source: HostView, factor: number): void {
   if (isFloat(target.dtype)) {
     const values = valuesOf(source);
     const rounded = target.dtype === "f64" ? factor : Math.fround(factor);
-    setValues(target, (i) => (values[i] ?? 0) * rounded);
+    setValues(target, (result) => {
+      for (let i = 0; i < result.length; i++) result[i] = values[i]! * rounded;
+    });
     return;
   }
   if (!Number.isSafeInteger(factor)) {
@@ -123,7 +140,7 @@ function convert(target: HostView, source: HostView): void {
     if (!isFloat(dtype)) throw new TypeError(`convert: ${dtype} is no float's dtype`);
   }
   const values = valuesOf(source);
-  setValues(target, (i) => values[i] ?? 0);
+  setValues(target, (result) => result.set(values));
 }
 
 /** See the file's head. */
@@ -137,23 +154,23 @@ export const hostElements: Elements<HostView> = {
   convert,
   scale,
   binary,
-  rankWhereEqual: (target, x, y, rank, none) => {
+  claim: (owner, x, y, code) => {
     const bits = (view: HostView) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
     const [a, b, width] = [bits(x), bits(y), bytesPerElement(x.dtype)];
     const [values, others] = isFloat(x.dtype) ? [valuesOf(x), valuesOf(y)] : [null, null];
-    const owners = arrayOf(target) as Int32Array;
+    const owners = arrayOf(owner) as Int32Array;
     for (let i = 0; i < owners.length; i++) {
+      if (owners[i] !== 0) continue;
       let isSame = true;
       for (let at = i * width; at < (i + 1) * width; at++) isSame &&= a[at] === b[at];
-      isSame ||= Number.isNaN(values?.[i]) && Number.isNaN(others?.[i]);
-      owners[i] = isSame ? rank : none;
+      if (isSame || (Number.isNaN(values?.[i]) && Number.isNaN(others?.[i]))) owners[i] = code;
     }
   },
-  whereOwner: (target, gradient, owner, rank) => {
+  whereOwner: (target, gradient, owner, code) => {
     const [result, from] = [arrayOf(target) as unknown, arrayOf(gradient) as unknown];
     const owners = arrayOf(owner) as Int32Array;
     for (let i = 0; i < owners.length; i++) {
-      if (owners[i] === rank) (result as WholeNumbers)[i] = (from as WholeNumbers)[i] ?? 0;
+      if (owners[i] === code) (result as WholeNumbers)[i] = (from as WholeNumbers)[i] ?? 0;
     }
   },
 };

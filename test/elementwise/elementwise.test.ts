@@ -159,8 +159,10 @@ describe("Elementwise", () => {
         for (const name of NAMES) expectSame(await fromGpu(gpu[name](x, y)), bytesOf(host[name](a, b)));
         expectSame(await fromGpu(gpu.scale(x, factor)), bytesOf(host.scale(a, factor)));
         expectSame(await fromGpu(gpu.add(onGpu(a, at), x)), bytesOf(host.add(a, a)));
-        const owner = host.rankWhereEqual(a, b, 2, 9);
-        const owners = gpu.rankWhereEqual(x, y, 2, 9);
+        const owner = Int32Array.from(drawn, (_, at) => at % 3);
+        const owners = onGpu(owner);
+        gpu.claim(owners, x, y, 2);
+        host.claim(owner, a, b, 2);
         expectSame(await fromGpu(gpu.whereOwner(x, owners, 2)), bytesOf(host.whereOwner(a, owner, 2)));
         expectSame(await fromGpu(owners), bytesOf(owner));
       }),
@@ -228,10 +230,13 @@ describe("Elementwise", () => {
     );
   });
 
-  it("owns elements by their bits: −0 is not 0, a NaN is any NaN", () => {
-    const x = Float32Array.of(0, -0, Number.NaN, 1);
-    const y = Float32Array.of(-0, -0, Number.NaN, 2);
-    expect(host.rankWhereEqual(x, y, 3, 7)).toEqual(Int32Array.of(7, 3, 3, 7));
+  it("claims elements by their bits, where nobody has: −0 is not 0, a NaN is any NaN", () => {
+    const x = Float32Array.of(0, -0, Number.NaN, 1, 5);
+    const y = Float32Array.of(-0, -0, Number.NaN, 2, 5);
+    const owner = Int32Array.of(0, 0, 0, 0, 9);
+    host.claim(owner, x, y, 3);
+    expect(owner).toEqual(Int32Array.of(0, 3, 3, 0, 9));
+    expect(host.whereOwner(x, owner, 9)).toEqual(Float32Array.of(0, 0, 0, 0, 5));
   });
 
   it("names the trouble", () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
 import * as ddp from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
+import * as nn from "../../src/nn/index.ts";
 import { createHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
@@ -50,6 +51,17 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   DiLoCo: (_group, options) => new ddp.DiLoCo(options),
   sgd: (_group, options) => ddp.sgd(options),
   adam: (_group, options) => ddp.adam(options),
+  "nn.allReduce": (group, options) => nn.allReduce(group, f32(), options),
+  "nn.reduce": (group, options) => nn.reduce(group, f32(), options),
+  "nn.broadcast": (group, options) => nn.broadcast(group, f32(), options),
+  "nn.gather": (group, options) => nn.gather(group, f32(), options),
+  "nn.scatter": (group, options) => nn.scatter(group, [f32()], options),
+  "nn.allGather": (group, options) => nn.allGather(group, f32(), options),
+  "nn.allGatherBase": (group, options) => nn.allGatherBase(group, f32(), options),
+  "nn.reduceScatter": (group, options) => nn.reduceScatter(group, [f32()], options),
+  "nn.reduceScatterBase": (group, options) => nn.reduceScatterBase(group, f32(), options),
+  "nn.allToAll": (group, options) => nn.allToAll(group, [f32()], options),
+  "nn.allToAllSingle": (group, options) => nn.allToAllSingle(group, f32(), options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),

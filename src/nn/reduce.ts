@@ -1,0 +1,44 @@
+import { checkRank } from "../group/checks.ts";
+import type { ProcessGroup } from "../group/process-group.ts";
+import { ROOTED_REDUCE_OPTIONS, type RootedReduceOptions } from "../options.ts";
+import type { Tensor } from "../types.ts";
+import { checkReduction, checkTensor } from "./checks.ts";
+import { valuesOf } from "./forms.ts";
+import { type Differentiable, differentiable } from "./pullback.ts";
+import { broadcast, scatter } from "./steps/collective.ts";
+import { backOfReduction } from "./steps/reduction.ts";
+import { constant, recordedOne } from "./steps/variable.ts";
+
+/**
+ * `group.reduce` with a gradient: y = x0 op x1 op … on root. On every other rank y is a copy of x that counts as a constant: its
+ * gradient is not used.
+ *
+ * The gradients are those of {@link allReduce}, with root's gy for G; the pullback broadcasts it (product: scatters it, and makes two
+ * allToAll). For min and max the forward call makes a broadcast of the result and an allReduce of i32 too, to find the owners.
+ *
+ * @throws as {@link allReduce}; RangeError if there is no such root.
+ */
+export function reduce(
+  group: ProcessGroup,
+  x: Tensor,
+  options: RootedReduceOptions = {},
+): Differentiable<Tensor, Tensor> {
+  return differentiable("nn.reduce", group, ROOTED_REDUCE_OPTIONS, options, () => {
+    const { root = 0 } = options;
+    checkRank(root, group.size, "nn.reduce: root");
+    const { dtype } = checkTensor(group, x, "nn.reduce: x");
+    const reduction = checkReduction("nn.reduce", options.op, dtype, group.size);
+    const { op, kind } = reduction;
+    return async (tape, own) => {
+      const input = constant(kind === "product" ? tape.math.cloneOf(x) : x);
+      const y = tape.math.cloneOf(x);
+      await group.reduce(y, { ...own, op, root });
+      const known = kind === "extremum" ? (await broadcast(tape, constant(y), root)).tensor : y;
+      const back = await backOfReduction(tape, reduction, input, known, {
+        whole: (again, g) => broadcast(again, g, root),
+        shares: (again, parts) => scatter(again, parts, root),
+      });
+      return { y: valuesOf(recordedOne([input], y, back)), x: valuesOf(input) };
+    };
+  });
+}

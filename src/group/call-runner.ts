@@ -4,16 +4,7 @@
  */
 
 import type { Backend, Call } from "../backend/backend.ts";
-import {
-  AbortedError,
-  fromWireError,
-  IntegrityError,
-  MismatchError,
-  TimeoutError,
-  toWireError,
-  UnsupportedError,
-  WebcclError,
-} from "../errors.ts";
+import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request } from "../request.ts";
@@ -26,6 +17,7 @@ import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
+import { placedError } from "./placed-error.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
@@ -390,23 +382,9 @@ export class CallRunner {
     return work;
   }
 
-  /** The error as this call tells it: with the rank, the call, and what became of the tensors. */
-  #placed(error: Error, request: Request, call: Call | null): Error {
-    if (!(error instanceof WebcclError) || error instanceof UnsupportedError) return error;
-    const { rank } = this.#options;
-    const wire = toWireError(error);
+  #placed(error: Error, { collective }: Request, call: Call | null): Error {
     const sequence = call?.sequence ?? this.sequence + 1;
-    if (!(error instanceof MismatchError)) {
-      wire.message = `rank ${rank}, ${request.collective} ${sequence}: ${error.message}`;
-    }
-    return fromWireError(wire, {
-      // That of an IntegrityError is one end of the link.
-      ...(error instanceof IntegrityError ? {} : { rank }),
-      collective: request.collective,
-      sequence,
-      tensors: call?.overwritten ? "overwritten" : "untouched",
-      cause: error,
-    });
+    return placedError(error, { rank: this.#options.rank, collective, sequence }, call?.overwritten ?? false);
   }
 }
 

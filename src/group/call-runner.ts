@@ -80,7 +80,7 @@ export class CallRunner {
   ): Work<T> {
     let prepared: PreparedCall<T>;
     try {
-      checkOptions(where, names, options);
+      checkOptions(this.#making ? `persistent.${where}` : where, names, options);
       if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {

@@ -13,7 +13,7 @@ import { medianOf } from "./report.ts";
 export type Comparison = "coalesced" | "persistent";
 
 /** The first way and the second, in a user's words. */
-export const COMPARISONS: Readonly<Record<Comparison, readonly [string, string]>> = {
+const COMPARISONS: Readonly<Record<Comparison, readonly [string, string]>> = {
   coalesced: ["allReduceCoalesced of 100 tensors", "allReduce of one tensor as long as all"],
   persistent: ["start() of a persistent allReduce", "allReduce"],
 };
@@ -33,7 +33,7 @@ export interface ComparisonConfig {
 }
 
 /** One line: microseconds of one call are medians over the turns, as is the ratio of the first way to the second. */
-export interface ComparisonResult {
+interface ComparisonResult {
   bytes: number;
   firstUs: number;
   secondUs: number;
@@ -43,7 +43,7 @@ export interface ComparisonResult {
 }
 
 /** The object that `--json` prints. */
-export interface ComparisonReport {
+interface ComparisonReport {
   comparison: Comparison;
   first: string;
   second: string;
@@ -65,7 +65,7 @@ export type ComparisonMessage =
  * Measures in one launch of `config.ranks` ranks; the times are rank 0's.
  * @throws Error if a rank fails, with that rank's message.
  */
-export async function compare(config: ComparisonConfig): Promise<ComparisonReport> {
+async function compare(config: ComparisonConfig): Promise<ComparisonReport> {
   const { comparison, ranks } = config;
   const [first, second] = COMPARISONS[comparison];
   const place = { device: "", transport: "", runtime: "" };

@@ -95,7 +95,7 @@ export class Making implements PersistentCall, Persistent {
   #options: CollectiveOptions = {};
   #views: readonly TensorView[] = [];
   #planned: PersistentRun | null = null;
-  /** The making, while it runs. */
+  /** The making, if it did not end at once. */
   #made: PersistentRun["made"];
   #last: Work<void> | null = null;
   #freed = false;
@@ -139,32 +139,26 @@ export class Making implements PersistentCall, Persistent {
     if (call.sequence !== call.persistent) return runOn(backend, request, call);
     this.sequence = call.sequence;
     this.#planned = backend.persist?.(request, call) ?? null;
-    const made = this.#planned?.made;
-    const over = () => {
-      this.#made = undefined;
-    };
-    this.#made = made;
-    made?.then(over, over);
-    return made;
+    this.#made = this.#planned?.made;
+    return this.#made;
   }
 
   /** A start that overtakes the making, as that of a root may, ends with it. */
   #withMaking(started: PersistentRun["made"]): PersistentRun["made"] {
     const made = this.#made;
-    return made ? Promise.resolve(started).then((source) => made.then(() => source)) : started;
+    if (!made || this.ready.isCompleted()) return started;
+    return Promise.resolve(started).then((source) => made.then(() => source));
   }
 
   /** Why a start cannot be now, or null. */
   #obstacle(): Error | null {
-    if (this.#freed) return new TypeError(`${this.#name} was freed: make another one`);
+    if (this.#freed) return new TypeError(`${this.#name} was freed: make the call anew`);
     const last = this.#last;
-    if (last && !last.isCompleted()) return new TypeError(`${this.#name} is still running: await that start first`);
+    if (last && !last.isCompleted()) return new TypeError(`${this.#name} is still running: await that one first`);
     if (this.ready.isCompleted() && !this.ready.isSuccess()) return this.ready.exception();
     for (const { buffer, byteOffset, byteLength, memory } of this.#views) {
       if (memory === "host" && buffer.byteLength < byteOffset + byteLength) {
-        return new TypeError(
-          `${this.#name}: the buffer of a tensor was detached or has become shorter: make another call with the tensor`,
-        );
+        return new TypeError(`${this.#name}: a tensor's buffer was detached or became shorter: make the call anew`);
       }
     }
     return null;

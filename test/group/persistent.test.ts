@@ -207,7 +207,7 @@ describe("a persistent call", () => {
       if (rank === 1) structuredClone(tensor, { transfer: [tensor.buffer] });
       const error = await failureOf(call.start());
       if (rank === 1) expect(error).toBeInstanceOf(TypeError);
-      expect(error!.message).toMatch(/buffer of a tensor was detached/);
+      expect(error!.message).toMatch(/a tensor's buffer was detached/);
       await expectWhole(group);
     });
   });

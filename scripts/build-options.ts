@@ -10,7 +10,10 @@ const OUTPUT = new URL("../docs/options.md", import.meta.url);
 
 /** The functions with the same options, the interface of these, and its file. */
 const SECTIONS: readonly { title: string; interfaces: readonly [file: string, name: string][] }[] = [
-  { title: "Every collective", interfaces: [["options", "CollectiveOptions"]] },
+  {
+    title: "Every collective, and the persistent call of the same name",
+    interfaces: [["options", "CollectiveOptions"]],
+  },
   {
     title: "`allReduce`, `reduceScatter`, `reduceScatterTensor`, `scan`, `exscan` also",
     interfaces: [["options", "ReduceOptions"]],

@@ -1,6 +1,6 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 
-export type { Backend, BackendContext, Call } from "./backend/backend.ts";
+export type { Backend, BackendContext, Call, PersistentRun } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
@@ -22,7 +22,8 @@ export {
   WebcclError,
 } from "./errors.ts";
 export type { GroupInfo } from "./group/info.ts";
-export type { ProcessGroup } from "./group/process-group.ts";
+export type { PersistentCall } from "./group/persistent-call.ts";
+export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
 export { type OpType, Work, type WorkInfo, type WorkResult } from "./group/work.ts";
 export type {
   AllToAllSingleOptions,

@@ -110,6 +110,10 @@ export interface Executor {
 
   /** target = source. Equal counts and dtypes; the spans are the same or disjoint. `source` may be another executor's of the same `handleMemory`. */
   copy(target: Span, source: Span): void;
+  /** Copies `parts[i]` to the elements of `whole` from `starts[i]` on. All have one dtype. */
+  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void;
+  /** Copies the elements of `whole` from `starts[i]` on to `parts[i]`. */
+  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void;
   /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;
   /**

@@ -4,16 +4,7 @@
  */
 
 import type { Backend, Call } from "../backend/backend.ts";
-import {
-  AbortedError,
-  fromWireError,
-  IntegrityError,
-  MismatchError,
-  TimeoutError,
-  toWireError,
-  UnsupportedError,
-  WebcclError,
-} from "../errors.ts";
+import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request } from "../request.ts";
@@ -26,6 +17,8 @@ import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
+import { Making, type PersistentCall } from "./persistent-call.ts";
+import { placedError } from "./placed-error.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import { OP_TYPES, Work, type WorkInfo } from "./work.ts";
 
@@ -47,6 +40,7 @@ export interface CallRunnerOptions {
 type Hook = (info: WorkInfo) => void;
 
 const NO_HOOKS: readonly Hook[] = [];
+const NO_VIEWS: readonly TensorView[] = [];
 
 /** Calls of one group on one rank. */
 export class CallRunner {
@@ -66,6 +60,8 @@ export class CallRunner {
   readonly #hooks: Hook[] = [];
   /** Where calls go while the function given to `coalesce` runs. */
   #batch: Batch | null = null;
+  /** The persistent call that the next call is to make. */
+  #making: Making | null = null;
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
@@ -85,13 +81,35 @@ export class CallRunner {
   ): Work<T> {
     let prepared: PreparedCall<T>;
     try {
-      checkOptions(where, names, options);
+      checkOptions(this.#making ? `persistent.${where}` : where, names, options);
       if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {
-      return this.#batch?.refuse(asError(error), isMessageName(where)) ?? this.#refused(asError(error), where);
+      return this.refuse(asError(error), where);
     }
+    return this.start(this.#making?.making(prepared, options) ?? prepared, options);
+  }
+
+  /** Runs a call that is checked. */
+  start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
     return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, this.#hooks);
+  }
+
+  /** A call of the method `where` cannot be. */
+  refuse(error: Error, where: string): Work<never> {
+    return this.#batch?.refuse(error, isMessageName(where)) ?? this.#refused(error, where);
+  }
+
+  /** The call that `body` makes is made persistent, in place of being run. */
+  persist(body: () => Work<void>): PersistentCall {
+    return new Making(this, (call) => {
+      this.#making = call;
+      try {
+        return body();
+      } finally {
+        this.#making = null;
+      }
+    });
   }
 
   /** Runs `body`, starts the calls that it makes, and returns one Work for them all. */
@@ -163,7 +181,7 @@ export class CallRunner {
 
   /** Starts a call. `hooks` are told of its end: none for a part of a batch, whose Work tells them. */
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
-    const { request, read = [], written = [], value } = prepared;
+    const { request, read = NO_VIEWS, written = NO_VIEWS, value, persistent } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
     const pointToPoint = isMessage(request);
@@ -173,6 +191,7 @@ export class CallRunner {
       return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(collective, sequence, obstacle);
     const call: Call = {
       sequence,
+      persistent: persistent ? persistent.sequence || sequence : 0,
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -182,13 +201,16 @@ export class CallRunner {
 
     let running: Promise<number | undefined> | undefined;
     try {
-      running = runOn(this.backend, request, call);
+      running = persistent ? persistent.run(call) : runOn(this.backend, request, call);
     } catch (error) {
       return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.#begun(sequence);
-    return running ? this.#pend(running, prepared, call, options, hooks) : this.#done(request, call, value, hooks);
+    if (running) return this.#pend(running, prepared, call, options, hooks);
+    if (!persistent || hooks.length > 0) return this.#done(request, call, value, hooks);
+    persistent.done ??= this.#done(request, call, value, hooks);
+    return persistent.done as Work<T>;
   }
 
   /** What keeps this rank from a call that the others may well make: it depends on the moment. */
@@ -361,22 +383,8 @@ export class CallRunner {
     return work;
   }
 
-  /** The error as this call tells it: with the rank, the call, and what became of the tensors. */
-  #placed(error: Error, request: Request, call: Call | null): Error {
-    if (!(error instanceof WebcclError) || error instanceof UnsupportedError) return error;
-    const { rank } = this.#options;
-    const wire = toWireError(error);
+  #placed(error: Error, { collective }: Request, call: Call | null): Error {
     const sequence = call?.sequence ?? this.sequence + 1;
-    if (!(error instanceof MismatchError)) {
-      wire.message = `rank ${rank}, ${request.collective} ${sequence}: ${error.message}`;
-    }
-    return fromWireError(wire, {
-      // That of an IntegrityError is one end of the link.
-      ...(error instanceof IntegrityError ? {} : { rank }),
-      collective: request.collective,
-      sequence,
-      tensors: call?.overwritten ? "overwritten" : "untouched",
-      cause: error,
-    });
+    return placedError(error, { rank: this.#options.rank, collective, sequence }, call?.overwritten ?? false);
   }
 }

@@ -78,15 +78,15 @@ export function checkApart(inputs: readonly TensorView[], outputs: readonly Tens
 
 /** Do the views lie one behind the other in one buffer, or each in a buffer of its own? */
 function areInOrder(views: readonly TensorView[]): boolean {
-  const [first] = views;
-  if (views.every(({ buffer }) => buffer === first?.buffer)) {
-    let end = 0;
-    return views.every(({ byteOffset, byteLength }) => {
-      const isBehind = byteOffset >= end;
-      end = byteOffset + byteLength;
-      return isBehind;
-    });
+  let end = 0;
+  for (const { buffer, byteOffset, byteLength } of views) {
+    if (buffer !== views[0]?.buffer || byteOffset < end) return areInBuffersOfTheirOwn(views);
+    end = byteOffset + byteLength;
   }
+  return true;
+}
+
+function areInBuffersOfTheirOwn(views: readonly TensorView[]): boolean {
   return new Set(views.map(({ buffer }) => buffer)).size === views.length;
 }
 

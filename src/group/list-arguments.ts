@@ -5,7 +5,7 @@
  */
 import type { ReduceOptions } from "../options.ts";
 import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
-import { describeArgument, named } from "../tensor/describe.ts";
+import { describeList, named } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
@@ -18,9 +18,9 @@ const nothing = () => undefined;
 /** Arguments of `allReduceCoalesced`. */
 export function allReduceCoalesced(list: readonly Tensor[], { op = ReduceOp.SUM }: ReduceOptions): PreparedCall<void> {
   checkIsList(list, "tensors");
-  const tensors = list.map((tensor, i) => describeArgument(tensor, `tensors[${i}]`));
+  const tensors = describeList(list, "tensors");
   let resolved: Op = ReduceOp.SUM;
-  for (const { dtype } of tensors) resolved = resolveReduceOp(op, dtype);
+  for (const dtype of new Set(tensors.map((tensor) => tensor.dtype))) resolved = resolveReduceOp(op, dtype);
   checkApart([], tensors);
   return { request: { collective: "allReduceCoalesced", tensors, op: resolved }, written: tensors, value: nothing };
 }

@@ -19,13 +19,30 @@ export function describeArgument(tensor: unknown, name: string): TensorView {
   return named(name, () => describe(tensor));
 }
 
+/** {@link describeArgument} of each tensor of the list `name`. */
+export function describeList(tensors: readonly unknown[], name: string): TensorView[] {
+  const views: TensorView[] = [];
+  for (let i = 0; i < tensors.length; i++) {
+    try {
+      views.push(describe(tensors[i]));
+    } catch (error) {
+      // The name is put together for an error alone: a list may be long.
+      throw namedError(`${name}[${i}]`, error as Error);
+    }
+  }
+  return views;
+}
+
 /** What `check` gives; its error begins with `name`. */
 export function named<T>(name: string, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    const { message } = error as Error;
-    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
-    throw new ErrorClass(`${name}: ${message}`, { cause: error });
+    throw namedError(name, error as Error);
   }
+}
+
+function namedError(name: string, error: Error): Error {
+  const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
+  return new ErrorClass(`${name}: ${error.message}`, { cause: error });
 }

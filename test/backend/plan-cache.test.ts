@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addressableRows } from "../../src/algorithm/addressable/rows.ts";
 import type { Call } from "../../src/backend/backend.ts";
@@ -8,7 +9,6 @@ import { tableWith } from "../../src/backend/direct/select.ts";
 import { createAddressableCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
-import type { Request } from "../../src/request.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { Tensor } from "../../src/types.ts";
 
@@ -16,6 +16,7 @@ const CALL: Call = {
   sequence: 1,
   algorithm: undefined,
   deterministic: false,
+  persistent: 0,
   refusedBefore: 0,
   started: 0,
   overwritten: false,
@@ -39,7 +40,7 @@ async function plans() {
     repeated.keep(request, call, made);
     return made;
   };
-  return { plan, find: (request: Request, call = CALL) => repeated.find(request, call) };
+  return { plan, find: (request: CollectiveRequest, call = CALL) => repeated.find(request, call) };
 }
 
 const allReduce = (tensor: Tensor) => ({ collective: "allReduce", tensor: viewOf(tensor), op: ReduceOp.SUM }) as const;
@@ -105,15 +106,45 @@ describe("PlanCache", () => {
     expect(find(gathered(new Int32Array(8)))).toBeNull();
   });
 
-  it("keeps no plan of a list, which may hold something else by the next call", async () => {
+  it("finds the plan of a list, until the list holds something else", async () => {
     const { plan, find } = await plans();
-    const request = {
-      collective: "allGather",
-      input: viewOf(new Int32Array(4)),
-      outputs: [viewOf(new Int32Array(4)), viewOf(new Int32Array(4))],
-    } as const;
-    plan(request);
-    expect(find(request)).toBeNull();
+    const tensors = fc.array(fc.nat(3), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(tensors, tensors, (first, second) => {
+        const pool = [0, 1, 2, 3].map((i) => new Int32Array(i + 1));
+        const listOf = (indices: readonly number[]) => indices.map((index) => viewOf(pool[index]!));
+        const request = (indices: readonly number[]) =>
+          ({ collective: "allReduceCoalesced", tensors: listOf(indices), op: ReduceOp.SUM }) as const;
+        const made = plan(request(first));
+        expect(find(request(first))).toBe(made);
+        expect(find(request(second))).toBe(`${first}` === `${second}` ? made : null);
+      }),
+    );
+    const [whole, input] = [new Int32Array(4), new Int32Array(4)];
+    const cut = (counts: number[]) =>
+      ({
+        ...({ collective: "allToAllSingle", output: viewOf(whole), input: viewOf(input) } as const),
+        outputSplits: counts,
+        inputSplits: counts,
+      }) as const;
+    const made = plan(cut([1, 3]));
+    expect(find(cut([1, 3]))).toBe(made);
+    expect(find(cut([2, 2]))).toBeNull();
+  });
+
+  it("keeps no plan of a call on objects, nor of one that makes a group", async () => {
+    const { plan, find } = await plans();
+    const requests = [
+      {
+        ...({ collective: "allGatherObject", outgoing: [null, new Uint8Array(1)] } as const),
+        ...{ sources: [1], received: [null, null], root: null },
+      },
+      { collective: "newGroup", ranks: [0, 1], name: "child" },
+    ] as const;
+    for (const request of requests) {
+      plan(request as CollectiveRequest);
+      expect(find(request as CollectiveRequest)).toBeNull();
+    }
   });
 
   it("finds a barrier's", async () => {

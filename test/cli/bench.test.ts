@@ -60,6 +60,24 @@ describe("webccl bench", () => {
     expect(stdout).toContain("# Out of bounds values : 0 OK");
   });
 
+  it.each(["coalesced", "persistent"])("compares %s calls with their like, and counts what is wrong", async (name) => {
+    for (const more of [[], ["--threads"], ["--transport", "websocket"]]) {
+      const { code, stdout } = await webccl(["bench", name, "-n", "2", "-i", "3", "-b", "800", "--json", ...more]);
+      expect(code).toBe(0);
+      const report = JSON.parse(stdout);
+      expect(report).toMatchObject({ comparison: name, ranks: 2, device: "cpu" });
+      expect(report.results).toEqual([
+        {
+          ...{ bytes: 800, wrong: 0 },
+          ...{ firstUs: expect.any(Number), secondUs: expect.any(Number), ratio: expect.any(Number) },
+        },
+      ]);
+    }
+    const table = await webccl(["bench", name, "-n", "1", "-i", "1"]);
+    expect(table.stdout).toMatch(new RegExp(`# ${name} · 1 ranks`));
+    expect((await webccl(["bench", name, "-d", "f64"])).code).toBe(2);
+  });
+
   it.each([
     ["i8", "sum"],
     ["u64", "bxor"],

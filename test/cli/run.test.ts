@@ -52,6 +52,15 @@ describe("webccl run", () => {
     expect(code).toBe(0);
   });
 
+  it.each([[], ["--threads"]])("runs the example of a persistent call, %j", async (...more) => {
+    const example = fileURLToPath(new URL("../../examples/persistent.ts", import.meta.url));
+    const { code, stdout } = await webccl(["run", "-n", "2", ...more, example]);
+    for (const rank of [0, 1]) {
+      expect(stdout).toContain(`rank ${rank} of 2: the averages of 1000 steps add up to 500000`);
+    }
+    expect(code).toBe(0);
+  });
+
   it("refuses more ranks of a kind than there are ranks, and kinds that do not go together", async () => {
     for (const [args, text] of [
       [["-n", "2", "--browsers", "2", "--deno", "1"], "--deno 1 and --browsers 2 are more than -n 2"],

@@ -32,6 +32,9 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   allReduceCoalesced: (group, options) => group.allReduceCoalesced([f32()], options),
   allGatherIntoTensorCoalesced: (group, options) => group.allGatherIntoTensorCoalesced([f32()], [f32()], options),
   reduceScatterTensorCoalesced: (group, options) => group.reduceScatterTensorCoalesced([f32()], [f32()], options),
+  "persistent.allReduce": (group, options) => group.persistent.allReduce(f32(), options).ready,
+  "persistent.reduceScatterTensorCoalesced": (group, options) =>
+    group.persistent.reduceScatterTensorCoalesced([f32()], [f32()], options).start(),
   send: (group, options) => group.send(f32(), 0, options),
   recv: (group, options) => group.recv(f32(), 0, options),
   recvAnySource: (group, options) => group.recvAnySource(f32(), options),

@@ -6,7 +6,7 @@
 import type { Context } from "../../algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../algorithm/rows.ts";
 import { MOST_BUNDLE_BYTES } from "../../algorithm/tuning.ts";
-import type { Executor, Span } from "../../executor/executor.ts";
+import type { Span } from "../../executor/executor.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";
@@ -36,9 +36,10 @@ export function allReduceCoalesced(planning: Planning, { tensors, op }: RequestO
   const spans = spansOf(planning, tensors);
   const writes = spans.some((span) => startOfFold(op, span) === "at once") ? "at once" : "as messages come";
   return coalesced(planning, "allReduce", spans, { op }, writes, 1, {
+    sources: [spans],
+    targets: [spans],
     alone: (row, context, item) => row.run(context, spans[item]!, op),
-    bundled: (row, context, bundle) =>
-      bundled(context, bundle, 1, [spans], [spans], ([flat]) => row.run(context, flat!, op)),
+    together: (row, context, [flat]) => row.run(context, flat!, op),
   });
 }
 
@@ -55,9 +56,10 @@ export function allGatherCoalesced(
   );
   const packed = targets.map((_, r) => (r === rank ? sources : null));
   return coalesced(planning, "allGather", sources, {}, "at once", size, {
+    sources: packed,
+    targets,
     alone: (row, context, item) => row.run(context, ofItem(targets, item), sources[item]!),
-    bundled: (row, context, bundle) =>
-      bundled(context, bundle, size, packed, targets, (flats) => row.run(context, flats, flats[rank]!)),
+    together: (row, context, flats) => row.run(context, flats, flats[rank]!),
   });
 }
 
@@ -74,9 +76,10 @@ export function reduceScatterCoalesced(
   );
   const unpacked = sources.map((_, r) => (r === rank ? targets : null));
   return coalesced(planning, "reduceScatter", targets, { op }, "at once", size, {
+    sources,
+    targets: unpacked,
     alone: (row, context, item) => row.run(context, targets[item]!, ofItem(sources, item), op),
-    bundled: (row, context, bundle) =>
-      bundled(context, bundle, size, sources, unpacked, (flats) => row.run(context, flats[rank]!, flats, op)),
+    together: (row, context, flats) => row.run(context, flats[rank]!, flats, op),
   });
 }
 
@@ -92,8 +95,20 @@ function ofItem(parts: readonly (readonly Span[])[], item: number): Span[] {
 
 /** How a bundle is run: one tensor alone, where it lies, or several as one. */
 interface Runs<C extends AlgorithmFamily> {
+  /** By part, and then by tensor: what is copied into the bundle's part before the call. Null: that part is not. */
+  readonly sources: Parts;
+  /** What the bundle's part is copied to afterwards. */
+  readonly targets: Parts;
   alone(row: Row<C>, context: Context, item: number): Late;
-  bundled(row: Row<C>, context: Context, bundle: Bundle): Late;
+  /** `flats` has the elements of all tensors, by part. */
+  together(row: Row<C>, context: Context, flats: readonly Span[]): Late;
+}
+
+type Parts = readonly (readonly Span[] | null)[];
+
+/** The tensors of one bundle. */
+function ofBundle(parts: Parts, { items }: Bundle): Parts {
+  return parts.map((spans) => spans && items.map((item) => spans[item]!));
 }
 
 /** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */
@@ -113,10 +128,12 @@ function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
   const choosing = { ...planning, scope: { ...scope, hub: isAtHub ? scope.hub : ("none" as const) } };
   const bytesOf = ({ dtype, count }: Bundle) => count * bytesPerElement(dtype) * parts;
   const rows = bundles.map((bundle) => choose(choosing, family, { op, bytes: bytesOf(bundle) }));
+  const copies = bundles.map((bundle) => [ofBundle(runs.sources, bundle), ofBundle(runs.targets, bundle)] as const);
   const runIn = (context: Context) => (bundle: Bundle, index: number) => {
     const [item, another] = bundle.items;
-    const isAlone = item !== undefined && another === undefined;
-    return isAlone ? runs.alone(rows[index]!, context, item) : runs.bundled(rows[index]!, context, bundle);
+    const row = rows[index]!;
+    if (item !== undefined && another === undefined) return runs.alone(row, context, item);
+    return bundled(context, bundle, ...copies[index]!, (flats) => runs.together(row, context, flats));
   };
   return plan(
     planning,
@@ -182,51 +199,33 @@ function inTurn(
 }
 
 /**
- * Lends `body` scratch for `parts` parts, each with the elements of one bundle: of `sources[part]` before it, and afterwards
- * `targets[part]` has them. Null: that part is not copied.
+ * Lends `body` scratch for as many parts as `sources` has, each with the elements of one bundle: of `sources[part]` before it, and
+ * afterwards `targets[part]` has them.
  */
 function bundled(
   { executor }: Context,
-  bundle: Bundle,
-  parts: number,
-  sources: readonly (readonly Span[] | null)[],
-  targets: readonly (readonly Span[] | null)[],
+  { dtype, count, starts }: Bundle,
+  sources: Parts,
+  targets: Parts,
   body: (flats: readonly Span[]) => Late,
 ): Late {
-  const { dtype, count } = bundle;
   const perWord = Math.max(1, 4 / bytesPerElement(dtype));
   const stride = Math.ceil(count / perWord) * perWord;
-  const scratch = executor.scratch(dtype, stride * parts);
-  const flats = Array.from({ length: parts }, (_, part) => executor.slice(scratch, part * stride, count));
+  const scratch = executor.scratch(dtype, stride * sources.length);
+  const flats = sources.map((_, part) => executor.slice(scratch, part * stride, count));
   let late: Late;
   try {
-    copyBundles(executor, bundle, flats, sources, "in");
+    sources.forEach((spans, part) => {
+      if (spans) executor.pack(flats[part]!, spans, starts);
+    });
     late = after(body(flats), () => {
-      copyBundles(executor, bundle, flats, targets, "out");
+      targets.forEach((spans, part) => {
+        if (spans) executor.unpack(flats[part]!, spans, starts);
+      });
       return undefined;
     });
   } finally {
     if (!late) executor.release(scratch);
   }
   return late?.finally(() => executor.release(scratch));
-}
-
-/** Copies the bundle's tensors into `flats`, or out of them. */
-function copyBundles(
-  executor: Executor,
-  { items, starts }: Bundle,
-  flats: readonly Span[],
-  parts: readonly (readonly Span[] | null)[],
-  direction: "in" | "out",
-): void {
-  for (const [part, spans] of parts.entries()) {
-    if (!spans) continue;
-    for (const [i, item] of items.entries()) {
-      const span = spans[item]!;
-      if (span.count === 0) continue;
-      const inside = executor.slice(flats[part]!, starts[i]!, span.count);
-      if (direction === "in") executor.copy(inside, span);
-      else executor.copy(span, inside);
-    }
-  }
 }

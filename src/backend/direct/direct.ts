@@ -12,11 +12,12 @@ import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import { textOf } from "../../support/thrown.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, Call } from "../backend.ts";
+import { type Backend, type Call, type PersistentRun, unsupported } from "../backend.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
-import { planCollective } from "./plan.ts";
+import { agreementOn, planCollective } from "./plan.ts";
+import { PlanCache } from "./plan-cache.ts";
 import type { Plan, PlanScope } from "./planning.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
@@ -69,6 +70,8 @@ export class DirectBackend implements Backend {
   readonly #options: DirectOptions;
   readonly #scope: GroupScope;
   readonly #planScopes = new Map<Executor, PlanScope>();
+  /** Plans of calls that may be made again. */
+  readonly #plans = new PlanCache();
   readonly #messages: Messages;
   readonly #turns: Turns | null;
 
@@ -81,19 +84,22 @@ export class DirectBackend implements Backend {
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
-    const { region } = this.#scope;
-    const turns = this.#turns;
-    if (turns && region) {
-      const plan = turns.plans.find(request, call);
-      if (plan) return turns.run(region.executor, fingerprintOfCall(plan, call), undefined, call);
-    }
-    const executor = this.#executorOf(tensorsOf(request));
-    if (isMessage(request)) return this.#messages.run(request, executor, call);
-    const plan = planCollective(request, call, this.#planScopeOf(executor));
-    const admitted = admit(executor, plan, flowOf(this.#scope, plan, this.#options.channel.size));
-    if (!turns) return this.#collective(executor, fingerprintOfCall(plan, call), admitted, call);
-    if (executor === region?.executor) turns.plans.keep(request, call, plan);
-    return turns.run(executor, fingerprintOfCall(plan, call), admitted, call);
+    if (isMessage(request)) return this.#messages.run(request, this.#executorOf(tensorsOf(request)), call);
+    const kept = this.#plans.find(request, call);
+    if (kept) return this.#again(kept, call);
+    const plan = planCollective(request, call, this.#planScopeOf(this.#executorOf(tensorsOf(request))));
+    this.#plans.keep(request, call, plan);
+    return this.#runPlan(plan, this.#admit(plan), call);
+  }
+
+  persist(request: Request, call: Call): PersistentRun {
+    if (isMessage(request)) throw unsupported(this.name, request.collective);
+    const scope = this.#planScopeOf(this.#executorOf(tensorsOf(request)));
+    const plan = planCollective(request, call, scope);
+    const agreement = agreementOn(plan, call, scope);
+    const made = this.#runPlan(agreement, this.#admit(agreement), call);
+    const started = fingerprintOfCall(plan, { ...call, refusedBefore: 0 });
+    return { made, start: (next) => this.#again(started, next) };
   }
 
   sitOut(sequence: number, collective: Collective, reason: Error): void {
@@ -158,7 +164,22 @@ export class DirectBackend implements Backend {
     return executor;
   }
 
-  async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
+  /** Runs a plan once more. What was admitted in host memory stays so; a GPUBuffer may have been destroyed since. */
+  #again(plan: Plan, call: Call): Promise<undefined> | undefined {
+    return this.#runPlan(plan, plan.executor.memoryKind === "host" ? undefined : this.#admit(plan), call);
+  }
+
+  #admit(plan: Plan): Admission {
+    return admit(plan, flowOf(this.#scope, plan, this.#options.channel.size));
+  }
+
+  #runPlan(plan: Plan, admitted: Admission, call: Call): Promise<undefined> | undefined {
+    const numbered = fingerprintOfCall(plan, call);
+    return this.#turns ? this.#turns.run(numbered, admitted, call) : this.#collective(numbered, admitted, call);
+  }
+
+  async #collective(plan: Plan, admitted: Admission, call: Call): Promise<undefined> {
+    const { executor } = plan;
     const { channel } = this.#options;
     const exchange = channel.open(call.sequence, plan.fingerprint);
     const cluster = this.#options.cluster?.enter(plan) ?? null;
@@ -200,7 +221,7 @@ export class DirectBackend implements Backend {
 }
 
 /** Asks the executor for a plan's spans, one dtype at a time. */
-function admit(executor: Executor, { spans, op }: Plan, flow: Flow | undefined): Admission {
+function admit({ executor, spans, op }: Plan, flow: Flow | undefined): Admission {
   const dtypes = new Set(spans.map(({ dtype }) => dtype));
   if (dtypes.size <= 1) return executor.admit(spans, op, flow);
   const admissions = [...dtypes].map((wanted, index) => {

@@ -36,6 +36,8 @@ export interface PlanScope {
 
 /** A request ready to run. */
 export interface Plan {
+  /** In whose memory the tensors are. */
+  readonly executor: Executor;
   readonly fingerprint: Fingerprint;
   /** The caller's tensors, for the executor to admit. */
   readonly spans: readonly Span[];
@@ -135,11 +137,11 @@ export function plan(
   run: Plan["run"],
   longestBytes: number = longestOf(planning.spans),
 ): Plan {
-  const { segmentBytes, size } = planning.scope;
+  const { executor, segmentBytes, size } = planning.scope;
   const fingerprint = fingerprintOf(planning.collective, algorithm, facts, segmentBytes);
   const spans = planning.spans;
   const op = facts.op ?? null;
-  return { fingerprint, spans, op, longestBytes, scratch: scratch?.(size) ?? 0, writes, needs, run };
+  return { executor, fingerprint, spans, op, longestBytes, scratch: scratch?.(size) ?? 0, writes, needs, run };
 }
 
 function longestOf(spans: readonly Span[]): number {

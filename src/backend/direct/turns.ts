@@ -15,13 +15,10 @@ import type { Pace } from "../../support/pace.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
 import type { Call } from "../backend.ts";
 import { failureOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
-import { PlanCache } from "./plan-cache.ts";
 import { isOfHub, type Plan } from "./planning.ts";
 
 /** See the file's head. */
 export class Turns {
-  /** Plans of calls that may be made again. */
-  readonly plans: PlanCache = new PlanCache();
   readonly #scope: GroupScope;
   readonly #steps: Steps;
   readonly #pace: Pace;
@@ -39,7 +36,8 @@ export class Turns {
   }
 
   /** Runs a call of this rank when those before it are done. One that is all messages makes the step that compares the calls first. */
-  run(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> | undefined {
+  run(plan: Plan, admitted: Admission, call: Call): Promise<undefined> | undefined {
+    const { executor } = plan;
     const { channel } = this.#scope;
     if (channel.dead) return Promise.reject(channel.dead);
     try {

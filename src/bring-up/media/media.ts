@@ -6,7 +6,7 @@ import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting.ts";
 import type { RosterEntry } from "../roster.ts";
-import { type HubMedium, hubMedium } from "./hub.ts";
+import type { HubMedium } from "./hub.ts";
 import type { Medium, Offer } from "./medium.ts";
 import type { Threads } from "./threads.ts";
 import type { WebsocketMedium } from "./websocket.ts";
@@ -41,7 +41,7 @@ export async function openMedia(
     : null;
   const options = { rank, settings, store, executor, underneath: websocket, undo };
   const files = websocket && (await import("./files.ts")).openFiles(platform, options);
-  const hub = connection && hubMedium(connection, executor);
+  const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const all = [memory, threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
     (medium) => medium != null,

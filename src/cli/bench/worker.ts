@@ -23,6 +23,7 @@ import {
 import { importOptional } from "../optional.ts";
 import type { BenchConfig, WorkerMessage } from "./bench.ts";
 import { type BenchTensor, cudaBenchTensor, gpuBenchTensor, hostBenchTensor } from "./memory.ts";
+import { ownEntry, transportOf } from "./place.ts";
 import { readbackCost } from "./readback.ts";
 import { type ReadbackCost, sizesOf } from "./report.ts";
 import { type BenchBuffers, type BenchRow, benchRow, blockCount, foldOf, inputValue, REDUCING } from "./table.ts";
@@ -81,20 +82,12 @@ interface Place {
 }
 
 async function describePlace({ group, nccl }: Place): Promise<{ device: string; transport: string; runtime: string }> {
-  const { executors, ranks } = group.info();
-  const links = new Set(ranks.map(({ link }) => link).filter((link) => link !== "self"));
+  const { executors } = group.info();
   return {
     device: nccl ? await describeDevice(nccl, cudaDeviceOf(group)) : (executors.at(-1)?.name ?? "none"),
-    transport: [...links].join("+") || "none",
+    transport: transportOf(group),
     runtime: ownEntry(group).version,
   };
-}
-
-/** The group's entry for this rank. */
-function ownEntry(group: ProcessGroup): ReturnType<ProcessGroup["info"]>["ranks"][number] {
-  const entry = group.info().ranks.find(({ rank }) => rank === group.rank);
-  if (!entry) throw new Error(`the group does not know its rank ${group.rank}`);
-  return entry;
 }
 
 function cudaDeviceOf(group: ProcessGroup): number {

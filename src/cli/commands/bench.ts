@@ -3,6 +3,7 @@ import type { CAC } from "cac";
 import { resolveReduceOp } from "../../reduce-op.ts";
 import { DATA_TYPES, type DataType } from "../../types.ts";
 import type { BenchConfig } from "../bench/bench.ts";
+import type { Comparison } from "../bench/comparison.ts";
 import { BENCH_TABLE, type BenchOp } from "../bench/table.ts";
 import { choiceFlag, type Flags, integerFlag, sizeFlag, textFlag, UsageError } from "../usage.ts";
 
@@ -10,7 +11,8 @@ const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as co
 const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
 const INTEGRITY = ["on", "off"] as const;
 const DEVICES = ["cpu", "webgpu", "nccl"] as const;
-const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), "kernels"];
+const COMPARABLE = ["coalesced", "persistent"] as const satisfies Comparison[];
+const MEASURABLE = [...BENCH_TABLE.map((row) => row.name), ...COMPARABLE, "kernels"];
 
 /** Adds the command to `cli`. */
 export function benchCommand(cli: CAC): void {
@@ -61,6 +63,8 @@ async function runBench(collective: string, flags: Flags): Promise<number> {
   }
   const device = choiceFlag("--device", flags.device, DEVICES);
   const common = { json: flags.json === true, dtype, op, device };
+  const comparison = COMPARABLE.find((one) => one === name);
+  if (comparison) return runComparison(comparison, flags, common);
   return name === "kernels" ? runKernels(flags, common) : runCollective(name, flags, common);
 }
 
@@ -78,6 +82,30 @@ async function runKernels(flags: Flags, { json, dtype, op, device }: CommonFlags
   };
   const { kernels } = await import("../kernels/kernels.ts");
   return kernels(options, { json, ...(html === undefined ? {} : { html }) });
+}
+
+/** The flags that a comparison has no use for. */
+const NOT_COMPARED = ["d", "o", "f", "w", "e", "integrity", "algorithm", "html", "deno", "browser"];
+
+async function runComparison(comparison: Comparison, flags: Flags, { json, device }: CommonFlags): Promise<number> {
+  const useless = NOT_COMPARED.find((flag) => flags[flag] !== undefined);
+  if (useless) throw new UsageError(`bench ${comparison} has no ${useless.length > 1 ? "--" : "-"}${useless}`);
+  if (device === "nccl") throw new UsageError(`bench ${comparison} has no --device nccl`);
+  const bytes = sizeFlag("-b", flags.b);
+  const transport = choiceFlag("--transport", flags.transport, TRANSPORTS);
+  const { benchComparison } = await import("../bench/comparison.ts");
+  return benchComparison(
+    {
+      comparison,
+      ranks: integerFlag("-n", flags.n, 1) ?? 2,
+      sizes: bytes === undefined ? (comparison === "coalesced" ? [6_400] : [64, 4_096]) : [bytes],
+      turns: integerFlag("-i", flags.i, 1) ?? 100,
+      threads: flags.threads === true,
+      ...(transport === undefined ? {} : { transport }),
+      device: device ?? "cpu",
+    },
+    { json },
+  );
 }
 
 async function runCollective(name: string, flags: Flags, common: CommonFlags): Promise<number> {

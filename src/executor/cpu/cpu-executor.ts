@@ -11,7 +11,7 @@ import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor
 import { arithmeticIdOf } from "../self-test.ts";
 import { fillSpan, foldCustom } from "./custom-loop.ts";
 import { foldFloat8, scaleFloat8 } from "./float8.ts";
-import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
+import { copyRun, HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import type { WasmKernels } from "./wasm-kernels.ts";
 import type { ManyKernels } from "./wasm-many.ts";
@@ -152,6 +152,22 @@ class CpuExecutor implements AddressableExecutor {
     if (to === from) return;
     if (to.pointer !== OUTSIDE && from.pointer !== OUTSIDE) this.#wasm?.move(to, from);
     else to.bytes.set(from.bytes);
+  }
+
+  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
+    const to = this.#own(whole);
+    for (let i = 0; i < parts.length; i++) {
+      const part = this.#own(parts[i]);
+      copyRun(to, starts[i]! * bytesPerElement(to.dtype), part, 0, part.byteLength);
+    }
+  }
+
+  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
+    const from = this.#own(whole);
+    for (let i = 0; i < parts.length; i++) {
+      const part = this.#own(parts[i]);
+      copyRun(part, 0, from, starts[i]! * bytesPerElement(from.dtype), part.byteLength);
+    }
   }
 
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {

@@ -172,6 +172,18 @@ export class WebgpuExecutor implements GpuExecutor {
     else this.#fold({ work: moveWork(to.dtype) }, to, [from]);
   }
 
+  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
+    parts.forEach((part, i) => {
+      this.copy(this.slice(whole, starts[i]!, part.count), part);
+    });
+  }
+
+  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
+    parts.forEach((part, i) => {
+      this.copy(part, this.slice(whole, starts[i]!, part.count));
+    });
+  }
+
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {
     this.reduceMany(op, target, [left, right]);
   }

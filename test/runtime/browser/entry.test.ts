@@ -23,6 +23,7 @@ const WANTED = {
   files: "a job in which some rank offers a file",
   generation: "ranks that meet at no hub",
   gpu: "a page that opens a GPU",
+  hub: "a page that meets at a hub",
   links: "memory://",
   memory: "memory://",
   offer: "a rank that may have NCCL; no page has",

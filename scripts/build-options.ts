@@ -36,6 +36,14 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },
   { title: "`spawnRanks`", interfaces: [["bring-up/spawned-ranks", "SpawnOptions"]] },
+  {
+    title: "`averageGradients` and `distributed` of `webccl/tfjs`",
+    interfaces: [["tfjs/average-gradients", "AverageOptions"]],
+  },
+  {
+    title: "`broadcastVariables` of `webccl/tfjs`",
+    interfaces: [["tfjs/broadcast-variables", "BroadcastVariablesOptions"]],
+  },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
 ];
 

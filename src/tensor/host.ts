@@ -96,6 +96,9 @@ function notATensor(value: unknown): string {
   ) {
     return "a bare buffer has no element type: pass a typed array over it";
   }
+  if (typeof value === "object" && "dataId" in value) {
+    return "a tf.Tensor is not a tensor here: averageGradients and broadcastVariables of webccl/tfjs take tf.js's own, else pass await t.data()";
+  }
   if (typeof value === "object" && "data" in value) return `the tensor's data is not a typed array: ${wanted}`;
   return `a value of type ${typeof value} is not a tensor: ${wanted}`;
 }

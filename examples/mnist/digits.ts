@@ -2,7 +2,7 @@
 
 export const PIXELS = 784;
 /** How many of them are kept for the test. */
-export const TEST_IMAGES = 2000;
+const TEST_IMAGES = 2000;
 
 /** Images, one behind the other, and the digit that each shows. */
 export interface Digits {

@@ -41,6 +41,7 @@ export { HashStore } from "./store/hash-store.ts";
 export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
+export { evenShare, type Share } from "./support/even-share.ts";
 export type { TensorView } from "./tensor/view.ts";
 export type { Collective } from "./types.ts";
 export {

@@ -37,6 +37,7 @@ const FLOORS: readonly (readonly string[])[] = [
     ],
     ...["link/payload", "link/memory", "link/threads", "link/files", "link/websocket", "link/hub"],
   ],
+  ["elementwise"],
   [
     ...["messaging", "region", "region/addressable", "region/areas", "hub"],
     ...["algorithm/toolkit", "algorithm/messages", "algorithm/addressable", "algorithm/areas", "algorithm/hub"],
@@ -46,7 +47,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["group"],
   ["bring-up", "bring-up/media", "bring-up/nccl"],
   ["index.ts"],
-  ["ddp"],
+  ["ddp", "ddp/checkpoint", "ddp/hooks"],
   ["tfjs"],
   ["node", "node/file-store", "node/memory-files", "browser"],
   ["deno"],

@@ -1,4 +1,30 @@
 /** `webccl/ddp`: data-parallel training with gradient buckets, as torch.nn.parallel.DistributedDataParallel does it. */
 export type { ShapedTensor } from "../types.ts";
+export { type BroadcastCoalescedOptions, broadcastCoalesced } from "./broadcast-coalesced.ts";
+export { computeBucketAssignmentBySize } from "./bucket-assignment.ts";
+export {
+  type CheckpointOptions,
+  type GatherCheckpointOptions,
+  gatherCheckpoint,
+  loadCheckpoint,
+  scatterCheckpoint,
+} from "./checkpoint/checkpoint.ts";
+export { decodeSafetensors, encodeSafetensors, type NamedTensors, type Safetensors } from "./checkpoint/safetensors.ts";
 export type { CommHook, HookResult } from "./comm-hook.ts";
+export { DistributedSampler, type DistributedSamplerOptions } from "./distributed-sampler.ts";
 export { GradBucket, type GradBucketParts } from "./grad-bucket.ts";
+export { allReduceHook, noopHook } from "./hooks/all-reduce.ts";
+export { BuiltinCommHookType, builtinCommHook } from "./hooks/builtin.ts";
+export { fp8CompressHook } from "./hooks/fp8.ts";
+export {
+  bf16CompressHook,
+  bf16CompressWrapper,
+  fp16CompressHook,
+  fp16CompressWrapper,
+  type HasGroup,
+} from "./hooks/half.ts";
+export { type Int8Options, Int8State, int8Hook } from "./hooks/int8.ts";
+export { type PowerSgdOptions, PowerSgdState, powerSgdHook } from "./hooks/power-sgd.ts";
+export { type TopKOptions, TopKState, topKHook } from "./hooks/top-k.ts";
+export { wireBytes } from "./hooks/wire-bytes.ts";
+export { type NamedTensor, verifyParamsAcrossProcesses } from "./verify-params.ts";

@@ -194,9 +194,16 @@ const SMALL_FLOATS: Partial<Record<DataType, Readonly<Record<string, string>>>> 
 
 function floatSource(dtype: DataType): string {
   const order = fillIn(SHADERS["float-order"], ORDER_CONSTANTS[dtype as keyof typeof ORDER_CONSTANTS]);
+  return `${order}\n${SHADERS.float}\n${floatConversions(dtype)}`;
+}
+
+/**
+ * WGSL's `widen` and `narrow` of a float of 8 to 32 bits, in the upper bits of a lane, to f32 and back. They use the types of
+ * width-1.wgsl or width-4.wgsl, and `is_nan_f32`.
+ */
+export function floatConversions(dtype: DataType): string {
   const small = SMALL_FLOATS[dtype];
-  const conversions = small ? fillIn(SHADERS["small-float"], small) : SHADERS[dtype as "bf16" | "f32"];
-  return `${order}\n${SHADERS.float}\n${conversions}`;
+  return small ? fillIn(SHADERS["small-float"], small) : SHADERS[dtype as "bf16" | "f32"];
 }
 
 /** The WGSL type that a custom operation's expression sees. */

@@ -1,0 +1,65 @@
+/**
+ * What a hook keeps for each bucket from one iteration to the next, and the order of the calls that it makes.
+ */
+import type { ProcessGroup } from "../../group/process-group.ts";
+import { describe } from "../../tensor/describe.ts";
+import type { GradBucket } from "../grad-bucket.ts";
+
+/** One value for each bucket, made anew when the bucket has other gradients than before: buckets are rebuilt once. */
+export class BucketStates<T> {
+  readonly #states = new Map<number, { layout: string; value: T }>();
+  readonly #discard: (value: T) => void;
+
+  /** `discard` is told of each value that is no longer wanted. */
+  constructor(discard: (value: T) => void = () => {}) {
+    this.#discard = discard;
+  }
+
+  /** The value of `bucket`, made by `make` if there is none yet. */
+  of(bucket: GradBucket, make: () => T): T {
+    const layout = layoutOf(bucket);
+    const known = this.#states.get(bucket.index());
+    if (known?.layout === layout) return known.value;
+    if (known) this.#discard(known.value);
+    const value = make();
+    this.#states.set(bucket.index(), { layout, value });
+    return value;
+  }
+}
+
+/** Equal for buckets of gradients of the same shapes at the same places. */
+function layoutOf(bucket: GradBucket): string {
+  const { dtype, memory, count } = describe(bucket.buffer());
+  return [
+    dtype,
+    memory,
+    count,
+    ...offsetsOf(bucket),
+    ...bucket.parameters().map(({ shape }) => shape.join("x")),
+  ].join();
+}
+
+/** The first element of each gradient in the bucket's buffer. */
+export function offsetsOf(bucket: GradBucket): number[] {
+  const { byteOffset, byteLength, count } = describe(bucket.buffer());
+  const width = count === 0 ? 1 : byteLength / count;
+  return bucket.gradients().map(({ tensor }) => (describe(tensor).byteOffset - byteOffset) / width);
+}
+
+const lastTurns = new WeakMap<ProcessGroup, Promise<unknown>>();
+
+/**
+ * Runs `calls`, which make calls on the group after something else, when those of the buckets before are done. Buckets overlap,
+ * and on one rank the next bucket may be ready between two calls of this one, on another rank after both: without turns the
+ * ranks would make different calls. A hook of one call resolves to an object that holds its Work, so that the next bucket's call
+ * need not wait for the Work's end.
+ */
+export function inTurn<T>(group: ProcessGroup, calls: () => Promise<T>): Promise<T> {
+  const before = lastTurns.get(group) ?? Promise.resolve();
+  const turn = before.then(calls);
+  lastTurns.set(
+    group,
+    turn.catch(() => {}),
+  );
+  return turn;
+}

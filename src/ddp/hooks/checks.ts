@@ -1,0 +1,19 @@
+/** Checks of the options of hook states. */
+import type { ProcessGroup } from "../../group/process-group.ts";
+
+/** @throws TypeError if `group` is none. */
+export function checkGroup(where: string, group: ProcessGroup): void {
+  if (typeof group === "object" && group !== null && typeof group.allReduce === "function") return;
+  throw new TypeError(`${where}: group must be the ProcessGroup that reduces, got ${String(group)}`);
+}
+
+/** @throws TypeError if `value` is neither true nor false. */
+export function checkFlag(where: string, name: string, value: unknown): void {
+  if (typeof value !== "boolean") throw new TypeError(`${where}: ${name} must be true or false, got ${String(value)}`);
+}
+
+/** @throws RangeError if `value` is no whole number from `least` on. */
+export function checkWhole(where: string, name: string, value: number, least: number): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new RangeError(`${where}: ${name} must be a whole number from ${least} on, got ${String(value)}`);
+}

@@ -4,6 +4,7 @@ export interface Settings {
   epochs: number;
   steps: number;
   batch: number;
+  hook: "int8" | null;
   html: string | null;
   weights: string | null;
   json: boolean;
@@ -18,7 +19,7 @@ export interface Outcome {
   losses: number[];
   /** The share of the test digits that are read rightly. */
   accuracy: number;
-  gradientBytes: number;
+  /** The payload that all ranks together send in a step, by the formula of the ring or of the hook. */
   bytesPerStep: number;
   msPerStep: number;
   /** The share of the time in which a rank averages gradients and waits for others. */
@@ -36,6 +37,7 @@ export async function readSettings(): Promise<Settings> {
     epochs: text,
     steps: text,
     batch: text,
+    hook: text,
     html: text,
     weights: text,
     json: { type: "boolean" },
@@ -46,8 +48,10 @@ export async function readSettings(): Promise<Settings> {
     if (!(value >= 1)) throw new Error(`--${name} must be a number from 1 on, got ${values[name]}`);
     return value;
   };
+  const { hook = null } = values;
+  if (hook !== null && hook !== "int8") throw new Error(`--hook must be int8, got ${hook}`);
   return {
-    ...{ epochs: count("epochs", 6), steps: count("steps", 1e9), batch: count("batch", 16) },
+    ...{ hook, epochs: count("epochs", 6), steps: count("steps", 1e9), batch: count("batch", 16) },
     ...{ html: values.html ?? null, weights: values.weights ?? null, json: values.json ?? false },
   };
 }

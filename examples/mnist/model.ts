@@ -7,13 +7,13 @@ export function makeModel(): tf.LayersModel {
   const kernel = (seed: number) => tf.initializers.glorotUniform({ seed });
   return tf.sequential({
     layers: [
-      tf.layers.dense({ units: 96, activation: "relu", inputShape: [PIXELS], kernelInitializer: kernel(1) }),
+      tf.layers.dense({ units: 128, activation: "relu", inputShape: [PIXELS], kernelInitializer: kernel(1) }),
       tf.layers.dense({ units: 10, kernelInitializer: kernel(2) }),
     ],
   });
 }
 
-export const makeOptimizer = () => tf.train.adam(0.002);
+export const makeOptimizer = () => tf.train.adam(0.003);
 
 /** The model's variables, in the order of its layers. */
 export const variablesOf = (model: tf.LayersModel) =>

@@ -51,7 +51,7 @@ export async function readSettings(): Promise<Settings> {
   const { hook = null } = values;
   if (hook !== null && hook !== "int8") throw new Error(`--hook must be int8, got ${hook}`);
   return {
-    ...{ hook, epochs: count("epochs", 6), steps: count("steps", 1e9), batch: count("batch", 16) },
+    ...{ hook, epochs: count("epochs", 10), steps: count("steps", 1e9), batch: count("batch", 16) },
     ...{ html: values.html ?? null, weights: values.weights ?? null, json: values.json ?? false },
   };
 }

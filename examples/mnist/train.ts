@@ -7,7 +7,7 @@
  * them before Adam applies them. The group is deterministic: four Node ranks have after each step the bits that one
  * process has which folds the four gradients in rank order.
  *
- * Options: --epochs 6, --steps all, --batch 16 (of each rank), --hook int8 (a quarter of the bytes, with error feedback),
+ * Options: --epochs 10, --steps all, --batch 16 (of each rank), --hook int8 (a quarter of the bytes, with error feedback),
  * --html FILE (the loss as a plot), --weights FILE (the trained weights, f32), --json (one line at the end).
  */
 import * as tf from "@tensorflow/tfjs";

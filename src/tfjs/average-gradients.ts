@@ -97,19 +97,21 @@ export async function averageList(
   try {
     await agreeOnGradients(group, list);
     return await throughBuckets(group, list, bucketBytes, (buckets) =>
-      commHook
-        ? reduceByHook(group, buckets, commHook)
-        : // One call, so that ranks whose lists differ are at the same number after it.
-          group.allReduceCoalesced(
-            buckets.map(({ tensor }) => tensor),
-            { op },
-          ),
+      commHook ? reduceByHook(group, buckets, commHook) : reduceAtOnce(group, buckets, op),
     );
   } catch (error) {
     forgetGradients(group);
     abortUnlessTold(group, error);
     throw error;
   }
+}
+
+/** One call, so that ranks whose lists differ are at the same number after it. */
+function reduceAtOnce(group: ProcessGroup, buckets: readonly Bucket[], op: ReduceOpLike): PromiseLike<void> {
+  const [first, ...more] = buckets.map(({ tensor }) => tensor);
+  return first && more.length === 0
+    ? group.allReduce(first, { op })
+    : group.allReduceCoalesced(first ? [first, ...more] : [], { op });
 }
 
 /** One bucket after the other: calls of two hooks at once would not have the same order on all ranks. */

@@ -1,20 +1,21 @@
 /** Tensors of tf.js packed into flat buckets, which collectives take, and back. */
 import type { ProcessGroup } from "../group/process-group.ts";
 import { describe } from "../tensor/describe.ts";
-import type { DataType, GpuTensor, HostArray, Tensor } from "../types.ts";
+import type { GpuTensor, HostArray, Tensor } from "../types.ts";
 import type { Named } from "./agreement.ts";
 import { engineInUse, type TfEngine, type TfTensor } from "./engine.ts";
+import { takeScratch } from "./scratch.ts";
 
 /** What tf.js's dtypes are called here. Its complex64 and string have no counterpart. */
-const DTYPES: ReadonlyMap<string, DataType> = new Map([
+const DTYPES: ReadonlyMap<string, "f32" | "i32" | "u8"> = new Map([
   ["float32", "f32"],
   ["int32", "i32"],
   ["bool", "u8"],
-]);
+] as const);
 
 /** Tensors of one dtype, in the order of the list that they come from. */
 export interface BucketPlan {
-  dtype: DataType;
+  dtype: "f32" | "i32" | "u8";
   /** Where in the list each is. */
   indices: number[];
   tensors: TfTensor[];
@@ -41,7 +42,7 @@ export function checkTensors(where: string, tensors: readonly Named[]): void {
  */
 export function planBuckets(tensors: readonly Named[], bucketBytes: number): BucketPlan[] {
   const plans: BucketPlan[] = [];
-  const open = new Map<DataType, BucketPlan>();
+  const open = new Map<string, BucketPlan>();
   tensors.forEach(({ tensor }, index) => {
     const dtype = DTYPES.get(tensor.dtype);
     if (dtype === undefined || tensor.size === 0) return;
@@ -123,22 +124,22 @@ function deviceBucket(engine: TfEngine, plan: BucketPlan, joined: TfTensor): Buc
 
 /** `sources` are the planned tensors, or one tensor with all their elements. */
 async function hostBucket(group: ProcessGroup, plan: BucketPlan, sources: readonly TfTensor[]): Promise<Bucket> {
-  const values = await Promise.all(sources.map((source) => source.data()));
-  const flat = group.alloc(plan.dtype, plan.count) as Float32Array;
+  const values = (await Promise.all(sources.map((source) => source.data()))) as ArrayLike<number>[];
+  const { data: flat, giveBack } = takeScratch(group, plan.dtype, plan.count);
   let at = 0;
   for (const source of values) {
-    flat.set(source as ArrayLike<number>, at);
+    flat.set(source, at);
     at += source.length;
   }
   const unpack = () => {
     const engine = engineInUse();
     return plan.tensors.map(({ size, shape, dtype }, i) => {
       const start = plan.offsets[i]!;
-      // A copy: WebGL takes no values from shared memory, which `alloc` may give.
+      // A copy: the next bucket uses the memory, and WebGL takes no values from shared memory, which `alloc` may give.
       return engine.makeTensor(flat.slice(start, start + size), shape, dtype);
     });
   };
-  return { plan, tensor: flat, unpack, dispose: () => {} };
+  return { plan, tensor: flat, unpack, dispose: giveBack };
 }
 
 /**

@@ -164,6 +164,21 @@ describe("distributed()", () => {
     expect(distance).toBeLessThan(1e-5);
   });
 
+  it("trains by model.trainOnBatch, awaited behind it", async () => {
+    const weights = await onRanks(2, async (group) => {
+      const optimizer = distributed(tf.train.sgd(1), group);
+      const model = tf.sequential({
+        layers: [tf.layers.dense({ units: 1, useBias: false, inputShape: [1], kernelInitializer: "zeros" })],
+      });
+      model.compile({ optimizer, loss: "meanSquaredError" });
+      await model.trainOnBatch(tf.tensor2d([[1]]), tf.tensor2d([[group.rank]]));
+      await optimizer.settled();
+      return model.getWeights()[0]!.dataSync()[0];
+    });
+    // The gradients are 0 and -2.
+    expect(weights).toEqual([1, 1]);
+  });
+
   it("averages what computeGradients gives when it is applied, by name and as a list", async () => {
     const values = await onRanks(2, async (group) => {
       const [a, b] = [tf.variable(tf.scalar(1)), tf.variable(tf.scalar(1))];

@@ -3,7 +3,8 @@ import { type HookResult, tensorOfHookResult } from "../ddp/comm-hook.ts";
 import { GradBucket } from "../ddp/grad-bucket.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import type { ReduceOpLike } from "../reduce-op.ts";
+import { type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
+import { named } from "../tensor/describe.ts";
 import { partOfTensor } from "../tensor/part.ts";
 import { agreeOnGradients, forgetGradients, type Named } from "./agreement.ts";
 import { type Bucket, checkTensors, replaceElements } from "./buckets.ts";
@@ -35,6 +36,7 @@ export function checkAverageOptions(where: string, options: AverageOptions): voi
   if (commHook !== undefined && typeof commHook !== "function") {
     throw new TypeError(`${where}: commHook must be a function, got ${typeof commHook}`);
   }
+  if (op !== undefined) named(where, () => resolveReduceOp(op, "f32"));
   if (commHook && op !== undefined) {
     throw new TypeError(`${where}: op and commHook exclude each other: the hook decides how gradients become one`);
   }

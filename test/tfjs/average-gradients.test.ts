@@ -155,6 +155,12 @@ describe("averageGradients()", () => {
       for (const [grads, says] of wrong) {
         await expect(averageGradients(group, grads as Record<string, tf.Tensor>)).rejects.toThrow(says);
       }
+      const grads = { a: tf.ones([1]) };
+      for (const op of ["bor", "summe"]) {
+        await expect(averageGradients(group, grads, { op: op as "sum" })).rejects.toThrow(
+          /averageGradients: .*(op|bor)/,
+        );
+      }
       expect(group.sequence).toBe(0);
     });
   });

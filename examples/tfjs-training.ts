@@ -28,5 +28,7 @@ for (let step = 0; step < 100; step++) {
 }
 
 const [kernel] = model.getWeights();
-console.log(`rank ${group.rank} has the weights ${Array.from(await kernel!.data(), (w) => w.toFixed(2)).join(" and ")}`);
+console.log(
+  `rank ${group.rank} has the weights ${Array.from(await kernel!.data(), (w) => w.toFixed(2)).join(" and ")}`,
+);
 await group.destroy();

@@ -49,6 +49,14 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`sgd`", interfaces: [["ddp/optimizer/update-rules", "SgdOptions"]] },
   { title: "`adam`", interfaces: [["ddp/optimizer/update-rules", "AdamOptions"]] },
   { title: "`DiLoCo`", interfaces: [["ddp/optimizer/diloco", "DiLoCoOptions"]] },
+  {
+    title: "`averageGradients` and `distributed` of `webccl/tfjs`",
+    interfaces: [["tfjs/average-gradients", "AverageOptions"]],
+  },
+  {
+    title: "`broadcastVariables` of `webccl/tfjs`",
+    interfaces: [["tfjs/broadcast-variables", "BroadcastVariablesOptions"]],
+  },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
   { title: "`broadcastCoalesced`", interfaces: [["ddp/broadcast-coalesced", "BroadcastCoalescedOptions"]] },
   { title: "`Int8State`", interfaces: [["ddp/hooks/int8", "Int8Options"]] },

@@ -48,6 +48,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["bring-up", "bring-up/media", "bring-up/nccl"],
   ["index.ts"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps"],
+  ["tfjs"],
   ["node", "node/file-store", "node/memory-files", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],

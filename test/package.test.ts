@@ -28,6 +28,7 @@ const targets = (entry: unknown): string[] =>
 const CONSUMER = `
 import { initProcessGroup, ReduceOp, PeerLostError, type ProcessGroup, type Tensor, type Work } from "webccl";
 import { createHub } from "webccl/hub";
+import { averageGradients, distributed } from "webccl/tfjs";
 
 const group: ProcessGroup = await initProcessGroup({ initMethod: "memory://consumer", rank: 0, worldSize: 1 });
 const tensor: Tensor = new Float32Array(4);
@@ -39,7 +40,7 @@ const typed: 0 extends 1 & typeof group ? "any" : "typed" = "typed";
 try {
   await group.destroy();
 } catch (error) {
-  if (error instanceof PeerLostError) console.log(error.rank, values, createHub, typed);
+  if (error instanceof PeerLostError) console.log(error.rank, values, createHub, typed, averageGradients, distributed);
 }
 `;
 

@@ -20,6 +20,9 @@ export function notATensor(value: unknown): string {
   if (isGpuBuffer(value))
     return 'a GPUBuffer has no element type: pass { buffer, dtype }, such as { buffer, dtype: "f32" }';
   if ("then" in value) return "a promise is not a tensor: await it first";
+  if ("dataId" in value) {
+    return "a tf.Tensor is not a tensor here: averageGradients and broadcastVariables of webccl/tfjs take tf.js's own, else pass await t.data()";
+  }
   if ("data" in value) return `the tensor's data is not a typed array: ${WANTED}`;
   return `a value of class ${classOf(value)} is not a tensor: ${WANTED}`;
 }

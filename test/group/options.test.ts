@@ -10,6 +10,7 @@ import { initProcessGroup } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { averageGradients, broadcastVariables, distributed, type TfOptimizer } from "../../src/tfjs/index.ts";
 
 const f32 = () => new Float32Array(4);
 const parameters = () => [{ tensor: f32(), shape: [4] }];
@@ -67,6 +68,9 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   "nn.allToAllSingle": (group, options) => nn.allToAllSingle(group, f32(), options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
+  averageGradients: (group, options) => averageGradients(group, {}, options),
+  distributed: (group, options) => distributed({} as TfOptimizer, group, options),
+  broadcastVariables: (group, options) => broadcastVariables(group, [], options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),
   broadcastCoalesced: (group, options) => ddp.broadcastCoalesced(group, [f32()], options),
   gatherCheckpoint: (group, options) => ddp.gatherCheckpoint(group, {}, options),

@@ -14,7 +14,7 @@ const SHELL = `<!doctype html><title>webccl rank</title><script type="module">
 `;
 
 /**
- * Bundles a program with all it imports; "webccl" is this webccl.
+ * Bundles a program with all it imports; "webccl" and "webccl/tfjs" are this webccl.
  * @throws UsageError if vite is not installed.
  */
 export async function programPage(script: string): Promise<RequestListener> {
@@ -23,7 +23,7 @@ export async function programPage(script: string): Promise<RequestListener> {
     configFile: false,
     root: dirname(script),
     logLevel: "error",
-    resolve: { alias: [{ find: /^webccl$/, replacement: browserEntry() }] },
+    resolve: { alias: ALIASES },
     build: {
       write: false,
       target: "es2022",
@@ -44,7 +44,10 @@ export async function programPage(script: string): Promise<RequestListener> {
   };
 }
 
-/** The browser's entry beside this file, in source or in build. */
-function browserEntry(): string {
-  return fileURLToPath(siblingModule(import.meta.url, "../../browser/index"));
-}
+/** What "webccl" and its entries that pages have are, beside this file, in source or in build. */
+const ALIASES = Object.entries({ webccl: "browser", "webccl/ddp": "ddp", "webccl/tfjs": "tfjs" }).map(
+  ([entry, folder]) => ({
+    find: new RegExp(`^${entry}$`),
+    replacement: fileURLToPath(siblingModule(import.meta.url, `../../${folder}/index`)),
+  }),
+);

@@ -1,0 +1,70 @@
+/** Gives all ranks the variables of one. */
+import type { ProcessGroup } from "../group/process-group.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
+import { agreeOn } from "./agreement.ts";
+import { checkBucketBytes } from "./average-gradients.ts";
+import { checkTensors } from "./buckets.ts";
+import { isTfTensor, type TfTensor, type TfVariable } from "./engine.ts";
+import { throughBuckets } from "./through-buckets.ts";
+
+/** A weight of a tf.LayersModel: a tf.Variable in a cover. */
+export interface TfLayerVariable {
+  readonly name: string;
+  read(): TfTensor;
+}
+
+/** Variables as tf.js has them: a list, `model.weights`, or by name. */
+export type Variables =
+  | readonly (TfVariable | TfLayerVariable)[]
+  | Readonly<Record<string, TfVariable | TfLayerVariable>>;
+
+/** Options of `broadcastVariables`. */
+export interface BroadcastVariablesOptions {
+  /** The rank whose variables all get. Default: 0. */
+  root?: number;
+  /** A bucket of variables is full once it has so many bytes; the same on every rank. Default: 25 MiB. */
+  bucketBytes?: number;
+}
+
+const BROADCAST_VARIABLES_OPTIONS: OptionNames<BroadcastVariablesOptions> = { root: true, bucketBytes: true };
+
+/**
+ * Puts root's values into `variables` of every rank, as training begins with the same weights everywhere. Every rank gives
+ * the same names, shapes and dtypes in the same order, which is compared first.
+ *
+ * @throws TypeError if one is no tf.Variable, is disposed, or has the dtype complex64 or string; nothing was sent then.
+ * @throws RangeError if there is no such root. @throws MismatchError if the lists of the ranks differ; the group is whole.
+ */
+export async function broadcastVariables(
+  group: ProcessGroup,
+  variables: Variables,
+  options: BroadcastVariablesOptions = {},
+): Promise<void> {
+  checkOptions("broadcastVariables", BROADCAST_VARIABLES_OPTIONS, options);
+  checkBucketBytes("broadcastVariables", options.bucketBytes);
+  const { root = 0 } = options;
+  if (!Number.isInteger(root) || root < 0 || root >= group.size) {
+    throw new RangeError(`broadcastVariables: root must be a rank from 0 to ${group.size - 1}, got ${String(root)}`);
+  }
+  const list = (Array.isArray(variables) ? variables : Object.values(variables)).map((variable, i) => {
+    const tensor = variableIn(variable);
+    if (!tensor) throw new TypeError(`broadcastVariables: item ${i} is not a tf.Variable; model.weights has some`);
+    return { name: tensor.name, tensor };
+  });
+  checkTensors("broadcastVariables", list);
+  await agreeOn(group, "variable", list);
+  const values = await throughBuckets(group, list, options.bucketBytes, (buckets) =>
+    group.coalesce(() => {
+      for (const { tensor } of buckets) void group.broadcast(tensor, { root });
+    }),
+  );
+  values.forEach(({ tensor: value }, i) => {
+    list[i]?.tensor.assign(value);
+    value.dispose();
+  });
+}
+
+function variableIn(value: unknown): TfVariable | null {
+  const tensor = isTfTensor(value) ? value : (value as TfLayerVariable | null)?.read?.();
+  return isTfTensor(tensor) && "assign" in tensor ? (tensor as TfVariable) : null;
+}

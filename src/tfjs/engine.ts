@@ -1,0 +1,59 @@
+/**
+ * The parts of TensorFlow.js that webccl uses, as structural types, and the engine that runs them.
+ *
+ * All copies of tf.js in one realm, a bundle's or a script tag's, share one engine: the first copy puts it on the global
+ * object, and `tf.engine()` of each returns it. So this folder imports no package, and works beside @tensorflow/tfjs,
+ * @tensorflow/tfjs-core with a backend, and @tensorflow/tfjs-node alike.
+ */
+
+/** A tf.Tensor. */
+export interface TfTensor {
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  readonly size: number;
+  readonly isDisposed: boolean;
+  data(): Promise<ArrayLike<unknown>>;
+  dataToGPU(): { tensorRef: TfTensor; buffer?: GPUBuffer };
+  dispose(): void;
+}
+
+/** A tf.Variable. */
+export interface TfVariable extends TfTensor {
+  readonly name: string;
+  assign(value: TfTensor): void;
+}
+
+/** A gradient with its variable's name, as `applyGradients` takes it. */
+export interface NamedGradient {
+  name: string;
+  tensor: TfTensor;
+}
+
+/** Gradients as tf.js gives and takes them: by variable name, or as a list. */
+export type Gradients = Readonly<Record<string, TfTensor>> | readonly NamedGradient[];
+
+/** The part of `tf.engine()` that is used here. */
+export interface TfEngine {
+  readonly backendName: string;
+  /** With the webgpu backend it has the device. */
+  readonly backend: { readonly device?: unknown };
+  runKernel(name: string, inputs: object, attributes?: object): TfTensor;
+  makeTensor(values: ArrayLike<unknown>, shape: readonly number[], dtype: string): TfTensor;
+  tidy<T>(body: () => T): T;
+  keep<T>(tensor: T): T;
+}
+
+/**
+ * The engine of this realm's tf.js.
+ * @throws TypeError if tf.js is not loaded.
+ */
+export function engineInUse(): TfEngine {
+  const engine = (globalThis as { _tfengine?: TfEngine })._tfengine;
+  if (!engine) throw new TypeError("TensorFlow.js is not loaded: import @tensorflow/tfjs before the call");
+  return engine;
+}
+
+/** Is `value` a tf.Tensor? */
+export function isTfTensor(value: unknown): value is TfTensor {
+  return typeof value === "object" && value !== null && "dataId" in value && "dataToGPU" in value;
+}

@@ -1,0 +1,10 @@
+/** `webccl/tfjs`: TensorFlow.js over the ranks of a group. */
+export { type AverageOptions, averageGradients } from "./average-gradients.ts";
+export {
+  type BroadcastVariablesOptions,
+  broadcastVariables,
+  type TfLayerVariable,
+  type Variables,
+} from "./broadcast-variables.ts";
+export { distributed, type Settling, type TfOptimizer } from "./distributed.ts";
+export type { Gradients, NamedGradient, TfTensor, TfVariable } from "./engine.ts";

@@ -69,7 +69,7 @@ function onGpu(tensor: Tensor, byteOffset = 0): GpuTensor {
 
 async function fromGpu(tensor: Tensor): Promise<Uint8Array> {
   const view = describeGpu(tensor as GpuTensor);
-  const [region] = await gpuMemory(device).collect([{ tensor, part: () => null }]);
+  const [region] = await gpuMemory(device).collect([{ tensor, part: () => null, refill() {} }]);
   return (region as Uint8Array).slice(view.byteOffset, view.byteOffset + view.byteLength);
 }
 

@@ -57,7 +57,7 @@ function deviceMemory(device: GPUDevice, dtype: DataType, tolerance: number): Me
     encoder.copyBufferToBuffer((tensor as GpuTensor).buffer, 0, copy, 0, copy.size);
     device.queue.submit([encoder.finish()]);
     // What is collected is destroyed.
-    const held = { tensor: { ...(tensor as GpuTensor), buffer: copy }, part: () => null };
+    const held = { tensor: { ...(tensor as GpuTensor), buffer: copy }, part: () => null, refill() {} };
     const [region] = await gpuMemory(device).collect([held]);
     return (region as Uint8Array).slice(byteOffset, byteOffset + byteLength);
   };

@@ -44,7 +44,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["backend/direct"],
   ["backend/nccl"],
   ["group"],
-  ["bring-up", "bring-up/media", "bring-up/nccl"],
+  ["bring-up", "bring-up/media", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
   ["ddp"],
   ["node", "node/file-store", "node/memory-files", "browser"],

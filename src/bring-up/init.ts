@@ -26,7 +26,8 @@ import { type InitOptions, type InternalOptions, resolveSettings, type Settings 
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
 import { type Media, openMedia } from "./media/media.ts";
-import { type Coming, type Meeting, meet } from "./meeting.ts";
+import type { Coming, Meeting } from "./meeting/contract.ts";
+import { meet } from "./meeting/meeting.ts";
 import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";

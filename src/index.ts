@@ -22,8 +22,9 @@ export {
   WebcclError,
 } from "./errors.ts";
 export type { GroupInfo } from "./group/info.ts";
+export { OpType } from "./group/op-type.ts";
 export type { ProcessGroup } from "./group/process-group.ts";
-export { type OpType, Work, type WorkInfo, type WorkResult } from "./group/work.ts";
+export { Work, type WorkInfo, type WorkResult } from "./group/work.ts";
 export type {
   AllToAllSingleOptions,
   CollectiveOptions,

@@ -22,6 +22,8 @@ export interface Call {
   readonly refusedBefore: number;
   /** When the call was made, as `performance.now()`. */
   readonly started: number;
+  /** When the backend began it; set by the backend where a call waits for earlier ones. At first: `started`. */
+  began: number;
   /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
   overwritten: boolean;
 }

@@ -7,10 +7,9 @@ import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_PORT, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
-import type { BindRemedies, Platform } from "../platform.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
+import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
-import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 
@@ -175,13 +174,6 @@ function checkNames(options: InitOptions & InternalOptions): void {
   }
 }
 
-/** How a user of `initProcessGroup` gives what a bind beyond loopback needs. */
-export const BIND_REMEDIES: BindRemedies = {
-  token: "token (or set WEBCCL_TOKEN)",
-  tls: "listen: { tls: { cert, key } }",
-  insecure: "listen: { insecure: true }",
-};
-
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const INTEGRITY = ["on", "off"];
@@ -257,47 +249,6 @@ function checkChoice(name: string, value: unknown, choices: readonly unknown[]):
   throw new RangeError(`${name} is ${JSON.stringify(value)}: use one of ${choices.join(", ")}`);
 }
 
-/** A host, without brackets, and a port of it. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-/**
- * The address of env://, which rank 0 hosts.
- * @throws RangeError if MASTER_ADDR or MASTER_PORT is none.
- */
-export function masterAddress(platform: Platform): Address {
-  const host = platform.env("MASTER_ADDR") || "127.0.0.1";
-  const port = wholeVariable(platform, "MASTER_PORT") ?? DEFAULT_PORT;
-  return addressOf(host, port, `the environment variable MASTER_ADDR is "${host}"`, "MASTER_PORT");
-}
-
-/**
- * The address of tcp://, which rank 0 hosts.
- * @throws RangeError if it is none.
- */
-export function tcpAddress(method: URL): Address {
-  const { hostname, port, href } = method;
-  const where = `initMethod is "${href}"`;
-  return addressOf(hostname || "127.0.0.1", port === "" ? DEFAULT_PORT : Number(port), where, `the port of ${href}`);
-}
-
-function addressOf(host: string, port: number, where: string, portName: string): Address {
-  if (!URL.canParse(`ws://${urlHost(host)}`)) {
-    throw new RangeError(
-      `${where}: a host name or an address is needed, such as 127.0.0.1, [::1] or node0.example.org`,
-    );
-  }
-  if (port < 1 || port > 65_535) {
-    throw new RangeError(
-      `${portName} is ${port}: all ranks must know the port at which rank 0 hosts the hub, so it is one from 1 to 65535` +
-        (port === 0 ? "; webccl run finds a free one by itself" : ""),
-    );
-  }
-  return { host: bareHost(host), port };
-}
-
 /**
  * The path that a file:// URL names.
  * @throws RangeError if it is not well-formed.
@@ -331,7 +282,8 @@ function parseMethod(text: string): URL {
   return method;
 }
 
-function wholeVariable(platform: Platform, name: string): number | null {
+/** The whole number that an environment variable holds, or null. */
+export function wholeVariable(platform: Platform, name: string): number | null {
   const text = platform.env(name);
   if (text === undefined || text === "") return null;
   if (!/^\d+$/.test(text))

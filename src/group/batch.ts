@@ -6,11 +6,12 @@ import type { Backend, Call } from "../backend/backend.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
 import type { ReduceOp } from "../reduce-op.ts";
-import { isMessage, type Request } from "../request.ts";
+import { isMessage, type Request, resultsOf } from "../request.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkApart } from "./claims.ts";
+import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { asError, OP_TYPES, Work } from "./work.ts";
+import { asError, Work } from "./work.ts";
 
 /** A call that waits for its batch, and the Work that its caller has. */
 interface BatchedCall {
@@ -74,7 +75,8 @@ export class Batch {
     this.isOfMessages &&= inner.isOfMessages;
     this.#calls.push(...inner.#calls);
     const all = Promise.all(inner.#calls.map(({ work }) => work)).then(() => undefined);
-    const work = Work.fromPromise(all, { opType: "COALESCED", logger: this.#logger });
+    const tensors = () => inner.#calls.flatMap(({ prepared }) => resultsOf(prepared.request));
+    const work = Work.fromPromise(all, { opType: "COALESCED", logger: this.#logger, tensors });
     // The outer batch's Work tells of failures.
     work.then(undefined, () => undefined);
     return work;
@@ -86,6 +88,7 @@ export class Batch {
       opType: OP_TYPES[prepared.request.collective],
       sequence: 0,
       logger: this.#logger,
+      tensors: () => resultsOf(prepared.request),
     });
     this.isOfMessages &&= isMessage(prepared.request);
     this.#calls.push({ prepared, options, work, fulfill, reject } as BatchedCall);

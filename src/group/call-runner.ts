@@ -16,7 +16,7 @@ import {
 } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
-import { isMessage, isMessageName, type Request } from "../request.ts";
+import { isMessage, isMessageName, type Request, resultsOf } from "../request.ts";
 import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
@@ -25,8 +25,9 @@ import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
+import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { asError, OP_TYPES, Work, type WorkInfo } from "./work.ts";
+import { asError, Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
@@ -121,7 +122,8 @@ export class CallRunner {
       for (const work of works) work.abort();
     };
     const { sequence } = this;
-    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort });
+    const tensors = () => calls.flatMap(({ prepared }) => resultsOf(prepared.request));
+    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort, tensors });
     void Promise.allSettled(works).then((outcomes) => {
       const failed = outcomes.find((outcome) => outcome.status === "rejected");
       if (failed) reject(asError(failed.reason));
@@ -133,6 +135,10 @@ export class CallRunner {
 
   onCompletion(hook: Hook): void {
     this.#hooks.push(hook);
+  }
+
+  get hasHooks(): boolean {
+    return this.#hooks.length > 0;
   }
 
   /** Resolves when nothing is pending; never rejects for a Work's failure. */
@@ -170,12 +176,14 @@ export class CallRunner {
     const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
     if (obstacle)
       return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(collective, sequence, obstacle);
+    const started = now();
     const call: Call = {
       sequence,
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
-      started: now(),
+      started,
+      began: started,
       overwritten: false,
     };
 
@@ -238,6 +246,9 @@ export class CallRunner {
       logger: settings.logger,
       onAbort: abortCall,
       started,
+      began: () => call.began,
+      tensors: () => resultsOf(request),
+      own: running instanceof Work ? running : undefined,
     });
     const { signal } = options;
     const onSignal = () => abortCall(signal?.reason);
@@ -279,7 +290,8 @@ export class CallRunner {
   #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], hooks: readonly Hook[]): Work<T> {
     const { sequence, started } = call;
     const { collective } = request;
-    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
+    const { logger } = this.#job.settings;
+    const options = { opType: OP_TYPES[collective], sequence, logger, started, tensors: () => resultsOf(request) };
     let result: T;
     try {
       result = value(undefined);
@@ -299,7 +311,7 @@ export class CallRunner {
   #runHooks(hooks: readonly Hook[], work: Work<unknown>, reject: ((error: Error) => void) | null): void {
     for (const hook of hooks) {
       try {
-        hook({ ...work.info(), timeFinished: now() });
+        hook(work.info(now()));
       } catch (error) {
         if (reject) reject(asError(error));
         else this.#job.settings.logger.error("a completion hook threw after a failed Work:", error);

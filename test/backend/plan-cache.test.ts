@@ -18,6 +18,7 @@ const CALL: Call = {
   deterministic: false,
   refusedBefore: 0,
   started: 0,
+  began: 0,
   overwritten: false,
 };
 

@@ -64,9 +64,9 @@ export class NcclBackend implements Backend {
           planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes }),
           call,
         );
-        return this.#host.inTurn(() => this.#collective(plan, call));
+        return this.#host.inTurn(call, () => this.#collective(plan, call));
       }
-      if (isCudaMessage(request)) return this.#host.inTurn(() => this.#messages.run(request, call));
+      if (isCudaMessage(request)) return this.#host.inTurn(call, () => this.#messages.run(request, call));
     }
     return this.#host.run(request, call);
   }

@@ -8,11 +8,9 @@ import { HubConnection } from "../../link/hub/connection.ts";
 import { hubDamage } from "../../link/payload/damage.ts";
 import type { HubHandle, Platform } from "../../platform.ts";
 import { HubStore } from "../../store/hub-store.ts";
-import { urlHost } from "../../support/host.ts";
 import type { Checksums } from "../../wire/checksum.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
-import type { Cleanup } from "../cleanup.ts";
-import { BIND_REMEDIES, masterAddress, type Settings, tcpAddress } from "../init-options.ts";
+import type { Settings } from "../init-options.ts";
 import { hubHasChecksums } from "../integrity.ts";
 import type { Vigil } from "../vigil.ts";
 import type { Coming, Meeting } from "./contract.ts";
@@ -20,7 +18,6 @@ import type { Coming, Meeting } from "./contract.ts";
 /** Finds the store, and this rank's number where a hub gives it. */
 export async function meet(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   const { method } = settings;
-  const { undo } = coming;
   const store = settings.store ?? (method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null);
   if (store) return (await import("./store-meeting.ts")).meetAt(store, platform, settings, coming);
   switch (method.protocol) {
@@ -32,16 +29,8 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
     case "wss:":
       return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, coming);
     default: {
-      const address = method.protocol === "env:" ? masterAddress(platform) : tcpAddress(method);
-      const scheme = settings.listen.tls ? "wss" : "ws";
-      const hosted = settings.rank === 0 ? await host(platform, settings, address, undo) : null;
-      return joinHub(
-        platform,
-        settings,
-        hosted?.url ?? `${scheme}://${urlHost(address.host)}:${address.port}`,
-        hosted,
-        coming,
-      );
+      const { url, hosted } = await (await import("./hosted-hub.ts")).hubAtRank0(platform, settings, coming.undo);
+      return joinHub(platform, settings, url, hosted, coming);
     }
   }
 }
@@ -65,26 +54,6 @@ function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
       else lost(hostRank, text);
     },
   });
-}
-
-async function host(
-  platform: Platform,
-  { token, listen: { tls, insecure = false }, logger, peerTimeoutMs }: Settings,
-  address: { host: string; port: number },
-  undo: Cleanup,
-): Promise<HubHandle> {
-  const hub = await platform.startHub({
-    ...address,
-    hostRank: 0,
-    insecure,
-    remedies: BIND_REMEDIES,
-    silenceMs: peerTimeoutMs,
-    logger,
-    ...(token === undefined ? {} : { token }),
-    ...(tls === undefined ? {} : { tls }),
-  });
-  undo.push(() => hub.close());
-  return hub;
 }
 
 async function joinHub(

@@ -1,0 +1,64 @@
+/** Operation types: the names by which c10d tells what a Work does. */
+import { type Collective, valuesOf } from "../types.ts";
+
+const NAMES = [
+  "BROADCAST",
+  "ALLREDUCE",
+  "ALLREDUCE_COALESCED",
+  "REDUCE",
+  "ALLGATHER",
+  "_ALLGATHER_BASE",
+  "ALLGATHER_COALESCED",
+  "GATHER",
+  "SCATTER",
+  "REDUCE_SCATTER",
+  "ALLTOALL_BASE",
+  "ALLTOALL",
+  "SEND",
+  "RECV",
+  "RECVANYSOURCE",
+  "BARRIER",
+  "_REDUCE_SCATTER_BASE",
+  "COALESCED",
+  "_ALLREDUCE_SPARSE",
+  "UNKNOWN",
+] as const;
+
+/** One of c10d's twenty operation types. */
+export type OpType = (typeof NAMES)[number];
+
+/**
+ * c10d's operation types as values: each is its own name. `scan` and `exscan`, which c10d lacks, are UNKNOWN, and
+ * `_ALLREDUCE_SPARSE` never occurs.
+ */
+export const OpType: { readonly [N in OpType]: N } = valuesOf(NAMES);
+
+/** The operation type of each collective. */
+export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
+  broadcast: "BROADCAST",
+  allReduce: "ALLREDUCE",
+  reduce: "REDUCE",
+  allGather: "ALLGATHER",
+  allGatherIntoTensor: "_ALLGATHER_BASE",
+  gather: "GATHER",
+  scatter: "SCATTER",
+  reduceScatter: "REDUCE_SCATTER",
+  reduceScatterTensor: "_REDUCE_SCATTER_BASE",
+  allToAll: "ALLTOALL",
+  allToAllSingle: "ALLTOALL_BASE",
+  barrier: "BARRIER",
+  newGroup: "BARRIER",
+  scan: "UNKNOWN",
+  exscan: "UNKNOWN",
+  send: "SEND",
+  recv: "RECV",
+  recvAnySource: "RECVANYSOURCE",
+  allGatherObject: "ALLGATHER",
+  broadcastObject: "BROADCAST",
+  gatherObject: "GATHER",
+  scatterObject: "SCATTER",
+  split: "ALLGATHER",
+  allReduceCoalesced: "ALLREDUCE_COALESCED",
+  allGatherIntoTensorCoalesced: "ALLGATHER_COALESCED",
+  reduceScatterTensorCoalesced: "COALESCED",
+};

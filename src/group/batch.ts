@@ -5,7 +5,7 @@
 import type { Backend, Call } from "../backend/backend.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
-import type { ReduceOp } from "../reduce-op.ts";
+import { ReduceOp } from "../reduce-op.ts";
 import { isMessage, type Request, resultsOf } from "../request.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkApart } from "./claims.ts";
@@ -169,13 +169,18 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
   return (
     hasForm &&
     one.collective === other.collective &&
-    opOf(one) === opOf(other) &&
+    isOneOp(opOf(one), opOf(other)) &&
     a.options.algorithm === b.options.algorithm
   );
 }
 
 function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
+}
+
+/** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
+function isOneOp(a: ReduceOp | null, b: ReduceOp | null): boolean {
+  return a === null || b === null ? a === b : a.name !== "premul-sum" && ReduceOp.equal(a, b);
 }
 
 /** Calls of one kind as its coalesced form. */

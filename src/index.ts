@@ -22,9 +22,10 @@ export {
   WebcclError,
 } from "./errors.ts";
 export type { GroupInfo } from "./group/info.ts";
-export { OpType } from "./group/op-type.ts";
+export { BackendType, OpType } from "./group/op-type.ts";
 export type { ProcessGroup } from "./group/process-group.ts";
 export { Work, type WorkInfo, type WorkResult } from "./group/work.ts";
+export { type DebugLevel, setDebugLevel } from "./logger.ts";
 export type {
   AllToAllSingleOptions,
   CollectiveOptions,
@@ -36,6 +37,7 @@ export type {
   RootedReduceOptions,
   RootOptions,
 } from "./options.ts";
+export { DEFAULT_TIMEOUT_MS, NO_TIMEOUT } from "./options.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
 export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
@@ -50,6 +52,7 @@ export {
   type DataType,
   type DeviceBuffer,
   type Float16ArrayLike,
+  type GpuTensor,
   type HostArray,
   type HostTensor,
   type HostTensorOf,

@@ -13,6 +13,9 @@ export interface Logger {
 /** How long a collective may take before it rejects with TimeoutError, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 300_000;
 
+/** As `timeoutMs` of a group, a call or a wait: no timeout, as c10d's kNoTimeout. A store's call looks once instead; it waits for good at Infinity. */
+export const NO_TIMEOUT = 0;
+
 /** The port of a hub, and of MASTER_PORT, where none is given. */
 export const DEFAULT_PORT = 29_500;
 

@@ -5,7 +5,7 @@ import type { NcclConfig, NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
-import { consoleLogger } from "../logger.ts";
+import { consoleLogger, debugLevelIn } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
@@ -97,7 +97,7 @@ export interface InitOptions {
   token?: string;
   /** Ends the bring-up, in whichever phase it is: this rank rejects with AbortedError, and the others are told. */
   signal?: AbortSignal;
-  /** Default: the console's error stream, as much as WEBCCL_DEBUG says. */
+  /** Hears of what happens; each line begins with the rank. Default: the console's error stream, as much as WEBCCL_DEBUG or `setDebugLevel` says. */
   logger?: Logger;
 }
 
@@ -143,6 +143,8 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
+  /** Is the debug level DETAIL? */
+  readonly isDetailed: boolean;
   readonly internal: InternalOptions;
 }
 
@@ -239,7 +241,8 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
-    logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
+    logger: options.logger ?? consoleLogger(() => debugLevelIn(platform.env)),
+    isDetailed: debugLevelIn(platform.env) === "DETAIL",
     internal: { ...options },
   };
 }

@@ -5,6 +5,7 @@ import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import { type DebugLevel, debugLevelIn } from "../logger.ts";
 import { browserPlatform } from "./platform.ts";
 
 export * from "../index.ts";
@@ -33,4 +34,12 @@ export async function spawnRanks(
   options: SpawnOptions = {},
 ): Promise<SpawnedRanks> {
   return (await import("./spawn-ranks.ts")).startRanks(ranks, moduleUrl, options);
+}
+
+/**
+ * How much diagnostics are told: the level that `setDebugLevel` set, else WEBCCL_DEBUG, else WARN.
+ * @throws RangeError if WEBCCL_DEBUG is none.
+ */
+export function getDebugLevel(): DebugLevel {
+  return debugLevelIn(browserPlatform.env);
 }

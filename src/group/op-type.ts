@@ -1,4 +1,4 @@
-/** Operation types: the names by which c10d tells what a Work does. */
+/** Operation types and backend types: the names by which c10d tells what a Work does, and who does it. */
 import { type Collective, valuesOf } from "../types.ts";
 
 const NAMES = [
@@ -32,6 +32,19 @@ export type OpType = (typeof NAMES)[number];
  * `_ALLREDUCE_SPARSE` never occurs.
  */
 export const OpType: { readonly [N in OpType]: N } = valuesOf(NAMES);
+
+/**
+ * Names of backends, as `backendName` tells them: c10d's, and webccl's own. A backend of your own has the name that you give
+ * it; UNDEFINED, GLOO, UCC, MPI and CUSTOM never occur by themselves.
+ */
+export const BackendType: { readonly [N in Uppercase<BackendName>]: Lowercase<N> } = Object.freeze({
+  ...{ UNDEFINED: "undefined", GLOO: "gloo", NCCL: "nccl", UCC: "ucc", MPI: "mpi", CUSTOM: "custom", DIRECT: "direct" },
+});
+
+type BackendName = "undefined" | "gloo" | "nccl" | "ucc" | "mpi" | "custom" | "direct";
+
+/** One of {@link BackendType}. */
+export type BackendType = BackendName;
 
 /** The operation type of each collective. */
 export const OP_TYPES: Readonly<Record<Collective, OpType>> = {

@@ -29,6 +29,7 @@ import {
   type RootedReduceOptions,
   type RootOptions,
 } from "../options.ts";
+import { asyncDispose } from "../support/async-dispose.ts";
 import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -345,6 +346,11 @@ export class ProcessGroup implements MemberGroup {
   destroy(): Promise<void> {
     this.#destroyed ??= this.#destroy();
     return this.#destroyed;
+  }
+
+  /** `await using`: {@link destroy}. */
+  [asyncDispose](): Promise<void> {
+    return this.destroy();
   }
 
   async #destroy(): Promise<void> {

@@ -2,6 +2,7 @@
 import { initProcessGroupOn } from "../bring-up/init.ts";
 import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import { type DebugLevel, debugLevelIn } from "../logger.ts";
 import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
@@ -16,4 +17,12 @@ export { spawnRanks } from "./spawn-ranks.ts";
  */
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(nodePlatform, options);
+}
+
+/**
+ * How much diagnostics are told: the level that `setDebugLevel` set, else WEBCCL_DEBUG, else WARN.
+ * @throws RangeError if WEBCCL_DEBUG is none.
+ */
+export function getDebugLevel(): DebugLevel {
+  return debugLevelIn(nodePlatform.env);
 }

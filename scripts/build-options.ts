@@ -34,6 +34,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["bring-up/init-options", "NcclOptions"]] },
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
+  { title: "`HubStore.connect`", interfaces: [["bring-up/meeting/hub-store", "HubStoreOptions"]] },
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },
   { title: "`spawnRanks`", interfaces: [["bring-up/spawned-ranks", "SpawnOptions"]] },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },

@@ -3,6 +3,7 @@
 export type { Backend, BackendContext, Call } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
+export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
   AbortedError,
@@ -41,7 +42,6 @@ export { DEFAULT_TIMEOUT_MS, NO_TIMEOUT } from "./options.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
 export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
-export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
 export type { TensorView } from "./tensor/view.ts";

@@ -35,7 +35,7 @@ import { ProtocolError } from "../errors.ts";
 export const HEADER_BYTES = 56;
 export const FINGERPRINT_BYTES = 40;
 export const MAGIC = 0xcc;
-export const VERSION = 3;
+export const VERSION = 4;
 /** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
 export const PAYLOAD_SUM_AT = 40;
 export const HEAD_SUM_AT = 48;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { createHub } from "../../src/node/hub.ts";
-import { initProcessGroup } from "../../src/node/index.ts";
+import { HubStore, initProcessGroup } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
@@ -42,6 +42,7 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   split: (group, options) => group.split(0, 0, options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
+  "HubStore.connect": (_group, options) => HubStore.connect("ws://127.0.0.1:1", options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),
 };
 

@@ -49,7 +49,7 @@ export async function openWebsocket(
       ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
     },
     (hello, socket) => {
-      if (hello.group !== group || hello.rank === null) socket.terminate();
+      if (hello.purpose !== "link" || hello.group !== group || hello.rank === null) socket.terminate();
       else arrivals.add(hello.rank, socket);
     },
   );

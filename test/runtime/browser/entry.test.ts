@@ -23,6 +23,7 @@ const WANTED = {
   files: "a job in which some rank offers a file",
   gpu: "a page that opens a GPU",
   "hosted-hub": "ranks whose rank 0 hosts the hub",
+  "hub-store": "HubStore.connect",
   links: "memory://",
   memory: "memory://",
   offer: "a rank that may have NCCL; no page has",

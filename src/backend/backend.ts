@@ -18,6 +18,11 @@ export interface Call {
   readonly algorithm: string | undefined;
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
+  /**
+   * The sequence of the making of the persistent call that this one makes (then it is the call's own sequence) or starts; 0 for
+   * any other call. Two starts are the same call only if this is equal.
+   */
+  readonly persistent: number;
   /** How many calls this rank made since the last one that was begun, and was refused for their arguments. */
   readonly refusedBefore: number;
   /** When the call was made, as `performance.now()`. */
@@ -40,6 +45,14 @@ export interface BackendContext {
   onDead(cause: WebcclError): void;
 }
 
+/** A persistent call, as a backend keeps it. */
+export interface PersistentRun {
+  /** As of {@link Backend.run}: ends when all ranks are known to have made the same call. No tensor is touched. */
+  readonly made: ReturnType<Backend["run"]>;
+  /** Runs it once more, as {@link Backend.run} does. The one before has ended. */
+  start(call: Call): ReturnType<Backend["run"]>;
+}
+
 /** Runs collectives for one group. */
 export interface Backend {
   /** "direct", "nccl", or your own. */
@@ -53,6 +66,11 @@ export interface Backend {
    * call has not happened, and its sequence goes to the next one, whose `refusedBefore` counts it.
    */
   run(request: Request, call: Call): Promise<number | undefined> | undefined;
+  /**
+   * Makes a persistent call: checks and plans the request, and compares the calls of all ranks. Refuses as `run` does. A backend
+   * without this method sends nothing at the making, and gets every start as a call of `run`.
+   */
+  persist?(request: Request, call: Call): PersistentRun;
   /**
    * This rank does not make the collective `sequence`, for a reason that the other ranks need not have: it rejects there too,
    * with a MismatchError that tells `reason`, and the group goes on at the next one.

@@ -168,6 +168,8 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
   // Time limits and signals are this rank's own: they must not decide how many calls the ranks make.
   return (
     hasForm &&
+    !a.prepared.persistent &&
+    !b.prepared.persistent &&
     one.collective === other.collective &&
     isOneOp(opOf(one), opOf(other)) &&
     a.options.algorithm === b.options.algorithm

@@ -26,6 +26,7 @@ import { Batch, type FusedCall, runOn } from "./batch.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
+import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import { asError, Work, type WorkInfo } from "./work.ts";
 
@@ -47,6 +48,7 @@ export interface CallRunnerOptions {
 type Hook = (info: WorkInfo) => void;
 
 const NO_HOOKS: readonly Hook[] = [];
+const NO_VIEWS: readonly TensorView[] = [];
 
 /** Calls of one group on one rank. */
 export class CallRunner {
@@ -66,6 +68,8 @@ export class CallRunner {
   readonly #hooks: Hook[] = [];
   /** Where calls go while the function given to `coalesce` runs. */
   #batch: Batch | null = null;
+  /** The persistent call that the next call is to make. */
+  #making: Making | null = null;
 
   constructor(options: CallRunnerOptions) {
     this.#options = options;
@@ -89,9 +93,31 @@ export class CallRunner {
       if (options.timeoutMs !== undefined) timeLimitOf(options.timeoutMs, `${where}: timeoutMs`);
       prepared = prepare();
     } catch (error) {
-      return this.#batch?.refuse(asError(error), isMessageName(where)) ?? this.#refused(asError(error), where);
+      return this.refuse(asError(error), where);
     }
+    return this.start(this.#making?.making(prepared, options) ?? prepared, options);
+  }
+
+  /** Runs a call that is checked. */
+  start<T>(prepared: PreparedCall<T>, options: CollectiveOptions): Work<T> {
     return this.#batch ? this.#batch.add(prepared, options) : this.#start(prepared, options, this.#hooks);
+  }
+
+  /** A call of the method `where` cannot be. */
+  refuse(error: Error, where: string): Work<never> {
+    return this.#batch?.refuse(error, isMessageName(where)) ?? this.#refused(error, where);
+  }
+
+  /** The call that `body` makes is made persistent, in place of being run. */
+  persist(body: () => Work<void>): PersistentCall {
+    return new Making(this, (call) => {
+      this.#making = call;
+      try {
+        return body();
+      } finally {
+        this.#making = null;
+      }
+    });
   }
 
   /** Runs `body`, starts the calls that it makes, and returns one Work for them all. */
@@ -168,7 +194,7 @@ export class CallRunner {
 
   /** Starts a call. `hooks` are told of its end: none for a part of a batch, whose Work tells them. */
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
-    const { request, read = [], written = [], value } = prepared;
+    const { request, read = NO_VIEWS, written = NO_VIEWS, value, persistent } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
     const pointToPoint = isMessage(request);
@@ -179,6 +205,7 @@ export class CallRunner {
     const started = now();
     const call: Call = {
       sequence,
+      persistent: persistent ? persistent.sequence || sequence : 0,
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -189,13 +216,16 @@ export class CallRunner {
 
     let running: Promise<number | undefined> | undefined;
     try {
-      running = runOn(this.backend, request, call);
+      running = persistent ? persistent.run(call) : runOn(this.backend, request, call);
     } catch (error) {
       return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.#begun(sequence);
-    return running ? this.#pend(running, prepared, call, options, hooks) : this.#done(request, call, value, hooks);
+    if (running) return this.#pend(running, prepared, call, options, hooks);
+    if (!persistent || hooks.length > 0) return this.#done(request, call, value, hooks);
+    persistent.done ??= this.#done(request, call, value, hooks);
+    return persistent.done as Work<T>;
   }
 
   /** What keeps this rank from a call that the others may well make: it depends on the moment. */

@@ -39,6 +39,7 @@ import type { GroupInfo } from "./info.ts";
 import type { Job, MemberGroup } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
+import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
 /** The parts and settings of a group; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
@@ -51,6 +52,9 @@ export interface ProcessGroupOptions {
   rank: number;
   timeoutMs: number;
 }
+
+/** What {@link ProcessGroup.persistent} is. */
+export type PersistentCalls = PersistentCallsOf<ProcessGroup>;
 
 /** A group of ranks that call collectives together. */
 export class ProcessGroup implements MemberGroup {
@@ -65,6 +69,7 @@ export class ProcessGroup implements MemberGroup {
 
   readonly #job: Job;
   readonly #calls: CallRunner;
+  #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
 
   constructor({ job, name, description, globalRanks, rank, timeoutMs }: ProcessGroupOptions) {
@@ -115,6 +120,16 @@ export class ProcessGroup implements MemberGroup {
   alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D] {
     checkAllocation(dtype, count);
     return this.#job.alloc(dtype, count);
+  }
+
+  /**
+   * Collectives that are made once and started many times: `group.persistent.allReduce(tensor, { op })` checks, plans and compares the
+   * ranks' calls, and `start()` of what it returns runs it (MPI-4's persistent collectives). Each takes the arguments of the
+   * method of the same name, whose options hold for the making and for every start.
+   */
+  get persistent(): PersistentCalls {
+    this.#persistent ??= persistentCallsOf(this, (body) => this.#calls.persist(body));
+    return this.#persistent;
   }
 
   /** Root's tensor to all ranks: afterwards every rank's `tensor`, of the same count and dtype, holds root's. */

@@ -13,6 +13,8 @@ export interface CollectiveCase {
   readonly without?: readonly string[];
   /** Fewest ranks. Default: 1. */
   readonly ranks?: number;
+  /** May it be persistent calls? All collectives on tensors may. */
+  readonly persistent?: boolean;
   run(stage: Stage): Promise<void>;
 }
 
@@ -47,14 +49,14 @@ const broadcast: CollectiveCase = {
   async run(stage) {
     const data = stage.input(stage.root);
     const tensor = stage.rank === stage.root ? stage.tensor(data, data, true) : stage.output(data, true);
-    await stage.group.broadcast(tensor, { root: stage.root });
+    await stage.calls.broadcast(tensor, { root: stage.root });
   },
 };
 
 const allReduce: CollectiveCase = {
   reduces: true,
   async run(stage) {
-    await stage.group.allReduce(stage.tensor(stage.input(stage.rank), stage.reduced(), true), { op: stage.op });
+    await stage.calls.allReduce(stage.tensor(stage.input(stage.rank), stage.reduced(), true), { op: stage.op });
   },
 };
 
@@ -63,7 +65,7 @@ const reduce: CollectiveCase = {
   async run(stage) {
     const data = stage.input(stage.rank);
     const tensor = stage.tensor(data, stage.rank === stage.root ? stage.reduced() : data);
-    await stage.group.reduce(tensor, { root: stage.root, op: stage.op });
+    await stage.calls.reduce(tensor, { root: stage.root, op: stage.op });
   },
 };
 
@@ -71,7 +73,7 @@ const allGather: CollectiveCase = {
   reduces: false,
   async run(stage) {
     const outputs = stage.ranks.map((rank) => stage.output(stage.input(rank, stage.uneven(rank)), true));
-    await stage.group.allGather(outputs, stage.tensor(stage.input(stage.rank, stage.uneven(stage.rank))));
+    await stage.calls.allGather(outputs, stage.tensor(stage.input(stage.rank, stage.uneven(stage.rank))));
   },
 };
 
@@ -82,7 +84,7 @@ const allGatherInPlace: CollectiveCase = {
     const outputs = stage.ranks.map((rank) =>
       rank === stage.rank ? stage.tensor(data(rank), data(rank), true) : stage.output(data(rank), true),
     );
-    await stage.group.allGather(outputs, outputs[stage.rank] as Tensor);
+    await stage.calls.allGather(outputs, outputs[stage.rank] as Tensor);
   },
 };
 
@@ -93,7 +95,7 @@ const allGatherIntoTensor: CollectiveCase = {
       stage.spec.dtype,
       stage.ranks.map((rank) => stage.input(rank)),
     );
-    await stage.group.allGatherIntoTensor(stage.output(gathered, true), stage.tensor(stage.input(stage.rank)));
+    await stage.calls.allGatherIntoTensor(stage.output(gathered, true), stage.tensor(stage.input(stage.rank)));
   },
 };
 
@@ -108,7 +110,7 @@ const allGatherIntoTensorInPlace: CollectiveCase = {
     const noise = stage.ranks.map((peer) => stage.input(rank, count, peer === rank ? 0 : 1));
     const output = stage.tensor(concat(spec.dtype, noise), gathered, true);
     const own = stage.part(output, rank * count, count) ?? stage.tensor(stage.input(rank));
-    await stage.group.allGatherIntoTensor(output, own);
+    await stage.calls.allGatherIntoTensor(output, own);
   },
 };
 
@@ -119,10 +121,10 @@ const gather = (inPlace: boolean): CollectiveCase => ({
     const { root, rank } = stage;
     const data = (peer: number) => stage.input(peer, stage.uneven(peer));
     const input = stage.tensor(data(rank));
-    if (rank !== root) await stage.group.gather(null, input, { root });
+    if (rank !== root) await stage.calls.gather(null, input, { root });
     else {
       const outputs = stage.ranks.map((peer) => (inPlace && peer === root ? input : stage.output(data(peer))));
-      await stage.group.gather(outputs, input, { root });
+      await stage.calls.gather(outputs, input, { root });
     }
   },
 });
@@ -135,7 +137,7 @@ const scatter = (inPlace: boolean): CollectiveCase => ({
     const pieces = starts(lengths).map((start, peer) => stage.input(root, lengths[peer], start));
     const inputs = rank === root ? pieces.map((piece) => stage.tensor(piece)) : null;
     const own = inPlace ? inputs?.[rank] : undefined;
-    await stage.group.scatter(own ?? stage.output(pieces[rank] as HostArray), inputs, { root });
+    await stage.calls.scatter(own ?? stage.output(pieces[rank] as HostArray), inputs, { root });
   },
 });
 
@@ -152,7 +154,7 @@ const reduceScatter = (inPlace: boolean): CollectiveCase => ({
       return stage.tensor(data, inPlace && peer === rank ? result : data);
     });
     const output = inPlace ? (inputs[rank] as Tensor) : stage.output(result);
-    await stage.group.reduceScatter(output, inputs, { op: stage.op });
+    await stage.calls.reduceScatter(output, inputs, { op: stage.op });
   },
 });
 
@@ -161,7 +163,7 @@ const reduceScatterTensor: CollectiveCase = {
   async run(stage) {
     const { rank, count, size } = stage;
     const output = stage.output(stage.reduced(count, rank * count));
-    await stage.group.reduceScatterTensor(output, stage.tensor(stage.input(rank, count * size)), { op: stage.op });
+    await stage.calls.reduceScatterTensor(output, stage.tensor(stage.input(rank, count * size)), { op: stage.op });
   },
 };
 
@@ -178,7 +180,7 @@ const reduceScatterTensorInPlace: CollectiveCase = {
       const after = blocks.map((block, peer) => (peer === rank ? result : block));
       stage.expect(input, concat(spec.dtype, after));
     }
-    await stage.group.reduceScatterTensor(part ?? stage.output(result), input, { op: stage.op });
+    await stage.calls.reduceScatterTensor(part ?? stage.output(result), input, { op: stage.op });
   },
 };
 
@@ -199,7 +201,7 @@ const allToAll: CollectiveCase = {
   async run(stage) {
     const inputs = sharesOf(stage, stage.rank).map((share) => stage.tensor(share));
     const outputs = received(stage).map((share) => stage.output(share));
-    await stage.group.allToAll(outputs, inputs);
+    await stage.calls.allToAll(outputs, inputs);
   },
 };
 
@@ -209,7 +211,7 @@ const allToAllSingle: CollectiveCase = {
     const { count, size, rank } = stage;
     const blocks = stage.ranks.map((from) => stage.input(from, count, rank * count));
     const output = stage.output(concat(stage.spec.dtype, blocks));
-    await stage.group.allToAllSingle(output, stage.tensor(stage.input(rank, count * size)));
+    await stage.calls.allToAllSingle(output, stage.tensor(stage.input(rank, count * size)));
   },
 };
 
@@ -220,7 +222,7 @@ const allToAllSingleSplits: CollectiveCase = {
     const outputSplits = stage.ranks.map((from) => forPeer(stage, from, stage.rank));
     const input = stage.tensor(stage.input(stage.rank, sum(inputSplits)));
     const output = stage.output(concat(stage.spec.dtype, received(stage)));
-    await stage.group.allToAllSingle(output, input, { inputSplits, outputSplits });
+    await stage.calls.allToAllSingle(output, input, { inputSplits, outputSplits });
   },
 };
 
@@ -234,7 +236,7 @@ const allReduceCoalesced: CollectiveCase = {
     const tensors = starts(lengths).map((start, index) =>
       stage.tensor(stage.input(stage.rank, lengths[index], start), stage.reduced(lengths[index], start), true),
     );
-    await stage.group.allReduceCoalesced(tensors, { op: stage.op });
+    await stage.calls.allReduceCoalesced(tensors, { op: stage.op });
   },
 };
 
@@ -248,7 +250,7 @@ const allGatherIntoTensorCoalesced: CollectiveCase = {
       const blocks = stage.ranks.map((rank) => stage.input(rank, length, first[index]));
       return stage.output(concat(stage.spec.dtype, blocks), true);
     });
-    await stage.group.allGatherIntoTensorCoalesced(outputs, inputs);
+    await stage.calls.allGatherIntoTensorCoalesced(outputs, inputs);
   },
 };
 
@@ -262,7 +264,7 @@ const reduceScatterTensorCoalesced: CollectiveCase = {
     const outputs = lengths.map((length, index) =>
       stage.output(stage.reduced(length, (first[index] as number) + rank * length)),
     );
-    await stage.group.reduceScatterTensorCoalesced(outputs, inputs, { op: stage.op });
+    await stage.calls.reduceScatterTensorCoalesced(outputs, inputs, { op: stage.op });
   },
 };
 
@@ -272,7 +274,7 @@ const scan: CollectiveCase = {
   without: ["avg"],
   async run(stage) {
     const tensor = stage.tensor(stage.input(stage.rank), stage.prefix(stage.rank));
-    await stage.group.scan(tensor, { op: stage.op });
+    await stage.calls.scan(tensor, { op: stage.op });
   },
 };
 
@@ -282,7 +284,7 @@ const exscan: CollectiveCase = {
   async run(stage) {
     const data = stage.input(stage.rank);
     const tensor = stage.tensor(data, stage.rank === 0 ? data : stage.prefix(stage.rank - 1));
-    await stage.group.exscan(tensor, { op: stage.op });
+    await stage.calls.exscan(tensor, { op: stage.op });
   },
 };
 

@@ -18,6 +18,12 @@ const COLLECTIVES: Readonly<Record<string, CollectiveCase>> = { ...TENSOR_COLLEC
 /** Every collective of the suite, some in more than one way of calling. */
 export const CASE_COLLECTIVES: readonly string[] = Object.keys(COLLECTIVES);
 
+/** Those of them that may run as persistent calls. */
+export const PERSISTENT_CASES: readonly string[] = [
+  ...Object.keys(TENSOR_COLLECTIVES),
+  ...CASE_COLLECTIVES.filter((name) => COLLECTIVES[name]?.persistent),
+];
+
 /** Lengths around the ends of vectors, of segments and of nothing. */
 export const CASE_COUNTS: readonly number[] = [0, 1, 3, 17, 1000, 65537];
 
@@ -40,7 +46,8 @@ export interface ConformanceCase {
  */
 export function conformanceCase(spec: CaseSpec, data: CaseData = new CaseData()): ConformanceCase {
   const collective = COLLECTIVES[spec.collective];
-  if (!collective || !isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1)) {
+  const exists = collective && isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1);
+  if (!exists || (spec.persistent && !PERSISTENT_CASES.includes(spec.collective))) {
     throw new RangeError(`no such case: ${nameOf(spec)}`);
   }
   return {
@@ -89,12 +96,14 @@ export interface CaseFilter {
   seed?: number;
   /** Default: "exact". */
   inputs?: Inputs;
+  /** As persistent calls; cases that cannot be are left out. Default: false. */
+  persistent?: boolean;
 }
 
 /** The full product of collective, dtype, operation and count. */
 export function* conformanceCases(filter: CaseFilter = {}): Generator<ConformanceCase> {
   const { collectives = CASE_COLLECTIVES, dtypes = DATA_TYPES, ops = CASE_OPS, size = 2, seed = 1 } = filter;
-  const { inputs = "exact" } = filter;
+  const { inputs = "exact", persistent = false } = filter;
   // From the longest down, so that shorter inputs and results are parts of longer ones.
   const counts = [...(filter.counts ?? CASE_COUNTS)].sort((a, b) => b - a);
   const data = new CaseData();
@@ -102,8 +111,9 @@ export function* conformanceCases(filter: CaseFilter = {}): Generator<Conformanc
     for (const op of [...ops, null]) {
       for (const count of counts) {
         for (const collective of collectives) {
+          if (persistent && !PERSISTENT_CASES.includes(collective)) continue;
           if (isCase(collective, dtype, op, size))
-            yield conformanceCase({ collective, dtype, op, count, seed, inputs }, data);
+            yield conformanceCase({ collective, dtype, op, count, seed, inputs, persistent }, data);
         }
       }
     }

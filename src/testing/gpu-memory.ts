@@ -17,7 +17,7 @@ export function gpuMemory(device: GPUDevice): TestMemory {
         const byteOffset = start + first * width;
         return byteOffset % 4 === 0 ? { ...tensor, byteOffset, count } : null;
       };
-      return { tensor, part };
+      return { tensor, part, refill: () => device.queue.writeBuffer(buffer, 0, region) };
     },
     collect: (placements) => collect(device, placements),
     // WGSL has no 64-bit floats; their order is that of integers.

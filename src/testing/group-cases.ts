@@ -65,8 +65,9 @@ const recvAnySource: CollectiveCase = {
 const barrier: CollectiveCase = {
   reduces: false,
   dtypes: ["u8"],
+  persistent: true,
   async run(stage) {
-    await stage.group.barrier();
+    await stage.calls.barrier();
   },
 };
 
@@ -169,18 +170,21 @@ async function within(stage: Stage): Promise<void> {
 /** Several works in flight, awaited from the last to the first. */
 const concurrent: CollectiveCase = {
   reduces: true,
+  persistent: true,
   async run(stage) {
-    const { group, root, rank } = stage;
+    const { root, rank } = stage;
     const dtypes = (["i32", "f64", "u8"] as const).filter((dtype) => stage.memory.reduces(dtype, "sum"));
     const others = dtypes.map((dtype) => stage.as({ dtype, op: "sum" }));
     const data = stage.input(root);
     const works: PromiseLike<unknown>[] = [stage, ...others].map((one) =>
-      one.group.allReduce(one.tensor(one.input(rank), one.reduced(), true), { op: one.op }),
+      one.callsOnce.allReduce(one.tensor(one.input(rank), one.reduced(), true), { op: one.op }),
     );
-    works.push(group.broadcast(rank === root ? stage.tensor(data, data, true) : stage.output(data, true), { root }));
+    works.push(
+      stage.callsOnce.broadcast(rank === root ? stage.tensor(data, data, true) : stage.output(data, true), { root }),
+    );
     const gathered = stage.ranks.map((peer) => stage.output(stage.input(peer), true));
-    works.push(group.allGather(gathered, stage.tensor(stage.input(rank))));
-    works.push(group.barrier());
+    works.push(stage.callsOnce.allGather(gathered, stage.tensor(stage.input(rank))));
+    works.push(stage.callsOnce.barrier());
     // Observed at once, so that one that is refused is not reported as unobserved.
     void Promise.allSettled(works);
     for (const work of works.reverse()) await work;

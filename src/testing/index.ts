@@ -12,6 +12,7 @@ export {
   conformanceCase,
   conformanceCases,
   isCase,
+  PERSISTENT_CASES,
 } from "./conformance.ts";
 export { digest } from "./digest.ts";
 export { gpuMemory } from "./gpu-memory.ts";

@@ -18,6 +18,8 @@ export interface Placement {
   readonly tensor: Tensor;
   /** Elements `start` to `start + count`, in the same memory; null where this memory has no tensor that begins there. */
   part(start: number, count: number): Tensor | null;
+  /** The whole region is again as it was placed. */
+  refill(): void;
 }
 
 /** Host arrays, or the buffers of a device. */
@@ -39,7 +41,7 @@ export const hostMemory: TestMemory = {
   place: (dtype, region, start, end) => {
     const view = viewOf(dtype, region.slice().buffer, start, (end - start) / bytesPerElement(dtype));
     const part = (first: number, count: number) => tensorOver(dtype, view.subarray(first, first + count));
-    return { tensor: tensorOver(dtype, view), part };
+    return { tensor: tensorOver(dtype, view), part, refill: () => new Uint8Array(view.buffer).set(region) };
   },
   collect: async (placements) =>
     placements.map(({ tensor }) => new Uint8Array(("data" in tensor ? tensor.data : (tensor as HostArray)).buffer)),

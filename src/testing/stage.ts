@@ -2,6 +2,7 @@
  * One conformance case on one rank: it lays out tensors between guard bytes, notes the contents that each must have afterwards, and
  * compares.
  */
+import { PERSISTENT_COLLECTIVES, type PersistentCall, type PersistentCollective } from "../group/persistent-call.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import type { ReduceOp } from "../reduce-op.ts";
 import type { DataType, HostArray, Tensor } from "../types.ts";
@@ -22,11 +23,18 @@ export interface CaseSpec {
   readonly seed: number;
   /** Default: "exact". */
   readonly inputs?: Inputs;
+  /** Every collective is a persistent call, started twice on the same tensors. Default: false. */
+  readonly persistent?: boolean;
 }
 
+/** The collectives of a group that may be persistent calls. */
+export type Calls = {
+  readonly [C in PersistentCollective]: (...args: Parameters<ProcessGroup[C]>) => PromiseLike<void>;
+};
+
 /** "allReduce f32 sum count 17 seed 1". */
-export function nameOf({ collective, dtype, op, count, seed }: CaseSpec): string {
-  return `${collective} ${dtype}${op ? ` ${op}` : ""} count ${count} seed ${seed}`;
+export function nameOf({ collective, dtype, op, count, seed, persistent }: CaseSpec): string {
+  return `${persistent ? "persistent " : ""}${collective} ${dtype}${op ? ` ${op}` : ""} count ${count} seed ${seed}`;
 }
 
 /** The group did something other than it must. */
@@ -105,6 +113,32 @@ export class Stage {
   /** A length for entry `index` of a list whose lengths differ; 0 for all if the count is 0. */
   uneven(index: number): number {
     return this.count === 0 ? 0 : this.count - 1 + ((2 * index + this.spec.seed) % 3);
+  }
+
+  /** The group's collectives, for a case that awaits each. */
+  get calls(): Calls {
+    return this.spec.persistent ? this.#persistent(2) : this.group;
+  }
+
+  /** The group's collectives, for a case that makes several at once. */
+  get callsOnce(): Calls {
+    return this.spec.persistent ? this.#persistent(1) : this.group;
+  }
+
+  /** Each call is made persistent, started so many times on the same tensors with the same contents, and freed. */
+  #persistent(starts: 1 | 2): Calls {
+    const calls = this.group.persistent as { [C in PersistentCollective]: (...args: never[]) => PersistentCall };
+    const run = async (call: PersistentCall) => {
+      await call.start();
+      if (starts === 2) {
+        for (const { refill } of this.#placed) refill();
+        await call.start();
+      }
+      call.free();
+    };
+    return Object.fromEntries(
+      PERSISTENT_COLLECTIVES.map((name) => [name, (...args: never[]) => run(calls[name](...args))]),
+    ) as unknown as Calls;
   }
 
   /** The same tensors, with data of another kind: another dtype or operation, or of another group. */

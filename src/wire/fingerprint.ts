@@ -28,7 +28,8 @@ export function describeCall(call: Fingerprint): string {
   if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);
   const { refused } = call;
   const after = refused > 0 ? ` after ${refused === 1 ? "a call that was" : `${refused} calls that were`} refused` : "";
-  return `${collective}(${parts.join(", ")})${after}`;
+  const start = call.persistent > 0 ? ` of persistent call ${call.persistent}` : "";
+  return `${collective}(${parts.join(", ")})${start}${after}`;
 }
 
 /** The collective's name, for an error's details. */

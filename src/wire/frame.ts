@@ -4,7 +4,7 @@
  *
  *   byte  size  header
  *      0     1  magic 0xCC
- *      1     1  version 3
+ *      1     1  version 4
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
  *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
@@ -29,11 +29,12 @@
  *     24     8  hash of a custom operation's name and wgsl; 0 if none
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
+ *     40     8  the persistent call that is made or started: the sequence of its making (below 2^53); 0 for any other call
  */
 import { ProtocolError } from "../errors.ts";
 
 export const HEADER_BYTES = 56;
-export const FINGERPRINT_BYTES = 40;
+export const FINGERPRINT_BYTES = 48;
 export const MAGIC = 0xcc;
 export const VERSION = 4;
 /** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
@@ -79,6 +80,7 @@ export interface Header {
  */
 export const FINGERPRINT_LABELS = {
   refused: "number of calls refused before this one",
+  persistent: "persistent call",
   collective: "collective",
   dtype: "dtype",
   op: "reduce op",
@@ -144,6 +146,7 @@ export function encodeHeader(header: Header, fingerprint: Fingerprint | null): U
     setU64(data, at + 24, fingerprint.customOp);
     data.setUint32(at + 32, fingerprint.algorithm, true);
     data.setUint32(at + 36, fingerprint.segmentBytes, true);
+    setU64(data, at + 40, fingerprint.persistent);
   }
   return bytes;
 }
@@ -199,6 +202,7 @@ export function decodeFingerprint(bytes: Uint8Array): Fingerprint {
     customOp: getU64(data, at + 24),
     algorithm: data.getUint32(at + 32, true),
     segmentBytes: data.getUint32(at + 36, true),
+    persistent: getU64(data, at + 40),
   };
 }
 

@@ -19,6 +19,7 @@ export const FINGERPRINT: Fingerprint = {
   algorithm: 0,
   refused: 0,
   segmentBytes: 0,
+  persistent: 0,
 };
 
 let jobs = 0;

@@ -16,6 +16,7 @@ const CALL: Call = {
   sequence: 1,
   algorithm: undefined,
   deterministic: false,
+  persistent: 0,
   refusedBefore: 0,
   started: 0,
   began: 0,

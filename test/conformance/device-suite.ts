@@ -13,6 +13,7 @@ import {
   gpuMemory,
   isCase,
   opFits,
+  PERSISTENT_CASES,
   pairwiseCover,
 } from "../../src/testing/index.ts";
 import { DATA_TYPES, type DataType } from "../../src/types.ts";
@@ -28,6 +29,7 @@ const FACTORS = {
   dtype: DATA_TYPES,
   op: [...CASE_OPS, null],
   count: [0, 1, 3, 17, 1000, 20_001],
+  persistent: [false, true],
 } as const;
 const PLACES = FACTORS.devices.flatMap((devices) => FACTORS.size.map((size) => ({ devices, size })));
 /** So that the longest tensors are several segments. */
@@ -108,7 +110,13 @@ async function runPlace(
 
 /** Which pairs of the cover make sense, each by the factors it names. */
 function makesSense(pair: Readonly<Record<string, unknown>>): boolean {
-  const { collective, dtype, op } = pair as { collective?: string; dtype?: DataType; op?: CaseOp | null };
+  const { collective, dtype, op, persistent } = pair as {
+    collective?: string;
+    dtype?: DataType;
+    op?: CaseOp | null;
+    persistent?: boolean;
+  };
+  if (collective && persistent) return PERSISTENT_CASES.includes(collective);
   if (dtype && op) return opFits(op, dtype);
   if (collective === undefined) return true;
   return DATA_TYPES.some(

@@ -9,6 +9,7 @@ import {
   conformanceCases,
   isCase,
   opFits,
+  PERSISTENT_CASES,
   pairwiseCover,
 } from "../../src/testing/index.ts";
 import { DATA_TYPES, type DataType } from "../../src/types.ts";
@@ -21,11 +22,18 @@ const FACTORS = {
   dtype: DATA_TYPES,
   op: [...CASE_OPS, null],
   count: CASE_COUNTS,
+  persistent: [false, true],
 } as const;
 
 /** Which pairs of the cover make sense, each by the factors it names. */
 function makesSense(pair: Readonly<Record<string, unknown>>): boolean {
-  const { collective, dtype, op } = pair as { collective?: string; dtype?: DataType; op?: CaseOp | null };
+  const { collective, dtype, op, persistent } = pair as {
+    collective?: string;
+    dtype?: DataType;
+    op?: CaseOp | null;
+    persistent?: boolean;
+  };
+  if (collective && persistent) return PERSISTENT_CASES.includes(collective);
   if (dtype && op) return opFits(op, dtype);
   if (collective === undefined) return true;
   return DATA_TYPES.some(
@@ -39,7 +47,7 @@ function makesSense(pair: Readonly<Record<string, unknown>>): boolean {
 const COVER = pairwiseCover(FACTORS, 20, makesSense);
 
 /** At least 33 collectives × 14 dtypes, less the pairs that do not exist. */
-const COVERED_CASES = 432;
+const COVERED_CASES = 433;
 
 describe("ProcessGroup", () => {
   let ran = 0;

@@ -45,6 +45,7 @@ function foldHead(fields: {
     ...{ dtype: DATA_TYPES.indexOf(dtype), op: REDUCE_OP_NAMES.indexOf(op), customOp: 0, algorithm: 0 },
     refused: 0,
     segmentBytes: 0,
+    persistent: 0,
   };
   return encodeHeader(
     { kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, slot, group, sequence, payloadBytes, request },

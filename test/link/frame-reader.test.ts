@@ -24,6 +24,7 @@ const CALL: Fingerprint = {
   customOp: 0,
   algorithm: 9,
   refused: 0,
+  persistent: 0,
   segmentBytes: 4,
 };
 

@@ -24,12 +24,14 @@ const ZERO: Fingerprint = {
     detail: 0,
     algorithm: 0,
     segmentBytes: 0,
+    persistent: 0,
   },
 };
 
 /** Where each field begins in the fingerprint: docs/protocol.md. */
 const FIELDS = [
   { name: "refused", at: 3 },
+  { name: "persistent", at: 40 },
   { name: "collective", at: 0 },
   { name: "dtype", at: 1 },
   { name: "op", at: 2 },
@@ -81,6 +83,7 @@ describe("the labels", () => {
     expect(Object.values(FINGERPRINT_LABELS)).toEqual([
       ...[
         "number of calls refused before this one",
+        "persistent call",
         "collective",
         "dtype",
         "reduce op",

@@ -35,16 +35,18 @@ export function fingerprintOf(
     algorithm: hash32(algorithm),
     segmentBytes,
     refused: 0,
+    persistent: 0,
   };
 }
 
-/** A plan's fingerprint as that of one call: with the calls that were refused before it. */
+/** A plan's fingerprint as that of one call: with the calls that were refused before it, and the persistent call of which it is a start. */
 export function fingerprintOfCall<P extends { readonly fingerprint: Fingerprint }>(
   plan: P,
-  { refusedBefore }: Call,
+  { refusedBefore, persistent }: Call,
 ): P {
-  if (refusedBefore === 0) return plan;
-  return { ...plan, fingerprint: { ...plan.fingerprint, refused: Math.min(refusedBefore, MOST_REFUSED) } };
+  if (refusedBefore === 0 && plan.fingerprint.persistent === persistent) return plan;
+  const refused = Math.min(refusedBefore, MOST_REFUSED);
+  return { ...plan, fingerprint: { ...plan.fingerprint, refused, persistent } };
 }
 
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
@@ -64,7 +66,7 @@ export function messageFingerprint(
 
 const EMPTY: Fingerprint = {
   ...{ collective: 0, dtype: NO_CODE, op: NO_CODE, root: NO_ROOT, count: NO_COUNT },
-  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0, refused: 0 },
+  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0, refused: 0, persistent: 0 },
 };
 
 /** Lists whose lengths every rank must agree on. */

@@ -10,11 +10,11 @@ import type { Region } from "../../region/region.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, Call } from "../backend.ts";
+import { type Backend, type Call, type PersistentRun, unsupported } from "../backend.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
-import { planCollective } from "./plan.ts";
+import { agreementOn, planCollective } from "./plan.ts";
 import type { Plan, PlanScope } from "./planning.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
@@ -88,10 +88,18 @@ export class DirectBackend implements Backend {
     const executor = this.#executorOf(tensorsOf(request));
     if (isMessage(request)) return this.#messages.run(request, executor, call);
     const plan = planCollective(request, call, this.#planScopeOf(executor));
-    const admitted = admit(executor, plan, flowOf(this.#scope, plan, this.#options.channel.size));
-    if (!turns) return this.#collective(executor, fingerprintOfCall(plan, call), admitted, call);
-    if (executor === region?.executor) turns.plans.keep(request, call, plan);
-    return turns.run(executor, fingerprintOfCall(plan, call), admitted, call);
+    if (turns && executor === region?.executor) turns.plans.keep(request, call, plan);
+    return this.#runPlan(executor, plan, call);
+  }
+
+  persist(request: Request, call: Call): PersistentRun {
+    if (isMessage(request)) throw unsupported(this.name, request.collective);
+    const executor = this.#executorOf(tensorsOf(request));
+    const scope = this.#planScopeOf(executor);
+    const plan = planCollective(request, call, scope);
+    const made = this.#runPlan(executor, agreementOn(plan, call, scope), call);
+    const started = fingerprintOfCall(plan, { ...call, refusedBefore: 0 });
+    return { made, start: (next) => this.#runPlan(executor, started, next) };
   }
 
   sitOut(sequence: number, collective: Collective, reason: Error): void {
@@ -154,6 +162,13 @@ export class DirectBackend implements Backend {
       throw new TypeError("the tensors of one call must be in one memory: all host arrays, or all GPUBuffers");
     }
     return executor;
+  }
+
+  #runPlan(executor: Executor, plan: Plan, call: Call): Promise<undefined> | undefined {
+    const admitted = admit(executor, plan, flowOf(this.#scope, plan, this.#options.channel.size));
+    const numbered = fingerprintOfCall(plan, call);
+    if (!this.#turns) return this.#collective(executor, numbered, admitted, call);
+    return this.#turns.run(executor, numbered, admitted, call);
   }
 
   async #collective(executor: Executor, plan: Plan, admitted: Admission, call: Call): Promise<undefined> {

@@ -70,6 +70,12 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
   }
 }
 
+/** A plan that moves nothing, and compares the calls of all ranks as `plan` would: a barrier with its fingerprint. */
+export function agreementOn(plan: Plan, call: Call, scope: PlanScope): Plan {
+  const step = planCollective({ collective: "barrier" }, { ...call, algorithm: undefined }, { ...scope, hub: "none" });
+  return { ...step, fingerprint: plan.fingerprint, spans: plan.spans, op: plan.op };
+}
+
 function allReduce(planning: Planning, { tensor, op }: RequestOf<"allReduce">): Plan {
   const span = addSpan(planning, tensor);
   const row = choose(planning, "allReduce", { op, bytes: span.byteLength });

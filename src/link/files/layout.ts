@@ -6,7 +6,7 @@
  *
  *   byte  size  file of rank r, with n other ranks
  *      0     4  magic 0x46434357 ("WCCF")
- *      4     4  version 4
+ *      4     4  version 5
  *      8     4  r
  *     12     4  n
  *     16     4  bytes of a ring
@@ -27,8 +27,8 @@
  *
  *   byte  size  steps and areas
  *      0     8  number of r's steps doubled, plus 1 while it sleeps, 64-bit floating point
- *    128    80  the call whose first step an even one is: its record (wire/call-record.ts)
- *    256    80  the same of an odd step
+ *    128    88  the call whose first step an even one is: its record (wire/call-record.ts)
+ *    256    88  the same of an odd step
  *   4096  area  the bytes that r puts before its even steps
  *         area  the bytes that it puts before odd steps
  *
@@ -41,7 +41,7 @@ import { ProtocolError } from "../../errors.ts";
 import type { MemoryFile } from "../../platform.ts";
 
 const MAGIC = 0x46434357;
-const VERSION = 4;
+const VERSION = 5;
 const PAGE_BYTES = 4096;
 const CONTROL_BYTES = 256;
 /** A record begins at a multiple of this, and so does its payload. */

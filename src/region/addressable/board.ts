@@ -9,8 +9,8 @@
  *         2 × N × one side      rank 0's first, rank 0's second, rank 1's first …
  *
  *   byte                size  one side
- *      0                  80  fingerprint, ten float64
- *     80               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
+ *      0                  88  fingerprint, eleven float64
+ *     88               8 × N  offers: address and length, 32 bits each; 0xFFFFFFFF is no address
  *   to the next 64 SLOT_BYTES  slot
  */
 import {

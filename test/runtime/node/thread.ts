@@ -46,6 +46,17 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
         counts: [5, 5_000],
       }),
     ),
+  /** Every collective that may be a persistent call, started twice. */
+  persistent: (group) =>
+    runCases(
+      group,
+      conformanceCases({
+        ...{ size: group.size, seed: 6, persistent: true },
+        dtypes: ["f32", "u8"],
+        ops: ["sum", "custom-ordered"] as CaseOp[],
+        counts: [0, 17, 5_000],
+      }),
+    ),
   /** Tensors in shared memory, which are reduced in place, at sizes around the slots' and the pieces'. */
   allocated: async (group) => {
     const wrong: string[] = [];

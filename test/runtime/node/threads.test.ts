@@ -46,7 +46,7 @@ async function play<T>(scene: string, ranks: number): Promise<(T | undefined)[]>
 describe("ProcessGroup over threads", () => {
   for (const size of [2, 3, availableParallelism() + 3]) {
     it(`runs every collective with ${size} threads`, { timeout: 60_000 }, async () => {
-      for (const scene of size === 3 ? ["cases", "operations"] : ["cases"]) {
+      for (const scene of size === 3 ? ["cases", "operations", "persistent"] : ["cases"]) {
         const reports = await play<CasesReport>(scene, size);
         for (const report of reports) {
           expect(report?.wrong).toEqual([]);

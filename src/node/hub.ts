@@ -100,6 +100,8 @@ export async function startHub(
     );
   }
   const executor = await createCpuExecutor();
+  // It folds whatever its members send.
+  await executor.loadRareLoops();
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums() });
   const listener = await listenWebSocket(options, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);

@@ -32,6 +32,7 @@ const WANTED = {
   "plain-xxh64": "such a page, on a connection without TLS",
   proof: "a group with a token",
   ranks: "a job in which some rank has CUDA devices",
+  "rare-loops": "8-bit floats and custom operations",
   "spawn-ranks": "a page that starts ranks",
   "store-meeting": "ranks that meet at no hub",
   threads: "a rank that is a thread",

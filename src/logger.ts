@@ -11,7 +11,7 @@ let levelSet: DebugLevel | null = null;
 
 /**
  * Sets the debug level of this program, whatever WEBCCL_DEBUG says; null: WEBCCL_DEBUG's again. Loggers of groups that are up
- * obey at once. Groups that are made at DETAIL compare their tensors' checksums around every call (docs/backends.md).
+ * obey at once.
  * @throws RangeError for another level.
  */
 export function setDebugLevel(level: DebugLevel | null): void {

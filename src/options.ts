@@ -88,18 +88,6 @@ export interface MonitoredBarrierOptions {
 
 export const MONITORED_BARRIER_OPTIONS: OptionNames<MonitoredBarrierOptions> = { timeoutMs: true, waitAllRanks: true };
 
-/** Options of `newGroup` and `split`. */
-export interface NewGroupOptions {
-  /** The group's name, which no group of the job has had. Default: made of the parent's name and the call's number. */
-  name?: string;
-  /** Tells people what the group is for. Default: its name. */
-  description?: string;
-  /** Milliseconds for making the group, and for each call of it that names none. Default: the parent's. */
-  timeoutMs?: number;
-}
-
-export const NEW_GROUP_OPTIONS: OptionNames<NewGroupOptions> = { name: true, description: true, timeoutMs: true };
-
 /** Options of a store's `queuePop`. */
 export interface QueuePopOptions {
   /** False: an empty queue is an error. Default: true, the call waits for a value. */

@@ -23,7 +23,7 @@ export type Request =
       inputSplits: readonly number[];
     }
   | { collective: "barrier" }
-  | { collective: "newGroup"; ranks: readonly number[]; name: string }
+  | { collective: "newGroup"; ranks: readonly number[]; name: string; backend: string }
   | ObjectRequest
   | { collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp }
   | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }

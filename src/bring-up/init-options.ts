@@ -1,7 +1,8 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
 import type { Transfer } from "../algorithm/context.ts";
 import type { Backend, BackendContext } from "../backend/backend.ts";
-import type { NcclConfig, NcclLibrary } from "../backend/nccl/library.ts";
+import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
+import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
@@ -36,13 +37,6 @@ export interface TlsOptions {
   key: string;
 }
 
-/** How NCCL's communicators are made. */
-export interface NcclOptions {
-  /** The streams of collectives go before others' on the device. Default: false. */
-  isHighPriorityStream?: boolean;
-  config?: NcclConfig;
-}
-
 /** Options of `initProcessGroup`. */
 export interface InitOptions {
   /**
@@ -65,7 +59,7 @@ export interface InitOptions {
    * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
    * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
    */
-  backend?: "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
+  backend?: BackendChoice;
   /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
   device?: GPUDevice;
   /** How NCCL's communicators are made. */
@@ -143,8 +137,6 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
-  /** Is the debug level DETAIL? */
-  readonly isDetailed: boolean;
   readonly internal: InternalOptions;
 }
 
@@ -152,10 +144,6 @@ const TLS_OPTIONS: OptionNames<TlsOptions> = { cert: true, key: true };
 const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   ...{ host: true, port: true, advertise: true, tls: true, insecure: true },
 };
-const NCCL_CONFIG: OptionNames<NcclConfig> = {
-  ...{ blocking: true, cgaClusterSize: true, minCtas: true, maxCtas: true, netName: true, splitShare: true },
-};
-const NCCL_OPTIONS: OptionNames<NcclOptions> = { isHighPriorityStream: true, config: true };
 const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
   ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
@@ -167,17 +155,12 @@ const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
 /** @throws TypeError that names an option which there is none of. */
 function checkNames(options: InitOptions & InternalOptions): void {
   checkOptions("initProcessGroup", INIT_OPTIONS, options);
-  const { listen, ncclOptions } = options;
+  const { listen } = options;
   if (listen !== undefined) checkOptions("initProcessGroup: listen", LISTEN_OPTIONS, listen);
   if (listen?.tls !== undefined) checkOptions("initProcessGroup: listen.tls", TLS_OPTIONS, listen.tls);
-  if (ncclOptions !== undefined) checkOptions("initProcessGroup: ncclOptions", NCCL_OPTIONS, ncclOptions);
-  if (ncclOptions?.config !== undefined) {
-    checkOptions("initProcessGroup: ncclOptions.config", NCCL_CONFIG, ncclOptions.config);
-  }
 }
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
-const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const INTEGRITY = ["on", "off"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
@@ -204,14 +187,15 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
   const { backend = "auto", transport = "auto", listen, ncclOptions } = options;
-  if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
-    throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
-  }
+  checkBackend(backend);
+  const nccl = ncclOptionsOf("initProcessGroup", ncclOptions);
   if (backend === "nccl" && options.deterministic) {
     throw new UnsupportedError(
       'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
     );
   }
+  const levelNow = () => debugLevelIn(platform.env);
+  levelNow();
   checkChoice("transport", transport, TRANSPORTS);
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
     throw new RangeError(
@@ -229,7 +213,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
     backend: typeof backend === "function" ? "auto" : backend,
-    ncclOptions: { ...ncclOptions, ...(ncclOptions?.config && { config: { ...ncclOptions.config } }) },
+    ncclOptions: nccl,
     device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
@@ -241,8 +225,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
-    logger: options.logger ?? consoleLogger(() => debugLevelIn(platform.env)),
-    isDetailed: debugLevelIn(platform.env) === "DETAIL",
+    logger: options.logger ?? consoleLogger(levelNow),
     internal: { ...options },
   };
 }

@@ -3,17 +3,8 @@
  * hands them to the backend, and turns the outcome into a {@link Work}.
  */
 
-import type { Backend, Call } from "../backend/backend.ts";
-import {
-  AbortedError,
-  fromWireError,
-  IntegrityError,
-  MismatchError,
-  TimeoutError,
-  toWireError,
-  UnsupportedError,
-  WebcclError,
-} from "../errors.ts";
+import type { Backend, BackendsByDevice, Call } from "../backend/backend.ts";
+import { TimeoutError, type WebcclError } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request, resultsOf } from "../request.ts";
@@ -23,6 +14,7 @@ import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, runOn } from "./batch.ts";
+import { abortedError, placedError } from "./call-errors.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
@@ -57,7 +49,8 @@ export class CallRunner {
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
 
-  readonly backend: Backend;
+  /** Replaced when backends are registered beside it. */
+  backend: Backend & Partial<BackendsByDevice>;
 
   readonly #options: CallRunnerOptions;
   readonly #job: Job;
@@ -196,12 +189,11 @@ export class CallRunner {
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
     const { request, read = NO_VIEWS, written = NO_VIEWS, value, persistent } = prepared;
     const { collective } = request;
-    if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
+    if (this.dead) return this.#refused(this.#placed(this.dead, request), collective);
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
-    if (obstacle)
-      return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(collective, sequence, obstacle);
+    if (obstacle) return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(request, sequence, obstacle);
     const started = now();
     const call: Call = {
       sequence,
@@ -235,7 +227,8 @@ export class CallRunner {
     written: readonly TensorView[],
     { signal }: CollectiveOptions,
   ): Error | null {
-    if (signal?.aborted) return this.#abortedError(call, "was aborted before it began", signal.reason);
+    if (signal?.aborted)
+      return abortedError(this.#options.groupName, call, "was aborted before it began", signal.reason);
     try {
       this.#job.claims.check(call, read, written);
       return null;
@@ -245,9 +238,10 @@ export class CallRunner {
   }
 
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
-  #sitOut(collective: Collective, sequence: number, obstacle: Error): Work<never> {
+  #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
+    const { collective } = request;
     this.#begun(sequence);
-    this.backend.sitOut(sequence, collective, obstacle);
+    this.backend.sitOut(sequence, collective, obstacle, request);
     return this.#rejected(obstacle, collective);
   }
 
@@ -370,17 +364,10 @@ export class CallRunner {
 
   #abortCall(request: Request, call: Call, reason: unknown): void {
     const { collective } = request;
-    const error = this.#abortedError({ collective, sequence: call.sequence }, "was aborted", reason);
+    const error = abortedError(this.#options.groupName, { collective, sequence: call.sequence }, "was aborted", reason);
     const receives = collective === "recv" || collective === "recvAnySource";
     if (receives && this.backend.withdraw(call.sequence, error)) return;
     this.abort(error);
-  }
-
-  #abortedError({ collective, sequence }: CallName, outcome: string, reason: unknown): AbortedError {
-    const { groupName: group } = this.#options;
-    return new AbortedError(`group "${group}": ${collective} ${sequence} ${outcome}: ${reasonText(reason)}`, {
-      ...{ group, collective, sequence, cause: reason },
-    });
   }
 
   /**
@@ -402,26 +389,8 @@ export class CallRunner {
     return work;
   }
 
-  /** The error as this call tells it: with the rank, the call, and what became of the tensors. */
-  #placed(error: Error, request: Request, call: Call | null): Error {
-    if (!(error instanceof WebcclError) || error instanceof UnsupportedError) return error;
-    const { rank } = this.#options;
-    const wire = toWireError(error);
-    const sequence = call?.sequence ?? this.sequence + 1;
-    if (!(error instanceof MismatchError)) {
-      wire.message = `rank ${rank}, ${request.collective} ${sequence}: ${error.message}`;
-    }
-    return fromWireError(wire, {
-      // That of an IntegrityError is one end of the link.
-      ...(error instanceof IntegrityError ? {} : { rank }),
-      collective: request.collective,
-      sequence,
-      tensors: call?.overwritten ? "overwritten" : "untouched",
-      cause: error,
-    });
+  #placed(error: Error, { collective }: Request, call?: Call): Error {
+    const { sequence, overwritten } = call ?? { sequence: this.sequence + 1, overwritten: false };
+    return placedError(error, this.#options.rank, { collective, sequence }, overwritten);
   }
-}
-
-function reasonText(reason: unknown): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -217,7 +217,7 @@ export class Work<T> implements Promise<T> {
     const { onAbort } = this.#options;
     if (!onAbort) {
       throw new UnsupportedError(
-        `${this.opType} ${this.sequence} cannot be aborted by itself: abort the Work of its coalesce, or give onAbort to the Work that you make`,
+        `${this.opType} ${this.sequence} cannot be aborted: abort the Work of its coalesce, or give onAbort to your own`,
       );
     }
     onAbort("Work.abort() was called");

@@ -44,8 +44,8 @@ export class HostTwinBackend implements Backend {
     });
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error): void {
-    void this.#starts.run(undefined, async () => this.#host.sitOut(sequence, collective, reason));
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    void this.#starts.run(undefined, async () => this.#host.sitOut(sequence, collective, reason, request));
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -71,8 +71,8 @@ export class NcclBackend implements Backend {
     return this.#host.run(request, call);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error): void {
-    this.#host.sitOut(sequence, collective, reason);
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    this.#host.sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -1,6 +1,6 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 
-export type { Backend, BackendContext, Call } from "./backend/backend.ts";
+export type { Backend, BackendContext, BackendDevice, Call, CallTimers } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
 export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";

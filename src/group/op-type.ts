@@ -33,18 +33,18 @@ export type OpType = (typeof NAMES)[number];
  */
 export const OpType: { readonly [N in OpType]: N } = valuesOf(NAMES);
 
+const BACKENDS = ["undefined", "gloo", "nccl", "ucc", "mpi", "custom", "direct"] as const;
+
 /**
  * Names of backends, as `backendName` tells them: c10d's, and webccl's own. A backend of your own has the name that you give
  * it; UNDEFINED, GLOO, UCC, MPI and CUSTOM never occur by themselves.
  */
-export const BackendType: { readonly [N in Uppercase<BackendName>]: Lowercase<N> } = Object.freeze({
-  ...{ UNDEFINED: "undefined", GLOO: "gloo", NCCL: "nccl", UCC: "ucc", MPI: "mpi", CUSTOM: "custom", DIRECT: "direct" },
-});
-
-type BackendName = "undefined" | "gloo" | "nccl" | "ucc" | "mpi" | "custom" | "direct";
+export const BackendType = Object.freeze(Object.fromEntries(BACKENDS.map((name) => [name.toUpperCase(), name]))) as {
+  readonly [N in Uppercase<BackendType>]: Lowercase<N>;
+};
 
 /** One of {@link BackendType}. */
-export type BackendType = BackendName;
+export type BackendType = (typeof BACKENDS)[number];
 
 /** The operation type of each collective. */
 export const OP_TYPES: Readonly<Record<Collective, OpType>> = {

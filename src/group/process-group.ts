@@ -126,8 +126,7 @@ export class ProcessGroup implements MemberGroup {
   }
 
   set boundDevice(device: GPUDevice | null) {
-    if (device !== null && device !== this.device)
-      throw new TypeError("boundDevice must be this group's device, or null");
+    if (device !== null && device !== this.device) throw new TypeError("boundDevice must be group.device or null");
     this.#boundDevice = device;
   }
 

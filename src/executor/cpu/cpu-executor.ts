@@ -121,8 +121,8 @@ class CpuExecutor implements AddressableExecutor {
 
   loadRareLoops(): Promise<void> {
     this.#rareLoading ??= import("./rare-loops.ts").then(
-      (loops) => {
-        this.#rare = loops;
+      ({ fillSpan, foldCustom, foldFloat8, scaleFloat8 }) => {
+        this.#rare = { fillSpan, foldCustom, foldFloat8, scaleFloat8 };
       },
       (error) => {
         this.#rareLoading = null;

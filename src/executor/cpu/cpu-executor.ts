@@ -134,7 +134,7 @@ class CpuExecutor implements AddressableExecutor {
 
   /** Those that {@link admit} has loaded. */
   get #rareLoops(): typeof import("./rare-loops.ts") {
-    if (!this.#rare) throw new Error("8-bit floats and custom operations need a call that was admitted");
+    if (!this.#rare) throw new Error("the call was not admitted");
     return this.#rare;
   }
 

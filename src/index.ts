@@ -1,8 +1,9 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 
-export type { Backend, BackendContext, Call, PersistentRun } from "./backend/backend.ts";
+export type { Backend, BackendContext, BackendDevice, Call, CallTimers, PersistentRun } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
+export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
   AbortedError,
@@ -22,9 +23,11 @@ export {
   WebcclError,
 } from "./errors.ts";
 export type { GroupInfo } from "./group/info.ts";
+export { BackendType, OpType } from "./group/op-type.ts";
 export type { PersistentCall } from "./group/persistent-call.ts";
 export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
-export { type OpType, Work, type WorkInfo, type WorkResult } from "./group/work.ts";
+export { Work, type WorkInfo, type WorkResult } from "./group/work.ts";
+export { type DebugLevel, setDebugLevel } from "./logger.ts";
 export type {
   AllToAllSingleOptions,
   CollectiveOptions,
@@ -36,10 +39,10 @@ export type {
   RootedReduceOptions,
   RootOptions,
 } from "./options.ts";
+export { DEFAULT_TIMEOUT_MS, NO_TIMEOUT } from "./options.ts";
 export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
 export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
-export { HubStore } from "./store/hub-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
 export { evenShare, type Share } from "./support/even-share.ts";
@@ -51,6 +54,7 @@ export {
   type DataType,
   type DeviceBuffer,
   type Float16ArrayLike,
+  type GpuTensor,
   type HostArray,
   type HostTensor,
   type HostTensorOf,

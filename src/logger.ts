@@ -1,20 +1,57 @@
-/** The logger a group has when it is given none: WEBCCL_DEBUG says how much of it reaches the console's error stream. */
+/** Diagnostics: the debug level, the logger that a group has when it is given none, and the rank in each of its lines. */
 import type { Logger } from "./options.ts";
 
-const LEVELS = ["OFF", "WARN", "INFO", "DETAIL"] as const;
+/** How much is told: nothing, errors and warnings, also the choices of bring-up, or everything. */
+export type DebugLevel = "OFF" | "WARN" | "INFO" | "DETAIL";
+
+const LEVELS: readonly DebugLevel[] = ["OFF", "WARN", "INFO", "DETAIL"];
+
+/** The level that `setDebugLevel` set, which holds for the whole program. */
+let levelSet: DebugLevel | null = null;
 
 /**
- * A logger for WEBCCL_DEBUG = `level`: OFF nothing, WARN (default) errors and warnings, INFO also what was chosen at
- * bring-up, DETAIL everything.
+ * Sets the debug level of this program, whatever WEBCCL_DEBUG says; null: WEBCCL_DEBUG's again. Loggers of groups that are up
+ * obey at once.
  * @throws RangeError for another level.
  */
-export function consoleLogger(level = "WARN"): Logger {
-  const shown = LEVELS.indexOf(level.toUpperCase() as (typeof LEVELS)[number]);
-  if (shown < 0) throw new RangeError(`WEBCCL_DEBUG is "${level}": use one of ${LEVELS.join(", ")}`);
+export function setDebugLevel(level: DebugLevel | null): void {
+  levelSet = level === null ? null : levelOf(level, "setDebugLevel: level");
+}
+
+/**
+ * The debug level: the one that was set, else WEBCCL_DEBUG of this environment, else WARN.
+ * @throws RangeError if WEBCCL_DEBUG is none.
+ */
+export function debugLevelIn(env: (name: string) => string | undefined): DebugLevel {
+  return levelSet ?? levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG");
+}
+
+function levelOf(text: string, name: string): DebugLevel {
+  const level = LEVELS.find((one) => one === String(text).toUpperCase());
+  if (!level) throw new RangeError(`${name} is "${text}": use one of ${LEVELS.join(", ")}`);
+  return level;
+}
+
+/** A logger to the console's error stream, which shows as much as the level of the moment says. */
+export function consoleLogger(level: () => DebugLevel): Logger {
   const print =
-    (needed: number, word: string) =>
+    (needed: DebugLevel, word: string) =>
     (message: string, ...details: unknown[]) => {
-      if (shown >= needed) console.error(`webccl ${word}: ${message}`, ...details);
+      if (LEVELS.indexOf(level()) >= LEVELS.indexOf(needed)) console.error(`webccl ${word}: ${message}`, ...details);
     };
-  return { error: print(1, "error"), warn: print(1, "warning"), info: print(2, "info"), debug: print(3, "debug") };
+  return {
+    error: print("WARN", "error"),
+    warn: print("WARN", "warning"),
+    info: print("INFO", "info"),
+    debug: print("DETAIL", "debug"),
+  };
+}
+
+/** `logger`, whose lines begin with the rank. */
+export function loggerOfRank(logger: Logger, rank: number): Logger {
+  const of =
+    (method: keyof Logger) =>
+    (message: string, ...details: unknown[]) =>
+      logger[method](`rank ${rank}: ${message}`, ...details);
+  return { error: of("error"), warn: of("warn"), info: of("info"), debug: of("debug") };
 }

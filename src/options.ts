@@ -13,6 +13,9 @@ export interface Logger {
 /** How long a collective may take before it rejects with TimeoutError, in milliseconds. */
 export const DEFAULT_TIMEOUT_MS = 300_000;
 
+/** As `timeoutMs` of a group, a call or a wait: no timeout, as c10d's kNoTimeout. A store's call looks once instead; it waits for good at Infinity. */
+export const NO_TIMEOUT = 0;
+
 /** The port of a hub, and of MASTER_PORT, where none is given. */
 export const DEFAULT_PORT = 29_500;
 
@@ -84,18 +87,6 @@ export interface MonitoredBarrierOptions {
 }
 
 export const MONITORED_BARRIER_OPTIONS: OptionNames<MonitoredBarrierOptions> = { timeoutMs: true, waitAllRanks: true };
-
-/** Options of `newGroup` and `split`. */
-export interface NewGroupOptions {
-  /** The group's name, which no group of the job has had. Default: made of the parent's name and the call's number. */
-  name?: string;
-  /** Tells people what the group is for. Default: its name. */
-  description?: string;
-  /** Milliseconds for making the group, and for each call of it that names none. Default: the parent's. */
-  timeoutMs?: number;
-}
-
-export const NEW_GROUP_OPTIONS: OptionNames<NewGroupOptions> = { name: true, description: true, timeoutMs: true };
 
 /** Options of a store's `queuePop`. */
 export interface QueuePopOptions {

@@ -73,10 +73,15 @@ const CUSTOM_OPTIONS: OptionNames<CustomReduceOpOptions> = {
   ...{ name: true, wgsl: true, js: true, identity: true, commutative: true },
 };
 
-const named = (name: NamedReduceOp["name"]): NamedReduceOp => Object.freeze({ name });
-
-/** The reductions, as c10d names them. */
+/** The reductions, as c10d names them. Each is an instance of this class, frozen. */
 export interface ReduceOps {
+  /**
+   * A copy of an operation, or the one that a name means.
+   * @throws TypeError if it is none, or lacks a field.
+   */
+  new (op: ReduceOpLike): ReduceOp;
+  /** Is it an operation that this class made? */
+  [Symbol.hasInstance](value: unknown): value is ReduceOp;
   readonly SUM: NamedReduceOp;
   readonly AVG: NamedReduceOp;
   readonly PRODUCT: NamedReduceOp;
@@ -95,62 +100,72 @@ export interface ReduceOps {
    * @throws TypeError if a field is missing or of the wrong type.
    */
   custom(options: CustomReduceOpOptions): CustomReduceOp;
+  /** Are they the same operation, by value? Names stand for their operations. */
+  equal(a: ReduceOpLike, b: ReduceOpLike): boolean;
+}
+
+const NAMED: readonly string[] = REDUCE_OP_NAMES.filter((name) => name !== "premul-sum" && name !== "custom");
+
+class Operation {
+  constructor(op: ReduceOpLike) {
+    Object.assign(this, fieldsOf(op));
+    Object.freeze(this);
+  }
+
+  static premulSum(factor: number | bigint): ReduceOp {
+    return new ReduceOp({ name: "premul-sum", factor });
+  }
+
+  static custom(options: CustomReduceOpOptions): ReduceOp {
+    checkOptions("ReduceOp.custom", CUSTOM_OPTIONS, options);
+    const { name: label, js, ...rest } = options;
+    return new ReduceOp({ ...rest, name: "custom", label, js: js as CustomReduceOp["js"] });
+  }
+
+  static equal(a: ReduceOpLike, b: ReduceOpLike): boolean {
+    const [left, right] = [fieldsOf(a), fieldsOf(b)];
+    return Object.entries(left).every(([field, value]) => Object.is(value, right[field as keyof typeof right]));
+  }
 }
 
 /** See {@link ReduceOps}. */
-export const ReduceOp: ReduceOps = Object.freeze({
-  SUM: named("sum"),
-  AVG: named("avg"),
-  PRODUCT: named("product"),
-  MIN: named("min"),
-  MAX: named("max"),
-  BAND: named("band"),
-  BOR: named("bor"),
-  BXOR: named("bxor"),
-  premulSum(factor: number | bigint): PremulSumReduceOp {
+export const ReduceOp = Operation as unknown as ReduceOps;
+
+const BY_NAME: ReadonlyMap<unknown, ReduceOp> = new Map(NAMED.map((name) => [name, new ReduceOp(name as "sum")]));
+for (const [name, op] of BY_NAME) Object.defineProperty(Operation, String(name).toUpperCase(), { value: op });
+
+/** An operation's own fields, checked. */
+function fieldsOf(op: ReduceOpLike): ReduceOp {
+  const { name } = (typeof op === "string" ? { name: op } : (op ?? {})) as ReduceOp;
+  if (NAMED.includes(name)) return { name } as NamedReduceOp;
+  const fields = op as ReduceOp;
+  if (fields?.name === "premul-sum") {
+    const { factor } = fields;
     if (typeof factor !== "number" && typeof factor !== "bigint") {
       throw new TypeError(`premulSum: factor must be a number or a bigint, got ${typeof factor}`);
     }
-    return Object.freeze({ name: "premul-sum", factor });
-  },
-  custom(options: CustomReduceOpOptions): CustomReduceOp {
-    checkOptions("ReduceOp.custom", CUSTOM_OPTIONS, options);
-    const { name, wgsl, js, identity, commutative } = options;
-    if (typeof name !== "string" || name === "") throw new TypeError("custom: name must be a non-empty string");
+    return { name: fields.name, factor };
+  }
+  if (fields?.name === "custom") {
+    const { label, wgsl, js, identity, commutative } = fields;
+    if (typeof label !== "string" || label === "") throw new TypeError("custom: name must be a non-empty string");
     if (typeof wgsl !== "string") throw new TypeError("custom: wgsl must be a string, an expression over a and b");
     if (typeof js !== "function") throw new TypeError("custom: js must be a function of a and b");
     if (typeof identity !== "number" && typeof identity !== "bigint") {
       throw new TypeError("custom: identity must be a number or a bigint");
     }
     if (typeof commutative !== "boolean") throw new TypeError("custom: commutative must be true or false");
-    return Object.freeze({ name: "custom", label: name, wgsl, js: js as CustomReduceOp["js"], identity, commutative });
-  },
-});
-
-const BY_NAME = new Map<string, NamedReduceOp>(
-  [
-    ReduceOp.SUM,
-    ReduceOp.AVG,
-    ReduceOp.PRODUCT,
-    ReduceOp.MIN,
-    ReduceOp.MAX,
-    ReduceOp.BAND,
-    ReduceOp.BOR,
-    ReduceOp.BXOR,
-  ].map((op) => [op.name, op]),
-);
+    return { name: fields.name, label, wgsl, js, identity, commutative };
+  }
+  throw new TypeError(`unknown reduce op ${JSON.stringify(op)}: use one of ${NAMED.join(", ")}, or ReduceOp`);
+}
 
 /**
  * The operation that `op` names, checked against the dtype it is to reduce.
  * @throws TypeError if it names none, is bitwise on floats, or multiplies integers by a factor that is not whole.
  */
 export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
-  const resolved = typeof op === "string" ? BY_NAME.get(op) : op;
-  if (!resolved || !REDUCE_OP_NAMES.includes(resolved.name)) {
-    throw new TypeError(
-      `unknown reduce op ${JSON.stringify(op)}: use one of ${[...BY_NAME.keys()].join(", ")}, or ReduceOp`,
-    );
-  }
+  const resolved = BY_NAME.get(op) ?? (op instanceof ReduceOp ? op : new ReduceOp(op));
   if (isFloat(dtype) && (resolved.name === "band" || resolved.name === "bor" || resolved.name === "bxor")) {
     throw new TypeError(`reduce op ${resolved.name} is for integers, and the tensor is ${dtype}`);
   }

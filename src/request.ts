@@ -1,6 +1,7 @@
 /** Request: what one call asks for, from its checked arguments to the backend that runs it. */
 import type { ReduceOp } from "./reduce-op.ts";
 import type { TensorView } from "./tensor/view.ts";
+import type { Tensor } from "./types.ts";
 
 /** One collective, its arguments checked on this rank and its defaults filled in. Roots and peers are ranks of the group. */
 export type Request =
@@ -22,7 +23,7 @@ export type Request =
       inputSplits: readonly number[];
     }
   | { collective: "barrier" }
-  | { collective: "newGroup"; ranks: readonly number[]; name: string }
+  | { collective: "newGroup"; ranks: readonly number[]; name: string; backend: string }
   | ObjectRequest
   | { collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp }
   | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
@@ -64,6 +65,16 @@ export function tensorsOf(request: Request): TensorView[] {
   if ("inputs" in request) tensors.push(...(request.inputs ?? []));
   if ("outputs" in request) tensors.push(...(request.outputs ?? []));
   return tensors;
+}
+
+/** The caller's tensors that have a call's result on this rank; its own, where the call writes none of them. */
+export function resultsOf(request: Request): Tensor[] {
+  let views: readonly TensorView[] | null = [];
+  if ("tensor" in request) views = [request.tensor];
+  else if ("tensors" in request) views = request.tensors;
+  else if ("output" in request) views = [request.output];
+  else if ("outputs" in request) views = request.outputs;
+  return (views ?? []).map(({ tensor }) => tensor);
 }
 
 /** Is it one message? */

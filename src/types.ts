@@ -215,3 +215,8 @@ export type Collective = (typeof COLLECTIVES)[number];
 
 /** The runtime a rank runs in. */
 export type Runtime = "node" | "deno" | "browser";
+
+/** Names as the values of an enumeration, each its own. */
+export function valuesOf<N extends string>(names: readonly N[]): { readonly [K in N]: K } {
+  return Object.freeze(Object.fromEntries(names.map((name) => [name, name]))) as { readonly [K in N]: K };
+}

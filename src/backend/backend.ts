@@ -27,8 +27,17 @@ export interface Call {
   readonly refusedBefore: number;
   /** When the call was made, as `performance.now()`. */
   readonly started: number;
+  /** When the backend began it; set by the backend where a call waits for earlier ones. At first: `started`. */
+  began: number;
   /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
   overwritten: boolean;
+}
+
+/** Timers of calls that run; while one is set the process keeps running. */
+export interface CallTimers {
+  /** Calls `expire` once, `delayMs` from now, unless what this returns is given to `clear` before. */
+  set(delayMs: number, expire: () => void): object;
+  clear(timer: object): void;
 }
 
 /** The parts and settings of a backend. */
@@ -36,9 +45,17 @@ export interface BackendContext {
   readonly rank: number;
   readonly size: number;
   readonly groupName: string;
-  /** The group's own key space. */
+  /** Milliseconds for each call that names none, which the group enforces; Infinity for no timeout. */
+  readonly timeoutMs: number;
+  /** The group's own key space: `group.store`. */
   readonly store: Store;
   readonly logger: Logger;
+  readonly deadlines: CallTimers;
+  /**
+   * A backend as the group would have without one of its own, to be wrapped: it is disposed of and aborted by whoever wraps it. Each call
+   * makes another one, with channels of its own, so that all ranks must make as many in the same order.
+   */
+  builtIn(): Backend;
   /** To be called when the backend learns that the group cannot go on. */
   onDead(cause: WebcclError): void;
 }
@@ -71,9 +88,9 @@ export interface Backend {
   persist?(request: Request, call: Call): PersistentRun;
   /**
    * This rank does not make the collective `sequence`, for a reason that the other ranks need not have: it rejects there too,
-   * with a MismatchError that tells `reason`, and the group goes on at the next one.
+   * with a MismatchError that tells `reason`, and the group goes on at the next one. `request` is the call as it would have been.
    */
-  sitOut(sequence: number, collective: Collective, reason: Error): void;
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
   /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */
@@ -82,6 +99,14 @@ export interface Backend {
   abort(cause: WebcclError): void;
   /** The group is done and nothing runs: give everything back. */
   dispose(): Promise<void>;
+}
+
+/** The memory that a backend is registered for: host arrays, GPUBuffers, or a CUDA device's. */
+export type BackendDevice = "cpu" | "webgpu" | "cuda";
+
+/** Several backends of one group, each for the memory of a device. */
+export interface BackendsByDevice {
+  of(device: BackendDevice): Backend;
 }
 
 /** The error of a backend that has no such collective. */

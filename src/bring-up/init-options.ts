@@ -1,16 +1,16 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
 import type { Transfer } from "../algorithm/context.ts";
 import type { Backend, BackendContext } from "../backend/backend.ts";
-import type { NcclConfig, NcclLibrary } from "../backend/nccl/library.ts";
+import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
+import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
-import { consoleLogger } from "../logger.ts";
+import { consoleLogger, debugLevelIn } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_PORT, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
-import type { BindRemedies, Platform } from "../platform.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
+import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
-import { bareHost, urlHost } from "../support/host.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 
@@ -37,13 +37,6 @@ export interface TlsOptions {
   key: string;
 }
 
-/** How NCCL's communicators are made. */
-export interface NcclOptions {
-  /** The streams of collectives go before others' on the device. Default: false. */
-  isHighPriorityStream?: boolean;
-  config?: NcclConfig;
-}
-
 /** Options of `initProcessGroup`. */
 export interface InitOptions {
   /**
@@ -66,7 +59,7 @@ export interface InitOptions {
    * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
    * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
    */
-  backend?: "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
+  backend?: BackendChoice;
   /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
   device?: GPUDevice;
   /** How NCCL's communicators are made. */
@@ -98,7 +91,7 @@ export interface InitOptions {
   token?: string;
   /** Ends the bring-up, in whichever phase it is: this rank rejects with AbortedError, and the others are told. */
   signal?: AbortSignal;
-  /** Default: the console's error stream, as much as WEBCCL_DEBUG says. */
+  /** Hears of what happens; each line begins with the rank. Default: the console's error stream, as much as WEBCCL_DEBUG or `setDebugLevel` says. */
   logger?: Logger;
 }
 
@@ -151,10 +144,6 @@ const TLS_OPTIONS: OptionNames<TlsOptions> = { cert: true, key: true };
 const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
   ...{ host: true, port: true, advertise: true, tls: true, insecure: true },
 };
-const NCCL_CONFIG: OptionNames<NcclConfig> = {
-  ...{ blocking: true, cgaClusterSize: true, minCtas: true, maxCtas: true, netName: true, splitShare: true },
-};
-const NCCL_OPTIONS: OptionNames<NcclOptions> = { isHighPriorityStream: true, config: true };
 const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
   ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
@@ -166,24 +155,12 @@ const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
 /** @throws TypeError that names an option which there is none of. */
 function checkNames(options: InitOptions & InternalOptions): void {
   checkOptions("initProcessGroup", INIT_OPTIONS, options);
-  const { listen, ncclOptions } = options;
+  const { listen } = options;
   if (listen !== undefined) checkOptions("initProcessGroup: listen", LISTEN_OPTIONS, listen);
   if (listen?.tls !== undefined) checkOptions("initProcessGroup: listen.tls", TLS_OPTIONS, listen.tls);
-  if (ncclOptions !== undefined) checkOptions("initProcessGroup: ncclOptions", NCCL_OPTIONS, ncclOptions);
-  if (ncclOptions?.config !== undefined) {
-    checkOptions("initProcessGroup: ncclOptions.config", NCCL_CONFIG, ncclOptions.config);
-  }
 }
 
-/** How a user of `initProcessGroup` gives what a bind beyond loopback needs. */
-export const BIND_REMEDIES: BindRemedies = {
-  token: "token (or set WEBCCL_TOKEN)",
-  tls: "listen: { tls: { cert, key } }",
-  insecure: "listen: { insecure: true }",
-};
-
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
-const BACKENDS = ["auto", "webgpu", "cpu", "nccl"];
 const INTEGRITY = ["on", "off"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
 
@@ -203,14 +180,15 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
   const { backend = "auto", transport = "auto", listen, ncclOptions } = options;
-  if (typeof backend !== "function" && !BACKENDS.includes(backend)) {
-    throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);
-  }
+  checkBackend(backend);
+  const nccl = ncclOptionsOf("initProcessGroup", ncclOptions);
   if (backend === "nccl" && options.deterministic) {
     throw new UnsupportedError(
       'deterministic: true is not for backend "nccl", whose order of additions is its own: use "cpu" or "webgpu"',
     );
   }
+  const levelNow = () => debugLevelIn(platform.env);
+  levelNow();
   checkChoice("transport", transport, TRANSPORTS);
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
     throw new RangeError(
@@ -228,7 +206,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     worldSize,
     makeBackend: typeof backend === "function" ? backend : undefined,
     backend: typeof backend === "function" ? "auto" : backend,
-    ncclOptions: { ...ncclOptions, ...(ncclOptions?.config && { config: { ...ncclOptions.config } }) },
+    ncclOptions: nccl,
     device: options.device,
     transport,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
@@ -240,7 +218,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
-    logger: options.logger ?? consoleLogger(platform.env("WEBCCL_DEBUG")),
+    logger: options.logger ?? consoleLogger(levelNow),
     internal: { ...options },
   };
 }
@@ -266,47 +244,6 @@ function resolveWorldSize(given: number | undefined, method: URL, platform: Plat
 function checkChoice(name: string, value: unknown, choices: readonly unknown[]): void {
   if (choices.includes(value)) return;
   throw new RangeError(`${name} is ${JSON.stringify(value)}: use one of ${choices.join(", ")}`);
-}
-
-/** A host, without brackets, and a port of it. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-/**
- * The address of env://, which rank 0 hosts.
- * @throws RangeError if MASTER_ADDR or MASTER_PORT is none.
- */
-export function masterAddress(platform: Platform): Address {
-  const host = platform.env("MASTER_ADDR") || "127.0.0.1";
-  const port = wholeVariable(platform, "MASTER_PORT") ?? DEFAULT_PORT;
-  return addressOf(host, port, `the environment variable MASTER_ADDR is "${host}"`, "MASTER_PORT");
-}
-
-/**
- * The address of tcp://, which rank 0 hosts.
- * @throws RangeError if it is none.
- */
-export function tcpAddress(method: URL): Address {
-  const { hostname, port, href } = method;
-  const where = `initMethod is "${href}"`;
-  return addressOf(hostname || "127.0.0.1", port === "" ? DEFAULT_PORT : Number(port), where, `the port of ${href}`);
-}
-
-function addressOf(host: string, port: number, where: string, portName: string): Address {
-  if (!URL.canParse(`ws://${urlHost(host)}`)) {
-    throw new RangeError(
-      `${where}: a host name or an address is needed, such as 127.0.0.1, [::1] or node0.example.org`,
-    );
-  }
-  if (port < 1 || port > 65_535) {
-    throw new RangeError(
-      `${portName} is ${port}: all ranks must know the port at which rank 0 hosts the hub, so it is one from 1 to 65535` +
-        (port === 0 ? "; webccl run finds a free one by itself" : ""),
-    );
-  }
-  return { host: bareHost(host), port };
 }
 
 /**
@@ -342,7 +279,8 @@ function parseMethod(text: string): URL {
   return method;
 }
 
-function wholeVariable(platform: Platform, name: string): number | null {
+/** The whole number that an environment variable holds, or null. */
+export function wholeVariable(platform: Platform, name: string): number | null {
   const text = platform.env(name);
   if (text === undefined || text === "") return null;
   if (!/^\d+$/.test(text))

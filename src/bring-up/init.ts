@@ -16,6 +16,7 @@
  * then leaves the group with a warning.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { loggerOfRank } from "../logger.ts";
 import { Mesh } from "../messaging/mesh.ts";
 import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
@@ -26,7 +27,8 @@ import { type InitOptions, type InternalOptions, resolveSettings, type Settings 
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
 import { type Media, openMedia } from "./media/media.ts";
-import { type Coming, type Meeting, meet } from "./meeting.ts";
+import type { Coming, Meeting } from "./meeting/contract.ts";
+import { meet } from "./meeting/meeting.ts";
 import type { NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { pendingGroup } from "./pending-group.ts";
@@ -71,12 +73,14 @@ async function attempt(platform: Platform, settings: Settings, again: boolean): 
   }
 }
 
-async function bringUp(platform: Platform, settings: Settings, coming: Coming): Promise<ProcessGroup> {
-  const { worldSize, logger, groupName } = settings;
+async function bringUp(platform: Platform, unranked: Settings, coming: Coming): Promise<ProcessGroup> {
+  const { worldSize, groupName } = unranked;
   const { undo, vigil } = coming;
   if (vigil.cause) throw vigil.cause;
-  const meeting = await vigil.race(meet(platform, settings, coming));
+  const meeting = await vigil.race(meet(platform, unranked, coming));
   const { rank, store } = meeting;
+  const logger = loggerOfRank(unranked.logger, rank);
+  const settings = { ...unranked, logger };
   const threads = await vigil.race(joinThreads(platform, settings));
   const executors = await vigil.race(openExecutors(platform, settings, threads, undo));
   const ncclHere = await vigil.race(openNccl(platform, settings));
@@ -103,15 +107,15 @@ async function bringUp(platform: Platform, settings: Settings, coming: Coming): 
   noticesEnd = platform.onProgramEnd?.(() => leaveForgotten(group, logger));
   mesh.start();
   media.hub?.start(mesh);
-  for (const { rank: other, link } of group.info().ranks) logger.info(`rank ${rank} to rank ${other}: ${link}`);
+  for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
 }
 
 /** The program has ended, and has not destroyed its group. */
 function leaveForgotten(group: ProcessGroup, logger: Logger): void {
-  const { name, rank } = group;
+  const { name } = group;
   logger.warn(
-    `rank ${rank} ends without leaving group "${name}", and leaves it now: call await group.destroy() when it is done`,
+    `the program ends without leaving group "${name}", and leaves it now: call await group.destroy() when it is done`,
   );
   void group.destroy();
 }

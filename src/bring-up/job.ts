@@ -1,17 +1,19 @@
 /** Job: what all groups of one bring-up have in common on this rank. The first group spans it; destroying that one ends it. */
 import { segmentBytesOf, segmentsInFlightOf } from "../algorithm/tuning.ts";
 import type { Backend } from "../backend/backend.ts";
+import type { BackendChoice } from "../backend/choice.ts";
 import { DirectBackend } from "../backend/direct/direct.ts";
-import { DeviceLostError, type WebcclError } from "../errors.ts";
+import { DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
-import type { Job, MemberGroup, Membership } from "../group/job.ts";
+import type { BackendSettings, Job, MemberGroup, Membership } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
 import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { keepAlive } from "../support/clock.ts";
 import { Deadlines } from "../support/deadlines.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import type { DataType, HostTensorOf } from "../types.ts";
 import { hash52 } from "../wire/fingerprint.ts";
 import type { Executors } from "./executors.ts";
@@ -47,6 +49,8 @@ export class RankJob implements Job {
   readonly #options: RankJobOptions;
   #root: MemberGroup | null = null;
   readonly #groups = new Set<MemberGroup>();
+  /** How many built-in backends each group has made. */
+  readonly #builtIns = new Map<string, number>();
 
   constructor(options: RankJobOptions) {
     const { settings, executors, rank } = options;
@@ -71,6 +75,7 @@ export class RankJob implements Job {
       globalRanks,
       rank,
       timeoutMs: this.settings.timeoutMs,
+      boundDevice: this.settings.device ?? null,
     });
   }
 
@@ -82,13 +87,37 @@ export class RankJob implements Job {
     return this.#options.executors.cpu.alloc(dtype, count) as HostTensorOf[D];
   }
 
-  createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend {
-    const { name, globalRanks, rank } = group;
-    const { makeBackend, logger } = this.settings;
-    const store = new PrefixStore(keyOf(group), this.#options.store);
-    return makeBackend
-      ? makeBackend({ rank, size: globalRanks.length, groupName: name, store, logger, onDead })
-      : this.#builtInBackend(group, store, onDead);
+  /** Names have slashes; so the prefix has none but the last, and no key of one group is a key of another. */
+  storeOf(group: Membership): Store {
+    return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#options.store);
+  }
+
+  kindOf({ backend = this.#backend }: BackendSettings): string {
+    const { executors, nccl } = this.#options;
+    if (typeof backend === "function") return "custom";
+    if (backend === "webgpu" && !executors.gpu) {
+      throw new UnsupportedError(`backend "webgpu": no GPU: ${executors.gpuReason}`);
+    }
+    if (backend === "nccl" && !nccl.choice) {
+      throw new UnsupportedError(`backend "nccl" cannot be used: ${nccl.reason}`);
+    }
+    return nccl.ranks && (backend === "auto" || backend === "nccl") ? "nccl where it can" : "direct";
+  }
+
+  createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend {
+    const { name, globalRanks, rank, timeoutMs } = group;
+    const { backend = this.#backend } = settings;
+    const builtIn = () => this.#builtInBackend(group, settings, onDead);
+    const context = {
+      ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs) },
+      ...{ logger: this.settings.logger, deadlines: this.deadlines, store: this.storeOf(group), onDead, builtIn },
+    };
+    return typeof backend === "function" ? backend(context) : builtIn();
+  }
+
+  /** The choice that `initProcessGroup` was given. */
+  get #backend(): BackendChoice {
+    return this.settings.makeBackend ?? this.settings.backend;
   }
 
   describe({ name, rank, globalRanks, timeoutMs }: Membership, backend: string): GroupInfo {
@@ -139,15 +168,25 @@ export class RankJob implements Job {
   }
 
   /** The direct backend, and NCCL over it where this rank is on it. */
-  #builtInBackend(group: Membership, store: Store, onDead: (cause: WebcclError) => void): Backend {
+  #builtInBackend(
+    group: Membership,
+    { backend = this.#backend, ncclOptions }: BackendSettings,
+    onDead: (cause: WebcclError) => void,
+  ): Backend {
     const { name, globalRanks } = group;
+    const key = keyOf(group);
     const { mesh, media, nccl, executors } = this.#options;
     const { logger, internal } = this.settings;
     const members = this.#membersOf(globalRanks);
-    const use = nccl.ranks?.use(globalRanks);
+    const withNccl = backend !== "cpu" && backend !== "webgpu";
+    const use = withNccl ? nccl.ranks?.use(globalRanks) : undefined;
+    const index = this.#builtIns.get(key) ?? 0;
+    this.#builtIns.set(key, index + 1);
+    const prefix = `group:${encodeURIComponent(key)}/backend-${index}`;
+    const store = new PrefixStore(prefix, this.#options.store);
     let part: NcclPart | null = null;
     const channel = mesh.open({
-      ...{ group: hash52(keyOf(group)), name, ranks: globalRanks, logger },
+      ...{ group: hash52(index === 0 ? key : prefix), name, ranks: globalRanks, logger },
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);
@@ -155,10 +194,10 @@ export class RankJob implements Job {
     });
     const link = slowestLink(members);
     const segmentBytes = this.#segmentBytes(members);
-    part = nccl.choice && use ? nccl.choice.join(use, { channel, store, segmentBytes }) : null;
+    part = nccl.choice && use ? nccl.choice.join(use, { channel, store, segmentBytes, ncclOptions }) : null;
     const direct = new DirectBackend({
       channel,
-      executors: executors.all,
+      executors: backend === "cpu" ? [executors.cpu] : executors.all,
       link,
       region: media.all.find(({ kind }) => kind === link)?.openRegion(channel) ?? null,
       hub: media.hub?.folds.open(channel.group, globalRanks, use?.clusters ?? clustersOf(members)) ?? null,

@@ -2,9 +2,12 @@
 
 import { initProcessGroupOn } from "../bring-up/init.ts";
 import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
+import type { HubStoreOptions } from "../bring-up/meeting/hub-store.ts";
 import type { SpawnedRanks, SpawnOptions } from "../bring-up/spawned-ranks.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import { type DebugLevel, debugLevelIn } from "../logger.ts";
+import { HubStore as StoreOfHub } from "../store/hub-store.ts";
 import { browserPlatform } from "./platform.ts";
 
 export * from "../index.ts";
@@ -33,4 +36,24 @@ export async function spawnRanks(
   options: SpawnOptions = {},
 ): Promise<SpawnedRanks> {
   return (await import("./spawn-ranks.ts")).startRanks(ranks, moduleUrl, options);
+}
+
+/**
+ * How much diagnostics are told: the level that `setDebugLevel` set, else WEBCCL_DEBUG, else WARN.
+ * @throws RangeError if WEBCCL_DEBUG is none.
+ */
+export function getDebugLevel(): DebugLevel {
+  return debugLevelIn(browserPlatform.env);
+}
+
+/** The store of a hub: a group's, or by {@link HubStore.connect} one of its own. */
+export class HubStore extends StoreOfHub {
+  /**
+   * A client of a store at a hub, `ws://host:port/name`: it lives there as long as any client of that name, apart from the
+   * hub's groups. `close()` ends the connection.
+   * @throws RangeError for an address that is none; AdmissionError if the hub refuses; TimeoutError if nothing answers.
+   */
+  static async connect(url: string, options: HubStoreOptions = {}): Promise<StoreOfHub> {
+    return (await import("../bring-up/meeting/hub-store.ts")).connectHubStore(browserPlatform, url, options);
+  }
 }

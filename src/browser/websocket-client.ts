@@ -1,6 +1,5 @@
 /** The WebSocket that is built into browsers. */
 
-import { AdmissionError } from "../errors.ts";
 import type { Socket } from "../link/link.ts";
 import { totalBytes } from "../link/payload/fragments.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
@@ -90,10 +89,9 @@ class BuiltInSocket extends BaseSocket {
   }
 }
 
-/**
- * Opens a built-in WebSocket. Scripts are not told why one fails, so the address is asked once more over HTTP, where an
- * answer shows at least that something is there.
- */
+const NOT_THERE = "the connection failed, or this page's content security policy does not name it in connect-src";
+
+/** Opens a built-in WebSocket. Scripts are not told why one fails; why-not-in.ts finds out. */
 function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
@@ -105,8 +103,10 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
       if (isMixedContent(url)) throw new Error("mixed content");
       ws = new WebSocket(url);
     } catch (cause) {
-      const text = `this page may not open ${url}: a page that came over https joins by wss:// only (webccl hub --cert --key)`;
-      reject(new AdmissionError(text, { cause }));
+      import("./why-not-in.ts").then(
+        ({ blocked }) => reject(blocked(url, cause)),
+        () => reject(cause),
+      );
       return;
     }
     ws.binaryType = "arraybuffer";
@@ -121,19 +121,13 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
     };
     ws.onerror = async () => {
       signal?.removeEventListener("abort", onAbort);
-      const answers = await fetch(url.replace(/^ws/, "http"), { mode: "no-cors", cache: "no-store" }).then(
-        () => true,
-        () => false,
-      );
-      if (!answers) {
-        reject(
-          new NotThere("the connection failed, or this page's content security policy does not name it in connect-src"),
-        );
-        return;
+      try {
+        const { whyNotIn } = await import("./why-not-in.ts");
+        reject((await whyNotIn(url)) ?? new NotThere(NOT_THERE));
+      } catch {
+        // Nor is the server there from which this page came.
+        reject(new NotThere(NOT_THERE));
       }
-      const { hostname } = new URL(url);
-      const text = `${url} is there but lets this page not in: start the hub with --origin ${location.origin}`;
-      reject(new AdmissionError(isLoopback(hostname) ? text : `${text} --allow-host ${hostname}`));
     };
   });
 }

@@ -29,6 +29,8 @@ export interface HostExecutor extends Executor {
   write(span: Span, lease: Lease): void;
   /** Checksums of bytes wherever they lie, fastest of this executor's. Loaded when they are first wanted. */
   openChecksums(): Promise<Checksums>;
+  /** Loads the loops for 8-bit floats, custom operations and `fill`, which `admit` otherwise does for a call that needs them. */
+  loadRareLoops(): Promise<void>;
 }
 
 /** An executor in whose memory the executors of other ranks work too. */

@@ -27,7 +27,7 @@ import {
   checkTag,
   rootOf,
 } from "./checks.ts";
-import type { ChildPlan, ChildSettings } from "./child-group.ts";
+import type { ChildPlan, ChildSettings } from "./child/child-group.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 
 const nothing = () => undefined;
@@ -269,7 +269,10 @@ export function newGroup(caller: Caller, list: readonly number[], settings: Chil
   for (const rank of ranks) checkRank(rank, caller.size, "newGroup: a rank");
   const twice = ranks.find((rank, i) => ranks.indexOf(rank) !== i);
   if (twice !== undefined) throw new RangeError(`newGroup: rank ${twice} is given twice`);
-  return { request: { collective: "newGroup", ranks, name: settings.name }, value: () => ({ ...settings, ranks }) };
+  return {
+    request: { collective: "newGroup", ranks, name: settings.name, backend: settings.kind },
+    value: () => ({ ...settings, ranks }),
+  };
 }
 
 function opOf({ op = ReduceOp.SUM }: ReduceOptions, { dtype }: TensorView): Op {

@@ -6,13 +6,14 @@
 import type { Backend, Call } from "../backend/backend.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
-import type { ReduceOp } from "../reduce-op.ts";
-import { isMessage, type Request } from "../request.ts";
+import { ReduceOp } from "../reduce-op.ts";
+import { isMessage, type Request, resultsOf } from "../request.ts";
 import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import { checkApart } from "./claims.ts";
+import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { OP_TYPES, Work } from "./work.ts";
+import { Work } from "./work.ts";
 
 /** A call that waits for its batch, and the Work that its caller has. */
 interface BatchedCall {
@@ -76,7 +77,8 @@ export class Batch {
     this.isOfMessages &&= inner.isOfMessages;
     this.#calls.push(...inner.#calls);
     const all = Promise.all(inner.#calls.map(({ work }) => work)).then(() => undefined);
-    const work = Work.fromPromise(all, { opType: "COALESCED", logger: this.#logger });
+    const tensors = () => inner.#calls.flatMap(({ prepared }) => resultsOf(prepared.request));
+    const work = Work.fromPromise(all, { opType: "COALESCED", logger: this.#logger, tensors });
     // The outer batch's Work tells of failures.
     work.then(undefined, () => undefined);
     return work;
@@ -88,6 +90,7 @@ export class Batch {
       opType: OP_TYPES[prepared.request.collective],
       sequence: 0,
       logger: this.#logger,
+      tensors: () => resultsOf(prepared.request),
     });
     this.isOfMessages &&= isMessage(prepared.request);
     this.#calls.push({ prepared, options, work, fulfill, reject } as BatchedCall);
@@ -170,13 +173,18 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     !a.prepared.persistent &&
     !b.prepared.persistent &&
     one.collective === other.collective &&
-    opOf(one) === opOf(other) &&
+    isOneOp(opOf(one), opOf(other)) &&
     a.options.algorithm === b.options.algorithm
   );
 }
 
 function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
+}
+
+/** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
+function isOneOp(a: ReduceOp | null, b: ReduceOp | null): boolean {
+  return a === null || b === null ? a === b : a.name !== "premul-sum" && ReduceOp.equal(a, b);
 }
 
 /** Calls of one kind as its coalesced form. */

@@ -3,24 +3,25 @@
  * hands them to the backend, and turns the outcome into a {@link Work}.
  */
 
-import type { Backend, Call } from "../backend/backend.ts";
-import { AbortedError, TimeoutError, type WebcclError } from "../errors.ts";
+import type { Backend, BackendsByDevice, Call } from "../backend/backend.ts";
+import { TimeoutError, type WebcclError } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
-import { isMessage, isMessageName, type Request } from "../request.ts";
+import { isMessage, isMessageName, type Request, resultsOf } from "../request.ts";
 import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
-import { asError, textOf } from "../support/thrown.ts";
+import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, runOn } from "./batch.ts";
+import { abortedError, placedError } from "./call-errors.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
+import { OP_TYPES } from "./op-type.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
-import { placedError } from "./placed-error.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { OP_TYPES, Work, type WorkInfo } from "./work.ts";
+import { Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
@@ -49,7 +50,8 @@ export class CallRunner {
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
 
-  readonly backend: Backend;
+  /** Replaced when backends are registered beside it. */
+  backend: Backend & Partial<BackendsByDevice>;
 
   readonly #options: CallRunnerOptions;
   readonly #job: Job;
@@ -140,7 +142,8 @@ export class CallRunner {
       for (const work of works) work.abort();
     };
     const { sequence } = this;
-    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort });
+    const tensors = () => calls.flatMap(({ prepared }) => resultsOf(prepared.request));
+    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort, tensors });
     void Promise.allSettled(works).then((outcomes) => {
       const failed = outcomes.find((outcome) => outcome.status === "rejected");
       if (failed) reject(asError(failed.reason));
@@ -152,6 +155,10 @@ export class CallRunner {
 
   onCompletion(hook: Hook): void {
     this.#hooks.push(hook);
+  }
+
+  get hasHooks(): boolean {
+    return this.#hooks.length > 0;
   }
 
   /** Resolves when nothing is pending; never rejects for a Work's failure. */
@@ -183,19 +190,20 @@ export class CallRunner {
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
     const { request, read = NO_VIEWS, written = NO_VIEWS, value, persistent } = prepared;
     const { collective } = request;
-    if (this.dead) return this.#refused(this.#placed(this.dead, request, null), collective);
+    if (this.dead) return this.#refused(this.#placed(this.dead, request), collective);
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
-    if (obstacle)
-      return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(collective, sequence, obstacle);
+    if (obstacle) return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(request, sequence, obstacle);
+    const started = now();
     const call: Call = {
       sequence,
       persistent: persistent ? persistent.sequence || sequence : 0,
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
-      started: now(),
+      started,
+      began: started,
       overwritten: false,
     };
 
@@ -220,7 +228,8 @@ export class CallRunner {
     written: readonly TensorView[],
     { signal }: CollectiveOptions,
   ): Error | null {
-    if (signal?.aborted) return this.#abortedError(call, "was aborted before it began", signal.reason);
+    if (signal?.aborted)
+      return abortedError(this.#options.groupName, call, "was aborted before it began", signal.reason);
     try {
       this.#job.claims.check(call, read, written);
       return null;
@@ -230,9 +239,10 @@ export class CallRunner {
   }
 
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
-  #sitOut(collective: Collective, sequence: number, obstacle: Error): Work<never> {
+  #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
+    const { collective } = request;
     this.#begun(sequence);
-    this.backend.sitOut(sequence, collective, obstacle);
+    this.backend.sitOut(sequence, collective, obstacle, request);
     return this.#rejected(obstacle, collective);
   }
 
@@ -261,6 +271,9 @@ export class CallRunner {
       logger: settings.logger,
       onAbort: abortCall,
       started,
+      began: () => call.began,
+      tensors: () => resultsOf(request),
+      own: running instanceof Work ? running : undefined,
     });
     const { signal } = options;
     const onSignal = () => abortCall(signal?.reason);
@@ -302,7 +315,8 @@ export class CallRunner {
   #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], hooks: readonly Hook[]): Work<T> {
     const { sequence, started } = call;
     const { collective } = request;
-    const options = { opType: OP_TYPES[collective], sequence, logger: this.#job.settings.logger, started };
+    const { logger } = this.#job.settings;
+    const options = { opType: OP_TYPES[collective], sequence, logger, started, tensors: () => resultsOf(request) };
     let result: T;
     try {
       result = value(undefined);
@@ -322,7 +336,7 @@ export class CallRunner {
   #runHooks(hooks: readonly Hook[], work: Work<unknown>, reject: ((error: Error) => void) | null): void {
     for (const hook of hooks) {
       try {
-        hook({ ...work.info(), timeFinished: now() });
+        hook(work.info(now()));
       } catch (error) {
         if (reject) reject(asError(error));
         else this.#job.settings.logger.error("a completion hook threw after a failed Work:", error);
@@ -351,17 +365,10 @@ export class CallRunner {
 
   #abortCall(request: Request, call: Call, reason: unknown): void {
     const { collective } = request;
-    const error = this.#abortedError({ collective, sequence: call.sequence }, "was aborted", reason);
+    const error = abortedError(this.#options.groupName, { collective, sequence: call.sequence }, "was aborted", reason);
     const receives = collective === "recv" || collective === "recvAnySource";
     if (receives && this.backend.withdraw(call.sequence, error)) return;
     this.abort(error);
-  }
-
-  #abortedError({ collective, sequence }: CallName, outcome: string, reason: unknown): AbortedError {
-    const { groupName: group } = this.#options;
-    return new AbortedError(`group "${group}": ${collective} ${sequence} ${outcome}: ${textOf(reason)}`, {
-      ...{ group, collective, sequence, cause: reason },
-    });
   }
 
   /**
@@ -383,8 +390,8 @@ export class CallRunner {
     return work;
   }
 
-  #placed(error: Error, { collective }: Request, call: Call | null): Error {
-    const sequence = call?.sequence ?? this.sequence + 1;
-    return placedError(error, { rank: this.#options.rank, collective, sequence }, call?.overwritten ?? false);
+  #placed(error: Error, { collective }: Request, call?: Call): Error {
+    const { sequence, overwritten } = call ?? { sequence: this.sequence + 1, overwritten: false };
+    return placedError(error, this.#options.rank, { collective, sequence }, overwritten);
   }
 }

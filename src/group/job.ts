@@ -1,7 +1,9 @@
 /** Job: what the groups of one bring-up have in common on one rank, as a group sees it. `bring-up/job.ts` makes it. */
 import type { Backend } from "../backend/backend.ts";
+import type { BackendChoice, NcclOptions } from "../backend/choice.ts";
 import type { WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
+import type { Store } from "../store/store.ts";
 import type { Deadlines } from "../support/deadlines.ts";
 import type { DataType, HostTensorOf } from "../types.ts";
 import type { Claims } from "./claims.ts";
@@ -29,6 +31,15 @@ export interface JobSettings {
   readonly deterministic: boolean;
   readonly algorithm: string | undefined;
   readonly logger: Logger;
+  /** The GPUDevice that `initProcessGroup` was given. */
+  readonly device?: GPUDevice | undefined;
+}
+
+/** How the backend of a group is made. */
+export interface BackendSettings {
+  /** Default: the job's. */
+  readonly backend?: BackendChoice | undefined;
+  readonly ncclOptions?: NcclOptions | undefined;
 }
 
 /** One job on one rank. The first group spans it; destroying that one ends the job. */
@@ -42,8 +53,15 @@ export interface Job {
   readonly device: GPUDevice | null;
   /** A host tensor that this rank's executor reduces without copying it first. */
   alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D];
+  /** The group's own part of the store at which the job met. */
+  storeOf(group: Membership): Store;
+  /**
+   * The kind of such a backend, which all ranks of a group have in common.
+   * @throws UnsupportedError if this rank cannot have it.
+   */
+  kindOf(settings: BackendSettings): string;
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
-  createBackend(group: Membership, onDead: (cause: WebcclError) => void): Backend;
+  createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;
   onGroupCreated(group: MemberGroup): void;
   /** This rank has left `group`, which had died before if `wasDead`. */

@@ -3,14 +3,13 @@
  * stands at the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that
  * is not, and then nothing has happened.
  */
-
-import { ProtocolError } from "../errors.ts";
 import type { RootOptions } from "../options.ts";
 import type { ObjectRequest } from "../request.ts";
 import { asError } from "../support/thrown.ts";
 import { decodeControl, encodeControl, OBJECT_LIMITS } from "../wire/control.ts";
 import { type Caller, checkRootList, rootOf } from "./checks.ts";
-import { type ChildPlan, type ChildSettings, planOfSplit, type SplitChoice } from "./child-group.ts";
+import type { ChildSettings } from "./child/child-group.ts";
+import type { SplitChoice } from "./child/split-plan.ts";
 import type { Membership } from "./job.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 
@@ -61,19 +60,19 @@ export function scatterObject<T>(caller: Caller, values: readonly T[] | null, op
   return objectCall(caller, "scatterObject", encode, [root], root, (received) => decodeObject<T>(received, root));
 }
 
-/** Arguments of `split`; the value is this rank's new group. `name` is the one that the caller gave. */
+/** Arguments of `split`; the value is the `SplitChoice` of each rank, unchecked. `name` is the one that the caller gave. */
 export function split(
   caller: Membership & Caller,
   color: number | null,
   key: number,
   settings: ChildSettings,
   name: string | null,
-): PreparedCall<ChildPlan | null> {
+): PreparedCall<unknown[]> {
   if (color !== null && (!Number.isInteger(color) || color < 0)) {
     throw new RangeError(`split: color must be a whole number or null, got ${color}`);
   }
   if (!Number.isFinite(key)) throw new RangeError(`split: key must be a finite number, got ${key}`);
-  const choice: SplitChoice = [color, key, name];
+  const choice: SplitChoice = [color, key, name, settings.kind];
   const everyone = everyRank(caller);
   return objectCall(
     caller,
@@ -81,21 +80,8 @@ export function split(
     () => toAll(caller, encodeObject(choice, "value")),
     everyone,
     null,
-    (received) => {
-      const choices = everyone.map((rank) => splitChoice(decodeObject(received, rank), rank));
-      return planOfSplit(caller, choices, settings);
-    },
+    (received) => everyone.map((rank) => decodeObject(received, rank)),
   );
-}
-
-/** What `rank` said at a split. */
-function splitChoice(value: unknown, rank: number): SplitChoice {
-  const [color, key, name] = Array.isArray(value) ? value : [];
-  const isChoice = (color === null || typeof color === "number") && typeof key === "number";
-  if (!isChoice || (name !== null && typeof name !== "string")) {
-    throw new ProtocolError(`the color, key and name of rank ${rank} are none`);
-  }
-  return [color, key, name];
 }
 
 /**

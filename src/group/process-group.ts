@@ -8,8 +8,12 @@
  * for an argument that is wrong on this rank alone (then it has not happened, and the next collective says so), with MismatchError (the group goes on), or
  * with PeerLostError, HubLostError, IntegrityError, DeviceLostError, TimeoutError or AbortedError (the group is dead; every
  * later call rejects so too).
+ *
+ * It has more than 400 lines, because it is the list of all calls with their contracts.
  */
 
+import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
+import type { BackendSet } from "../backend/composed/backend-set.ts";
 import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
@@ -18,8 +22,6 @@ import {
   type CollectiveOptions,
   MONITORED_BARRIER_OPTIONS,
   type MonitoredBarrierOptions,
-  NEW_GROUP_OPTIONS,
-  type NewGroupOptions,
   POINT_TO_POINT_OPTIONS,
   type PointToPointOptions,
   REDUCE_OPTIONS,
@@ -29,14 +31,22 @@ import {
   type RootedReduceOptions,
   type RootOptions,
 } from "../options.ts";
+import type { Store } from "../store/store.ts";
+import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
 import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
 import { checkAllocation } from "./checks.ts";
-import { type ChildPlan, settingsOfChild } from "./child-group.ts";
+import {
+  type ChildPlan,
+  type ChildSettings,
+  NEW_GROUP_OPTIONS,
+  type NewGroupOptions,
+  settingsOfChild,
+} from "./child/child-group.ts";
 import type { GroupInfo } from "./info.ts";
-import type { Job, MemberGroup } from "./job.ts";
+import type { BackendSettings, Job, MemberGroup } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -51,6 +61,8 @@ export interface ProcessGroupOptions {
   globalRanks: readonly number[];
   rank: number;
   timeoutMs: number;
+  backend?: BackendSettings;
+  boundDevice?: GPUDevice | null;
 }
 
 /** What {@link ProcessGroup.persistent} is. */
@@ -69,13 +81,18 @@ export class ProcessGroup implements MemberGroup {
 
   readonly #job: Job;
   readonly #calls: CallRunner;
+  readonly #backend: BackendSettings;
+  #store: Store | null = null;
+  #boundDevice: GPUDevice | null;
   #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
   /** The call for which a child was last named, and how many were. */
   #named = { call: 0, count: 0 };
 
-  constructor({ job, name, description, globalRanks, rank, timeoutMs }: ProcessGroupOptions) {
+  constructor({ job, name, description, globalRanks, rank, timeoutMs, ...own }: ProcessGroupOptions) {
     this.#job = job;
+    this.#backend = own.backend ?? {};
+    this.#boundDevice = own.boundDevice ?? null;
     this.name = name;
     this.description = description;
     this.globalRanks = globalRanks;
@@ -88,7 +105,7 @@ export class ProcessGroup implements MemberGroup {
       groupName: name,
       rank,
       timeoutMs,
-      makeBackend: (onDead) => job.createBackend(this, onDead),
+      makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
     });
     job.onGroupCreated(this);
   }
@@ -101,6 +118,25 @@ export class ProcessGroup implements MemberGroup {
   /** The GPUDevice whose buffers calls take: the one given to `initProcessGroup`, else webccl's own, or null. */
   get device(): GPUDevice | null {
     return this.#job.device;
+  }
+
+  /**
+   * The GPUDevice that the group was given: by `initProcessGroup`, by `newGroup`, or here.
+   * @throws TypeError if it is set to one that is not `device`: groups open none.
+   */
+  get boundDevice(): GPUDevice | null {
+    return this.#boundDevice;
+  }
+
+  set boundDevice(device: GPUDevice | null) {
+    if (device !== null && device !== this.device) throw new TypeError("boundDevice must be group.device or null");
+    this.#boundDevice = device;
+  }
+
+  /** The group's own keys in the store at which the job met, under a prefix of its own. */
+  get store(): Store {
+    this.#store ??= this.#job.storeOf(this);
+    return this.#store;
   }
 
   /** How many collectives have been called. */
@@ -320,9 +356,9 @@ export class ProcessGroup implements MemberGroup {
    */
   async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
     const defaultName = this.#childName();
-    return this.#child((reserve) =>
+    return this.#child(options, (reserve) =>
       this.#calls.run("newGroup", NEW_GROUP_OPTIONS, options, () => {
-        const settings = settingsOfChild(this, this.#job, defaultName, options);
+        const settings = settingsOfChild(this, this.#job, defaultName, options, this.#backend);
         return reserve(settings.name, prepare.newGroup(this, ranks, settings));
       }),
     );
@@ -334,17 +370,48 @@ export class ProcessGroup implements MemberGroup {
    */
   async split(color: number | null, key = 0, options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
     const defaultName = `${this.#childName()}:${color}`;
-    return this.#child((reserve) =>
-      this.#calls.run("split", NEW_GROUP_OPTIONS, options, () => {
-        const settings = settingsOfChild(this, this.#job, defaultName, options);
+    return this.#child(options, async (reserve) => {
+      let settings: ChildSettings | undefined;
+      const choices = await this.#calls.run("split", NEW_GROUP_OPTIONS, options, () => {
+        settings = settingsOfChild(this, this.#job, defaultName, options, this.#backend);
         return reserve(settings.name, prepareObjects.split(this, color, key, settings, options.name ?? null));
-      }),
-    );
+      });
+      const { planOfSplit } = await import("./child/split-plan.ts");
+      return planOfSplit(this, choices, settings!);
+    });
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
     this.#calls.onCompletion(hook);
+  }
+
+  /** Is anyone told of completions? */
+  hasHooks(): boolean {
+    return this.#calls.hasHooks;
+  }
+
+  /** Does nothing: times are always kept. It is here for programs that come from c10d. */
+  enableCollectivesTiming(): void {}
+
+  /**
+   * Lets a backend of your own run the calls whose tensors lie in memory of `device`: "cpu" (host arrays), "webgpu" (GPUBuffers)
+   * or "cuda". All ranks register the same backends between the same calls, and make each call with tensors of one kind.
+   */
+  async registerBackend(device: BackendDevice, backend: (context: BackendContext) => Backend): Promise<void> {
+    const make = () => this.#job.createBackend(this, { backend }, (cause) => this.#calls.abort(cause));
+    (await this.#backends()).register(device, backend, make);
+  }
+
+  /** The backend that runs the calls in memory of `device`: the one registered for it, else the default one. */
+  getBackend(device: BackendDevice): Backend {
+    const { backend } = this.#calls;
+    return backend.of?.(device) ?? backend;
+  }
+
+  /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. */
+  async setDefaultBackend(device: BackendDevice): Promise<void> {
+    (await this.#backends()).setDefault(device);
   }
 
   /** Resolves when no Work is pending. */
@@ -367,6 +434,11 @@ export class ProcessGroup implements MemberGroup {
     return this.#destroyed;
   }
 
+  /** `await using`: {@link destroy}. */
+  [asyncDispose](): Promise<void> {
+    return this.destroy();
+  }
+
   async #destroy(): Promise<void> {
     const cause = new AbortedError(`group "${this.name}" was destroyed by this rank`, { group: this.name });
     if (this.#calls.pendingCount > 0) this.#calls.abort(cause);
@@ -374,6 +446,12 @@ export class ProcessGroup implements MemberGroup {
     this.#calls.die(cause);
     await this.#calls.backend.dispose();
     await this.#job.onGroupDestroyed(this, wasDead);
+  }
+
+  async #backends(): Promise<BackendSet> {
+    const { BackendSet } = await import("../backend/composed/backend-set.ts");
+    this.#calls.backend = BackendSet.of(this.#calls.backend);
+    return this.#calls.backend as BackendSet;
   }
 
   /** The name of a group that the next call makes, if the caller gives none; calls of one batch begin together. */
@@ -387,7 +465,8 @@ export class ProcessGroup implements MemberGroup {
 
   /** This rank's part of a group that all ranks of this one agree to make in `call`. Its name is taken from the call on. */
   async #child(
-    call: (reserve: <T>(name: string, prepared: T) => T) => Work<ChildPlan | null>,
+    { device }: NewGroupOptions,
+    call: (reserve: <T>(name: string, prepared: T) => T) => PromiseLike<ChildPlan | null>,
   ): Promise<ProcessGroup | null> {
     const { groupNames } = this.#job;
     let reserved: string | null = null;
@@ -407,6 +486,7 @@ export class ProcessGroup implements MemberGroup {
     const rank = ranks.indexOf(this.rank);
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, ...settings });
+    const boundDevice = device ?? this.#boundDevice;
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, ...settings });
   }
 }

@@ -7,63 +7,11 @@
 
 import { TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
-import { now, startQuietTimer, startTimer } from "../support/clock.ts";
+import { now, startQuietTimer, startTimer, wallTimeOf } from "../support/clock.ts";
 import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
-import type { Collective } from "../types.ts";
-
-/** c10d's operation types. `scan` and `exscan`, which c10d lacks, are UNKNOWN. */
-export type OpType =
-  | "BROADCAST"
-  | "ALLREDUCE"
-  | "ALLREDUCE_COALESCED"
-  | "REDUCE"
-  | "ALLGATHER"
-  | "_ALLGATHER_BASE"
-  | "ALLGATHER_COALESCED"
-  | "GATHER"
-  | "SCATTER"
-  | "REDUCE_SCATTER"
-  | "ALLTOALL_BASE"
-  | "ALLTOALL"
-  | "SEND"
-  | "RECV"
-  | "RECVANYSOURCE"
-  | "BARRIER"
-  | "_REDUCE_SCATTER_BASE"
-  | "COALESCED"
-  | "_ALLREDUCE_SPARSE"
-  | "UNKNOWN";
-
-/** The operation type of each collective. */
-export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
-  broadcast: "BROADCAST",
-  allReduce: "ALLREDUCE",
-  reduce: "REDUCE",
-  allGather: "ALLGATHER",
-  allGatherIntoTensor: "_ALLGATHER_BASE",
-  gather: "GATHER",
-  scatter: "SCATTER",
-  reduceScatter: "REDUCE_SCATTER",
-  reduceScatterTensor: "_REDUCE_SCATTER_BASE",
-  allToAll: "ALLTOALL",
-  allToAllSingle: "ALLTOALL_BASE",
-  barrier: "BARRIER",
-  newGroup: "BARRIER",
-  scan: "UNKNOWN",
-  exscan: "UNKNOWN",
-  send: "SEND",
-  recv: "RECV",
-  recvAnySource: "RECVANYSOURCE",
-  allGatherObject: "ALLGATHER",
-  broadcastObject: "BROADCAST",
-  gatherObject: "GATHER",
-  scatterObject: "SCATTER",
-  split: "ALLGATHER",
-  allReduceCoalesced: "ALLREDUCE_COALESCED",
-  allGatherIntoTensorCoalesced: "ALLGATHER_COALESCED",
-  reduceScatterTensorCoalesced: "COALESCED",
-};
+import type { Tensor } from "../types.ts";
+import type { OpType } from "./op-type.ts";
 
 /** How a Work ended, as c10d's `get_future_result` tells. */
 export type WorkResult = "success" | "timeout" | "comm-error" | "unknown";
@@ -71,34 +19,49 @@ export type WorkResult = "success" | "timeout" | "comm-error" | "unknown";
 /** The promise of all Works that have ended well and have no value: most of those of short calls. */
 const NOTHING = Promise.resolve(undefined);
 
-/** What `onCompletion` is told of a Work. Times are milliseconds of `performance.now()`. */
+/** What `onCompletion` is told of a Work. */
 export interface WorkInfo {
   readonly opType: OpType;
   readonly sequence: number;
+  /**
+   * When the call was made, and when it ended (NaN while it runs), in milliseconds since 1970: those of two ranks compare as far
+   * as the clocks of their machines agree.
+   */
   readonly timeStarted: number;
   readonly timeFinished: number;
+  /** Milliseconds in the backend, without the time that the call waited for earlier ones of its rank; a change of the machine's clock does not count. */
   readonly activeDurationMs: number;
 }
 
-/** How a Work is made: by the process group, or by a backend of your own through {@link Work.fromPromise}. */
+/** How a Work is made: by the process group, or by yourself through {@link Work.fromPromise} or a subclass. */
 export interface WorkOptions {
   opType: OpType;
   sequence: number;
   logger?: Logger | undefined;
   /** When the call was made, as `performance.now()`. Default: now. */
   started?: number;
-  /** What `abort()` does. */
+  /** When the backend began it. Default: when it was made. */
+  began?: () => number;
+  /** What `future()` resolves to. Default: no tensors. */
+  tensors?: () => readonly Tensor[];
+  /** What `abort()` does. Without it a Work cannot be aborted. */
   onAbort?: (reason: unknown) => void;
+  /** The Work of a user's own backend that this one stands for: `wait` and `future` are its own. */
+  own?: Work<unknown> | undefined;
 }
 
-/** One call's outcome: awaitable, and to be asked. */
+/**
+ * One call's outcome: awaitable, and to be asked.
+ *
+ * A Work of your own, as c10d's PyWork: a subclass that overrides `wait`, and `future` if it has tensors. It ends as the first
+ * promise that its `wait()` returns. The `run` of a backend may return one, and the Work that the caller has then asks it.
+ */
 export class Work<T> implements Promise<T> {
   readonly opType: OpType;
   /** The call's number in its group. */
   readonly sequence: number;
 
-  readonly #logger: Logger | undefined;
-  readonly #onAbort: ((reason: unknown) => void) | undefined;
+  readonly #options: Partial<WorkOptions>;
   readonly #started: number;
   #finished: number | null = null;
   #state: "pending" | "fulfilled" | "rejected" = "pending";
@@ -109,12 +72,11 @@ export class Work<T> implements Promise<T> {
   #resolve: ((value: unknown) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
 
-  private constructor({ opType, sequence, logger, onAbort, started }: WorkOptions) {
-    this.opType = opType;
-    this.sequence = sequence;
-    this.#logger = logger;
-    this.#onAbort = onAbort;
-    this.#started = started ?? now();
+  constructor(options: Partial<WorkOptions> = {}) {
+    this.opType = options.opType ?? "UNKNOWN";
+    this.sequence = options.sequence ?? 0;
+    this.#options = options;
+    this.#started = options.started ?? now();
   }
 
   /** A pending Work and the two functions that settle it; the first call of either counts. */
@@ -132,8 +94,8 @@ export class Work<T> implements Promise<T> {
 
   /** A Work that ends as `promise` does. */
   static fromPromise<T>(promise: PromiseLike<T>, options: Partial<WorkOptions> = {}): Work<Awaited<T>> {
-    const { work, fulfill, reject } = Work.pending<Awaited<T>>({ opType: "UNKNOWN", sequence: 0, ...options });
-    Promise.resolve(promise).then(fulfill, (error) => reject(asError(error)));
+    const work = new Work<Awaited<T>>(options);
+    work.#follow(promise);
     return work;
   }
 
@@ -165,6 +127,9 @@ export class Work<T> implements Promise<T> {
   async wait(timeoutMs = Number.POSITIVE_INFINITY): Promise<T> {
     const limitMs = timeLimitOf(timeoutMs, "Work.wait: timeoutMs");
     const native = this.#native();
+    const { own } = this.#options;
+    // It may know more of waiting than the promise tells.
+    if (own) return Promise.race([native, own.wait(timeoutMs).then(() => native)]);
     if (limitMs === Number.POSITIVE_INFINITY) return native;
     return new Promise<T>((resolve, reject) => {
       // The pending call keeps the process running, as long as somebody could end it.
@@ -211,6 +176,27 @@ export class Work<T> implements Promise<T> {
     return this.#value as T;
   }
 
+  /**
+   * The tensors that the call has written on this rank, or sent where it writes none, once it has ended well: `outputs` in their
+   * order, else `output`, `tensors` or `tensor`. A rank that has no list of the call's gets none. Rejects as the Work does.
+   */
+  async future(): Promise<readonly Tensor[]> {
+    await this.#native();
+    const { own, tensors } = this.#options;
+    return own ? own.future() : (tensors?.() ?? []);
+  }
+
+  /**
+   * The rank that sent what a `recv` or `recvAnySource` received.
+   * @throws Error for a Work of another kind, or while it runs; its own error if it failed.
+   */
+  sourceRank(): number {
+    if (this.opType !== "RECV" && this.opType !== "RECVANYSOURCE") {
+      throw new Error(`sourceRank() is for recv and recvAnySource, and this is ${this.opType} ${this.sequence}`);
+    }
+    return this.result() as number;
+  }
+
   /** How it ended, once it has; never rejects. */
   futureResult(): Promise<WorkResult> {
     return this.#native().then(
@@ -223,9 +209,19 @@ export class Work<T> implements Promise<T> {
     );
   }
 
-  /** Ends it with AbortedError. The group dies with it, unless it is a recv that no message has met. */
+  /**
+   * Ends it with AbortedError. The group dies with it, unless it is a recv that no message has met.
+   * @throws UnsupportedError if it is one call of a `coalesce`, or was made without `onAbort`, and runs still.
+   */
   abort(): void {
-    if (this.#state === "pending") this.#onAbort?.("Work.abort() was called");
+    if (this.#state !== "pending") return;
+    const { onAbort } = this.#options;
+    if (!onAbort) {
+      throw new UnsupportedError(
+        `${this.opType} ${this.sequence} cannot be aborted: abort the Work of its coalesce, or give onAbort to your own`,
+      );
+    }
+    onAbort("Work.abort() was called");
   }
 
   /** Milliseconds it took, or has taken so far. */
@@ -233,14 +229,15 @@ export class Work<T> implements Promise<T> {
     return (this.#finished ?? now()) - this.#started;
   }
 
-  /** What hooks are told. */
-  info(): WorkInfo {
+  /** What hooks are told; before it has ended, as if it did at `finished`. */
+  info(finished: number = this.#finished ?? Number.NaN): WorkInfo {
+    const began = this.#options.began?.() ?? this.#started;
     return {
       opType: this.opType,
       sequence: this.sequence,
-      timeStarted: this.#started,
-      timeFinished: this.#finished ?? Number.NaN,
-      activeDurationMs: this.durationMs(),
+      timeStarted: wallTimeOf(this.#started),
+      timeFinished: wallTimeOf(finished),
+      activeDurationMs: (Number.isNaN(finished) ? now() : finished) - began,
     };
   }
 
@@ -255,9 +252,17 @@ export class Work<T> implements Promise<T> {
           this.#resolve = resolve;
           this.#reject = reject;
         });
+        if (this.wait !== Work.prototype.wait) this.#follow(this.wait());
       }
     }
     return this.#promise as Promise<T>;
+  }
+
+  #follow(promise: PromiseLike<unknown>): void {
+    Promise.resolve(promise).then(
+      (value) => this.#fulfill(value),
+      (error) => this.#fail(asError(error)),
+    );
   }
 
   #fulfill(value: unknown): void {
@@ -277,7 +282,7 @@ export class Work<T> implements Promise<T> {
     if (!this.#observed) {
       startTimer(0, () => {
         if (!this.#observed)
-          this.#logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
+          this.#options.logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
       });
     }
   }

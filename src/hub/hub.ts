@@ -106,7 +106,7 @@ export class Hub {
    */
   accept(hello: Hello, socket: Socket): Welcome {
     const { group, worldSize, purpose } = hello;
-    if (purpose !== "hub") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
+    if (purpose === "link") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
     if (hello.rank !== null && hello.rank >= worldSize) {
       throw new AdmissionError(
         `rank ${hello.rank} is out of range: world size ${worldSize} has ranks 0 to ${worldSize - 1}`,
@@ -114,9 +114,10 @@ export class Hub {
     }
     if (this.#closed || this.#ending.has(group)) throw new RetryLaterError("this hub is closing");
 
-    const room = this.#rooms.get(group) ?? new Room(group, worldSize, (made) => this.#makeReduction(made));
+    const key = roomKey(purpose, group);
+    const room = this.#rooms.get(key) ?? new Room(hello, (made) => this.#makeReduction(made));
     const rank = room.rankFor(hello);
-    this.#rooms.set(group, room);
+    this.#rooms.set(key, room);
     const port: Port = new Port(socket, rank, hello.checksums, (silentMs) => {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
@@ -132,7 +133,8 @@ export class Hub {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
     };
-    this.#logger?.info(`hub: rank ${rank} of ${worldSize} joined group "${group}"`);
+    const newcomer = room.isStore ? "a client came to store" : `rank ${rank} of ${worldSize} joined group`;
+    this.#logger?.info(`hub: ${newcomer} "${group}"`);
     return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank, checksums: hello.checksums };
   }
 
@@ -143,7 +145,7 @@ export class Hub {
   async drained(group: string, timeoutMs: number): Promise<void> {
     const limitMs = timeLimitOf(timeoutMs, "drained: timeoutMs");
     this.#ending.add(group);
-    const room = this.#rooms.get(group);
+    const room = this.#rooms.get(roomKey("hub", group));
     if (!room) return;
     await new Promise<void>((resolve) => {
       const timer = startTimer(limitMs, resolve);
@@ -200,8 +202,9 @@ export class Hub {
     if (carriedBytes(header) !== payload.byteLength) {
       throw new ProtocolError(`a frame declares ${carriedBytes(header)} bytes and has ${payload.byteLength}`);
     }
+    if (room.isStore && header.peer !== HUB_PEER) throw new ProtocolError("a client of a store has no peers");
     if (header.peer === HUB_PEER && header.kind === FrameKind.FOLD) {
-      if (!room.reduction.arrive(rank, header, head, payload)) this.#drop(port);
+      if (room.isStore || !room.reduction.arrive(rank, header, head, payload)) this.#drop(port);
       return;
     }
     if (header.peer === HUB_PEER) {
@@ -222,7 +225,8 @@ export class Hub {
 
   /** A member's connection changed bytes, one way or the other: all are told, that member too. */
   #onDamaged(room: Room, rank: number, port: Port, seen: string): void {
-    for (const member of room.members.values()) this.#send(member, { type: "damaged", rank, seen });
+    const hearers = room.isStore ? [port] : room.members.values();
+    for (const member of hearers) this.#send(member, { type: "damaged", rank, seen });
     this.#evict(room, rank, port, 1002, "a damaged frame");
   }
 
@@ -267,6 +271,7 @@ export class Hub {
   #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
     const message = expectFields(decodeControl(payload.toBytes()));
+    if (room.isStore) expectOneOf(message, "type", ["call", "goodbye", "damaged"]);
     switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel", "damaged", "checksums"])) {
       case "call":
         runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => {
@@ -302,15 +307,19 @@ export class Hub {
     this.#relay.remove(port);
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
+    if (!room.isStore) this.#tellOfDeparture(room, departure);
+    if (room.members.size > 0) return;
+    this.#rooms.delete(roomKey(room.isStore ? "store" : "hub", room.group));
+    void room.store.close();
+    for (const resolve of room.emptied) resolve();
+  }
+
+  #tellOfDeparture(room: Room, departure: Departure): void {
     room.departed.set(departure.rank, departure);
     for (const member of room.members.values()) this.#tell(member, departure);
     this.#logger?.info(
       `hub: rank ${departure.rank} ${departure.type === "left" ? "left" : "was lost from"} group "${room.group}"`,
     );
-    if (room.members.size > 0) return;
-    this.#rooms.delete(room.group);
-    void room.store.close();
-    for (const resolve of room.emptied) resolve();
   }
 
   #tell(port: Port, departure: Departure): void {
@@ -337,4 +346,9 @@ export class Hub {
     port.socket.close(1009, excess);
     onSent();
   }
+}
+
+/** By which a room is found: a store may have the name of a group. */
+function roomKey(purpose: Hello["purpose"], name: string): string {
+  return `${purpose} ${name}`;
 }

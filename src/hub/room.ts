@@ -1,5 +1,6 @@
 /**
- * Room: one group on a hub: its members, how others left, and the group's store.
+ * Room: one group on a hub: its members, how others left, and the group's store. Or a store by itself, whose members are its
+ * clients: they come and go, and know nothing of each other.
  */
 
 import { AdmissionError, type WireError } from "../errors.ts";
@@ -25,9 +26,13 @@ export class Room {
   /** Called when the last member has gone. */
   readonly emptied: (() => void)[] = [];
 
-  constructor(group: string, worldSize: number, makeReduction: (room: Room) => Reduction) {
+  /** Is it a store by itself? */
+  readonly isStore: boolean;
+
+  constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction) {
     this.group = group;
     this.worldSize = worldSize;
+    this.isStore = purpose === "store";
     this.reduction = makeReduction(this);
   }
 

@@ -9,6 +9,7 @@ import { Hub, type HubStats } from "../hub/hub.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle } from "../platform.ts";
+import { asyncDispose } from "../support/async-dispose.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 /** Options of {@link createHub}. */
@@ -51,7 +52,7 @@ const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
 };
 
 /** A running hub. */
-export interface HubServer extends HubHandle {
+export interface HubServer extends HubHandle, AsyncDisposable {
   /** Groups and members that are here now, bytes that wait, frames dropped so far. */
   readonly stats: HubStats;
 }
@@ -99,9 +100,16 @@ export async function startHub(
     );
   }
   const executor = await createCpuExecutor();
+  // It folds whatever its members send.
+  await executor.loadRareLoops();
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums() });
   const listener = await listenWebSocket(options, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
+  const close = async () => {
+    await listener.close();
+    await hub.close();
+    await executor.dispose();
+  };
   return {
     url: listener.url,
     port: listener.port,
@@ -109,11 +117,8 @@ export async function startHub(
       return hub.stats;
     },
     drained: (group, timeoutMs) => hub.drained(group, timeoutMs),
-    async close() {
-      await listener.close();
-      await hub.close();
-      await executor.dispose();
-    },
+    close,
+    [asyncDispose]: close,
   };
 }
 

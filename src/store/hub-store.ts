@@ -16,12 +16,15 @@ const GRACE_MS = 2_000;
 /** Every call is one trip to the hub, and atomic there. */
 export class HubStore extends Store {
   readonly #caller: StoreCaller;
+  readonly #onClose: (() => void) | undefined;
   readonly #pending = new Set<(error: StoreError) => void>();
   #closed = false;
 
-  constructor(caller: StoreCaller) {
+  /** `onClose` ends what the store alone uses. */
+  constructor(caller: StoreCaller, onClose?: () => void) {
     super();
     this.#caller = caller;
+    this.#onClose = onClose;
   }
 
   async set(key: string, value: StoreValue): Promise<void> {
@@ -92,8 +95,9 @@ export class HubStore extends Store {
     return asNumber(await this.#call("queueLen", [key]));
   }
 
-  /** Ends this client's use of the store; the link to the hub stays open. Pending calls reject with StoreError. */
+  /** Ends this client's use of the store; a group's link to the hub stays open. Pending calls reject with StoreError. */
   async close(): Promise<void> {
+    if (!this.#closed) this.#onClose?.();
     this.#closed = true;
     for (const reject of this.#pending) reject(new StoreError("the store was closed"));
     this.#pending.clear();

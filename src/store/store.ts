@@ -7,6 +7,7 @@
 import { StoreError } from "../errors.ts";
 import { checkOptions } from "../option-checks.ts";
 import { DEFAULT_TIMEOUT_MS, QUEUE_POP_OPTIONS, type QueuePopOptions } from "../options.ts";
+import { asyncDispose } from "../support/async-dispose.ts";
 import { now } from "../support/clock.ts";
 import { storeWaitOf } from "../support/timeouts.ts";
 
@@ -83,6 +84,11 @@ export abstract class Store {
   abstract numKeys(): Promise<number>;
   /** Ends this client's use of the store; pending waits reject. */
   abstract close(): Promise<void>;
+
+  /** `await using`: {@link close}. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
 
   /** True if append, multiGet, multiSet and the queues are one trip each and atomic, not built from the calls above. */
   hasExtendedApi(): boolean {

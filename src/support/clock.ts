@@ -13,6 +13,19 @@ export function now(): number {
   return performance.now();
 }
 
+/** Most milliseconds by which a time of day may be off before it is set anew by the machine's clock. */
+const MOST_DRIFT_MS = 5;
+
+/** When the clock of {@link now} was 0. It stops where a machine sleeps, and the machine's own is set anew. */
+let originMs = performance.timeOrigin;
+
+/** A time of {@link now} in milliseconds since 1970. */
+export function wallTimeOf(time: number): number {
+  const driftMs = Date.now() - (originMs + now());
+  if (Math.abs(driftMs) > MOST_DRIFT_MS) originMs += driftMs;
+  return originMs + time;
+}
+
 /** A timer that runs. */
 export interface Timer {
   /** Nothing fires any more. Does nothing once it has fired. */

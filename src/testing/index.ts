@@ -2,6 +2,8 @@
  * For people who write a backend, a transport or a store: the conformance suite of a process group, its reference
  * arithmetic, and the parts of both. Nothing here depends on a test runner or on a platform.
  */
+export { FakeBackend } from "../backend/composed/fake.ts";
+export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
 export { CaseData, type Inputs } from "./case-data.ts";
 export { CASE_OPS, type CaseOp, opFits, opOfRank } from "./case-op.ts";
 export {

@@ -49,7 +49,7 @@ export function checkGroupName(name: string, where: string): void {
   }
 }
 
-export const PURPOSES = ["hub", "link"] as const;
+export const PURPOSES = ["hub", "link", "store"] as const;
 const NO_RANK = 0xffffffff;
 
 /**
@@ -62,8 +62,8 @@ export interface Hello {
   /** The rank it wants, or null for the next free one (a hub gives it). */
   rank: number | null;
   worldSize: number;
-  /** "hub" to join a hub's group, "link" to make a direct link. */
-  purpose: "hub" | "link";
+  /** "hub" to join a hub's group, "link" to make a direct link, "store" to use a store of a hub, whose name `group` is. */
+  purpose: (typeof PURPOSES)[number];
   /** Frames of this connection have checksums, both ways. */
   checksums: boolean;
 }

@@ -8,7 +8,7 @@
  *     15    32  the nonce of this connection's challenge: a recorded hello is worth nothing on another (S6)
  *     47     4  rank, 0xFFFFFFFF if none is asked for
  *     51     4  world size
- *     55     1  purpose: 0 hub, 1 link
+ *     55     1  purpose: 0 hub, 1 link, 2 store
  *     56     1  1 if frames have checksums, else 0
  *     57     -  group, UTF-8
  */

@@ -29,7 +29,7 @@ describe("send()", () => {
       start: () => {},
       close: () => {},
     };
-    const logger = consoleLogger("OFF");
+    const logger = consoleLogger(() => "OFF");
     const mesh = new Mesh({ rank: 0, size: 2, epoch: 0, links: new Map([[1, link]]), logger });
     const channel = mesh.open({ group: 1, name: "pair", ranks: [0, 1], logger, onDead: () => {} });
     const exchange = channel.open(1, FINGERPRINT);

@@ -26,7 +26,7 @@ let jobs = 0;
 
 export function memoryExchanges(size: number): { exchanges: ChannelExchange[]; close(): void } {
   const name = `exchanges-${jobs++}`;
-  const logger = consoleLogger("OFF");
+  const logger = consoleLogger(() => "OFF");
   const places = Array.from({ length: size }, (_, rank) =>
     joinMemoryJob(name, rank, size, {}, () => ({ close: () => {} })),
   );

@@ -274,6 +274,7 @@ class Network {
 
 const SPOILED = 0xa5;
 const cpu = await createCpuExecutor();
+await cpu.loadRareLoops();
 
 /** One rank's view of the cpu executor: it moves bytes only later, as a GPU's would, and keeps an eye on scratch. */
 export class WatchedExecutor implements Executor {
@@ -336,6 +337,7 @@ export class WatchedExecutor implements Executor {
 
 /** The same with all bytes at hand, as tensors in host memory have them. */
 class WatchedHostExecutor extends WatchedExecutor implements HostExecutor {
+  loadRareLoops = cpu.loadRareLoops.bind(cpu);
   override read(span: Span): Lease {
     return cpu.read(span);
   }

@@ -19,6 +19,7 @@ const CALL: Call = {
   persistent: 0,
   refusedBefore: 0,
   started: 0,
+  began: 0,
   overwritten: false,
 };
 

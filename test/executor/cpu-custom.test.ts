@@ -1,13 +1,14 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
-import type { Executor } from "../../src/executor/executor.ts";
+import type { HostExecutor } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { Tensor } from "../../src/types.ts";
 
-let executor: Executor;
+let executor: HostExecutor;
 beforeAll(async () => {
   executor = await createCpuExecutor();
+  await executor.loadRareLoops();
 });
 
 describe("custom operations", () => {

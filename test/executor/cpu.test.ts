@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { OUTSIDE } from "../../src/executor/cpu/host-span.ts";
-import type { Executor } from "../../src/executor/executor.ts";
+import type { Executor, HostExecutor } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import {
@@ -15,9 +15,10 @@ import {
   type Tensor,
 } from "../../src/types.ts";
 
-let executor: Executor;
+let executor: HostExecutor;
 beforeAll(async () => {
   executor = await createCpuExecutor();
+  await executor.loadRareLoops();
 });
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -38,6 +39,7 @@ function sumOf(executor: Executor, left: HostArray, right: HostArray): void {
 describe("createCpuExecutor", () => {
   it("runs plain loops when asked to, and says so", async () => {
     const plain = await createCpuExecutor({ wasm: false });
+    await plain.loadRareLoops();
     expect(plain.description).toBe("plain loops: WebAssembly is switched off");
     const sum = Float32Array.of(1, 2, 3);
     sumOf(plain, sum, Float32Array.of(10, 20, 30));
@@ -49,6 +51,7 @@ describe("createCpuExecutor", () => {
     const blocked = runInNewContext("WebAssembly", {}, { contextCodeGeneration: { wasm: false } });
     vi.stubGlobal("WebAssembly", blocked);
     const plain = await createCpuExecutor();
+    await plain.loadRareLoops();
     expect(plain.description).toMatch(/^plain loops: WebAssembly is blocked \(.*disallowed/);
     expect(plain.arithmeticId).toBe(executor.arithmeticId);
     const sum = new Int16Array(1000).fill(7);
@@ -66,6 +69,7 @@ describe("createCpuExecutor", () => {
     async (name) => {
       vi.stubGlobal(name, name === "crossOriginIsolated" ? false : undefined);
       const unshared = await createCpuExecutor();
+      await unshared.loadRareLoops();
       vi.unstubAllGlobals();
       expect(unshared.description).toBe("wasm-simd, memory not shared");
       expect(unshared.arithmeticId).toBe(executor.arithmeticId);
@@ -90,6 +94,7 @@ describe("createCpuExecutor", () => {
 describe("arithmeticId", () => {
   it("is one short text, the same for WebAssembly and plain loops", async () => {
     const plain = await createCpuExecutor({ wasm: false });
+    await plain.loadRareLoops();
     expect(executor.arithmeticId).toMatch(/^[0-9a-f]{16}$/);
     expect(plain.arithmeticId).toBe(executor.arithmeticId);
   });
@@ -262,6 +267,7 @@ describe("read, receive, write and copy", () => {
 describe("scratch and alloc", () => {
   it("give memory back for the next one, and joins what is next to each other", async () => {
     const own = await createCpuExecutor();
+    await own.loadRareLoops();
     const bytesOf = (span: unknown) => (span as { bytes: Uint8Array }).bytes;
     // Larger than the memory at first: it grows, once.
     const spans = Array.from({ length: 8 }, () => own.scratch("u8", 1_000_000));
@@ -295,6 +301,7 @@ describe("scratch and alloc", () => {
     setFlagsFromString("--expose-gc");
     const collect = runInNewContext("gc") as () => void;
     const own = await createCpuExecutor();
+    await own.loadRareLoops();
     const view = arrayOf(own.alloc("f32", 1_000_000)).subarray(5) as Float32Array;
     view.fill(1.5);
     // If none came back, the memory would grow to 800 MB.
@@ -338,6 +345,7 @@ describe("fill", () => {
 describe("bitwise operations", () => {
   it.each([true, false])("refuse floats (wasm: %s)", async (wasm) => {
     const own = await createCpuExecutor({ wasm });
+    await own.loadRareLoops();
     const span = own.scratch("f32", 100);
     expect(() => own.reduce(ReduceOp.BXOR, span, span, span)).toThrow("bxor is for integers, and the span is f32");
   });

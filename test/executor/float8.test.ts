@@ -12,6 +12,7 @@ const executors = {
   "plain loops": await createCpuExecutor({ wasm: false }),
   gpu,
 };
+await Promise.all([executors.wasm, executors["plain loops"]].map((executor) => executor.loadRareLoops()));
 afterAll(() => gpu.dispose());
 
 describe.each(FLOAT8_TYPES)("all 65,536 pairs of %s", (dtype) => {

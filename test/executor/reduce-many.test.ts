@@ -7,6 +7,7 @@ import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { bytesPerElement, DATA_TYPES, isFloat } from "../../src/types.ts";
 
 const executor = await createCpuExecutor();
+await executor.loadRareLoops();
 const minus = ReduceOp.custom({
   name: "minus",
   wgsl: "a - b",

@@ -14,6 +14,7 @@ import { randomBytes, runFold } from "./webgpu-cases.ts";
 console.log(`webgpu-shapes.test.ts: WEBCCL_TEST_SEED=${SEED}`);
 const gpu = await testExecutor();
 const cpu = await createCpuExecutor();
+await cpu.loadRareLoops();
 const random = randomSource(SEED);
 afterAll(() => gpu.dispose());
 

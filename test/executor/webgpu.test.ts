@@ -8,6 +8,7 @@ import { gpuOps, placements, runFold } from "./webgpu-cases.ts";
 console.log(`webgpu.test.ts: WEBCCL_TEST_SEED=${SEED}`);
 const gpu = await testExecutor();
 const cpu = await createCpuExecutor();
+await cpu.loadRareLoops();
 const random = randomSource(SEED);
 afterAll(() => gpu.dispose());
 

@@ -11,7 +11,9 @@ const warnings = (stderr: string) => lines(stderr).filter((line) => line.include
 
 /** The warning of each of these ranks. */
 const forgotten = (ranks: readonly number[]) =>
-  ranks.map((rank) => expect.stringMatching(new RegExp(`rank ${rank} ends without leaving group "default"`)));
+  ranks.map((rank) =>
+    expect.stringMatching(new RegExp(`rank ${rank}: the program ends without leaving group "default"`)),
+  );
 
 describe("a rank that forgets destroy()", () => {
   it.each([

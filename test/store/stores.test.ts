@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { FileStore } from "../../src/node/file-store/file-store.ts";
 import { startHub } from "../../src/node/hub.ts";
+import { HubStore as ConnectedStore } from "../../src/node/index.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HashStore } from "../../src/store/hash-store.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
@@ -54,6 +55,20 @@ async function makeHubStore(): Promise<StoreUnderTest> {
   };
 }
 
+async function makeConnectedStore(): Promise<StoreUnderTest> {
+  const hub = await startHub({ port: 0, token: "secret" });
+  const connect = () => ConnectedStore.connect(`${hub.url}/a%2Fb`, { token: "secret", timeoutMs: 300_000 });
+  const [store, other] = await Promise.all([connect(), connect()]);
+  return {
+    store,
+    other,
+    async dispose() {
+      await Promise.all([store.close(), other.close()]);
+      await hub.close();
+    },
+  };
+}
+
 /** A user's own store: the nine mandatory calls, and the rest as inherited. */
 class MinimalStore extends Store {
   readonly #inner = new HashStore();
@@ -95,9 +110,11 @@ storeConformance("HashStore", makeHashStore);
 storeConformance("PrefixStore", makePrefixStore);
 storeConformance("FileStore", makeFileStore, { cannotDelete: true });
 storeConformance("HubStore", makeHubStore);
+storeConformance("HubStore.connect", makeConnectedStore);
 storeConformance("a subclass of Store", makeMinimalStore);
 
 closeConformance("HashStore", makeHashStore);
 closeConformance("FileStore", makeFileStore);
 closeConformance("HubStore", makeHubStore);
+closeConformance("HubStore.connect", makeConnectedStore);
 closeConformance("a subclass of Store", makeMinimalStore);

@@ -64,7 +64,7 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
     case "barrier":
       return barrier(planning, {});
     case "newGroup":
-      return barrier(planning, { detail: `${request.ranks.join()} ${request.name}` });
+      return barrier(planning, { detail: `${request.ranks.join()} ${request.backend} ${request.name}` });
     default:
       return objects(planning, request);
   }

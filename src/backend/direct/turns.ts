@@ -53,7 +53,7 @@ export class Turns {
     let running: Late;
     try {
       const later = this.#begin(turn, call.started);
-      const ready = later ? later.then(() => admitted) : admitted;
+      const ready = later ? later.then(() => begins(call, admitted)) : admitted;
       running = ready ? ready.then(() => this.#begun(plan, context)) : this.#begun(plan, context);
     } catch (error) {
       running = Promise.reject(error);
@@ -146,6 +146,12 @@ export class Turns {
     await this.#steps.closed();
     if (!this.#scope.channel.dead) this.#steps.skip();
   }
+}
+
+/** The call's turn has come. */
+function begins(call: Call, admitted: Admission): Admission {
+  call.began = now();
+  return admitted;
 }
 
 /**

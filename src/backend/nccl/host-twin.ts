@@ -5,6 +5,7 @@
 import type { WebcclError } from "../../errors.ts";
 import { LANE_ARRAY } from "../../executor/cpu/host-span.ts";
 import { type Request, tensorsOf } from "../../request.ts";
+import { now } from "../../support/clock.ts";
 import { InOrder } from "../../support/in-order.ts";
 import { describeHost } from "../../tensor/host.ts";
 import type { CudaView, TensorView } from "../../tensor/view.ts";
@@ -24,23 +25,27 @@ export class HostTwinBackend implements Backend {
 
   run(request: Request, call: Call): Promise<number | undefined> {
     if (!tensorsOf(request).some(({ memory }) => memory === "cuda")) {
-      return this.inTurn(async () => this.#host.run(request, call));
+      return this.inTurn(call, async () => this.#host.run(request, call));
     }
     const twin = new HostTwin(request);
-    return this.inTurn(async () => {
+    const run = async () => {
       const source = await this.#host.run(twin.request, call);
       await twin.bringBack();
       return source;
-    }, twin.fill());
+    };
+    return this.inTurn(call, run, twin.fill());
   }
 
-  /** Calls `start` when `ready` has resolved, and after the start of every earlier call; at once if there is nothing to wait for. */
-  inTurn<T>(start: () => Promise<T>, ready?: Promise<undefined>): Promise<T> {
-    return this.#starts.run(ready, start);
+  /** Begins a call when `ready` has resolved, and after every earlier call has begun; at once if there is nothing to wait for. */
+  inTurn<T>(call: Call, start: () => Promise<T>, ready?: Promise<undefined>): Promise<T> {
+    return this.#starts.run(ready, () => {
+      call.began = now();
+      return start();
+    });
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error): void {
-    void this.inTurn(async () => this.#host.sitOut(sequence, collective, reason));
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    void this.#starts.run(undefined, async () => this.#host.sitOut(sequence, collective, reason, request));
   }
 
   stragglers(sequence: number): Promise<number[]> {

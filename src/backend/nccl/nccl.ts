@@ -64,15 +64,15 @@ export class NcclBackend implements Backend {
           planNccl(request, { rank: channel.rank, size: channel.size, segmentBytes }),
           call,
         );
-        return this.#host.inTurn(() => this.#collective(plan, call));
+        return this.#host.inTurn(call, () => this.#collective(plan, call));
       }
-      if (isCudaMessage(request)) return this.#host.inTurn(() => this.#messages.run(request, call));
+      if (isCudaMessage(request)) return this.#host.inTurn(call, () => this.#messages.run(request, call));
     }
     return this.#host.run(request, call);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error): void {
-    this.#host.sitOut(sequence, collective, reason);
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    this.#host.sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {

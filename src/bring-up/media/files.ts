@@ -137,7 +137,7 @@ class FilesMedium implements Medium {
           opened.set(other, openFile(this.#own.system, entryOf(offers, other), offers));
       } catch (error) {
         own.sharedFile = { missing: textOf(error) };
-        logger.warn(`rank ${rank} does not share files, and uses WebSockets instead: ${textOf(error)}`);
+        logger.warn(`this rank does not share files, and uses WebSockets instead: ${textOf(error)}`);
       }
       own.shares = "path" in own.sharedFile ? mine.layout.others : [];
     }

@@ -4,7 +4,7 @@ import type { HostExecutor } from "../../executor/executor.ts";
 import type { Platform } from "../../platform.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
-import type { Meeting } from "../meeting.ts";
+import type { Meeting } from "../meeting/contract.ts";
 import type { RosterEntry } from "../roster.ts";
 import type { HubMedium } from "./hub.ts";
 import type { Medium, Offer } from "./medium.ts";

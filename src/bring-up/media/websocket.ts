@@ -9,8 +9,9 @@ import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
+import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { Cleanup } from "../cleanup.ts";
-import { BIND_REMEDIES, type Settings } from "../init-options.ts";
+import type { Settings } from "../init-options.ts";
 import { wireHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN } from "./medium.ts";
@@ -48,7 +49,7 @@ export async function openWebsocket(
       ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
     },
     (hello, socket) => {
-      if (hello.group !== group || hello.rank === null) socket.terminate();
+      if (hello.purpose !== "link" || hello.group !== group || hello.rank === null) socket.terminate();
       else arrivals.add(hello.rank, socket);
     },
   );

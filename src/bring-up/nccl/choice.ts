@@ -1,3 +1,4 @@
+import type { NcclOptions } from "../../backend/choice.ts";
 import { NcclCluster } from "../../backend/nccl/cluster.ts";
 import { HostTwinBackend } from "../../backend/nccl/host-twin.ts";
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
@@ -22,16 +23,17 @@ export function chooseNccl(
     throw new UnsupportedError(`backend "nccl" cannot be used: ${objection}`);
   }
   if (device === null) return { choice: null, reason: objection ?? "" };
-  const { isHighPriorityStream = false, config = {} } = ncclOptions;
-  const init = { ...config, device, isHighPriorityStream };
+  const initOf = ({ isHighPriorityStream = false, config = {} }: NcclOptions) => ({
+    ...{ ...config, device, isHighPriorityStream },
+  });
   const others = objection === null ? "every rank has a CUDA device" : `not every rank is on NCCL: ${objection}`;
   return {
     choice: {
-      join({ whole, clusters, devices: taking }, group) {
-        const options = { library, abilities, init, ...group };
-        const { rank: own } = group.channel;
-        const inPart = !whole && taking[own] !== null;
-        const ranks = clusters.find((cluster) => cluster.includes(own))!;
+      join({ whole, clusters, devices: taking }, { ncclOptions: own = ncclOptions, ...group }) {
+        const options = { library, abilities, init: initOf(own), ...group };
+        const { rank: here } = group.channel;
+        const inPart = !whole && taking[here] !== null;
+        const ranks = clusters.find((cluster) => cluster.includes(here))!;
         const cluster = inPart ? new NcclCluster({ ...options, ranks }) : null;
         let onNccl: NcclBackend | null = null;
         return {

@@ -1,5 +1,6 @@
 /** What the parts of NCCL at bring-up tell each other, and the job. */
 import type { Backend } from "../../backend/backend.ts";
+import type { NcclOptions } from "../../backend/choice.ts";
 import type { ClusterReduction } from "../../backend/direct/direct.ts";
 import type { NcclAbilities, NcclLibrary } from "../../backend/nccl/library.ts";
 import type { WebcclError } from "../../errors.ts";
@@ -38,7 +39,10 @@ export interface NcclUse {
 /** NCCL for a job on this rank. */
 export interface NcclChoice {
   /** This rank's part in a group. */
-  join(use: NcclUse, group: { channel: Channel; store: Store; segmentBytes: number }): NcclPart;
+  join(
+    use: NcclUse,
+    group: { channel: Channel; store: Store; segmentBytes: number; ncclOptions?: NcclOptions | undefined },
+  ): NcclPart;
   /** What `info()` says of a group. */
   notes(use: NcclUse): readonly string[];
 }

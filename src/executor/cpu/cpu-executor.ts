@@ -7,10 +7,8 @@ import { tensorOver } from "../../tensor/host.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8, type Tensor } from "../../types.ts";
 import type { Checksums } from "../../wire/checksum.ts";
-import type { AddressableExecutor, HostExecutor, Lease, Span } from "../executor.ts";
+import type { AddressableExecutor, Admission, HostExecutor, Lease, Span } from "../executor.ts";
 import { arithmeticIdOf } from "../self-test.ts";
-import { fillSpan, foldCustom } from "./custom-loop.ts";
-import { foldFloat8, scaleFloat8 } from "./float8.ts";
 import { copyRun, HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import type { WasmKernels } from "./wasm-kernels.ts";
@@ -39,7 +37,7 @@ export async function createAddressableCpuExecutor(
   const wasm = await loadWasmKernels(memory);
   if (typeof wasm === "string") return null;
   const executor = new CpuExecutor(wasm, wasm);
-  await executor.loadMany(wasm.memory);
+  await Promise.all([executor.loadMany(wasm.memory), executor.loadRareLoops()]);
   return { executor, heap: wasm.memory };
 }
 
@@ -66,6 +64,8 @@ class CpuExecutor implements AddressableExecutor {
   readonly #wasm: WasmKernels | null;
   #many: ManyKernels | null = null;
   #manyLoading: Promise<void> | null = null;
+  #rare: typeof import("./rare-loops.ts") | null = null;
+  #rareLoading: Promise<void> | null = null;
   #checksums: Promise<Checksums> | null = null;
 
   constructor(kernels: Kernels, wasm: WasmKernels | null) {
@@ -113,7 +113,30 @@ class CpuExecutor implements AddressableExecutor {
     this.#wasm?.memory.release(span.pointer, span.byteLength);
   }
 
-  admit(): undefined {}
+  /** What may be reduced is known; the loops for it may have to be loaded. */
+  admit(spans: readonly Span[], op: ReduceOp | null): Admission {
+    const isRare = op !== null && (op.name === "custom" || spans.some(({ dtype }) => isFloat8(dtype)));
+    return isRare && !this.#rare ? this.loadRareLoops().then(() => undefined) : undefined;
+  }
+
+  loadRareLoops(): Promise<void> {
+    this.#rareLoading ??= import("./rare-loops.ts").then(
+      ({ fillSpan, foldCustom, foldFloat8, scaleFloat8 }) => {
+        this.#rare = { fillSpan, foldCustom, foldFloat8, scaleFloat8 };
+      },
+      (error) => {
+        this.#rareLoading = null;
+        throw error;
+      },
+    );
+    return this.#rareLoading;
+  }
+
+  /** Those that {@link admit} has loaded. */
+  get #rareLoops(): typeof import("./rare-loops.ts") {
+    if (!this.#rare) throw new Error("the call was not admitted");
+    return this.#rare;
+  }
 
   /** The array is zero, as a new one is. Its memory is freed when it and every view of its buffer are gone. */
   alloc(dtype: DataType, count: number): Tensor {
@@ -175,8 +198,8 @@ class CpuExecutor implements AddressableExecutor {
     requireEqual(t, l);
     requireEqual(t, r);
     if (t.count === 0) return;
-    if (op.name === "custom") foldCustom(op, t, l, r);
-    else if (isFloat8(t.dtype)) foldFloat8(foldName(op.name, t.dtype), t, l, r);
+    if (op.name === "custom") this.#rareLoops.foldCustom(op, t, l, r);
+    else if (isFloat8(t.dtype)) this.#rareLoops.foldFloat8(foldName(op.name, t.dtype), t, l, r);
     else this.#kernels.fold(foldName(op.name, t.dtype), t, l, r);
   }
 
@@ -245,7 +268,7 @@ class CpuExecutor implements AddressableExecutor {
     const own = this.#own(input);
     const factor = inputFactor(op, own.dtype, size);
     if (factor === null || own.count === 0) return own;
-    if (isFloat8(own.dtype)) scaleFloat8(own, factor as number);
+    if (isFloat8(own.dtype)) this.#rareLoops.scaleFloat8(own, factor as number);
     else this.#kernels.scale(own, factor);
     return own;
   }
@@ -263,7 +286,7 @@ class CpuExecutor implements AddressableExecutor {
 
   /** @throws RangeError if the span is i64 or u64 and `value` is not a whole number. */
   fill(span: Span, value: number | bigint): void {
-    fillSpan(this.#own(span), value);
+    this.#rareLoops.fillSpan(this.#own(span), value);
   }
 
   settled(): Promise<void> {

@@ -17,13 +17,15 @@ const MOST_GZIPPED_BYTES = 52 * 1024;
 const PACKAGES = { msgpackr: 14 * 1024, "noble-hashes": 4 * 1024 };
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
+  "backend-set": "a group with several backends",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "create-executor": "GPUBuffers",
   files: "a job in which some rank offers a file",
-  generation: "ranks that meet at no hub",
   gpu: "a page that opens a GPU",
   hub: "a page that meets at a hub",
+  "hosted-hub": "ranks whose rank 0 hosts the hub",
+  "hub-store": "HubStore.connect",
   links: "memory://",
   memory: "memory://",
   offer: "a rank that may have NCCL; no page has",
@@ -32,11 +34,15 @@ const WANTED = {
   "plain-xxh64": "such a page, on a connection without TLS",
   proof: "a group with a token",
   ranks: "a job in which some rank has CUDA devices",
+  "rare-loops": "8-bit floats and custom operations",
   "spawn-ranks": "a page that starts ranks",
+  "split-plan": "a group that is split",
+  "store-meeting": "ranks that meet at no hub",
   threads: "a rank that is a thread",
   "wasm-kernels": "a page where WebAssembly may run",
   "wasm-many": "a fold of more than two operands",
   websocket: "a rank that can listen; no page can",
+  "why-not-in": "a page whose connection fails",
 };
 
 describe("the browser entry", () => {

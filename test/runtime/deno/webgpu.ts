@@ -13,6 +13,7 @@ import { gpuOps, placements, runFold } from "../../executor/webgpu-cases.ts";
 const seed = Number(process.argv[2] ?? Math.floor(Math.random() * 2 ** 32));
 const random = randomSource(seed);
 const cpu = await createCpuExecutor();
+await cpu.loadRareLoops();
 const differences: string[] = [];
 const executors: object[] = [];
 let compared = 0;

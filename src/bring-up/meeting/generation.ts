@@ -12,16 +12,16 @@
  * A rank takes its seat in the latest meeting, or opens the next one if that has ended, if a rank of it has died, or if its seat
  * there was another's who has died or left. Loaded where ranks meet at no hub.
  */
-import { AdmissionError, fromWireError, PeerLostError, toWireError, type WebcclError } from "../errors.ts";
-import type { Platform } from "../platform.ts";
-import { PrefixStore } from "../store/prefix-store.ts";
-import type { Store } from "../store/store.ts";
-import { randomBytes, sleep } from "../support/clock.ts";
-import { decodeUtf8 } from "../support/utf8.ts";
-import { decodeControl, encodeControl } from "../wire/control.ts";
-import { expectFields } from "../wire/schema.ts";
-import { expectWireError } from "../wire/wire-error.ts";
-import { MeetAnew, type Vigil } from "./vigil.ts";
+import { AdmissionError, fromWireError, PeerLostError, toWireError, type WebcclError } from "../../errors.ts";
+import type { Platform } from "../../platform.ts";
+import { PrefixStore } from "../../store/prefix-store.ts";
+import type { Store } from "../../store/store.ts";
+import { randomBytes, sleep } from "../../support/clock.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
+import { decodeControl, encodeControl } from "../../wire/control.ts";
+import { expectFields } from "../../wire/schema.ts";
+import { expectWireError } from "../../wire/wire-error.ts";
+import { MeetAnew, type Vigil } from "../vigil.ts";
 
 /** How often a rank that waits looks whether the meeting has ended, in milliseconds. */
 const LOOK_MS = 50;

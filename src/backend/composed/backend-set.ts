@@ -1,0 +1,91 @@
+/** BackendSet: several backends in one group. The memory of a call's tensors tells which runs it. */
+
+import type { WebcclError } from "../../errors.ts";
+import { isMessage, type Request, tensorsOf } from "../../request.ts";
+import type { Collective } from "../../types.ts";
+import type { Backend, BackendDevice, BackendsByDevice, Call } from "../backend.ts";
+
+const DEVICE_OF: Readonly<Record<string, BackendDevice>> = { host: "cpu", gpu: "webgpu", cuda: "cuda" };
+const DEVICES: readonly string[] = Object.values(DEVICE_OF);
+
+/** See the file's head. */
+export class BackendSet implements Backend, BackendsByDevice {
+  readonly #registered = new Map<BackendDevice, Backend>();
+  readonly #first: Backend;
+  #default: Backend;
+  /** Who runs each call that has not ended, collectives and messages apart: they are numbered so. */
+  readonly #running = [new Map<number, Backend>(), new Map<number, Backend>()] as const;
+
+  constructor(first: Backend) {
+    this.#first = first;
+    this.#default = first;
+  }
+
+  /** `backend` itself, if it is a set, else a set with it as the default. */
+  static of(backend: Backend): BackendSet {
+    return backend instanceof BackendSet ? backend : new BackendSet(backend);
+  }
+
+  get name(): string {
+    return this.#default.name;
+  }
+
+  /** @throws TypeError if `given` is no function; RangeError if `device` is none, or has a backend already. */
+  register(device: BackendDevice, given: unknown, make: () => Backend): void {
+    if (!DEVICES.includes(device))
+      throw new RangeError(`device is ${JSON.stringify(device)}: use ${DEVICES.join(", ")}`);
+    if (typeof given !== "function") throw new TypeError("registerBackend: backend must be a function of a context");
+    if (this.#registered.has(device)) throw new RangeError(`a backend is registered for ${device} already`);
+    this.#registered.set(device, make());
+  }
+
+  of(device: BackendDevice): Backend {
+    return this.#registered.get(device) ?? this.#default;
+  }
+
+  setDefault(device: BackendDevice): void {
+    const backend = this.#registered.get(device);
+    if (!backend) throw new RangeError(`no backend is registered for ${device}: call registerBackend first`);
+    this.#default = backend;
+  }
+
+  run(request: Request, call: Call): Promise<number | undefined> | undefined {
+    const backend = this.#backendOf(request);
+    const running = backend.run(request, call);
+    if (!running) return undefined;
+    const calls = this.#running[isMessage(request) ? 1 : 0];
+    calls.set(call.sequence, backend);
+    const ended = () => calls.delete(call.sequence);
+    running.then(ended, ended);
+    return running;
+  }
+
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    this.#backendOf(request).sitOut(sequence, collective, reason, request);
+  }
+
+  stragglers(sequence: number): Promise<number[]> {
+    return (this.#running[0].get(sequence) ?? this.#default).stragglers(sequence);
+  }
+
+  withdraw(sequence: number, reason: WebcclError): boolean {
+    return this.#running[1].get(sequence)?.withdraw(sequence, reason) ?? false;
+  }
+
+  abort(cause: WebcclError): void {
+    for (const backend of this.#all) backend.abort(cause);
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.#all].map((backend) => backend.dispose()));
+  }
+
+  get #all(): Set<Backend> {
+    return new Set([this.#first, ...this.#registered.values()]);
+  }
+
+  #backendOf(request: Request): Backend {
+    const [first] = tensorsOf(request);
+    return first ? this.of(DEVICE_OF[first.memory]!) : this.#default;
+  }
+}

@@ -1,0 +1,49 @@
+/** RoundRobinBackend: several backends of one group, each of which runs the next collective. */
+import type { WebcclError } from "../../errors.ts";
+import { isMessage, type Request } from "../../request.ts";
+import type { Collective } from "../../types.ts";
+import type { Backend, Call } from "../backend.ts";
+
+/** See the file's head. Messages go to the first backend: their numbers are each rank's own. */
+export class RoundRobinBackend implements Backend {
+  readonly name = "round-robin";
+  readonly #backends: readonly Backend[];
+
+  /** @throws TypeError if there is no backend. */
+  constructor(backends: readonly Backend[]) {
+    if (!Array.isArray(backends) || backends.length === 0) throw new TypeError("Specify at least 1 backend");
+    this.#backends = [...backends];
+  }
+
+  run(request: Request, call: Call): Promise<number | undefined> | undefined {
+    return (isMessage(request) ? this.#first : this.#of(call.sequence)).run(request, call);
+  }
+
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+    this.#of(sequence).sitOut(sequence, collective, reason, request);
+  }
+
+  stragglers(sequence: number): Promise<number[]> {
+    return this.#of(sequence).stragglers(sequence);
+  }
+
+  withdraw(sequence: number, reason: WebcclError): boolean {
+    return this.#first.withdraw(sequence, reason);
+  }
+
+  abort(cause: WebcclError): void {
+    for (const backend of this.#backends) backend.abort(cause);
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all(this.#backends.map((backend) => backend.dispose()));
+  }
+
+  get #first(): Backend {
+    return this.#backends[0]!;
+  }
+
+  #of(sequence: number): Backend {
+    return this.#backends[(sequence - 1) % this.#backends.length]!;
+  }
+}

@@ -1,0 +1,67 @@
+/** Hub store: a client of a store at a hub, beside any group. Loaded where one is opened. */
+import { HubConnection } from "../../link/hub/connection.ts";
+import { checkOptions, type OptionNames } from "../../option-checks.ts";
+import { DEFAULT_TIMEOUT_MS } from "../../options.ts";
+import type { Platform } from "../../platform.ts";
+import { HubStore } from "../../store/hub-store.ts";
+import { timeLimitOf } from "../../support/timeouts.ts";
+import { FrameSums } from "../../wire/frame-sums.ts";
+import { checkGroupName, MAX_WORLD_SIZE } from "../../wire/handshake.ts";
+import { hubHasChecksums } from "../integrity.ts";
+
+/** Options of `HubStore.connect`. */
+export interface HubStoreOptions {
+  /** The hub's token. Default: WEBCCL_TOKEN. */
+  token?: string;
+  /** Milliseconds for connecting, and the `timeoutMs` of the store; 0 or Infinity for no timeout. Default: 300,000. */
+  timeoutMs?: number;
+  /** Ends the connecting. */
+  signal?: AbortSignal;
+}
+
+const HUB_STORE_OPTIONS: OptionNames<HubStoreOptions> = { token: true, timeoutMs: true, signal: true };
+
+/** `HubStore.connect` on one platform. */
+export async function connectHubStore(platform: Platform, url: string, options: HubStoreOptions): Promise<HubStore> {
+  checkOptions("HubStore.connect", HUB_STORE_OPTIONS, options);
+  const { token = platform.env("WEBCCL_TOKEN"), timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const limitMs = timeLimitOf(timeoutMs, "HubStore.connect: timeoutMs");
+  const { origin, name } = placeOf(url);
+  const checksums = hubHasChecksums("auto", origin);
+  const sums = checksums ? new FrameSums(await openChecksums()) : null;
+  // Clients of a store have numbers as ranks have, the lowest that is free.
+  const hello = { group: name, rank: null, worldSize: MAX_WORLD_SIZE, purpose: "store" as const, checksums };
+  const { socket, welcome } = await platform.connect(origin, hello, { token, timeoutMs: limitMs, signal });
+  const hub = new HubConnection(socket, welcome, origin, sums);
+  const nothing = () => {};
+  hub.start({
+    ...{ onFrame: nothing, onFold: nothing, onDamaged: nothing, onLost: nothing, onLeft: nothing, onClosed: nothing },
+  });
+  const store = new HubStore(hub, () => {
+    hub.goodbye();
+    hub.close();
+  });
+  store.timeoutMs = limitMs;
+  return store;
+}
+
+/** The hub and the store's name that an address tells. */
+function placeOf(url: string): { origin: string; name: string } {
+  const wanted = "a hub's address is needed, such as ws://host:port/name";
+  if (typeof url !== "string")
+    throw new TypeError(`HubStore.connect: url must be a string, got ${typeof url}: ${wanted}`);
+  if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol)) {
+    throw new RangeError(`HubStore.connect: url is "${url}": ${wanted}`);
+  }
+  const { protocol, host, pathname, search, username, password } = new URL(url);
+  if (search !== "" || username !== "" || password !== "") {
+    throw new TypeError("HubStore.connect: url has a query or a user: give the token as an option");
+  }
+  const name = decodeURIComponent(pathname.slice(1)) || "default";
+  checkGroupName(name, "HubStore.connect: the store's name in url");
+  return { origin: `${protocol}//${host}`, name };
+}
+
+async function openChecksums() {
+  return (await import("../../executor/checksum/checksums.ts")).loadChecksums(null);
+}

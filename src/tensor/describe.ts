@@ -1,17 +1,21 @@
 /** The one place where a tensor is told from all else, and in which memory it lies. */
+import { UnsupportedError } from "../errors.ts";
 import { describeCuda, isCuda } from "./cuda.ts";
 import { describeGpu, isGpu } from "./gpu.ts";
 import { describeHost } from "./host.ts";
+import { describeOrt, isOrt } from "./ort.ts";
 import type { TensorView } from "./view.ts";
 
 /**
  * The view of `tensor`.
- * @throws TypeError or RangeError that says why it is no tensor, or not a usable one.
+ * @throws TypeError or RangeError that says why it is no tensor, or not a usable one; UnsupportedError for an ort.Tensor that
+ * lies in memory which webccl cannot reach.
  */
 export function describe(tensor: unknown): TensorView {
   if (ArrayBuffer.isView(tensor)) return describeHost(tensor);
   if (isGpu(tensor)) return describeGpu(tensor);
-  return isCuda(tensor) ? describeCuda(tensor) : describeHost(tensor);
+  if (isCuda(tensor)) return describeCuda(tensor);
+  return isOrt(tensor) ? describeOrt(tensor) : describeHost(tensor);
 }
 
 /** {@link describe}, whose error begins with `name`, by which the caller knows the tensor. */
@@ -25,6 +29,7 @@ export function named<T>(name: string, check: () => T): T {
     return check();
   } catch (error) {
     const { message } = error as Error;
+    if (error instanceof UnsupportedError) throw new UnsupportedError(`${name}: ${message}`, { cause: error });
     const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
     throw new ErrorClass(`${name}: ${message}`, { cause: error });
   }

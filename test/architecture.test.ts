@@ -46,7 +46,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["group"],
   ["bring-up", "bring-up/media", "bring-up/nccl"],
   ["index.ts"],
-  ["ddp"],
+  ["ddp", "ort"],
   ["node", "node/file-store", "node/memory-files", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],

@@ -5,7 +5,8 @@ import { recvActivation, sendActivation } from "../../src/ort/index.ts";
 import { errorOf, expectWhole } from "../bad-input/helpers.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
 import { testExecutor } from "../helpers/gpu.ts";
-import { createSession, MATMUL, ort } from "../helpers/ort.ts";
+import { MATMUL } from "./models.ts";
+import { createSession, ort } from "./session.ts";
 
 const { Tensor } = ort;
 

@@ -1,10 +1,20 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import { MismatchError } from "../../src/errors.ts";
-import { columnShard, type Member, runColumnParallel, runRowParallel, shardLengths } from "../../src/ort/index.ts";
+import { MismatchError, UnsupportedError } from "../../src/errors.ts";
+import {
+  columnShard,
+  type Member,
+  rowShard,
+  runColumnParallel,
+  runRowParallel,
+  shardLengths,
+} from "../../src/ort/index.ts";
+import { encodeSmallFloat } from "../../src/testing/reference.ts";
 import { errorOf, expectWhole } from "../bad-input/helpers.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
-import { createSession, MATMUL, MLP, ort } from "../helpers/ort.ts";
+import { testExecutor } from "../helpers/gpu.ts";
 import { distanceOf, floatsOf, MLP_DIMS, type MlpDims, mlpFeeds, wholeNumbersOf } from "./mlp.ts";
+import { MATMUL, MLP } from "./models.ts";
+import { createSession, ort } from "./session.ts";
 
 let mlp: ort.InferenceSession;
 let matmul: ort.InferenceSession;
@@ -47,6 +57,35 @@ describe("a multilayer perceptron, its first matrix cut by columns and its secon
     await withMemoryGroups(3, async (group) => {
       const { y } = await runRowParallel(group, mlp, mlpFeeds(ort, wholeNumbersOf, MLP_DIMS, group));
       expect(dataOf(y)).toEqual(expected);
+    });
+  });
+});
+
+describe("a matrix cut by rows", () => {
+  it("has the same bits in float16 where every sum is exact", async () => {
+    const cast = (name: string, type: number) => ({ op: "Cast", inputs: [name], attributes: { to: type } });
+    const model = await createSession({
+      nodes: [
+        { ...cast("x", 1), outputs: ["x32"] },
+        { ...cast("w", 1), outputs: ["w32"] },
+        { op: "MatMul", inputs: ["x32", "w32"], outputs: ["y32"] },
+        { ...cast("y32", 10), outputs: ["y"] },
+      ],
+      inputs: MATMUL.inputs.map((input) => ({ ...input, type: "float16" })),
+      outputs: MATMUL.outputs.map((output) => ({ ...output, type: "float16" })),
+    });
+    const bitsOf = (label: string, count: number) =>
+      Uint16Array.from(wholeNumbersOf(count, label), (one) => encodeSmallFloat("f16", one));
+    const feedsOf = (member: Member) => {
+      const x = columnShard(bitsOf("x", 21), [3, 7], member);
+      const w = rowShard(bitsOf("w", 35), [7, 5], member);
+      return { x: new ort.Tensor("float16", x.data, x.dims), w: new ort.Tensor("float16", w.data, w.dims) };
+    };
+    const { y: expected } = await model.run(feedsOf({ rank: 0, size: 1 }));
+    await withMemoryGroups(2, async (group) => {
+      const { y } = await runRowParallel(group, model, feedsOf(group));
+      expect(y?.type).toBe("float16");
+      expect(y?.data).toEqual(expected?.data);
     });
   });
 });
@@ -167,5 +206,25 @@ describe("runColumnParallel()", () => {
       expect(await errorOf(run)).toBeInstanceOf(MismatchError);
       await expectWhole(group);
     });
+  });
+
+  it("refuses columns that do not fill words of a GPUBuffer, on every rank, and disposes of them", async () => {
+    const gpu = await testExecutor();
+    await withMemoryGroups(
+      2,
+      async (group) => {
+        const buffer = gpu.device.createBuffer({ size: 32, usage: 0x80 | 0x4 | 0x8 });
+        const dispose = () => buffer.destroy();
+        const y = ort.Tensor.fromGpuBuffer(buffer, { dataType: "float16", dims: [2, 5], dispose });
+        const session = { outputNames: ["y"], run: async () => ({ y }) };
+        const error = await errorOf(() => runColumnParallel(group, session, {}, { Tensor: ort.Tensor }));
+        expect(error).toBeInstanceOf(UnsupportedError);
+        expect(error.message).toMatch(/5 columns of float16 .* cut columns in units of 2/);
+        expect(y.location).toBe("none");
+        await expectWhole(group);
+      },
+      { device: gpu.device },
+    );
+    await gpu.dispose();
   });
 });

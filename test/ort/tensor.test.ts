@@ -7,7 +7,7 @@ import type { DataType, OrtTensor } from "../../src/types.ts";
 import { errorOf, expectWhole } from "../bad-input/helpers.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
 import { testExecutor } from "../helpers/gpu.ts";
-import { ort } from "../helpers/ort.ts";
+import { ort } from "./session.ts";
 
 const DTYPES = {
   float32: "f32",

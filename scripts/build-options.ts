@@ -37,6 +37,16 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },
   { title: "`spawnRanks`", interfaces: [["bring-up/spawned-ranks", "SpawnOptions"]] },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
+  {
+    title: "`columnShard`, `rowShard`, `shardLengths` of `webccl/ort`",
+    interfaces: [["ort/shard", "ShardOptions"]],
+  },
+  { title: "`runRowParallel` of `webccl/ort` also", interfaces: [["ort/row-parallel", "RowParallelOptions"]] },
+  { title: "`runColumnParallel` of `webccl/ort` also", interfaces: [["ort/column-parallel", "ColumnParallelOptions"]] },
+  {
+    title: "`recvActivation` of `webccl/ort`, beside those of `recv`",
+    interfaces: [["ort/activation", "RecvActivationOptions"]],
+  },
 ];
 
 /** The page. */

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
+import * as ort from "onnxruntime-web";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
@@ -7,9 +8,21 @@ import { createHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
+import {
+  columnShard,
+  recvActivation,
+  rowShard,
+  runColumnParallel,
+  runRowParallel,
+  sendActivation,
+  shardLengths,
+} from "../../src/ort/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 
 const f32 = () => new Float32Array(4);
+
+/** Never runs. */
+const NO_SESSION = { outputNames: ["y"], run: async () => ({}) };
 
 /** Every public function that takes options, called with right arguments and `options`, in a group of one rank. */
 const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) => unknown>> = {
@@ -43,6 +56,13 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),
+  columnShard: (group, options) => columnShard(f32(), [4], group, options),
+  rowShard: (group, options) => rowShard(f32(), [2, 2], group, options),
+  shardLengths: (_group, options) => shardLengths(4, 2, options),
+  runRowParallel: (group, options) => runRowParallel(group, NO_SESSION, {}, options),
+  runColumnParallel: (group, options) => runColumnParallel(group, NO_SESSION, {}, options),
+  sendActivation: (group, options) => sendActivation(group, new ort.Tensor("float32", [1]), 0, options),
+  recvActivation: (group, options) => recvActivation(group, 0, options),
 };
 
 /** What may stand where options belong, and what the error names. */

@@ -5,6 +5,7 @@
  * Source: Shoeybi et al., Megatron-LM, 2019, section 3, doi:10.48550/arXiv.1909.08053.
  */
 import { checkOptions, type OptionNames } from "../option-checks.ts";
+import { evenShare } from "../support/even-share.ts";
 import { isWhole } from "../tensor/field-checks.ts";
 import type { HostArray } from "../types.ts";
 
@@ -36,7 +37,7 @@ export interface Member {
 /**
  * This rank's columns of `weights`, an array of these `dims`: its share of the last axis, copied. A bias of one axis is cut
  * like the columns of its matrix. For the weights of a Gemm with transB, whose columns are rows, use {@link rowShard}.
- * @throws RangeError if the array has another count, if the axis is no whole number of blocks and units, or if there are
+ * @throws TypeError if `weights` is no typed array. @throws RangeError if the array has another count, if the axis is no whole number of blocks and units, or if there are
  * fewer units than ranks.
  */
 export function columnShard<A extends HostArray>(
@@ -62,7 +63,8 @@ export function rowShard<A extends HostArray>(
 }
 
 /**
- * How many of `length` columns or rows each rank of `size` has; ranks differ by at most one unit.
+ * How many of `length` columns or rows each rank of `size` has; ranks differ by at most one unit of each
+ * block, and the first have more.
  * @throws RangeError as {@link columnShard}.
  */
 export function shardLengths(length: number, size: number, options: ShardOptions = {}): number[] {
@@ -78,6 +80,9 @@ function shard<A extends HostArray>(
   options: ShardOptions,
 ): Shard<A> {
   checkOptions(name, SHARD_OPTIONS, options);
+  if (!ArrayBuffer.isView(weights)) {
+    throw new TypeError(`${name}: weights must be a typed array, such as the data of an ort.Tensor in host memory`);
+  }
   const length = dims[axis];
   if (length === undefined) throw new RangeError(`${name}: dims [${dims}] have too few axes`);
   const product = (lengths: readonly number[]) => lengths.reduce((count, one) => count * one, 1);
@@ -110,7 +115,7 @@ function rangeOf(name: string, length: number, { rank, size }: Member, { blocks 
   if (units < size) {
     throw new RangeError(`${name}: ${units} units of ${unit} are too few for ${size} ranks: each must have one`);
   }
-  const start = Math.floor((units * rank) / size) * unit;
-  const count = Math.floor((units * (rank + 1)) / size) * unit - start;
-  return { start, count, block, all: count * blocks };
+  const share = evenShare(units, rank, size);
+  const count = share.count * unit;
+  return { start: share.start * unit, count, block, all: count * blocks };
 }

@@ -2,9 +2,13 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startHub } from "../../src/node/hub.ts";
+import { initProcessGroup } from "../../src/node/index.ts";
+import { runRowParallel } from "../../src/ort/index.ts";
 import { Pages } from "../runtime/browser/pages.ts";
-import { distanceOf, wholeNumbersOf } from "./mlp.ts";
+import { distanceOf, floatsOf, MLP_DIMS, mlpFeeds, wholeNumbersOf } from "./mlp.ts";
+import { MLP } from "./models.ts";
 import type { CHECKS, PageJob } from "./page-checks.ts";
+import { createSession, ort } from "./session.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/page-rank.ts", import.meta.url));
 const ORT = dirname(fileURLToPath(import.meta.resolve("onnxruntime-web")));
@@ -106,5 +110,24 @@ describe("ranks in tabs, with ONNX Runtime's WebGPU execution provider", { timeo
 
   it("lose their group with ONNX Runtime's device, which goes with its last session", async () => {
     for (const error of await inTabs("released")) expect(error).toMatch(/^DeviceLostError: .*rank 0/);
+  });
+
+  it("compute together with a rank in Node that has no GPU", async () => {
+    const options = { initMethod: `${hub.url}/mixed`, worldSize: 2, timeoutMs: 60_000 };
+    const job: PageJob = { check: "perceptron", options: { ...options, rank: 0, backend: "webgpu" } };
+    const page = await pages.show({ scripts: "'wasm-unsafe-eval'" }, `#${encodeURIComponent(JSON.stringify(job))}`);
+    const group = await initProcessGroup({ ...options, rank: 1, backend: "cpu" });
+    const session = await createSession(MLP);
+    const sums: number[][] = [];
+    for (const numbers of [floatsOf, wholeNumbersOf]) {
+      const { y } = await runRowParallel(group, session, mlpFeeds(ort, numbers, MLP_DIMS, group));
+      sums.push(Array.from((y?.data ?? []) as Float32Array));
+    }
+    const { results } = await pages.outcome<Outcome<"perceptron">>(page);
+    await group.destroy();
+    const { floats, wholeNumbers } = results;
+    expect([floats?.sum, wholeNumbers?.sum]).toEqual(sums);
+    expect(wholeNumbers?.sum).toEqual(wholeNumbers?.whole);
+    expect(distanceOf(floats?.sum, floats?.whole ?? [])).toBeLessThan(1e-5);
   });
 });

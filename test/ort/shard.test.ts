@@ -78,6 +78,11 @@ describe("columnShard() and rowShard()", () => {
       /columnShard: dims \[2,4\] .* 6 elements/,
     ],
     [() => columnShard(numbered(6), [-2, -3], { rank: 0, size: 2 }), RangeError, /do not fit/],
+    [
+      () => columnShard([1, 2] as unknown as Float32Array, [2], { rank: 0, size: 2 }),
+      TypeError,
+      /columnShard: weights must be a typed array/,
+    ],
     [() => rowShard(numbered(6), [6], { rank: 0, size: 2 }), RangeError, /rowShard: dims \[6\] have too few axes/],
     [() => columnShard(numbered(6), [6], { rank: 0, size: 7 }), RangeError, /6 units of 1 are too few for 7 ranks/],
     [() => shardLengths(12, 2, { blocks: 5 }), RangeError, /shardLengths: an axis of 12 is not 5 ×/],

@@ -178,6 +178,8 @@ export interface CudaTensor {
 export interface OrtTensor {
   readonly type: string;
   readonly dims: readonly number[];
+  /** The product of `dims`. */
+  readonly size: number;
   /** "cpu" or "gpu-buffer": then `data` is a typed array, or `gpuBuffer` a GPUBuffer. */
   readonly location: string;
   readonly gpuBuffer: unknown;

@@ -37,7 +37,7 @@ await work;
 const source: number = await group.recvAnySource(tensor, { tag: 1 });
 const values: unknown[] = await group.allGatherObject(source);
 const { data, dims }: { data: Float32Array; dims: number[] } = columnShard(new Float32Array(4), [2, 2], group);
-const x = { type: "float32", dims, location: "cpu", data, gpuBuffer: null, dispose: () => {} };
+const x = { type: "float32", dims, size: 4, location: "cpu", data, gpuBuffer: null, dispose: () => {} };
 const session = { outputNames: ["y"], run: async (feeds: { x: typeof x }) => ({ y: feeds.x }) };
 const { y } = await runRowParallel(group, session, { x });
 await group.broadcast(y);

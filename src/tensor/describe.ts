@@ -1,5 +1,4 @@
 /** The one place where a tensor is told from all else, and in which memory it lies. */
-import { UnsupportedError } from "../errors.ts";
 import { describeCuda, isCuda } from "./cuda.ts";
 import { describeGpu, isGpu } from "./gpu.ts";
 import { describeHost } from "./host.ts";
@@ -23,14 +22,12 @@ export function describeArgument(tensor: unknown, name: string): TensorView {
   return named(name, () => describe(tensor));
 }
 
-/** What `check` gives; its error begins with `name`. */
+/** What `check` gives; its error, of the same class, begins with `name`. */
 export function named<T>(name: string, check: () => T): T {
   try {
     return check();
   } catch (error) {
-    const { message } = error as Error;
-    if (error instanceof UnsupportedError) throw new UnsupportedError(`${name}: ${message}`, { cause: error });
-    const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
-    throw new ErrorClass(`${name}: ${message}`, { cause: error });
+    const ErrorClass = (error as Error).constructor as ErrorConstructor;
+    throw new ErrorClass(`${name}: ${(error as Error).message}`, { cause: error });
   }
 }

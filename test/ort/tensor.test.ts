@@ -85,7 +85,15 @@ describe("an ort.Tensor in host memory", () => {
 
 /** What is no `ort.Tensor` that can be had here, by its fields. */
 const fake = (fields: Partial<OrtTensor> & { data?: unknown }): OrtTensor =>
-  ({ type: "float32", dims: [2], location: "cpu", data: new Float32Array(2), gpuBuffer: null, ...fields }) as OrtTensor;
+  ({
+    type: "float32",
+    dims: [2],
+    size: 2,
+    location: "cpu",
+    data: new Float32Array(2),
+    gpuBuffer: null,
+    ...fields,
+  }) as OrtTensor;
 
 function disposed(): ort.Tensor {
   const tensor = new ort.Tensor("float32", [1, 2]);
@@ -95,15 +103,12 @@ function disposed(): ort.Tensor {
 
 describe("an ort.Tensor that cannot be used", () => {
   it.each([
-    ["a disposed one", disposed(), TypeError, /tensor: the ort.Tensor was disposed/],
-    ["text", new ort.Tensor("string", ["a"]), TypeError, /tensor: .*type string has no dtype/],
-    ["half bytes", new ort.Tensor("uint4", new Uint8Array(1), [2]), TypeError, /type uint4 has no dtype/],
-    ["a texture", fake({ location: "texture" }), UnsupportedError, /tensor: .*texture.*preferredOutputLocation/],
+    ["a disposed one", disposed(), TypeError, /tensor: ort.Tensor in none/],
+    ["text", new ort.Tensor("string", ["a"]), TypeError, /tensor: .*data is not a typed array/],
+    ["half bytes", new ort.Tensor("uint4", new Uint8Array(1), [2]), TypeError, /u4 is not a dtype/],
+    ["a texture", fake({ location: "texture" }), UnsupportedError, /tensor: ort.Tensor in texture/],
     ["an MLTensor", fake({ location: "ml-tensor" }), UnsupportedError, /ml-tensor/],
-    ["dims that differ from its data", fake({ dims: [3] }), RangeError, /dims \[3\] has 3 elements, and its data 2/],
-    ["dims that are none", fake({ dims: [-1, -2] }), TypeError, /dims .* whole numbers, got -1,-2/],
     ["data of another class", fake({ data: new Float64Array(2) }), TypeError, /Float32Array.*Float64Array/],
-    ["no GPUBuffer", fake({ location: "gpu-buffer" }), TypeError, /GPUBuffer/],
   ] as const)("is refused, and the group stays whole: %s", async (_, tensor, ErrorClass, says) => {
     await withMemoryGroups(2, async (group) => {
       const error = await errorOf(() => group.allReduce(tensor));

@@ -71,7 +71,7 @@ function refuseDetached(data: ArrayBufferView, dtype: DataType): void {
     new Uint8Array(data.buffer);
   } catch (cause) {
     throw new TypeError(
-      `the ${dtype} tensor's buffer is detached: it was transferred to another thread, or its WebAssembly memory grew`,
+      `the ${dtype} tensor's buffer is detached: it was transferred, or its memory grew`,
       { cause },
     );
   }
@@ -94,7 +94,7 @@ function notATensor(value: unknown): string {
     value instanceof ArrayBuffer ||
     (typeof SharedArrayBuffer !== "undefined" && value instanceof SharedArrayBuffer)
   ) {
-    return "a bare buffer has no element type: pass a typed array over it";
+    return "a bare buffer has no element type: pass a typed array";
   }
   if (typeof value === "object" && "data" in value) return `the tensor's data is not a typed array: ${wanted}`;
   return `a value of type ${typeof value} is not a tensor: ${wanted}`;

@@ -7,12 +7,12 @@ import type { GpuView, HostView } from "./view.ts";
 
 /** The dtype of a type, such as f32 of float32; one that does not exist if it has none. A bool is a byte that is 0 or 1. */
 export function dtypeOfOrt(type: string): DataType {
-  return (type === "bool" ? "u8" : type.replace(/^([fiu])\D+/, "$1")) as DataType;
+  return type.replace("bool", "u8").replace(/^([fiu])\D+/, "$1") as DataType;
 }
 
 /** Is `value` an `ort.Tensor`? No other tensor has a location. Whether it is a right one, {@link describeOrt} tells. */
 export function isOrt(value: unknown): value is OrtTensor {
-  return typeof value === "object" && value !== null && "location" in value;
+  return typeof (value as OrtTensor | null | undefined)?.location === "string";
 }
 
 /**

@@ -70,10 +70,7 @@ function refuseDetached(data: ArrayBufferView, dtype: DataType): void {
   try {
     new Uint8Array(data.buffer);
   } catch (cause) {
-    throw new TypeError(
-      `the ${dtype} tensor's buffer is detached: it was transferred, or its memory grew`,
-      { cause },
-    );
+    throw new TypeError(`the ${dtype} tensor's buffer is detached: transferred, or its memory grew`, { cause });
   }
 }
 
@@ -94,7 +91,7 @@ function notATensor(value: unknown): string {
     value instanceof ArrayBuffer ||
     (typeof SharedArrayBuffer !== "undefined" && value instanceof SharedArrayBuffer)
   ) {
-    return "a bare buffer has no element type: pass a typed array";
+    return "a bare buffer has no element type: pass a typed array over it";
   }
   if (typeof value === "object" && "data" in value) return `the tensor's data is not a typed array: ${wanted}`;
   return `a value of type ${typeof value} is not a tensor: ${wanted}`;

@@ -69,6 +69,16 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
     interfaces: [["ddp/checkpoint/checkpoint", "CheckpointOptions"]],
   },
   { title: "`gatherCheckpoint` also", interfaces: [["ddp/checkpoint/checkpoint", "GatherCheckpointOptions"]] },
+  {
+    title: "`columnShard`, `rowShard`, `shardLengths` of `webccl/ort`",
+    interfaces: [["ort/shard", "ShardOptions"]],
+  },
+  { title: "`runRowParallel` of `webccl/ort` also", interfaces: [["ort/row-parallel", "RowParallelOptions"]] },
+  { title: "`runColumnParallel` of `webccl/ort` also", interfaces: [["ort/column-parallel", "ColumnParallelOptions"]] },
+  {
+    title: "`recvActivation` of `webccl/ort`, beside those of `recv`",
+    interfaces: [["ort/activation", "RecvActivationOptions"]],
+  },
 ];
 
 /** The page. */

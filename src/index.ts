@@ -58,6 +58,7 @@ export {
   type HostArray,
   type HostTensor,
   type HostTensorOf,
+  type OrtTensor,
   type ShapedTensor,
   type Tensor,
 } from "./types.ts";

@@ -171,8 +171,22 @@ export interface CudaTensor {
   count?: number;
 }
 
+/**
+ * An `ort.Tensor` of onnxruntime-web, by the fields that count. Its dtype is that of `type` (float16 is f16, bool is u8), and
+ * its count the product of `dims`: the buffers of ONNX Runtime are longer.
+ */
+export interface OrtTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  /** The product of `dims`. */
+  readonly size: number;
+  /** "cpu" or "gpu-buffer": then `data` is a typed array, or `gpuBuffer` a GPUBuffer. */
+  readonly location: string;
+  readonly gpuBuffer: unknown;
+}
+
 /** What a collective reads or writes. A bare typed array has its own dtype. */
-export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor;
+export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor | OrtTensor;
 
 /** A tensor whose shape matters. The product of `shape` is the tensor's count; an empty shape is one element. */
 export interface ShapedTensor {

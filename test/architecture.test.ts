@@ -48,7 +48,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["group", "group/child"],
   ["bring-up", "bring-up/media", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
-  ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps"],
+  ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
   ["node", "node/file-store", "node/memory-files", "browser"],
   ["deno"],

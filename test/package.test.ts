@@ -29,6 +29,7 @@ const CONSUMER = `
 import { initProcessGroup, ReduceOp, PeerLostError, type ProcessGroup, type Tensor, type Work } from "webccl";
 import { createHub } from "webccl/hub";
 import { averageGradients, distributed } from "webccl/tfjs";
+import { columnShard, runRowParallel } from "webccl/ort";
 
 const group: ProcessGroup = await initProcessGroup({ initMethod: "memory://consumer", rank: 0, worldSize: 1 });
 const tensor: Tensor = new Float32Array(4);
@@ -36,6 +37,11 @@ const work: Work<void> = group.allReduce(tensor, { op: ReduceOp.SUM });
 await work;
 const source: number = await group.recvAnySource(tensor, { tag: 1 });
 const values: unknown[] = await group.allGatherObject(source);
+const { data, dims }: { data: Float32Array; dims: number[] } = columnShard(new Float32Array(4), [2, 2], group);
+const x = { type: "float32", dims, size: 4, location: "cpu", data, gpuBuffer: null, dispose: () => {} };
+const session = { outputNames: ["y"], run: async (feeds: { x: typeof x }) => ({ y: feeds.x }) };
+const { y } = await runRowParallel(group, session, { x });
+await group.broadcast(y);
 const typed: 0 extends 1 & typeof group ? "any" : "typed" = "typed";
 try {
   await group.destroy();

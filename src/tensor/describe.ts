@@ -2,16 +2,19 @@
 import { describeCuda, isCuda } from "./cuda.ts";
 import { describeGpu, isGpu } from "./gpu.ts";
 import { describeHost } from "./host.ts";
+import { describeOrt, isOrt } from "./ort.ts";
 import type { TensorView } from "./view.ts";
 
 /**
  * The view of `tensor`.
- * @throws TypeError or RangeError that says why it is no tensor, or not a usable one.
+ * @throws TypeError or RangeError that says why it is no tensor, or not a usable one; UnsupportedError for an ort.Tensor that
+ * lies in memory which webccl cannot reach.
  */
 export function describe(tensor: unknown): TensorView {
   if (ArrayBuffer.isView(tensor)) return describeHost(tensor);
   if (isGpu(tensor)) return describeGpu(tensor);
-  return isCuda(tensor) ? describeCuda(tensor) : describeHost(tensor);
+  if (isCuda(tensor)) return describeCuda(tensor);
+  return isOrt(tensor) ? describeOrt(tensor) : describeHost(tensor);
 }
 
 /** {@link describe}, whose error begins with `name`, by which the caller knows the tensor. */
@@ -33,7 +36,7 @@ export function describeList(tensors: readonly unknown[], name: string): TensorV
   return views;
 }
 
-/** What `check` gives; its error begins with `name`. */
+/** What `check` gives; its error, of the same class, begins with `name`. */
 export function named<T>(name: string, check: () => T): T {
   try {
     return check();
@@ -43,6 +46,6 @@ export function named<T>(name: string, check: () => T): T {
 }
 
 function namedError(name: string, error: Error): Error {
-  const ErrorClass = error instanceof RangeError ? RangeError : TypeError;
+  const ErrorClass = error.constructor as ErrorConstructor;
   return new ErrorClass(`${name}: ${error.message}`, { cause: error });
 }

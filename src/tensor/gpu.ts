@@ -50,14 +50,12 @@ export function describeGpu(tensor: GpuTensor): GpuView {
 function wholeCount(buffer: GPUBuffer, dtype: DataType, byteOffset: number): number {
   const width = bytesPerElement(dtype);
   if (width < 4) {
-    throw new TypeError(
-      `a ${dtype} tensor in a GPUBuffer needs its count: buffers are padded to 4 bytes, whatever the count`,
-    );
+    throw new TypeError(`a ${dtype} tensor in a GPUBuffer needs its count: buffers are padded to 4 bytes`);
   }
   const bytes = Math.max(0, buffer.size - byteOffset);
   if (bytes % width !== 0) {
     throw new TypeError(
-      `the GPUBuffer has ${bytes} bytes from byte ${byteOffset} on, which is not a whole number of ${dtype} elements: give count`,
+      `the GPUBuffer has ${bytes} bytes from byte ${byteOffset} on, not a whole number of ${dtype} elements: give count`,
     );
   }
   return bytes / width;

@@ -1,5 +1,5 @@
 /** View: what a tensor is, told once from the caller's argument: in which memory it lies, and which elements it has. */
-import type { CudaTensor, DataType, DeviceBuffer, GpuTensor, HostArray, HostTensor } from "../types.ts";
+import type { CudaTensor, DataType, DeviceBuffer, GpuTensor, HostArray, HostTensor, OrtTensor } from "../types.ts";
 
 /** `count` elements of `dtype`, from `byteOffset` on. */
 interface Elements {
@@ -13,14 +13,14 @@ interface Elements {
 export interface HostView extends Elements {
   readonly memory: "host";
   /** What the caller passed. */
-  readonly tensor: HostArray | HostTensor;
+  readonly tensor: HostArray | HostTensor | OrtTensor;
   readonly buffer: ArrayBufferLike;
 }
 
 /** A tensor in a GPUBuffer. */
 export interface GpuView extends Elements {
   readonly memory: "gpu";
-  readonly tensor: GpuTensor;
+  readonly tensor: GpuTensor | OrtTensor;
   readonly buffer: GPUBuffer;
 }
 

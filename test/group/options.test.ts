@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
+import * as ort from "onnxruntime-web";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { buildOptions } from "../../scripts/build-options.ts";
 import * as ddp from "../../src/ddp/index.ts";
@@ -9,11 +10,23 @@ import { createHub } from "../../src/node/hub.ts";
 import { HubStore, initProcessGroup } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
+import {
+  columnShard,
+  recvActivation,
+  rowShard,
+  runColumnParallel,
+  runRowParallel,
+  sendActivation,
+  shardLengths,
+} from "../../src/ort/index.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { averageGradients, broadcastVariables, distributed, type TfOptimizer } from "../../src/tfjs/index.ts";
 
 const f32 = () => new Float32Array(4);
 const parameters = () => [{ tensor: f32(), shape: [4] }];
+
+/** Never runs. */
+const NO_SESSION = { outputNames: ["y"], run: async () => ({}) };
 
 /** Every public function that takes options, called with right arguments and `options`, in a group of one rank. */
 const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) => unknown>> = {
@@ -81,6 +94,13 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   Int8State: (_group, options) => new ddp.Int8State(options),
   PowerSgdState: (_group, options) => new ddp.PowerSgdState(options),
   TopKState: (_group, options) => new ddp.TopKState(options),
+  columnShard: (group, options) => columnShard(f32(), [4], group, options),
+  rowShard: (group, options) => rowShard(f32(), [2, 2], group, options),
+  shardLengths: (_group, options) => shardLengths(4, 2, options),
+  runRowParallel: (group, options) => runRowParallel(group, NO_SESSION, {}, options),
+  runColumnParallel: (group, options) => runColumnParallel(group, NO_SESSION, {}, options),
+  sendActivation: (group, options) => sendActivation(group, new ort.Tensor("float32", [1]), 0, options),
+  recvActivation: (group, options) => recvActivation(group, 0, options),
 };
 
 /** What may stand where options belong, and what the error names. */

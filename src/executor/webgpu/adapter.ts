@@ -63,13 +63,15 @@ async function requestDevice(options: WebgpuExecutorOptions): Promise<GPUDevice>
     const what = gpu ? "WebGPU found no adapter" : "this runtime has no WebGPU";
     throw new NoAdapterError(hint === "" ? what : `${what}: ${hint}`);
   }
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
   return adapter.requestDevice({
     label: "webccl",
     requiredFeatures: WANTED_FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: {
       maxBufferSize,
       maxStorageBufferBindingSize: Math.min(MOST_BINDING_BYTES, maxStorageBufferBindingSize),
+      // Not for kernels of webccl: for a session of ONNX Runtime on this device.
+      maxStorageBuffersPerShaderStage,
     },
   });
 }

@@ -1,4 +1,5 @@
 /** A web server with the pages of these tests, and a browser that opens them. */
+import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -21,6 +22,8 @@ export interface PageKind {
 /** Where pages come from, and what they load. */
 export interface PagesOptions {
   programs?: Readonly<Record<string, string>>;
+  /** Files that are served as they are, by name: modules and WebAssembly of packages that load them by address. */
+  files?: Readonly<Record<string, string>>;
   host?: string;
   tls?: { cert: string; key: string };
 }
@@ -42,6 +45,7 @@ export class Pages {
    */
   static async open({
     programs = { "entry.js": PROGRAM },
+    files: given = {},
     host = "127.0.0.1",
     tls,
   }: PagesOptions = {}): Promise<Pages> {
@@ -64,7 +68,10 @@ export class Pages {
       }
       const code = files.get(file ?? "");
       if (code !== undefined) response.setHeader("content-type", "text/javascript").end(code);
-      else if (file === "") {
+      else if (file !== undefined && Object.hasOwn(given, file)) {
+        response.setHeader("content-type", file.endsWith(".wasm") ? "application/wasm" : "text/javascript");
+        response.end(readFileSync(given[file] ?? ""));
+      } else if (file === "") {
         response.setHeader("content-type", "text/html");
         response.end(`<!doctype html><title>rank</title><script type="module" src="entry.js"></script>`);
       } else response.writeHead(404).end();

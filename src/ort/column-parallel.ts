@@ -1,0 +1,62 @@
+/** Sessions whose weights are cut by columns: each rank's output has a part of the columns. */
+import type { ProcessGroup } from "../group/process-group.ts";
+import { checkOptions, type OptionNames } from "../option-checks.ts";
+import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
+import { gatherColumns } from "./gather-columns.ts";
+import type { OrtOutput, OrtSession, OrtTensorClass } from "./onnx-runtime.ts";
+import { type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
+
+/** Options of {@link runColumnParallel}. */
+export interface ColumnParallelOptions<T> extends CollectiveOptions {
+  /** `ort.Tensor`, of which the results are made. */
+  Tensor: OrtTensorClass<T>;
+  /** The output that is gathered, the same on all ranks. Default: the session's only one. */
+  output?: string;
+  /** The columns of each rank's output, as `shardLengths` gives them. Default: as many as this rank's, on every rank. */
+  columns?: readonly number[];
+}
+
+const COLUMN_PARALLEL_OPTIONS: OptionNames<ColumnParallelOptions<unknown>> = {
+  ...COLLECTIVE_OPTIONS,
+  Tensor: true,
+  output: true,
+  columns: true,
+};
+
+/**
+ * Runs `session` with `feeds` and joins an output of the ranks of `group` along its last axis, in rank order, as Concat would.
+ * Resolves to the whole, on every rank, in the memory in which the session left this rank's part; that part is disposed of.
+ * One allGather: each rank receives the others' parts. Where the output has more than one row, the parts are moved to their
+ * places afterwards, on the GPU by one copy for each row and rank.
+ *
+ * Every rank calls it. If a rank's run throws, it rejects there with that error, elsewhere with a MismatchError that
+ * names that rank; the group is whole.
+ * @throws TypeError for an unknown option or output, or for columns that are not those of this rank.
+ * @throws UnsupportedError if the columns of a rank do not fill whole words of a GPUBuffer.
+ */
+export async function runColumnParallel<F, R extends Outputs, T extends OrtOutput>(
+  group: ProcessGroup,
+  session: OrtSession<F, R>,
+  feeds: F,
+  options: ColumnParallelOptions<T>,
+): Promise<T> {
+  checkOptions("runColumnParallel", COLUMN_PARALLEL_OPTIONS, options);
+  const { Tensor, output, columns, ...call } = options;
+  if (typeof Tensor !== "function") throw new TypeError("runColumnParallel: Tensor must be ort.Tensor");
+  const [name = "", ...others] = outputNamesOf(
+    "runColumnParallel",
+    session,
+    output === undefined ? undefined : [output],
+  );
+  if (others.length > 0) throw new TypeError(`runColumnParallel: output must be one of ${name}, ${others.join(", ")}`);
+  const sitOut = (signal: AbortSignal) => {
+    const nothing = Array.from({ length: group.size }, () => new Float32Array(1));
+    return group.allGather(nothing, new Float32Array(1), { signal });
+  };
+  return runAndCollect(session, feeds, sitOut, async (results) => {
+    const part = results[name] as OrtOutput;
+    const joined = await gatherColumns(group, part, { Tensor, columns, call });
+    part.dispose();
+    return joined;
+  });
+}

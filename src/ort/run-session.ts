@@ -1,0 +1,47 @@
+/** A run of a session whose outputs a collective takes next, on every rank. */
+import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
+
+/** The outputs of a run, by name. */
+export type Outputs = Readonly<Record<string, OrtOutput>>;
+
+/**
+ * Runs `session`, then `collect` on its outputs, which makes one call of a group. If the run fails, this rank makes that call
+ * by `sitOut` with a signal that is aborted already: it rejects on every rank, and the group goes on in step. If `collect`
+ * fails, the outputs are disposed of.
+ */
+export async function runAndCollect<F, R extends Outputs, T>(
+  session: OrtSession<F, R>,
+  feeds: F,
+  sitOut: (signal: AbortSignal) => Promise<void>,
+  collect: (outputs: R) => Promise<T>,
+): Promise<T> {
+  let outputs: R;
+  try {
+    outputs = await session.run(feeds);
+  } catch (error) {
+    await Promise.allSettled([sitOut(AbortSignal.abort(error))]);
+    throw error;
+  }
+  try {
+    return await collect(outputs);
+  } catch (error) {
+    for (const output of Object.values(outputs)) output.dispose();
+    throw error;
+  }
+}
+
+/**
+ * `names`, or all outputs of `session`.
+ * @throws TypeError if the session has no output of such a name, or one is named twice.
+ */
+export function outputNamesOf(
+  where: string,
+  { outputNames }: Pick<OrtSession<unknown, unknown>, "outputNames">,
+  names: readonly string[] = outputNames,
+): readonly string[] {
+  const unknown = names.find((name, i) => !outputNames.includes(name) || names.indexOf(name) !== i);
+  if (names.length > 0 && unknown === undefined) return names;
+  throw new TypeError(
+    `${where}: outputs must name some of ${outputNames.join(", ")}, each once; got ${names.join(", ") || "none"}`,
+  );
+}

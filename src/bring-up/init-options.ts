@@ -227,8 +227,7 @@ function resolveWorldSize(given: number | undefined, method: URL, platform: Plat
   const worldSize = given ?? wholeVariable(platform, "WORLD_SIZE");
   if (worldSize === null && method.protocol === "env:" && !platform.canListen) {
     throw new RangeError(
-      'initMethod is not given, and a page has no environment variables: pass the URL of a hub as "webccl hub" prints it, ' +
-        'such as "ws://127.0.0.1:29500/group", and worldSize',
+      'a page has no environment variables: pass worldSize, and as initMethod a URL that "webccl hub" prints, "ws://host:port/group"',
     );
   }
   if (worldSize === null) throw missing("worldSize", "WORLD_SIZE", "the number of ranks");

@@ -10,7 +10,7 @@ import { ReduceOp } from "../reduce-op.ts";
 import { isMessage, type Request, resultsOf } from "../request.ts";
 import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
-import { checkApart } from "./claims.ts";
+import { type Holding, requireApart } from "./claims.ts";
 import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import { Work } from "./work.ts";
@@ -49,23 +49,13 @@ export class Batch {
   fill(body: () => unknown): void {
     try {
       const returned = body();
-      if (
-        !(returned instanceof Work) &&
-        typeof (returned as PromiseLike<unknown> | null | undefined)?.then === "function"
-      ) {
-        throw new TypeError(
-          "coalesce: the function is async, and what it calls after its first await would not be coalesced: " +
-            "make all calls before it returns",
-        );
+      if (!(returned instanceof Work) && isPromise(returned)) {
+        // It may reject for the same reason, and nobody has it.
+        returned.then(undefined, () => {});
+        throw new TypeError("coalesce: the function is async: make all calls before its first await");
       }
-      for (const calls of this.#alike()) {
-        const read = calls.flatMap(({ prepared }) => prepared.read ?? []);
-        if (calls.length > 1)
-          checkApart(
-            read,
-            calls.flatMap(({ prepared }) => prepared.written ?? []),
-          );
-      }
+      requireApart(this.#calls.map(holdingsOf));
+      for (const calls of this.#alike()) requireOneMemory(calls);
     } catch (error) {
       this.isOfMessages = false;
       this.error ??= asError(error);
@@ -141,6 +131,29 @@ export class Batch {
     }
     return groups;
   }
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
+}
+
+/** The tensors of a call, as it uses them. */
+function holdingsOf({ prepared: { request, read = [], written = [] } }: BatchedCall, index: number): Holding[] {
+  const owner = `${request.collective} ${index + 1} of the coalesce`;
+  return [
+    ...read.map((view) => ({ view, written: false, owner })),
+    ...written.map((view) => ({ view, written: true, owner })),
+  ];
+}
+
+/** @throws TypeError if calls that are one call in the end have their tensors in more than one memory. */
+function requireOneMemory(calls: readonly BatchedCall[]): void {
+  const views = calls.flatMap(({ prepared: { read = [], written = [] } }) => [...read, ...written]);
+  const other = views.find(({ memory }) => memory !== views[0]?.memory);
+  if (!other) return;
+  throw new TypeError(
+    `coalesce: ${calls[0]?.prepared.request.collective} calls are one call, whose tensors lie in one memory, not ${views[0]?.memory} and ${other.memory}`,
+  );
 }
 
 /** The options of one call for several: the shortest time limit that any has, and all signals. */

@@ -360,7 +360,8 @@ export class CallRunner {
   #stragglers(request: Request, call: Call): Promise<number[]> {
     if (request.collective === "send" || request.collective === "recv") return Promise.resolve([request.peer]);
     if (request.collective === "recvAnySource") return Promise.resolve([]);
-    return Promise.race([this.backend.stragglers(call.sequence), sleep(STRAGGLER_MS).then(() => [])]);
+    const told = this.backend.stragglers(call.sequence).catch(() => []);
+    return Promise.race([told, sleep(STRAGGLER_MS).then(() => [])]);
   }
 
   #abortCall(request: Request, call: Call, reason: unknown): void {

@@ -4,7 +4,7 @@
  */
 import { overlapOf, type TensorView } from "../tensor/view.ts";
 
-interface Holding {
+export interface Holding {
   readonly view: TensorView;
   readonly written: boolean;
   readonly owner: string;
@@ -35,7 +35,7 @@ export class Claims {
       const common = overlapOf(ours.view, theirs.view);
       throw new TypeError(
         `${ours.owner}: its tensor shares bytes ${common?.start} to ${common?.end} of a buffer with ${theirs.owner}, ` +
-          "which is still running: await that one first, or use another tensor",
+          "which is still running: await that one first",
       );
     }
   }
@@ -59,7 +59,6 @@ export class Claims {
  */
 export function checkApart(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
   if (inputs.length === 0 && areInOrder(outputs)) return;
-  const ranges = new Ranges();
   const holdings = outputs.map((output, i) => {
     const name = inputs.length === 0 ? `tensors[${i}]` : `outputs[${i}]`;
     const own: Holding[] = [{ view: output, written: true, owner: name }];
@@ -67,7 +66,13 @@ export function checkApart(inputs: readonly TensorView[], outputs: readonly Tens
     if (input) own.push({ view: input, written: false, owner: `inputs[${i}]` });
     return own;
   });
-  for (const own of holdings) {
+  requireApart(holdings);
+}
+
+/** @throws TypeError that names two holdings, of different lists, that share memory which one of them writes. */
+export function requireApart(lists: readonly (readonly Holding[])[]): void {
+  const ranges = new Ranges();
+  for (const own of lists) {
     for (const ours of own) {
       const theirs = ranges.find(ours);
       if (theirs) throw new TypeError(`${theirs.owner} and ${ours.owner} share memory`);

@@ -356,7 +356,7 @@ export class ProcessGroup implements MemberGroup {
    */
   async newGroup(ranks: readonly number[], options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
     const defaultName = this.#childName();
-    return this.#child(options, (reserve) =>
+    return this.#child(options?.device, (reserve) =>
       this.#calls.run("newGroup", NEW_GROUP_OPTIONS, options, () => {
         const settings = settingsOfChild(this, this.#job, defaultName, options, this.#backend);
         return reserve(settings.name, prepare.newGroup(this, ranks, settings));
@@ -370,7 +370,7 @@ export class ProcessGroup implements MemberGroup {
    */
   async split(color: number | null, key = 0, options: NewGroupOptions = {}): Promise<ProcessGroup | null> {
     const defaultName = `${this.#childName()}:${color}`;
-    return this.#child(options, async (reserve) => {
+    return this.#child(options?.device, async (reserve) => {
       let settings: ChildSettings | undefined;
       const choices = await this.#calls.run("split", NEW_GROUP_OPTIONS, options, () => {
         settings = settingsOfChild(this, this.#job, defaultName, options, this.#backend);
@@ -465,7 +465,7 @@ export class ProcessGroup implements MemberGroup {
 
   /** This rank's part of a group that all ranks of this one agree to make in `call`. Its name is taken from the call on. */
   async #child(
-    { device }: NewGroupOptions,
+    device: GPUDevice | undefined,
     call: (reserve: <T>(name: string, prepared: T) => T) => PromiseLike<ChildPlan | null>,
   ): Promise<ProcessGroup | null> {
     const { groupNames } = this.#job;

@@ -26,7 +26,7 @@ import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/fra
 import { ChannelExchange } from "./exchange.ts";
 import type { Peer } from "./peer.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
-import { Probes } from "./probes.ts";
+import type { Probes } from "./probes.ts";
 
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
@@ -63,7 +63,8 @@ export class Channel implements PointToPointOwner {
   readonly #verdicts = new Map<number, WebcclError>();
   readonly #left = new Set<number>();
   #entered = 0;
-  readonly #probes = new Probes();
+  /** Loaded when a call does not end. */
+  #probes: Probes | null = null;
 
   constructor(options: ChannelOptions) {
     this.group = options.group;
@@ -209,7 +210,7 @@ export class Channel implements PointToPointOwner {
         break;
       }
       case "probe-reply":
-        this.#probes.onReply(rank, message);
+        this.#probes?.onReply(rank, message);
         break;
     }
   }
@@ -287,9 +288,11 @@ export class Channel implements PointToPointOwner {
   }
 
   /** Ranks that keep call `sequence` from ending. */
-  stragglers(sequence: number): Promise<number[]> {
+  async stragglers(sequence: number): Promise<number[]> {
     const others = this.#peers.flatMap((peer, rank) => (peer ? [rank] : []));
     const ask = (id: number) => this.#broadcast({ type: "probe", id, sequence });
+    const { Probes } = await import("./probes.ts");
+    this.#probes ??= new Probes();
     return this.#probes.stragglers(others, ask, () => this.#exchanges.get(sequence)?.waitingFor());
   }
 

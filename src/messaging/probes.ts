@@ -1,4 +1,4 @@
-/** Probes: questions to all ranks of a group about a call that does not end, and what their answers tell. */
+/** Probes: questions to all ranks of a group about a call that does not end, and what their answers tell. Loaded when one does not. */
 import { startTimer } from "../support/clock.ts";
 
 /** How long ranks have to answer, in milliseconds. */

@@ -67,8 +67,7 @@ export class KeySpace {
     const before = current ? counterOf(current) : 0n;
     if (before === null) {
       throw new StoreError(
-        `add: the key ${shown(key)} does not hold a counter, which is the decimal text of a 64-bit integer: ` +
-          "delete it, or count in another key",
+        `add: the key ${shown(key)} does not hold a counter, which is the decimal text of a 64-bit integer`,
       );
     }
     const sum = before + BigInt(amount);

@@ -72,7 +72,7 @@ function refuseLost(data: ArrayBufferView, dtype: DataType): void {
     throw new TypeError(
       data.buffer.byteLength > 0
         ? `the ${dtype} tensor lies beyond the end of its buffer, which was made shorter`
-        : `the ${dtype} tensor's buffer is detached or empty: it was transferred, made shorter, or its WebAssembly memory grew`,
+        : `the ${dtype} tensor's buffer is detached: transferred, made shorter, or its memory grew`,
       { cause },
     );
   }

@@ -17,11 +17,10 @@ export function notATensor(value: unknown): string {
   if (value instanceof ArrayBuffer || classOf(value) === "SharedArrayBuffer") {
     return "a bare buffer has no element type: pass a typed array over it";
   }
-  if (isGpuBuffer(value))
-    return 'a GPUBuffer has no element type: pass { buffer, dtype }, such as { buffer, dtype: "f32" }';
+  if (isGpuBuffer(value)) return "a GPUBuffer has no element type: pass { buffer, dtype }";
   if ("then" in value) return "a promise is not a tensor: await it first";
   if ("dataId" in value) {
-    return "a tf.Tensor is not a tensor here: averageGradients and broadcastVariables of webccl/tfjs take tf.js's own, else pass await t.data()";
+    return "a tf.Tensor is not a tensor here: use webccl/tfjs, or pass await t.data()";
   }
   if ("data" in value) return `the tensor's data is not a typed array: ${WANTED}`;
   return `a value of class ${classOf(value)} is not a tensor: ${WANTED}`;

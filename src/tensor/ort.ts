@@ -24,13 +24,12 @@ export function isOrt(value: unknown): value is OrtTensor {
 export function describeOrt(tensor: OrtTensor): HostView | GpuView {
   const { type, size: count, location } = tensor;
   const dtype = dtypeOfOrt(type);
-  if (!DATA_TYPES.includes(dtype))
-    throw new TypeError(`an ort.Tensor of ${type} has no elements that can be reduced or moved`);
+  if (!DATA_TYPES.includes(dtype)) throw new TypeError(`an ort.Tensor of ${type} has no elements of a dtype`);
   if (location === "cpu") return { ...describeHost({ data: hostDataOf(tensor), dtype }), tensor };
   if (location === "gpu-buffer") {
     return { ...describeGpu({ buffer: tensor.gpuBuffer as GPUBuffer, dtype, count }), tensor };
   }
-  if (location === "none") throw new TypeError("the ort.Tensor was disposed: its memory is gone");
+  if (location === "none") throw new TypeError("the ort.Tensor was disposed");
   throw new UnsupportedError(`an ort.Tensor in a ${location} cannot be reached: keep it in "cpu" or "gpu-buffer"`);
 }
 

@@ -42,10 +42,7 @@ export function checkGroupName(name: string, where: string): void {
     );
   }
   if (/\p{Surrogate}/u.test(name)) {
-    throw new RangeError(
-      `${where} is ${JSON.stringify(name)}, which is not well-formed: it has half of a character beyond U+FFFF (a lone ` +
-        "surrogate), which no message can carry",
-    );
+    throw new RangeError(`${where} is ${JSON.stringify(name)}, which is not well-formed: it has a lone surrogate`);
   }
 }
 

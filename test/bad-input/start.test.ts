@@ -20,7 +20,7 @@ describe("initProcessGroup()", () => {
     const { initProcessGroup: inPage } = await import("../../src/browser/index.ts");
     const thrown = await errorOf(async () => inPage());
     expect(thrown).toBeInstanceOf(RangeError);
-    expect(thrown.message).toMatch(/webccl hub.*ws:\/\/.*worldSize/);
+    expect(thrown.message).toMatch(/worldSize.*webccl hub.*ws:\/\//);
   });
 
   it("says what is missing where it is not awaited", async () => {

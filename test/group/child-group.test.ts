@@ -35,7 +35,7 @@ describe("newGroup()", () => {
       const group = await world.newGroup([0, 1], { name: "twice" });
       await group?.destroy();
       const again = await failureOf(world.newGroup([1, 2], { name: "twice" }));
-      expect(String(again)).toMatch(/^RangeError: name is "twice", and this job has or had/);
+      expect(String(again)).toMatch(/^RangeError: name is "twice", which this job has or had/);
       expect(String(await failureOf(world.newGroup([1, 2], { name: world.name })))).toMatch(/^RangeError/);
       for (const junk of ["", 3, null, {}, "x".repeat(100_000), "\ud800"]) {
         const error = await failureOf(world.newGroup([1, 2], { name: junk as string }));
@@ -60,7 +60,7 @@ describe.each(TEST_TRANSPORTS)("groups made at once over %s", (transport) => {
         world.newGroup([0, 1, 2, 3], { name: "y" }),
         world.newGroup([3, 2, 1, 0], { name: "y" }),
       ];
-      expect(String(await failureOf(second))).toMatch(/^RangeError: name is "y", and this job has or had/);
+      expect(String(await failureOf(second))).toMatch(/^RangeError: name is "y", which this job has or had/);
       // A call that fails frees its name.
       expect((await first)?.name).toBe("y");
       expect(await failureOf(world.newGroup(rank === 0 ? [0, 1] : [0, 2], { name: "z" }))).toBeInstanceOf(

@@ -67,8 +67,7 @@ export async function faultOf(executor: Executor, spans: readonly Span[], error:
     return error;
   }
   return new Error(
-    "its own tensors are usable, and a command failed that it shares with other ranks or groups on its GPU device: one of them " +
-      `destroyed a GPUBuffer before the Work that uses it had ended. ${error.message}`,
+    `its own tensors are usable: another rank or group on its GPU device destroyed a GPUBuffer that a Work uses. ${error.message}`,
     { cause: error },
   );
 }

@@ -55,7 +55,7 @@ export function settingsOfChild(
   if (name !== defaultName) checkGroupName(name, "name");
   if (typeof description !== "string") throw new TypeError(`description must be a string, got ${typeof description}`);
   if (job.groupNames.has(name)) {
-    throw new RangeError(`name is "${name}", and this job has or had a group of that name: give each group its own`);
+    throw new RangeError(`name is "${name}", which this job has or had`);
   }
   if (backend !== undefined) checkBackend(backend);
   if (device !== undefined && device !== job.device) {

@@ -137,8 +137,10 @@ function isPromise(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
-/** The tensors of a call, as it uses them. */
-function holdingsOf({ prepared: { request, read = [], written = [] } }: BatchedCall, index: number): Holding[] {
+/** The tensors of a call, as it uses them. A start of a persistent call looks after its own. */
+function holdingsOf({ prepared }: BatchedCall, index: number): Holding[] {
+  const { request, read = [], written = [], persistent } = prepared;
+  if (persistent) return [];
   const owner = `${request.collective} ${index + 1} of the coalesce`;
   return [
     ...read.map((view) => ({ view, written: false, owner })),

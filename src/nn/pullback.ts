@@ -6,13 +6,13 @@
  * [gy, x]; and so on, to any order. This is JAX's vjp.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { fromCaller, toCaller, type Values, variablesOf, withVariables } from "./forms.ts";
 import { gradient } from "./steps/gradient.ts";
 import { Tape } from "./steps/tape.ts";
 import { constant, type Variable } from "./steps/variable.ts";
-import { inTurn } from "./turns.ts";
 
 /**
  * The gradient of x for a gradient of y. `Y` and `X` are a tensor or a list of tensors, in the form of the call.
@@ -65,24 +65,6 @@ export function differentiable<Y, X, O extends CollectiveOptions>(
       throw error;
     }
   });
-}
-
-/**
- * Checks arguments now, and gives the outcome when the call's turn comes. An error is told to the group then, as the refusal of a
- * call: the other ranks, which may have made theirs, get a MismatchError at this rank's next collective, and no wrong value.
- */
-function checked<T>(group: ProcessGroup, check: () => T): () => Promise<T> {
-  try {
-    const result = check();
-    return async () => result;
-  } catch (error) {
-    return async () => {
-      await group.coalesce(() => {
-        throw error;
-      });
-      throw error;
-    };
-  }
 }
 
 /** The pullback of the function that made `outputs` of `inputs`, whose steps are on `tape`. */

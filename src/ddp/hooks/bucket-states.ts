@@ -1,7 +1,6 @@
 /**
- * What a hook keeps for each bucket from one iteration to the next, and the order of the calls that it makes.
+ * What a hook keeps for each bucket from one iteration to the next.
  */
-import type { ProcessGroup } from "../../group/process-group.ts";
 import { describe } from "../../tensor/describe.ts";
 import type { GradBucket } from "../grad-bucket.ts";
 
@@ -44,22 +43,4 @@ export function offsetsOf(bucket: GradBucket): number[] {
   const { byteOffset, byteLength, count } = describe(bucket.buffer());
   const width = count === 0 ? 1 : byteLength / count;
   return bucket.gradients().map(({ tensor }) => (describe(tensor).byteOffset - byteOffset) / width);
-}
-
-const lastTurns = new WeakMap<ProcessGroup, Promise<unknown>>();
-
-/**
- * Runs `calls`, which make calls on the group after something else, when those of the buckets before are done. Buckets overlap,
- * and on one rank the next bucket may be ready between two calls of this one, on another rank after both: without turns the
- * ranks would make different calls. A hook of one call resolves to an object that holds its Work, so that the next bucket's call
- * need not wait for the Work's end.
- */
-export function inTurn<T>(group: ProcessGroup, calls: () => Promise<T>): Promise<T> {
-  const before = lastTurns.get(group) ?? Promise.resolve();
-  const turn = before.then(calls);
-  lastTurns.set(
-    group,
-    turn.catch(() => {}),
-  );
-  return turn;
 }

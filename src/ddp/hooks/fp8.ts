@@ -14,8 +14,8 @@
  */
 import { f8ToF32, f32ToF8 } from "../../executor/cpu/float8.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn } from "../../group/turns.ts";
 import type { CommHook } from "../comm-hook.ts";
-import { inTurn } from "./bucket-states.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 
 const LARGEST = 448;

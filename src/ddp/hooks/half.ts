@@ -7,12 +7,13 @@
  * Source: fp16_compress_hook and bf16_compress_hook of torch.distributed.algorithms.ddp_comm_hooks.default_hooks.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn } from "../../group/turns.ts";
 import { describe } from "../../tensor/describe.ts";
 import type { HostView } from "../../tensor/view.ts";
 import type { Tensor } from "../../types.ts";
 import { type CommHook, tensorOfHookResult } from "../comm-hook.ts";
 import { GradBucket } from "../grad-bucket.ts";
-import { inTurn, offsetsOf } from "./bucket-states.ts";
+import { offsetsOf } from "./bucket-states.ts";
 import { compressible, narrowInto, readGradients, writeGradients } from "./gradients.ts";
 
 type Half = "f16" | "bf16";

@@ -14,11 +14,12 @@
  * sides: H. Tang et al. 2019, "DoubleSqueeze", arXiv:1905.05957, and S. P. Karimireddy et al. 2019, arXiv:1901.09847.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { evenShare, type Share } from "../../support/even-share.ts";
 import { partOfTensor } from "../../tensor/part.ts";
 import type { CommHook } from "../comm-hook.ts";
-import { BucketStates, inTurn } from "./bucket-states.ts";
+import { BucketStates } from "./bucket-states.ts";
 import { checkFlag, checkGroup } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 import { type Blocks, type Int8Job, wordsOfBlock } from "./int8-blocks.ts";

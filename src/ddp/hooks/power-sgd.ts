@@ -19,11 +19,12 @@
  * torch.distributed.algorithms.ddp_comm_hooks.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { countOf, type GradBucket } from "../grad-bucket.ts";
-import { BucketStates, inTurn, offsetsOf } from "./bucket-states.ts";
+import { BucketStates, offsetsOf } from "./bucket-states.ts";
 import { checkFlag, checkGroup, checkWhole } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 import { type Matrix, multiply, multiplyByTransposed, multiplyTransposed, orthogonalize } from "./matrix.ts";

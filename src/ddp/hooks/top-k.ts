@@ -16,9 +16,10 @@
  */
 import { ProtocolError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import type { CommHook } from "../comm-hook.ts";
-import { BucketStates, inTurn } from "./bucket-states.ts";
+import { BucketStates } from "./bucket-states.ts";
 import { checkFlag, checkGroup } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 

@@ -197,7 +197,7 @@ export class RankJob implements Job {
     part = nccl.choice && use ? nccl.choice.join(use, { channel, store, segmentBytes, ncclOptions }) : null;
     const direct = new DirectBackend({
       channel,
-      executors: backend === "cpu" ? [executors.cpu] : executors.all,
+      executors: backend === "cpu" && !this.settings.device ? [executors.cpu] : executors.all,
       link,
       region: media.all.find(({ kind }) => kind === link)?.openRegion(channel) ?? null,
       hub: media.hub?.folds.open(channel.group, globalRanks, use?.clusters ?? clustersOf(members)) ?? null,

@@ -283,9 +283,11 @@ describe("webccl run", () => {
       "import { spawn } from 'node:child_process'; const child = spawn('sleep', ['600'], { stdio: 'inherit', detached: true });" +
       "child.unref(); console.log(child.pid);";
     writeFileSync(join(folder, "starts.mjs"), text);
-    const { code, stdout } = await webccl(["run", "-n", "1", "starts.mjs"], {}, folder);
-    process.kill(Number(stdout));
+    const { code, stdout } = await webccl(["run", "-n", "2", "starts.mjs"], {}, folder);
+    const started = lines(stdout).map((line) => Number(line.replace(/^\[\d\] /, "")));
+    for (const pid of started) process.kill(pid);
     expect(code).toBe(0);
+    expect(started.length).toBe(2);
   });
 
   it("leaves an error alone to which the program listens itself", async () => {

@@ -13,11 +13,9 @@ const SHIFTS = [0, 1, 2, 3, 5, 7, 8, 11, 13, 15];
 type Alias = "disjoint" | "target is left" | "target is right";
 const ALIASES: readonly Alias[] = ["disjoint", "target is left", "target is right"];
 
-let wasm: Executor;
-let plain: Executor;
+const [wasm, plain] = await Promise.all([createCpuExecutor(), createCpuExecutor({ wasm: false })]);
 beforeAll(async () => {
-  wasm = await createCpuExecutor();
-  plain = await createCpuExecutor({ wasm: false });
+  await Promise.all([wasm.loadRareLoops(), plain.loadRareLoops()]);
   expect(wasm.description).toBe("wasm-simd");
   console.log(`kernels.test: seed ${SEED}`);
 });

@@ -7,9 +7,18 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { TimeoutError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { createHub } from "../../src/node/hub.ts";
-import { FileStore, HashStore, initProcessGroup, PrefixStore, type Store, Work } from "../../src/node/index.ts";
+import {
+  FileStore,
+  HashStore,
+  HubStore,
+  initProcessGroup,
+  PrefixStore,
+  type Store,
+  Work,
+} from "../../src/node/index.ts";
 import { watchLiveness } from "../../src/node/liveness.ts";
 import { Deadlines } from "../../src/support/deadlines.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";
 
 const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url));
@@ -148,6 +157,24 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
       },
     ],
   ],
+  "HubStoreOptions.timeoutMs": [
+    [
+      "HubStore.connect",
+      {
+        kind: "limit",
+        async start(timeoutMs) {
+          const port = await freePort();
+          const store = HubStore.connect(`ws://127.0.0.1:${port}`, { timeoutMs });
+          const end = async () => {
+            const hub = await createHub({ port });
+            onTestFinished(() => hub.close());
+            await (await store).close();
+          };
+          return { outcome: store, end };
+        },
+      },
+    ],
+  ],
   "HashStore.get(timeoutMs)": [
     [
       "HashStore.get",
@@ -174,7 +201,9 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
 const TOLD = [
   ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
-  ...["Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map((name) => `${name}.timeoutMs`),
+  ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map(
+    (name) => `${name}.timeoutMs`,
+  ),
 ];
 
 function bringUp(option: "timeoutMs" | "peerTimeoutMs"): Place {

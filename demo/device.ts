@@ -37,6 +37,7 @@ export async function describeDevice(call: () => Promise<unknown>): Promise<Devi
 
 async function kernelSpeed(): Promise<number> {
   const executor = await createCpuExecutor();
+  await executor.loadRareLoops();
   const count = KERNEL_BYTES / 3 / 4;
   const [sum, left, right] = [0, 1, 2].map(() => executor.scratch("f32", Math.floor(count)));
   for (const span of [sum!, left!, right!]) executor.fill(span, 1);

@@ -58,6 +58,10 @@ describe("backends of several", () => {
     ]);
     expect([tensor[0], group.backendName]).toEqual([3, "fake"]);
     expect(await group.recvAnySource(tensor)).toBe(0);
+    for (const call of [() => group.allGatherObject(1), () => group.broadcastObject(1), () => group.split(0)]) {
+      await expect(call()).rejects.toThrow(/^Backend fake does not support/);
+    }
+    await group.barrier();
   });
 
   it("registerBackend() serves its memory, setDefaultBackend() the rest", async () => {

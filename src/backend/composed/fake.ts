@@ -1,14 +1,15 @@
-/** FakeBackend: every call succeeds at once and moves nothing, to size a program or to test what surrounds its calls. */
+/** FakeBackend: every call on tensors succeeds at once and moves nothing, to size a program or to test what surrounds its calls. */
 import type { Request } from "../../request.ts";
-import type { Backend } from "../backend.ts";
+import { type Backend, unsupported } from "../backend.ts";
 
-/** See the file's head. `recv` and `recvAnySource` give rank 0, or the rank that they name. */
+/** See the file's head. Values that are not tensors cannot be made up: such calls are an UnsupportedError. `recv` and `recvAnySource` give rank 0, or the rank that they name. */
 export class FakeBackend implements Backend {
   readonly name = "fake";
 
-  async run(request: Request): Promise<number | undefined> {
-    if (request.collective === "recv") return request.peer;
-    return request.collective === "recvAnySource" ? 0 : undefined;
+  run(request: Request): Promise<number | undefined> | undefined {
+    if ("received" in request) throw unsupported(this.name, request.collective);
+    if (request.collective === "recv") return Promise.resolve(request.peer);
+    return request.collective === "recvAnySource" ? Promise.resolve(0) : undefined;
   }
 
   sitOut(): void {}

@@ -51,6 +51,7 @@ export async function benchKernels(options: BenchKernelsOptions = {}): Promise<K
   const { bytes = DEFAULT_BYTES, dtypes = DATA_TYPES, ops = ALL_OPS, onRow } = options;
   const wasm = await createCpuExecutor();
   const plain = await createCpuExecutor({ wasm: false });
+  await Promise.all([wasm.loadRareLoops(), plain.loadRareLoops()]);
   await Promise.all([wasm, plain].map((executor) => executor.loadRareLoops()));
   const rows: KernelRow[] = [];
   for (const dtype of dtypes) {

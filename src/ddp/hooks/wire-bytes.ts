@@ -15,11 +15,11 @@ function allReduceBytes(count: number, size: number, width: number): number {
  * fewer messages. The frames' headers, some 60 bytes a message, are not counted.
  */
 export const wireBytes = {
-  allReduce: (count: number, size: number, dtype: DataType = "f32") =>
+  allReduce: (count: number, size: number, dtype: DataType = "f32"): number =>
     allReduceBytes(count, size, bytesPerElement(dtype)),
-  fp16Compress: (count: number, size: number) => allReduceBytes(count, size, 2),
-  bf16Compress: (count: number, size: number) => allReduceBytes(count, size, 2),
-  fp8Compress: (count: number, size: number) => allReduceBytes(count, size, 1) + allReduceBytes(1, size, 4),
+  fp16Compress: (count: number, size: number): number => allReduceBytes(count, size, 2),
+  bf16Compress: (count: number, size: number): number => allReduceBytes(count, size, 2),
+  fp8Compress: (count: number, size: number): number => allReduceBytes(count, size, 1) + allReduceBytes(1, size, 4),
   int8: int8WireBytes,
   powerSgd: powerSgdWireBytes,
   topK: topKWireBytes,

@@ -50,7 +50,11 @@ export async function meetInMemory(platform: Platform, settings: Settings, comin
   const { joinMemoryJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);
   const seat = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
-  coming.undo.push(() => seat.leave());
+  coming.undo.push(() => {
+    // The others may be up already, and wait for this rank.
+    for (const link of seat.links.values()) link.close();
+    seat.leave();
+  });
   const store = new PrefixStore(groupName, seat.common);
   watch(new Generation(store, platform), { rank: seat.rank, worldSize }, coming);
   return { ...WITHOUT_HUB, ...seat, store };

@@ -88,6 +88,20 @@ describe("encodeSafetensors() and decodeSafetensors()", () => {
   });
 
   it("align every tensor to its elements", () => {
+  it("read a Buffer at any offset, and give tensors that share no memory with it", () => {
+    fc.assert(
+      fc.property(models, fc.nat(9), (list, offset) => {
+        const model = modelOf(list);
+        const file = encodeSafetensors(model);
+        const buffer = Buffer.alloc(offset + file.length).subarray(offset);
+        buffer.set(file);
+        const { tensors } = decodeSafetensors(buffer);
+        buffer.fill(0xff);
+        expect(plain(tensors)).toEqual(plain(model));
+      }),
+    );
+  });
+
     const bytes = encodeSafetensors({
       a: { tensor: Uint8Array.of(1), shape: [1] },
       b: { tensor: Float64Array.of(2), shape: [] },

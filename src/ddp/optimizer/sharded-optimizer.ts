@@ -146,6 +146,7 @@ export class ShardedOptimizer<S> implements Joinable {
 
   async #updateAll(): Promise<void> {
     try {
+      this.joinContext?.end(this);
       for (const flat of this.#flats) await this.#update(flat);
     } catch (error) {
       endGroupAfter(error, this.group, "the step of a ShardedOptimizer");

@@ -293,6 +293,7 @@ export class Reducer implements Joinable {
       this.#accumulated.clear();
       this.#step = null;
     }
+      this.joinContext?.end(this);
   }
 
   /** How many ranks have used each parameter, once the step has settled. */

@@ -25,7 +25,7 @@ import { broadcastCoalesced } from "../broadcast-coalesced.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { type BuiltinCommHookType, builtinCommHook } from "../hooks/builtin.ts";
 import { type BoundHook, bindHook, endGroupAfter } from "./bound-hook.ts";
-import { BucketSet, bytesOfBucket } from "./bucket-set.ts";
+import { BucketSet, factsOfBucket } from "./bucket-set.ts";
 import type { Joinable, JoinContext } from "./join.ts";
 import { type DdpLoggingData, StepWatch } from "./logging-data.ts";
 import { checkedGradient, type KnownParameter, knownParameters, nameOfParameter } from "./parameter.ts";
@@ -198,7 +198,7 @@ export class Reducer implements Joinable {
   loggingData(): DdpLoggingData {
     const { group, bucketBytes, firstBucketBytes, findUnusedParameters, gradientAsBucketView } = this.#options;
     const { first, buckets, hasRebuilt } = this.#buckets;
-    const rebuilt = hasRebuilt ? buckets : [];
+    const rebuilt = hasRebuilt ? buckets.map(factsOfBucket) : [];
     const views = this.#parameters.map(({ view }) => view);
     return {
       ...{ rank: group.rank, worldSize: group.size, backendName: group.backendName },
@@ -207,10 +207,10 @@ export class Reducer implements Joinable {
       totalParameterSizeBytes: views.reduce((bytes, { byteLength }) => bytes + byteLength, 0),
       dtypes: [...new Set(views.map(({ dtype }) => dtype))],
       ...{ bucketCapBytes: bucketBytes, firstBucketBytes },
-      bucketSizesBytes: first.map(bytesOfBucket),
+      bucketSizesBytes: first.map(({ bytes }) => bytes),
       perBucketParamIndices: first.map(({ indices }) => [...indices]),
       hasRebuiltBuckets: hasRebuilt,
-      rebuiltBucketSizesBytes: rebuilt.map(bytesOfBucket),
+      rebuiltBucketSizesBytes: rebuilt.map(({ bytes }) => bytes),
       rebuiltPerBucketParamIndices: rebuilt.map(({ indices }) => [...indices]),
       numBucketsReduced: buckets.length,
       ...{ findUnusedParameters, gradientAsBucketView },

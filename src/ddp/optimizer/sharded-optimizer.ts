@@ -64,7 +64,8 @@ export class ShardedOptimizer<S> implements Joinable {
 
   /**
    * @throws TypeError for an unknown option, a rule that is none, or a parameter that is not `{ tensor, shape }` of a float
-   * dtype. @throws RangeError for no parameters, or a wrong shape.
+   * dtype. @throws RangeError for no parameters, or a wrong shape. @throws UnsupportedError for a parameter that `sgd` or `adam`
+   * cannot update, or the error of the rule's own `check`.
    */
   constructor(options: ShardedOptimizerOptions<S>) {
     checkOptions("ShardedOptimizer", SHARDED_OPTIMIZER_OPTIONS, options);
@@ -78,6 +79,7 @@ export class ShardedOptimizer<S> implements Joinable {
     this.#rule = rule;
     this.#flats = indicesByKind(this.#parameters).map((indices) => this.#flatOf(indices));
   }
+    for (const { tensor } of this.#parameters) rule.check?.(tensor);
 
   /** Updates made so far. */
   get iteration(): number {

@@ -25,7 +25,10 @@ import { checkedGradient, indicesByKind, type KnownParameter, knownParameters } 
 import type { NamedTensor } from "../verify-params.ts";
 import type { UpdateRule } from "./update-rules.ts";
 
-/** What `new ShardedOptimizer` takes. All ranks give the same, apart from the tensors' memory. */
+/**
+ * What `new ShardedOptimizer` takes. All ranks give the same. A rank's tensors may lie in another memory, in the same partition: parameters that
+ * share a memory on one rank share one on every rank.
+ */
 export interface ShardedOptimizerOptions<S> {
   /** The ranks that share the optimizer's state. */
   group: ProcessGroup;
@@ -76,10 +79,10 @@ export class ShardedOptimizer<S> implements Joinable {
     }
     this.group = group;
     this.#parameters = knownParameters("ShardedOptimizer", parameters);
+    for (const { tensor } of this.#parameters) rule.check?.(tensor);
     this.#rule = rule;
     this.#flats = indicesByKind(this.#parameters).map((indices) => this.#flatOf(indices));
   }
-    for (const { tensor } of this.#parameters) rule.check?.(tensor);
 
   /** Updates made so far. */
   get iteration(): number {
@@ -143,12 +146,12 @@ export class ShardedOptimizer<S> implements Joinable {
       await this.#updateAll();
     } finally {
       this.#isStepping = false;
+      this.joinContext?.end(this);
     }
   }
 
   async #updateAll(): Promise<void> {
     try {
-      this.joinContext?.end(this);
       for (const flat of this.#flats) await this.#update(flat);
     } catch (error) {
       endGroupAfter(error, this.group, "the step of a ShardedOptimizer");

@@ -112,7 +112,8 @@ export class Reducer implements Joinable {
   /**
    * Says that the gradient of parameter `index` is there. The tensor is copied into its bucket at once; within `noSync`, and in
    * the first step after it, it is added to the sum that waits there. With `gradientAsBucketView: false` it gets the average when
-   * `finalize` resolves. Default of `gradient`: it lies in the bucket already, at `reducer.gradient(index)`.
+   * `finalize` resolves. Default of `gradient`: it lies in the bucket already, at `reducer.gradient(index)`, where the sum of
+   * `noSync` steps lies as well: nothing is added here, since the caller has added the gradient to it.
    * @throws Error if no step is open, or the parameter was marked in this step.
    * @throws RangeError if there is no such parameter, or the gradient's count or shape is not the parameter's.
    * @throws TypeError if its dtype or memory is not.
@@ -223,7 +224,7 @@ export class Reducer implements Joinable {
     };
   }
 
-  /** Takes part in a step of the ranks that still have inputs, with zeros. `join` calls it. */
+  /** Takes part in a step of the ranks that still have inputs, with zeros: sums of `noSync` steps are dropped. `join` calls it. */
   async shadowStep(): Promise<void> {
     this.#refuseOpenStep("join");
     this.#accumulated.clear();
@@ -292,8 +293,8 @@ export class Reducer implements Joinable {
     } finally {
       this.#accumulated.clear();
       this.#step = null;
-    }
       this.joinContext?.end(this);
+    }
   }
 
   /** How many ranks have used each parameter, once the step has settled. */

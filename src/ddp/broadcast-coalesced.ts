@@ -8,6 +8,7 @@
  * Source: broadcast_coalesced of torch/csrc/distributed/c10d/comm.cpp.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import type { GpuView, TensorView } from "../tensor/view.ts";
@@ -44,16 +45,29 @@ interface Flat {
 
 /**
  * Root's tensors to all ranks: afterwards every rank's `tensors[i]` holds root's. All ranks pass as many tensors, of the same dtypes
- * and counts, in the same order, each of which may lie in any memory: the host's, a GPU's or a CUDA device's. Tensors without
+ * and counts, in the same order, each of which may lie in any memory: the host's, a GPU's or a CUDA device's; those that share a memory on one rank
+ * share one on every rank. Tensors without
  * elements are skipped. The tensors must not be used until the promise settles.
- * @throws TypeError for an unknown option or a tensor that is none, RangeError for a wrong root or size, before anything is sent;
- * MismatchError if the ranks' tensors differ (tensors of buckets before that one may have been received); else as `broadcast` does.
+ * @throws TypeError for an unknown option or a tensor that is none, RangeError for a wrong root or size; the other ranks
+ * get a MismatchError then. MismatchError if the ranks' tensors differ (tensors of buckets before that one may have been received); else as `broadcast` does.
  */
-export async function broadcastCoalesced(
+export function broadcastCoalesced(
   group: ProcessGroup,
   tensors: readonly Tensor[],
   options: BroadcastCoalescedOptions = {},
 ): Promise<void> {
+  const prepared = checked(group, () => prepare(group, tensors, options));
+  return inTurn(group, async () => {
+    const { buckets, root } = await prepared();
+    await sendAll(group, buckets, root);
+  });
+}
+
+function prepare(
+  group: ProcessGroup,
+  tensors: readonly Tensor[],
+  options: BroadcastCoalescedOptions,
+): { buckets: TensorView[][]; root: number } {
   checkOptions("broadcastCoalesced", OPTIONS, options);
   const { bufferBytes = DEFAULT_BUFFER_BYTES, root = 0 } = options;
   if (!Number.isSafeInteger(bufferBytes) || bufferBytes < 1) {
@@ -65,14 +79,23 @@ export async function broadcastCoalesced(
   if (!Array.isArray(tensors)) throw new TypeError("broadcastCoalesced: tensors must be a list");
   const views = tensors.map((tensor, i) => describeArgument(tensor, `tensors[${i}]`)).filter(({ count }) => count > 0);
   if (views.some(({ memory }) => memory === "gpu")) deviceOf(group);
+  return { buckets: bucketsOf(views, bufferBytes), root };
+}
+
+async function sendAll(group: ProcessGroup, buckets: readonly TensorView[][], root: number): Promise<void> {
   const inFlight: Promise<void>[] = [];
-  for (const bucket of bucketsOf(views, bufferBytes)) {
-    if (inFlight.length === MOST_IN_FLIGHT) await inFlight.shift();
-    const sent = send(group, bucket, root);
-    sent.catch(() => {}); // A rejection that comes while an earlier bucket is awaited is thrown when its own turn comes.
-    inFlight.push(sent);
+  try {
+    for (const bucket of buckets) {
+      if (inFlight.length === MOST_IN_FLIGHT) await inFlight.shift();
+      const sent = send(group, bucket, root);
+      sent.catch(() => {}); // A rejection that comes while an earlier bucket is awaited is thrown when its own turn comes.
+      inFlight.push(sent);
+    }
+    for (const sent of inFlight) await sent;
+  } finally {
+    // The caller's tensors are its own again when the promise settles.
+    await Promise.allSettled(inFlight);
   }
-  for (const sent of inFlight) await sent;
 }
 
 function bucketsOf(views: readonly TensorView[], bufferBytes: number): TensorView[][] {

@@ -24,7 +24,8 @@ interface OpenBucket {
  *
  * Without `tensorIndices` the buckets are in the order of their first tensors. With it (the indices of parameters in the
  * order in which their gradients arrive, say) they are in the order in which they became full, and then those that did not,
- * the kind that came last in front, as PyTorch's come.
+ * the kind that came last in front, as PyTorch's come. Ranks get the same buckets if their tensors are the same in the same
+ * partition: tensors that share a memory on one rank share one on every rank.
  * @param limits bytes; PyTorch's DDP takes 1 MiB and then 25 MiB.
  * @param expectSparse one flag for each index, or none at all: `expectSparse[index]`, not the place in the list. (PyTorch wants
  * as many flags as tensors, and reads behind the end of the list for an index that is larger.)

@@ -6,6 +6,7 @@
  */
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
+import { checkFlag, checkSeed } from "./hooks/checks.ts";
 
 /** Options of {@link DistributedSampler}. */
 export interface DistributedSamplerOptions {
@@ -49,13 +50,15 @@ export class DistributedSampler implements Iterable<number> {
   #epoch = 0;
 
   /**
-   * @throws TypeError for an unknown option. @throws RangeError if a number is not whole or negative, or if `rank` is none of
-   * `worldSize` ranks.
+   * @throws TypeError for an unknown option, or a `shuffle` or `dropLast` that is neither true nor false. @throws RangeError if a
+   * number is not whole or negative, `seed` has more than 32 bits, or `rank` is none of `worldSize` ranks.
    */
   constructor(options: DistributedSamplerOptions) {
     checkOptions("DistributedSampler", OPTIONS, options);
     const { count, rank, worldSize, shuffle = true, seed = 0, dropLast = false } = options;
-    for (const [name, value] of Object.entries({ count, rank, worldSize, seed })) checkWhole(name, value);
+    for (const [name, value] of Object.entries({ count, rank, worldSize })) checkWhole(name, value);
+    for (const [name, value] of Object.entries({ shuffle, dropLast })) checkFlag("DistributedSampler", name, value);
+    checkSeed("DistributedSampler", seed);
     if (rank >= worldSize) {
       throw new RangeError(`DistributedSampler: there is no rank ${rank} among ${worldSize} ranks`);
     }

@@ -5,6 +5,7 @@
  */
 import { MismatchError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import type { Logger } from "../options.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import type { ShapedTensor } from "../types.ts";
@@ -20,17 +21,27 @@ type Facts = readonly [dtype: string, shape: string, name: string];
 /**
  * Compares the dtype and shape of every parameter with those of all ranks. Every rank calls it. Values are not compared.
  * `logger`, if given, hears of the error as well.
- * @throws TypeError or RangeError for a parameter that is no tensor, or whose shape has another count; before anything is sent.
+ * @throws TypeError or RangeError for a parameter that is no tensor, or whose shape has another count; the other ranks get a MismatchError.
  * @throws MismatchError on every rank alike if ranks differ: it names rank 0 and the first rank that differs, the parameter by
  * index and by name, and both shapes. The group is whole.
  */
-export async function verifyParamsAcrossProcesses(
+export function verifyParamsAcrossProcesses(
   group: ProcessGroup,
   parameters: readonly NamedTensor[],
   logger?: Pick<Logger, "error">,
 ): Promise<void> {
-  if (!Array.isArray(parameters)) throw new TypeError("verifyParamsAcrossProcesses: parameters must be a list");
-  const own = parameters.map(factsOf);
+  const own = checked(group, () => {
+    if (!Array.isArray(parameters)) throw new TypeError("verifyParamsAcrossProcesses: parameters must be a list");
+    return parameters.map(factsOf);
+  });
+  return inTurn(group, async () => compare(group, await own(), logger));
+}
+
+async function compare(
+  group: ProcessGroup,
+  own: readonly Facts[],
+  logger: Pick<Logger, "error"> | undefined,
+): Promise<void> {
   const texts = await group.allGatherObject(own.map((facts) => facts.join("\n")).join("\0"));
   const [reference = [], ...others] = texts.map(listOf);
   for (const [i, facts] of others.entries()) {

@@ -27,8 +27,8 @@ export interface Pullback<Y, X> {
   /** The gradient, and the pullback of the function (gy, x) ↦ gradient. */
   withPullback(gy: Y): Promise<[gx: X, pullback: Pullback<X, [Y, X]>]>;
   /**
-   * Destroys the GPUBuffers that are kept for it, at once; without it they go when it is collected. Neither it nor a pullback
-   * that came of it may be called afterwards.
+   * Destroys the GPUBuffers that are kept for it, when the calls that were made before have ended; without it they go when it is
+   * collected. Neither it nor a pullback that came of it may be called afterwards.
    */
   free(): void;
 }
@@ -72,10 +72,15 @@ function pullbackOf<Y, X>(name: string, tape: Tape, outputs: Values, inputs: Val
   const { group, options } = tape;
   const sources = [...variablesOf(outputs.form), ...outputs.hidden];
   const targets = [...variablesOf(inputs.form), ...inputs.hidden];
+  let isFreed = false;
+  const free = () => {
+    isFreed = true;
+    void inTurn(group, async () => tape.free());
+  };
   /** Calls `use` with the cotangents of all sources, a tape for the way back, and the gradients of all targets. */
   const run = <T>(gy: Y, use: (again: Tape, cotangents: Variable[], gradients: Variable[]) => T): Promise<T> => {
     const gradients = checked(group, () => {
-      if (tape.isFreed) throw new TypeError(`the pullback of ${name} was freed: call free() after its last call`);
+      if (isFreed) throw new TypeError(`the pullback of ${name} was freed: call free() after its last call`);
       return fromCaller(outputs.form, gy, `the pullback of ${name}: the gradient`);
     });
     return inTurn(group, async () => {
@@ -114,5 +119,5 @@ function pullbackOf<Y, X>(name: string, tape: Tape, outputs: Values, inputs: Val
       const result = toCaller(form, ({ tensor }) => again.copyOf(tensor)) as X;
       return [result, pullbackOf<X, [Y, X]>(name, again, results, both)];
     });
-  return Object.assign(pullback, { withPullback, free: () => tape.free() });
+  return Object.assign(pullback, { withPullback, free });
 }

@@ -10,7 +10,7 @@ import { gpuMemory } from "../../src/testing/gpu-memory.ts";
 import { GUARD, hostMemory, type Placement } from "../../src/testing/memory.ts";
 import { bytesPerElement, DATA_TYPES, type DataType } from "../../src/types.ts";
 import { testExecutor } from "../helpers/gpu.ts";
-import { ranksOf } from "./ranks.ts";
+import { expectToldRefusal, ranksOf } from "./ranks.ts";
 
 let owner: GpuExecutor;
 
@@ -132,6 +132,27 @@ describe("broadcastCoalesced()", () => {
     await Promise.all(groups.map((group) => group.barrier()));
   });
 
+  it("tells the other ranks where one refuses its arguments", () =>
+    expectToldRefusal((group, isWrong) =>
+      broadcastCoalesced(group, [new Float32Array(1)], { bufferBytes: isWrong ? 0 : 64 }),
+    ));
+
+  it("rejects when no bucket is under way any more", async () => {
+    const [first, second] = (await ranksOf(2)) as [ProcessGroup, ProcessGroup];
+    let isSettled = false;
+    const outcome = broadcastCoalesced(first, [new Float32Array(2), new Float32Array(8)], { bufferBytes: 8, root: 1 });
+    void outcome
+      .catch(() => {})
+      .then(() => {
+        isSettled = true;
+      });
+    await expect(second.broadcast(new Float32Array(3), { root: 1 })).rejects.toBeInstanceOf(MismatchError);
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(isSettled).toBe(false);
+    await second.broadcast(new Float32Array(8), { root: 1 });
+    await expect(outcome).rejects.toBeInstanceOf(MismatchError);
+  });
+
   it("rejects on all ranks where their tensors differ, and the group goes on", async () => {
     const groups = await ranksOf(2);
     const outcomes = await Promise.allSettled(
@@ -193,11 +214,14 @@ describe("verifyParamsAcrossProcesses()", () => {
     await Promise.all(groups.map((group) => group.barrier()));
   });
 
-  it("refuses a parameter whose shape does not fit, before anything is sent", async () => {
+  it("tells the other ranks where one refuses its arguments", () =>
+    expectToldRefusal((group, isWrong) => verifyParamsAcrossProcesses(group, [parameter(6, isWrong ? [2, 2] : [6])])));
+
+  it("refuses a parameter whose shape does not fit, and the group goes on", async () => {
     const [group] = await ranksOf(1);
     await expect(verifyParamsAcrossProcesses(group!, [parameter(6, [2, 2])])).rejects.toThrow(
       /parameters\[0\]: the shape \[2, 2\] has 4 elements, not 6/,
     );
-    expect(group!.sequence).toBe(0);
+    await group!.barrier();
   });
 });

@@ -12,11 +12,12 @@ import {
 } from "../../src/ddp/index.ts";
 import { MismatchError, ProtocolError } from "../../src/errors.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, type ShapedTensor, type Tensor } from "../../src/types.ts";
 import { testExecutor } from "../helpers/gpu.ts";
-import { ranksOf } from "./ranks.ts";
+import { expectToldRefusal, ranksOf } from "./ranks.ts";
 
 function randomTensor(dtype: DataType, shape: readonly number[], random: SeededRandom): ShapedTensor {
   const count = shape.reduce((product, length) => product * length, 1);
@@ -85,6 +86,20 @@ describe("encodeSafetensors() and decodeSafetensors()", () => {
     expect(tensors.get("scalar")?.tensor).toEqual(Float64Array.of(Math.PI));
     expect(Object.fromEntries(metadata)).toEqual({ format: "np" });
     expect(encodeSafetensors(tensors, metadata)).toEqual(file);
+  });
+
+  it("read a Buffer at any offset, and give tensors that share no memory with it", () => {
+    fc.assert(
+      fc.property(models, fc.nat(9), (list, offset) => {
+        const model = modelOf(list);
+        const file = encodeSafetensors(model);
+        const buffer = Buffer.alloc(offset + file.length).subarray(offset);
+        buffer.set(file);
+        const { tensors } = decodeSafetensors(buffer);
+        buffer.fill(0xff);
+        expect(plain(tensors)).toEqual(plain(model));
+      }),
+    );
   });
 
   it("align every tensor to its elements", () => {
@@ -333,7 +348,61 @@ describe("checkpoints of a group", () => {
     await Promise.all(groups.map((group) => group.barrier()));
   });
 
-  it("refuse wrong arguments before anything is sent", async () => {
+  it("are refused where root lies about the length of its file", async () => {
+    const groups = await ranksOf(2);
+    for (const length of [-1, 0.5, 2 ** 34, 2 ** 53, "8", null]) {
+      const [, error] = reasons(
+        await Promise.allSettled(
+          groups.map(async (group) => {
+            if (group.rank === 1) return loadCheckpoint(group, null);
+            await group.broadcastObject([]);
+            return group.broadcastObject(length);
+          }),
+        ),
+      );
+      expect(error).toBeInstanceOf(ProtocolError);
+      expect(error.message).toMatch(/rank 0 sent .* as the length of its file/);
+    }
+    await Promise.all(groups.map((group) => group.barrier()));
+  });
+
+  it("are refused on all ranks where one cannot read its tensors, and the group goes on", async () => {
+    const groups = await ranksOf(3);
+    const errors = reasons(
+      await Promise.allSettled(
+        groups.map(async (group) => {
+          const tensor = new Float32Array(4);
+          const gathered = gatherCheckpoint(group, { [`of rank ${group.rank}`]: { tensor, shape: [4] } });
+          if (group.rank !== 1) return gathered;
+          structuredClone(tensor.buffer, { transfer: [tensor.buffer] });
+          await expect(gathered).rejects.toThrow(/transferred|detached/);
+          // It goes on to a call that looks like the one that the others wait for.
+          return group.gather(null, new Uint8Array(16), { root: 0 });
+        }),
+      ),
+    );
+    for (const error of errors) expect(error).toBeInstanceOf(MismatchError);
+    await Promise.all(groups.map((group) => group.barrier()));
+  });
+
+  it("take turns where nobody awaits them", async () => {
+    const groups = await ranksOf(2, { device: owner.device });
+    const files = await Promise.all(
+      groups.flatMap((group) => {
+        const name = `of rank ${group.rank}`;
+        const slow = group.rank === 1 ? owner.alloc("f32", 4) : new Float32Array(4);
+        return [
+          gatherCheckpoint(group, { [name]: { tensor: slow, shape: [4] } }),
+          gatherCheckpoint(group, { [name]: { tensor: Float32Array.of(1), shape: [1] } }),
+        ];
+      }),
+    );
+    const [first, second] = files.map((file) => file && decodeSafetensors(file).tensors.get("of rank 1"));
+    expect(first).toEqual({ tensor: new Float32Array(4), shape: [4] });
+    expect(second).toEqual({ tensor: Float32Array.of(1), shape: [1] });
+  });
+
+  it("refuse wrong arguments, and the group goes on", async () => {
     const [group] = await ranksOf(1);
     const calls: [RegExp, () => Promise<unknown>][] = [
       [
@@ -352,6 +421,17 @@ describe("checkpoints of a group", () => {
       ],
     ];
     for (const [says, call] of calls) await expect(call()).rejects.toThrow(says);
-    expect(group!.sequence).toBe(0);
+    await group!.barrier();
   });
+
+  const file = encodeSafetensors({ w: { tensor: new Float32Array(2), shape: [2] } });
+  const w = { tensor: new Float32Array(2), shape: [2] };
+  it.each<[string, (group: ProcessGroup, isWrong: boolean) => Promise<unknown>]>([
+    ["gatherCheckpoint", (group, isWrong) => gatherCheckpoint(group, isWrong ? { w: { ...w, shape: [3] } } : {})],
+    [
+      "scatterCheckpoint",
+      (group, isWrong) => scatterCheckpoint(group, group.rank === 0 && !isWrong ? file : null, { w }),
+    ],
+    ["loadCheckpoint", (group, isWrong) => loadCheckpoint(group, group.rank === 0 && !isWrong ? file : null)],
+  ])("tell the other ranks where %s refuses its arguments on one", (_, call) => expectToldRefusal(call));
 });

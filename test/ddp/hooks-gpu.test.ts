@@ -174,6 +174,15 @@ describe("int8Hook on a GPU", () => {
         counts.push(live);
       }
       expect(counts.at(-1)).toBe(counts[4]);
+      // Two buckets become one: what was kept for the second goes.
+      const second = (i: number) => int8Hook(states[i]!, bucketOf(inputs[i]!, [], 1));
+      await Promise.all(states.map((_, i) => second(i)));
+      expect(live).toBeGreaterThan(counts[4]!);
+      await Promise.all(states.map((state, i) => int8Hook(state, bucketOf(inputs[i]!, []))));
+      expect(live).toBe(counts[4]);
+      for (const state of states) state.destroy();
+      // Of each state two buffers, and the executors' own stay.
+      expect(live).toBe(counts[4]! - 2 * states.length);
     } finally {
       device.createBuffer = create;
     }

@@ -177,6 +177,58 @@ describe("join()", () => {
     });
   });
 
+  it("divides the sums of several Reducers by the ranks that have inputs", async () => {
+    const inputs = [1, 3, 2];
+    const averages = await withMemoryGroups(
+      3,
+      async (group, rank) => {
+        const reducers = [0, 1].map(() => new Reducer({ group, parameters: parametersOf(), bucketBytes: 16 }));
+        const seen: unknown[] = [];
+        const body = async () => {
+          for (let step = 0; step < inputs[rank]!; step++) {
+            for (const reducer of reducers) {
+              reducer.prepareForBackward();
+              for (const index of COUNTS.keys()) reducer.markReady(index, new Float32Array(COUNTS[index]!).fill(10));
+              seen.push(...(await reducer.finalize()));
+            }
+          }
+        };
+        await join(reducers, body, { divideByInitialWorldSize: false });
+        return seen as Float32Array[];
+      },
+      { deterministic: true },
+    );
+    for (const value of averages.flat().flatMap((average) => [...average])) expect(value).toBeCloseTo(10, 5);
+    expect(averages.map((seen) => seen.length)).toEqual(inputs.map((count) => count * 4));
+  });
+
+  it.each<[RegExp, (a: Reducer, b: Reducer) => unknown]>([
+    [/number 1 of its list begins a step when number 0 is next/, (_, b) => b.prepareForBackward()],
+    [
+      /number 1 of its list begins a step before that of number 0 has ended/,
+      (a, b) => {
+        a.prepareForBackward();
+        b.prepareForBackward();
+      },
+    ],
+    [
+      /number 0 of its list begins a step when number 1 is next/,
+      async (a) => {
+        for (let step = 0; step < 2; step++) {
+          a.prepareForBackward();
+          for (const index of COUNTS.keys()) a.markReady(index);
+          await a.finalize();
+        }
+      },
+    ],
+  ])("says %s, and the group is dead", async (says, body) => {
+    await withMemoryGroups(2, async (group) => {
+      const [a, b] = [0, 1].map(() => new Reducer({ group, parameters: parametersOf() })) as [Reducer, Reducer];
+      expect(await messageOf(async () => join([a, b], () => body(a, b)))).toMatch(says);
+      await expect(group.barrier()).rejects.toThrow();
+    });
+  });
+
   it("takes no comm hook with divideByInitialWorldSize: false", async () => {
     await withMemoryGroups(1, async (group) => {
       const reducer = new Reducer({ group, parameters: parametersOf() });

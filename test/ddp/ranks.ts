@@ -1,7 +1,8 @@
 /** Ranks of one process, and buckets of gradients for them. */
-import { onTestFinished } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import type { InitOptions } from "../../src/bring-up/init-options.ts";
 import { GradBucket } from "../../src/ddp/grad-bucket.ts";
+import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import type { SeededRandom } from "../../src/support/seeded-random.ts";
@@ -19,6 +20,18 @@ export async function ranksOf(size: number, options: InitOptions = {}): Promise<
     await Promise.all(groups.map((group) => group.destroy()));
   });
   return groups;
+}
+
+/** Holds if a call that rank 0 refuses, which then makes it well, is a MismatchError on rank 1 and no result; the group goes on. */
+export async function expectToldRefusal(
+  call: (group: ProcessGroup, isWrong: boolean) => Promise<unknown>,
+): Promise<void> {
+  const [first, second] = (await ranksOf(2)) as [ProcessGroup, ProcessGroup];
+  const waiting = call(second, false).catch((error: unknown) => error);
+  await expect(call(first, true)).rejects.toThrow(/must|has|root/);
+  await expect(call(first, false)).rejects.toBeInstanceOf(MismatchError);
+  expect(await waiting).toBeInstanceOf(MismatchError);
+  await Promise.all([first.barrier(), second.barrier()]);
 }
 
 /** A bucket over `buffer` of gradients of these shapes, one behind the other. */

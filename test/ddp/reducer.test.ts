@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type CommHook, type GradBucket, Reducer, type ReducerOptions } from "../../src/ddp/index.ts";
+import { BucketSet } from "../../src/ddp/reducer/bucket-set.ts";
+import { knownParameters } from "../../src/ddp/reducer/parameter.ts";
 import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
@@ -156,6 +158,14 @@ describe("Reducer", () => {
     expect(first![1]!.flat()).toEqual(shuffled(counts.length, 100));
     expect(first![1]).not.toEqual(first![0]);
     expect(first![3]).toEqual(first![1]);
+  });
+
+  it("keeps no memory of the buckets that were replaced", async () => {
+    await withMemoryGroups(1, async (group) => {
+      const parameters = knownParameters("test", [{ tensor: new Float32Array(3), shape: [3] }]);
+      const { first } = new BucketSet(group, parameters, [8]);
+      expect(first).toEqual([{ indices: [0], bytes: 12 }]);
+    });
   });
 
   it("sums the gradients of noSync steps, and reduces the sums in the next step", async () => {

@@ -90,6 +90,20 @@ describe("ShardedOptimizer", () => {
     });
   });
 
+  it.each([sgd({ learningRate: 1 }), adam()])(
+    "refuses parameters that its rule cannot update, when it is made",
+    async (rule) => {
+      await withMemoryGroups(1, async (group) => {
+        for (const dtype of ["f16", "bf16"] as const) {
+          const parameters = [{ tensor: { data: new Uint16Array(4), dtype }, shape: [4] }];
+          const make = () => new ShardedOptimizer<unknown>({ group, parameters, rule: rule as UpdateRule });
+          expect(make).toThrow(`a tensor of ${dtype} in host memory is not available: use f32 or f64`);
+        }
+        await group.barrier();
+      });
+    },
+  );
+
   it("refuses wrong options and gradients before anything is sent", async () => {
     await withMemoryGroups(1, async (group) => {
       const parameters = [{ tensor: new Float32Array(4), shape: [4], name: "w" }];
@@ -100,6 +114,11 @@ describe("ShardedOptimizer", () => {
       expect(() => make({ parameters: [] })).toThrow(/there are no parameters/);
       expect(() => sgd({ learningRate: -1 })).toThrow(/learningRate must be finite and not below 0/);
       expect(() => adam({ beta1: "1" } as object)).toThrow(/beta1 must be a number/);
+      expect(() => adam({ beta1: 1 })).toThrow(/beta1 must be below 1, got 1/);
+      expect(() => adam({ beta2: 1.5 })).toThrow(/beta2 must be below 1, got 1.5/);
+      expect(() => sgd({ learningRate: 1, nesterov: 1 } as object as Parameters<typeof sgd>[0])).toThrow(
+        /nesterov must be true or false/,
+      );
       expect(() => adam({ beta3: 1 } as object)).toThrow(/unknown option beta3/);
       const optimizer = make({});
       const before = group.sequence;

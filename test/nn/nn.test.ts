@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
+import { readBytes } from "../../src/ddp/host-copy.ts";
 import { MismatchError, UnsupportedError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
@@ -189,6 +190,28 @@ describe("GPU memory", () => {
   beforeAll(async () => {
     device = await defaultDevice();
   });
+
+  it("is there for the calls that were made before free()", async () => {
+    const place = (value: number): GpuTensor => {
+      const buffer = device.createBuffer({ size: 4, usage: 0x8c });
+      device.queue.writeBuffer(buffer, 0, f32(value));
+      return { buffer, dtype: "f32" };
+    };
+    await withMemoryGroups(
+      2,
+      async (group, rank) => {
+        const [, pullback] = await nn.allReduce(group, place(rank + 2), { op: "product" });
+        const running = pullback(place(5));
+        pullback.free();
+        await expect(pullback(place(5))).rejects.toThrow(/was freed/);
+        // The gradients of all ranks' outputs, 5 each, times the other rank's value.
+        const gx = new Float32Array((await readBytes(group, await running)).buffer);
+        expect(gx).toEqual(f32(10 * (3 - rank)));
+      },
+      { device, backend: "webgpu" },
+    );
+  });
+
   const tensorOf = (count: number): GpuTensor => ({
     buffer: device.createBuffer({ size: count * 4, usage: 0x8c }),
     dtype: "f32",

@@ -6,9 +6,10 @@
  */
 import { MismatchError, ProtocolError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { checked, inTurn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { describeArgument } from "../../tensor/describe.ts";
-import { bytesPerElement, DATA_TYPES, type DataType } from "../../types.ts";
+import { bytesPerElement, DATA_TYPES, type DataType, type ShapedTensor } from "../../types.ts";
 import { countOf } from "../grad-bucket.ts";
 import { deviceOf, readBytes, writeBytes } from "../host-copy.ts";
 import {
@@ -17,6 +18,7 @@ import {
   type Entry,
   emptyFile,
   listOf,
+  MOST_HEADER_BYTES,
   type NamedTensors,
   readIndex,
   type Safetensors,
@@ -39,6 +41,8 @@ const GATHER_OPTIONS: OptionNames<GatherCheckpointOptions> = { root: true, metad
 
 /** Bytes of a rank's tensors, at most: no runtime has a longer array. More are refused on all ranks alike, not on root alone. */
 const MOST_BYTES = 2 ** 33;
+/** Bytes of a file, at most: those of its length and header, and of its tensors. */
+const MOST_FILE_BYTES = 8 + MOST_HEADER_BYTES + MOST_BYTES;
 
 /** A tensor without its bytes. */
 type Facts = Pick<Entry, "name" | "dtype" | "shape">;
@@ -46,68 +50,75 @@ type Facts = Pick<Entry, "name" | "dtype" | "shape">;
 /**
  * The named tensors of all ranks, as the bytes of one safetensors file on root, and null on the other ranks. A name belongs to one
  * rank: tensors that all ranks hold alike are given by one of them. Root needs memory for the file.
- * @throws TypeError or RangeError for a tensor that is none or whose shape does not fit, before anything is sent.
+ * @throws TypeError or RangeError for a tensor that is none or whose shape does not fit; the other ranks get a MismatchError.
  * @throws MismatchError on every rank alike if two ranks give a tensor of the same name. The group is whole.
  */
-export async function gatherCheckpoint(
+export function gatherCheckpoint(
   group: ProcessGroup,
   tensors: NamedTensors,
   options: GatherCheckpointOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  checkOptions("gatherCheckpoint", GATHER_OPTIONS, options);
-  const { root = 0, metadata = {} } = options;
-  checkRoot(group, "gatherCheckpoint", root);
-  const own = listOf(tensors);
-  const facts = own.map(([name, { tensor, shape }]) => {
-    const { dtype, count, memory } = describeArgument(tensor, name);
-    if (memory === "gpu") deviceOf(group);
-    return { name, dtype, shape: checkShape(name, shape, count) };
+  const prepared = checked(group, () => {
+    checkOptions("gatherCheckpoint", GATHER_OPTIONS, options);
+    const { root = 0, metadata = {} } = options;
+    checkRoot(group, "gatherCheckpoint", root);
+    const own = checkTensors(group, tensors);
+    emptyFile(
+      own.facts.map((fact) => ({ ...fact, shape: [0] })),
+      metadata,
+    );
+    return { ...own, root, metadata };
   });
-  emptyFile(
-    facts.map((fact) => ({ ...fact, shape: [0] })),
-    metadata,
-  );
+  return inTurn(group, async () => gather(group, await prepared()));
+}
+
+async function gather(
+  group: ProcessGroup,
+  { own, facts, root, metadata }: Own & Required<GatherCheckpointOptions>,
+): Promise<Uint8Array<ArrayBuffer> | null> {
   const all = (await group.allGatherObject<unknown>(facts)).map((list, rank) => checkFacts(group, list, rank));
   checkOwners(group, all);
-  const bytes = concatenated(await Promise.all(own.map(([, { tensor }]) => readBytes(group, tensor))));
-  if (group.rank !== root) {
-    await group.gather(null, bytes, { root });
-    return null;
-  }
-  const parts = all.map((list) => new Uint8Array(list.reduce((total, fact) => total + bytesOfFacts(fact), 0)));
+  const { bytes, parts } = await told(group, async () => ({
+    bytes: concatenated(await Promise.all(own.map(([, { tensor }]) => readBytes(group, tensor)))),
+    parts: group.rank === root ? all.map((list) => new Uint8Array(bytesOfList(list))) : null,
+  }));
   await group.gather(parts, bytes, { root });
-  return fileOf(all, parts, metadata);
+  return parts && fileOf(all, parts, metadata);
 }
 
 /**
  * Tensors of root's file into the tensors that each rank names: a rank gets the bytes of those alone. Root gives the bytes of the
  * file, the others null. `tensors` are filled in place, in any memory; their dtypes and shapes are those of the file.
+ * @throws TypeError or RangeError for wrong arguments; the other ranks get a MismatchError.
  * @throws TypeError on root if the bytes are no safetensors file, and ProtocolError on the other ranks.
  * @throws MismatchError on every rank alike if the file has no such tensor, or one of another dtype or shape. The group is whole.
  */
-export async function scatterCheckpoint(
+export function scatterCheckpoint(
   group: ProcessGroup,
   bytes: Uint8Array | null,
   tensors: NamedTensors,
   options: CheckpointOptions = {},
 ): Promise<void> {
-  checkOptions("scatterCheckpoint", CHECKPOINT_OPTIONS, options);
-  const { root = 0 } = options;
-  const isRoot = checkFile(group, "scatterCheckpoint", bytes, root);
-  const own = listOf(tensors);
-  const wanted = own.map(([name, { tensor, shape }]) => {
-    const { dtype, count, memory } = describeArgument(tensor, name);
-    if (memory === "gpu") deviceOf(group);
-    return { name, dtype, shape: checkShape(name, shape, count) };
+  const prepared = checked(group, () => {
+    checkOptions("scatterCheckpoint", CHECKPOINT_OPTIONS, options);
+    const { root = 0 } = options;
+    return { file: checkFile(group, "scatterCheckpoint", bytes, root), root, ...checkTensors(group, tensors) };
   });
-  const index = await shareIndex(group, isRoot ? bytes : null, root);
+  return inTurn(group, async () => scatter(group, await prepared()));
+}
+
+async function scatter(
+  group: ProcessGroup,
+  { file, root, own, facts: wanted }: Own & { file: Uint8Array | null; root: number },
+): Promise<void> {
+  const index = await shareIndex(group, file, root);
   const all = (await group.allGatherObject<unknown>(wanted)).map((list, rank) => checkFacts(group, list, rank));
   for (const [rank, list] of all.entries()) checkWanted(group, index, list, rank);
-  const received = new Uint8Array(wanted.reduce((total, fact) => total + bytesOfFacts(fact), 0));
-  const entryOf = new Map(isRoot && bytes ? readIndex(bytes).entries.map((entry) => [entry.name, entry]) : []);
-  const partOf = ({ name }: Facts) => bytes?.subarray(entryOf.get(name)?.start ?? 0, entryOf.get(name)?.end ?? 0);
-  const inputs = all.map((list) => concatenated(list.map((fact) => partOf(fact) ?? new Uint8Array(0))));
-  await group.scatter(received, isRoot ? inputs : null, { root });
+  const { received, inputs } = await told(group, () => ({
+    received: new Uint8Array(bytesOfList(wanted)),
+    inputs: file && partsOf(file, all),
+  }));
+  await group.scatter(received, inputs, { root });
   let at = 0;
   for (const [i, [, { tensor }]] of own.entries()) {
     const length = bytesOfFacts(wanted[i] ?? { name: "", dtype: "u8", shape: [0] });
@@ -119,34 +130,74 @@ export async function scatterCheckpoint(
 /**
  * All tensors of root's file, on every rank. Root gives the bytes of the file, the others null. Every rank needs memory for the
  * file twice.
+ * @throws TypeError or RangeError for wrong arguments; the other ranks get a MismatchError.
  * @throws TypeError on root if the bytes are no safetensors file, and ProtocolError on the other ranks. The group is whole.
  */
-export async function loadCheckpoint(
+export function loadCheckpoint(
   group: ProcessGroup,
   bytes: Uint8Array | null,
   options: CheckpointOptions = {},
 ): Promise<Safetensors> {
-  checkOptions("loadCheckpoint", CHECKPOINT_OPTIONS, options);
-  const { root = 0 } = options;
-  const isRoot = checkFile(group, "loadCheckpoint", bytes, root);
-  await shareIndex(group, isRoot ? bytes : null, root);
-  const length = await group.broadcastObject(isRoot ? bytes?.byteLength : null, { root });
-  if (!Number.isSafeInteger(length) || Number(length) < 0) {
-    throw new ProtocolError(`group "${group.name}": rank ${root} sent no length of its file`, { group: group.name });
+  const prepared = checked(group, () => {
+    checkOptions("loadCheckpoint", CHECKPOINT_OPTIONS, options);
+    const { root = 0 } = options;
+    return { file: checkFile(group, "loadCheckpoint", bytes, root), root };
+  });
+  return inTurn(group, async () => {
+    const { file, root } = await prepared();
+    return load(group, file, root);
+  });
+}
+
+async function load(group: ProcessGroup, file: Uint8Array | null, root: number): Promise<Safetensors> {
+  await shareIndex(group, file, root);
+  const length = await group.broadcastObject<unknown>(file?.byteLength ?? null, { root });
+  if (typeof length !== "number" || !Number.isSafeInteger(length) || length < 0 || length > MOST_FILE_BYTES) {
+    throw new ProtocolError(
+      `group "${group.name}": rank ${root} sent ${length} as the length of its file, which has at most ${MOST_FILE_BYTES} bytes`,
+      { group: group.name, rank: root },
+    );
   }
-  const all = isRoot && bytes ? bytes : new Uint8Array(Number(length));
+  const all = file ?? (await told(group, () => new Uint8Array(length)));
   await group.broadcast(all, { root });
   return decodeSafetensors(all);
 }
 
-/** Is this rank the one that has the file? */
-function checkFile(group: ProcessGroup, name: string, bytes: Uint8Array | null, root: number): boolean {
+/** A rank's own tensors, and what the others hear of them. */
+interface Own {
+  own: [name: string, tensor: ShapedTensor][];
+  facts: Facts[];
+}
+
+function checkTensors(group: ProcessGroup, tensors: NamedTensors): Own {
+  const own = listOf(tensors);
+  const facts = own.map(([name, { tensor, shape }]) => {
+    const { dtype, count, memory } = describeArgument(tensor, name);
+    if (memory === "gpu") deviceOf(group);
+    return { name, dtype, shape: checkShape(name, shape, count) };
+  });
+  return { own, facts };
+}
+
+/** Work between two calls that may fail on this rank alone. The others are told then, since they wait for the next call. */
+async function told<T>(group: ProcessGroup, work: () => T | PromiseLike<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    return checked(group, (): T => {
+      throw error;
+    })();
+  }
+}
+
+/** The file's bytes on root, null on the other ranks. */
+function checkFile(group: ProcessGroup, name: string, bytes: Uint8Array | null, root: number): Uint8Array | null {
   checkRoot(group, name, root);
   const isRoot = group.rank === root;
   if (isRoot && !(bytes instanceof Uint8Array))
     throw new TypeError(`${name}: root gives the file's bytes, a Uint8Array`);
   if (!isRoot && bytes !== null) throw new TypeError(`${name}: root alone gives the file's bytes; pass null here`);
-  return isRoot;
+  return bytes;
 }
 
 function checkRoot(group: ProcessGroup, name: string, root: number): void {
@@ -184,7 +235,7 @@ function checkFacts(group: ProcessGroup, list: unknown, rank: number): Facts[] {
   if (!Array.isArray(list) || !list.every(isFacts)) {
     throw new ProtocolError(`group "${group.name}": rank ${rank} sent no list of tensors`, { group: group.name, rank });
   }
-  const bytes = list.reduce((total, fact) => total + bytesOfFacts(fact), 0);
+  const bytes = bytesOfList(list);
   if (bytes > MOST_BYTES) {
     throw new RangeError(
       `group "${group.name}": the tensors of rank ${rank} have ${bytes} bytes, more than ${MOST_BYTES}`,
@@ -243,6 +294,17 @@ function fileOf(
     }
   }
   return bytes;
+}
+
+/** What each rank gets of root's file. */
+function partsOf(file: Uint8Array, all: readonly (readonly Facts[])[]): Uint8Array<ArrayBuffer>[] {
+  const entryOf = new Map(readIndex(file).entries.map((entry) => [entry.name, entry]));
+  const partOf = ({ name }: Facts) => file.subarray(entryOf.get(name)?.start ?? 0, entryOf.get(name)?.end ?? 0);
+  return all.map((list) => concatenated(list.map(partOf)));
+}
+
+function bytesOfList(list: readonly Facts[]): number {
+  return list.reduce((total, fact) => total + bytesOfFacts(fact), 0);
 }
 
 function bytesOfFacts({ dtype, shape }: Facts): number {

@@ -45,7 +45,7 @@ const DTYPES: ReadonlyMap<string, DataType> = new Map([
 const METADATA = "__metadata__";
 const LENGTH_BYTES = 8;
 /** The library's own limit. */
-const MOST_HEADER_BYTES = 100_000_000;
+export const MOST_HEADER_BYTES = 100_000_000;
 const MOST_DIMENSIONS = 64;
 /** Arrays and objects within each other in a header. */
 const MOST_LEVELS = 3;
@@ -141,7 +141,8 @@ export function emptyFile(
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
   const { entries, metadata } = readIndex(bytes);
   const tensors = entries.map(({ name, dtype, shape, start, end }) => {
-    const tensor = hostTensor(dtype, bytes.slice(start, end));
+    // Not bytes.slice: a Buffer's shares memory.
+    const tensor = hostTensor(dtype, new Uint8Array(bytes.subarray(start, end)));
     return [name, { tensor: tensorOver(dtype, tensor.data), shape }] as const;
   });
   return { tensors: new Map(tensors), metadata };

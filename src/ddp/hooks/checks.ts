@@ -12,6 +12,12 @@ export function checkFlag(where: string, name: string, value: unknown): void {
   if (typeof value !== "boolean") throw new TypeError(`${where}: ${name} must be true or false, got ${String(value)}`);
 }
 
+/** @throws RangeError if `seed` is no whole number of 32 bits: of a longer one the generator would drop bits. */
+export function checkSeed(where: string, seed: number): void {
+  if (Number.isSafeInteger(seed) && seed >= 0 && seed < 2 ** 32) return;
+  throw new RangeError(`${where}: seed must be a whole number from 0 to 4294967295, got ${String(seed)}`);
+}
+
 /** @throws RangeError if `value` is no whole number from `least` on. */
 export function checkWhole(where: string, name: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return;

@@ -63,6 +63,12 @@ export class Int8State {
     this.blockSize = blockSize;
     this.errorFeedback = errorFeedback;
   }
+
+  /** Frees what it keeps for each bucket, in GPUBuffers too, once its last step has ended. A step after it begins anew. */
+  destroy(): void {
+    this.hostBuckets.clear();
+    this.gpuBuckets.clear();
+  }
 }
 
 /**

@@ -25,7 +25,7 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { countOf, type GradBucket } from "../grad-bucket.ts";
 import { BucketStates, offsetsOf } from "./bucket-states.ts";
-import { checkFlag, checkGroup, checkWhole } from "./checks.ts";
+import { checkFlag, checkGroup, checkSeed, checkWhole } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 import { type Matrix, multiply, multiplyByTransposed, multiplyTransposed, orthogonalize } from "./matrix.ts";
 
@@ -98,7 +98,7 @@ export class PowerSgdState {
     checkGroup("PowerSgdState", group);
     checkWhole("PowerSgdState", "matrixApproximationRank", matrixApproximationRank, 1);
     checkWhole("PowerSgdState", "startIteration", startIteration, 0);
-    checkWhole("PowerSgdState", "seed", seed, 0);
+    checkSeed("PowerSgdState", seed);
     checkFlag("PowerSgdState", "errorFeedback", errorFeedback);
     checkFlag("PowerSgdState", "warmStart", warmStart);
     for (const [name, value] of Object.entries({ minCompressionRate, orthogonalizationEpsilon })) {

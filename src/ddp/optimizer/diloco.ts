@@ -26,7 +26,10 @@ import { indicesByKind, type KnownParameter, knownParameters } from "../reducer/
 import type { NamedTensor } from "../verify-params.ts";
 import { checkNumbers } from "./update-rules.ts";
 
-/** What `new DiLoCo` takes. All ranks give the same, apart from the tensors' memory. */
+/**
+ * What `new DiLoCo` takes. All ranks give the same. A rank's tensors may lie in another memory, in the same partition: parameters that
+ * share a memory on one rank share one on every rank.
+ */
 export interface DiLoCoOptions {
   /** The ranks that come together at each outer step. */
   group: ProcessGroup;

@@ -25,7 +25,10 @@ import { checkedGradient, indicesByKind, type KnownParameter, knownParameters } 
 import type { NamedTensor } from "../verify-params.ts";
 import type { UpdateRule } from "./update-rules.ts";
 
-/** What `new ShardedOptimizer` takes. All ranks give the same, apart from the tensors' memory. */
+/**
+ * What `new ShardedOptimizer` takes. All ranks give the same. A rank's tensors may lie in another memory, in the same partition: parameters that
+ * share a memory on one rank share one on every rank.
+ */
 export interface ShardedOptimizerOptions<S> {
   /** The ranks that share the optimizer's state. */
   group: ProcessGroup;
@@ -64,7 +67,8 @@ export class ShardedOptimizer<S> implements Joinable {
 
   /**
    * @throws TypeError for an unknown option, a rule that is none, or a parameter that is not `{ tensor, shape }` of a float
-   * dtype. @throws RangeError for no parameters, or a wrong shape.
+   * dtype. @throws RangeError for no parameters, or a wrong shape. @throws UnsupportedError for a parameter that `sgd` or `adam`
+   * cannot update, or the error of the rule's own `check`.
    */
   constructor(options: ShardedOptimizerOptions<S>) {
     checkOptions("ShardedOptimizer", SHARDED_OPTIMIZER_OPTIONS, options);
@@ -75,6 +79,7 @@ export class ShardedOptimizer<S> implements Joinable {
     }
     this.group = group;
     this.#parameters = knownParameters("ShardedOptimizer", parameters);
+    for (const { tensor } of this.#parameters) rule.check?.(tensor);
     this.#rule = rule;
     this.#flats = indicesByKind(this.#parameters).map((indices) => this.#flatOf(indices));
   }
@@ -141,6 +146,7 @@ export class ShardedOptimizer<S> implements Joinable {
       await this.#updateAll();
     } finally {
       this.#isStepping = false;
+      this.joinContext?.end(this);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import type { DataType, Tensor } from "../../types.ts";
+import { checkFlag } from "../hooks/checks.ts";
 import { numbersOf } from "../reducer/memory.ts";
 
 /** One update of some parameters. The tensors have as many elements as each other, and the rule changes `parameters` and `state`. */
@@ -18,6 +19,8 @@ export interface Update<S> {
 
 /** An optimizer without its parameters. A rule of one's own may work on tensors in any memory. */
 export interface UpdateRule<S = unknown> {
+  /** Throws for a parameter that the rule cannot update. Default: it updates any. */
+  check?(parameter: Tensor): void;
   /** The state of `count` elements of `dtype` before the first update. */
   initialState(count: number, dtype: DataType): S;
   update(update: Update<S>): void | PromiseLike<void>;
@@ -44,7 +47,9 @@ export function sgd(options: SgdOptions): UpdateRule<Float64Array | Float32Array
   checkOptions("sgd", SGD_OPTIONS, options);
   const { learningRate, momentum = 0, nesterov = false } = options;
   checkNumbers("sgd", { learningRate, momentum });
+  checkFlag("sgd", "nesterov", nesterov);
   return {
+    check: numbersOf,
     initialState: zeros,
     update({ parameters, gradients, state: velocity }) {
       const [values, slopes] = [numbersOf(parameters), numbersOf(gradients)];
@@ -82,7 +87,12 @@ export function adam(
   checkOptions("adam", ADAM_OPTIONS, options);
   const { learningRate = 0.001, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
   checkNumbers("adam", { learningRate, beta1, beta2, epsilon });
+  for (const [name, value] of Object.entries({ beta1, beta2 })) {
+    if (value >= 1)
+      throw new RangeError(`adam: ${name} must be below 1, got ${value}: nothing of a gradient would count`);
+  }
   return {
+    check: numbersOf,
     initialState: (count, dtype) => ({ mean: zeros(count, dtype), square: zeros(count, dtype) }),
     update({ parameters, gradients, state: { mean, square }, iteration }) {
       const [values, slopes] = [numbersOf(parameters), numbersOf(gradients)];

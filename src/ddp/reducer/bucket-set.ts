@@ -22,9 +22,15 @@ interface Place {
   readonly part: number;
 }
 
-/** Bytes of a bucket's gradients, without padding. */
-export function bytesOfBucket({ parameters }: Bucket): number {
-  return parameters.reduce((bytes, { view }) => bytes + view.byteLength, 0);
+/** What is told of a bucket, without its memory. */
+export interface BucketFacts {
+  readonly indices: readonly number[];
+  /** Bytes of its gradients, without padding. */
+  readonly bytes: number;
+}
+
+export function factsOfBucket({ indices, parameters }: Bucket): BucketFacts {
+  return { indices, bytes: parameters.reduce((bytes, { view }) => bytes + view.byteLength, 0) };
 }
 
 /** The bucket as a comm hook gets it. */
@@ -36,7 +42,7 @@ export class BucketSet {
   /** In the order in which they are fired. */
   buckets: readonly Bucket[];
   /** The buckets of the first step. */
-  readonly first: readonly Bucket[];
+  readonly first: readonly BucketFacts[];
   hasRebuilt = false;
   readonly #group: ProcessGroup;
   readonly #parameters: readonly KnownParameter[];
@@ -50,8 +56,8 @@ export class BucketSet {
     this.#group = group;
     this.#parameters = parameters;
     this.#limits = limits;
-    this.first = this.#bucketsFor([...parameters.keys()].reverse());
-    this.buckets = this.first;
+    this.buckets = this.#bucketsFor([...parameters.keys()].reverse());
+    this.first = this.buckets.map(factsOfBucket);
     this.#places = placesIn(this.buckets);
   }
 

@@ -26,7 +26,7 @@ const JOIN_OPTIONS: OptionNames<JoinOptions> = { divideByInitialWorldSize: true,
 /** A part of training that a rank without inputs can take part in: a Reducer, or a ShardedOptimizer. */
 export interface Joinable {
   readonly group: ProcessGroup;
-  /** Set while a `join` runs. Before each step, `notify` of it is called. */
+  /** Set while a `join` runs. `notify` of it is called before each step, and `end` after it. */
   joinContext: JoinContext | null;
   /** Makes the calls of one step of the others, with zeros. */
   shadowStep(): Promise<void>;
@@ -42,12 +42,16 @@ export class JoinContext {
   /** The error that ended the join on all ranks alike, if it was ended early. */
   termination: RangeError | null = null;
   readonly #group: ProcessGroup;
-  readonly #first: Joinable;
+  readonly #joinables: readonly Joinable[];
   readonly #throwOnEarlyTermination: boolean;
+  /** The place of the joinable whose step is next. */
+  #next = 0;
+  #running: Joinable | null = null;
 
-  constructor(first: Joinable, { divideByInitialWorldSize, throwOnEarlyTermination }: Required<JoinOptions>) {
-    this.#first = first;
-    this.#group = first.group;
+  constructor(joinables: readonly [Joinable, ...Joinable[]], options: Required<JoinOptions>) {
+    const { divideByInitialWorldSize, throwOnEarlyTermination } = options;
+    this.#joinables = joinables;
+    this.#group = joinables[0].group;
     this.divideByInitialWorldSize = divideByInitialWorldSize;
     this.#throwOnEarlyTermination = throwOnEarlyTermination;
   }
@@ -57,9 +61,27 @@ export class JoinContext {
     return this.divideByInitialWorldSize ? ReduceOp.AVG : ReduceOp.premulSum(1 / this.activeCount);
   }
 
-  /** Tells the ranks that have joined that `joinable` begins a step here. The calls of the step come after it has resolved. */
-  async notify(joinable: Joinable): Promise<void> {
-    if (joinable === this.#first) await this.count(1);
+  /**
+   * Tells the ranks that have joined that `joinable` begins a step here. The calls of the step come after it has resolved.
+   * @throws Error if the step of another has not ended or another is next: the ranks that have joined make the calls of one
+   * joinable after those of the other, in the order of the list.
+   */
+  notify(joinable: Joinable): Promise<void> {
+    const place = this.#joinables.indexOf(joinable);
+    if (this.#running || place !== this.#next) {
+      const fault = this.#running ? `before that of number ${this.#joinables.indexOf(this.#running)} has ended` : "";
+      throw new Error(
+        `join: number ${place} of its list begins a step ${fault || `when number ${this.#next} is next`}: in each step let each of the list, in its order, begin and end its part (await finalize(), or step()) before the next begins`,
+      );
+    }
+    this.#running = joinable;
+    this.#next = (place + 1) % this.#joinables.length;
+    return place === 0 ? this.count(1).then(() => {}) : Promise.resolve();
+  }
+
+  /** Says that the step of `joinable` has ended here. */
+  end(joinable: Joinable): void {
+    if (this.#running === joinable) this.#running = null;
   }
 
   /** How many ranks have inputs; `own` is 1 if this one has. */
@@ -79,7 +101,9 @@ export class JoinContext {
 /**
  * Runs `body`, in which this rank makes as many steps of `joinables` as it has inputs, and then takes part in the steps of the
  * ranks that have more. Afterwards all ranks have the parameters of a rank that was among the last. Every rank of the group
- * calls it, with the same joinables in the same order; the first one must take part in each step.
+ * calls it, with the same joinables in the same order. The first one must take part in each step and begin it; the others follow
+ * in the order of the list, each when the one before has ended. Sums of `noSync` steps that no step has reduced when a rank
+ * joins are dropped.
  *
  * An error of `body` rejects here, and ends the group, since the other ranks would wait for this one; a MismatchError, which all
  * ranks get, does not.
@@ -97,8 +121,9 @@ export async function join<T>(
   for (const [name, value] of Object.entries({ divideByInitialWorldSize, throwOnEarlyTermination })) {
     checkFlag("join", name, value);
   }
-  const first = checkedJoinables(joinables);
-  const context = new JoinContext(first, { divideByInitialWorldSize, throwOnEarlyTermination });
+  const list = checkedJoinables(joinables);
+  const [first] = list;
+  const context = new JoinContext(list, { divideByInitialWorldSize, throwOnEarlyTermination });
   for (const joinable of joinables) joinable.joinContext = context;
   try {
     const result = await body();
@@ -112,17 +137,17 @@ export async function join<T>(
   }
 }
 
-function checkedJoinables(joinables: readonly Joinable[]): Joinable {
-  const [first] = Array.isArray(joinables) ? joinables : [];
+function checkedJoinables(joinables: readonly Joinable[]): [Joinable, ...Joinable[]] {
+  const [first, ...others] = Array.isArray(joinables) ? joinables : [];
   if (!first) throw new RangeError("join: give it a list of at least one Reducer or ShardedOptimizer");
-  for (const joinable of joinables) {
+  for (const joinable of [first, ...others]) {
     if (typeof joinable?.shadowStep !== "function") {
       throw new TypeError("join: one of the list is neither a Reducer nor a ShardedOptimizer");
     }
     if (joinable.group !== first.group) throw new TypeError("join: its list has members of different groups");
     if (joinable.joinContext) throw new TypeError("join: one of the list is in another join, which has not ended");
   }
-  return first;
+  return [first, ...others];
 }
 
 /** Takes part in the steps of the ranks that still have inputs, then gets the parameters of the last of them. */

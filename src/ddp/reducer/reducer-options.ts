@@ -9,7 +9,10 @@ const BUCKET_BYTES = 25 * 2 ** 20;
 /** The limit of the first bucket: a small one is full soon, and the first call begins early. */
 const FIRST_BUCKET_BYTES = 2 ** 20;
 
-/** What `new Reducer` takes. All ranks give the same, apart from the tensors' memory. */
+/**
+ * What `new Reducer` takes. All ranks give the same. A rank's tensors may lie in another memory, in the same partition: parameters that
+ * share a memory on one rank share one on every rank.
+ */
 export interface ReducerOptions {
   /** The ranks that train together. */
   group: ProcessGroup;

@@ -25,7 +25,7 @@ import { broadcastCoalesced } from "../broadcast-coalesced.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { type BuiltinCommHookType, builtinCommHook } from "../hooks/builtin.ts";
 import { type BoundHook, bindHook, endGroupAfter } from "./bound-hook.ts";
-import { BucketSet, bytesOfBucket } from "./bucket-set.ts";
+import { BucketSet, factsOfBucket } from "./bucket-set.ts";
 import type { Joinable, JoinContext } from "./join.ts";
 import { type DdpLoggingData, StepWatch } from "./logging-data.ts";
 import { checkedGradient, type KnownParameter, knownParameters, nameOfParameter } from "./parameter.ts";
@@ -112,7 +112,8 @@ export class Reducer implements Joinable {
   /**
    * Says that the gradient of parameter `index` is there. The tensor is copied into its bucket at once; within `noSync`, and in
    * the first step after it, it is added to the sum that waits there. With `gradientAsBucketView: false` it gets the average when
-   * `finalize` resolves. Default of `gradient`: it lies in the bucket already, at `reducer.gradient(index)`.
+   * `finalize` resolves. Default of `gradient`: it lies in the bucket already, at `reducer.gradient(index)`, where the sum of
+   * `noSync` steps lies as well: nothing is added here, since the caller has added the gradient to it.
    * @throws Error if no step is open, or the parameter was marked in this step.
    * @throws RangeError if there is no such parameter, or the gradient's count or shape is not the parameter's.
    * @throws TypeError if its dtype or memory is not.
@@ -198,7 +199,7 @@ export class Reducer implements Joinable {
   loggingData(): DdpLoggingData {
     const { group, bucketBytes, firstBucketBytes, findUnusedParameters, gradientAsBucketView } = this.#options;
     const { first, buckets, hasRebuilt } = this.#buckets;
-    const rebuilt = hasRebuilt ? buckets : [];
+    const rebuilt = hasRebuilt ? buckets.map(factsOfBucket) : [];
     const views = this.#parameters.map(({ view }) => view);
     return {
       ...{ rank: group.rank, worldSize: group.size, backendName: group.backendName },
@@ -207,10 +208,10 @@ export class Reducer implements Joinable {
       totalParameterSizeBytes: views.reduce((bytes, { byteLength }) => bytes + byteLength, 0),
       dtypes: [...new Set(views.map(({ dtype }) => dtype))],
       ...{ bucketCapBytes: bucketBytes, firstBucketBytes },
-      bucketSizesBytes: first.map(bytesOfBucket),
+      bucketSizesBytes: first.map(({ bytes }) => bytes),
       perBucketParamIndices: first.map(({ indices }) => [...indices]),
       hasRebuiltBuckets: hasRebuilt,
-      rebuiltBucketSizesBytes: rebuilt.map(bytesOfBucket),
+      rebuiltBucketSizesBytes: rebuilt.map(({ bytes }) => bytes),
       rebuiltPerBucketParamIndices: rebuilt.map(({ indices }) => [...indices]),
       numBucketsReduced: buckets.length,
       ...{ findUnusedParameters, gradientAsBucketView },
@@ -223,7 +224,7 @@ export class Reducer implements Joinable {
     };
   }
 
-  /** Takes part in a step of the ranks that still have inputs, with zeros. `join` calls it. */
+  /** Takes part in a step of the ranks that still have inputs, with zeros: sums of `noSync` steps are dropped. `join` calls it. */
   async shadowStep(): Promise<void> {
     this.#refuseOpenStep("join");
     this.#accumulated.clear();
@@ -292,6 +293,7 @@ export class Reducer implements Joinable {
     } finally {
       this.#accumulated.clear();
       this.#step = null;
+      this.joinContext?.end(this);
     }
   }
 

@@ -16,16 +16,11 @@ export class Tape {
   readonly options: LastingOptions;
   readonly math: Elementwise;
   readonly #made = new Set<Tensor>();
-  #isFreed = false;
 
   constructor(group: ProcessGroup, options: LastingOptions) {
     this.group = group;
     this.options = options;
     this.math = new Elementwise(group.device, (tensor) => this.#made.add(tensor));
-  }
-
-  get isFreed(): boolean {
-    return this.#isFreed;
   }
 
   /** `tensor`, as one that the caller owns: a copy, unless this tape made it and has not given it away. */
@@ -42,7 +37,6 @@ export class Tape {
 
   /** Destroys the GPUBuffers that the tape made and has not given away. */
   free(): void {
-    this.#isFreed = true;
     for (const tensor of this.#made) if ("buffer" in tensor && "dtype" in tensor) tensor.buffer.destroy();
     this.#made.clear();
   }

@@ -1,10 +1,11 @@
 /** Sessions whose weights are cut by columns: each rank's output has a part of the columns. */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
-import { gatherColumns } from "./gather-columns.ts";
+import { type Gathering, prepareGather } from "./gather-columns.ts";
 import type { OrtOutput, OrtSession, OrtTensorClass } from "./onnx-runtime.ts";
-import { type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
+import { disposeOf, type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
 
 /** Options of {@link runColumnParallel}. */
 export interface ColumnParallelOptions<T> extends CollectiveOptions {
@@ -25,13 +26,13 @@ const COLUMN_PARALLEL_OPTIONS: OptionNames<ColumnParallelOptions<unknown>> = {
 
 /**
  * Runs `session` with `feeds` and joins an output of the ranks of `group` along its last axis, in rank order, as Concat would.
- * Resolves to the whole, on every rank, in the memory in which the session left this rank's part; that part is disposed of.
+ * Resolves to the whole, on every rank, in the memory in which the session left this rank's part; all outputs of this run are disposed of.
  * One allGather: each rank receives the others' parts. Where the output has more than one row, the parts are moved to their
  * places afterwards, on the GPU by one copy for each row and rank.
  *
- * Every rank calls it. If a rank's run throws, it rejects there with that error, elsewhere with a MismatchError that
- * names that rank; the group is whole.
- * @throws TypeError for an unknown option or output, or for columns that are not those of this rank.
+ * Every rank calls it; calls of one group run in the order in which they were made. If a rank's run throws, or its output
+ * cannot be joined, it rejects there with that error, elsewhere with a MismatchError that names that rank; the group is whole.
+ * @throws TypeError for an unknown option or output. @throws RangeError for columns that are not those of this rank.
  * @throws UnsupportedError if the columns of a rank do not fill whole words of a GPUBuffer.
  */
 export async function runColumnParallel<F, R extends Outputs, T extends OrtOutput>(
@@ -40,6 +41,29 @@ export async function runColumnParallel<F, R extends Outputs, T extends OrtOutpu
   feeds: F,
   options: ColumnParallelOptions<T>,
 ): Promise<T> {
+  const prepared = checked(group, () => checkedCall(session, options));
+  return inTurn(group, async () => {
+    const { name, ...gathering } = await prepared();
+    const sitOut = (signal: AbortSignal) => {
+      const nothing = Array.from({ length: group.size }, () => new Float32Array(1));
+      return group.allGather(nothing, new Float32Array(1), { signal });
+    };
+    return runAndCollect(session, feeds, sitOut, (results) => {
+      const gather = prepareGather(group, results[name] as OrtOutput, gathering);
+      return async () => {
+        const joined = await gather();
+        disposeOf(results);
+        return joined;
+      };
+    });
+  });
+}
+
+/** The name of the output, and how it is gathered. */
+function checkedCall<T>(
+  session: Pick<OrtSession<unknown, unknown>, "outputNames">,
+  options: ColumnParallelOptions<T>,
+): Gathering<T> & { name: string } {
   checkOptions("runColumnParallel", COLUMN_PARALLEL_OPTIONS, options);
   const { Tensor, output, columns, ...call } = options;
   if (typeof Tensor !== "function") throw new TypeError("runColumnParallel: Tensor must be ort.Tensor");
@@ -49,14 +73,5 @@ export async function runColumnParallel<F, R extends Outputs, T extends OrtOutpu
     output === undefined ? undefined : [output],
   );
   if (others.length > 0) throw new TypeError(`runColumnParallel: output must be one of ${name}, ${others.join(", ")}`);
-  const sitOut = (signal: AbortSignal) => {
-    const nothing = Array.from({ length: group.size }, () => new Float32Array(1));
-    return group.allGather(nothing, new Float32Array(1), { signal });
-  };
-  return runAndCollect(session, feeds, sitOut, async (results) => {
-    const part = results[name] as OrtOutput;
-    const joined = await gatherColumns(group, part, { Tensor, columns, call });
-    part.dispose();
-    return joined;
-  });
+  return { name, Tensor, columns, call };
 }

@@ -31,28 +31,33 @@ interface Place<T> {
   discard(): void;
 }
 
-/** Joins `part` of every rank along its last axis. `columns` are those of each rank's part, by default all equal. */
-export async function gatherColumns<T extends OrtOutput>(
+/** How parts are joined. `columns` are those of each rank's part, by default all equal. */
+export interface Gathering<T> {
+  Tensor: OrtTensorClass<T>;
+  columns?: readonly number[] | undefined;
+  call: CollectiveOptions;
+}
+
+/** Checks `part`, and gives the call that joins those of every rank along their last axis. */
+export function prepareGather<T extends OrtOutput>(
   group: ProcessGroup,
   part: OrtOutput,
-  {
-    Tensor,
-    columns,
-    call,
-  }: { Tensor: OrtTensorClass<T>; columns?: readonly number[] | undefined; call: CollectiveOptions },
-): Promise<T> {
+  { Tensor, columns, call }: Gathering<T>,
+): () => Promise<T> {
   const layout = layoutOf(group, part, columns);
   const isOnGpu = describe(part).memory === "gpu";
   const place = isOnGpu ? placeOnGpu(Tensor, group.device, layout) : placeOnHost(Tensor, layout);
   const { rows, starts } = layout;
   const parts = layout.columns.map((one, rank) => partOfTensor(place.apart, rows * (starts[rank] ?? 0), rows * one));
-  try {
-    await group.allGather(parts, part, call);
-  } catch (error) {
-    place.discard();
-    throw error;
-  }
-  return place.join();
+  return async () => {
+    try {
+      await group.allGather(parts, part, call);
+      return place.join();
+    } catch (error) {
+      place.discard();
+      throw error;
+    }
+  };
 }
 
 function layoutOf({ rank, size }: ProcessGroup, part: OrtOutput, given?: readonly number[]): Layout {
@@ -110,13 +115,19 @@ function placeOnGpu<T extends OrtOutput>(
   const join = () => {
     if (rows === 1) return gpuTensor(Tensor, { device, buffer: apart }, { type, dims, bytes });
     const buffer = createTensorBuffer(device, bytes);
-    const encoder = device.createCommandEncoder();
-    for (const { from, to, count } of runsOf(layout)) {
-      encoder.copyBufferToBuffer(apart, from * width, buffer, to * width, count * width);
+    try {
+      const encoder = device.createCommandEncoder();
+      for (const { from, to, count } of runsOf(layout)) {
+        encoder.copyBufferToBuffer(apart, from * width, buffer, to * width, count * width);
+      }
+      device.queue.submit([encoder.finish()]);
+      const joined = gpuTensor(Tensor, { device, buffer }, { type, dims, bytes });
+      apart.destroy();
+      return joined;
+    } catch (error) {
+      buffer.destroy();
+      throw error;
     }
-    device.queue.submit([encoder.finish()]);
-    apart.destroy();
-    return gpuTensor(Tensor, { device, buffer }, { type, dims, bytes });
   };
   return { apart: { buffer: apart, dtype, count: rows * total }, join, discard: () => apart.destroy() };
 }

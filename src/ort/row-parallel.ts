@@ -1,8 +1,10 @@
 /** Sessions whose weights are cut by rows: each rank's output is a part of a sum. */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
-import type { OrtSession } from "./onnx-runtime.ts";
+import { describeArgument } from "../tensor/describe.ts";
+import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
 import { type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
 
 /** Options of {@link runRowParallel}. */
@@ -18,7 +20,7 @@ const ROW_PARALLEL_OPTIONS: OptionNames<RowParallelOptions> = { ...COLLECTIVE_OP
  * in host memory or in ONNX Runtime's own GPUBuffers, and with the same bits on every rank. Resolves to the outputs. One
  * allReduceCoalesced: each rank sends and receives about 2(N−1)/N times the bytes of the outputs.
  *
- * Every rank calls it. If a rank's run throws, it rejects there with that error, elsewhere with a MismatchError that
+ * Every rank calls it; calls of one group run in the order in which they were made. If a rank's run throws, it rejects there with that error, elsewhere with a MismatchError that
  * names that rank; the group is whole.
  * @throws TypeError for an unknown option or output; RangeError or TypeError for an output that is no usable tensor.
  */
@@ -28,15 +30,30 @@ export async function runRowParallel<F, R extends Outputs>(
   feeds: F,
   options: RowParallelOptions = {},
 ): Promise<R> {
-  checkOptions("runRowParallel", ROW_PARALLEL_OPTIONS, options);
-  const { outputs, ...call } = options;
-  const names = outputNamesOf("runRowParallel", session, outputs);
-  const sitOut = (signal: AbortSignal) => group.allReduceCoalesced([new Float32Array(1)], { signal });
-  return runAndCollect(session, feeds, sitOut, async (results) => {
-    await group.allReduceCoalesced(
-      names.flatMap((name) => results[name] ?? []),
-      call,
-    );
-    return results;
+  const prepared = checked(group, () => {
+    checkOptions("runRowParallel", ROW_PARALLEL_OPTIONS, options);
+    const { outputs, ...call } = options;
+    return { names: outputNamesOf("runRowParallel", session, outputs), call };
   });
+  return inTurn(group, async () => {
+    const { names, call } = await prepared();
+    const sitOut = (signal: AbortSignal) => group.allReduceCoalesced([new Float32Array(1)], { signal });
+    return runAndCollect(session, feeds, sitOut, (results) => {
+      const parts = names.flatMap((name) => results[name] ?? []);
+      requireOneMemory(names, parts);
+      return async () => {
+        await group.allReduceCoalesced(parts, call);
+        return results;
+      };
+    });
+  });
+}
+
+/** @throws TypeError if the parts do not all lie in one memory, or one is no usable tensor. */
+function requireOneMemory(names: readonly string[], parts: readonly OrtOutput[]): void {
+  const memories = new Set(parts.map((part, i) => describeArgument(part, `output ${names[i]}`).memory));
+  if (memories.size < 2) return;
+  throw new TypeError(
+    `runRowParallel: the outputs ${names.join(", ")} lie partly in GPUBuffers: set preferredOutputLocation alike for all`,
+  );
 }

@@ -5,29 +5,36 @@ import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
 export type Outputs = Readonly<Record<string, OrtOutput>>;
 
 /**
- * Runs `session`, then `collect` on its outputs, which makes one call of a group. If the run fails, this rank makes that call
- * by `sitOut` with a signal that is aborted already: it rejects on every rank, and the group goes on in step. If `collect`
- * fails, the outputs are disposed of.
+ * Runs `session`, then the call of a group that `prepare` makes of its outputs. If the run or `prepare` fails, this rank makes
+ * that call by `sitOut` with a signal that is aborted already: it rejects on every rank, and the group goes on in step. After
+ * an error the outputs are disposed of.
  */
 export async function runAndCollect<F, R extends Outputs, T>(
   session: OrtSession<F, R>,
   feeds: F,
   sitOut: (signal: AbortSignal) => Promise<void>,
-  collect: (outputs: R) => Promise<T>,
+  prepare: (outputs: R) => () => Promise<T>,
 ): Promise<T> {
-  let outputs: R;
+  let outputs: R | undefined;
   try {
-    outputs = await session.run(feeds);
+    let call: () => Promise<T>;
+    try {
+      outputs = await session.run(feeds);
+      call = prepare(outputs);
+    } catch (error) {
+      await Promise.allSettled([sitOut(AbortSignal.abort(error))]);
+      throw error;
+    }
+    return await call();
   } catch (error) {
-    await Promise.allSettled([sitOut(AbortSignal.abort(error))]);
+    if (outputs) disposeOf(outputs);
     throw error;
   }
-  try {
-    return await collect(outputs);
-  } catch (error) {
-    for (const output of Object.values(outputs)) output.dispose();
-    throw error;
-  }
+}
+
+/** Gives the memory of all outputs back. */
+export function disposeOf(outputs: Outputs): void {
+  for (const output of Object.values(outputs)) output.dispose();
 }
 
 /**

@@ -91,7 +91,8 @@ function shard<A extends HostArray>(
   }
   const inner = product(dims.slice(axis + 1));
   const { start, count, block, all } = rangeOf(name, length, member, options);
-  const data = weights.slice(0, (weights.length / length) * all) as A;
+  // A Node Buffer's own slice() is a view of the caller's weights; that of all typed arrays copies.
+  const data = Uint8Array.prototype.slice.call(weights, 0, (weights.length / length) * all) as unknown as A;
   let at = 0;
   for (let first = start * inner; first < weights.length; first += block * inner) {
     const part = weights.subarray(first, first + count * inner);

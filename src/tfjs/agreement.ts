@@ -1,5 +1,5 @@
 /** Agreement of all ranks on a list of named tensors: the same names, shapes and dtypes in the same order. */
-import { MismatchError } from "../errors.ts";
+import { MismatchError, ProtocolError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import type { TfTensor } from "./engine.ts";
 
@@ -35,9 +35,13 @@ export function forgetGradients(group: ProcessGroup): void {
 /**
  * Resolves when all ranks have given the same list. `what` the tensors are is for the error.
  * @throws MismatchError on every rank, if one has another list than rank 0; it names that rank and the first tensor that differs.
+ * @throws ProtocolError, with which the group is dead, if a rank tells something else than a list.
  */
 export async function agreeOn(group: ProcessGroup, what: string, tensors: readonly Named[]): Promise<void> {
-  const lists = await group.allGatherObject({ entries: entriesOf(tensors), names: tensors.map(({ name }) => name) });
+  const lists = toldBy(
+    group,
+    await group.allGatherObject<unknown>({ entries: entriesOf(tensors), names: tensors.map(({ name }) => name) }),
+  );
   const [first] = lists;
   const rank = lists.findIndex((list) => differing(first!, list) >= 0);
   if (rank < 0) return;
@@ -52,6 +56,34 @@ export async function agreeOn(group: ProcessGroup, what: string, tensors: readon
 interface Told {
   entries: Entry[];
   names: string[];
+}
+
+/** What all ranks told, if each told a list. */
+function toldBy(group: ProcessGroup, values: readonly unknown[]): readonly Told[] {
+  if (values.every(isTold)) return values;
+  const peer = values.findIndex((value) => !isTold(value));
+  const error = new ProtocolError(
+    `group "${group.name}": rank ${peer} told no list of tensors, as averageGradients and broadcastVariables do on every rank. The group is dead`,
+    { group: group.name, rank: group.rank, peer },
+  );
+  group.abort(error);
+  throw error;
+}
+
+function isTold(value: unknown): value is Told {
+  const { entries, names } = (value ?? {}) as Partial<Record<keyof Told, unknown>>;
+  const areLists = Array.isArray(entries) && Array.isArray(names) && entries.length === names.length;
+  return areLists && names.every((name) => typeof name === "string") && entries.every(isEntry);
+}
+
+function isEntry(value: unknown): value is Entry {
+  if (!Array.isArray(value) || value.length !== 4) return false;
+  const [name, numbers, shape, dtype] = value as unknown[];
+  return typeof name === "string" && areNumbers(numbers) && areNumbers(shape) && typeof dtype === "string";
+}
+
+function areNumbers(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((one) => typeof one === "number");
 }
 
 /** The first place where two lists differ, or -1. */

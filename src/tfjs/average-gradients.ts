@@ -2,6 +2,7 @@
 import { type HookResult, tensorOfHookResult } from "../ddp/comm-hook.ts";
 import { GradBucket } from "../ddp/grad-bucket.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
 import { named } from "../tensor/describe.ts";
@@ -53,7 +54,8 @@ export function checkBucketBytes(where: string, bucketBytes: number | undefined)
  * Averages `gradients` over all ranks: resolves to new tensors of the same shapes and in the same form, by name or as a
  * list, with the same bits on every rank. They are the caller's to dispose; `gradients` stay as they are, and must live
  * until then. Every rank gives the same names, shapes and dtypes in the same order, which is compared at the first call
- * and after each change.
+ * and after each change. Calls of one group run in the order in which they were made; await one with a comm hook before
+ * another call of the group.
  *
  * @throws TypeError if a gradient is no tf.Tensor, is disposed, or has another dtype than float32 and int32; nothing was
  * sent then. @throws MismatchError if the lists of the ranks differ; the group is whole. What else goes wrong, an error of
@@ -64,9 +66,12 @@ export async function averageGradients<G extends Gradients>(
   gradients: G,
   options: AverageOptions = {},
 ): Promise<G> {
-  checkAverageOptions("averageGradients", options);
-  const list = listOf("averageGradients", gradients);
-  checkTensors("averageGradients", list);
+  const list = checked(group, () => {
+    checkAverageOptions("averageGradients", options);
+    const given = listOf("averageGradients", gradients);
+    checkTensors("averageGradients", given);
+    return given;
+  });
   const averaged = await averageList(group, list, options);
   if (Array.isArray(gradients)) return averaged as unknown as G;
   return Object.fromEntries(averaged.map(({ name, tensor }) => [name, tensor])) as unknown as G;
@@ -90,14 +95,36 @@ export function listOf(where: string, gradients: Gradients): Named[] {
   return given;
 }
 
-/** {@link averageGradients} of a list that was checked. */
-export async function averageList(
+/** By group, the end of the latest call with a comm hook. */
+const latestHooked = new WeakMap<ProcessGroup, Promise<unknown>>();
+
+/**
+ * {@link averageGradients} of a list that `checked` gives, in the call's turn. The collectives that a hook makes take turns
+ * themselves, for which a turn that waits for the hook would wait for ever: so calls with hooks take turns among themselves.
+ */
+export function averageList(
+  group: ProcessGroup,
+  list: () => Promise<readonly Named[]>,
+  options: AverageOptions,
+): Promise<Named[]> {
+  if (!options?.commHook) return inTurn(group, async () => averageNow(group, await list(), options));
+  const task = async () => averageNow(group, await inTurn(group, list), options);
+  const turn = (latestHooked.get(group) ?? Promise.resolve()).then(task, task);
+  latestHooked.set(
+    group,
+    turn.catch(() => {}),
+  );
+  return turn;
+}
+
+async function averageNow(
   group: ProcessGroup,
   list: readonly Named[],
   { op = "avg", bucketBytes, commHook }: AverageOptions,
 ): Promise<Named[]> {
   try {
-    await agreeOnGradients(group, list);
+    const agree = () => agreeOnGradients(group, list);
+    await (commHook ? inTurn(group, agree) : agree());
     return await throughBuckets(group, list, bucketBytes, (buckets) =>
       commHook ? reduceByHook(group, buckets, commHook) : reduceAtOnce(group, buckets, op),
     );

@@ -1,11 +1,12 @@
 /** Gives all ranks the variables of one. */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import { agreeOn } from "./agreement.ts";
+import { agreeOn, type Named } from "./agreement.ts";
 import { checkBucketBytes } from "./average-gradients.ts";
 import { checkTensors } from "./buckets.ts";
 import { isTfTensor, type TfTensor, type TfVariable } from "./engine.ts";
-import { throughBuckets } from "./through-buckets.ts";
+import { abortUnlessTold, throughBuckets } from "./through-buckets.ts";
 
 /** A weight of a tf.LayersModel: a tf.Variable in a cover. */
 export interface TfLayerVariable {
@@ -30,19 +31,37 @@ const BROADCAST_VARIABLES_OPTIONS: OptionNames<BroadcastVariablesOptions> = { ro
 
 /**
  * Puts root's values into `variables` of every rank, as training begins with the same weights everywhere. Every rank gives
- * the same names, shapes and dtypes in the same order, which is compared first.
+ * the same names, shapes and dtypes in the same order, which is compared first. Calls of one group run in the order in which
+ * they were made.
  *
  * @throws TypeError if one is no tf.Variable, is disposed, or has the dtype complex64 or string; nothing was sent then.
  * @throws RangeError if there is no such root. @throws MismatchError if the lists of the ranks differ; the group is whole.
+ * What else goes wrong before all ranks have the values aborts the group, for the other ranks wait.
  */
 export async function broadcastVariables(
   group: ProcessGroup,
   variables: Variables,
   options: BroadcastVariablesOptions = {},
 ): Promise<void> {
+  const prepared = checked(group, () => checkedCall(group, variables, options));
+  return inTurn(group, async () => {
+    const { list, root, bucketBytes } = await prepared();
+    const values = await broadcastList(group, list, root, bucketBytes);
+    try {
+      values.forEach(({ tensor: value }, i) => {
+        list[i]?.tensor.assign(value);
+      });
+    } finally {
+      for (const { tensor } of values) tensor.dispose();
+    }
+  });
+}
+
+/** The variables as a list, and the options. */
+function checkedCall(group: ProcessGroup, variables: Variables, options: BroadcastVariablesOptions) {
   checkOptions("broadcastVariables", BROADCAST_VARIABLES_OPTIONS, options);
-  checkBucketBytes("broadcastVariables", options.bucketBytes);
-  const { root = 0 } = options;
+  const { root = 0, bucketBytes } = options;
+  checkBucketBytes("broadcastVariables", bucketBytes);
   if (!Number.isInteger(root) || root < 0 || root >= group.size) {
     throw new RangeError(`broadcastVariables: root must be a rank from 0 to ${group.size - 1}, got ${String(root)}`);
   }
@@ -52,16 +71,27 @@ export async function broadcastVariables(
     return { name: tensor.name, tensor };
   });
   checkTensors("broadcastVariables", list);
-  await agreeOn(group, "variable", list);
-  const values = await throughBuckets(group, list, options.bucketBytes, (buckets) =>
-    group.coalesce(() => {
-      for (const { tensor } of buckets) void group.broadcast(tensor, { root });
-    }),
-  );
-  values.forEach(({ tensor: value }, i) => {
-    list[i]?.tensor.assign(value);
-    value.dispose();
-  });
+  return { list, root, bucketBytes };
+}
+
+/** New tensors with root's values. */
+async function broadcastList(
+  group: ProcessGroup,
+  list: readonly Named[],
+  root: number,
+  bucketBytes: number | undefined,
+): Promise<Named[]> {
+  try {
+    await agreeOn(group, "variable", list);
+    return await throughBuckets(group, list, bucketBytes, (buckets) =>
+      group.coalesce(() => {
+        for (const { tensor } of buckets) void group.broadcast(tensor, { root });
+      }),
+    );
+  } catch (error) {
+    abortUnlessTold(group, error);
+    throw error;
+  }
 }
 
 function variableIn(value: unknown): TfVariable | null {

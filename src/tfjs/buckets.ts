@@ -71,17 +71,40 @@ export interface Bucket {
 }
 
 /**
+ * All buckets, in one memory, as a coalesced call takes them: on the device if each can be there, else in host memory. This
+ * rank alone decides that: the others may run elsewhere. If one cannot be packed, the others are freed.
+ */
+export async function packAll(group: ProcessGroup, plans: readonly BucketPlan[]): Promise<Bucket[]> {
+  const buckets: Bucket[] = [];
+  try {
+    for (const plan of plans) buckets.push(await pack(group, plan));
+    const isOnDevice = ({ tensor }: Bucket) => describe(tensor).memory !== "host";
+    if (buckets.every(isOnDevice)) return buckets;
+    for (const [i, bucket] of buckets.entries()) {
+      if (!isOnDevice(bucket)) continue;
+      buckets[i] = await pack(group, bucket.plan, "host");
+      bucket.dispose();
+    }
+    return buckets;
+  } catch (error) {
+    for (const bucket of buckets) bucket.dispose();
+    throw error;
+  }
+}
+
+/**
  * A copy of the planned tensors: on tf.js's own device if the group has that, else in host memory.
  *
  * A copy in each case: on the cpu backend `data()` gives the tensor's own storage, and on the webgpu backend the commands
  * that write a tensor may not have been submitted, and storage is shared by tensors. `dataToGPU()` submits, and copies.
  */
-export async function pack(group: ProcessGroup, plan: BucketPlan): Promise<Bucket> {
+async function pack(group: ProcessGroup, plan: BucketPlan, memory: "any" | "host" = "any"): Promise<Bucket> {
   const engine = engineInUse();
   if (engine.backendName === "cpu" || plan.dtype === "u8") return hostBucket(group, plan, plan.tensors);
   const joined = join(engine, plan.tensors);
   try {
-    const onDevice = engine.backendName === "webgpu" && group.device && engine.backend.device === group.device;
+    const onDevice =
+      memory === "any" && engine.backendName === "webgpu" && group.device && engine.backend.device === group.device;
     return (onDevice && deviceBucket(engine, plan, joined)) || (await hostBucket(group, plan, [joined]));
   } finally {
     joined.dispose();
@@ -133,11 +156,13 @@ async function hostBucket(group: ProcessGroup, plan: BucketPlan, sources: readon
   }
   const unpack = () => {
     const engine = engineInUse();
-    return plan.tensors.map(({ size, shape, dtype }, i) => {
-      const start = plan.offsets[i]!;
-      // A copy: the next bucket uses the memory, and WebGL takes no values from shared memory, which `alloc` may give.
-      return engine.makeTensor(flat.slice(start, start + size), shape, dtype);
-    });
+    return engine.tidy(() =>
+      plan.tensors.map(({ size, shape, dtype }, i) => {
+        const start = plan.offsets[i]!;
+        // A copy: the next bucket uses the memory, and WebGL takes no values from shared memory, which `alloc` may give.
+        return engine.makeTensor(flat.slice(start, start + size), shape, dtype);
+      }),
+    );
   };
   return { plan, tensor: flat, unpack, dispose: giveBack };
 }

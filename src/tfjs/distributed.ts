@@ -1,5 +1,8 @@
 /** A tf.js optimizer that averages the gradients of all ranks before it applies them. */
 import type { ProcessGroup } from "../group/process-group.ts";
+import { checked, inTurn } from "../group/turns.ts";
+import { consoleLogger, debugLevelIn } from "../logger.ts";
+import { startTimer } from "../support/clock.ts";
 import type { Named } from "./agreement.ts";
 import { type AverageOptions, averageList, checkAverageOptions, listOf } from "./average-gradients.ts";
 import { checkTensors } from "./buckets.ts";
@@ -58,12 +61,18 @@ export function distributed<O extends TfOptimizer>(
   }) as O & Settling;
 }
 
+/** A group keeps its logger to itself. */
+const LOGGER = consoleLogger(() => debugLevelIn(() => undefined));
+
 /** The steps of one optimizer, one after the other. */
 class Steps {
   readonly #optimizer: TfOptimizer;
   readonly #group: ProcessGroup;
   readonly #options: AverageOptions;
+  /** The step that no `settled()` has told the end of. */
   #pending: Promise<void> | null = null;
+  /** The steps for which `settled()` was called. */
+  readonly #asked = new WeakSet<Promise<void>>();
 
   constructor(optimizer: TfOptimizer, group: ProcessGroup, options: AverageOptions) {
     this.#optimizer = optimizer;
@@ -81,7 +90,7 @@ class Steps {
   }
 
   minimize(f: () => TfTensor, returnCost = false, varList?: TfVariable[]): TfTensor | null {
-    this.#checkSettled();
+    this.#told(() => this.#checkSettled());
     const { value, grads } = this.computeGradients(f, varList);
     // By a varList the optimizer's slots are in its order, else in that of the gradients.
     const names = varList ? varList.map(({ name }) => name) : Object.keys(grads);
@@ -95,18 +104,38 @@ class Steps {
   }
 
   applyGradients(gradients: Gradients): void {
-    this.#checkSettled();
-    const list = listOf("applyGradients", gradients);
-    checkTensors("applyGradients", list);
+    const list = this.#told(() => {
+      this.#checkSettled();
+      const given = listOf("applyGradients", gradients);
+      checkTensors("applyGradients", given);
+      return given;
+    });
     const engine = engineInUse();
     // Clones, since the caller disposes the gradients as soon as this returns.
     this.#begin(list.map(({ name, tensor }) => ({ name, tensor: engine.keep(cloneOf(tensor)) })));
   }
 
-  settled(): Promise<void> {
-    const pending = this.#pending ?? Promise.resolve();
-    this.#pending = null;
-    return pending;
+  async settled(): Promise<void> {
+    const pending = this.#pending;
+    if (pending) this.#asked.add(pending);
+    try {
+      await pending;
+    } finally {
+      if (this.#pending === pending) this.#pending = null;
+    }
+  }
+
+  /** What `check` returns. If it throws, the other ranks are told in turn that this one takes no part in the step. */
+  #told<T>(check: () => T): T {
+    try {
+      return check();
+    } catch (error) {
+      const refused = checked(this.#group, () => {
+        throw error;
+      });
+      inTurn(this.#group, refused).catch(() => {});
+      throw error;
+    }
   }
 
   #checkSettled(): void {
@@ -116,15 +145,20 @@ class Steps {
   }
 
   #begin(gradients: Named[]): void {
-    this.#pending = this.#step(gradients);
-    // Its error is told by settled(); until that is called it must not count as unhandled.
-    this.#pending.catch(() => {});
+    const step = this.#step(gradients);
+    this.#pending = step;
+    // Its error is told by settled(): it is no unhandled rejection, and is reported if that was not called.
+    step.catch((error) =>
+      startTimer(0, () => {
+        if (!this.#asked.has(step)) LOGGER.error("nobody awaited settled() of a step that failed:", error);
+      }),
+    );
   }
 
   /** Averages the gradients, applies them and frees them. */
   async #step(gradients: Named[]): Promise<void> {
     try {
-      const averaged = await averageList(this.#group, gradients, this.#options);
+      const averaged = await averageList(this.#group, async () => gradients, this.#options);
       try {
         this.#optimizer.applyGradients(averaged);
       } finally {

@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MismatchError, UnsupportedError } from "../../src/errors.ts";
+import type { ProcessGroup } from "../../src/group/process-group.ts";
 import {
   columnShard,
   type Member,
@@ -87,6 +89,71 @@ describe("a matrix cut by rows", () => {
       expect(y?.type).toBe("float16");
       expect(y?.data).toEqual(expected?.data);
     });
+  });
+});
+
+/** A session that ends after so many turns of the event loop, with these outputs. */
+const sessionOf = (outputs: () => Record<string, ort.Tensor>, turns = 0) => ({
+  outputNames: Object.keys(outputs()),
+  run: async () => {
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    return outputs();
+  },
+});
+
+describe.each(["runRowParallel", "runColumnParallel"] as const)("%s(), as every rank calls it", (name) => {
+  const call = (group: ProcessGroup, session: ReturnType<typeof sessionOf>, options = {}) =>
+    name === "runRowParallel"
+      ? runRowParallel(group, session, {}, options).then(({ y }) => [...dataOf(y)])
+      : runColumnParallel(group, session, {}, { Tensor: ort.Tensor, ...options }).then((y) => [...dataOf(y)]);
+
+  it("pairs calls that nobody awaits in the order in which they were made, whenever their sessions end", async () => {
+    const turns = fc.array(fc.array(fc.nat(20), { minLength: 2, maxLength: 2 }), { minLength: 2, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(turns, async (calls) => {
+        const results = await withMemoryGroups(2, (group, rank) =>
+          Promise.all(
+            calls.map((turns, i) => {
+              const value = 10 * i + rank;
+              return call(
+                group,
+                sessionOf(() => ({ y: tensor(Float32Array.of(value), [1, 1]) }), turns[rank]),
+              );
+            }),
+          ),
+        );
+        const expected = calls.map((_, i) => (name === "runRowParallel" ? [20 * i + 1] : [10 * i, 10 * i + 1]));
+        expect(results).toEqual([expected, expected]);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it("tells the other ranks of a call with wrong arguments: none gets the values of another call", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const session = sessionOf(() => ({ y: tensor(Float32Array.of(1), [1, 1]) }));
+      if (rank === 1) expect(await errorOf(() => call(group, session, { outputz: 1 }))).toBeInstanceOf(TypeError);
+      expect(await errorOf(() => call(group, session))).toBeInstanceOf(MismatchError);
+      if (rank === 0) expect(await errorOf(() => call(group, session, { outputz: 1 }))).toBeInstanceOf(TypeError);
+    });
+  });
+
+  it("tells the other ranks of an output that cannot be sent, at once, and disposes of all outputs", async () => {
+    const made: ort.Tensor[] = [];
+    await withMemoryGroups(2, async (group, rank) => {
+      const session = sessionOf(() => {
+        const z = tensor(Float32Array.of(1), [1, 1]);
+        made.push(z);
+        return { y: rank === 1 ? new ort.Tensor("string", ["a"], [1, 1]) : tensor(Float32Array.of(1), [1, 1]), z };
+      });
+      const options = name === "runRowParallel" ? { outputs: ["y"] } : { output: "y" };
+      const error = await errorOf(() => call(group, session, options));
+      expect(error).toBeInstanceOf(rank === 1 ? TypeError : MismatchError);
+      if (rank === 0) expect(error.message).toMatch(/rank 1/);
+      await expectWhole(group);
+    });
+    // The first of each rank was made for the names alone.
+    expect(made.map(({ location }) => location).sort()).toEqual(["cpu", "cpu", "none", "none"]);
   });
 });
 
@@ -198,6 +265,79 @@ describe("runColumnParallel()", () => {
       expect(error).toBeInstanceOf(RangeError);
       expect(error.message).toMatch(/columns \[1,1\] must have one number for each of 2 ranks, and [23] for rank/);
     });
+  });
+
+  it("tells the other ranks where only one has such columns, at once", async () => {
+    await withMemoryGroups(3, async (group, rank) => {
+      const columns = rank === 1 ? [2, 1, 2] : [2, 2, 1];
+      const error = await errorOf(() =>
+        runColumnParallel(group, matmul, feedsOf([2], 5, group), { Tensor: ort.Tensor, columns }),
+      );
+      expect(error).toBeInstanceOf(rank === 1 ? RangeError : MismatchError);
+      if (rank !== 1) expect(error.message).toMatch(/rank 1/);
+      await expectWhole(group);
+    });
+  });
+
+  it("disposes of all outputs of the session", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const outputs = { y: tensor(Float32Array.of(1), [1, 1]), z: tensor(Float32Array.of(2), [1]) };
+      const whole = await runColumnParallel(
+        group,
+        sessionOf(() => outputs),
+        {},
+        { Tensor: ort.Tensor, output: "y" },
+      );
+      expect([...dataOf(whole)]).toEqual([1, 1]);
+      expect(Object.values(outputs).map(({ location }) => location)).toEqual(["none", "none"]);
+    });
+  });
+
+  it.each([1, 2])("destroys its buffers where the tensor of %i rows cannot be made of them", async (rows) => {
+    const gpu = await testExecutor();
+    const { device } = gpu;
+    const live = new Set<GPUBuffer>();
+    let isWatched = false;
+    const createBuffer = device.createBuffer.bind(device);
+    device.createBuffer = (descriptor) => {
+      const buffer = createBuffer(descriptor);
+      if (!isWatched || descriptor.usage !== (0x80 | 0x4 | 0x8)) return buffer;
+      live.add(buffer);
+      const destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => {
+        live.delete(buffer);
+        return destroy();
+      };
+      return buffer;
+    };
+    const fail = () => {
+      throw new Error("no more tensors");
+    };
+    const Broken = new Proxy(ort.Tensor, {
+      get: (target, key) => (key === "fromGpuBuffer" ? fail : Reflect.get(target, key)),
+    });
+    await withMemoryGroups(
+      1,
+      async (group) => {
+        const buffer = createBuffer({ size: 16 * rows, usage: 0x80 | 0x4 | 0x8 });
+        const dispose = () => buffer.destroy();
+        const y = ort.Tensor.fromGpuBuffer(buffer, { dataType: "float32", dims: [rows, 2], dispose });
+        isWatched = true;
+        const error = await errorOf(() =>
+          runColumnParallel(
+            group,
+            sessionOf(() => ({ y })),
+            {},
+            { Tensor: Broken },
+          ),
+        );
+        expect(error.message).toBe("no more tensors");
+        expect(live.size).toBe(0);
+        expect(y.location).toBe("none");
+      },
+      { device, backend: "webgpu" },
+    );
+    await gpu.dispose();
   });
 
   it("rejects on every rank where columns are left out and differ", async () => {

@@ -19,6 +19,26 @@ const countOf = (dims: readonly number[]) => dims.reduce((count, length) => coun
 const ranksOf = (size: number) => Array.from({ length: size }, (_, rank) => ({ rank, size }));
 
 describe("columnShard() and rowShard()", () => {
+  it("copy their share, of a Node Buffer too, and leave the weights as they are", () => {
+    fc.assert(
+      fc.property(CUT, ({ size, length, unit, blocks, other }) => {
+        const bytes = Uint8Array.from(numbered(other * length));
+        for (const [cut, dims] of [
+          [columnShard, [other, length]],
+          [rowShard, [length, other]],
+        ] as const) {
+          for (const member of ranksOf(size)) {
+            const weights = Buffer.from(bytes);
+            const { data } = cut(weights, dims, member, { blocks, unit });
+            expect([...data]).toEqual([...cut(bytes, dims, member, { blocks, unit }).data]);
+            data.fill(255);
+            expect([...weights]).toEqual([...bytes]);
+          }
+        }
+      }),
+    );
+  });
+
   it("give every column of every block to one rank, in order, whole units each", () => {
     fc.assert(
       fc.property(CUT, ({ size, length, unit, blocks, other, lead }) => {

@@ -1,9 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { AbortedError, MismatchError } from "../../src/errors.ts";
+import { fp16CompressHook, type GradBucket } from "../../src/ddp/index.ts";
+import { AbortedError, MismatchError, ProtocolError } from "../../src/errors.ts";
 import { averageGradients } from "../../src/tfjs/index.ts";
-import { endsOnRanks, onRanks } from "./ranks.ts";
+import { endsOnRanks, onRanks, slow } from "./ranks.ts";
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
@@ -162,6 +163,89 @@ describe("averageGradients()", () => {
         );
       }
       expect(group.sequence).toBe(0);
+    });
+  });
+
+  it("pairs calls that nobody awaits in the order in which they were made, whenever each rank has its values", async () => {
+    const turns = fc.array(fc.array(fc.nat(20), { minLength: 2, maxLength: 2 }), { minLength: 2, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(turns, fc.boolean(), async (calls, hooked) => {
+        const results = await onRanks(2, async (group) => {
+          const commHook = async (bucket: GradBucket) => {
+            await group.allReduce(bucket.buffer(), { op: "avg" });
+            return bucket.buffer();
+          };
+          // Both ranks agree on the names first, so that these calls differ in nothing but their values.
+          await averageGradients(group, { a: tf.zeros([1]) });
+          const averaged = calls.map((turns, i) => {
+            const tensor = tf.tensor1d([20 * i + 2 * group.rank]);
+            return averageGradients(group, { a: slow(tensor, turns[group.rank]!) }, hooked ? { commHook } : {});
+          });
+          return (await Promise.all(averaged)).map(({ a }) => a.dataSync()[0]);
+        });
+        const expected = calls.map((_, i) => 20 * i + 1);
+        expect(results).toEqual([expected, expected]);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it("works with hooks that take turns of the group themselves", async () => {
+    await onRanks(2, async (group) => {
+      const hook = fp16CompressHook;
+      const calls = [0, 1].map((i) =>
+        averageGradients(group, { a: tf.fill([4], i + 2 * group.rank) }, { commHook: (bucket) => hook(group, bucket) }),
+      );
+      const [first, second] = await Promise.all(calls);
+      expect([...first!.a.dataSync(), ...second!.a.dataSync()]).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
+    });
+  });
+
+  it("tells the other ranks of a call with wrong arguments: none gets the values of another call", async () => {
+    await onRanks(2, async (group) => {
+      const grads = { a: tf.ones([2]) };
+      await averageGradients(group, grads);
+      const refused = () =>
+        expect(averageGradients(group, { a: 1 as unknown as tf.Tensor })).rejects.toThrow(TypeError);
+      if (group.rank === 1) await refused();
+      await expect(averageGradients(group, grads)).rejects.toBeInstanceOf(MismatchError);
+      if (group.rank === 0) await refused();
+    });
+  });
+
+  it.each([
+    ["no object", null],
+    ["no lists", { entries: 1, names: {} }],
+    ["too few names", { entries: [["a", [], [2], "float32"]], names: [] }],
+    ["an entry that is none", { entries: [["a", [], 2, "float32"]], names: ["a"] }],
+    ["a long entry", { entries: [["a", [], [2], "float32", 0]], names: ["a"] }],
+    ["a name that is none", { entries: [["a", [], [3], "float32"]], names: [7] }],
+  ])("ends the group with a ProtocolError where a rank tells %s for its list", async (_what, told) => {
+    const ends = await endsOnRanks(2, async (group) => {
+      if (group.rank === 1) await group.allGatherObject<unknown>(told);
+      else await averageGradients(group, { a: tf.ones([2]) });
+      await group.barrier();
+    });
+    expect(ends[0]).toMatchObject({ reason: expect.any(ProtocolError) });
+    expect(String((ends[0] as PromiseRejectedResult).reason)).toMatch(/rank 1 told no list of tensors/);
+    expect(ends[1]?.status).toBe("rejected");
+  });
+
+  it.each([1, 2, 3])("frees all where tensor %i of the result cannot be made, and ends the group", async (last) => {
+    const engine = tf.engine();
+    const { makeTensor } = engine;
+    await onRanks(1, async (group) => {
+      const grads = { a: tf.ones([2]), b: tf.ones([3]), c: tf.ones([4]) };
+      const before = tf.memory().numTensors;
+      let made = 0;
+      engine.makeTensor = (...args) => {
+        if (++made === last) throw new Error("out of memory");
+        return makeTensor.apply(engine, args);
+      };
+      const failed = averageGradients(group, grads, { bucketBytes: 20 });
+      await expect(failed.finally(() => Object.assign(engine, { makeTensor }))).rejects.toThrow("out of memory");
+      expect(tf.memory().numTensors).toBe(before);
+      await expect(group.barrier()).rejects.toBeInstanceOf(AbortedError);
     });
   });
 

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { beforeAll, describe, expect, it } from "vitest";
-import { AbortedError, MismatchError } from "../../src/errors.ts";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { AbortedError, MismatchError, TimeoutError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { type AverageOptions, distributed } from "../../src/tfjs/index.ts";
 import { endsOnRanks, onRanks } from "./ranks.ts";
@@ -227,6 +227,74 @@ describe("distributed()", () => {
       expect(reason).toBeInstanceOf(AbortedError);
       expect(String(reason)).toMatch(/rank 2 aborted it.*no such sample/);
     }
+  });
+
+  it("refuses a step before the last one has ended, though settled() was called", async () => {
+    await onRanks(2, async (group) => {
+      const variable = tf.variable(tf.scalar(1));
+      const optimizer = distributed(tf.train.sgd(1), group);
+      const step = () => optimizer.applyGradients([{ name: variable.name, tensor: tf.scalar(group.rank) }]);
+      step();
+      const settled = optimizer.settled();
+      expect(step).toThrow(/await optimizer.settled\(\) after each step/);
+      await settled;
+      expect(variable.dataSync()[0]).toBe(0.5);
+      // Both ranks have refused one call, and go on alike.
+      step();
+      await optimizer.settled();
+      expect(variable.dataSync()[0]).toBe(0);
+    });
+  });
+
+  it("tells the other ranks of a step with wrong gradients", async () => {
+    await onRanks(2, async (group) => {
+      const variable = tf.variable(tf.scalar(1));
+      const optimizer = distributed(tf.train.sgd(1), group);
+      const refused = () => expect(() => optimizer.applyGradients({ a: 1 as unknown as tf.Tensor })).toThrow(TypeError);
+      if (group.rank === 1) refused();
+      optimizer.applyGradients([{ name: variable.name, tensor: tf.scalar(1) }]);
+      await expect(optimizer.settled()).rejects.toBeInstanceOf(MismatchError);
+      if (group.rank === 0) refused();
+      expect(variable.dataSync()[0]).toBe(1);
+    });
+  });
+
+  it.each([true, false])("reports the error of a step once, unless settled() has told it: %s", async (isAsked) => {
+    const printed = vi.spyOn(console, "error").mockImplementation(() => {});
+    try {
+      await endsOnRanks(1, async (group) => {
+        const variable = tf.variable(tf.scalar(1));
+        const inner = tf.train.sgd(1);
+        inner.applyGradients = () => {
+          throw new Error("no such slot");
+        };
+        const optimizer = distributed(inner, group);
+        const step = () => optimizer.applyGradients([{ name: variable.name, tensor: tf.scalar(1) }]);
+        step();
+        if (!isAsked) return vi.waitFor(() => expect(printed).toHaveBeenCalled());
+        await expect(optimizer.settled()).rejects.toThrow("no such slot");
+        step();
+        await expect(optimizer.settled()).rejects.toThrow(AbortedError);
+      });
+      const lines = printed.mock.calls.filter(([text]) => String(text).includes("nobody awaited"));
+      expect(lines.map(([, error]) => (error as Error).message)).toEqual(isAsked ? [] : ["no such slot"]);
+    } finally {
+      printed.mockRestore();
+    }
+  });
+
+  it("aborts the group when the loss throws an error of this library that no other rank has", async () => {
+    const ends = await endsOnRanks(2, async (group) => {
+      const variables = network();
+      const optimizer = distributed(tf.train.sgd(0.1), group);
+      optimizer.minimize(() => {
+        if (group.rank === 1) throw new TimeoutError("the samples did not come");
+        return loss(variables, shard(0));
+      });
+      await optimizer.settled();
+    });
+    expect(ends[0]).toMatchObject({ reason: expect.any(AbortedError) });
+    expect(String((ends[0] as PromiseRejectedResult).reason)).toMatch(/rank 1 aborted it.*samples did not come/);
   });
 
   it("refuses a step before the last one is settled, wrong options and what is no optimizer", async () => {

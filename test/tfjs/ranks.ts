@@ -1,9 +1,20 @@
 /** Ranks of one process, which share tf.js's engine as they share all else. */
+import type * as tf from "@tensorflow/tfjs";
 import type { InitOptions } from "../../src/bring-up/init-options.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 
 let jobs = 0;
+
+/** `tensor`, whose `data()` comes after so many turns of the event loop. */
+export function slow<T extends tf.Tensor>(tensor: T, turns: number): T {
+  const data = tensor.data.bind(tensor);
+  tensor.data = async () => {
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    return data();
+  };
+  return tensor;
+}
 
 /** What `program` resolves to on each of `size` ranks. */
 export async function onRanks<T>(

@@ -101,6 +101,20 @@ describe("webccl/tfjs on the webgpu backend", () => {
     expect(values).toEqual([expected, expected]);
   });
 
+  it("averages in one call what lies partly in host memory, each rank as it has it", async () => {
+    const values = await onRanks(async (group) => {
+      const [host, gpu] = [tf.tensor1d([group.rank, 4]), onGpu([600], group.rank + 1)];
+      const grads = group.rank === 0 ? { a: gpu, b: host } : { a: onGpu([600], 2), b: onGpu([2], 2) };
+      const averaged = await averageGradients(group, grads, { bucketBytes: 4 });
+      return [Array.from((await averaged.a.data()).slice(598)), Array.from(await averaged.b.data())];
+    });
+    const expected = [
+      [1.5, 1.5],
+      [1, 3],
+    ];
+    expect(values).toEqual([expected, expected]);
+  });
+
   it("broadcasts variables", async () => {
     const values = await onRanks(async (group) => {
       const variables = [

@@ -44,8 +44,8 @@ export class Int8State {
   readonly group: ProcessGroup;
   readonly blockSize: number;
   readonly errorFeedback: boolean;
-  readonly hostBuckets = new BucketStates<HostKept>();
-  readonly gpuBuckets = new BucketStates<GpuKept>(({ own, owned }) => {
+  readonly hostBuckets: BucketStates<HostKept> = new BucketStates<HostKept>();
+  readonly gpuBuckets: BucketStates<GpuKept> = new BucketStates<GpuKept>(({ own, owned }) => {
     own.buffer.destroy();
     owned.buffer.destroy();
   });

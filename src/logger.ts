@@ -20,7 +20,7 @@ export function setDebugLevel(level: DebugLevel | null): void {
 
 /**
  * The debug level: the one that was set, else WEBCCL_DEBUG of this environment, else WARN.
- * @throws RangeError if WEBCCL_DEBUG is none.
+ * @throws RangeError if WEBCCL_DEBUG is not a debug level.
  */
 export function debugLevelIn(env: (name: string) => string | undefined): DebugLevel {
   return levelSet ?? levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG");

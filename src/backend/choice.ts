@@ -8,7 +8,7 @@ export type BackendChoice = "auto" | "webgpu" | "cpu" | "nccl" | ((context: Back
 
 const BACKENDS: readonly unknown[] = ["auto", "webgpu", "cpu", "nccl"];
 
-/** @throws RangeError if `backend` is none. */
+/** @throws RangeError if `backend` is not one of the choices. */
 export function checkBackend(backend: BackendChoice): void {
   if (typeof backend === "function" || BACKENDS.includes(backend)) return;
   throw new RangeError(`backend is ${JSON.stringify(backend)}: use ${BACKENDS.join(", ")} or a function`);

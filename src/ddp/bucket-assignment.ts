@@ -31,7 +31,7 @@ interface OpenBucket {
  * as many flags as tensors, and reads behind the end of the list for an index that is larger.)
  * @param tensorIndices the index of each tensor, or none: then it is the place in the list.
  * @returns the indices in each bucket, and each bucket's limit in bytes, 0 for one without a limit.
- * @throws TypeError for an argument of the wrong type, or a tensor that is none.
+ * @throws TypeError for an argument of the wrong type, or for a value that is not a tensor.
  * @throws RangeError if there are no tensors or no limits, a limit or an index is no whole number, an index comes twice, or there
  * are too few flags or not as many indices as tensors.
  */

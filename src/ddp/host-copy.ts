@@ -1,4 +1,5 @@
 /** The bytes of a tensor of any memory in host memory, and back. */
+import { LANE_ARRAY } from "../executor/cpu/host-span.ts";
 import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import { describe } from "../tensor/describe.ts";
@@ -29,27 +30,9 @@ export function bytesOf({ buffer, byteOffset, byteLength }: TensorView & { memor
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** The class in which every runtime has the elements of a dtype, or their bits. */
-const ARRAYS = {
-  i8: Int8Array,
-  u8: Uint8Array,
-  i16: Int16Array,
-  u16: Uint16Array,
-  i32: Int32Array,
-  u32: Uint32Array,
-  i64: BigInt64Array,
-  u64: BigUint64Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  f32: Float32Array,
-  f64: Float64Array,
-  f8e4m3: Uint8Array,
-  f8e5m2: Uint8Array,
-} as const satisfies Record<DataType, unknown>;
-
 /** The tensor of `dtype` over these bytes, which begin at a multiple of its width and are a whole number of elements. */
 export function hostTensor(dtype: DataType, { buffer, byteOffset, byteLength }: Uint8Array<ArrayBuffer>): HostTensor {
-  return { data: new ARRAYS[dtype](buffer, byteOffset, byteLength / bytesPerElement(dtype)), dtype };
+  return { data: new LANE_ARRAY[dtype](buffer, byteOffset, byteLength / bytesPerElement(dtype)), dtype };
 }
 
 /** A copy of the tensor's bytes, in order of the elements, little-endian. */

@@ -1,24 +1,18 @@
 /** The elementwise operations on arrays. Floats of up to 32 bits are widened to an array of f32, computed, and narrowed. */
 import { f8ToF32, f32ToF8 } from "../executor/cpu/float8.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16, NAN_F32, NAN_F64 } from "../executor/cpu/half.ts";
+import { LANE_ARRAY } from "../executor/cpu/host-span.ts";
 import { tensorOver } from "../tensor/host.ts";
 import type { HostView } from "../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8 } from "../types.ts";
 import type { BinaryName, Elements } from "./elements.ts";
-
-/** The arrays that hold the elements' bits. */
-const ARRAYS = {
-  ...{ i8: Int8Array, u8: Uint8Array, i16: Int16Array, u16: Uint16Array, i32: Int32Array, u32: Uint32Array },
-  ...{ i64: BigInt64Array, u64: BigUint64Array, f16: Uint16Array, bf16: Uint16Array, f32: Float32Array },
-  ...{ f64: Float64Array, f8e4m3: Uint8Array, f8e5m2: Uint8Array },
-} as const satisfies Record<DataType, unknown>;
 
 type Values = Float32Array | Float64Array;
 type WholeNumbers = { [index: number]: number };
 type BigNumbers = { [index: number]: bigint };
 
 function arrayOf(view: HostView): HostArray {
-  return new ARRAYS[view.dtype](view.buffer as ArrayBuffer, view.byteOffset, view.count);
+  return new LANE_ARRAY[view.dtype](view.buffer, view.byteOffset, view.count);
 }
 
 /** The value of each bit pattern of a float shorter than f32. */
@@ -145,7 +139,8 @@ function convert(target: HostView, source: HostView): void {
 
 /** See the file's head. */
 export const hostElements: Elements<HostView> = {
-  alloc: (dtype, count) => tensorOver(dtype, new ARRAYS[dtype](count)),
+  alloc: (dtype, count) =>
+    tensorOver(dtype, new LANE_ARRAY[dtype](new ArrayBuffer(count * bytesPerElement(dtype)), 0, count)),
   copy: (target, targetStart, source, sourceStart, count) => {
     const width = bytesPerElement(target.dtype);
     const from = new Uint8Array(source.buffer, source.byteOffset + sourceStart * width, count * width);

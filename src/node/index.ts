@@ -23,7 +23,7 @@ export function initProcessGroup(options: InitOptions & InternalOptions = {}): P
 
 /**
  * How much diagnostics are told: the level that `setDebugLevel` set, else WEBCCL_DEBUG, else WARN.
- * @throws RangeError if WEBCCL_DEBUG is none.
+ * @throws RangeError if WEBCCL_DEBUG is not a debug level.
  */
 export function getDebugLevel(): DebugLevel {
   return debugLevelIn(nodePlatform.env);
@@ -34,7 +34,7 @@ export class HubStore extends StoreOfHub {
   /**
    * A client of a store at a hub, `ws://host:port/name`: it lives there as long as any client of that name, apart from the
    * hub's groups. `close()` ends the connection.
-   * @throws RangeError for an address that is none; AdmissionError if the hub refuses; TimeoutError if nothing answers.
+   * @throws RangeError if it is not the address of a hub; AdmissionError if the hub refuses; TimeoutError if nothing answers.
    */
   static async connect(url: string, options: HubStoreOptions = {}): Promise<StoreOfHub> {
     return (await import("../bring-up/meeting/hub-store.ts")).connectHubStore(nodePlatform, url, options);

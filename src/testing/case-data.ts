@@ -7,6 +7,8 @@
  * that the result tells the order: they are for groups that promise one. "normal" inputs are "exact" ones without
  * denormals, which some devices take for zero.
  */
+
+import { SeededRandom } from "../support/seeded-random.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8 } from "../types.ts";
 import { type CaseOp, opOfRank } from "./case-op.ts";
 import { bytesOf } from "./digest.ts";
@@ -18,7 +20,6 @@ import {
   isSmallFloat,
   prepareElements,
 } from "./reference.ts";
-import { SeededRandom } from "./seeded-random.ts";
 
 /** The kind of numbers in the inputs of a case. */
 export type Inputs = "exact" | "normal" | "random";

@@ -1,7 +1,7 @@
 /** Cases of point-to-point messages, objects, subgroups and several works at once. */
 
+import { SeededRandom } from "../support/seeded-random.ts";
 import type { CollectiveCase } from "./collectives.ts";
-import { SeededRandom } from "./seeded-random.ts";
 import type { Stage } from "./stage.ts";
 
 /** Tags from the largest down, so that cases with different seeds may run at once. */

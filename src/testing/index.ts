@@ -4,6 +4,7 @@
  */
 export { FakeBackend } from "../backend/composed/fake.ts";
 export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
+export { SeededRandom } from "../support/seeded-random.ts";
 export { CaseData, type Inputs } from "./case-data.ts";
 export { CASE_OPS, type CaseOp, opFits, opOfRank } from "./case-op.ts";
 export {
@@ -29,5 +30,4 @@ export {
   foldElements,
   prepareElements,
 } from "./reference.ts";
-export { SeededRandom } from "./seeded-random.ts";
 export { type CaseResult, type CaseSpec, ConformanceError } from "./stage.ts";

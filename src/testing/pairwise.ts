@@ -1,5 +1,5 @@
 /** Pairwise covering arrays: few rows in which every pair of values of two factors still occurs. */
-import { SeededRandom } from "./seeded-random.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
 
 type Factors = Readonly<Record<string, readonly unknown[]>>;
 /** One value of each factor. */

@@ -9,9 +9,9 @@ import type { Context } from "../../src/algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../src/algorithm/rows.ts";
 import { algorithmNames, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { combineElements, finishElements, foldElements, prepareElements } from "../../src/testing/reference.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import type { DataType } from "../../src/types.ts";
 import { type Outcome, type SimulationOptions, simulate, type WatchedExecutor } from "./simulate.ts";
 

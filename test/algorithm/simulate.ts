@@ -10,7 +10,7 @@ import { Fold, type FoldRule } from "../../src/hub/fold.ts";
 import type { Exchange, HubReduction, Payload, Traffic } from "../../src/link/link.ts";
 import { FragmentsPayload } from "../../src/link/payload/fragments.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import type { DataType } from "../../src/types.ts";
 import { memoryExchanges } from "./memory-exchanges.ts";
 import { SimulatedAreas } from "./simulated-areas.ts";

@@ -1,3 +1,4 @@
+/** Checkpoints and the safetensors format; more than 400 lines, most of them the table of hostile files. */
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

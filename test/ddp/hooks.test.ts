@@ -1,3 +1,4 @@
+/** Every comm hook against one set of promises; more than 400 lines, since each promise is a table over all hooks. */
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { CommHook } from "../../src/ddp/comm-hook.ts";

@@ -1,3 +1,4 @@
+/** The Reducer, seen by its user: order, overlap, unused parameters, noSync, errors. More than 400 lines: one behaviour a test, over one set of helpers. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type CommHook, type GradBucket, Reducer, type ReducerOptions } from "../../src/ddp/index.ts";

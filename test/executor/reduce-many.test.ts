@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { createAddressableCpuExecutor, createCpuExecutor } from "../../src/executor/cpu/cpu-executor.ts";
 import { createMemory } from "../../src/executor/cpu/wasm-memory.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
 import { bytesPerElement, DATA_TYPES, isFloat } from "../../src/types.ts";
 
 const executor = await createCpuExecutor();

@@ -1,7 +1,7 @@
 /** A custom operation that throws on one rank: every rank's call rejects, and no rank goes on with values that are no sum. */
 import { afterAll, describe, expect, it } from "vitest";
 import { startThreads } from "../../src/node/thread-job.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { TEST_TRANSPORTS, withGroup } from "../conformance/harness.ts";
 import { bundled } from "../helpers/bundled.ts";
 import { freePort } from "../helpers/free-port.ts";

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { createHub } from "../../src/node/hub.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { TEST_TRANSPORTS, withGroup } from "../conformance/harness.ts";
 import { freePort } from "../helpers/free-port.ts";
 

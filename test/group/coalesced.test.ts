@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import type { WorkInfo } from "../../src/group/work.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { DATA_TYPES, type DataType, type HostArray, type Tensor } from "../../src/types.ts";
 import { TEST_TRANSPORTS, withGroup, withMemoryGroups } from "../conformance/harness.ts";
 

@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { AbortedError, MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import type { Tensor } from "../../src/types.ts";
 import { TEST_TRANSPORTS, withGroup } from "../conformance/harness.ts";
 

@@ -21,7 +21,7 @@ import type { Payload } from "../../src/link/link.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files/memory-files.ts";
 import type { MemoryFile } from "../../src/platform.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { freePort } from "../helpers/free-port.ts";
 
 const system = memoryFiles();

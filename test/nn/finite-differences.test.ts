@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
 import {
   type AnyPullback,

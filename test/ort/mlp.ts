@@ -1,7 +1,7 @@
 /** The numbers of a multilayer perceptron, whole or one rank's share. In a page they are the same as here. */
 import type * as Ort from "onnxruntime-web";
 import { columnShard, type Member, rowShard } from "../../src/ort/index.ts";
-import { SeededRandom } from "../../src/testing/seeded-random.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 
 /** Lengths of x, rows × input, and of the layers. */
 export interface MlpDims {

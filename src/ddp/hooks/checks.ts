@@ -1,7 +1,7 @@
 /** Checks of the options of hook states. */
 import type { ProcessGroup } from "../../group/process-group.ts";
 
-/** @throws TypeError if `group` is none. */
+/** @throws TypeError if `group` is not a ProcessGroup. */
 export function checkGroup(where: string, group: ProcessGroup): void {
   if (typeof group === "object" && group !== null && typeof group.allReduce === "function") return;
   throw new TypeError(`${where}: group must be the ProcessGroup that reduces, got ${String(group)}`);

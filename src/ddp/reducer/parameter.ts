@@ -13,7 +13,7 @@ export interface KnownParameter extends NamedTensor {
 
 /**
  * The parameters, each with its view.
- * @throws TypeError if the list is none, or a parameter is not of a float dtype.
+ * @throws TypeError if it is not a list, or a parameter is not of a float dtype.
  * @throws RangeError if the list is empty, or a shape does not have the tensor's count.
  * @throws UnsupportedError for a parameter in CUDA memory.
  */
@@ -61,7 +61,7 @@ export function checkedGradient(
   return tensor;
 }
 
-/** @throws RangeError if `shape` is none, or not that of `count` elements. */
+/** @throws RangeError if `shape` is not a list of lengths, or not that of `count` elements. */
 function checkShape(name: string, shape: readonly number[], count: number): void {
   const whole = Array.isArray(shape) && shape.every((length) => Number.isSafeInteger(length) && length >= 0);
   if (whole && countOf(shape) === count) return;

@@ -323,7 +323,9 @@ export class Reducer implements Joinable {
     await this.group.broadcast(orderOfRoot);
     const isPermutation = new Set(orderOfRoot).size === order.length && orderOfRoot.every((index) => index in order);
     if (!isPermutation) {
-      throw new ProtocolError(`group "${this.group.name}": rank 0 sent an order of gradients that is none`);
+      throw new ProtocolError(
+        `group "${this.group.name}": rank 0 sent an order of gradients that is no permutation of the parameters`,
+      );
     }
     this.#buckets.rebuild([...orderOfRoot]);
   }

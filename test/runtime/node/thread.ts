@@ -6,8 +6,8 @@ import { parentPort } from "node:worker_threads";
 import { MismatchError, PeerLostError, WebcclError } from "../../../src/errors.ts";
 import type { ProcessGroup } from "../../../src/group/process-group.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
+import { SeededRandom } from "../../../src/support/seeded-random.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
-import { SeededRandom } from "../../../src/testing/seeded-random.ts";
 import { runCases } from "../../conformance/run-cases.ts";
 
 const failureOf = (call: PromiseLike<unknown>) =>

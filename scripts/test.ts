@@ -27,7 +27,7 @@ function skipped(): number {
 }
 
 ensureSystemPackages();
-if (!isBuilt()) build();
+if (!isBuilt()) await build();
 
 mkdirSync(dirname(results), { recursive: true });
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");

@@ -22,7 +22,7 @@ describe("webccl demo", { timeout: 90_000 }, () => {
   const contexts: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    if (!isBuilt()) build();
+    if (!isBuilt()) await build();
     mkdirSync(PICTURES, { recursive: true });
     browser = await launchChromium();
   }, 90_000);

@@ -14,6 +14,8 @@ const PACKAGES = { msgpackr: "msgpackr", "noble-hashes": "@noble/hashes" };
 export default defineConfig({
   logLevel: "warn",
   publicDir: false,
+  // Some bundlers of pages would put a stand-in of Node's Buffer beside a module that asks for it.
+  define: { Buffer: "undefined" },
   build: {
     outDir: path("../dist/packages"),
     emptyOutDir: true,

@@ -23,6 +23,7 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
+export { GPUBufferUsage } from "./executor/webgpu/usage.ts";
 export type { NewGroupOptions } from "./group/child/child-group.ts";
 export type { GroupInfo } from "./group/info.ts";
 export { BackendType, OpType } from "./group/op-type.ts";

@@ -1,6 +1,6 @@
 /** The bytes of a tensor of any memory in host memory, and back. */
 import { LANE_ARRAY } from "../executor/cpu/host-span.ts";
-import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
+import { GPUBufferUsage, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import { describe } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
@@ -62,7 +62,7 @@ export async function readBuffer(
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (byteLength === 0) return new Uint8Array(0);
   const size = roundUp(byteLength);
-  const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+  const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   try {
     const encoder = device.createCommandEncoder();
     encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, size);

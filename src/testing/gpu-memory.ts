@@ -1,5 +1,5 @@
 /** Test memory of a GPUDevice: every tensor in a buffer of its own, read back together once the case is over. */
-import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
+import { GPUBufferUsage, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
 import { bytesPerElement, type GpuDeviceLike, type GpuTensor } from "../types.ts";
 import { GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 
@@ -29,7 +29,7 @@ async function collect(device: GPUDevice, placements: readonly Placement[]): Pro
   const buffers = placements.map(({ tensor }) => (tensor as GpuTensor).buffer);
   if (buffers.length === 0) return [];
   const size = buffers.reduce((bytes, buffer) => bytes + buffer.size, 0);
-  const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+  const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   let at = 0;
   const parts = buffers.map((buffer) => {

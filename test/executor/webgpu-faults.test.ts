@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { DeviceLostError, NoAdapterError } from "../../src/errors.ts";
 import type { Span } from "../../src/executor/executor.ts";
 import { createWebgpuExecutor, type GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
+import { GPUBufferUsage, TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { GpuTensor } from "../../src/types.ts";
@@ -49,7 +49,7 @@ describe("span()", () => {
       const refused: [unknown, RegExp][] = [
         [new Float32Array(4), /pass \{ buffer, dtype \} with a GPUBuffer/],
         [{ ...tensor, dtype: "f8" }, /f8 is not a dtype/],
-        [tensorOn(device, BUFFER_USAGE.STORAGE), /needs the usage COPY_SRC and COPY_DST/],
+        [tensorOn(device, GPUBufferUsage.STORAGE), /needs the usage COPY_SRC and COPY_DST/],
         [{ ...tensor, byteOffset: 2 }, /byteOffset .* multiple of 4, got 2/],
         [{ ...tensor, byteOffset: -4 }, /byteOffset .* multiple of 4, got -4/],
         [{ ...tensor, count: 1.5 }, /count .* whole number, got 1.5/],

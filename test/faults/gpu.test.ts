@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import type { InitOptions, InternalOptions } from "../../src/bring-up/init-options.ts";
 import { DeviceLostError, MismatchError } from "../../src/errors.ts";
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
+import { GPUBufferUsage, TENSOR_USAGE } from "../../src/executor/webgpu/usage.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
 import type { GpuTensor } from "../../src/types.ts";
@@ -42,7 +42,7 @@ function ones(device: GPUDevice, count: number): GpuTensor {
 }
 
 async function firstOf(device: GPUDevice, { buffer }: GpuTensor): Promise<number> {
-  const staging = device.createBuffer({ size: 4, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+  const staging = device.createBuffer({ size: 4, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, 0, staging, 0, 4);
   device.queue.submit([encoder.finish()]);
@@ -203,7 +203,7 @@ describe("a tensor that the device cannot use", () => {
     const device = await defaultDevice();
     const joined = await join([device, device]);
     const mapped = device.createBuffer({ size: 400, usage: TENSOR_USAGE, mappedAtCreation: true });
-    const bare = device.createBuffer({ size: 400, usage: BUFFER_USAGE.STORAGE });
+    const bare = device.createBuffer({ size: 400, usage: GPUBufferUsage.STORAGE });
     await expect(joined[0]!.allReduce({ buffer: mapped, dtype: "f32" })).rejects.toThrow(/is mapped: unmap it first/);
     await expect(joined[0]!.allReduce({ buffer: bare, dtype: "f32" })).rejects.toThrow(/usage COPY_SRC and COPY_DST/);
     for (const outcome of await Promise.allSettled(joined.map((group) => group.barrier()))) {

@@ -1,6 +1,6 @@
 /** Where the tensors of `webccl bench` are: host arrays, or GPUBuffers or CUDA memory that mirror them. */
 import type { NcclLibrary } from "../../backend/nccl/library.ts";
-import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../../executor/webgpu/usage.ts";
+import { GPUBufferUsage, MAP_READ_MODE, TENSOR_USAGE } from "../../executor/webgpu/usage.ts";
 import { bytesPerElement, type DataType, type HostArray, type HostTensor, type Tensor } from "../../types.ts";
 
 /** A tensor made of blocks of equal length. */
@@ -41,7 +41,7 @@ export function gpuBenchTensor(device: GPUDevice, host: HostArray, dtype: DataTy
       device.queue.writeBuffer(buffer, 0, padded);
     },
     download: async () => {
-      const staging = device.createBuffer({ size, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+      const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
       const encoder = device.createCommandEncoder();
       encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
       device.queue.submit([encoder.finish()]);

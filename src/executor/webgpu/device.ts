@@ -12,7 +12,7 @@ import { Pipelines } from "./kernels/pipelines.ts";
 import { DeviceLoss } from "./loss.ts";
 import { BufferPool } from "./memory/pool.ts";
 import { Readbacks } from "./memory/readbacks.ts";
-import { BUFFER_USAGE } from "./usage.ts";
+import { GPUBufferUsage } from "./usage.ts";
 
 const MEBIBYTE = 2 ** 20;
 const IDLE_SCRATCH_BYTES = 256 * MEBIBYTE;
@@ -82,8 +82,8 @@ export class GpuDevice {
         destroy: (buffer) => this.destroyBuffer(buffer),
         isUsable: (buffer) => !this.#unusable.has(buffer),
       });
-    this.scratch = pool(BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST, IDLE_SCRATCH_BYTES);
-    this.staging = pool(BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST, IDLE_STAGING_BYTES);
+    this.scratch = pool(GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, IDLE_SCRATCH_BYTES);
+    this.staging = pool(GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, IDLE_STAGING_BYTES);
     this.parameters = new ParameterRing(this);
     this.readbacks = new Readbacks(this);
     this.#loss = new DeviceLoss(device);
@@ -235,7 +235,7 @@ export class GpuDevice {
     if (this.#loss.error) throw this.#loss.error;
     const { device } = this;
     // A buffer for nothing else: one from the pool may be in use by commands that are not submitted yet.
-    this.#probe ??= this.createBuffer(4, BUFFER_USAGE.COPY_DST);
+    this.#probe ??= this.createBuffer(4, GPUBufferUsage.COPY_DST);
     const probe = this.#probe;
     device.pushErrorScope("validation");
     const encoder = device.createCommandEncoder();

@@ -4,7 +4,7 @@
  */
 import { now } from "../../support/clock.ts";
 import type { BufferSource } from "./kernels/parameters.ts";
-import { BUFFER_USAGE } from "./usage.ts";
+import { GPUBufferUsage } from "./usage.ts";
 
 /** A pass of kernels, in milliseconds of the device's clock. */
 export interface KernelPass {
@@ -50,7 +50,10 @@ export class PassTimer {
   constructor(source: BufferSource) {
     this.#source = source;
     this.#queries = source.device.createQuerySet({ type: "timestamp", count: 2 * MOST_PASSES });
-    this.#resolved = source.createBuffer(MOST_PASSES * PASS_BYTES, BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC);
+    this.#resolved = source.createBuffer(
+      MOST_PASSES * PASS_BYTES,
+      GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+    );
   }
 
   /** The size of a staging buffer for `bytes` and the timestamps behind them. */

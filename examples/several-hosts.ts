@@ -8,6 +8,6 @@ import { initProcessGroup } from "webccl";
 const group = await initProcessGroup({ listen: { host: process.env.OWN_ADDRESS!, insecure: true } });
 const tensor = Float64Array.of(group.rank + 1);
 await group.allReduce(tensor);
-const links = group.info().ranks.map(({ link }) => link ?? "itself");
+const links = group.info().ranks.map(({ link }) => link);
 console.log(`rank ${group.rank} of ${group.size} has the sum ${tensor[0]}; its links: ${links.join(", ")}`);
 await group.destroy();

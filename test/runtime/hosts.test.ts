@@ -62,6 +62,27 @@ describe("two hosts", () => {
     );
   });
 
+  it("run examples/several-hosts.ts as its head says", { timeout: 60_000 }, async () => {
+    const port = await freePort();
+    const program = fileURLToPath(new URL("../../examples/several-hosts.ts", import.meta.url));
+    const told = [0, 1].map(async (rank) => {
+      const host = made.hosts[made.areApart ? rank : 0]!;
+      const child = spawn(...host.command(process.execPath, ["--import", "tsx", program]), {
+        env: {
+          ...{ ...process.env, RANK: `${rank}`, WORLD_SIZE: "2", WEBCCL_TOKEN: "secret", OWN_ADDRESS: host.address },
+          ...{ MASTER_ADDR: made.hosts[0].address, MASTER_PORT: `${port}` },
+        },
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      return String(await child.stdout!.toArray().then((parts) => parts.join("")));
+    });
+    const link = made.areApart ? "websocket" : "shared-file";
+    expect(await Promise.all(told)).toEqual([
+      `rank 0 of 2 has the sum 3; its links: self, ${link}\n`,
+      `rank 1 of 2 has the sum 3; its links: ${link}, self\n`,
+    ]);
+  });
+
   it("find a rank that listens everywhere by the address that it advertises", { timeout: 60_000 }, async () => {
     const said = await run([0, 1], (advertise) => ({ host: "0.0.0.0", advertise, insecure: true }));
     expect(said.map(({ sum, links }) => ({ sum, links }))).toEqual([

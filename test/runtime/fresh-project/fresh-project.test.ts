@@ -60,8 +60,13 @@ describe("a fresh project", () => {
     });
 
     it("trains a model of TensorFlow.js", () => {
-      const lines = webccl(version, "run", "-n", "2", "tfjs-training.ts").filter((line) => /weights/.test(line));
-      expect(lines).toEqual([0, 1].map((rank) => `[${rank}] rank ${rank} has the weights 3.00 and -2.00`));
+      const told = webccl(version, "run", "-n", "2", "tfjs-training.ts").join("\n");
+      const weights = [...told.matchAll(/rank \d has the weights ([\d.-]+) and ([\d.-]+)/g)].map(([, a, b]) => [a, b]);
+      // The samples are random: y = 3a - 2b.
+      expect(weights).toHaveLength(2);
+      expect(weights[0]).toEqual(weights[1]);
+      expect(Math.abs(Number(weights[0]![0]) - 3)).toBeLessThan(0.1);
+      expect(Math.abs(Number(weights[0]![1]) + 2)).toBeLessThan(0.1);
     });
   });
 });

@@ -2,11 +2,12 @@
 
 import { NoAdapterError, UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
-import type { Executor, HostExecutor } from "../executor/executor.ts";
+import type { AddressableExecutor, Executor, HostExecutor } from "../executor/executor.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/create-executor.ts";
 import type { Platform } from "../platform.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Settings } from "./init-options.ts";
+import type { Mapped } from "./media/mapped.ts";
 import type { Threads } from "./media/threads.ts";
 
 /** What a rank reduces with. */
@@ -19,15 +20,15 @@ export interface Executors {
   readonly all: readonly Executor[];
 }
 
-/** Opens them. A thread's cpu executor works in the memory of its job. */
+/** Opens them. The cpu executor of a rank that may have memory in common with others works in that. */
 export async function openExecutors(
   platform: Platform,
   settings: Settings,
-  threads: Threads | null,
+  sharing: { readonly executor: AddressableExecutor | null } | null,
   undo: Cleanup,
 ): Promise<Executors> {
   const { wasm } = settings.internal;
-  const cpu = threads?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
+  const cpu = sharing?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings);
   if (gpu) undo.push(() => gpu.dispose());
@@ -51,6 +52,16 @@ export async function joinThreads(
     );
   }
   return threads;
+}
+
+/** What this rank has for memory that processes map; null if another transport is asked for. */
+export async function openMapped(
+  { mappedMemory }: Platform,
+  { transport, method, worldSize, internal }: Settings,
+): Promise<Mapped | null> {
+  const wanted = transport === "mapped-memory" || (transport === "auto" && method.protocol !== "memory:");
+  if (!mappedMemory || !wanted || worldSize === 1 || internal.wasm === false) return null;
+  return (await import("./media/mapped.ts")).Mapped.open(mappedMemory);
 }
 
 /** The GPU that the settings want, if any, and why. Its code is loaded only then. */

@@ -22,7 +22,7 @@ import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import { keepAlive } from "../support/clock.ts";
 import { Cleanup } from "./cleanup.ts";
-import { type Executors, joinThreads, openExecutors } from "./executors.ts";
+import { type Executors, joinThreads, openExecutors, openMapped } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
@@ -82,10 +82,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const logger = loggerOfRank(unranked.logger, rank);
   const settings = { ...unranked, logger };
   const threads = await vigil.race(joinThreads(platform, settings));
-  const executors = await vigil.race(openExecutors(platform, settings, threads, undo));
+  const mapped = threads ? null : await vigil.race(openMapped(platform, settings));
+  const executors = await vigil.race(openExecutors(platform, settings, threads ?? mapped, undo));
   const ncclHere = await vigil.race(openNccl(platform, settings));
 
-  const here = { threads, executor: executors.cpu };
+  const here = { threads, mapped, executor: executors.cpu };
   const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
   const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
   const offers = await vigil.race(exchangeRoster(store, "roster", own, settings));
@@ -136,6 +137,7 @@ function entryOf(
     version,
     hostId,
     shares: [],
+    maps: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),
     cuda: ncclHere.offer,
     integrity: {

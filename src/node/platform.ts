@@ -4,6 +4,8 @@ import { FileStore } from "./file-store/file-store.ts";
 import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { openNodeFfi } from "./mapped-memory/ffi.ts";
+import { mappedMemory } from "./mapped-memory/mapped-memory.ts";
 import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { processIdentity, processState } from "./process-identity.ts";
@@ -25,6 +27,7 @@ export const nodePlatform: Platform = {
   processState,
   threadJob,
   memoryFiles,
+  mappedMemory: async () => mappedMemory(await openNodeFfi(process.env.WEBCCL_FFI)),
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -39,6 +39,7 @@ class Meeting {
     const size = this.steps.length;
     const at = (span: Span, dtype: DataType, count: number) => executor.spanAt(executor.addressOf(span), dtype, count);
     const region: AddressableMemory = {
+      holds: (span) => executor.addressOf(span) >= 0,
       kind: "addressable",
       executor,
       slotBytes: 16_384,

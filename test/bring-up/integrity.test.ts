@@ -59,7 +59,15 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
   const { wishes, hosts = ["a", "a"], url = "ws://127.0.0.1:1", listensThere = true, hubTls = [false, false] } = row;
   return {
     ...{ rank, runtime: "node", version: "", hostId: hosts[rank], listenUrl: rank === 0 ? url : "ws://127.0.0.1:2" },
-    ...{ inMemory: false, thread: null, sharedFile: { missing: "" }, shares: [], arithmeticIds: ["1"] },
+    ...{
+      inMemory: false,
+      thread: null,
+      sharedFile: { missing: "" },
+      shares: [],
+      mappedMemory: { missing: "" },
+      maps: [],
+      arithmeticIds: ["1"],
+    },
     ...{ cuda: { missing: "" }, segmentBytes: null },
     integrity: { wish: wishes[rank], hubTls: hubTls[rank], listensThere: rank === 1 || listensThere },
   };

@@ -22,7 +22,7 @@ const PIECE_BYTES = 1024 * 1024;
 
 /** Lends `body` a span in the common memory with the contents of `span`: itself if it can be, else a copy. */
 export function withAddressable(context: Context, span: Span, body: (addressable: Span) => Late): Late {
-  const isShared = span.count === 0 || addressableOf(context).executor.addressOf(span) >= 0;
+  const isShared = span.count === 0 || addressableOf(context).holds(span);
   return isShared ? body(span) : withCopy(context, span, body);
 }
 
@@ -45,7 +45,7 @@ export function offeredByAll(context: Context, index: number, span: Span): Span[
   const spans: Span[] = [];
   for (let rank = 0; rank < context.size; rank++) {
     const offered = rank === context.rank ? span : region.offered(rank, index, span.dtype, span.count);
-    if (!offered || addressableOf(context).executor.addressOf(offered) < 0) return null;
+    if (!offered || !region.holds(offered)) return null;
     spans.push(offered);
   }
   return spans;

@@ -10,7 +10,7 @@ import { makeCertificate } from "../security/certificate.ts";
 /** What two ranks say of themselves, and whether the frames between them have checksums. */
 interface Row {
   readonly name: string;
-  readonly kind: "websocket" | "hub" | "shared-file" | "shared-memory" | "memory";
+  readonly kind: "websocket" | "hub" | "shared-file" | "mapped-memory" | "shared-memory" | "memory";
   readonly wishes: readonly [IntegrityWish, IntegrityWish];
   readonly hosts?: readonly [string, string];
   /** Of the lower rank, to which the higher one connects. */
@@ -32,6 +32,7 @@ const DIRECT: readonly Row[] = [
     checksums: true,
   },
   { name: "TLS", kind: "websocket", wishes: ["auto", "auto"], hosts: ["a", "b"], url: "wss://a:1", checksums: false },
+  { name: "memory in common", kind: "mapped-memory", wishes: ["on", "on"], checksums: false },
   { name: "a file beside it", kind: "shared-file", wishes: ["on", "on"], checksums: false },
   { name: "threads", kind: "shared-memory", wishes: ["on", "on"], checksums: false },
   { name: "one thread", kind: "memory", wishes: ["on", "on"], checksums: false },

@@ -7,7 +7,6 @@ import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/crea
 import type { Platform } from "../platform.ts";
 import type { Cleanup } from "./cleanup.ts";
 import type { Settings } from "./init-options.ts";
-import type { Mapped } from "./media/mapped.ts";
 import type { Threads } from "./media/threads.ts";
 
 /** What a rank reduces with. */
@@ -52,16 +51,6 @@ export async function joinThreads(
     );
   }
   return threads;
-}
-
-/** What this rank has for memory that processes map; null if another transport is asked for. */
-export async function openMapped(
-  { mappedMemory }: Platform,
-  { transport, method, worldSize, internal }: Settings,
-): Promise<Mapped | null> {
-  const wanted = transport === "mapped-memory" || (transport === "auto" && method.protocol !== "memory:");
-  if (!mappedMemory || !wanted || worldSize === 1 || internal.wasm === false) return null;
-  return (await import("./media/mapped.ts")).Mapped.open(mappedMemory);
 }
 
 /** The GPU that the settings want, if any, and why. Its code is loaded only then. */

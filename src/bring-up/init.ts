@@ -22,10 +22,11 @@ import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import { keepAlive } from "../support/clock.ts";
 import { Cleanup } from "./cleanup.ts";
-import { type Executors, joinThreads, openExecutors, openMapped } from "./executors.ts";
+import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
+import type { Mapped } from "./media/mapped.ts";
 import { type Media, openMedia } from "./media/media.ts";
 import type { Coming, Meeting } from "./meeting/contract.ts";
 import { meet } from "./meeting/meeting.ts";
@@ -82,7 +83,7 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const logger = loggerOfRank(unranked.logger, rank);
   const settings = { ...unranked, logger };
   const threads = await vigil.race(joinThreads(platform, settings));
-  const mapped = threads ? null : await vigil.race(openMapped(platform, settings));
+  const mapped = platform.mappedMemory && !threads ? await vigil.race(openMapped(platform, settings)) : null;
   const executors = await vigil.race(openExecutors(platform, settings, threads ?? mapped, undo));
   const ncclHere = await vigil.race(openNccl(platform, settings));
 
@@ -110,6 +111,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   media.hub?.start(mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
+}
+
+/** What a process has for memory in common with others of its host. */
+async function openMapped(platform: Platform, settings: Settings): Promise<Mapped> {
+  return (await import("./media/mapped.ts")).Mapped.open(platform, settings);
 }
 
 /** The program has ended, and has not destroyed its group. */

@@ -13,13 +13,14 @@ import { checkLayout, format, layoutOf } from "../../link/files/layout.ts";
 import { FileLinks, type LaidOut } from "../../link/files/links.ts";
 import { boardOf, type WindowLayout, windowLayout } from "../../link/mapped/window.ts";
 import type { Channel } from "../../messaging/channel.ts";
-import type { MappedMemory } from "../../platform.ts";
+import type { Platform } from "../../platform.ts";
 import { boardBytes } from "../../region/addressable/board.ts";
 import { gateBytes } from "../../region/addressable/gate-words.ts";
 import { ProcessSleep } from "../../region/addressable/process-sleep.ts";
 import { AddressableRegion } from "../../region/addressable/region.ts";
 import { Pace } from "../../support/pace.ts";
 import { textOf } from "../../support/thrown.ts";
+import type { Settings } from "../init-options.ts";
 import { linkBetween } from "../linking.ts";
 import { exchangeRoster, type RosterEntry } from "../roster.ts";
 import type { FilesOptions } from "./files.ts";
@@ -34,13 +35,14 @@ export class Mapped {
     this.means = means;
   }
 
-  /** Finds out whether this process can. */
-  static async open(mappedMemory: () => Promise<MappedMemory>): Promise<Mapped> {
+  /** Finds out whether this process is to, and can. */
+  static async open({ mappedMemory }: Platform, settings: Settings): Promise<Mapped> {
+    const unwanted = whyNotWanted(settings);
+    if (unwanted !== null || !mappedMemory) return new Mapped({ missing: unwanted ?? "this runtime has no processes" });
     try {
       const system = await mappedMemory();
       const made = await createAddressableCpuExecutor();
-      if (!made) return new Mapped({ missing: "WebAssembly may not run here" });
-      return new Mapped({ system, ...made });
+      return new Mapped(made ? { system, ...made } : { missing: "WebAssembly may not run here" });
     } catch (error) {
       return new Mapped({ missing: textOf(error) });
     }
@@ -52,22 +54,22 @@ export class Mapped {
   }
 }
 
-/** The medium of a rank that has direct links. */
+function whyNotWanted({ transport, method, worldSize, internal }: Settings): string | null {
+  if (transport !== "auto" && transport !== "mapped-memory") return `its transport is "${transport}"`;
+  if (method.protocol === "memory:") return "it meets the others in memory";
+  if (worldSize === 1) return "it is alone";
+  return internal.wasm === false ? "WebAssembly is switched off" : null;
+}
+
+/** The medium of a rank that has direct links; `mapped` is null for a thread. */
 export function mappedMedium(mapped: Mapped | null, options: FilesOptions): Medium {
-  const { transport, worldSize, internal } = options.settings;
-  if (mapped && !("missing" in mapped.means)) {
-    try {
-      return new MappedMedium(options, new MappedWindow(mapped.means));
-    } catch (error) {
-      return withoutMapped(options, textOf(error));
-    }
+  const means = mapped?.means ?? { missing: "it is a thread of a job" };
+  if ("missing" in means) return withoutMapped(options, means.missing);
+  try {
+    return new MappedMedium(options, new MappedWindow(means));
+  } catch (error) {
+    return withoutMapped(options, textOf(error));
   }
-  if (mapped && "missing" in mapped.means) return withoutMapped(options, mapped.means.missing);
-  if (transport !== "auto" && transport !== "mapped-memory") {
-    return withoutMapped(options, `its transport is "${transport}"`);
-  }
-  if (worldSize === 1) return withoutMapped(options, "it is alone");
-  return withoutMapped(options, internal.wasm === false ? "WebAssembly is switched off" : "it is a thread of a job");
 }
 
 /** The medium of a rank that maps no memory: it takes part in the talk of those that do. */

@@ -5,6 +5,14 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
+/** Tests in which ranks of several runtimes, browsers or Deno take part: `npm run matrix`. */
+const MATRIX = [
+  "test/runtime/{browser,deno,mixed}/*.test.ts",
+  "test/runtime/{hosts,mixed}.test.ts",
+  "test/{demo,examples}/*.test.ts",
+  "test/ort/page.test.ts",
+];
+
 /** Tests that hold seconds against limits, or count the memory and files of their own processes: they run beside each other only. */
 const FAULTS = ["test/faults/*.test.ts"];
 
@@ -54,10 +62,14 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [BROWSER_TESTS, ...FAULTS, ...ALONE],
+          exclude: [...MATRIX, ...FAULTS, ...ALONE],
           pool: "forks",
           globalSetup: "test/nccl/build-stand-ins.ts",
         },
+      },
+      {
+        extends: true,
+        test: { name: "matrix", include: MATRIX, exclude: [BROWSER_TESTS], pool: "forks" },
       },
       {
         extends: true,

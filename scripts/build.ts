@@ -3,13 +3,16 @@
  * dist/demo/.
  *
  * The compiler rewrites `.ts` import specifiers in JavaScript; in declarations, and in the addresses of workers, it leaves
- * them, and they are rewritten here, so that every consumer's resolver finds the file beside it.
+ * them, and they are rewritten here, so that every consumer's resolver finds the file beside it. The declarations of each
+ * entry are then put together without those of modules that no public signature names.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { rollup } from "rollup";
+import { dts } from "rollup-plugin-dts";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -45,8 +48,37 @@ function run(tool: string, args: readonly string[]): void {
   process.exit(status ?? 1);
 }
 
+/** The declarations of the entries, and nothing else: chunks are what several entries have in common. */
+async function rollUpDeclarations(): Promise<void> {
+  const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const entries = Object.values<{ types?: string }>(exports).flatMap(({ types }) => types ?? []);
+  const input = Object.fromEntries(
+    entries.map((types) => [types.replace(/^.\/dist\/|\.d\.ts$/g, ""), join(root, types)]),
+  );
+  const bundle = await rollup({
+    input,
+    plugins: [dts()],
+    external: (id) => !/^[./]/.test(id),
+    onLog: (_, { message }) => {
+      throw new Error(message);
+    },
+  });
+  const { output } = await bundle.generate({ entryFileNames: "[name].d.ts", chunkFileNames: "types/[name].ts" });
+  for (const file of filesIn(dist)) if (file.endsWith(".d.ts")) rmSync(file);
+  mkdirSync(join(dist, "types"));
+  for (const part of output) {
+    if (part.type === "chunk") writeFileSync(join(dist, part.fileName), withLibrary(part.code));
+  }
+}
+
+/** What `await using` needs is in no library that a compiler takes by itself. */
+function withLibrary(declarations: string): string {
+  const needs = /asyncDispose|AsyncDisposable/.test(declarations);
+  return needs ? `/// <reference lib="esnext.disposable" />\n${declarations}` : declarations;
+}
+
 /** Compiles, or exits with the compiler's messages. */
-export function build(): void {
+export async function build(): Promise<void> {
   rmSync(dist, { recursive: true, force: true });
   const require = createRequire(import.meta.url);
   run(require.resolve("typescript/bin/tsc"), ["-p", "tsconfig.build.json"]);
@@ -58,6 +90,7 @@ export function build(): void {
     const rewritten = text.replace(pattern, '$1.js"');
     if (rewritten !== text) writeFileSync(file, rewritten);
   }
+  await rollUpDeclarations();
   const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
   run(vite, ["build", "--config", "scripts/packages.vite.config.ts"]);
   run(vite, [
@@ -76,4 +109,4 @@ export function build(): void {
   chmodSync(command, 0o755);
 }
 
-if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) build();
+if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) await build();

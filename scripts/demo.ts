@@ -9,7 +9,7 @@ import { build, isBuilt, root } from "./build.ts";
 
 const RANKS = 4;
 
-if (!isBuilt()) build();
+if (!isBuilt()) await build();
 
 const webccl = join(root, "dist", "cli", "main.js");
 const digits = spawnSync(process.execPath, [webccl, "run", "-n", String(RANKS), join("examples", "digits.ts")], {

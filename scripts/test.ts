@@ -1,7 +1,8 @@
 /**
- * `npm test`: sees that the system packages are here, builds, then runs every test; words after `npm test --` go to vitest.
+ * `npm test`: sees that the system packages are here, builds, then runs the tests. `npm run matrix` runs those in which browsers,
+ * Deno or several runtimes take part. Words after `npm test --` go to vitest; with a word that names files, tests of both run.
  *
- * With CI=true a test that was skipped is a failure. The counts are left in test-results/vitest.json.
+ * With CI=true a test that was skipped is a failure. The counts are left in test-results/tests.json and test-results/matrix.json.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -10,7 +11,14 @@ import { dirname, join } from "node:path";
 import { build, isBuilt, root } from "./build.ts";
 import { ensureSystemPackages } from "./system-packages.ts";
 
-const results = join(root, "test-results", "vitest.json");
+/** The projects of vite.config.ts that each command runs. */
+const PROJECTS = { tests: ["node", "faults", "alone"], matrix: ["matrix", "browser"] };
+
+const [first, ...rest] = process.argv.slice(2);
+const command = first === "--matrix" ? "matrix" : "tests";
+const words = command === "matrix" ? rest : process.argv.slice(2);
+const namesFiles = words.some((word) => !word.startsWith("-"));
+const results = join(root, "test-results", `${command}.json`);
 
 /** Tests that did not run. */
 function skipped(): number {
@@ -19,12 +27,13 @@ function skipped(): number {
 }
 
 ensureSystemPackages();
-if (!isBuilt()) build();
+if (!isBuilt()) await build();
 
 mkdirSync(dirname(results), { recursive: true });
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
-const { status } = spawnSync(process.execPath, [vitest, "run", ...reporters, ...process.argv.slice(2)], {
+const projects = namesFiles ? [] : PROJECTS[command].map((project) => `--project=${project}`);
+const { status } = spawnSync(process.execPath, [vitest, "run", ...reporters, ...projects, ...words], {
   cwd: root,
   stdio: "inherit",
 });

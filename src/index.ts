@@ -2,7 +2,8 @@
 
 export type { Backend, BackendContext, BackendDevice, Call, CallTimers, PersistentRun } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
-export type { InitOptions } from "./bring-up/init-options.ts";
+export type { BackendChoice, NcclOptions } from "./backend/choice.ts";
+export type { InitOptions, ListenOptions, TlsOptions } from "./bring-up/init-options.ts";
 export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {
@@ -22,11 +23,13 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
+export type { NewGroupOptions } from "./group/child/child-group.ts";
 export type { GroupInfo } from "./group/info.ts";
 export { BackendType, OpType } from "./group/op-type.ts";
-export type { PersistentCall } from "./group/persistent-call.ts";
+export type { PersistentCall, PersistentCollective } from "./group/persistent-call.ts";
 export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
-export { Work, type WorkInfo, type WorkResult } from "./group/work.ts";
+export { Work, type WorkInfo, type WorkOptions, type WorkResult } from "./group/work.ts";
+export type { LinkKind } from "./link/link.ts";
 export { type DebugLevel, setDebugLevel } from "./logger.ts";
 export type {
   AllToAllSingleOptions,
@@ -40,20 +43,30 @@ export type {
   RootOptions,
 } from "./options.ts";
 export { DEFAULT_TIMEOUT_MS, NO_TIMEOUT } from "./options.ts";
-export { type CustomReduceOpOptions, ReduceOp, type ReduceOpLike, type ReduceOpName } from "./reduce-op.ts";
+export {
+  type CustomReduceOp,
+  type CustomReduceOpOptions,
+  type NamedReduceOp,
+  type PremulSumReduceOp,
+  ReduceOp,
+  type ReduceOpLike,
+  type ReduceOpName,
+} from "./reduce-op.ts";
 export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
 export { evenShare, type Share } from "./support/even-share.ts";
-export type { TensorView } from "./tensor/view.ts";
-export type { Collective } from "./types.ts";
+export type { CudaView, GpuView, HostView, TensorView } from "./tensor/view.ts";
+export type { Collective, Runtime } from "./types.ts";
 export {
   type CudaTensor,
   DATA_TYPES,
   type DataType,
   type DeviceBuffer,
   type Float16ArrayLike,
+  type GpuBufferLike,
+  type GpuDeviceLike,
   type GpuTensor,
   type HostArray,
   type HostTensor,

@@ -135,12 +135,32 @@ export interface HostTensorOf {
   f64: Float64Array;
 }
 
+/** The class `N` of the program's own types, where they have it: those of WebGPU are not everywhere. */
+type GlobalClass<N extends string, Otherwise> =
+  typeof globalThis extends Record<N, { prototype: infer Instance }> ? Instance : Otherwise;
+
+/** A GPUBuffer, or what of it webccl's types name where the program has no types of WebGPU. */
+export type GpuBufferLike = GlobalClass<
+  "GPUBuffer",
+  { readonly size: number; readonly usage: number; destroy(): void }
+>;
+
+/** A GPUDevice, or what of it webccl's types name where the program has no types of WebGPU. */
+export type GpuDeviceLike = GlobalClass<
+  "GPUDevice",
+  {
+    readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
+    createBuffer(descriptor: { size: number; usage: number }): GpuBufferLike;
+    destroy(): void;
+  }
+>;
+
 /**
  * Elements in a GPUBuffer with the usage flags STORAGE, COPY_SRC and COPY_DST. Commands that write the buffer must be
  * submitted before the call that is given it.
  */
 export interface GpuTensor {
-  buffer: GPUBuffer;
+  buffer: GpuBufferLike;
   dtype: DataType;
   /** Where the elements begin, a multiple of 4. Default: 0. */
   byteOffset?: number;

@@ -26,7 +26,9 @@ const targets = (entry: unknown): string[] =>
 
 /** A program that uses the public types, without anything installed but this package. */
 const CONSUMER = `
-import { initProcessGroup, ReduceOp, PeerLostError, type ProcessGroup, type Tensor, type Work } from "webccl";
+import {
+  initProcessGroup, ReduceOp, PeerLostError, type GpuDeviceLike, type ProcessGroup, type Tensor, type Work,
+} from "webccl";
 import { createHub } from "webccl/hub";
 import { averageGradients, distributed } from "webccl/tfjs";
 import { columnShard, runRowParallel } from "webccl/ort";
@@ -42,6 +44,8 @@ const x = { type: "float32", dims, size: 4, location: "cpu", data, gpuBuffer: nu
 const session = { outputNames: ["y"], run: async (feeds: { x: typeof x }) => ({ y: feeds.x }) };
 const { y } = await runRowParallel(group, session, { x });
 await group.broadcast(y);
+const device: GpuDeviceLike | null = group.device;
+if (device) await group.allReduce({ buffer: device.createBuffer({ size: 16, usage: 140 }), dtype: "f32" });
 const typed: 0 extends 1 & typeof group ? "any" : "typed" = "typed";
 try {
   await group.destroy();
@@ -50,12 +54,24 @@ try {
 }
 `;
 
+/** Types that have no name for users: each with why. */
+const UNNAMED = {
+  Elements: "what the three views have in common",
+  GlobalClass: "makes GpuBufferLike and GpuDeviceLike",
+  GpuMemory: "a part of GroupInfo",
+  HubStore$1: "what HubStore is without connect",
+  NcclConfig: "a part of NcclOptions",
+  PersistentCallsOf: "makes PersistentCalls",
+  ReduceOps: "the type of ReduceOp",
+  StoreCaller: "what the class of HubStore is made of",
+};
+
 describe("the packed package", () => {
   let folder: string;
   let installed: string;
 
-  beforeAll(() => {
-    if (!isBuilt()) build();
+  beforeAll(async () => {
+    if (!isBuilt()) await build();
     folder = mkdtempSync(join(tmpdir(), "webccl-package-"));
     installed = join(folder, "node_modules", "webccl");
     mkdirSync(installed, { recursive: true });
@@ -113,27 +129,41 @@ describe("the packed package", () => {
     expect(imported.filter((specifier) => !known.some((name) => `${specifier}/`.startsWith(`${name}/`)))).toEqual([]);
   });
 
-  it.each([
-    ["typescript", "NodeNext", "NodeNext"],
-    ["typescript", "ESNext", "Bundler"],
-    ["typescript-5.9", "NodeNext", "NodeNext"],
-    ["typescript-5.9", "ESNext", "Bundler"],
-  ])("has types that %s accepts with module %s", (compiler, module, moduleResolution) => {
-    const options = {
-      module,
-      moduleResolution,
-      target: "ES2022",
-      lib: ["ES2023", "DOM"],
-      // lib.dom of TypeScript 6 has WebGPU; before it, that is the optional peer's.
-      types: compiler === "typescript" ? [] : ["@webgpu/types"],
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noEmit: true,
+  it.each(
+    ["typescript", "typescript-5.9", "typescript-5.7"].flatMap((compiler) => [
+      { compiler, module: "NodeNext", lib: ["ES2023", "DOM"], types: ["node"] },
+      { compiler, module: "NodeNext", lib: ["ES2023"], types: ["node"] },
+      { compiler, module: "ESNext", lib: ["ES2023", "DOM"], types: ["node", "@webgpu/types"] },
+    ]),
+  )("has types that $compiler checks with module $module, the libraries $lib and the types $types", (given) => {
+    const { compiler, module, lib, types } = given;
+    // lib.dom of TypeScript 6 has WebGPU, and clashes with the package.
+    const own = compiler === "typescript" ? types.filter((name) => name !== "@webgpu/types") : types;
+    const compilerOptions = {
+      ...{ module, moduleResolution: module === "ESNext" ? "Bundler" : module, target: "ES2022", lib, types: own },
+      ...{ strict: true, exactOptionalPropertyTypes: true, noEmit: true },
     };
-    link("@webgpu/types");
-    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] }));
+    for (const name of ["@types/node", "undici-types", "@webgpu/types"]) link(name);
+    writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
     const tsc = join(dirname(require.resolve(`${compiler}/package.json`)), "bin", "tsc");
     expect(compile(tsc)).toBe("");
+  });
+
+  it("exports every type that a public signature names", () => {
+    const files = readdirSync(join(installed, "dist"), { recursive: true, encoding: "utf8" });
+    const declared: string[] = [];
+    const exported = new Set<string | undefined>();
+    for (const file of files.filter((name) => name.endsWith(".d.ts"))) {
+      const text = readFileSync(join(installed, "dist", file), "utf8");
+      for (const [, name] of text.matchAll(/^(?:declare |abstract )*(?:class|interface|type) ([\w$]+)/gm))
+        declared.push(name!);
+      if (file.startsWith("types/")) continue;
+      for (const [, list] of text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)) {
+        for (const entry of list!.split(",")) exported.add(entry.trim().split(" as ").at(-1));
+      }
+    }
+    expect(declared.length).toBeGreaterThan(100);
+    expect(declared.filter((name) => !exported.has(name)).sort()).toEqual(Object.keys(UNNAMED));
   });
 
   /** Lets the consumer find a package that it would have installed. */

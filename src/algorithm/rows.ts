@@ -54,6 +54,30 @@ export interface Row<C extends AlgorithmFamily> {
 /** Rows for some collectives, best first. */
 export type Rows = { readonly [C in AlgorithmFamily]?: readonly Row<C>[] };
 
+/** An algorithm whose code may not have been loaded. */
+interface Later {
+  load?(): Promise<void>;
+}
+
+/** The algorithm `name` of a module, which its first call loads. A message that comes before waits in the mailbox. */
+export function later<N extends string, M extends Record<N, (...args: never[]) => Late>>(
+  module: () => Promise<M>,
+  name: N,
+): M[N] {
+  let loaded: M[N] | null = null;
+  const load = async () => {
+    loaded = (await module())[name];
+  };
+  const run = (...args: Parameters<M[N]>) => (loaded ? loaded(...args) : load().then(() => loaded!(...args)));
+  return Object.assign(run, { load }) as unknown as M[N];
+}
+
+/** Loads the code of all algorithms, for those who count steps or time. */
+export async function loadAlgorithms(table: Table): Promise<void> {
+  const rows = table.flatMap((rows) => Object.values(rows).flat());
+  await Promise.all(rows.map(({ run }) => (run as Later).load?.()));
+}
+
 /** Tables in the order in which they are asked. */
 export type Table = readonly Rows[];
 

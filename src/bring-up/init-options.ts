@@ -1,4 +1,5 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
+
 import type { Transfer } from "../algorithm/context.ts";
 import type { Backend, BackendContext } from "../backend/backend.ts";
 import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
@@ -12,6 +13,7 @@ import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../opt
 import type { Platform } from "../platform.ts";
 import type { Store } from "../store/store.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
+import type { GpuDeviceLike } from "../types.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 
 /** Where a rank accepts connections. */
@@ -61,7 +63,7 @@ export interface InitOptions {
    */
   backend?: BackendChoice;
   /** A GPUDevice to share: buffers on it are used in place. Default: one of webccl's own, where `backend` wants one. */
-  device?: GPUDevice;
+  device?: GpuDeviceLike;
   /** How NCCL's communicators are made. */
   ncclOptions?: NcclOptions;
   /**
@@ -126,7 +128,7 @@ export interface Settings {
   readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
   readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
   readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
-  readonly device: GPUDevice | undefined;
+  readonly device: GpuDeviceLike | undefined;
   readonly transport: NonNullable<InitOptions["transport"]>;
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;

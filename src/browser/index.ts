@@ -20,6 +20,9 @@ export class FileStore {
 }
 
 /** Joins a group through a hub, or one of tasks in this thread (`memory://`). As on Node; `listen` has no use here. */
+export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
+/** @internal */
+export function initProcessGroup(options?: InitOptions & InternalOptions): Promise<ProcessGroup>;
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(browserPlatform, options);
 }

@@ -34,7 +34,7 @@ async function run({ moduleUrl, environment, job, lock }: Start): Promise<void> 
   try {
     if (lock !== null) await hold(lock);
     if (lock !== null) tell("holds lock");
-    await import(/* @vite-ignore */ moduleUrl);
+    await import(/* @vite-ignore */ /* webpackIgnore: true */ moduleUrl);
     tell("done");
   } catch (error) {
     fail(error);

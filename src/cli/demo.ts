@@ -1,5 +1,5 @@
 /** `webccl demo`: a hub that serves a page; every tab with that page becomes a rank. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { extname } from "node:path";
@@ -51,7 +51,7 @@ export async function openDemo(flags: Flags): Promise<{ urls: string[]; close():
 
 /** The page and its files; `join.json` has the addresses at which other devices find it. */
 function answer(folder: URL, urls: () => string[], request: IncomingMessage, response: ServerResponse): void {
-  const path = new URL(request.url ?? "/", "http://localhost").pathname;
+  const path = pathOf(request);
   const own = `${"encrypted" in request.socket ? "wss" : "ws"}://${request.headers.host}`;
   response.setHeader(
     "content-security-policy",
@@ -66,15 +66,26 @@ function answer(folder: URL, urls: () => string[], request: IncomingMessage, res
     response.end(JSON.stringify({ urls: urls() }));
     return;
   }
-  const name = path === "/" ? "index.html" : path.slice(1);
-  const file = new URL(name, folder);
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(name) || name.includes("..") || !existsSync(file)) {
-    response.writeHead(404, { "content-type": "text/plain" });
-    response.end("There is no such page.\n");
+  const file = path === null ? null : fileAt(folder, path === "/" ? "index.html" : path.slice(1));
+  if (!file) {
+    response.writeHead(path === null ? 400 : 404, { "content-type": "text/plain" });
+    response.end(path === null ? "This is no path.\n" : "There is no such page.\n");
     return;
   }
-  response.setHeader("content-type", TYPES[extname(name)] ?? "application/octet-stream");
+  response.setHeader("content-type", TYPES[extname(file.pathname)] ?? "application/octet-stream");
   response.end(readFileSync(file));
+}
+
+/** The path that is asked for, or null if it is none: "//" is the beginning of a host's name. */
+function pathOf({ url = "/" }: IncomingMessage): string | null {
+  return URL.canParse(url, "http://localhost") ? new URL(url, "http://localhost").pathname : null;
+}
+
+/** The file of the page that has this name, or null. */
+function fileAt(folder: URL, name: string): URL | null {
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(name) || name.includes("..")) return null;
+  const file = new URL(name, folder);
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : null;
 }
 
 /** This machine's addresses in the networks it is in, the IPv4 ones first. */

@@ -4,14 +4,28 @@ import { readToken, startHub } from "../node/hub.ts";
 import { DEFAULT_PORT } from "../options.ts";
 import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
-/** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address, never the token. */
+/** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address and how to join there, never the token. */
 export async function hub(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
-  const server = await startHub(hubOptions(flags)).catch(asUsageError);
-  process.stdout.write(`${server.url}\n`);
+  const options = hubOptions(flags);
+  const server = await startHub(options).catch(asUsageError);
+  process.stdout.write(`${server.url}\n${howToJoin(server.url, options)}`);
   await stopped;
   await server.close();
   return 0;
+}
+
+/** What a program and a page need to join. `my-group` is any name: ranks that give the same one form a group. */
+function howToJoin(url: string, { token, origins = [] }: Parameters<typeof startHub>[0]): string {
+  const group = `${url}/my-group`;
+  const needed = token !== undefined;
+  return [
+    `  token    ${needed ? "needed: ranks take it from WEBCCL_TOKEN, or from the option token" : "none: whoever reaches this address may join"}`,
+    `  program  webccl run -n 2 --hub ${group} program.js`,
+    `  rank     initProcessGroup({ initMethod: "${group}", worldSize: 2${needed ? ", token" : ""} })`,
+    `  pages    ${origins.length > 0 ? `those of ${origins.join(", ")}` : "none: --origin https://example.org lets its pages in"}`,
+    "",
+  ].join("\n");
 }
 
 /**

@@ -37,7 +37,7 @@ export {
   type Update,
   type UpdateRule,
 } from "./optimizer/update-rules.ts";
-export { type Joinable, type JoinOptions, join } from "./reducer/join.ts";
+export { type Joinable, type JoinContext, type JoinOptions, join } from "./reducer/join.ts";
 export type { DdpLoggingData } from "./reducer/logging-data.ts";
 export { type PrepareOptions, Reducer } from "./reducer/reducer.ts";
 export type { ReducerOptions } from "./reducer/reducer-options.ts";

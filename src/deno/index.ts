@@ -16,6 +16,9 @@ export { spawnRanks } from "../node/spawn-ranks.ts";
  * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files: those of
  * /dev/shm too, through which the processes of one host exchange bytes faster.
  */
+export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
+/** @internal */
+export function initProcessGroup(options?: InitOptions & InternalOptions): Promise<ProcessGroup>;
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(denoPlatform, options);
 }

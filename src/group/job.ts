@@ -5,7 +5,7 @@ import type { WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import type { Store } from "../store/store.ts";
 import type { Deadlines } from "../support/deadlines.ts";
-import type { DataType, HostTensorOf } from "../types.ts";
+import type { DataType, GpuDeviceLike, HostTensorOf } from "../types.ts";
 import type { Claims } from "./claims.ts";
 import type { GroupInfo } from "./info.ts";
 
@@ -32,7 +32,7 @@ export interface JobSettings {
   readonly algorithm: string | undefined;
   readonly logger: Logger;
   /** The GPUDevice that `initProcessGroup` was given. */
-  readonly device?: GPUDevice | undefined;
+  readonly device?: GpuDeviceLike | undefined;
 }
 
 /** How the backend of a group is made. */
@@ -50,7 +50,7 @@ export interface Job {
   /** The names of all groups that this rank knows, those that are gone among them. */
   readonly groupNames: Set<string>;
   /** The GPUDevice whose buffers this rank's calls take, or null. */
-  readonly device: GPUDevice | null;
+  readonly device: GpuDeviceLike | null;
   /** A host tensor that this rank's executor reduces without copying it first. */
   alloc<D extends DataType>(dtype: D, count: number): HostTensorOf[D];
   /** The group's own part of the store at which the job met. */

@@ -34,7 +34,7 @@ import {
 import type { Store } from "../store/store.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
-import type { DataType, HostTensorOf, Tensor } from "../types.ts";
+import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
 import { checkAllocation } from "./checks.ts";
@@ -46,7 +46,7 @@ import {
   settingsOfChild,
 } from "./child/child-group.ts";
 import type { GroupInfo } from "./info.ts";
-import type { BackendSettings, Job, MemberGroup } from "./job.ts";
+import type { BackendSettings, Job } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -62,14 +62,14 @@ export interface ProcessGroupOptions {
   rank: number;
   timeoutMs: number;
   backend?: BackendSettings;
-  boundDevice?: GPUDevice | null;
+  boundDevice?: GpuDeviceLike | null;
 }
 
 /** What {@link ProcessGroup.persistent} is. */
 export type PersistentCalls = PersistentCallsOf<ProcessGroup>;
 
 /** A group of ranks that call collectives together. */
-export class ProcessGroup implements MemberGroup {
+export class ProcessGroup {
   readonly rank: number;
   readonly size: number;
   readonly name: string;
@@ -83,12 +83,13 @@ export class ProcessGroup implements MemberGroup {
   readonly #calls: CallRunner;
   readonly #backend: BackendSettings;
   #store: Store | null = null;
-  #boundDevice: GPUDevice | null;
+  #boundDevice: GpuDeviceLike | null;
   #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
   /** The call for which a child was last named, and how many were. */
   #named = { call: 0, count: 0 };
 
+  /** @internal */
   constructor({ job, name, description, globalRanks, rank, timeoutMs, ...own }: ProcessGroupOptions) {
     this.#job = job;
     this.#backend = own.backend ?? {};
@@ -116,7 +117,7 @@ export class ProcessGroup implements MemberGroup {
   }
 
   /** The GPUDevice whose buffers calls take: the one given to `initProcessGroup`, else webccl's own, or null. */
-  get device(): GPUDevice | null {
+  get device(): GpuDeviceLike | null {
     return this.#job.device;
   }
 
@@ -124,11 +125,11 @@ export class ProcessGroup implements MemberGroup {
    * The GPUDevice that the group was given: by `initProcessGroup`, by `newGroup`, or here.
    * @throws TypeError if it is set to one that is not `device`: groups open none.
    */
-  get boundDevice(): GPUDevice | null {
+  get boundDevice(): GpuDeviceLike | null {
     return this.#boundDevice;
   }
 
-  set boundDevice(device: GPUDevice | null) {
+  set boundDevice(device: GpuDeviceLike | null) {
     if (device !== null && device !== this.device) throw new TypeError("boundDevice must be group.device or null");
     this.#boundDevice = device;
   }
@@ -465,7 +466,7 @@ export class ProcessGroup implements MemberGroup {
 
   /** This rank's part of a group that all ranks of this one agree to make in `call`. Its name is taken from the call on. */
   async #child(
-    device: GPUDevice | undefined,
+    device: GpuDeviceLike | undefined,
     call: (reserve: <T>(name: string, prepared: T) => T) => PromiseLike<ChildPlan | null>,
   ): Promise<ProcessGroup | null> {
     const { groupNames } = this.#job;

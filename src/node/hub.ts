@@ -12,6 +12,9 @@ import type { BindRemedies, HubHandle } from "../platform.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
+export type { HubStats } from "../hub/hub.ts";
+export type { HubHandle } from "../platform.ts";
+
 /** Options of {@link createHub}. */
 export interface CreateHubOptions {
   /** Interface to bind. Default: 127.0.0.1. Another one needs a token and `tls`, or `insecure`. */

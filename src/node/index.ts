@@ -17,6 +17,9 @@ export { spawnRanks } from "./spawn-ranks.ts";
  *   AdmissionError if the hub or a rank refuses (token, group size, rank taken); TimeoutError if ranks did not come
  *   within `timeoutMs`; AbortedError by the signal.
  */
+export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
+/** @internal */
+export function initProcessGroup(options?: InitOptions & InternalOptions): Promise<ProcessGroup>;
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
   return initProcessGroupOn(nodePlatform, options);
 }

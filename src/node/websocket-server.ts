@@ -5,7 +5,13 @@
  */
 
 import { lookup } from "node:dns/promises";
-import { createServer as createHttpServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import {
   type AddressInfo,
@@ -38,7 +44,7 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
-  /** Answers plain HTTP requests whose Host is known. Default: 426. */
+  /** Answers plain HTTP requests whose Host is known. Default: a page that says what this is at /, and 426 elsewhere. */
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
@@ -107,7 +113,7 @@ export async function listenWebSocket(
 }
 
 /** The HTTP server, which answers whatever asks for no WebSocket. */
-function createServer({ tls, onRequest }: ServerOptions, allowed: ReadonlySet<string>): Server {
+function createServer({ tls, onRequest, logger }: ServerOptions, allowed: ReadonlySet<string>): Server {
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
@@ -115,14 +121,40 @@ function createServer({ tls, onRequest }: ServerOptions, allowed: ReadonlySet<st
   };
   const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
   server.on("request", (request, response) => {
-    if (onRequest && hostAllowed(request, allowed)) {
-      onRequest(request, response);
-      return;
+    try {
+      (hostAllowed(request, allowed) ? (onRequest ?? answerAlone) : refuseHost)(request, response);
+    } catch (error) {
+      // Nothing that a stranger asks for ends the process.
+      logger?.error(`${request.method} ${request.url?.slice(0, 200)} could not be answered`, error);
+      answer(response, 500, "This request could not be answered.");
     }
-    response.writeHead(426, { "content-type": "text/plain", connection: "close" });
-    response.end("This is a webccl WebSocket address.\n");
   });
   return server;
+}
+
+/** The answer of a server that has nothing but a WebSocket address: who opens it in a browser learns what it is. */
+const answerAlone: RequestListener = (request, response) => {
+  if (request.url !== "/") return answer(response, 426, "This is a webccl WebSocket address.");
+  const scheme = "encrypted" in request.socket ? "wss" : "ws";
+  answer(
+    response,
+    200,
+    `This is a webccl hub, and it is running.\n\nRanks join a group here with\n\n` +
+      `  initProcessGroup({ initMethod: "${scheme}://${request.headers.host}/my-group", worldSize: 2 })`,
+  );
+};
+
+const refuseHost: RequestListener = (_, response) => answer(response, 403, "unknown Host");
+
+function answer(response: ServerResponse, status: number, text: string): void {
+  if (!response.headersSent) {
+    response.writeHead(status, {
+      "content-type": "text/plain; charset=utf-8",
+      "x-content-type-options": "nosniff",
+      connection: "close",
+    });
+  }
+  response.end(`${text}\n`);
 }
 
 /** The sockets that are open and not yet authenticated. */

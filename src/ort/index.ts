@@ -3,7 +3,7 @@ export type { OrtTensor } from "../types.ts";
 export { type RecvActivationOptions, recvActivation, sendActivation } from "./activation.ts";
 export { type ColumnParallelOptions, runColumnParallel } from "./column-parallel.ts";
 export { deviceOf } from "./device.ts";
-export type { OrtEnv, OrtOutput, OrtSession, OrtTensorClass, OrtType } from "./onnx-runtime.ts";
+export type { DataOf, GpuType, OrtEnv, OrtOutput, OrtSession, OrtTensorClass, OrtType } from "./onnx-runtime.ts";
 export { type RowParallelOptions, runRowParallel } from "./row-parallel.ts";
 export type { Outputs } from "./run-session.ts";
 export { columnShard, type Member, rowShard, type Shard, type ShardOptions, shardLengths } from "./shard.ts";

@@ -2,7 +2,7 @@
  * The parts of onnxruntime-web that this entry uses, by their form: a program without that package compiles, and whichever
  * of its builds a program loads (`onnxruntime-web`, `/webgpu`, `/wasm`) can be passed.
  */
-import type { OrtTensor } from "../types.ts";
+import type { GpuBufferLike, OrtTensor } from "../types.ts";
 
 /** A tensor that ONNX Runtime made. */
 export interface OrtOutput extends OrtTensor {
@@ -43,11 +43,11 @@ export type OrtType = keyof typeof ARRAY_CLASSES;
 /** Every such type, in the order of its code in the header of an activation. */
 export const ORT_TYPES = Object.keys(ARRAY_CLASSES) as readonly OrtType[];
 
-type DataOf<T extends OrtType> = InstanceType<(typeof ARRAY_CLASSES)[T]>;
+export type DataOf<T extends OrtType> = InstanceType<(typeof ARRAY_CLASSES)[T]>;
 
 /** The types of which ONNX Runtime keeps tensors in GPUBuffers. */
 const GPU_TYPES = ["float32", "float16", "int32", "int64", "uint32", "uint8", "bool"] as const;
-type GpuType = (typeof GPU_TYPES)[number];
+export type GpuType = (typeof GPU_TYPES)[number];
 
 /** Does ONNX Runtime keep tensors of this type in GPUBuffers? */
 export function isGpuType(type: OrtType): type is GpuType {
@@ -58,7 +58,7 @@ export function isGpuType(type: OrtType): type is GpuType {
 export interface OrtTensorClass<T> {
   new (type: OrtType, data: DataOf<OrtType>, dims: readonly number[]): T;
   fromGpuBuffer(
-    buffer: GPUBuffer,
+    buffer: GpuBufferLike,
     options: {
       dataType: GpuType;
       dims: readonly number[];

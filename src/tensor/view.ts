@@ -1,5 +1,14 @@
 /** View: what a tensor is, told once from the caller's argument: in which memory it lies, and which elements it has. */
-import type { CudaTensor, DataType, DeviceBuffer, GpuTensor, HostArray, HostTensor, OrtTensor } from "../types.ts";
+import type {
+  CudaTensor,
+  DataType,
+  DeviceBuffer,
+  GpuBufferLike,
+  GpuTensor,
+  HostArray,
+  HostTensor,
+  OrtTensor,
+} from "../types.ts";
 
 /** `count` elements of `dtype`, from `byteOffset` on. */
 interface Elements {
@@ -21,7 +30,7 @@ export interface HostView extends Elements {
 export interface GpuView extends Elements {
   readonly memory: "gpu";
   readonly tensor: GpuTensor | OrtTensor;
-  readonly buffer: GPUBuffer;
+  readonly buffer: GpuBufferLike;
 }
 
 /** A tensor in memory of a CUDA device. */

@@ -1,10 +1,10 @@
 /** The operations of the cases. */
-import { REDUCE_OP_NAMES, ReduceOp } from "../reduce-op.ts";
+import { REDUCE_OP_NAMES, ReduceOp, type ReduceOpName } from "../reduce-op.ts";
 import { type DataType, isFloat } from "../types.ts";
 
 /** The operations a case may name; the last two are custom ones, `custom-ordered` neither commutative nor associative. */
-export const CASE_OPS: readonly [...typeof REDUCE_OP_NAMES, "custom-ordered"] = [...REDUCE_OP_NAMES, "custom-ordered"];
-export type CaseOp = (typeof CASE_OPS)[number];
+export type CaseOp = ReduceOpName | "custom-ordered";
+export const CASE_OPS: readonly CaseOp[] = [...REDUCE_OP_NAMES, "custom-ordered"];
 
 /** Is `op` defined for `dtype`? Bitwise operations are for integers, and so is the ordered custom one of these cases. */
 export function opFits(op: CaseOp, dtype: DataType): boolean {

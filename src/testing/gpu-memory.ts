@@ -1,10 +1,10 @@
 /** Test memory of a GPUDevice: every tensor in a buffer of its own, read back together once the case is over. */
 import { BUFFER_USAGE, MAP_READ_MODE, TENSOR_USAGE } from "../executor/webgpu/usage.ts";
-import { bytesPerElement, type GpuTensor } from "../types.ts";
+import { bytesPerElement, type GpuDeviceLike, type GpuTensor } from "../types.ts";
 import { GUARD_BYTES, type Placement, type TestMemory } from "./memory.ts";
 
 /** The memory of `device`. */
-export function gpuMemory(device: GPUDevice): TestMemory {
+export function gpuMemory(device: GpuDeviceLike): TestMemory {
   return {
     // A tensor in a GPUBuffer begins at a whole word.
     startOf: (dtype) => GUARD_BYTES + Math.max(4, bytesPerElement(dtype)),

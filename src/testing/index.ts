@@ -5,7 +5,7 @@
 export { FakeBackend } from "../backend/composed/fake.ts";
 export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
 export { SeededRandom } from "../support/seeded-random.ts";
-export { CaseData, type Inputs } from "./case-data.ts";
+export { CaseData, type DataKey, type Inputs } from "./case-data.ts";
 export { CASE_OPS, type CaseOp, opFits, opOfRank } from "./case-op.ts";
 export {
   CASE_COLLECTIVES,
@@ -20,7 +20,7 @@ export {
 export { digest } from "./digest.ts";
 export { gpuMemory } from "./gpu-memory.ts";
 export { hostMemory, type Placement, type TestMemory } from "./memory.ts";
-export { type PairFilter, pairwiseCover, type Row } from "./pairwise.ts";
+export { type Factors, type PairFilter, pairwiseCover, type Row } from "./pairwise.ts";
 export {
   arrayOf,
   combineElements,
@@ -29,5 +29,6 @@ export {
   finishElements,
   foldElements,
   prepareElements,
+  type SmallFloat,
 } from "./reference.ts";
 export { type CaseResult, type CaseSpec, ConformanceError } from "./stage.ts";

@@ -5,6 +5,7 @@
  * object, and `tf.engine()` of each returns it. So this folder imports no package, and works beside @tensorflow/tfjs,
  * @tensorflow/tfjs-core with a backend, and @tensorflow/tfjs-node alike.
  */
+import type { GpuBufferLike } from "../types.ts";
 
 /** A tf.Tensor. */
 export interface TfTensor {
@@ -13,7 +14,7 @@ export interface TfTensor {
   readonly size: number;
   readonly isDisposed: boolean;
   data(): Promise<ArrayLike<unknown>>;
-  dataToGPU(): { tensorRef: TfTensor; buffer?: GPUBuffer };
+  dataToGPU(): { tensorRef: TfTensor; buffer?: GpuBufferLike };
   dispose(): void;
 }
 

@@ -6,7 +6,7 @@
 import { expect } from "vitest";
 import { areasRows } from "../../src/algorithm/areas/rows.ts";
 import type { Context } from "../../src/algorithm/context.ts";
-import type { AlgorithmFamily, Row } from "../../src/algorithm/rows.ts";
+import { type AlgorithmFamily, loadAlgorithms, type Row } from "../../src/algorithm/rows.ts";
 import { algorithmNames, selectAlgorithm, tableWith } from "../../src/backend/direct/select.ts";
 import type { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
@@ -53,6 +53,7 @@ export const FAMILIES: readonly AlgorithmFamily[] = [
 export const FOLDS: readonly AlgorithmFamily[] = ["allReduce", "reduceScatter", "reduce", "scan"];
 
 const TABLE = tableWith(areasRows);
+await loadAlgorithms(TABLE);
 
 /** Every algorithm of a collective as the table has it, apart from those of threads: they run in threads (test/runtime/node). */
 export function rowsOf<C extends AlgorithmFamily>(collective: C): Row<C>[] {

@@ -17,6 +17,19 @@ describe("webccl hub", () => {
     expect(await hub.ended).toMatchObject({ code: 0, stderr: "" });
   });
 
+  it("says to whoever opens it what it is, and what a rank needs", async () => {
+    const hub = start(["hub", "--port", "0", "--origin", "https://example.org"], { WEBCCL_TOKEN: "a secret" });
+    const [lines, url] = await hub.printed(/^(ws:.*)\n(?:.*\n)+? {2}pages.*\n/);
+    expect(lines).toContain("token    needed");
+    expect(lines).toContain(`initProcessGroup({ initMethod: "${url}/my-group", worldSize: 2, token })`);
+    expect(lines).toContain("pages    those of https://example.org");
+    const page = await fetch(url!.replace("ws:", "http:"));
+    expect(page.status).toBe(200);
+    expect(await page.text()).toContain(`${url}/my-group`);
+    hub.process.kill("SIGTERM");
+    expect(await hub.ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
   it("is where the ranks of webccl run --hub meet, if they hold its token", async () => {
     const hub = start(["hub", "--port", "0"], { WEBCCL_TOKEN: "the right one" });
     const [, url] = await hub.printed(/^(ws:.*)\n/);

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
+import { request } from "node:http";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { AxeResults } from "axe-core";
@@ -20,7 +22,7 @@ describe("webccl demo", { timeout: 90_000 }, () => {
   const contexts: { close(): Promise<void> }[] = [];
 
   beforeAll(async () => {
-    if (!isBuilt()) build();
+    if (!isBuilt()) await build();
     mkdirSync(PICTURES, { recursive: true });
     browser = await launchChromium();
   }, 90_000);
@@ -55,6 +57,27 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     const { violations } = await page.evaluate<AxeResults>("axe.run()");
     expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
   }
+
+  it.each([
+    ["//", 400],
+    ["///", 400],
+    ["/assets", 404],
+    ["/assets/", 404],
+    ["/..%2f..%2fpackage.json", 404],
+    ["/nothing.js", 404],
+    ["http://[", 400],
+    ["*", 404],
+  ])("answers GET %s with %i, and goes on", async (path, status) => {
+    demo = await openDemo({ port: 0 });
+    const { hostname, port } = new URL(demo.urls[0]!);
+    const ask = async (target: string) => {
+      const asked = request({ hostname, port, path: target }).end();
+      const [{ statusCode }] = await once(asked, "response");
+      return statusCode;
+    };
+    expect(await ask(path)).toBe(status);
+    expect(await ask("/")).toBe(200);
+  });
 
   it("makes every tab a rank, runs and checks, and goes on when one leaves", async () => {
     demo = await openDemo({ port: 0 });

@@ -16,7 +16,7 @@ const [RANKS, STEPS, BATCH] = [4, 20, 16];
 let digits: { train: Digits; test: Digits };
 
 beforeAll(async () => {
-  if (!isBuilt()) build();
+  if (!isBuilt()) await build();
   await tf.setBackend("cpu");
   digits = await readDigits();
 }, 120_000);

@@ -6,8 +6,8 @@ import { start } from "../cli/command.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../examples/tfjs-training.ts", import.meta.url));
 
-beforeAll(() => {
-  if (!isBuilt()) build();
+beforeAll(async () => {
+  if (!isBuilt()) await build();
 }, 120_000);
 
 it("examples/tfjs-training.ts finds the same right weights on both ranks, and docs/tfjs.md shows its loop", async () => {

@@ -1,5 +1,5 @@
 /** Tensors from `group.alloc`: they know their dtype, and what is no dtype or no count is refused. */
-import { describe, expect, expectTypeOf, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import { DATA_TYPES, type DataType } from "../../src/types.ts";
 import { TEST_TRANSPORTS, withGroup } from "../conformance/harness.ts";
 import { allocSums, expectedSums } from "../helpers/alloc-sums.ts";
@@ -9,6 +9,25 @@ describe.each([...TEST_TRANSPORTS])("alloc(), over %s", (transport) => {
     const sums = await withGroup(transport, 3, (group) => allocSums(group, count, 2));
     expect(sums).toEqual(Array(3).fill(expectedSums(3, 2)));
   });
+});
+
+describe("alloc(), where a clone of shared memory is a copy of it", () => {
+  // WebKit's structuredClone gives such a copy: a stand-in for it.
+  const original = structuredClone;
+  beforeEach(() => {
+    vi.stubGlobal("structuredClone", (value: unknown, options?: StructuredSerializeOptions) =>
+      value instanceof SharedArrayBuffer ? value.slice(0) : original(value, options),
+    );
+  });
+  afterEach(() => vi.unstubAllGlobals());
+
+  it.each(["memory", "websocket"] as const)(
+    "gives tensors that are summed all the same, over %s",
+    async (transport) => {
+      const sums = await withGroup(transport, 3, (group) => allocSums(group, 70_000, 2));
+      expect(sums).toEqual(Array(3).fill(expectedSums(3, 2)));
+    },
+  );
 });
 
 describe("alloc()", () => {

@@ -51,7 +51,7 @@ describe("allReduce() of a GPUBuffer in 8 segments", () => {
     const options = { initMethod: `tcp://127.0.0.1:${port}`, backend: "webgpu", segmentBytes: SEGMENT_BYTES } as const;
     const joined = await Promise.all(
       transfers.map((own, rank) =>
-        initProcessGroup({ ...options, rank, worldSize: 2, onTransfer: (transfer) => own.push(transfer) }),
+        initProcessGroup({ ...options, rank, worldSize: 2, onTransfer: (transfer: Transfer) => own.push(transfer) }),
       ),
     );
     groups.push(...joined);

@@ -44,7 +44,9 @@ export class Int8State {
   readonly group: ProcessGroup;
   readonly blockSize: number;
   readonly errorFeedback: boolean;
+  /** @internal */
   readonly hostBuckets: BucketStates<HostKept> = new BucketStates<HostKept>();
+  /** @internal */
   readonly gpuBuckets: BucketStates<GpuKept> = new BucketStates<GpuKept>(({ own, owned }) => {
     own.buffer.destroy();
     owned.buffer.destroy();

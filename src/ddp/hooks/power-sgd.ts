@@ -86,6 +86,7 @@ interface Kept {
 export class PowerSgdState {
   readonly group: ProcessGroup;
   readonly options: Readonly<Required<PowerSgdOptions>>;
+  /** @internal */
   readonly buckets: BucketStates<Kept> = new BucketStates<Kept>();
   /** Iterations so far: last buckets that have been reduced. */
   iteration = 0;

@@ -41,6 +41,7 @@ export class TopKState {
   readonly group: ProcessGroup;
   readonly ratio: number;
   readonly errorFeedback: boolean;
+  /** @internal */
   readonly buckets: BucketStates<Float32Array> = new BucketStates<Float32Array>();
 
   /** @throws TypeError for an unknown option or a wrong type. @throws RangeError if `ratio` is not above 0 and at most 1. */

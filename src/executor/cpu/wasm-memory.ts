@@ -117,6 +117,14 @@ function reserveMore(window: OpenWindow, size: number): boolean {
   return true;
 }
 
+/** Is what is written through one buffer read through the other? The byte at `at` is nobody's. */
+function isOneMemory(written: ArrayBufferLike, read: ArrayBufferLike, at: number): boolean {
+  const from = new Uint8Array(written);
+  const to = new Uint8Array(read);
+  from[at] = 255 - to[at]!;
+  return to[at] === from[at];
+}
+
 /** See the file's head. */
 export class WasmMemory {
   readonly memory: WebAssembly.Memory;
@@ -127,6 +135,8 @@ export class WasmMemory {
   /** Blocks come from here first. */
   #window: OpenWindow | null = null;
   #usedBytes = 0;
+  /** False in an engine whose clone of shared memory is a copy of it, as WebKit's is. */
+  #clonesShare = true;
   /** Every buffer object that stands for this memory: each growth of shared memory makes another. */
   readonly #buffers = new WeakSet<ArrayBufferLike>();
   readonly #abandoned = new FinalizationRegistry<{ start: number; byteLength: number }>(({ start, byteLength }) =>
@@ -225,10 +235,15 @@ export class WasmMemory {
    * freed when that object and all views of it are gone: hence the clone, which shares the memory and is nobody else's.
    */
   allocateOwned(byteLength: number): { buffer: ArrayBufferLike; start: number } | null {
-    if (!this.shared) return null;
+    if (!this.shared || !this.#clonesShare) return null;
     const start = this.allocate(byteLength);
     if (start < 0) return null;
     const buffer = structuredClone(this.#buffer);
+    this.#clonesShare = isOneMemory(this.#buffer, buffer, start);
+    if (!this.#clonesShare) {
+      this.release(start, byteLength);
+      return null;
+    }
     this.#buffers.add(buffer);
     this.#abandoned.register(buffer, { start, byteLength });
     return { buffer, start };

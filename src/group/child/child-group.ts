@@ -1,6 +1,8 @@
 /** Child groups: the settings of a group that is made of ranks of another one. */
+
 import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../../backend/choice.ts";
 import type { OptionNames } from "../../option-checks.ts";
+import type { GpuDeviceLike } from "../../types.ts";
 import { checkGroupName } from "../../wire/handshake.ts";
 import type { BackendSettings, Job, Membership } from "../job.ts";
 
@@ -17,7 +19,7 @@ export interface NewGroupOptions {
   /** How NCCL's communicators of this group are made. Default: the parent's. */
   ncclOptions?: NcclOptions;
   /** The device to which the group is bound: this rank's `group.device`, which the job has already. Default: the parent's. */
-  device?: GPUDevice;
+  device?: GpuDeviceLike;
 }
 
 export const NEW_GROUP_OPTIONS: OptionNames<NewGroupOptions> = {

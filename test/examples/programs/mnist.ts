@@ -26,7 +26,7 @@ function train(flags: readonly string[]): Outcome {
   return outcome;
 }
 
-if (!isBuilt()) build();
+if (!isBuilt()) await build();
 const [f32, int8] = [train([]), train(["--hook", "int8"])];
 const holds = {
   "95 % of the digits are read rightly": f32.accuracy >= 0.95,

@@ -10,7 +10,7 @@ import { launchChromium } from "../../../src/cli/launch/chromium.ts";
 const ROOT = fileURLToPath(new URL("../../../examples/workers/", import.meta.url));
 
 it("examples/workers runs as a site that Vite built with the package", { timeout: 120_000 }, async () => {
-  if (!isBuilt()) build();
+  if (!isBuilt()) await build();
   const outDir = mkdtempSync(join(tmpdir(), "webccl-workers-"));
   onTestFinished(() => rmSync(outDir, { recursive: true }));
   await viteBuild({ root: ROOT, logLevel: "error", build: { outDir } });

@@ -6,7 +6,7 @@ export const WORDS_PER_LINE = 16;
 
 /** What sleepers sleep on, and how many sleep. */
 export const WAKE_UPS = 0;
-export const SLEEPERS = WORDS_PER_LINE;
+export const SLEEPERS = 1 * WORDS_PER_LINE;
 /** The last step that one rank ran something at for all, and the last such step that is done. */
 export const RUN_AT = 2 * WORDS_PER_LINE;
 export const DONE_AT = 3 * WORDS_PER_LINE;

@@ -1,5 +1,5 @@
 /**
- * All-reduce by one rank, mostly the one that comes last: for threads that outnumber their cores, where to wake a thread takes longer than to
+ * All-reduce by one rank, mostly the one that comes last: for ranks that outnumber their cores, where to wake one takes longer than to
  * fold a short tensor.
  *
  * Every rank shows where its tensor lies; the one that first sees that all have come folds all of them, in rank order, and writes

@@ -1,5 +1,5 @@
 /**
- * All-reduce in one pass over the common memory: the one for threads.
+ * All-reduce in one pass over the common memory, for all but short tensors.
  *
  * The tensor is cut into N chunks. After the first step every rank knows where all tensors lie; rank r reads chunk r of
  * all of them, folds it in rank order, and writes the result into all of them. A last step tells that all chunks are done.

@@ -1,6 +1,7 @@
 /**
  * Gate: where the ranks of a group that have memory in common meet, threads or processes. Everyone counts its steps in a flag
- * of its own, and goes on when it has seen that all have come as far: to tell one rank of another takes one line of one core's cache, and no line has two writers.
+ * of its own, and goes on when it has seen that all have come as far: to tell one rank of another takes one line of one
+ * core's cache, and no line has two writers.
  *
  * For BLOCK_MS a rank stands still. While every rank can have a core of its own it reads the others' flags in a loop: a
  * sleep of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each

@@ -5,7 +5,7 @@
  *
  *   npm run bench:tune -- [--link websocket] [--ranks 2,4] [--collectives all_reduce,…] [--rounds 3] [--max 16M]
  *
- * `--link` is shared-memory (threads), shared-file, websocket or hub. Writes bench/results/tune-LINK.json.
+ * `--link` is shared-memory (threads), mapped-memory, shared-file, websocket or hub. Writes bench/results/tune-LINK.json.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
@@ -36,16 +36,19 @@ interface Row {
   selected: string;
 }
 
-type Transport = "shared-memory" | "shared-file" | "websocket" | "hub";
+type Transport = "shared-memory" | "mapped-memory" | "shared-file" | "websocket" | "hub";
+
+/** Do ranks on this link have memory in common? */
+const hasMemory = (link: LinkKind) => link === "shared-memory" || link === "mapped-memory";
 
 /** The table of groups on this link. */
 function tableOf(link: LinkKind) {
-  return tableWith(link === "shared-memory" ? addressableRows : link === "shared-file" ? areasRows : {});
+  return tableWith(hasMemory(link) ? addressableRows : link === "shared-file" ? areasRows : {});
 }
 
 /** A call as select.ts is asked for one on this link. */
 function query(collective: AlgorithmFamily, bytes: number, size: number, link: LinkKind, algorithm?: string) {
-  const crowded = link === "shared-memory" && size > availableParallelism();
+  const crowded = hasMemory(link) && size > availableParallelism();
   const promises = { deterministic: false, commutative: true, sameArithmetic: true, custom: false } as const;
   return selectAlgorithm(tableOf(link), { collective, bytes, size, link, hub: "all", crowded, algorithm, ...promises });
 }

@@ -95,6 +95,11 @@ export interface MemoryFiles {
   open(path: string): MemoryFile;
   /** Takes the name away, if it is there; the file stays for those who have it open. */
   unlink(path: string): void;
+  readonly waits: Waits;
+}
+
+/** How a process waits for others of its host without a promise. */
+export interface Waits {
   /** How many processes can run at once. */
   readonly cores: number;
   /** Calls back when the promises that are settled now have been handled, before the event loop turns. */
@@ -103,6 +108,39 @@ export interface MemoryFiles {
   later(callback: () => void): void;
   /** Stops this thread for about `ms` milliseconds, so that another can have its core. */
   nap(ms: number): void;
+}
+
+/** Memory that processes of this host have in common, open in this one. Positions and lengths are in bytes. */
+export interface CommonMemory {
+  /** Sets memory aside for a part of it, or throws and says what is missing. A part that nobody has reserved is not to be touched. */
+  reserve(position: number, byteLength: number): void;
+  /**
+   * Puts all of it in the place of that part of `memory` which begins at `address`. What lay there is lost, and no memory
+   * may begin to be used there before.
+   */
+  map(memory: WebAssembly.Memory, address: number): void;
+  /** Puts zeros of this process's own in the place of a part of it. */
+  unmap(position: number, byteLength: number): void;
+  /** Stops this thread until `wake` is called for the word at `position`, or `ms` milliseconds pass; not at all if the word is not `seen`. */
+  wait(position: number, seen: number, ms: number): void;
+  /** Wakes the threads of all processes that wait for the word at `position`. */
+  wake(position: number): void;
+  /** Nothing more can be reserved. It stays where it is mapped. Once closed it stays so. */
+  close(): void;
+}
+
+/** Where processes can have memory in common. What fails throws an Error that says why. */
+export interface MappedMemory {
+  /** Through which package or module the C library is called, such as "koffi 3.3.4". */
+  readonly ffi: string;
+  readonly waits: Waits;
+  /**
+   * Makes memory of `byteLength` bytes, of which only the first page is reserved. The path is where other processes of this
+   * user can open it while it is open here; it begins with the mark, a random number in hexadecimal digits.
+   */
+  create(byteLength: number): { path: string; mark: string; memory: CommonMemory };
+  /** Opens another process's; refuses another user's, one whose length could change, one that is not `byteLength` long, and one with another mark. */
+  open(path: string, mark: string, byteLength: number): CommonMemory;
 }
 
 /** One runtime. */
@@ -125,6 +163,11 @@ export interface Platform {
    * @throws UnsupportedError that says what is missing.
    */
   memoryFiles(): MemoryFiles;
+  /**
+   * Where this host's processes can have memory in common. Null where there are no processes, as in a page.
+   * @throws UnsupportedError that says what is missing.
+   */
+  readonly mappedMemory: (() => Promise<MappedMemory>) | null;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */

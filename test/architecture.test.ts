@@ -36,7 +36,7 @@ const FLOORS: readonly (readonly string[])[] = [
       "executor/webgpu/memory",
       "store",
     ],
-    ...["link/payload", "link/memory", "link/threads", "link/files", "link/websocket", "link/hub"],
+    ...["link/payload", "link/memory", "link/threads", "link/files", "link/mapped", "link/websocket", "link/hub"],
   ],
   ["elementwise"],
   [
@@ -50,7 +50,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["index.ts"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
-  ["node", "node/file-store", "node/memory-files", "browser"],
+  ["node", "node/file-store", "node/memory-files", "node/mapped-memory", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
 ];

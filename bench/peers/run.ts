@@ -44,6 +44,7 @@ const PARTS = [
 /** The transports of webccl that are measured. */
 const TRANSPORTS: readonly (readonly [name: string, how: Transport])[] = [
   ["threads", { threads: true }],
+  ["mapped-memory", { transport: "mapped-memory" }],
   ["shared-file", { transport: "shared-file" }],
   ["websocket", { transport: "websocket" }],
 ];

@@ -13,6 +13,7 @@ export const FEW_RANKS = 4;
 const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
   memory: 512 * KIB,
   "shared-memory": 512 * KIB,
+  "mapped-memory": 128 * KIB,
   "shared-file": 128 * KIB,
   websocket: 1024 * KIB,
   hub: 512 * KIB,

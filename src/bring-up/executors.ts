@@ -2,7 +2,7 @@
 
 import { NoAdapterError, UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
-import type { Executor, HostExecutor } from "../executor/executor.ts";
+import type { AddressableExecutor, Executor, HostExecutor } from "../executor/executor.ts";
 import type { GpuExecutor, WebgpuExecutorOptions } from "../executor/webgpu/create-executor.ts";
 import type { Platform } from "../platform.ts";
 import type { Cleanup } from "./cleanup.ts";
@@ -19,15 +19,15 @@ export interface Executors {
   readonly all: readonly Executor[];
 }
 
-/** Opens them. A thread's cpu executor works in the memory of its job. */
+/** Opens them. The cpu executor of a rank that may have memory in common with others works in that. */
 export async function openExecutors(
   platform: Platform,
   settings: Settings,
-  threads: Threads | null,
+  sharing: { readonly executor: AddressableExecutor | null } | null,
   undo: Cleanup,
 ): Promise<Executors> {
   const { wasm } = settings.internal;
-  const cpu = threads?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
+  const cpu = sharing?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings);
   if (gpu) undo.push(() => gpu.dispose());

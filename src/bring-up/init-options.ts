@@ -67,10 +67,11 @@ export interface InitOptions {
   /** How NCCL's communicators are made. */
   ncclOptions?: NcclOptions;
   /**
-   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, shared-file between
-   * processes of one host with a tmpfs, else websocket between ranks that can listen and reach each other, else hub.
+   * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, mapped-memory between
+   * processes of one host that can all call the C library, else shared-file where there is a tmpfs, else websocket between
+   * ranks that can listen and reach each other, else hub.
    */
-  transport?: "auto" | "memory" | "shared-memory" | "shared-file" | "websocket" | "hub";
+  transport?: "auto" | "memory" | "shared-memory" | "mapped-memory" | "shared-file" | "websocket" | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -164,7 +165,7 @@ function checkNames(options: InitOptions & InternalOptions): void {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
 const INTEGRITY = ["on", "off"];
-const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket", "hub"];
+const TRANSPORTS = ["auto", "memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"];
 
 /**
  * Fills in defaults from the environment and checks everything that can be checked alone. What the caller does to its

@@ -26,6 +26,7 @@ import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
 import { linkAll } from "./linking.ts";
+import type { Mapped } from "./media/mapped.ts";
 import { type Media, openMedia } from "./media/media.ts";
 import type { Coming, Meeting } from "./meeting/contract.ts";
 import { meet } from "./meeting/meeting.ts";
@@ -82,10 +83,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const logger = loggerOfRank(unranked.logger, rank);
   const settings = { ...unranked, logger };
   const threads = await vigil.race(joinThreads(platform, settings));
-  const executors = await vigil.race(openExecutors(platform, settings, threads, undo));
+  const mapped = platform.mappedMemory && !threads ? await vigil.race(openMapped(platform, settings)) : null;
+  const executors = await vigil.race(openExecutors(platform, settings, threads ?? mapped, undo));
   const ncclHere = await vigil.race(openNccl(platform, settings));
 
-  const here = { threads, executor: executors.cpu };
+  const here = { threads, mapped, executor: executors.cpu };
   const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
   const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
   const offers = await vigil.race(exchangeRoster(store, "roster", own, settings));
@@ -109,6 +111,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   media.hub?.start(mesh);
   for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
+}
+
+/** What a process has for memory in common with others of its host. */
+async function openMapped(platform: Platform, settings: Settings): Promise<Mapped> {
+  return (await import("./media/mapped.ts")).Mapped.open(platform, settings);
 }
 
 /** The program has ended, and has not destroyed its group. */
@@ -136,6 +143,7 @@ function entryOf(
     version,
     hostId,
     shares: [],
+    maps: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),
     cuda: ncclHere.offer,
     integrity: {

@@ -133,7 +133,7 @@ export class RankJob implements Job {
       gpu: executors.gpuReason,
       gpuMemory: executors.gpu?.memory ?? null,
       nccl: nccl.reason,
-      sharedFile: media.filesReason(),
+      ...media.reasons(),
       notes: nccl.choice && use ? nccl.choice.notes(use) : [],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.settings.deterministic,

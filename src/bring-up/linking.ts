@@ -8,11 +8,12 @@ import type { Medium } from "./media/medium.ts";
 import type { RosterEntry } from "./roster.ts";
 
 /** Links from the fastest to the slowest. */
-const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "shared-file", "websocket", "hub"];
+const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"];
 
 /**
  * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
- * reach the lower one's address, else the hub relays; over a direct link they share files if each has the other's open.
+ * reach the lower one's address, else the hub relays; over a direct link they have memory in common if both have mapped it, else
+ * share files if each has the other's open.
  */
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.inMemory && b.inMemory) return "memory";
@@ -20,6 +21,7 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
   if (lower.hostId !== higher.hostId && isLoopback(new URL(lower.listenUrl).hostname)) return "hub";
+  if (lower.maps.includes(higher.rank) && higher.maps.includes(lower.rank)) return "mapped-memory";
   return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }
 

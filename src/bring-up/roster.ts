@@ -18,6 +18,9 @@ export type CudaOffer =
 /** Where a rank's file in shared memory is, or why there is none. */
 export type FileOffer = { readonly path: string } | { readonly missing: string };
 
+/** Where a rank's common memory is, for processes of its host to map, and how it begins; or why there is none. */
+export type MappedOffer = { readonly path: string; readonly mark: string } | { readonly missing: string };
+
 /** A rank's wish, and what tells whether it needs them. */
 export interface IntegrityOffer {
   readonly wish: IntegrityWish;
@@ -44,6 +47,10 @@ export interface RosterEntry {
   readonly sharedFile: FileOffer;
   /** Ranks whose files it has open. */
   readonly shares: readonly number[];
+  /** Its common memory; of those of a host, one is used by all. */
+  readonly mappedMemory: MappedOffer;
+  /** Ranks with which it has mapped one memory. */
+  readonly maps: readonly number[];
   /** Of each of its executors. */
   readonly arithmeticIds: readonly string[];
   /** Its NCCL, or why it has none. */

@@ -22,6 +22,7 @@ export const browserPlatform: Platform = {
   memoryFiles: () => {
     throw new UnsupportedError("a browser shares no files");
   },
+  mappedMemory: null,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

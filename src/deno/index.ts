@@ -13,8 +13,8 @@ export { spawnRanks } from "../node/spawn-ranks.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs
- * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files: those of
- * /dev/shm too, through which the processes of one host exchange bytes faster.
+ * the permissions `--allow-net --allow-env --allow-sys`, and `--allow-read --allow-write` for what is in files. The
+ * processes of one host exchange bytes faster with `--allow-ffi`, by which they map memory, or else with the files of /dev/shm.
  */
 export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
 /** @internal */

@@ -5,9 +5,11 @@
  * sender back, and `ws` over node:net moves two to four times as much (docs/architecture.md has the figures).
  */
 import { UnsupportedError } from "../errors.ts";
+import { mappedMemory } from "../node/mapped-memory/mapped-memory.ts";
 import { MEMORY_FILE_DIRECTORY } from "../node/memory-files/memory-files.ts";
 import { nodePlatform } from "../node/platform.ts";
 import type { Platform } from "../platform.ts";
+import { openDenoFfi } from "./ffi.ts";
 import { openGpu } from "./gpu.ts";
 
 /** The part of Deno's own names that is used here. */
@@ -47,6 +49,7 @@ export const denoPlatform: Platform = {
     }
     return nodePlatform.memoryFiles();
   },
+  mappedMemory: async () => mappedMemory(openDenoFfi(process.env.WEBCCL_FFI)),
   openGpu,
   hasBuiltInGpu: true,
 };

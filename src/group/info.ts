@@ -17,6 +17,8 @@ export interface GroupInfo {
   gpuMemory: GpuMemory | null;
   /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
+  /** With which ranks this one has mapped memory in common and how, or why with none. */
+  mappedMemory: string;
   /** With which ranks this one shares files in memory, or why with none. */
   sharedFile: string;
   /** What does not run on the group's backend, or not as elsewhere. */

@@ -1,15 +1,25 @@
 /** Node as a {@link Platform}. */
-import type { Platform } from "../platform.ts";
+import type { MappedMemory, Platform } from "../platform.ts";
 import { FileStore } from "./file-store/file-store.ts";
 import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
 import { startHub } from "./hub.ts";
+import { openNodeFfi } from "./mapped-memory/ffi.ts";
+import { mappedMemory } from "./mapped-memory/mapped-memory.ts";
 import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { processIdentity, processState } from "./process-identity.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
+
+/**
+ * Where processes can have memory in common, through the FFI that WEBCCL_FFI names: koffi, node:ffi or none. Default: the first
+ * that there is.
+ */
+export async function openMappedMemory(): Promise<MappedMemory> {
+  return mappedMemory(await openNodeFfi(process.env.WEBCCL_FFI));
+}
 
 /** Node, as bring-up/init.ts uses it. */
 export const nodePlatform: Platform = {
@@ -25,6 +35,7 @@ export const nodePlatform: Platform = {
   processState,
   threadJob,
   memoryFiles,
+  mappedMemory: openMappedMemory,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -25,13 +25,18 @@ export interface AddressableMemory extends Stepping {
   readonly kind: "addressable";
   /** Works in the common memory. */
   readonly executor: AddressableExecutor;
+  /** Does all of the span lie in the common memory? */
+  holds(span: Span): boolean;
   /** Most bytes of a slot. */
   readonly slotBytes: number;
   /** A span at the start of each rank's slot. This rank writes its own before the call's first step and reads the others' after it. */
   slots(dtype: DataType, count: number): readonly Span[];
   /** Shows the others where a span lies, from the next step on until the call's last. `index` is below the group's size. */
   offer(index: number, span: Span): void;
-  /** What `rank` offered, or null if that does not lie in the common memory. */
+  /**
+   * What `rank` offered, or null if that does not lie in the common memory.
+   * @throws ProtocolError if the rank offered what is not wholly there.
+   */
   offered(rank: number, index: number, dtype: DataType, count: number): Span | null;
   /** Like `step`; one rank runs `once` when all have come, before any goes on. All ranks call it at the same step. */
   stepThrough(once: () => void): Late;

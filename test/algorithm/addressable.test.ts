@@ -16,6 +16,7 @@ import type { AddressableExecutor, Span } from "../../src/executor/executor.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { AddressableMemory } from "../../src/region/region.ts";
 import type { Late } from "../../src/support/late.ts";
+import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import type { DataType, HostArray, Tensor } from "../../src/types.ts";
 
@@ -39,6 +40,7 @@ class Meeting {
     const size = this.steps.length;
     const at = (span: Span, dtype: DataType, count: number) => executor.spanAt(executor.addressOf(span), dtype, count);
     const region: AddressableMemory = {
+      holds: (span) => executor.addressOf(span) >= 0,
       kind: "addressable",
       executor,
       slotBytes: 16_384,
@@ -122,7 +124,8 @@ function sum(inputs: readonly number[]): number {
 
 /** Calls an algorithm on `size` ranks; element i of rank r's tensors is r + i / 8, rounded. */
 async function call(run: Run, size: number, tensorOf: (executor: AddressableExecutor) => Tensor) {
-  const { executor } = (await createAddressableCpuExecutor(createMemory().memory))!;
+  const { memory } = createMemory();
+  const { executor } = (await createAddressableCpuExecutor(memory))!;
   const meeting = new Meeting(executor, size);
   const ranks = Array.from({ length: size }, (_, rank) => rank);
   const made = ranks.map((rank) => {
@@ -143,7 +146,7 @@ async function call(run: Run, size: number, tensorOf: (executor: AddressableExec
     ),
   );
   await Promise.all(late);
-  return { tensors: made.map(({ tensor }) => tensor as HostArray), steps: meeting.steps, late };
+  return { tensors: made.map(({ tensor }) => tensor as HostArray), steps: meeting.steps, late, memory };
 }
 
 const inputAt = (rank: number, i: number) => Math.fround(rank + i / 8);
@@ -162,6 +165,24 @@ describe.each(Object.entries(ALGORITHMS))("%s in a region", (_name, { run, steps
       const expected = Float32Array.from({ length: 1000 }, (_, i) => result(ranks.map((rank) => inputAt(rank, i))));
       expect(outcome.tensors[0]).toEqual(expected);
     }
+  });
+
+  it("takes long tensors that do not lie in it in stages, whichever they are, with short copies", async () => {
+    const count = 1_400_000;
+    const random = new SeededRandom(5, "where tensors lie");
+    let insideBytes = 0;
+    const outcome = await call(run, 2, (executor) => {
+      if (random.u32() % 3 > 0) return new Float32Array(count);
+      insideBytes += 4 * count;
+      return executor.alloc("f32", count);
+    });
+    const { tensors, memory } = outcome;
+    const expected = Float32Array.from({ length: count }, (_, i) => result([inputAt(0, i), inputAt(1, i)]));
+    expect(
+      Buffer.compare(Buffer.from(tensors[0]!.buffer, tensors[0]!.byteOffset, 4 * count), Buffer.from(expected.buffer)),
+    ).toBe(0);
+    // Two ranks with a copy of 2 MiB each for up to two tensors, and what the executor has of its own.
+    expect(memory.buffer.byteLength - insideBytes).toBeLessThan(12 * 2 ** 20);
   });
 
   it("ends without a promise where nobody is waited for", async () => {

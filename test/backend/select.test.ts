@@ -44,7 +44,7 @@ describe("selectAlgorithm()", () => {
     for (const collective of FAMILIES)
       for (const bytes of [0, 1, 8192, 8193, 65536, 1048576, 1048577, 2 ** 33])
         for (const size of [1, 2, 3, 8, 9, 64, 1000])
-          for (const link of ["memory", "shared-memory", "shared-file", "websocket", "hub"] as const)
+          for (const link of ["memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"] as const)
             for (const deterministic of [false, true])
               for (const commutative of [false, true])
                 for (const sameArithmetic of [false, true]) {
@@ -56,7 +56,7 @@ describe("selectAlgorithm()", () => {
                   if (!sameArithmetic) expect(row.ownerComputes).toBe(true);
                   calls++;
                 }
-    expect(calls).toBe(10 * 8 * 7 * 5 * 8);
+    expect(calls).toBe(10 * 8 * 7 * 6 * 8);
   });
 
   it("takes fewer steps for small tensors and fewer bytes for large ones", () => {
@@ -129,7 +129,7 @@ describe("selectAlgorithm()", () => {
     expect(selectAlgorithm(TABLE, query("allReduce", processes)).algorithm).toBe("direct");
     expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "areas" }))).toThrow(/share files/);
     expect(() => selectAlgorithm(AREAS, query("allReduce", { ...processes, algorithm: "slots" }))).toThrow(
-      /threads of one job/,
+      /memory in common/,
     );
   });
 
@@ -144,12 +144,12 @@ describe("selectAlgorithm()", () => {
       true,
     );
     expect(selectAlgorithm(THREADS, query("broadcast", threads)).algorithm).toBe("pull");
-    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "one-pass" }))).toThrow(/threads of one job/);
+    expect(() => selectAlgorithm(TABLE, query("allReduce", { algorithm: "one-pass" }))).toThrow(/memory in common/);
   });
 
   it("says of each name that a region brings what the region needs, where there is none", () => {
     for (const [rows, need] of [
-      [addressableRows, /threads of one job/],
+      [addressableRows, /memory in common/],
       [areasRows, /share files/],
     ] as const) {
       for (const collective of FAMILIES) {

@@ -44,14 +44,14 @@ describe("env://", () => {
     async (host) => {
       vi.stubEnv("MASTER_ADDR", host);
       vi.stubEnv("MASTER_PORT", `${await freePort()}`);
-      expect(await meet({ initMethod: "env://" })).toBe("shared-file");
+      expect(await meet({ initMethod: "env://" })).toBe("mapped-memory");
     },
   );
 
   it("meets at this machine's own name where that is its own alone, and else says what is missing", async () => {
     vi.stubEnv("MASTER_ADDR", hostname());
     vi.stubEnv("MASTER_PORT", `${await freePort()}`);
-    if (await ownNameIsLocal()) expect(await meet({ initMethod: "env://" })).toBe("shared-file");
+    if (await ownNameIsLocal()) expect(await meet({ initMethod: "env://" })).toBe("mapped-memory");
     else await expect(meet({ initMethod: "env://", timeoutMs: 500 })).rejects.toThrow(/lets other machines connect/);
   });
 
@@ -84,7 +84,7 @@ describe("env://", () => {
 
 describe("tcp://", () => {
   it.each(["[::1]", "127.0.0.1", "localhost"])("meets at %s, over each transport", async (host) => {
-    for (const transport of ["shared-file", "websocket", "hub"] as const) {
+    for (const transport of ["mapped-memory", "shared-file", "websocket", "hub"] as const) {
       expect(await meet({ initMethod: `tcp://${host}:${await freePort()}`, transport })).toBe(transport);
     }
   });
@@ -117,7 +117,15 @@ describe("direct links", () => {
     const { hostname: shown } = new URL(listener.url);
     expect(isLoopback(shown)).toBe(await ownNameIsLocal());
     const entry = (rank: number, hostId: string) =>
-      ({ rank, hostId, listenUrl: listener.url, shares: [], thread: null, inMemory: false }) as unknown as RosterEntry;
+      ({
+        rank,
+        hostId,
+        listenUrl: listener.url,
+        shares: [],
+        maps: [],
+        thread: null,
+        inMemory: false,
+      }) as unknown as RosterEntry;
     expect(linkBetween(entry(0, "a"), entry(1, "b"))).toBe((await ownNameIsLocal()) ? "hub" : "websocket");
     expect(linkBetween(entry(0, "a"), entry(1, "a"))).toBe("websocket");
     await listener.close();

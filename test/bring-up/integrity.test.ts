@@ -10,7 +10,7 @@ import { makeCertificate } from "../security/certificate.ts";
 /** What two ranks say of themselves, and whether the frames between them have checksums. */
 interface Row {
   readonly name: string;
-  readonly kind: "websocket" | "hub" | "shared-file" | "shared-memory" | "memory";
+  readonly kind: "websocket" | "hub" | "shared-file" | "mapped-memory" | "shared-memory" | "memory";
   readonly wishes: readonly [IntegrityWish, IntegrityWish];
   readonly hosts?: readonly [string, string];
   /** Of the lower rank, to which the higher one connects. */
@@ -32,6 +32,7 @@ const DIRECT: readonly Row[] = [
     checksums: true,
   },
   { name: "TLS", kind: "websocket", wishes: ["auto", "auto"], hosts: ["a", "b"], url: "wss://a:1", checksums: false },
+  { name: "memory in common", kind: "mapped-memory", wishes: ["on", "on"], checksums: false },
   { name: "a file beside it", kind: "shared-file", wishes: ["on", "on"], checksums: false },
   { name: "threads", kind: "shared-memory", wishes: ["on", "on"], checksums: false },
   { name: "one thread", kind: "memory", wishes: ["on", "on"], checksums: false },
@@ -59,7 +60,15 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
   const { wishes, hosts = ["a", "a"], url = "ws://127.0.0.1:1", listensThere = true, hubTls = [false, false] } = row;
   return {
     ...{ rank, runtime: "node", version: "", hostId: hosts[rank], listenUrl: rank === 0 ? url : "ws://127.0.0.1:2" },
-    ...{ inMemory: false, thread: null, sharedFile: { missing: "" }, shares: [], arithmeticIds: ["1"] },
+    ...{
+      inMemory: false,
+      thread: null,
+      sharedFile: { missing: "" },
+      shares: [],
+      mappedMemory: { missing: "" },
+      maps: [],
+      arithmeticIds: ["1"],
+    },
     ...{ cuda: { missing: "" }, segmentBytes: null },
     integrity: { wish: wishes[rank], hubTls: hubTls[rank], listensThere: rank === 1 || listensThere },
   };

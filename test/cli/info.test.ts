@@ -15,6 +15,7 @@ describe("webccl info", () => {
       "cpu",
       "gpus",
       "nccl",
+      "ffi",
       "transports",
       "typeScript",
       "hostId",
@@ -32,7 +33,7 @@ describe("webccl info", () => {
       expect(gpu.features).toContain("timestamp-query");
       expect(gpu.limits.maxBufferSize).toBeGreaterThan(2 ** 27);
     }
-    expect(info.transports).toEqual(["memory", "shared-memory", "shared-file", "websocket", "hub"]);
+    expect(info.transports).toEqual(["memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"]);
   });
 
   it("says what to do where there is no adapter", async () => {

@@ -6,8 +6,8 @@ import { freePort } from "../helpers/free-port.ts";
 import { judge, runCases } from "./run-cases.ts";
 
 /** How the ranks of a test are joined; "hub" relays everything. */
-export type TestTransport = "memory" | "shared-file" | "websocket" | "hub";
-export const TEST_TRANSPORTS: readonly TestTransport[] = ["memory", "shared-file", "websocket", "hub"];
+export type TestTransport = "memory" | "mapped-memory" | "shared-file" | "websocket" | "hub";
+export const TEST_TRANSPORTS: readonly TestTransport[] = ["memory", "mapped-memory", "shared-file", "websocket", "hub"];
 
 type InitOptions = NonNullable<Parameters<typeof initProcessGroup>[0]>;
 

@@ -18,6 +18,7 @@ const forgotten = (ranks: readonly number[]) =>
 describe("a rank that forgets destroy()", () => {
   it.each([
     ["processes that share files", ["-n", "3"], "shared-file"],
+    ["processes that map memory", ["-n", "3"], "mapped-memory"],
     ["processes with sockets", ["-n", "3"], "websocket"],
     ["ranks that a hub relays", ["-n", "3"], "hub"],
     ["threads", ["-n", "3", "--threads"], "shared-memory"],
@@ -31,7 +32,7 @@ describe("a rank that forgets destroy()", () => {
     expect(code).toBe(0);
   });
 
-  it.each(["shared-file", "websocket", "hub", "shared-memory"])(
+  it.each(["mapped-memory", "shared-file", "websocket", "hub", "shared-memory"])(
     "stays while a call is pending: %s",
     { timeout: 30_000 },
     async (transport) => {

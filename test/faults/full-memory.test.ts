@@ -10,7 +10,7 @@ const run = promisify(execFile);
 async function ranksWith(mount: string): Promise<Record<string, unknown>[]> {
   const command = `${mount} && exec "$0" "$1" run -n 2 "$2"`;
   const program = [process.execPath, path("../../dist/cli/main.js"), path("programs/shared-files.mjs")];
-  const env = { ...process.env, MASTER_PORT: "" };
+  const env = { ...process.env, MASTER_PORT: "", WEBCCL_FFI: "none" };
   const namespace = ["--user", "--map-root-user", "--mount", "sh", "-c", command];
   const { stdout } = await run("unshare", [...namespace, ...program], { env });
   return stdout
@@ -19,7 +19,7 @@ async function ranksWith(mount: string): Promise<Record<string, unknown>[]> {
     .map((line) => JSON.parse(line.slice(line.indexOf("{"))));
 }
 
-describe("ranks of one host", () => {
+describe("ranks of one host that cannot call the C library", () => {
   it("say that /dev/shm is full, and use WebSockets", { timeout: 60_000 }, async () => {
     const outcomes = await ranksWith("mount -t tmpfs -o size=256k tmpfs /dev/shm");
     expect(outcomes).toHaveLength(2);

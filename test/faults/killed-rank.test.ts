@@ -7,7 +7,7 @@ const RANKS = 4;
 /** Runs per point; each rank is the victim in turn, rank 0 too, which hosts the hub. */
 const RUNS = Number(process.env.WEBCCL_FAULT_RUNS ?? RANKS);
 
-describe.each(["websocket", "shared-file"])(
+describe.each(["websocket", "shared-file", "mapped-memory"])(
   "SIGKILL of a rank in the middle of a 64 MB allReduce over %s",
   (TRANSPORT) => {
     for (const fraction of [0.1, 0.5, 0.9]) {

@@ -13,7 +13,7 @@ const hubProgram = fileURLToPath(new URL("./programs/hub.mjs", import.meta.url))
 
 // Each counts the memory of its own processes, and most of its time is the pause.
 describe.concurrent("a receiver that is paused for 10 s under 1 GiB offered", () => {
-  it.each(["websocket", "shared-file"])(
+  it.each(["websocket", "shared-file", "mapped-memory"])(
     "costs a sender over %s no memory beyond the high-water mark",
     {
       timeout: 120_000,

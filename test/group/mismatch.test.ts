@@ -56,7 +56,7 @@ async function expectMismatch(
 
 const f32 = (count: number) => new Float32Array(count);
 
-describe.each(["memory", "shared-file"] as const)("a mismatch over %s", (kind) => {
+describe.each(["memory", "mapped-memory", "shared-file"] as const)("a mismatch over %s", (kind) => {
   beforeEach(() => {
     transport = kind;
   });

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { chmodSync, existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ProtocolError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import {
@@ -280,6 +280,7 @@ describe("RingWriter and RingReader", () => {
 describe("groups over shared files", () => {
   let groups: ProcessGroup[] = [];
   afterEach(async () => {
+    vi.unstubAllEnvs();
     await Promise.all(groups.splice(0).map((group) => group.destroy()));
   });
 
@@ -302,7 +303,8 @@ describe("groups over shared files", () => {
 
   const links = (group: ProcessGroup) => group.info().ranks.map(({ link }) => link);
 
-  it("are what auto makes of processes of one host, leave no name, and end", async () => {
+  it("are what auto makes of processes of one host without FFI, leave no name, and end", async () => {
+    vi.stubEnv("WEBCCL_FFI", "none");
     const before = names();
     const [first, second] = await join(["auto", "auto"]);
     expect(links(first!)).toEqual(["self", "shared-file"]);

@@ -5,7 +5,9 @@ import { DIRECTORY_BYTES, Directory, MAX_THREADS, threadEnded } from "../../src/
 import type { ThreadLink } from "../../src/link/threads/link.ts";
 import { isBellKey, ThreadLinks } from "../../src/link/threads/links.ts";
 import { blockSize, ringBytesFor } from "../../src/link/threads/ring-buffer.ts";
-import { AddressableGate, gateBytes } from "../../src/region/addressable/gate.ts";
+import { AddressableGate } from "../../src/region/addressable/gate.ts";
+import { gateBytes } from "../../src/region/addressable/gate-words.ts";
+import { ThreadSleep } from "../../src/region/addressable/sleep.ts";
 
 /** Two ranks of one job, here in one thread, each with its own part of the memory. */
 function job(): { memory: WebAssembly.Memory; ranks: { heap: WasmMemory; directory: Directory }[] } {
@@ -85,10 +87,14 @@ describe("ringBytesFor", () => {
   });
 });
 
+/** The gate of one of two threads. */
+const gateOf = (words: Int32Array, rank: number, cores: number) =>
+  new AddressableGate(words, { rank, size: 2, cores, sleep: new ThreadSleep(words) });
+
 describe("AddressableGate", () => {
   it("opens when all have come, and names who has not", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 1));
+    const gates = [0, 1].map((rank) => gateOf(words, rank, 1));
     for (let step = 0; step < 5; step++) {
       expect(gates[0]!.arrive()).toBe(false);
       expect(gates[0]!.missing()).toEqual([1]);
@@ -101,7 +107,7 @@ describe("AddressableGate", () => {
 
   it("has one rank do what any gives to be done once, and stays in step", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 1));
+    const gates = [0, 1].map((rank) => gateOf(words, rank, 1));
     let ran = 0;
     const once = () => {
       ran++;
@@ -123,7 +129,7 @@ describe("AddressableGate", () => {
 
   it("opens for ranks that have cores, too, after many loops in vain", async () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
-    const gates = [0, 1].map((rank) => new AddressableGate(words, rank, 2, 2));
+    const gates = [0, 1].map((rank) => gateOf(words, rank, 2));
     for (let step = 0; step < 40; step++) {
       const [first, second] = step % 2 === 0 ? [0, 1] : [1, 0];
       expect(gates[first]!.arrive()).toBe(false);
@@ -137,7 +143,7 @@ describe("AddressableGate", () => {
   it("holds a thread up for no longer than a millisecond or so", () => {
     const words = new Int32Array(new SharedArrayBuffer(gateBytes(2)));
     const times = Array.from({ length: 20 }, () => {
-      const gate = new AddressableGate(words, 0, 2, 1);
+      const gate = gateOf(words, 0, 1);
       const start = performance.now();
       gate.arrive();
       return performance.now() - start;

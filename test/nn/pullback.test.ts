@@ -169,7 +169,7 @@ describe("pullback()", () => {
     await checkAll(2, 2, [hostMemory("f32", 1e-6), hostMemory("f16", 4e-3), hostMemory("bf16", 4e-2)]);
   });
 
-  it.each(["shared-file", "websocket", "hub"] as const)("holds over %s", async (transport) => {
+  it.each(["mapped-memory", "shared-file", "websocket", "hub"] as const)("holds over %s", async (transport) => {
     await checkAll(3, 1, [hostMemory("f64", 1e-12)], { transport });
   });
 

@@ -34,7 +34,7 @@ async function run(hostOf: readonly (0 | 1)[], listen: (address: string) => obje
             MASTER_PORT: `${port}`,
             LISTEN: JSON.stringify(listen(host.address)),
           },
-          // Two addresses of one host would share files.
+          // Two addresses of one host would map memory.
           ...(made.areApart ? {} : { TRANSPORT: "websocket" }),
         },
         stdio: ["ignore", "pipe", "inherit"],
@@ -50,9 +50,9 @@ async function run(hostOf: readonly (0 | 1)[], listen: (address: string) => obje
 }
 
 describe("two hosts", () => {
-  it("have direct links between them, and files within each", { timeout: 60_000 }, async () => {
+  it("have direct links between them, and memory in common within each", { timeout: 60_000 }, async () => {
     const said = await run([0, 0, 1, 1], (host) => ({ host, insecure: true }));
-    const near = made.areApart ? "shared-file" : "websocket";
+    const near = made.areApart ? "mapped-memory" : "websocket";
     const linkOf = (rank: number, other: number) => (rank >> 1 === other >> 1 ? near : "websocket");
     expect(said).toEqual(
       [0, 1, 2, 3].map((rank) => ({

@@ -8,7 +8,7 @@ import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { allGatherDirect } from "../messages/all-gather-direct.ts";
-import { addressableOf, copyInPieces, withAddressable } from "./toolkit.ts";
+import { addressableOf, copyInPieces, inStages, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `outputs[r]` becomes rank r's `input`, which may be `outputs[rank]` itself. */
 export function allGatherPull(context: Context, outputs: readonly Span[], input: Span): Late {
@@ -19,7 +19,15 @@ export function allGatherPull(context: Context, outputs: readonly Span[], input:
     region.offer(0, mine);
     return after(region.step(), () => {
       const inputs = outputs.map(({ dtype, count }, r) => region.offered(r, 0, dtype, count));
-      if (inputs.some((one) => !one)) return allGatherDirect(context, outputs, input);
+      if (inputs.some((one) => !one)) {
+        const stage = (start: number, count: number) =>
+          allGatherPull(
+            context,
+            outputs.map((output) => executor.slice(output, start, count)),
+            executor.slice(input, start, count),
+          );
+        return inStages(context, input, stage, () => allGatherDirect(context, outputs, input));
+      }
       executor.copy(outputs[rank]!, input);
       const pulled = (r: number): Late => {
         if (r === size) return undefined;

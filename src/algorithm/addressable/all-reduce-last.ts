@@ -1,5 +1,5 @@
 /**
- * All-reduce by one rank, mostly the one that comes last: for threads that outnumber their cores, where to wake a thread takes longer than to
+ * All-reduce by one rank, mostly the one that comes last: for ranks that outnumber their cores, where to wake one takes longer than to
  * fold a short tensor.
  *
  * Every rank shows where its tensor lies; the one that first sees that all have come folds all of them, in rank order, and writes
@@ -14,7 +14,6 @@ import type { Span } from "../../executor/executor.ts";
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
-import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { allReduceOnePass } from "./all-reduce-one-pass.ts";
 import { addressableOf, offeredByAll, withAddressable } from "./toolkit.ts";
 
@@ -33,7 +32,8 @@ export function allReduceLast(context: Context, tensor: Span, op: ReduceOp): Lat
       for (const one of tensors) executor.finish(op, one, size);
     });
     return after(passed, () => {
-      if (!offeredByAll(context, 0, mine)) return allReduceOwnerDirect(context, tensor, op);
+      // Nobody shows anything else before all have seen that.
+      if (!offeredByAll(context, 0, mine)) return after(region.step(), () => allReduceOnePass(context, tensor, op));
       if (mine !== tensor) executor.copy(tensor, mine);
       return undefined;
     });

@@ -1,5 +1,5 @@
 /**
- * All-reduce in one pass over the common memory: the one for threads.
+ * All-reduce in one pass over the common memory, for all but short tensors.
  *
  * The tensor is cut into N chunks. After the first step every rank knows where all tensors lie; rank r reads chunk r of
  * all of them, folds it in rank order, and writes the result into all of them. A last step tells that all chunks are done.
@@ -16,7 +16,7 @@ import type { Context } from "../context.ts";
 import { allReduceOwnerDirect } from "../messages/all-reduce-owner-direct.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, offeredByAll, withAddressable } from "./toolkit.ts";
+import { addressableOf, inPieces, inStages, offeredByAll, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes the fold of all. The counts are the same on all ranks. */
 export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): Late {
@@ -26,7 +26,11 @@ export function allReduceOnePass(context: Context, tensor: Span, op: ReduceOp): 
     region.offer(0, mine);
     return after(region.step(), () => {
       const tensors = offeredByAll(context, 0, mine);
-      if (!tensors) return allReduceOwnerDirect(context, tensor, op);
+      if (!tensors) {
+        const stage = (start: number, count: number) =>
+          allReduceOnePass(context, executor.slice(tensor, start, count), op);
+        return inStages(context, tensor, stage, () => allReduceOwnerDirect(context, tensor, op));
+      }
       return after(prepared(context, mine, op), () =>
         after(foldOwn(context, tensors, op), () =>
           after(region.step(), () => {

@@ -8,7 +8,7 @@ import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { broadcastBinomial } from "../messages/broadcast-binomial.ts";
-import { addressableOf, copyInPieces, withAddressable } from "./toolkit.ts";
+import { addressableOf, copyInPieces, inStages, withAddressable } from "./toolkit.ts";
 
 /** Every rank's `tensor` becomes root's. The counts are the same on all ranks. */
 export function broadcastPull(context: Context, tensor: Span, root: number): Late {
@@ -17,7 +17,11 @@ export function broadcastPull(context: Context, tensor: Span, root: number): Lat
     if (context.rank === root) region.offer(0, mine);
     return after(region.step(), () => {
       const source = region.offered(root, 0, tensor.dtype, tensor.count);
-      if (!source) return broadcastBinomial(context, tensor, root);
+      if (!source) {
+        const stage = (start: number, count: number) =>
+          broadcastPull(context, region.executor.slice(tensor, start, count), root);
+        return inStages(context, tensor, stage, () => broadcastBinomial(context, tensor, root));
+      }
       const pulled = context.rank === root ? undefined : copyInPieces(context, tensor, source);
       return after(pulled, () => region.step());
     });

@@ -13,7 +13,7 @@ import type { Context } from "../context.ts";
 import { reduceOwnerDirect } from "../messages/reduce-scatter-gather.ts";
 import { chunkOf } from "../toolkit/partition.ts";
 import { prepareInPlace, withPrepared } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, offeredByAll, withAddressable } from "./toolkit.ts";
+import { addressableOf, inPieces, inStages, offeredByAll, withAddressable } from "./toolkit.ts";
 
 /** Root's `tensor` becomes the fold of all; the others stay. The counts are the same on all ranks. */
 export function reduceOnePass(context: Context, tensor: Span, root: number, op: ReduceOp): Late {
@@ -31,7 +31,13 @@ function reduceShown(context: Context, tensor: Span, input: Span, root: number, 
     region.offer(0, mine);
     return after(region.step(), () => {
       const tensors = offeredByAll(context, 0, mine);
-      if (!tensors) return reduceOwnerDirect(context, tensor, root, op);
+      if (!tensors) {
+        const stage = (start: number, count: number) => {
+          const piece = executor.slice(tensor, start, count);
+          return reduceShown(context, piece, input === tensor ? piece : executor.slice(input, start, count), root, op);
+        };
+        return inStages(context, tensor, stage, () => reduceOwnerDirect(context, tensor, root, op));
+      }
       const changes = changesInputs(op, tensor.dtype);
       if (rank === root && changes) prepareInPlace(context, mine, op);
       return after(changes ? region.step() : undefined, () => {

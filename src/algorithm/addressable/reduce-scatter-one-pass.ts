@@ -14,7 +14,7 @@ import { after, type Late } from "../../support/late.ts";
 import type { Context } from "../context.ts";
 import { reduceScatterDirect } from "../messages/reduce-scatter-direct.ts";
 import { withPrepared } from "../toolkit/pipeline.ts";
-import { addressableOf, inPieces, withAddressable } from "./toolkit.ts";
+import { addressableOf, inPieces, inStages, withAddressable } from "./toolkit.ts";
 
 /** Rank r's `output` becomes the fold of every rank's `inputs[r]`. `output` may be `inputs[rank]` itself. */
 export function reduceScatterOnePass(context: Context, output: Span, inputs: readonly Span[], op: ReduceOp): Late {
@@ -41,7 +41,20 @@ function foldShown(
       const operands = shown.map((_, r) =>
         r === rank ? shown[rank]! : region.offered(r, rank, output.dtype, output.count),
       );
-      if (!everyRankHasRoom(context)) return reduceScatterDirect(context, output, inputs, op);
+      if (!everyRankHasRoom(context)) {
+        const stage = (start: number, count: number) => {
+          const cut = (spans: readonly Span[]) => spans.map((span) => executor.slice(span, start, count));
+          const pieces = cut(inputs);
+          return foldShown(
+            context,
+            executor.slice(output, start, count),
+            pieces,
+            prepared === inputs ? pieces : cut(prepared),
+            op,
+          );
+        };
+        return inStages(context, output, stage, () => reduceScatterDirect(context, output, inputs, op));
+      }
       const folded = inPieces(context, output, (start, count) => {
         const pieces = operands.map((operand) => executor.slice(operand!, start, count));
         const piece = executor.slice(output, start, count);

@@ -71,7 +71,7 @@ const reduceSmall: Row<"reduce"> = {
 export const messageRows: Required<Rows> = {
   allReduce: [
     // Two copies of all bytes, but one wait: measured, it gives way to owner-direct between 256 KiB and 1 MiB.
-    { ...direct, links: ["shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },
+    { ...direct, links: ["mapped-memory", "shared-file"], maxBytes: 256 * KIB, maxRanks: 2 },
     { ...direct, links: ["websocket"], maxBytes: 512 * KIB, maxRanks: 2 },
     { ...doubling, links: ["websocket"], maxBytes: 256 * KIB, minRanks: 4 },
     { ...halving, links: ["websocket"], maxBytes: 1024 * KIB, minRanks: 4 },

@@ -58,7 +58,7 @@ export interface DirectOptions extends Omit<GroupScope, "region"> {
   /** What this rank has with others of the group, which reach the rest through the hub. */
   cluster: ClusterReduction | null;
   sameArithmetic: boolean;
-  /** What the ranks have beyond messages; null unless all are threads of one job, or processes of one host that have areas. */
+  /** What the ranks have beyond messages; null unless all have memory in common, or areas. */
   region: GroupRegion | null;
   /** Called once when the backend is done with its channel. */
   onDispose(): void;

@@ -14,7 +14,7 @@ export function tableWith(rows: Rows = {}): Table {
 
 /** The names of rows that only a region brings, and what the region needs: for a caller who names one in a group without it. */
 const OF_REGIONS = [
-  { names: ["slots", "last", "one-pass", "pull", "step"], need: "it needs ranks that are threads of one job" },
+  { names: ["slots", "last", "one-pass", "pull", "step"], need: "it needs ranks that have memory in common" },
   { names: ["areas", "areas-direct"], need: "it needs processes of one host that share files" },
 ];
 

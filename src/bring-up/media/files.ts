@@ -71,6 +71,7 @@ class FilesMedium implements Medium {
   readonly #options: FilesOptions;
   readonly #own: OwnFile | null;
   #links: FileLinks | null = null;
+  #region: AreasRegion | null = null;
   /** Areas are for one group: the first that has them all, which is that of all ranks. */
   #areasAreTaken = false;
 
@@ -108,16 +109,15 @@ class FilesMedium implements Medium {
 
   openRegion({ group, rank }: Channel): GroupRegion | null {
     const { executor } = this.#options;
-    let region: AreasRegion | null = null;
-    const areas = this.#areasAreTaken ? null : this.#links?.openAreas(() => region?.woken());
+    const areas = this.#areasAreTaken ? null : this.#links?.openAreas();
     if (!areas) return null;
     this.#areasAreTaken = true;
-    const pace = new Pace(() => new Promise<void>((resolve) => areas.system.later(resolve)));
-    const made = new AreasRegion({ areas, rank, group, executor, pace });
-    region = made;
+    const pace = new Pace(() => new Promise<void>((resolve) => areas.waits.later(resolve)));
+    const region = new AreasRegion({ areas, rank, group, executor, pace });
+    this.#region = region;
     return {
-      ...{ region: made, rows: areasRows, crowded: false, close: areas.close },
-      turns: (scope) => new Turns(scope, made.steps, pace),
+      ...{ region, rows: areasRows, crowded: false, close: areas.close },
+      turns: (scope) => new Turns(scope, region.steps, pace),
     };
   }
 
@@ -154,17 +154,18 @@ class FilesMedium implements Medium {
   }
 
   #makeLinks(
-    system: MemoryFiles,
+    { waits }: MemoryFiles,
     own: LaidOut,
     theirs: ReadonlyMap<number, LaidOut>,
     offers: readonly RosterEntry[],
   ): FileLinks {
     const { rank, settings } = this.#options;
     const { hostId: here } = entryOf(offers, rank);
-    const isCrowded = offers.filter(({ hostId }) => hostId === here).length > system.cores;
+    const isCrowded = offers.filter(({ hostId }) => hostId === here).length > waits.cores;
     const onError = (other: number, error: unknown) =>
       settings.logger.error(`the shared file of rank ${other} broke the protocol:`, error);
-    return new FileLinks({ system, isCrowded, own, theirs, onError });
+    const onWake = () => this.#region?.woken();
+    return new FileLinks({ kind: "shared-file", waits, isCrowded, own, theirs, onWake, onError });
   }
 }
 

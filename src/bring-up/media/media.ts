@@ -7,11 +7,12 @@ import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting/contract.ts";
 import type { RosterEntry } from "../roster.ts";
 import type { HubMedium } from "./hub.ts";
+import type { Mapped } from "./mapped.ts";
 import type { Medium, Offer } from "./medium.ts";
 import type { Threads } from "./threads.ts";
 import type { WebsocketMedium } from "./websocket.ts";
 
-/** Why a rank that has no direct links has no file. */
+/** Why a rank that has no direct links shares nothing with other processes. */
 const NO_DIRECT_LINKS = "it has no direct links";
 
 /** The media of one rank. */
@@ -23,8 +24,8 @@ export interface Media {
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
   settle(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
-  /** With which ranks this one shares files, or why with none. */
-  filesReason(): string;
+  /** With which ranks this one maps memory and shares files, or why with none. */
+  reasons(): { mappedMemory: string; sharedFile: string };
 }
 
 /** Opens the media of this rank, which has met the others. */
@@ -32,7 +33,7 @@ export async function openMedia(
   platform: Platform,
   settings: Settings,
   { rank, store, hub: connection, links }: Meeting,
-  { threads, executor }: { threads: Threads | null; executor: HostExecutor },
+  { threads, mapped: here, executor }: { threads: Threads | null; mapped: Mapped | null; executor: HostExecutor },
   undo: Cleanup,
 ): Promise<Media> {
   const listens = platform.canListen && !links && settings.transport !== "hub";
@@ -40,24 +41,27 @@ export async function openMedia(
     ? await (await import("./websocket.ts")).openWebsocket(platform, { settings, rank, store, executor, undo })
     : null;
   const options = { rank, settings, store, executor, underneath: websocket, undo };
+  const mapped = websocket && (await import("./mapped.ts")).mappedMedium(here, options);
   const files = websocket && (await import("./files.ts")).openFiles(platform, options);
   const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const all = [memory, threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
+  const all = [memory, threads?.medium(settings.groupName, undo), mapped, files, websocket, hub].filter(
     (medium) => medium != null,
   );
-  const nothing = { listenUrl: null, inMemory: false, thread: null, sharedFile: { missing: NO_DIRECT_LINKS } };
+  const missing = { missing: NO_DIRECT_LINKS };
+  const nothing = { listenUrl: null, inMemory: false, thread: null, mappedMemory: missing, sharedFile: missing };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
     ...{ all, websocket, hub, offer },
     settle: async (offers) => {
       let roster = offers;
       for (const medium of all) roster = await medium.settle(roster);
-      // Ranks that have files settle among all ranks of the job, those without one too.
-      const isAsked = settings.transport === "shared-file" || offers.some(({ sharedFile }) => "path" in sharedFile);
-      if (files || !isAsked) return roster;
-      return (await import("./files.ts")).withoutFile(options, NO_DIRECT_LINKS).settle(roster);
+      // Ranks that share memory or files settle among all ranks of the job, those without them too.
+      return websocket ? roster : (await import("./bystander.ts")).settleBeside(options, NO_DIRECT_LINKS, roster);
     },
-    filesReason: () => files?.description ?? NO_DIRECT_LINKS,
+    reasons: () => ({
+      mappedMemory: mapped?.description ?? NO_DIRECT_LINKS,
+      sharedFile: files?.description ?? NO_DIRECT_LINKS,
+    }),
   };
 }

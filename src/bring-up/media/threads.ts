@@ -10,7 +10,9 @@ import { ThreadLinks } from "../../link/threads/links.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ThreadJob } from "../../platform.ts";
 import { boardBytes } from "../../region/addressable/board.ts";
+import { gateBytes } from "../../region/addressable/gate-words.ts";
 import { AddressableRegion } from "../../region/addressable/region.ts";
+import { ThreadSleep } from "../../region/addressable/sleep.ts";
 import { Pace } from "../../support/pace.ts";
 import { hash52 } from "../../wire/fingerprint.ts";
 import type { Cleanup } from "../cleanup.ts";
@@ -67,7 +69,9 @@ export class Threads {
     const address = this.#directory.acquire(group, bytes);
     const buffer = this.#heap.bufferTo(address + bytes);
     const pace = new Pace(turn);
-    const region = new AddressableRegion({ buffer, address, rank, size, executor, cores, pace });
+    const common = { start: 0, end: Number.POSITIVE_INFINITY };
+    const sleep = new ThreadSleep(new Int32Array(buffer, address, gateBytes(size) / 4));
+    const region = new AddressableRegion({ buffer, address, rank, size, executor, common, sleep, cores, pace });
     return {
       ...{ region, rows: addressableRows, crowded: size > cores },
       turns: (scope) => new Turns(scope, region.steps, pace),

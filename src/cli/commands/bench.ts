@@ -8,7 +8,7 @@ import { BENCH_TABLE, type BenchOp } from "../bench/table.ts";
 import { choiceFlag, type Flags, integerFlag, sizeFlag, textFlag, UsageError } from "../usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
-const TRANSPORTS = ["auto", "shared-memory", "shared-file", "websocket", "hub"] as const;
+const TRANSPORTS = ["auto", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"] as const;
 const INTEGRITY = ["on", "off"] as const;
 const DEVICES = ["cpu", "webgpu", "nccl"] as const;
 const COMPARABLE = ["coalesced", "persistent"] as const satisfies Comparison[];

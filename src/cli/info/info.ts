@@ -2,11 +2,13 @@
 
 import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
-import { nodePlatform } from "../../node/platform.ts";
+import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
 import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
+
+const PAGE_BYTES = 65_536;
 
 /** The object that `--json` prints. */
 export interface Info {
@@ -17,6 +19,8 @@ export interface Info {
   /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
   gpus: GpuInfo[];
   nccl: NcclInfo;
+  /** Through what the C library is called to map memory, such as "koffi 3.3.4"; null where none can be mapped. */
+  ffi: string | null;
   transports: string[];
   /** How `webccl run` starts a .ts file. */
   typeScript: string;
@@ -47,6 +51,10 @@ async function gather(version: string): Promise<Info> {
   if (!cpu.description.includes("wasm")) {
     missing.push({ what: `WebAssembly SIMD (${cpu.description})`, fix: "start Node without --jitless" });
   }
+  const mapped = await mapping();
+  if (mapped.fix !== null) {
+    missing.push({ what: "transport mapped-memory", fix: `${mapped.fix}; ranks of one host use shared-file` });
+  }
   const files = whyNoSharedFiles();
   if (files !== null) missing.push({ what: "transport shared-file", fix: `${files}; ranks of one host use websocket` });
   return {
@@ -61,11 +69,27 @@ async function gather(version: string): Promise<Info> {
     cpu,
     gpus: await gpuInfos(),
     nccl: await ncclInfo(),
-    transports: ["memory", "shared-memory", ...(files === null ? ["shared-file"] : []), "websocket", "hub"],
+    ffi: mapped.ffi,
+    transports: [
+      ...["memory", "shared-memory", ...(mapped.ffi === null ? [] : ["mapped-memory"])],
+      ...(files === null ? ["shared-file"] : []),
+      ...["websocket", "hub"],
+    ],
     typeScript: typeScript ?? "missing",
     hostId: nodePlatform.hostId,
     missing,
   };
+}
+
+/** Through what memory is mapped, or why none can be. */
+async function mapping(): Promise<{ ffi: string; fix: null } | { ffi: null; fix: string }> {
+  try {
+    const { ffi, create } = await openMappedMemory();
+    create(PAGE_BYTES).memory.close();
+    return { ffi, fix: null };
+  } catch (error) {
+    return { ffi: null, fix: textOf(error) };
+  }
 }
 
 function whyNoSharedFiles(): string | null {
@@ -92,6 +116,7 @@ function describe(found: Info): string {
       return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
     }),
     ["nccl", describeNccl(found.nccl)],
+    ["ffi", found.ffi ?? "none"],
     ["transports", found.transports.join(", ")],
     ["TypeScript", found.typeScript],
     ["host", found.hostId],

@@ -30,9 +30,12 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
   return new CpuExecutor(new PlainLoops(wasm), null);
 }
 
-/** An executor in `memory`, where those of other threads work too, and its part of it; null where WebAssembly may not run. */
+/**
+ * An executor in `memory`, where those of other threads work too, and its part of it; or in memory of its own, which others may
+ * come to have a part of. Null where WebAssembly may not run.
+ */
 export async function createAddressableCpuExecutor(
-  memory: WebAssembly.Memory,
+  memory?: WebAssembly.Memory,
 ): Promise<{ executor: AddressableExecutor; heap: WasmMemory } | null> {
   const wasm = await loadWasmKernels(memory);
   if (typeof wasm === "string") return null;

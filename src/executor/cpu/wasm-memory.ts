@@ -3,7 +3,7 @@
  * are joined with their neighbours when they come back. Blocks are multiples of 64 bytes, a cache line.
  *
  * Shared memory grows on demand up to its maximum and never shrinks; memory that is not shared stays as it is, for
- * growing it would detach every view of it.
+ * growing it would detach every view of it. A part of shared memory may be a window, which other processes have too.
  */
 
 const PAGE_BYTES = 65_536;
@@ -16,6 +16,55 @@ const UNSHARED_PAGES = 256;
 interface Block {
   start: number;
   end: number;
+}
+
+/** Free blocks, sorted; neighbours are joined. */
+class FreeBlocks {
+  readonly #blocks: Block[] = [];
+
+  /** The start of `size` bytes that are free no longer, or -1 if no block has so many. */
+  take(size: number): number {
+    const blocks = this.#blocks;
+    const block = blocks.find(({ start, end }) => end - start >= size);
+    if (!block) return -1;
+    const { start } = block;
+    block.start += size;
+    if (block.start === block.end) blocks.splice(blocks.indexOf(block), 1);
+    return start;
+  }
+
+  add(start: number, end: number): void {
+    const blocks = this.#blocks;
+    const at = blocks.findLastIndex((block) => block.start <= start) + 1;
+    const before = blocks[at - 1];
+    const after = blocks[at];
+    const joinsBefore = before?.end === start;
+    const joinsAfter = after?.start === end;
+    if (joinsBefore && joinsAfter) {
+      before.end = after.end;
+      blocks.splice(at, 1);
+    } else if (joinsBefore) before.end = end;
+    else if (joinsAfter) after.start = start;
+    else blocks.splice(at, 0, { start, end });
+  }
+
+  /** How many bytes are free right before `end`. */
+  before(end: number): number {
+    const last = this.#blocks.at(-1);
+    return last?.end === end ? last.end - last.start : 0;
+  }
+}
+
+/** The part of a memory that other processes have too, and of which this one uses the bytes from `ownStart` to `ownEnd`. */
+export interface Window {
+  readonly ownStart: number;
+  readonly ownEnd: number;
+  /** Sets memory aside, or throws. */
+  reserve(start: number, byteLength: number): void;
+  /** The window was closed: its bytes are in use only where this process's blocks are. */
+  onClosed(): void;
+  /** And none of those is in use any more. */
+  onUnused(): void;
 }
 
 /** May this runtime share memory? Browsers only let pages do that which are cross-origin isolated. */
@@ -43,6 +92,31 @@ function blockBytes(byteLength: number): number {
   return Math.max(1, Math.ceil(byteLength / ALIGNMENT_BYTES)) * ALIGNMENT_BYTES;
 }
 
+/** A window that is used. */
+interface OpenWindow extends Window {
+  readonly free: FreeBlocks;
+  /** What lies before is set aside. */
+  reservedEnd: number;
+  usedBytes: number;
+  isClosed: boolean;
+}
+
+/** Makes the window's last free block at least `size` bytes long, if it can. */
+function reserveMore(window: OpenWindow, size: number): boolean {
+  const { free, reservedEnd, ownEnd } = window;
+  const missing = size - free.before(reservedEnd);
+  const byteLength = Math.min(Math.max(missing, GROWTH_BYTES), ownEnd - reservedEnd);
+  if (byteLength < missing) return false;
+  try {
+    window.reserve(reservedEnd, byteLength);
+  } catch {
+    return false; // The machine has no more memory.
+  }
+  window.reservedEnd += byteLength;
+  free.add(reservedEnd, window.reservedEnd);
+  return true;
+}
+
 /** Is what is written through one buffer read through the other? The byte at `at` is nobody's. */
 function isOneMemory(written: ArrayBufferLike, read: ArrayBufferLike, at: number): boolean {
   const from = new Uint8Array(written);
@@ -57,7 +131,9 @@ export class WasmMemory {
   readonly shared: boolean;
   /** `memory.buffer` as of the last growth. */
   #buffer: ArrayBufferLike;
-  readonly #free: Block[];
+  readonly #free = new FreeBlocks();
+  /** Blocks come from here first. */
+  #window: OpenWindow | null = null;
   #usedBytes = 0;
   /** False in an engine whose clone of shared memory is a copy of it, as WebKit's is. */
   #clonesShare = true;
@@ -74,7 +150,7 @@ export class WasmMemory {
     this.shared = shared;
     this.#buffer = memory.buffer;
     this.#buffers.add(this.#buffer);
-    this.#free = given ? [] : [{ start: ALIGNMENT_BYTES, end: this.#buffer.byteLength }];
+    if (!given) this.#free.add(ALIGNMENT_BYTES, this.#buffer.byteLength);
   }
 
   /** Address of a byte of `buffer`, or -1 if that is not this memory. */
@@ -85,14 +161,10 @@ export class WasmMemory {
   /** Address of a new block, or -1 if there is no room. */
   allocate(byteLength: number): number {
     const size = blockBytes(byteLength);
-    const free = this.#free;
-    let block = free.find(({ start, end }) => end - start >= size);
-    if (!block && this.#grow(size)) block = free.at(-1);
-    if (!block) return -1;
-    const { start } = block;
-    block.start += size;
-    if (block.start === block.end) free.splice(free.indexOf(block), 1);
-    this.#usedBytes += size;
+    let start = this.#takeFromWindow(size);
+    if (start < 0) start = this.#free.take(size);
+    if (start < 0 && this.#grow(size)) start = this.#free.take(size);
+    if (start >= 0) this.#usedBytes += size;
     return start;
   }
 
@@ -100,7 +172,48 @@ export class WasmMemory {
   release(start: number, byteLength: number): void {
     const size = blockBytes(byteLength);
     this.#usedBytes -= size;
-    this.#addFree(start, start + size);
+    const window = this.#window;
+    if (!window || start < window.ownStart || start >= window.ownEnd) {
+      this.#free.add(start, start + size);
+      return;
+    }
+    window.free.add(start, start + size);
+    window.usedBytes -= size;
+    this.#endWindow();
+  }
+
+  /**
+   * Adds `byteLength` bytes to the memory, a multiple of 64 KiB, from which no block comes. Their address, or -1 if there is
+   * no room.
+   */
+  addRoom(byteLength: number): number {
+    if (!this.shared) return -1;
+    try {
+      const start = this.memory.grow(byteLength / PAGE_BYTES) * PAGE_BYTES;
+      this.#follow();
+      return start;
+    } catch {
+      return -1;
+    }
+  }
+
+  /** Room that was added is used like all other. */
+  returnRoom(start: number, byteLength: number): void {
+    this.#free.add(start, start + byteLength);
+  }
+
+  /** From now on blocks come from a part of this window, as long as there is room. */
+  openWindow(window: Window): void {
+    const { ownStart: reservedEnd } = window;
+    this.#window = { ...window, free: new FreeBlocks(), reservedEnd, usedBytes: 0, isClosed: false };
+  }
+
+  /** No block comes from the window any more. */
+  closeWindow(): void {
+    if (!this.#window) return;
+    this.#window.isClosed = true;
+    this.#window.onClosed();
+    this.#endWindow();
   }
 
   /** A view of `byteLength` bytes at an address. */
@@ -141,29 +254,29 @@ export class WasmMemory {
     return this.#usedBytes;
   }
 
-  #addFree(start: number, end: number): void {
-    const free = this.#free;
-    const at = free.findLastIndex((block) => block.start <= start) + 1;
-    const before = free[at - 1];
-    const after = free[at];
-    const joinsBefore = before?.end === start;
-    const joinsAfter = after?.start === end;
-    if (joinsBefore && joinsAfter) {
-      before.end = after.end;
-      free.splice(at, 1);
-    } else if (joinsBefore) before.end = end;
-    else if (joinsAfter) after.start = start;
-    else free.splice(at, 0, { start, end });
+  #takeFromWindow(size: number): number {
+    const window = this.#window;
+    if (!window || window.isClosed) return -1;
+    let start = window.free.take(size);
+    if (start < 0 && reserveMore(window, size)) start = window.free.take(size);
+    if (start >= 0) window.usedBytes += size;
+    return start;
+  }
+
+  #endWindow(): void {
+    const window = this.#window;
+    if (!window?.isClosed || window.usedBytes > 0) return;
+    this.#window = null;
+    window.onUnused();
   }
 
   /** Makes the last free block at least `size` bytes long. The added part begins where no other thread's growth did. */
   #grow(size: number): boolean {
     if (!this.shared) return false;
     for (;;) {
-      const last = this.#free.at(-1);
-      const missing = size - (last?.end === this.#buffer.byteLength ? last.end - last.start : 0);
-      if (last && last.end - last.start >= size) return true;
-      const pages = Math.ceil(Math.max(missing, GROWTH_BYTES) / PAGE_BYTES);
+      const free = this.#free.before(this.#buffer.byteLength);
+      if (free >= size) return true;
+      const pages = Math.ceil(Math.max(size - free, GROWTH_BYTES) / PAGE_BYTES);
       let start: number;
       try {
         start = this.memory.grow(pages) * PAGE_BYTES;
@@ -171,7 +284,7 @@ export class WasmMemory {
         return false; // The maximum is reached, or the machine has no more memory.
       }
       this.#follow();
-      this.#addFree(start, start + pages * PAGE_BYTES);
+      this.#free.add(start, start + pages * PAGE_BYTES);
     }
   }
 

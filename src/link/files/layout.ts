@@ -110,7 +110,8 @@ export function areaAt(layout: Layout, step: number): number {
   return stepsAt(layout) + PAGE_BYTES + (step % 2) * layout.areaBytes;
 }
 
-function fileBytes(layout: Layout): number {
+/** Bytes of the whole file. */
+export function fileBytes(layout: Layout): number {
   return layout.areaBytes === 0 ? stepsAt(layout) : areaAt(layout, 0) + 2 * layout.areaBytes;
 }
 

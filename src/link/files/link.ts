@@ -30,6 +30,8 @@ export interface Half {
 
 /** FileLinks gives a link these when it makes it. */
 export interface FileLinkParts {
+  /** In memory that is mapped a link differs by its name alone. */
+  kind: "shared-file" | "mapped-memory";
   /** This rank. */
   rank: number;
   /** In this rank's file, for the peer. */
@@ -49,7 +51,7 @@ export interface FileLinkParts {
 
 /** One rank's end of a link to another process of its host. */
 export class FileLink implements Link {
-  readonly kind = "shared-file";
+  readonly kind: FileLinkParts["kind"];
   readonly #parts: FileLinkParts;
   readonly #writer: RingWriter;
   readonly #reader: RingReader;
@@ -69,6 +71,7 @@ export class FileLink implements Link {
   #ended = false;
 
   constructor(parts: FileLinkParts) {
+    this.kind = parts.kind;
     this.#parts = parts;
     this.#writer = new RingWriter(parts.own.ring);
     this.#reader = new RingReader(parts.theirs.ring);

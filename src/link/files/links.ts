@@ -8,7 +8,7 @@
  * from working.
  */
 
-import type { MemoryFile, MemoryFiles } from "../../platform.ts";
+import type { MemoryFile, Waits } from "../../platform.ts";
 import { now } from "../../support/clock.ts";
 import type { Link } from "../link.ts";
 import { controlAt, type Layout, ringAt } from "./layout.ts";
@@ -31,7 +31,7 @@ export interface LaidOut {
 export interface OpenAreas {
   /** By rank. */
   readonly files: readonly LaidOut[];
-  readonly system: FileLinksOptions["system"];
+  readonly waits: Waits;
   /** Are there more ranks on this host than cores? */
   readonly isCrowded: boolean;
   /** Wakes `rank` where it waits for the ranks of `group`. */
@@ -41,12 +41,16 @@ export interface OpenAreas {
 
 /** Bring-up makes a rank's links with these, once the files are open. */
 export interface FileLinksOptions {
-  system: Pick<MemoryFiles, "soon" | "later" | "nap">;
+  /** "mapped-memory" where the files are parts of common memory. */
+  kind: FileLink["kind"];
+  waits: Waits;
   /** Are there more ranks on this host than cores? */
   isCrowded: boolean;
   own: LaidOut;
   /** The files of the ranks to which this one may have links. */
   theirs: ReadonlyMap<number, LaidOut>;
+  /** A rank of `group` has found that all have come to a step. */
+  onWake(group: number): void;
   onError(rank: number, error: unknown): void;
 }
 
@@ -54,8 +58,7 @@ export interface FileLinksOptions {
 export class FileLinks {
   readonly #options: FileLinksOptions;
   readonly #links = new Map<number, FileLink>();
-  /** Told of wake-ups, while areas are open. */
-  #onWake: ((group: number) => void) | null = null;
+  #areasAreOpen = false;
   #spinMs = 0;
   #running = false;
   /** The number of its present sleep; 0 while it is awake. */
@@ -75,14 +78,15 @@ export class FileLinks {
 
   /** The link to rank `other`, to which `underneath` is a direct one. */
   link(other: number, underneath: Link): FileLink {
-    const { own, onError } = this.#options;
+    const { kind, own, onWake, onError } = this.#options;
     const link = new FileLink({
+      kind,
       rank: own.layout.rank,
       own: this.#half(own, other),
       theirs: this.#half(this.#fileOf(other), own.layout.rank),
       underneath,
       onWork: () => this.#work(),
-      onWake: (group) => this.#onWake?.(group),
+      onWake,
       onEnd: () => this.#ended(other),
       onError: (error) => onError(other, error),
     });
@@ -91,21 +95,26 @@ export class FileLinks {
   }
 
   /** The files of all ranks, for one user of their areas; null if they have none. They stay open until `close`. */
-  openAreas(onWake: (group: number) => void): OpenAreas | null {
-    const { own, theirs, system, isCrowded } = this.#options;
+  openAreas(): OpenAreas | null {
+    const { own, theirs, waits, isCrowded } = this.#options;
     if (own.layout.areaBytes === 0 || theirs.size < own.layout.others.length) return null;
-    this.#onWake = onWake;
+    this.#areasAreOpen = true;
     const files = Array.from({ length: theirs.size + 1 }, (_, rank) => theirs.get(rank) ?? own);
     return {
       files,
-      system,
+      waits,
       isCrowded,
-      wake: (rank, group) => this.#links.get(rank)?.wake(group),
+      wake: (rank, group) => this.wake(rank, group),
       close: () => {
-        this.#onWake = null;
+        this.#areasAreOpen = false;
         for (const { file, layout } of files) this.#closeIfDone(file, layout.rank);
       },
     };
+  }
+
+  /** Wakes `rank` where it waits for the ranks of `group`. */
+  wake(rank: number, group: number): void {
+    this.#links.get(rank)?.wake(group);
   }
 
   #fileOf(other: number): LaidOut {
@@ -127,7 +136,7 @@ export class FileLinks {
     this.#wakeUp();
     this.#onMoved(now());
     this.#sliceStart = this.#movedAt;
-    this.#options.system.soon(this.#tick);
+    this.#options.waits.soon(this.#tick);
   }
 
   #wakeUp(): void {
@@ -155,7 +164,7 @@ export class FileLinks {
   }
 
   #again(time: number): void {
-    const { soon, later } = this.#options.system;
+    const { soon, later } = this.#options.waits;
     if (time - this.#sliceStart < SLICE_MS) soon(this.#tick);
     else later(this.#newSlice);
   }
@@ -187,6 +196,6 @@ export class FileLinks {
   /** Closes a file that neither links nor areas need. */
   #closeIfDone(file: MemoryFile, rank: number): void {
     const isOwn = rank === this.#options.own.layout.rank;
-    if (!this.#onWake && !(isOwn ? this.#links.size > 0 : this.#links.has(rank))) file.close();
+    if (!this.#areasAreOpen && !(isOwn ? this.#links.size > 0 : this.#links.has(rank))) file.close();
   }
 }

@@ -76,7 +76,8 @@ export class RingWriter {
   #put({ header, payload }: Outgoing, read: number): boolean {
     const headBytes = padded(RECORD_HEAD_BYTES + header.byteLength);
     const payloadBytes = payload?.byteLength ?? 0;
-    const room = () => this.#span.ringBytes - (this.written - read);
+    // The other side may say that it has read more than there was.
+    const room = () => Math.min(this.#span.ringBytes, this.#span.ringBytes - (this.written - read));
     if (this.#progress < 0) {
       const isShort = payloadBytes <= SHORT_BYTES;
       const firstBytes = headBytes + (isShort ? padded(payloadBytes) : 0);
@@ -146,10 +147,13 @@ export class RingReader {
    * Its payload is valid during the call, or as long as it is kept.
    */
   next(written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
-    if (this.#long) return this.#continue(this.#long, written, onFrame);
-    if (this.#read === written) return false;
     const position = this.#read;
     const available = written - position;
+    if (!(available >= 0 && available <= this.#span.ringBytes)) {
+      throw new ProtocolError(`${available} bytes are said to lie in a ring of ${this.#span.ringBytes}`);
+    }
+    if (this.#long) return this.#continue(this.#long, written, onFrame);
+    if (available === 0) return false;
     // Where much has come, most of it is one long payload, which is read straight to where it belongs.
     if (position < this.#stagedAt || position + Math.min(available, HEAD_BYTES) > this.#stagedEnd) {
       this.#fill(position, available > this.#stage.byteLength ? HEAD_BYTES : available);

@@ -12,11 +12,10 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { nextTick } from "node:process";
 import { UnsupportedError } from "../../errors.ts";
 import type { MemoryFile, MemoryFiles } from "../../platform.ts";
+import { waits } from "../waits.ts";
 import { isOfThread, newName, ownerHasDied, PREFIX } from "./owner.ts";
 import { removeAtDeath, removeNow } from "./temporary-names.ts";
 
@@ -26,7 +25,6 @@ const TMPFS = 0x01021994;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR } = constants;
 /** A name of this age was left by a process that was killed. */
 const LEFT_MS = 3_600_000;
-const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 const ZEROS = new Uint8Array(256 * 1024);
 
 /**
@@ -50,10 +48,7 @@ export function memoryFiles(): MemoryFiles {
     },
     open,
     unlink: removeNow,
-    cores: availableParallelism(),
-    soon: (callback) => queueMicrotask(() => nextTick(callback)),
-    later: setImmediate,
-    nap: (ms) => void Atomics.wait(NEVER_WOKEN, 0, 0, ms),
+    waits,
   };
 }
 

@@ -5,7 +5,7 @@
  * tell of a repeated call stay in every core's cache.
  *
  *   byte                size  board
- *      0                      gate (gate.ts)
+ *      0                      gate (gate-words.ts)
  *         2 × N × one side      rank 0's first, rank 0's second, rank 1's first …
  *
  *   byte                size  one side
@@ -23,7 +23,7 @@ import {
   writeSkipped,
 } from "../../wire/call-record.ts";
 import type { Fingerprint } from "../../wire/frame.ts";
-import { gateBytes } from "./gate.ts";
+import { gateBytes } from "./gate-words.ts";
 
 /** Bytes of a rank's slot. */
 export const SLOT_BYTES = 16_384;

@@ -1,8 +1,9 @@
 /**
- * Gate: where the threads of a group meet. Everyone counts its steps in a flag of its own, and goes on when it has seen that
- * all have come as far: to tell one rank of another takes one line of one core's cache, and no line has two writers.
+ * Gate: where the ranks of a group that have memory in common meet, threads or processes. Everyone counts its steps in a flag
+ * of its own, and goes on when it has seen that all have come as far: to tell one rank of another takes one line of one
+ * core's cache, and no line has two writers.
  *
- * For BLOCK_MS a thread stands still. While every rank can have a core of its own it reads the others' flags in a loop: a
+ * For BLOCK_MS a rank stands still. While every rank can have a core of its own it reads the others' flags in a loop: a
  * sleep of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each
  * other awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps, which gives its core to the rank it
  * waits for. After that the wait goes on in the event loop.
@@ -10,11 +11,13 @@
  * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
  * were in vain they are short, but for one in TRIAL_STEPS, which finds out when the cores are free again.
  *
- * Sleepers sleep on one word. Who sleeps reads it, says that it sleeps, and looks at the flags for the last time. Who comes
+ * Sleepers sleep on one word (sleep.ts). Who sleeps reads it, says that it sleeps, and looks at the flags for the last time. Who comes
  * sets its flag, and if it sees that all have come, it changes the word and wakes the sleepers. So a wake-up can come twice, or
  * for nothing, and is never missed: of ranks that come at once, one sees all flags.
  */
 import { now } from "../../support/clock.ts";
+import { DONE_AT, FAILED_AT, FLAGS, flagOf, RUN_AT, SLEEPERS, WAKE_UPS, WORDS_PER_LINE } from "./gate-words.ts";
+import type { Sleep } from "./sleep.ts";
 
 /** The longest that a thread may stand still, its event loop with it, in milliseconds. */
 const BLOCK_MS = 1;
@@ -28,20 +31,13 @@ const TRIAL_STEPS = 32;
 /** Looks at the flags between two looks at the clock. */
 const LOOKS_PER_CLOCK = 64;
 
-const WORDS_PER_LINE = 16;
-/** What sleepers sleep on, and how many sleep. */
-const WAKE_UPS = 0;
-const SLEEPERS = WORDS_PER_LINE;
-/** The last step that one rank ran something at for all, and the last such step that is done. */
-const RUN_AT = 2 * WORDS_PER_LINE;
-const DONE_AT = 3 * WORDS_PER_LINE;
-/** The last step at which that rank failed. */
-const FAILED_AT = 4 * WORDS_PER_LINE;
-const FLAGS = 5 * WORDS_PER_LINE;
-
-/** Bytes of a gate for `size` ranks: five words and every rank's flag, each alone in its line of 64. */
-export function gateBytes(size: number): number {
-  return (FLAGS + size * WORDS_PER_LINE) * Int32Array.BYTES_PER_ELEMENT;
+/** Who makes a gate gives it these. */
+export interface GateParts {
+  rank: number;
+  size: number;
+  /** How many ranks can run at once. */
+  cores: number;
+  sleep: Sleep;
 }
 
 /** One rank's side of a gate. Steps are numbers modulo 2^32. */
@@ -50,20 +46,20 @@ export class AddressableGate {
   readonly #flag: number;
   readonly #end: number;
   readonly #spins: boolean;
-  readonly #canSleep: boolean;
+  readonly #sleep: Sleep;
   /** Rises with every loop that is in vain, and falls faster with others. */
   #vain = 0;
   #step = 0;
   /** What one rank is to run at this step, when all have come. */
   #once: (() => void) | undefined;
 
-  /** `words` begins at the gate, zero when it is new; `cores` is how many threads can run at once. */
-  constructor(words: Int32Array, rank: number, size: number, cores: number) {
+  /** `words` begins at the gate, zero when it is new. */
+  constructor(words: Int32Array, { rank, size, cores, sleep }: GateParts) {
     this.#words = words;
-    this.#flag = FLAGS + rank * WORDS_PER_LINE;
-    this.#end = FLAGS + size * WORDS_PER_LINE;
-    this.#canSleep = canBlock(words);
-    this.#spins = size <= cores || !this.#canSleep;
+    this.#flag = flagOf(rank);
+    this.#end = flagOf(size);
+    this.#sleep = sleep;
+    this.#spins = size <= cores || !sleep.canBlock;
   }
 
   /**
@@ -78,7 +74,7 @@ export class AddressableGate {
       if (!once) this.#wake();
       return true;
     }
-    return (this.#spins && this.#spin()) || (this.#canSleep && this.#sleep());
+    return (this.#spins && this.#spin()) || (this.#sleep.canBlock && this.#block());
   }
 
   /** Did the rank that ran something at this step for all fail? */
@@ -99,8 +95,7 @@ export class AddressableGate {
     for (;;) {
       const seen = Atomics.load(words, WAKE_UPS);
       if (this.#isOver()) break;
-      const { async, value } = Atomics.waitAsync(words, WAKE_UPS, seen);
-      if (async) await value;
+      await this.#sleep.wait(seen);
     }
     Atomics.sub(words, SLEEPERS, 1);
   }
@@ -143,12 +138,12 @@ export class AddressableGate {
     const words = this.#words;
     if (Atomics.load(words, SLEEPERS) === 0) return;
     Atomics.add(words, WAKE_UPS, 1);
-    Atomics.notify(words, WAKE_UPS);
+    this.#sleep.wake();
   }
 
   #spin(): boolean {
     const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
-    const spinMs = !this.#canSleep ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
+    const spinMs = !this.#sleep.canBlock ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
     // Mostly the first looks tell, and the clock is not looked at.
     for (let end = Infinity, time = 0; time < end; ) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
@@ -163,7 +158,7 @@ export class AddressableGate {
     return false;
   }
 
-  #sleep(): boolean {
+  #block(): boolean {
     const words = this.#words;
     const end = now() + BLOCK_MS;
     Atomics.add(words, SLEEPERS, 1);
@@ -172,19 +167,9 @@ export class AddressableGate {
       const seen = Atomics.load(words, WAKE_UPS);
       isOver = this.#isOver();
       if (isOver) break;
-      Atomics.wait(words, WAKE_UPS, seen, left);
+      this.#sleep.block(seen, left);
     }
     Atomics.sub(words, SLEEPERS, 1);
     return isOver || this.#isOver();
-  }
-}
-
-/** A browser's main thread may not sleep. */
-function canBlock(words: Int32Array): boolean {
-  try {
-    Atomics.wait(words, SLEEPERS, -1, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,12 +1,14 @@
 /** A group's {@link AddressableMemory}: its board, and the executor that works in the same memory. */
+import { ProtocolError } from "../../errors.ts";
 import type { AddressableExecutor, Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
-import type { DataType } from "../../types.ts";
+import { bytesPerElement, type DataType } from "../../types.ts";
 import type { AddressableMemory } from "../region.ts";
 import { Steps } from "../steps.ts";
 import { AddressableBoard, SLOT_BYTES } from "./board.ts";
 import { AddressableGate } from "./gate.ts";
+import type { Sleep } from "./sleep.ts";
 
 /** The parts and settings of an addressable region. */
 export interface AddressableRegionOptions {
@@ -16,6 +18,9 @@ export interface AddressableRegionOptions {
   rank: number;
   size: number;
   executor: AddressableExecutor;
+  /** Which part of the executor's memory the ranks have in common. Each rank may have it at another address. */
+  common: { readonly start: number; readonly end: number };
+  sleep: Sleep;
   /** How many ranks can run at once. */
   cores: number;
   pace: Pace;
@@ -30,17 +35,21 @@ export class AddressableRegion implements AddressableMemory {
   readonly #board: AddressableBoard;
   readonly #gate: AddressableGate;
   readonly #size: number;
+  readonly #start: number;
+  readonly #end: number;
   /** What {@link slots} gave last, on either side. */
   readonly #slots: [readonly Span[], readonly Span[]] = [[], []];
   /** What {@link offered} gave last, by rank and index. */
   readonly #offered: Span[];
 
-  constructor({ buffer, address, rank, size, executor, cores, pace }: AddressableRegionOptions) {
+  constructor({ buffer, address, rank, size, executor, common, sleep, cores, pace }: AddressableRegionOptions) {
     this.#board = new AddressableBoard(buffer, address, rank, size);
-    this.#gate = new AddressableGate(this.#board.gate, rank, size, cores);
+    this.#gate = new AddressableGate(this.#board.gate, { rank, size, cores, sleep });
     this.steps = new Steps({ rank, size, gate: this.#gate, board: this.#board, pace });
     this.executor = executor;
     this.#size = size;
+    this.#start = common.start;
+    this.#end = common.end;
     this.#offered = new Array<Span>(size * size);
   }
 
@@ -53,16 +62,28 @@ export class AddressableRegion implements AddressableMemory {
     return slots;
   }
 
+  holds(span: Span): boolean {
+    const address = this.executor.addressOf(span);
+    return address >= this.#start && address + span.byteLength <= this.#end;
+  }
+
   offer(index: number, span: Span): void {
-    this.#board.offer(index, this.executor.addressOf(span), span.byteLength);
+    const position = this.holds(span) ? this.executor.addressOf(span) - this.#start : -1;
+    this.#board.offer(index, position, span.byteLength);
   }
 
   offered(rank: number, index: number, dtype: DataType, count: number): Span | null {
-    const address = this.#board.offered(rank, index);
-    if (address < 0) return null;
+    const position = this.#board.offered(rank, index);
+    if (position < 0) return null;
+    const address = this.#start + position;
     const at = rank * this.#size + index;
     const kept = this.#offered[at];
     if (kept?.dtype === dtype && kept.count === count && this.executor.addressOf(kept) === address) return kept;
+    if (address + count * bytesPerElement(dtype) > this.#end) {
+      throw new ProtocolError(
+        `rank ${rank} shows a tensor that does not lie in the memory that the ranks have in common`,
+      );
+    }
     const span = this.executor.spanAt(address, dtype, count);
     this.#offered[at] = span;
     return span;

@@ -30,14 +30,14 @@ export class AreasRegion implements Areas {
   readonly #gate: AreasGate;
 
   constructor({ areas, rank, group, executor, pace }: AreasRegionOptions) {
-    const { files, isCrowded, system, wake } = areas;
+    const { files, isCrowded, waits, wake } = areas;
     this.#files = files;
     this.#own = files[rank]!;
     this.#gate = new AreasGate({
       rank,
       flags: files.map(({ file, layout }) => ({ file, at: stepsAt(layout) })),
       spins: !isCrowded,
-      nap: (ms) => system.nap(ms),
+      nap: (ms) => waits.nap(ms),
       wake: (other) => wake(other, group),
     });
     const board = new AreasBoard(areas, this.#gate, rank);

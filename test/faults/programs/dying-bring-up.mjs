@@ -29,6 +29,6 @@ for (const name of [
 syncBuiltinESMExports();
 
 const { initProcessGroup } = await import("webccl");
-const group = await initProcessGroup({ timeoutMs: 20_000 });
+const group = await initProcessGroup({ transport: "shared-file", timeoutMs: 20_000 });
 if (diesAt === 0) console.log(JSON.stringify({ calls, link: group.info().ranks[1 - group.rank].link }));
 await group.destroy();

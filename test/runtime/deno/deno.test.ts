@@ -20,6 +20,9 @@ describe("Deno ranks", () => {
   for (const [transport, ...runtimes] of [
     ["websocket", "deno", "node", "deno"],
     ["websocket", "node", "deno", "node"],
+    ["mapped-memory", "deno", "node", "deno"],
+    ["mapped-memory", "node", "deno", "node"],
+    ["mapped-memory", "deno", "deno", "deno"],
     ["shared-file", "deno", "node", "deno"],
     ["shared-file", "node", "deno", "node"],
     ["shared-file", "deno", "deno", "deno"],

@@ -46,12 +46,15 @@ async function runRank(
 
 describe("ProcessGroup over real processes", () => {
   const kinds = [
+    ["mapped-memory", 2, "cpu"],
+    ["mapped-memory", 4, "cpu"],
     ["shared-file", 2, "cpu"],
     ["shared-file", 4, "cpu"],
     ["websocket", 2, "cpu"],
     ["websocket", 4, "cpu"],
     ["hub", 2, "cpu"],
     ["hub", 4, "cpu"],
+    ["mapped-memory", 2, "webgpu"],
     ["shared-file", 2, "webgpu"],
     ["websocket", 2, "webgpu"],
   ] as const;

@@ -45,7 +45,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ],
   ["backend/direct", "backend/composed"],
   ["backend/nccl"],
-  ["group", "group/child"],
+  ["group", "group/child", "group/trace"],
   ["bring-up", "bring-up/media", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],

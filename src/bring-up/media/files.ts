@@ -106,14 +106,14 @@ class FilesMedium implements Medium {
     return underneath.link(others, (rank, link) => take(rank, links.link(rank, link)));
   }
 
-  openRegion({ group, rank }: Channel): GroupRegion | null {
+  openRegion({ group, rank, traffic }: Channel): GroupRegion | null {
     const { executor } = this.#options;
     let region: AreasRegion | null = null;
     const areas = this.#areasAreTaken ? null : this.#links?.openAreas(() => region?.woken());
     if (!areas) return null;
     this.#areasAreTaken = true;
     const pace = new Pace(() => new Promise<void>((resolve) => areas.system.later(resolve)));
-    const made = new AreasRegion({ areas, rank, group, executor, pace });
+    const made = new AreasRegion({ areas, rank, group, executor, pace, traffic });
     region = made;
     return {
       ...{ region: made, rows: areasRows, crowded: false, close: areas.close },

@@ -48,6 +48,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["group", "group/child", "group/trace"],
   ["bring-up", "bring-up/media", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
+  ["trace"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
   ["node", "node/file-store", "node/memory-files", "browser"],

@@ -97,7 +97,7 @@ function collectiveOf(group: MergedGroup, { dump }: Member, entry: TraceEntry): 
   const name = isUneven(group, sequence) ? undefined : NAMES[collective];
   return {
     ...common(group.name, entry, dump.clockZero),
-    ...{ collective_seq_id: sequence, p2p_seq_id: 0, is_p2p: false, profiling_name: `webccl:${name ?? "coalesced"}` },
+    ...{ collective_seq_id: sequence, p2p_seq_id: 0, is_p2p: false, profiling_name: `c10d:${name ?? "coalesced"}` },
     ...(name ? sizesOf(entry) : sizesOf(null)),
   };
 }
@@ -128,7 +128,7 @@ function messageOf(group: MergedGroup, { rank, dump }: Member, entry: TraceEntry
   const fields: Fields = {
     ...common(name, entry, dump.clockZero),
     ...{ collective_seq_id: index, p2p_seq_id: index, is_p2p: true },
-    profiling_name: `webccl:${entry.collective} ${way}`,
+    profiling_name: `c10d:${entry.collective} ${way}`,
     ...sizes,
   };
   return { name, ranks, fields };

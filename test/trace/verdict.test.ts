@@ -62,9 +62,21 @@ describe("verdictOf()", () => {
   it("names the field in which calls differ, whether the call hangs or has ended with the error", async () => {
     const cases: [string, RegExp, (group: ProcessGroup) => PromiseLike<unknown>][] = [
       ["count", /rank 2 called allReduce #1 of 5 f32 \(sum\)/, (g) => g.allReduce(f32(g.rank === 2 ? 5 : 4))],
-      ["dtype", /ranks 0, 1 called allReduce #1 of 4 f32/, (g) => g.allReduce(g.rank === 2 ? new Int32Array(4) : f32())],
-      ["op", /rank 2 called allReduce #1 of 4 f32 \(max\)/, (g) => g.allReduce(f32(), { op: g.rank === 2 ? "max" : "sum" })],
-      ["root", /rank 2 called broadcast #1 of 4 f32 \(root 1\)/, (g) => g.broadcast(f32(), { root: g.rank === 2 ? 1 : 0 })],
+      [
+        "dtype",
+        /ranks 0, 1 called allReduce #1 of 4 f32/,
+        (g) => g.allReduce(g.rank === 2 ? new Int32Array(4) : f32()),
+      ],
+      [
+        "op",
+        /rank 2 called allReduce #1 of 4 f32 \(max\)/,
+        (g) => g.allReduce(f32(), { op: g.rank === 2 ? "max" : "sum" }),
+      ],
+      [
+        "root",
+        /rank 2 called broadcast #1 of 4 f32 \(root 1\)/,
+        (g) => g.broadcast(f32(), { root: g.rank === 2 ? 1 : 0 }),
+      ],
       ["collective", /rank 2 called barrier #1/, (g) => (g.rank === 2 ? g.barrier() : g.allReduce(f32()))],
     ];
     for (const [field, sentence, call] of cases) {
@@ -97,7 +109,9 @@ describe("verdictOf()", () => {
     await settle();
     const verdict = verdictOf(await traceOf(groups.slice(0, 2)));
     expect(verdict).toMatchObject({ kind: "missing-rank", culprits: [2], waiting: [0, 1] });
-    expect(verdict.sentence).toMatch(/^rank 2 left no dump, and is missing in allReduce #2; ranks 0, 1 wait there since/);
+    expect(verdict.sentence).toMatch(
+      /^rank 2 left no dump, and is missing in allReduce #2; ranks 0, 1 wait there since/,
+    );
     groups[0]!.abort("the test is over");
   });
 
@@ -159,7 +173,9 @@ describe("verdictOf()", () => {
     for (const group of [groups[0]!, groups[2]!]) group.allReduce(f32()).catch(ignore);
     await settle();
     const refused = verdictOf(await traceOf(groups));
-    expect(refused.sentence).toMatch(/^group "trace-\d+|^group "default": rank 1 never entered allReduce #2 \(its allReduce was refused: /);
+    expect(refused.sentence).toMatch(
+      /^group "trace-\d+|^group "default": rank 1 never entered allReduce #2 \(its allReduce was refused: /,
+    );
     children[1]!.recv(f32(), 0).catch(ignore);
     await settle();
     // Rank 0, which waits for rank 1 in one group, is awaited by it in the other.
@@ -183,7 +199,9 @@ describe("verdictOf()", () => {
     const { dumps } = await traceOf(groups);
     const verdict = verdictOf(mergeDumps(dumps, new Map([[2, 2100]])));
     expect(verdict).toMatchObject({ kind: "missing-rank", culprits: [2], waiting: [0, 1] });
-    expect(verdict.sentence).toMatch(/^rank 2 has not answered for 2\.1 s, and is missing in barrier #1; ranks 0, 1 wait/);
+    expect(verdict.sentence).toMatch(
+      /^rank 2 has not answered for 2\.1 s, and is missing in barrier #1; ranks 0, 1 wait/,
+    );
     groups[0]!.abort("the test is over");
   });
 });

@@ -51,7 +51,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["trace"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
-  ["node", "node/file-store", "node/memory-files", "browser"],
+  ["node", "node/file-store", "node/memory-files", "node/trace", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
 ];

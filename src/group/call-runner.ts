@@ -42,6 +42,7 @@ export interface CallRunnerOptions {
 
 const NO_HOOKS: readonly CompletionHook[] = [];
 const NO_VIEWS: readonly TensorView[] = [];
+const asItIs = (error: Error) => error;
 
 /** Calls of one group on one rank. */
 export class CallRunner {
@@ -250,7 +251,7 @@ export class CallRunner {
   /** The Work of a call that runs. */
   #pend<T>(
     running: Promise<number | undefined>,
-    { request, read = [], written = [], value, failure }: PreparedCall<T>,
+    { request, read = [], written = [], value, failure = asItIs }: PreparedCall<T>,
     call: Call,
     options: CollectiveOptions,
     hooks: readonly CompletionHook[],
@@ -273,8 +274,7 @@ export class CallRunner {
       own: running instanceof Work ? running : undefined,
     });
     const { signal } = options;
-    const onSignal = () => abortCall(signal?.reason);
-    const forgetSignal = signal && onAbort(signal, onSignal);
+    const forgetSignal = signal && onAbort(signal, () => abortCall(signal.reason));
     const timeoutMs = timeLimitOf(options.timeoutMs ?? this.#options.timeoutMs);
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
     const end = (error: Error | null) => {
@@ -287,8 +287,7 @@ export class CallRunner {
     };
     const fail = (error: Error) => {
       if (!end(error)) return;
-      const placed = this.#placed(error, request, call);
-      reject(failure?.(placed) ?? placed);
+      reject(failure(this.#placed(error, request, call)));
       tellHooks(hooks, work, null, settings.logger);
     };
     this.#pending.set(work as Work<unknown>, fail);

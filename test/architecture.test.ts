@@ -53,7 +53,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["tfjs"],
   ["node", "node/file-store", "node/memory-files", "node/trace", "browser"],
   ["deno"],
-  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
+  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "cli/trace", "testing"],
 ];
 
 const FREE = [0, 2];

@@ -24,30 +24,22 @@ export function isBlocked({ retired, error }: TraceEntry, { dead, left }: TraceG
   return !retired || (dead !== null && error !== null && DIED.has(error.code) && !(left && error.code === "ABORTED"));
 }
 
-/** Every blocked call that could begin, those of a group from the first on. A call behind another one of its rank waits for that one, and is left out. */
+/**
+ * The blocked calls of all ranks. Of the collectives of a group only a rank's first counts: those behind it wait for that one. A
+ * rank that does not answer is left out, for nobody knows what it waits for now.
+ */
 export function blockedCalls(trace: Trace): Blocked[] {
-  return trace.groups.flatMap((group) => {
-    const first = firstBlocked(group);
-    return [...group.members.values()].flatMap((member) => {
-      const entry = member.collectives.get(first);
-      const messages = member.messages
-        .filter((one) => isBlocked(one, member.group))
-        .map((message) => blockedMessage(group, member, message));
+  return trace.groups.flatMap((group) =>
+    [...group.members.values()].flatMap((member) => {
+      if (trace.silent.has(member.rank)) return [];
+      const [entry] = [...member.collectives.values()].filter((one) => isBlocked(one, member.group));
+      const messages = member.messages.filter((one) => isBlocked(one, member.group));
       return [
-        ...(entry && isBlocked(entry, member.group) ? [blockedCollective(trace, group, member, entry)] : []),
-        ...messages,
+        ...(entry ? [blockedCollective(trace, group, member, entry)] : []),
+        ...messages.map((message) => blockedMessage(group, member, message)),
       ];
-    });
-  });
-}
-
-/** The number of the first collective in which some rank waits; Infinity if none does. */
-function firstBlocked({ members }: MergedGroup): number {
-  let first = Number.POSITIVE_INFINITY;
-  for (const { collectives, group } of members.values()) {
-    for (const [sequence, entry] of collectives) if (isBlocked(entry, group)) first = Math.min(first, sequence);
-  }
-  return first;
+    }),
+  );
 }
 
 function blockedCollective(trace: Trace, group: MergedGroup, member: Member, entry: TraceEntry): Blocked {
@@ -59,15 +51,18 @@ function blockedCollective(trace: Trace, group: MergedGroup, member: Member, ent
   const waitsFor = [...new Set([...absent, ...silent])];
   if (waitsFor.length > 0) return { group, member, entry, waitsFor, because: "absent" };
   const named = entry.waitingFor.length > 0 ? entry.waitingFor : (entry.error?.ranks ?? []);
+  const ranks = named.flatMap((rank) => globalRanks[rank] ?? []);
   return {
     ...{ group, member, entry, because: "inside" },
-    waitsFor: named.flatMap((rank) => globalRanks[rank] ?? []).filter((rank) => rank !== member.rank),
+    // Whoever has ended the call owes nothing to it.
+    waitsFor: ranks.filter((rank) => rank !== member.rank && isOpen(members.get(rank), entry.sequence)),
   };
 }
 
-/** Has this member not been seen to end the call? */
+/** Has this member not been seen to end the call well? */
 function isOpen(member: Member | undefined, sequence: number): boolean {
-  return !member?.collectives.get(sequence)?.retired;
+  const entry = member?.collectives.get(sequence);
+  return !entry?.retired || (member !== undefined && isBlocked(entry, member.group));
 }
 
 function blockedMessage(group: MergedGroup, member: Member, entry: TraceEntry): Blocked {

@@ -141,6 +141,7 @@ function reasonOf(member: Member | undefined, sequence: number): string {
   }
   if (group.left) return " (it left the group before)";
   if (last === 0) return " (it made no call in the group)";
+  if (end && !end.retired) return ` (it is in ${callText(end, group.globalRanks)} still)`;
   const ago = end ? `, ${timeText(dump.takenMs - (end.completedMs ?? end.scheduledMs))} before its dump` : "";
   return last === sequence - 1 && end ? ` (it ended ${callText(end, group.globalRanks)}${ago})` : "";
 }

@@ -206,6 +206,31 @@ describe("verdictOf()", () => {
   });
 });
 
+describe("verdictOf() of ranks that were seen at different times", () => {
+  it("does not blame the others for a call that they have ended, nor believe what a silent rank said last", async () => {
+    const groups = await ranksOf(3);
+    for (const group of groups.slice(0, 2)) group.allReduce(f32()).catch(ignore);
+    await settle();
+    // Rank 0 in call 1, as it would be if it were stopped there, while the others end it and go on to call 2.
+    const stale = await groups[0]!.dumpTrace();
+    await groups[2]!.allReduce(f32());
+    await settle();
+    for (const group of groups.slice(1)) group.barrier().catch(ignore);
+    await settle();
+    const dumps = [stale, await groups[1]!.dumpTrace(), await groups[2]!.dumpTrace()];
+    for (const silent of [new Map<number, number>(), new Map([[0, 1500]])]) {
+      const verdict = verdictOf(mergeDumps(dumps, silent));
+      expect(verdict).toMatchObject({ kind: "missing-rank", culprits: [0], waiting: [1, 2] });
+      expect(verdict.sentence).toMatch(
+        silent.size > 0
+          ? /^rank 0 has not answered for 1\.5 s, and is missing in barrier #2; ranks 1, 2 wait there/
+          : /^rank 0 never entered barrier #2 \(it is in allReduce #1 still\); ranks 1, 2 wait there/,
+      );
+    }
+    groups[0]!.abort("the test is over");
+  });
+});
+
 describe("mergeDumps()", () => {
   it("refuses two dumps of one rank, dumps of two jobs, and none", async () => {
     const [first] = await ranksOf(1);

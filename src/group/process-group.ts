@@ -455,11 +455,11 @@ export class ProcessGroup implements MemberGroup {
 
   async #destroy(): Promise<void> {
     const cause = new AbortedError(`group "${this.name}" was destroyed by this rank`, { group: this.name });
+    this.#record.close();
     if (this.#calls.pendingCount > 0) this.#calls.abort(cause);
     const wasDead = this.#calls.dead !== null;
     this.#calls.die(cause);
     await this.#calls.backend.dispose();
-    this.#record.closed = true;
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 

@@ -121,10 +121,12 @@ export interface TraceDump {
 export function dumpOf(recorder: Recorder, options: DumpOptions = {}): TraceDump {
   checkOptions("dumpTrace", DUMP_OPTIONS, options);
   const { includeCollectives = true, includeStackTraces = true, onlyActive = false } = options;
+  const groups = [...recorder.groups.values()];
+  const places = new Map(groups.map(({ index }, place) => [index, place]));
   const entries: TraceEntry[] = [];
   const first = Math.max(0, recorder.count - ring.CAPACITY);
   for (let record = first; includeCollectives && record < recorder.count; record++) {
-    const entry = entryOf(recorder, record, includeStackTraces);
+    const entry = entryOf(recorder, places, record, includeStackTraces);
     if (!entry.retired || !onlyActive) entries.push(entry);
   }
   const { rank, size, version } = recorder.options;
@@ -137,7 +139,7 @@ export function dumpOf(recorder: Recorder, options: DumpOptions = {}): TraceDump
     clockZero: wallTimeOf(0),
     takenMs: now(),
     recorded: recorder.count,
-    groups: recorder.groups.map(groupOf),
+    groups: groups.map(groupOf),
     entries,
   };
 }
@@ -162,14 +164,19 @@ function groupOf(record: GroupRecord): TraceGroup {
   };
 }
 
-function entryOf(recorder: Recorder, record: number, withStack: boolean): TraceEntry {
+function entryOf(
+  recorder: Recorder,
+  places: ReadonlyMap<number, number>,
+  record: number,
+  withStack: boolean,
+): TraceEntry {
   const slot = record % ring.CAPACITY;
   const line = recorder.lines.subarray(slot * ring.FIELDS, (slot + 1) * ring.FIELDS);
   const field = (index: number) => line[index] as number;
   const tensors = (at: number) => ({ tensors: field(at), count: field(at + 1), bytes: field(at + 2) });
   const collective = COLLECTIVES[field(ring.COLLECTIVE)] as Collective;
   const isPointToPoint = isMessageName(collective);
-  const own = recorder.groups[field(ring.GROUP)];
+  const own = recorder.groups.get(field(ring.GROUP));
   const running = own?.running.get(record);
   const flags = field(ring.FLAGS);
   const retired = (flags & ring.IS_OVER) !== 0;
@@ -179,7 +186,7 @@ function entryOf(recorder: Recorder, record: number, withStack: boolean): TraceE
   const { error, stack, tag = 0 } = recorder.notes[slot] ?? {};
   return {
     ...{ record, collective, isPointToPoint, retired, startedMs },
-    group: field(ring.GROUP),
+    group: places.get(field(ring.GROUP)) ?? 0,
     sequence: field(ring.SEQUENCE),
     persistent: flags & ring.IS_MAKING ? "making" : flags & ring.IS_START ? "start" : null,
     state: retired ? "completed" : startedMs === null ? "scheduled" : "started",

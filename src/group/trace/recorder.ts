@@ -8,7 +8,7 @@
 import type { Backend, Call } from "../../backend/backend.ts";
 import type { WebcclError } from "../../errors.ts";
 import type { ReduceOp } from "../../reduce-op.ts";
-import type { Request } from "../../request.ts";
+import { isMessageName, type Request } from "../../request.ts";
 import { now } from "../../support/clock.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import { COLLECTIVES, type Collective, DATA_TYPES } from "../../types.ts";
@@ -52,8 +52,20 @@ const DTYPE_CODES = codesOf(DATA_TYPES);
 
 const NO_VIEWS: readonly TensorView[] = [];
 
-/** The fields that some requests have. */
+/** The fields that some requests have. To look for one that a request lacks takes as long as half of its record. */
 type Details = { peer?: number; root?: number | null; op?: ReduceOp; tag?: number };
+
+const HAS_ROOT = 1;
+const HAS_OP = 2;
+const HAS_PEER = 4;
+
+/** Which of them each collective has, by its code. */
+const FIELDS_OF: readonly number[] = COLLECTIVES.map(
+  (name) =>
+    (/^broadcast|^reduce$|^gather|^scatter/.test(name) ? HAS_ROOT : 0) |
+    (/^allReduce|^reduce|scan$/.test(name) ? HAS_OP : 0) |
+    (isMessageName(name) ? HAS_PEER : 0),
+);
 
 /** What a record has beyond numbers. */
 interface Note {
@@ -98,7 +110,8 @@ export interface RecorderOptions {
 /** See the file's head. */
 export class Recorder {
   readonly options: RecorderOptions;
-  readonly groups: GroupRecord[] = [];
+  /** The groups of this rank, and those that it has left of whose calls some are remembered. */
+  readonly groups: Map<number, GroupRecord> = new Map();
   readonly lines: Float64Array = new Float64Array(CAPACITY * FIELDS);
   readonly ops: (ReduceOp | undefined)[] = new Array(CAPACITY);
   readonly notes: (Note | undefined)[] = new Array(CAPACITY);
@@ -106,6 +119,7 @@ export class Recorder {
   count = 0;
   /** Told when a group dies, before its calls reject. */
   onDeath: ((cause: WebcclError) => void) | null = null;
+  #opened = 0;
 
   constructor(options: RecorderOptions) {
     this.options = options;
@@ -113,8 +127,11 @@ export class Recorder {
 
   /** The records of a group that is made. */
   open(group: RecordedGroup): GroupRecord {
-    const record = new GroupRecord(this, this.groups.length, group);
-    this.groups.push(record);
+    for (const [index, { closed, last }] of this.groups) {
+      if (closed && this.count - last > CAPACITY) this.groups.delete(index);
+    }
+    const record = new GroupRecord(this, this.#opened++, group);
+    this.groups.set(record.index, record);
     return record;
   }
 }
@@ -131,6 +148,8 @@ export class GroupRecord {
   dead: WebcclError | null = null;
   /** Has this rank left the group? */
   closed = false;
+  /** The number of its last record. */
+  last = 0;
   /** The calls that run, by the numbers of their records. */
   readonly running: Map<number, RunningCall> = new Map();
   /** The group's backend of the moment; the group sets it. */
@@ -148,20 +167,24 @@ export class GroupRecord {
     const { request, read, written, persistent } = prepared;
     const { lines, notes, ops, options, count } = this.#recorder;
     this.#recorder.count = count + 1;
+    this.last = count;
     const slot = count % CAPACITY;
     const at = slot * FIELDS;
-    const { peer, root, op, tag } = request as Details;
+    const code = CODES[request.collective];
+    const fields = FIELDS_OF[code] as number;
+    const details = request as Details;
+    const tag = fields & HAS_PEER ? details.tag : 0;
     lines[at] = this.index;
-    lines[at + COLLECTIVE] = CODES[request.collective];
+    lines[at + COLLECTIVE] = code;
     lines[at + SEQUENCE] = call.sequence;
     lines[at + MADE] = call.started;
     lines[at + BEGUN] = call.began;
     lines[at + ENDED] = Number.NaN;
     lines[at + LIMIT_MS] = limitMs;
     lines[at + DTYPES] = writeTensors(lines, at + READ, read) | writeTensors(lines, at + WRITTEN, written);
-    lines[at + ROOT] = peer ?? root ?? -1;
+    lines[at + ROOT] = (fields & HAS_PEER ? details.peer : fields & HAS_ROOT ? details.root : null) ?? -1;
     lines[at + FLAGS] = persistent ? (call.persistent === call.sequence ? IS_MAKING : IS_START) : 0;
-    ops[slot] = op;
+    ops[slot] = fields & HAS_OP ? details.op : undefined;
     notes[slot] =
       tag || options.takesStacks() ? { tag, stack: options.takesStacks() ? new Error().stack : undefined } : undefined;
     if (runs) this.running.set(count, { call, request });
@@ -206,10 +229,17 @@ export class GroupRecord {
     this.lastRefusal = { collective, at: now(), error };
   }
 
-  /** The group has died. */
+  /** The group has died. What this rank ends by leaving is no death. */
   die(cause: WebcclError): void {
+    if (this.closed) return;
     this.dead = cause;
     this.#recorder.onDeath?.(cause);
+  }
+
+  /** This rank leaves the group. */
+  close(): void {
+    this.closed = true;
+    this.backend = () => null;
   }
 }
 

@@ -7,12 +7,19 @@ type Check = (value: unknown) => boolean;
 
 const text: Check = (value) => typeof value === "string";
 const flag: Check = (value) => typeof value === "boolean";
-const number: Check = (value) => typeof value === "number" && Number.isFinite(value);
+/** Milliseconds since 1970 stay below this for 30,000 years. */
+const number: Check = (value) => typeof value === "number" && Math.abs(value) < 1e15;
+/** A number of ranks, or a rank. */
+const rank: Check = (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 20;
 const whole: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
 const oneOf =
   (...values: readonly unknown[]): Check =>
   (value) =>
     values.includes(value);
+const optional =
+  (check: Check): Check =>
+  (value) =>
+    value === undefined || check(value);
 const orNull =
   (check: Check): Check =>
   (value) =>
@@ -28,12 +35,13 @@ const record =
     value !== null &&
     Object.entries(fields).every(([name, check]) => check((value as Record<string, unknown>)[name]));
 
-const error = record({ code: text, message: text, ranks: list(whole) });
+const error = record({ code: text, message: text, ranks: list(rank) });
+const peer = record({ rank, receivedBytes: number, waitedMs: number, inFlightBytes: number });
 const tensors = record({ tensors: whole, count: whole, bytes: whole });
 
 const GROUP = {
-  ...{ name: text, description: text, rank: whole, globalRanks: list(whole), timeoutMs: orNull(number) },
-  ...{ dead: orNull(error), left: flag, stats: record({ collectives: list(record({})), peers: list(record({})) }) },
+  ...{ name: text, description: text, rank, globalRanks: list(rank), timeoutMs: orNull(number) },
+  ...{ dead: orNull(error), left: flag, stats: record({ runningBytes: number, peers: list(peer) }) },
   lastRefusal: orNull(record({ collective: text, atMs: number, error })),
 };
 
@@ -42,11 +50,17 @@ const ENTRY = {
   ...{ persistent: oneOf("making", "start", null), state: oneOf("scheduled", "started", "completed"), retired: flag },
   ...{ error: orNull(error), scheduledMs: number, startedMs: orNull(number), completedMs: orNull(number) },
   ...{ timeoutMs: orNull(number), read: tensors, written: tensors, dtypes: list(text), op: orNull(text) },
-  ...{ root: orNull(whole), peer: orNull(whole), tag: orNull(whole), waitingFor: list(whole) },
+  ...{
+    root: orNull(rank),
+    peer: orNull(rank),
+    tag: orNull(whole),
+    waitingFor: list(rank),
+    frames: optional(list(text)),
+  },
 };
 
 const DUMP = {
-  ...{ rank: whole, size: whole, runtime: text, clockZero: number, takenMs: number, recorded: whole },
+  ...{ rank, size: rank, runtime: text, clockZero: number, takenMs: number, recorded: whole },
 };
 
 /**

@@ -1,5 +1,6 @@
 /** Live state: what the page of `webccl trace --live` shows, made of the last dump of each rank. Ranks are ranks of the job. */
 import { mergeDumps, type TraceDump, type TraceEntry, verdictOf } from "../../trace/index.ts";
+import { ranksText, timeText } from "../../trace/words.ts";
 import type { Seen } from "./watcher.ts";
 
 /** A wait shorter than this is no stall. */
@@ -61,14 +62,13 @@ export function liveState(
     silent,
   );
   const verdict = verdictOf(trace);
-  const isStalled =
-    !["healthy", "missing-dump", "stopped"].includes(verdict.kind) &&
-    (verdict.waitedMs >= STALL_MS || verdict.waiting.length === 0);
-  const isQuiet = silent.size === seen.size;
+  const isDead = trace.dumps.some(({ groups }) => groups.some(({ dead, left }) => dead !== null && !left));
+  const isWrong = !["healthy", "missing-dump", "stopped"].includes(verdict.kind);
+  const isStalled = silent.size < seen.size && isWrong && (verdict.waitedMs >= STALL_MS || isDead);
   return {
-    sentence: isQuiet ? "no rank answers any more" : isStalled ? verdict.sentence : "all ranks go on",
-    isStalled: isStalled && !isQuiet,
-    culprits: isStalled && !isQuiet ? verdict.culprits : [],
+    sentence: isStalled ? verdict.sentence : quietSentence(seen, silent),
+    isStalled,
+    culprits: isStalled ? verdict.culprits : [],
     size: trace.size,
     ranks: [...seen.values()].map(({ dump }) => rankOf(dump, silent)).sort((a, b) => a.rank - b.rank),
     waits: waitsOf(trace.dumps, isStalled ? verdict : null),
@@ -77,14 +77,20 @@ export function liveState(
   };
 }
 
+function quietSentence(seen: ReadonlyMap<number, Seen>, silent: ReadonlyMap<number, number>): string {
+  if (silent.size === 0) return "all ranks go on";
+  if (silent.size === seen.size) return "no rank answers any more";
+  return `${ranksText(silent.keys())} did not answer for ${timeText(Math.max(...silent.values()))}, and nobody waits there for long`;
+}
+
 function rankOf(dump: TraceDump, silent: ReadonlyMap<number, number>): LiveRank {
   const running = dump.entries.filter(({ retired }) => !retired);
   const entry = running[0] ?? dump.entries.at(-1);
-  const stats = dump.groups.filter(({ left }) => !left).map((group) => group.stats);
+  const groups = dump.groups.filter(({ left }) => !left);
   // Groups share links: the bytes on the way are the same in each.
   const inFlight = new Map<number, number>();
-  for (const [index, { peers }] of stats.entries()) {
-    for (const peer of peers) inFlight.set(dump.groups[index]?.globalRanks[peer.rank] ?? peer.rank, peer.inFlightBytes);
+  for (const { globalRanks, stats } of groups) {
+    for (const peer of stats.peers) inFlight.set(globalRanks[peer.rank] ?? peer.rank, peer.inFlightBytes);
   }
   return {
     rank: dump.rank,
@@ -93,7 +99,7 @@ function rankOf(dump: TraceDump, silent: ReadonlyMap<number, number>): LiveRank 
     call: entry ? `${entry.collective} #${entry.sequence}` : "no call yet",
     isRunning: running.length > 0,
     sinceMs: entry ? dump.takenMs - (running[0] ? entry.scheduledMs : endOf(entry)) : 0,
-    memoryBytes: [...stats.map(({ runningBytes }) => runningBytes), ...inFlight.values()].reduce(
+    memoryBytes: [...groups.map(({ stats }) => stats.runningBytes), ...inFlight.values()].reduce(
       (sum, bytes) => sum + bytes,
       0,
     ),

@@ -93,18 +93,13 @@ export async function build(): Promise<void> {
   await rollUpDeclarations();
   const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
   run(vite, ["build", "--config", "scripts/packages.vite.config.ts"]);
-  run(vite, [
-    "build",
-    "demo",
-    "--outDir",
-    "../dist/demo",
-    "--base",
-    "./",
-    "--assetsDir",
-    "assets",
-    "--logLevel",
-    "warn",
-  ]);
+  const page = (source: string, target: string) =>
+    run(vite, [
+      ...["build", source, "--outDir", target, "--emptyOutDir", "--base", "./", "--assetsDir", "assets"],
+      ...["--logLevel", "warn"],
+    ]);
+  page("demo", "../dist/demo");
+  page("demo/trace", "../../dist/demo/trace");
   writeFileSync(command, readFileSync(command));
   chmodSync(command, 0o755);
 }

@@ -56,6 +56,11 @@ const STEPS: readonly Step[] = [
     program: ["test/oracles/programs/nn.ts"],
   },
   {
+    name: "torchfrtrace",
+    purpose: "PyTorch's analyser of flight recorder dumps on our traces: a mismatch, a missing rank, and all well",
+    program: ["test/oracles/programs/torchfrtrace.ts"],
+  },
+  {
     name: "mnist",
     purpose: "digits learned by two Node ranks and two tabs: 95 % right, and with int8 gradients within 0.5 points",
     program: ["test/examples/programs/mnist.ts"],

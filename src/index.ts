@@ -1,6 +1,14 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 
-export type { Backend, BackendContext, BackendDevice, Call, CallTimers, PersistentRun } from "./backend/backend.ts";
+export type {
+  Backend,
+  BackendContext,
+  BackendDevice,
+  BackendTraffic,
+  Call,
+  CallTimers,
+  PersistentRun,
+} from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { BackendChoice, NcclOptions } from "./backend/choice.ts";
 export type { InitOptions, ListenOptions, TlsOptions } from "./bring-up/init-options.ts";
@@ -29,6 +37,8 @@ export type { GroupInfo } from "./group/info.ts";
 export { BackendType, OpType } from "./group/op-type.ts";
 export type { PersistentCall, PersistentCollective } from "./group/persistent-call.ts";
 export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
+export type { DumpOptions, TraceDump, TraceEntry, TraceError, TraceGroup, TraceTensors } from "./group/trace/dump.ts";
+export type { CollectiveStats, GroupStats, PeerStats } from "./group/trace/stats.ts";
 export { Work, type WorkInfo, type WorkOptions, type WorkResult } from "./group/work.ts";
 export type { LinkKind } from "./link/link.ts";
 export { type DebugLevel, setDebugLevel } from "./logger.ts";

@@ -23,7 +23,12 @@ export function setDebugLevel(level: DebugLevel | null): void {
  * @throws RangeError if WEBCCL_DEBUG is not a debug level.
  */
 export function debugLevelIn(env: (name: string) => string | undefined): DebugLevel {
-  return levelSet ?? levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG");
+  return levelSetOr(levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG"));
+}
+
+/** The level that `setDebugLevel` set, else `level`. */
+export function levelSetOr(level: DebugLevel): DebugLevel {
+  return levelSet ?? level;
 }
 
 function levelOf(text: string, name: string): DebugLevel {

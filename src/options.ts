@@ -78,15 +78,16 @@ export const ALL_TO_ALL_SINGLE_OPTIONS: OptionNames<AllToAllSingleOptions> = {
   inputSplits: true,
 };
 
-/** Options of `monitoredBarrier`. */
-export interface MonitoredBarrierOptions {
-  /** Milliseconds until those who are missing are named; 0 or Infinity for no timeout. Default: the group's. */
-  timeoutMs?: number;
-  /** Wait out the timeout and name every missing rank, instead of the first. Default: false. */
+/** Options of `monitoredBarrier`; its timeout is the time until those who are missing are named. */
+export interface MonitoredBarrierOptions extends CollectiveOptions {
+  /** Name every missing rank, instead of the first. Default: false. */
   waitAllRanks?: boolean;
 }
 
-export const MONITORED_BARRIER_OPTIONS: OptionNames<MonitoredBarrierOptions> = { timeoutMs: true, waitAllRanks: true };
+export const MONITORED_BARRIER_OPTIONS: OptionNames<MonitoredBarrierOptions> = {
+  ...COLLECTIVE_OPTIONS,
+  waitAllRanks: true,
+};
 
 /** Options of a store's `queuePop`. */
 export interface QueuePopOptions {

@@ -143,6 +143,18 @@ export interface MappedMemory {
   open(path: string, mark: string, byteLength: number): CommonMemory;
 }
 
+/** A job on this rank, for those who look on from outside. */
+export interface TracedJob {
+  /** The name of the group of all its ranks. */
+  readonly name: string;
+  readonly rank: number;
+  readonly logger: Logger;
+  /** The flight recorder's dump, with the options of `group.dumpTrace`, to be written as JSON. */
+  dump(options: object): object;
+  /** Calls `listener` when a group of the job dies, before its calls reject. */
+  onDeath(listener: () => void): void;
+}
+
 /** One runtime. */
 export interface Platform {
   readonly runtime: Runtime;
@@ -200,6 +212,11 @@ export interface Platform {
    * @throws UnsupportedError if it is not installed.
    */
   readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
+  /**
+   * Leaves the traces of a job in a folder, until the function that it resolves to is called; it rejects for nothing. Null where
+   * there are no files.
+   */
+  readonly traceInto: ((folder: string, job: TracedJob) => Promise<() => Promise<void>>) | null;
   /** A store in a file, for `file://`. The file is removed when at least `worldSize` users have come, and all have closed it. */
   openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
 }

@@ -45,14 +45,15 @@ const FLOORS: readonly (readonly string[])[] = [
   ],
   ["backend/direct", "backend/composed"],
   ["backend/nccl"],
-  ["group", "group/child"],
+  ["group", "group/child", "group/trace"],
   ["bring-up", "bring-up/media", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
+  ["trace"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
-  ["node", "node/file-store", "node/memory-files", "node/mapped-memory", "browser"],
+  ["node", "node/file-store", "node/memory-files", "node/mapped-memory", "node/trace", "browser"],
   ["deno"],
-  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
+  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "cli/trace", "testing"],
 ];
 
 const FREE = [0, 2];

@@ -27,7 +27,7 @@ export interface Call {
   readonly refusedBefore: number;
   /** When the call was made, as `performance.now()`. */
   readonly started: number;
-  /** When the backend began it; set by the backend where a call waits for earlier ones. At first: `started`. */
+  /** When the backend began it. At first: `started`; a backend sets NaN while a call waits for earlier ones, and then the time. */
   began: number;
   /** Set by the backend when it may have written the caller's tensors; told in an error's `tensors`. */
   overwritten: boolean;
@@ -58,6 +58,14 @@ export interface BackendContext {
   builtIn(): Backend;
   /** To be called when the backend learns that the group cannot go on. */
   onDead(cause: WebcclError): void;
+}
+
+/** For `group.stats()`: what went between this rank and the others of its group. */
+export interface BackendTraffic {
+  /** Five numbers for each rank: bytes and messages sent, bytes and messages received, milliseconds for which calls waited for it. */
+  readonly counts: Float64Array;
+  /** Bytes sent to a rank that it has not taken yet, and those that wait to be sent. */
+  inFlight(rank: number): number;
 }
 
 /** A persistent call, as a backend keeps it. */
@@ -93,6 +101,10 @@ export interface Backend {
   sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
+  /** The ranks for which collective `sequence` waits now, for traces. A backend without this method is not asked. */
+  waitingFor?(sequence: number): readonly number[];
+  /** A backend without it counts no traffic. */
+  readonly traffic?: BackendTraffic;
   /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */
   withdraw(sequence: number, reason: WebcclError): boolean;
   /** The group is dead: end everything that runs with `cause`, and tell the peers. */

@@ -7,7 +7,7 @@ import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
-import { consoleLogger, debugLevelIn } from "../logger.ts";
+import { consoleLogger, debugLevelIn, levelSetOr } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
@@ -140,6 +140,8 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
+  /** Does the flight recorder keep the stack of each call? */
+  readonly takesStacks: () => boolean;
   readonly internal: InternalOptions;
 }
 
@@ -191,7 +193,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     );
   }
   const levelNow = () => debugLevelIn(platform.env);
-  levelNow();
+  const level = levelNow();
   checkChoice("transport", transport, TRANSPORTS);
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
     throw new RangeError(
@@ -222,6 +224,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(levelNow),
+    takesStacks: () => levelSetOr(level) === "DETAIL",
     internal: { ...options },
   };
 }

@@ -98,8 +98,10 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   if (meeting.up) await vigil.race(meeting.up());
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
   let noticesEnd: (() => void) | undefined;
-  const onLeave = (hasDied: boolean) => {
+  let tracesEnd: (() => Promise<void>) | undefined;
+  const onLeave = async (hasDied: boolean) => {
     noticesEnd?.();
+    await tracesEnd?.();
     return leave(settings, meeting, media, hasDied);
   };
   // Ranks in memory are all in this process: if nothing else runs here, nobody will end a call that is pending.
@@ -109,6 +111,8 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   noticesEnd = platform.onProgramEnd?.(() => leaveForgotten(group, logger));
   mesh.start();
   media.hub?.start(mesh);
+  const folder = platform.traceInto && platform.env("WEBCCL_TRACE_DIR");
+  if (folder) tracesEnd = await (await import("./traced-job.ts")).traceJob(platform, folder, job, group);
   for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
 }

@@ -8,6 +8,7 @@ import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
 import type { BackendSettings, Job, MemberGroup, Membership } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
+import { Recorder } from "../group/trace/recorder.ts";
 import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
@@ -45,6 +46,7 @@ export class RankJob implements Job {
   readonly settings: Settings;
   readonly deadlines: Deadlines;
   readonly claims: Claims = new Claims();
+  readonly recorder: Recorder;
   readonly groupNames: Set<string> = new Set();
   readonly #options: RankJobOptions;
   #root: MemberGroup | null = null;
@@ -53,9 +55,11 @@ export class RankJob implements Job {
   readonly #builtIns = new Map<string, number>();
 
   constructor(options: RankJobOptions) {
-    const { settings, executors, rank } = options;
+    const { settings, executors, rank, roster } = options;
     this.#options = options;
     this.settings = settings;
+    const version = roster[rank]?.version ?? "";
+    this.recorder = new Recorder({ rank, size: roster.length, version, takesStacks: settings.takesStacks });
     this.deadlines = new Deadlines(options.holds);
     void executors.gpu?.device.lost.then(({ reason, message }) => {
       if (reason === "destroyed" && this.#groups.size === 0) return;

@@ -19,6 +19,13 @@ export class FileStore {
   }
 }
 
+/** Whoever looks into a rank connects to it, which no page can accept. Throws UnsupportedError. */
+export class WorkerServer {
+  constructor() {
+    throw new UnsupportedError("a browser has no WorkerServer: send what group.dumpTrace() gives where you want it");
+  }
+}
+
 /** Joins a group through a hub, or one of tasks in this thread (`memory://`). As on Node; `listen` has no use here. */
 export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
 /** @internal */

@@ -31,5 +31,6 @@ export const browserPlatform: Platform = {
   openGpu: async () => (await import("./gpu.ts")).openGpu(),
   hasBuiltInGpu: true,
   loadNccl: null,
+  traceInto: null,
   openFileStore: () => cannot("share a file"),
 };

@@ -7,6 +7,7 @@ import { benchCommand } from "./commands/bench.ts";
 import { infoCommand } from "./commands/info.ts";
 import { runCommand } from "./commands/run.ts";
 import { serveCommands } from "./commands/serve.ts";
+import { traceCommand } from "./commands/trace.ts";
 import { didYouMean, spellingsOf, UsageError } from "./usage.ts";
 
 /** `webccl help run` is `webccl run --help`, and `webccl help` is `webccl --help`. */
@@ -22,6 +23,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const words = runCommand(cli, withHelp(argv));
   benchCommand(cli);
   serveCommands(cli);
+  traceCommand(cli);
   infoCommand(cli, version);
   cli.help();
   cli.version(version);

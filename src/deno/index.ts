@@ -10,6 +10,12 @@ import { denoPlatform } from "./platform.ts";
 export * from "../index.ts";
 export { FileStore } from "../node/file-store/file-store.ts";
 export { spawnRanks } from "../node/spawn-ranks.ts";
+export {
+  type WorkerHandler,
+  type WorkerRequest,
+  WorkerServer,
+  type WorkerServerOptions,
+} from "../node/trace/worker-server.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs

@@ -3,8 +3,10 @@
  * that is not, and then nothing has happened.
  */
 
+import { TimeoutError } from "../errors.ts";
 import type {
   AllToAllSingleOptions,
+  MonitoredBarrierOptions,
   PointToPointOptions,
   ReduceOptions,
   RootedReduceOptions,
@@ -258,6 +260,20 @@ export function recvAnySource(argument: Tensor, options: PointToPointOptions): P
 /** Arguments of `barrier`. */
 export function barrier(): PreparedCall<void> {
   return { request: { collective: "barrier" }, value: nothing };
+}
+
+/** Arguments of `monitoredBarrier`: a barrier whose TimeoutError names the first missing rank alone, without `waitAllRanks`. */
+export function monitoredBarrier({ waitAllRanks = false }: MonitoredBarrierOptions): PreparedCall<void> {
+  return { ...barrier(), ...(waitAllRanks ? {} : { failure: withFirstMissing }) };
+}
+
+function withFirstMissing(error: Error): Error {
+  if (!(error instanceof TimeoutError) || error.missingRanks.length < 2) return error;
+  const [first = 0] = error.missingRanks;
+  return new TimeoutError(`${error.message} (the first of them: rank ${first})`, {
+    ...error.details,
+    missingRanks: [first],
+  });
 }
 
 /** Arguments of `newGroup`; the value is what they were at the call. */

@@ -13,7 +13,7 @@ import { timeLimitOf } from "../support/timeouts.ts";
 import { type Holding, requireApart } from "./claims.ts";
 import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { Work } from "./work.ts";
+import { Work, type WorkOptions } from "./work.ts";
 
 /** A call that waits for its batch, and the Work that its caller has. */
 interface BatchedCall {
@@ -258,4 +258,26 @@ export function runOn(backend: Backend, request: Request, call: Call): ReturnTyp
     if (!(error instanceof UnsupportedError) || error.details.collective !== request.collective) throw error;
     return Promise.all(singles.map(async (single) => backend.run(single, call))).then(() => undefined);
   }
+}
+
+/**
+ * One Work for `works`: it ends when all have, as the first that failed or well. `onEnd` is told just before, with the function
+ * that rejects it still, or null if it fails.
+ */
+export function workOfAll(
+  works: readonly Work<unknown>[],
+  options: Omit<WorkOptions, "onAbort">,
+  onEnd: (work: Work<void>, reject: ((error: Error) => void) | null) => void,
+): Work<void> {
+  const onAbort = () => {
+    for (const work of works) work.abort();
+  };
+  const { work, fulfill, reject } = Work.pending<void>({ ...options, onAbort });
+  void Promise.allSettled(works).then((outcomes) => {
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed) reject(asError(failed.reason));
+    onEnd(work, failed ? null : reject);
+    fulfill(undefined);
+  });
+  return work;
 }

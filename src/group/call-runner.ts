@@ -14,14 +14,15 @@ import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
-import { Batch, type FusedCall, runOn } from "./batch.ts";
+import { Batch, type FusedCall, runOn, workOfAll } from "./batch.ts";
 import { abortedError, placedError } from "./call-errors.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { Work, type WorkInfo } from "./work.ts";
+import type { GroupRecord } from "./trace/recorder.ts";
+import { type CompletionHook, tellHooks, Work } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
 const STRAGGLER_MS = 500;
@@ -33,15 +34,15 @@ export interface CallRunnerOptions {
   rank: number;
   /** Milliseconds for each call that names none. */
   timeoutMs: number;
+  /** Where each call leaves a record. */
+  record: GroupRecord;
   /** Makes the group's backend, which calls `onDead` when the group cannot go on. */
   makeBackend(onDead: (cause: WebcclError) => void): Backend;
 }
 
-/** Is told of a Work that has ended. */
-type Hook = (info: WorkInfo) => void;
-
-const NO_HOOKS: readonly Hook[] = [];
+const NO_HOOKS: readonly CompletionHook[] = [];
 const NO_VIEWS: readonly TensorView[] = [];
+const asItIs = (error: Error) => error;
 
 /** Calls of one group on one rank. */
 export class CallRunner {
@@ -58,8 +59,8 @@ export class CallRunner {
   #pointToPointSequence = 0;
   /** Collectives that were refused since the last one that began. */
   #refusedCalls = 0;
-  readonly #pending = new Map<Work<unknown>, { call: Call; request: Request; reject(error: Error): void }>();
-  readonly #hooks: Hook[] = [];
+  readonly #pending = new Map<Work<unknown>, (error: Error) => void>();
+  readonly #hooks: CompletionHook[] = [];
   /** Where calls go while the function given to `coalesce` runs. */
   #batch: Batch | null = null;
   /** The persistent call that the next call is to make. */
@@ -138,22 +139,12 @@ export class CallRunner {
       follow(work);
       return work;
     });
-    const onAbort = () => {
-      for (const work of works) work.abort();
-    };
-    const { sequence } = this;
     const tensors = () => calls.flatMap(({ prepared }) => resultsOf(prepared.request));
-    const { work, fulfill, reject } = Work.pending<void>({ opType: "COALESCED", sequence, logger, onAbort, tensors });
-    void Promise.allSettled(works).then((outcomes) => {
-      const failed = outcomes.find((outcome) => outcome.status === "rejected");
-      if (failed) reject(asError(failed.reason));
-      this.#runHooks(this.#hooks, work, failed ? null : reject);
-      fulfill(undefined);
-    });
-    return work;
+    const options = { opType: "COALESCED", sequence: this.sequence, logger, tensors } as const;
+    return workOfAll(works, options, (work, reject) => tellHooks(this.#hooks, work, reject, logger));
   }
 
-  onCompletion(hook: Hook): void {
+  onCompletion(hook: CompletionHook): void {
     this.#hooks.push(hook);
   }
 
@@ -174,8 +165,9 @@ export class CallRunner {
   die(cause: WebcclError): void {
     if (this.dead) return;
     this.dead = cause;
+    this.#options.record.die(cause);
     startTimer(0, () => {
-      for (const { reject } of [...this.#pending.values()]) reject(cause);
+      for (const reject of [...this.#pending.values()]) reject(cause);
     });
   }
 
@@ -187,8 +179,8 @@ export class CallRunner {
   }
 
   /** Starts a call. `hooks` are told of its end: none for a part of a batch, whose Work tells them. */
-  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly Hook[]): Work<T> {
-    const { request, read = NO_VIEWS, written = NO_VIEWS, value, persistent } = prepared;
+  #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly CompletionHook[]): Work<T> {
+    const { request, read = NO_VIEWS, written = NO_VIEWS, persistent } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request), collective);
     const pointToPoint = isMessage(request);
@@ -215,9 +207,13 @@ export class CallRunner {
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
     else this.#begun(sequence);
-    if (running) return this.#pend(running, prepared, call, options, hooks);
-    if (!persistent || hooks.length > 0) return this.#done(request, call, value, hooks);
-    persistent.done ??= this.#done(request, call, value, hooks);
+    const { record, timeoutMs } = this.#options;
+    const id = record.begin(prepared, call, timeLimitOf(options.timeoutMs ?? timeoutMs), running !== undefined);
+    if (running) return this.#pend(running, prepared, call, options, hooks, id);
+    if (!persistent || hooks.length > 0) return this.#done(prepared, call, hooks, id);
+    // To take the time of a start would be a tenth of it.
+    if (persistent.done) record.end(id, call, Number.NaN, null);
+    else persistent.done = this.#done(prepared, call, hooks, id);
     return persistent.done as Work<T>;
   }
 
@@ -242,6 +238,7 @@ export class CallRunner {
   #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
     const { collective } = request;
     this.#begun(sequence);
+    this.#options.record.refuse(collective, obstacle);
     this.backend.sitOut(sequence, collective, obstacle, request);
     return this.#rejected(obstacle, collective);
   }
@@ -254,10 +251,11 @@ export class CallRunner {
   /** The Work of a call that runs. */
   #pend<T>(
     running: Promise<number | undefined>,
-    { request, read = [], written = [], value }: PreparedCall<T>,
+    { request, read = [], written = [], value, failure = asItIs }: PreparedCall<T>,
     call: Call,
     options: CollectiveOptions,
-    hooks: readonly Hook[],
+    hooks: readonly CompletionHook[],
+    id: number,
   ): Work<T> {
     const { deadlines, claims, settings } = this.#job;
     const { collective } = request;
@@ -276,22 +274,23 @@ export class CallRunner {
       own: running instanceof Work ? running : undefined,
     });
     const { signal } = options;
-    const onSignal = () => abortCall(signal?.reason);
-    const forgetSignal = signal && onAbort(signal, onSignal);
+    const forgetSignal = signal && onAbort(signal, () => abortCall(signal.reason));
     const timeoutMs = timeLimitOf(options.timeoutMs ?? this.#options.timeoutMs);
     const deadline = deadlines.set(timeoutMs, () => void this.#expire(request, call, timeoutMs));
-    const end = () => {
+    const end = (error: Error | null) => {
+      if (!this.#pending.delete(work as Work<unknown>)) return false;
+      this.#options.record.end(id, call, now(), error);
       deadlines.clear(deadline);
       claims.release(claim);
       forgetSignal?.();
-      return this.#pending.delete(work as Work<unknown>);
+      return true;
     };
     const fail = (error: Error) => {
-      if (!end()) return;
-      reject(this.#placed(error, request, call));
-      this.#runHooks(hooks, work, null);
+      if (!end(error)) return;
+      reject(failure(this.#placed(error, request, call)));
+      tellHooks(hooks, work, null, settings.logger);
     };
-    this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
+    this.#pending.set(work as Work<unknown>, fail);
     running.then(
       (source) => {
         let result: T;
@@ -302,8 +301,8 @@ export class CallRunner {
           fail(asError(error));
           return;
         }
-        if (!end()) return;
-        this.#runHooks(hooks, work, reject);
+        if (!end(null)) return;
+        tellHooks(hooks, work, reject, settings.logger);
         fulfill(result);
       },
       (error) => fail(asError(error)),
@@ -312,7 +311,8 @@ export class CallRunner {
   }
 
   /** The Work of a call that ended well before it returned. */
-  #done<T>(request: Request, call: Call, value: PreparedCall<T>["value"], hooks: readonly Hook[]): Work<T> {
+  #done<T>({ request, value }: PreparedCall<T>, call: Call, hooks: readonly CompletionHook[], id: number): Work<T> {
+    const { record } = this.#options;
     const { sequence, started } = call;
     const { collective } = request;
     const { logger } = this.#job.settings;
@@ -321,27 +321,21 @@ export class CallRunner {
     try {
       result = value(undefined);
     } catch (error) {
+      record.end(id, call, now(), asError(error));
       const work = this.#rejected(this.#placed(asError(error), request, call), collective);
-      this.#runHooks(hooks, work, null);
+      tellHooks(hooks, work, null, logger);
       return work;
     }
-    if (hooks.length === 0) return Work.done(options, result);
+    if (hooks.length === 0) {
+      const work = Work.done(options, result);
+      record.end(id, call, started + work.durationMs(), null);
+      return work;
+    }
+    record.end(id, call, now(), null);
     const { work, fulfill, reject } = Work.pending<T>(options);
-    this.#runHooks(hooks, work, reject);
+    tellHooks(hooks, work, reject, logger);
     fulfill(result);
     return work;
-  }
-
-  /** Tells the hooks; what one throws rejects the Work, or is logged if that has failed already. */
-  #runHooks(hooks: readonly Hook[], work: Work<unknown>, reject: ((error: Error) => void) | null): void {
-    for (const hook of hooks) {
-      try {
-        hook(work.info(now()));
-      } catch (error) {
-        if (reject) reject(asError(error));
-        else this.#job.settings.logger.error("a completion hook threw after a failed Work:", error);
-      }
-    }
   }
 
   async #expire(request: Request, call: Call, timeoutMs: number): Promise<void> {
@@ -378,6 +372,7 @@ export class CallRunner {
    */
   #refused(error: Error, where: string): Work<never> {
     if (!isMessageName(where)) this.#refusedCalls++;
+    this.#options.record.refuse(where, error);
     return this.#rejected(error, where);
   }
 

@@ -8,6 +8,7 @@ import type { Deadlines } from "../support/deadlines.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf } from "../types.ts";
 import type { Claims } from "./claims.ts";
 import type { GroupInfo } from "./info.ts";
+import type { Recorder } from "./trace/recorder.ts";
 
 /** Which ranks a group has, and which of them this one is. */
 export interface Membership {
@@ -47,6 +48,7 @@ export interface Job {
   readonly settings: JobSettings;
   readonly deadlines: Deadlines;
   readonly claims: Claims;
+  readonly recorder: Recorder;
   /** The names of all groups that this rank knows, those that are gone among them. */
   readonly groupNames: Set<string>;
   /** The GPUDevice whose buffers this rank's calls take, or null. */

@@ -22,6 +22,8 @@ export interface PreparedCall<T> {
   written?: readonly TensorView[];
   /** The Work's value. */
   value: (source: number | undefined) => T;
+  /** The error that the caller gets in place of one with which the call ended. Default: that one. */
+  failure?: (error: Error) => Error;
   /** Why this rank cannot make the call, though its arguments are of the right kind. */
   obstacle?: Error;
   /** The persistent call that this one makes or starts. */

@@ -14,7 +14,7 @@
 
 import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
-import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
+import { AbortedError, WebcclError } from "../errors.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
@@ -50,6 +50,9 @@ import type { BackendSettings, Job } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
+import type { DumpOptions, TraceDump } from "./trace/dump.ts";
+import type { GroupRecord } from "./trace/recorder.ts";
+import type { GroupStats } from "./trace/stats.ts";
 import type { Work, WorkInfo } from "./work.ts";
 
 /** The parts and settings of a group; users get theirs from `initProcessGroup`, `newGroup` and `split`. */
@@ -81,6 +84,7 @@ export class ProcessGroup {
 
   readonly #job: Job;
   readonly #calls: CallRunner;
+  readonly #record: GroupRecord;
   readonly #backend: BackendSettings;
   #store: Store | null = null;
   #boundDevice: GpuDeviceLike | null;
@@ -101,13 +105,16 @@ export class ProcessGroup {
     this.size = globalRanks.length;
     this.timeoutMs = timeoutMs;
     job.groupNames.add(name);
+    this.#record = job.recorder.open(this);
     this.#calls = new CallRunner({
       job,
+      record: this.#record,
       groupName: name,
       rank,
       timeoutMs,
       makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
     });
+    this.#record.backend = () => this.#calls.backend;
     job.onGroupCreated(this);
   }
 
@@ -309,18 +316,10 @@ export class ProcessGroup {
    * A barrier that names who is missing: rejects with a TimeoutError whose `missingRanks` holds the first missing rank, or
    * with `waitAllRanks` all of them. The group is dead then.
    */
-  async monitoredBarrier(options: MonitoredBarrierOptions = {}): Promise<void> {
-    const waitAllRanks = options?.waitAllRanks;
-    try {
-      await this.#calls.run("monitoredBarrier", MONITORED_BARRIER_OPTIONS, options, () => prepare.barrier());
-    } catch (error) {
-      if (waitAllRanks || !(error instanceof TimeoutError) || error.missingRanks.length < 2) throw error;
-      const first = error.missingRanks[0]!;
-      throw new TimeoutError(`${error.message} (the first of them: rank ${first})`, {
-        ...error.details,
-        missingRanks: [first],
-      });
-    }
+  monitoredBarrier(options: MonitoredBarrierOptions = {}): Work<void> {
+    return this.#calls.run("monitoredBarrier", MONITORED_BARRIER_OPTIONS, options, () =>
+      prepare.monitoredBarrier(options),
+    );
   }
 
   /** Every rank's value, in rank order, on every rank. docs/objects.md lists the values that can be carried. */
@@ -415,6 +414,21 @@ export class ProcessGroup {
     (await this.#backends()).setDefault(device);
   }
 
+  /**
+   * The flight recorder of this rank: the last 2,048 calls of all groups of the job, and which of them run. Nothing is sent, so it
+   * answers while a call hangs. `webccl trace` and `webccl/trace` read it; docs/tracing.md has its fields.
+   */
+  async dumpTrace(options: DumpOptions = {}): Promise<TraceDump> {
+    const { dumpOf } = await import("./trace/dump.ts");
+    return dumpOf(this.#job.recorder, options);
+  }
+
+  /** Bytes, messages, bandwidth and times waited of this group since it was made, for each peer and each collective. Nothing is sent. */
+  async stats(): Promise<GroupStats> {
+    const { statsOf } = await import("./trace/stats.ts");
+    return statsOf(this.#record);
+  }
+
   /** Resolves when no Work is pending. */
   waitForPendingWorks(): Promise<void> {
     return this.#calls.waitForPendingWorks();
@@ -442,6 +456,7 @@ export class ProcessGroup {
 
   async #destroy(): Promise<void> {
     const cause = new AbortedError(`group "${this.name}" was destroyed by this rank`, { group: this.name });
+    this.#record.close();
     if (this.#calls.pendingCount > 0) this.#calls.abort(cause);
     const wasDead = this.#calls.dead !== null;
     this.#calls.die(cause);

@@ -29,7 +29,7 @@ export interface WorkInfo {
    */
   readonly timeStarted: number;
   readonly timeFinished: number;
-  /** Milliseconds in the backend, without the time that the call waited for earlier ones of its rank; a change of the machine's clock does not count. */
+  /** Milliseconds in the backend, without the time that the call waited for earlier ones of its rank, and 0 before it has begun; a change of the machine's clock does not count. */
   readonly activeDurationMs: number;
 }
 
@@ -40,7 +40,7 @@ export interface WorkOptions {
   logger?: Logger | undefined;
   /** When the call was made, as `performance.now()`. Default: now. */
   started?: number;
-  /** When the backend began it. Default: when it was made. */
+  /** When the backend began it, NaN before it has. Default: when it was made. */
   began?: () => number;
   /** What `future()` resolves to. Default: no tensors. */
   tensors?: () => readonly Tensor[];
@@ -232,12 +232,13 @@ export class Work<T> implements Promise<T> {
   /** What hooks are told; before it has ended, as if it did at `finished`. */
   info(finished: number = this.#finished ?? Number.NaN): WorkInfo {
     const began = this.#options.began?.() ?? this.#started;
+    const activeMs = (Number.isNaN(finished) ? now() : finished) - began;
     return {
       opType: this.opType,
       sequence: this.sequence,
       timeStarted: wallTimeOf(this.#started),
       timeFinished: wallTimeOf(finished),
-      activeDurationMs: (Number.isNaN(finished) ? now() : finished) - began,
+      activeDurationMs: Number.isNaN(began) ? 0 : activeMs,
     };
   }
 
@@ -284,6 +285,26 @@ export class Work<T> implements Promise<T> {
         if (!this.#observed)
           this.#options.logger?.error(`nobody looked at the failure of ${this.opType} ${this.sequence}:`, error);
       });
+    }
+  }
+}
+
+/** Is told of a Work that has ended. */
+export type CompletionHook = (info: WorkInfo) => void;
+
+/** Tells the hooks of `work`, which is about to settle; the error that one throws rejects it, or is logged if it fails already (`reject` is null). */
+export function tellHooks(
+  hooks: readonly CompletionHook[],
+  work: Work<unknown>,
+  reject: ((error: Error) => void) | null,
+  logger: Logger,
+): void {
+  for (const hook of hooks) {
+    try {
+      hook(work.info(now()));
+    } catch (error) {
+      if (reject) reject(asError(error));
+      else logger.error("a completion hook threw after a failed Work:", error);
     }
   }
 }

@@ -19,6 +19,7 @@ import {
 import type { Payload } from "../link/link.ts";
 import { hubDamage, linkDamage } from "../link/payload/damage.ts";
 import type { Logger } from "../options.ts";
+import { Traffic } from "../support/traffic.ts";
 import type { Collective } from "../types.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
 import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
@@ -52,6 +53,7 @@ export class Channel implements PointToPointOwner {
   readonly rank: number;
   readonly size: number;
   readonly pointToPoint: PointToPoint;
+  readonly traffic: Traffic;
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
 
@@ -74,6 +76,7 @@ export class Channel implements PointToPointOwner {
     this.#peers = options.peers;
     this.#logger = options.logger;
     this.#onDead = options.onDead;
+    this.traffic = new Traffic(this.size, (rank) => this.peer(rank).inFlightBytes);
     this.pointToPoint = new PointToPoint(this);
   }
 
@@ -199,12 +202,11 @@ export class Channel implements PointToPointOwner {
         this.onPeerLeft(peer);
         break;
       case "probe": {
-        const exchange = this.#exchanges.get(message.sequence);
         const reply: GroupMessage = {
           type: "probe-reply",
           id: message.id,
           entered: this.#entered >= message.sequence,
-          waitingFor: exchange?.fingerprint ? [...exchange.waitingFor()] : [],
+          waitingFor: [...this.waitingFor(message.sequence)],
         };
         peer.control(this.group, encodeMessage(reply));
         break;
@@ -294,6 +296,12 @@ export class Channel implements PointToPointOwner {
     const { Probes } = await import("./probes.ts");
     this.#probes ??= new Probes();
     return this.#probes.stragglers(others, ask, () => this.#exchanges.get(sequence)?.waitingFor());
+  }
+
+  /** Ranks for which call `sequence` waits now. */
+  waitingFor(sequence: number): readonly number[] {
+    const exchange = this.#exchanges.get(sequence);
+    return exchange?.fingerprint ? [...exchange.waitingFor()] : [];
   }
 
   /** Tells `rank` something about this group. */

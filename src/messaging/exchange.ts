@@ -8,6 +8,8 @@
 import type { WebcclError } from "../errors.ts";
 import type { Handle } from "../executor/executor.ts";
 import { type Exchange, type Payload, passesHandles, type Traffic } from "../link/link.ts";
+import { now } from "../support/clock.ts";
+import type { Traffic as GroupTraffic } from "../support/traffic.ts";
 import { differingField } from "../wire/fingerprint.ts";
 import type { Fingerprint } from "../wire/frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
@@ -17,6 +19,7 @@ import type { Contents, Peer, Route } from "./peer.ts";
 export interface ExchangeOwner {
   readonly group: number;
   readonly size: number;
+  readonly traffic: GroupTraffic;
   peer(rank: number): Peer;
   /** `rank` sent a different call than this rank's. */
   onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void;
@@ -122,6 +125,7 @@ export class ChannelExchange implements Exchange {
     this.#announced.add(rank);
     this.traffic.messagesSent += 1;
     this.traffic.bytesSent += contents.byteLength;
+    this.#owner.traffic.sent(rank, contents.byteLength);
     return new Promise<void>((resolve, reject) => {
       let waiting: { cancel(): void } | null = null;
       const sending = {
@@ -149,6 +153,8 @@ export class ChannelExchange implements Exchange {
 
   recv(rank: number, into: Uint8Array, slot: number, adopt?: (handle: Handle) => boolean): Promise<void> {
     if (this.error) return Promise.reject(this.error);
+    const { traffic } = this.#owner;
+    let since = 0;
     return new Promise<void>((resolve, reject) => {
       const receive: PostedReceive = {
         peer: rank,
@@ -163,6 +169,8 @@ export class ChannelExchange implements Exchange {
           this.#receiving.delete(receive);
           this.traffic.messagesReceived += 1;
           this.traffic.bytesReceived += into.byteLength;
+          traffic.received(rank, into.byteLength);
+          if (since > 0) traffic.waited(rank, now() - since);
           resolve();
         },
         fail: reject,
@@ -172,6 +180,7 @@ export class ChannelExchange implements Exchange {
         return;
       }
       const arrival = this.#mailbox.post(this.#key(rank, slot), receive);
+      if (!arrival) since = now();
       if (arrival) this.#meet(rank, arrival, receive);
       else if (this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
     });
@@ -210,8 +219,13 @@ export class ChannelExchange implements Exchange {
   watch(wait: OtherWait): () => void {
     this.#waits.add(wait);
     if (this.error) wait.reject(this.error);
-    for (const rank of wait.missing()) if (this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
-    return () => this.#waits.delete(wait);
+    const since = now();
+    const missing = wait.missing();
+    for (const rank of missing) if (this.#owner.hasLeft(rank)) this.#owner.onNeedsLeftPeer(rank);
+    return () => {
+      this.#waits.delete(wait);
+      for (const rank of missing) this.#owner.traffic.waited(rank, now() - since);
+    };
   }
 
   /** Ends the exchange with an error: every pending send and receive rejects, and nothing is written any more. */

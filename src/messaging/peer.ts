@@ -69,6 +69,13 @@ export class Peer {
     this.#epoch = epoch;
   }
 
+  /** Bytes that were sent and not yet consumed there, and those that wait for "clear to send". */
+  get inFlightBytes(): number {
+    let bytes = this.#eagerBytes;
+    for (const { contents } of this.#requests.values()) bytes += contents.byteLength;
+    return bytes;
+  }
+
   /** Sends a message, now or when it is cleared. If it has to wait, returns how to cancel it. */
   send(
     route: Route,

@@ -10,6 +10,12 @@ import { nodePlatform } from "./platform.ts";
 export * from "../index.ts";
 export { FileStore } from "./file-store/file-store.ts";
 export { spawnRanks } from "./spawn-ranks.ts";
+export {
+  type WorkerHandler,
+  type WorkerRequest,
+  WorkerServer,
+  type WorkerServerOptions,
+} from "./trace/worker-server.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked.

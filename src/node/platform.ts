@@ -58,5 +58,6 @@ export const nodePlatform: Platform = {
   // The package takes up to 0.3 s to load and prints its drivers' complaints, so it is loaded only on request.
   hasBuiltInGpu: false,
   loadNccl,
+  traceInto: async (folder, job) => (await import("./trace/trace-folder.ts")).traceInto(folder, job),
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
 };

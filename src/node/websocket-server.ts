@@ -240,11 +240,11 @@ function checkBind(
 }
 
 /** S3: the names under which this server is meant to be reached, in lower case. */
-function allowedHosts(host: string, more: readonly string[] = []): ReadonlySet<string> {
+export function allowedHosts(host: string, more: readonly string[] = []): ReadonlySet<string> {
   return new Set(["localhost", "127.0.0.1", "[::1]", urlHost(host), ...more].map((name) => name.toLowerCase()));
 }
 
-function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
+export function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
   const [, host] = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "") ?? [];
   if (host === undefined) return false;
   const name = host.toLowerCase();
@@ -269,7 +269,7 @@ function reject(net: NetSocket, status: string, text: string): void {
 }
 
 /** The addresses that a host has here, of both families where it has both; none if nobody knows it. */
-async function addressesOf(host: string): Promise<string[]> {
+export async function addressesOf(host: string): Promise<string[]> {
   if (isIP(host) !== 0) return [host];
   const found = await lookup(host, { all: true }).catch(() => []);
   return [...new Set(found.map(({ address }) => address))];

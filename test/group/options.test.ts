@@ -53,6 +53,7 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   recv: (group, options) => group.recv(f32(), 0, options),
   recvAnySource: (group, options) => group.recvAnySource(f32(), options),
   barrier: (group, options) => group.barrier(options),
+  dumpTrace: (group, options) => group.dumpTrace(options),
   monitoredBarrier: (group, options) => group.monitoredBarrier(options),
   allGatherObject: (group, options) => group.allGatherObject(1, options),
   broadcastObject: (group, options) => group.broadcastObject(1, options),

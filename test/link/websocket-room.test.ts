@@ -1,4 +1,5 @@
 /** A receive over a real connection, whose room the socket reads into, and that fails half-way. */
+
 import { expect, it, onTestFinished } from "vitest";
 import { AbortedError } from "../../src/errors.ts";
 import { frameHeaderBytes, Opcode, writeFrameHeader } from "../../src/link/websocket/frame.ts";
@@ -6,6 +7,7 @@ import { WebSocketLink } from "../../src/link/websocket/link.ts";
 import { ChannelExchange } from "../../src/messaging/exchange.ts";
 import { Peer } from "../../src/messaging/peer.ts";
 import { NodeSocket } from "../../src/node/socket.ts";
+import { Traffic } from "../../src/support/traffic.ts";
 import { decodeHeader, encodeHeader, FrameKind } from "../../src/wire/frame.ts";
 import { connected } from "../helpers/connected.ts";
 
@@ -30,7 +32,11 @@ it("a receive is written to no more once its exchange has failed, while the rest
   const link = new WebSocketLink(socket, null, nothing);
   const peer = new Peer(1, link, 0, 0);
   const ignored = { onMismatch: nothing, onLengthMismatch: nothing, onNeedsLeftPeer: nothing, hasLeft: () => false };
-  const exchange = new ChannelExchange({ group: 3, size: 2, peer: () => peer, ...ignored }, 4, false);
+  const exchange = new ChannelExchange(
+    { group: 3, size: 2, traffic: new Traffic(2, () => 0), peer: () => peer, ...ignored },
+    4,
+    false,
+  );
   const into = new Uint8Array(new SharedArrayBuffer(2 * MIB));
   const received = exchange.recv(1, into, 0);
   const slots: number[] = [];

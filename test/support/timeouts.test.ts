@@ -95,6 +95,7 @@ const storePlaces = STORES.flatMap(([name, open]): [string, Place][] => [
 const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
   "CollectiveOptions.timeoutMs": [
     ["barrier", collective((group, options) => group.barrier(options))],
+    ["monitoredBarrier", collective((group, options) => group.monitoredBarrier(options))],
     ["broadcast", collective((group, options) => group.broadcast(f32(), { root: 1, ...options }))],
     ["allReduce", collective((group, options) => group.allReduce(f32(), options))],
     ["reduce", collective((group, options) => group.reduce(f32(), options))],
@@ -118,9 +119,6 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
       "recvAnySource",
       collective((g, options) => (g.rank === 0 ? g.recvAnySource(f32(), options) : g.send(f32(), 0, options))),
     ],
-  ],
-  "MonitoredBarrierOptions.timeoutMs": [
-    ["monitoredBarrier", collective((group, options) => group.monitoredBarrier(options))],
   ],
   "NewGroupOptions.timeoutMs": [
     ["newGroup", collective((group, options) => group.newGroup([0, 1], options))],
@@ -201,6 +199,7 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
 const TOLD = [
   ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
+  ...["RecordedGroup.timeoutMs", "TraceGroup.timeoutMs", "TraceEntry.timeoutMs"],
   ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map(
     (name) => `${name}.timeoutMs`,
   ),

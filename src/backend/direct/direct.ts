@@ -12,7 +12,7 @@ import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import { textOf } from "../../support/thrown.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import { type Backend, type Call, type PersistentRun, unsupported } from "../backend.ts";
+import { type Backend, type BackendTraffic, type Call, type PersistentRun, unsupported } from "../backend.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
@@ -111,6 +111,14 @@ export class DirectBackend implements Backend {
 
   stragglers(sequence: number): Promise<number[]> {
     return this.#options.channel.stragglers(sequence);
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.#options.channel.waitingFor(sequence);
+  }
+
+  get traffic(): BackendTraffic {
+    return this.#options.channel.traffic;
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {

@@ -53,6 +53,7 @@ export class Turns {
     let running: Late;
     try {
       const later = this.#begin(turn, call.started);
+      if (later) call.began = Number.NaN;
       const ready = later ? later.then(() => begins(call, admitted)) : admitted;
       running = ready ? ready.then(() => this.#begun(plan, context)) : this.#begun(plan, context);
     } catch (error) {

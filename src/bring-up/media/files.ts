@@ -107,13 +107,13 @@ class FilesMedium implements Medium {
     return underneath.link(others, (rank, link) => take(rank, links.link(rank, link)));
   }
 
-  openRegion({ group, rank }: Channel): GroupRegion | null {
+  openRegion({ group, rank, traffic }: Channel): GroupRegion | null {
     const { executor } = this.#options;
     const areas = this.#areasAreTaken ? null : this.#links?.openAreas();
     if (!areas) return null;
     this.#areasAreTaken = true;
     const pace = new Pace(() => new Promise<void>((resolve) => areas.waits.later(resolve)));
-    const region = new AreasRegion({ areas, rank, group, executor, pace });
+    const region = new AreasRegion({ areas, rank, group, executor, pace, traffic });
     this.#region = region;
     return {
       ...{ region, rows: areasRows, crowded: false, close: areas.close },

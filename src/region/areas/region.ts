@@ -4,6 +4,7 @@ import { areaAt, stepsAt } from "../../link/files/layout.ts";
 import type { LaidOut, OpenAreas } from "../../link/files/links.ts";
 import type { Late } from "../../support/late.ts";
 import type { Pace } from "../../support/pace.ts";
+import type { Traffic } from "../../support/traffic.ts";
 import type { Areas } from "../region.ts";
 import { Steps } from "../steps.ts";
 import { AreasBoard } from "./board.ts";
@@ -17,6 +18,7 @@ export interface AreasRegionOptions {
   group: number;
   executor: HostExecutor;
   pace: Pace;
+  traffic: Traffic;
 }
 
 /** See the file's head. */
@@ -28,8 +30,9 @@ export class AreasRegion implements Areas {
   readonly #files: readonly LaidOut[];
   readonly #own: LaidOut;
   readonly #gate: AreasGate;
+  readonly #traffic: Traffic;
 
-  constructor({ areas, rank, group, executor, pace }: AreasRegionOptions) {
+  constructor({ areas, rank, group, executor, pace, traffic }: AreasRegionOptions) {
     const { files, isCrowded, waits, wake } = areas;
     this.#files = files;
     this.#own = files[rank]!;
@@ -44,6 +47,7 @@ export class AreasRegion implements Areas {
     this.steps = new Steps({ rank, size: files.length, gate: this.#gate, board, pace });
     this.areaBytes = this.#own.layout.areaBytes;
     this.executor = executor;
+    this.#traffic = traffic;
   }
 
   put(bytes: Uint8Array, position: number): void {
@@ -54,6 +58,7 @@ export class AreasRegion implements Areas {
   get(target: Uint8Array, rank: number, position: number): void {
     const { file, layout } = this.#files[rank]!;
     file.read(target, areaAt(layout, this.#gate.steps) + position);
+    this.#traffic.received(rank, target.byteLength);
   }
 
   step(): Late {

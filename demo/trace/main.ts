@@ -1,0 +1,80 @@
+/** The page of `webccl trace --live`: asks the command for the state of the job twice a second, and shows it. */
+import type { LiveLink, LiveRank, LiveState } from "../../src/cli/trace/live-state.ts";
+import { formatBytes } from "../chart.ts";
+import { drawPicture } from "./picture.ts";
+
+const PERIOD_MS = 500;
+
+const byId = (id: string) => document.getElementById(id)!;
+
+function show(state: LiveState): void {
+  const { sentence, isStalled, trouble, ranks, links, culprits } = state;
+  byId("verdict").dataset.state = sentence === null ? "none" : isStalled ? "stalled" : "well";
+  setText("sentence", sentence ?? "Waiting for the first rank to answer…");
+  byId("trouble").hidden = trouble === null || sentence !== null;
+  setText("trouble", trouble === null ? "" : `No answer: ${trouble}`);
+  byId("picture").replaceChildren(drawPicture(state));
+  byId("ranks").replaceChildren(...ranks.map((rank) => rankRow(rank, culprits.includes(rank.rank))));
+  byId("links").replaceChildren(...links.map(linkRow));
+}
+
+/** Says it anew only if it is new: a screen reader reads what changes. */
+function setText(id: string, text: string): void {
+  const shown = byId(id);
+  if (shown.textContent !== text) shown.textContent = text;
+}
+
+function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {
+  const row = document.createElement("tr");
+  row.className = isCulprit ? "culprit" : "";
+  const name = cell(String(one.rank), "", "th");
+  name.setAttribute("scope", "row");
+  const runtime = document.createElement("span");
+  runtime.className = "runtime";
+  runtime.textContent = one.runtime;
+  name.append(runtime);
+  const call = one.silentMs !== null ? "does not answer" : one.isRunning ? `in ${one.call}` : `after ${one.call}`;
+  row.append(
+    name,
+    cell(call, "call"),
+    cell(formatTime(one.silentMs ?? one.sinceMs), "number"),
+    cell(formatBytes(one.memoryBytes), "number"),
+  );
+  return row;
+}
+
+function linkRow({ from, to, bytes, bytesPerSecond, waitedMs }: LiveLink): HTMLTableRowElement {
+  const row = document.createElement("tr");
+  row.append(
+    cell(`${from} → ${to}`),
+    cell(`${formatBytes(Math.round(bytesPerSecond))}/s`, "number"),
+    cell(formatBytes(bytes), "number"),
+    cell(formatTime(waitedMs), "number"),
+  );
+  return row;
+}
+
+function cell(text: string, kind = "", name: "td" | "th" = "td"): HTMLTableCellElement {
+  const made = document.createElement(name);
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function formatTime(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+async function ask(): Promise<void> {
+  try {
+    const response = await fetch("./state.json");
+    show(await response.json());
+  } catch {
+    byId("verdict").dataset.state = "none";
+    setText("sentence", "The command has ended: start webccl trace --live again, and reload this page.");
+  } finally {
+    setTimeout(ask, PERIOD_MS);
+  }
+}
+
+void ask();

@@ -18,7 +18,27 @@ export interface Membership {
   readonly globalRanks: readonly number[];
   /** Milliseconds for each call that names none. */
   readonly timeoutMs: number;
+  /** Of the job, when the group was made. */
+  readonly epoch: number;
 }
+
+/** How a group asks for the epoch after its own. */
+export interface EpochRequest {
+  /** How long members are waited for, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Why the group is dead, or null. */
+  dead(): WebcclError | null;
+}
+
+/** The group of all members of the next epoch. */
+export type NextEpoch = Pick<Membership, "epoch" | "globalRanks" | "rank">;
+
+/** What a hook of `onMembership` is told. */
+export type MembershipEvent =
+  /** `rank` of the group was lost, or left in order. */
+  | { readonly type: "lost" | "left"; readonly rank: number; readonly reason: string }
+  /** A rank waits to be let in by `admit`; `seat` is to be its number in `globalRanks`. */
+  | { readonly type: "waiting"; readonly seat: number };
 
 /** A group, as its job sees it. */
 export interface MemberGroup extends Membership {
@@ -63,6 +83,13 @@ export interface Job {
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
   createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;
+  /**
+   * The epoch after that of the group of all members; null if an admit found that nobody waits.
+   * @throws UnsupportedError for another group; AdmissionError if this rank may not go on.
+   */
+  change(group: MemberGroup, kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null>;
+  /** Calls `hook` until the group is dead, or its epoch over. */
+  onMembership(group: MemberGroup, hook: (event: MembershipEvent) => void): void;
   onGroupCreated(group: MemberGroup): void;
   /** This rank has left `group`, which had died before if `wasDead`. */
   onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void>;

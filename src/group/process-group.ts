@@ -14,12 +14,15 @@
 
 import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
-import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
+import { AbortedError, TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
+import { checkOptions } from "../option-checks.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
   COLLECTIVE_OPTIONS,
   type CollectiveOptions,
+  MEMBERSHIP_OPTIONS,
+  type MembershipOptions,
   MONITORED_BARRIER_OPTIONS,
   type MonitoredBarrierOptions,
   POINT_TO_POINT_OPTIONS,
@@ -34,6 +37,7 @@ import {
 import type { Store } from "../store/store.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -46,7 +50,7 @@ import {
   settingsOfChild,
 } from "./child/child-group.ts";
 import type { GroupInfo } from "./info.ts";
-import type { BackendSettings, Job, MemberGroup } from "./job.ts";
+import type { BackendSettings, Job, MemberGroup, MembershipEvent } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -61,6 +65,7 @@ export interface ProcessGroupOptions {
   globalRanks: readonly number[];
   rank: number;
   timeoutMs: number;
+  epoch: number;
   backend?: BackendSettings;
   boundDevice?: GPUDevice | null;
 }
@@ -78,6 +83,8 @@ export class ProcessGroup implements MemberGroup {
   readonly globalRanks: readonly number[];
   /** Milliseconds for each call that names none. */
   readonly timeoutMs: number;
+  /** How many groups of all ranks the job had before: 0 at its start, one more with each `shrink` and `admit`. */
+  readonly epoch: number;
 
   readonly #job: Job;
   readonly #calls: CallRunner;
@@ -86,6 +93,7 @@ export class ProcessGroup implements MemberGroup {
   #boundDevice: GPUDevice | null;
   #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
+  #next: Promise<ProcessGroup> | null = null;
   /** The call for which a child was last named, and how many were. */
   #named = { call: 0, count: 0 };
 
@@ -99,6 +107,7 @@ export class ProcessGroup implements MemberGroup {
     this.rank = rank;
     this.size = globalRanks.length;
     this.timeoutMs = timeoutMs;
+    this.epoch = own.epoch;
     job.groupNames.add(name);
     this.#calls = new CallRunner({
       job,
@@ -381,6 +390,30 @@ export class ProcessGroup implements MemberGroup {
     });
   }
 
+  /**
+   * A new group of the ranks that live, in the same order, in place of this one, which is dead then, with its subgroups, hooks and
+   * persistent calls. Called by all living ranks of the group that `initProcessGroup` gave, or of the one that followed it, be it
+   * dead or not. A rank that does not call it within `timeoutMs` (default: the group's) is treated as lost. docs/membership.md
+   * @throws AdmissionError if the others go on without this rank, or if it is on a side of a split network that may not go on.
+   */
+  shrink(options: MembershipOptions = {}): Promise<ProcessGroup> {
+    return this.#follow("shrink", options);
+  }
+
+  /**
+   * Lets the ranks in that wait in `initProcessGroup({ join: true })`: a new group as of {@link shrink}, in which they come last. If
+   * nobody waits and nobody was lost, it resolves to this group, which goes on. Called by all living ranks, between calls.
+   * @throws TimeoutError naming the ranks that did not call it within `timeoutMs`; the group is dead then. AdmissionError as `shrink`.
+   */
+  admit(options: MembershipOptions = {}): Promise<ProcessGroup> {
+    return this.#follow("admit", options);
+  }
+
+  /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
+  onMembership(hook: (event: MembershipEvent) => void): void {
+    this.#job.onMembership(this, hook);
+  }
+
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
     this.#calls.onCompletion(hook);
@@ -448,6 +481,37 @@ export class ProcessGroup implements MemberGroup {
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 
+  #follow(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
+    this.#next ??= this.#change(kind, options).then(
+      (next) => {
+        if (next === this) this.#next = null;
+        return next;
+      },
+      (error) => {
+        this.#next = null;
+        throw error;
+      },
+    );
+    return this.#next;
+  }
+
+  async #change(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
+    checkOptions(kind, MEMBERSHIP_OPTIONS, options);
+    const timeoutMs = timeLimitOf(options.timeoutMs ?? this.timeoutMs, `${kind}: timeoutMs`);
+    if (this.#destroyed) throw this.#calls.dead;
+    if (kind === "shrink") this.abort(new AbortedError(`group "${this.name}": rank ${this.rank} called shrink`));
+    try {
+      const next = await this.#job.change(this, kind, { timeoutMs, dead: () => this.#calls.dead });
+      if (!next) return this;
+      const { name, description } = this;
+      const own = { backend: this.#backend, boundDevice: this.#boundDevice };
+      return new ProcessGroup({ job: this.#job, name, description, timeoutMs: this.timeoutMs, ...own, ...next });
+    } catch (error) {
+      if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#calls.abort(error);
+      throw error;
+    }
+  }
+
   async #backends(): Promise<BackendSet> {
     const { BackendSet } = await import("../backend/composed/backend-set.ts");
     this.#calls.backend = BackendSet.of(this.#calls.backend);
@@ -487,6 +551,6 @@ export class ProcessGroup implements MemberGroup {
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, ...settings });
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, epoch: this.epoch, ...settings });
   }
 }

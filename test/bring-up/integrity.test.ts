@@ -60,7 +60,7 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
   return {
     ...{ rank, runtime: "node", version: "", hostId: hosts[rank], listenUrl: rank === 0 ? url : "ws://127.0.0.1:2" },
     ...{ inMemory: false, thread: null, sharedFile: { missing: "" }, shares: [], arithmeticIds: ["1"] },
-    ...{ cuda: { missing: "" }, segmentBytes: null },
+    ...{ cuda: { missing: "" }, segmentBytes: null, processId: "" },
     integrity: { wish: wishes[rank], hubTls: hubTls[rank], listensThere: rank === 1 || listensThere },
   };
 }

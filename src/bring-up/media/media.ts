@@ -13,12 +13,15 @@ import type { WebsocketMedium } from "./websocket.ts";
 
 /** Why a rank that has no direct links has no file. */
 const NO_DIRECT_LINKS = "it has no direct links";
+const JOINED = "it joined a group that ran";
 
 /** The media of one rank. */
 export interface Media {
   readonly all: readonly Medium[];
   readonly websocket: WebsocketMedium | null;
   readonly hub: HubMedium | null;
+  /** Works in every tensor's memory. */
+  readonly executor: HostExecutor;
   /** What they offer together. */
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
@@ -40,16 +43,16 @@ export async function openMedia(
     ? await (await import("./websocket.ts")).openWebsocket(platform, { settings, rank, store, executor, undo })
     : null;
   const options = { rank, settings, store, executor, underneath: websocket, undo };
-  const files = websocket && (await import("./files.ts")).openFiles(platform, options);
+  const files = websocket && !settings.join ? (await import("./files.ts")).openFiles(platform, options) : null;
   const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const all = [memory, threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
+  const all = [memory, settings.join ? null : threads?.medium(settings.groupName, undo), files, websocket, hub].filter(
     (medium) => medium != null,
   );
   const nothing = { listenUrl: null, inMemory: false, thread: null, sharedFile: { missing: NO_DIRECT_LINKS } };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, websocket, hub, offer },
+    ...{ all, websocket, hub, executor, offer },
     settle: async (offers) => {
       let roster = offers;
       for (const medium of all) roster = await medium.settle(roster);
@@ -58,6 +61,6 @@ export async function openMedia(
       if (files || !isAsked) return roster;
       return (await import("./files.ts")).withoutFile(options, NO_DIRECT_LINKS).settle(roster);
     },
-    filesReason: () => files?.description ?? NO_DIRECT_LINKS,
+    filesReason: () => files?.description ?? (settings.join ? JOINED : NO_DIRECT_LINKS),
   };
 }

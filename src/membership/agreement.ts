@@ -32,7 +32,7 @@ export interface Surroundings {
   /**
    * As leader: the verdict, which is another's if that came first. `vote` has the proposal voted on, and fails without a majority
    * of so many voters.
-   * @throws AdmissionError if this side may decide nothing.
+   * @throws AdmissionError if this side may decide nothing; TimeoutError if the store does not answer.
    */
   decide(proposal: Verdict, vote: (proposal: Verdict, voters: number) => Promise<Verdict>): Promise<Verdict>;
 }
@@ -168,16 +168,14 @@ export class Agreement {
     for (const seat of this.#voices.keys()) if (seat !== own) this.#tell(seat, { type: "leading" });
     await this.#gather();
     const isAdmit = kind === "admit" && this.#here().every((seat) => this.#voices.get(seat)?.kind === "admit");
-    const joiners = isAdmit ? await this.#joiners() : [];
-    if (isAdmit && joiners.length === 0 && this.#here().length === members.length) {
-      if (!this.#options.surroundings.isDead()) return this.#announceEnd(null);
-    }
-    if (joiners.length > 0) await this.#linkAll(joiners);
+    const joiners = isAdmit ? await this.#letIn() : [];
     const seats = [...members, ...joiners.map(({ seat }) => seat)];
     const unreachable = new Map([...this.#voices].map(([seat, voice]) => [seat, this.#unreachableFrom(seat, voice)]));
     for (const seat of unreachable.keys()) if (seat !== own && !this.#canHear(seat)) unreachable.delete(seat);
-    const proposal = { epoch: this.#options.epoch, members: chooseMembers(seats, unreachable), hub: null };
-    await this.#decide(proposal, joiners);
+    const chosen = chooseMembers(seats, unreachable);
+    const isSame = chosen.join() === members.join();
+    if (isAdmit && isSame && !this.#options.surroundings.isDead()) this.#announceEnd(null);
+    else await this.#decide({ epoch: this.#options.epoch, members: chosen, hub: null }, joiners);
   }
 
   /** Waits for a "here" of every member that can be reached. */
@@ -200,9 +198,15 @@ export class Agreement {
     await this.#until(() => awaited().length === 0);
   }
 
-  async #joiners(): Promise<Joiner[]> {
+  /** Those that knocked, linked with the members as far as that works. */
+  async #letIn(): Promise<Joiner[]> {
+    const { surroundings } = this.#options;
     try {
-      return await this.#options.surroundings.knocking();
+      const joiners = await surroundings.knocking();
+      if (joiners.length === 0) return [];
+      await surroundings.invite(joiners);
+      await this.#linkAll(joiners);
+      return joiners;
     } catch {
       // The store is gone: who decides, finds out.
       return [];
@@ -210,10 +214,9 @@ export class Agreement {
   }
 
   async #linkAll(joiners: readonly Joiner[]): Promise<void> {
-    const { own, surroundings } = this.#options;
+    const { own } = this.#options;
     const followers = this.#here().filter((seat) => seat !== own);
     for (const seat of followers) this.#tell(seat, { type: "link", joiners });
-    await surroundings.invite(joiners);
     void this.#link(joiners).then((unreachable) => {
       this.#linked.set(own, unreachable);
       this.#tick();
@@ -250,6 +253,8 @@ export class Agreement {
     try {
       verdict = await surroundings.decide(proposal, (value, voters) => this.#vote(value, voters));
     } catch (error) {
+      // A store that does not answer this rank answers no other. One to which this rank alone has lost its way may.
+      if (error instanceof TimeoutError) return this.#announceEnd(error);
       for (const seat of this.#voices.keys()) if (seat !== own) this.#tell(seat, { type: "resigned" });
       throw error;
     }
@@ -300,8 +305,13 @@ export class Agreement {
   }
 
   #announceEnd(error: TimeoutError | null): void {
-    for (const seat of this.#voices.keys()) {
-      if (seat !== this.#options.own) this.#tell(seat, { type: "ended", error: error && toWireError(error) });
+    const { own, members } = this.#options;
+    const notIn = new AdmissionError(
+      `${this.#name} goes on without this rank, which could not be linked to all others in time`,
+    );
+    for (const [seat] of this.#voices) {
+      const told = members.includes(seat) ? error : notIn;
+      if (seat !== own) this.#tell(seat, { type: "ended", error: told && toWireError(told) });
     }
     this.#end(error);
   }

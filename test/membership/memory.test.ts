@@ -1,35 +1,7 @@
 /** shrink, admit and join between ranks of this thread. */
 import { describe, expect, it } from "vitest";
-import { loseMemoryRank } from "../../src/link/memory/links.ts";
 import { AdmissionError, initProcessGroup, type ProcessGroup } from "../../src/node/index.ts";
-
-let jobs = 0;
-
-/** A group of `size` ranks of this thread, and what a test does with them. */
-export async function memoryJob(size: number, timeoutMs = 5_000) {
-  const name = `membership-${jobs++}`;
-  const initMethod = `memory://${name}`;
-  const options = { initMethod, timeoutMs, backend: "cpu" as const };
-  const groups = await Promise.all(
-    Array.from({ length: size }, (_, rank) => initProcessGroup({ ...options, rank, worldSize: size })),
-  );
-  return {
-    groups,
-    lose: (seat: number) => loseMemoryRank(name, seat),
-    join: () => initProcessGroup({ ...options, join: true }),
-  };
-}
-
-/** What allReduce gives of each rank's number in `globalRanks`, plus one. */
-export async function sums(groups: readonly ProcessGroup[]): Promise<number[]> {
-  return Promise.all(
-    groups.map(async (group) => {
-      const tensor = new Int32Array([(group.globalRanks[group.rank] ?? 0) + 1]);
-      await group.allReduce(tensor);
-      return tensor[0]!;
-    }),
-  );
-}
+import { memoryJob, sums } from "./memory-job.ts";
 
 const shrinkAll = (groups: readonly ProcessGroup[]) => Promise.all(groups.map((group) => group.shrink()));
 

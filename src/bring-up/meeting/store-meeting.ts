@@ -47,7 +47,7 @@ async function joinAt(store: Store, { timeoutMs, signal, groupName }: Settings):
 /** Meets in a file that all ranks see. */
 export async function meetAtFile(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   // The last of all that use the file removes it.
-  const file = await platform.openFileStore(filePath(settings.method), settings.worldSize);
+  const file = await platform.openFileStore(filePath(settings.method), settings.join ? -1 : settings.worldSize);
   coming.undo.push(() => file.close());
   file.timeoutMs = settings.timeoutMs;
   const meeting = await meetAt(file, platform, settings, coming);

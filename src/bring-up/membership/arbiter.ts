@@ -5,23 +5,25 @@
 import { AdmissionError, HubLostError, TimeoutError, UnsupportedError } from "../../errors.ts";
 import { decodeVerdict, encodeVerdict, type Verdict } from "../../membership/verdict.ts";
 import type { HubHandle, Platform } from "../../platform.ts";
-import { now, sleep } from "../../support/clock.ts";
+import { now, sleep, startTimer } from "../../support/clock.ts";
 import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { RosterEntry } from "../roster.ts";
 import type { JobParts } from "./parts.ts";
 
+/** How long the store may take to decide, in milliseconds. */
+const STORE_MS = 5_000;
 /** How long a process whose links have closed may take to be gone, in milliseconds. */
 const DYING_MS = 1_000;
 const LOOK_MS = 20;
 /** How long a connection to an address is tried that is expected to refuse, in milliseconds. */
-const REFUSAL_MS = 250;
+const REFUSAL_MS = 100;
 
 /** Has a proposal voted on, and fails without a majority of so many voters. */
 export type Vote = (proposal: Verdict, voters: number) => Promise<Verdict>;
 
 /**
  * The verdict; `keep` gets the hub that was started for it.
- * @throws AdmissionError if this side may decide nothing; UnsupportedError if this rank cannot host a hub.
+ * @throws AdmissionError if this side may decide nothing; TimeoutError if the store does not answer; UnsupportedError if this rank cannot host a hub.
  */
 export async function decide(
   parts: JobParts,
@@ -32,7 +34,7 @@ export async function decide(
   const { meeting } = parts;
   try {
     const key = `membership/verdict/${proposal.epoch}`;
-    return decodeVerdict(await meeting.store.compareSet(key, "", encodeVerdict(proposal)));
+    return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
   } catch (error) {
     if (!(error instanceof HubLostError) || !meeting.hub) throw error;
     await expectEnded(parts, meeting.hub.url);
@@ -50,11 +52,20 @@ export async function decide(
   }
 }
 
+/** The store's answer. A store whose process is stopped gives none, and may go on later: so nobody goes on without it. */
+function inTime<T>({ settings, meeting }: JobParts, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const where = meeting.hub ? ` at ${meeting.hub.url}` : "";
+    const text = `group "${settings.groupName}": the store${where} does not answer, and only the side that holds it goes on`;
+    const timer = startTimer(STORE_MS, () => reject(new TimeoutError(text)));
+    answer.finally(() => timer.cancel()).then(resolve, reject);
+  });
+}
+
 /** @throws AdmissionError if the hub may live: others may reach it, and go on there. */
 async function expectEnded({ platform, settings, roster, meeting }: JobParts, url: string): Promise<void> {
   const host = roster[meeting.hub?.welcome.hostRank ?? -1];
-  if (host && (await isGone(platform, host))) return;
-  if (await refuses(platform, url, settings.groupName)) return;
+  if (await hasDied(platform, host, url, settings.groupName)) return;
   throw new AdmissionError(
     `group "${settings.groupName}": the connection to the hub at ${url}, which keeps the store, is lost, and the hub may live: only ` +
       "the side that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
@@ -64,22 +75,27 @@ async function expectEnded({ platform, settings, roster, meeting }: JobParts, ur
 /** How many members are proved to have died. */
 async function deadMembers({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
   const lost = members.filter((member) => member !== seat && !mesh.reaches(member));
+  const { groupName } = settings;
   const states = await Promise.all(
-    lost.map(async (member) => {
-      const entry = roster[member];
-      if (!entry) return false;
-      if (await isGone(platform, entry)) return true;
-      return entry.listenUrl !== null && (await refuses(platform, entry.listenUrl, settings.groupName));
-    }),
+    lost.map((member) => hasDied(platform, roster[member], roster[member]?.listenUrl ?? null, groupName)),
   );
   return states.filter(Boolean).length;
 }
 
-/** Has the process of this rank of this machine ended? It may be about to. */
-async function isGone(platform: Platform, { processId }: RosterEntry): Promise<boolean> {
+/**
+ * Is it proved that a rank, which listened at `url`, has died? Its process is one of this machine and gone, or its port refuses
+ * connections, as that of a thread that has ended does. It may be about to.
+ */
+async function hasDied(
+  platform: Platform,
+  entry: RosterEntry | undefined,
+  url: string | null,
+  group: string,
+): Promise<boolean> {
   for (const deadline = now() + DYING_MS; ; ) {
-    const state = platform.processState(processId);
-    if (state !== "alive" || now() >= deadline) return state === "gone";
+    if (entry && platform.processState(entry.processId) === "gone") return true;
+    if (url !== null && (await refuses(platform, url, group))) return true;
+    if (now() >= deadline) return false;
     await sleep(LOOK_MS);
   }
 }

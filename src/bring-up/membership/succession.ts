@@ -32,8 +32,6 @@ export class Succession {
   #early: [from: number, message: Message][] = [];
   /** The hub that this rank started for a verdict of its own. */
   #hosted: HubHandle | null = null;
-  /** Of those that knocked: the highest number. */
-  #lastKnock = 0;
 
   constructor(parts: JobParts, endGroups: (cause: WebcclError) => void) {
     this.#parts = parts;
@@ -112,6 +110,7 @@ export class Succession {
     const { members, meeting, roster } = this.#parts;
     const entries = [...members.map((seat) => encodeControl(roster[seat])), ...joiners.map(({ entry }) => entry)];
     for (const { number } of joiners) await answer(meeting.store, number, { epoch, members, entries });
+    await serve(meeting.store, Math.max(...joiners.map(({ number }) => number)));
   }
 
   #link(joiners: readonly Joiner[], limitMs: number): Promise<number[]> {
@@ -119,7 +118,6 @@ export class Succession {
     const unlinked = joiners.filter(({ seat }) => !mesh.reaches(seat));
     const entries = unlinked.map(({ entry }) => entryOf(entry));
     for (const entry of entries) roster[entry.rank] = entry;
-    this.#lastKnock = Math.max(this.#lastKnock, ...joiners.map(({ number }) => number));
     return linkLate(roster[own]!, entries, media.all, limitMs, (seat, link) => mesh.add(seat, link));
   }
 
@@ -139,7 +137,6 @@ export class Succession {
     parts.mesh.adopt(epoch, members);
     if (hub) await this.#moveTo(hub);
     parts.meeting.hub?.tell({ type: "members", epoch, ranks: members });
-    if (this.#lastKnock > 0 && members[0] === parts.seat) await serve(parts.meeting.store, this.#lastKnock);
     return { epoch, globalRanks: members, rank: members.indexOf(parts.seat) };
   }
 
@@ -163,6 +160,8 @@ export class Succession {
     parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };
     const hosted = seat === parts.seat ? this.#hosted : null;
     parts.meeting = { ...meeting, hub, store, hosted };
+    const { SECRET } = await import("../media/websocket.ts");
+    if (hosted && media.websocket) await store.set(SECRET, media.websocket.secret);
     medium.start(mesh);
   }
 }

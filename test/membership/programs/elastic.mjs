@@ -39,6 +39,8 @@ for (let stopped = false; !stopped; ) {
     }
     told = group.epoch;
     stopped = tensor[0] > 0;
+    // A rank that is alone waits for nobody: messages have to come in between.
+    await new Promise((resolve) => setImmediate(resolve));
     if (ADMIT && !stopped) group = await group.admit();
   } catch (error) {
     oldError = `${error.name}: ${error.message}`;

@@ -23,6 +23,7 @@ export {
   WebcclError,
 } from "./errors.ts";
 export type { GroupInfo } from "./group/info.ts";
+export type { MembershipEvent } from "./group/job.ts";
 export { BackendType, OpType } from "./group/op-type.ts";
 export type { PersistentCall } from "./group/persistent-call.ts";
 export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
@@ -32,6 +33,7 @@ export type {
   AllToAllSingleOptions,
   CollectiveOptions,
   Logger,
+  MembershipOptions,
   MonitoredBarrierOptions,
   PointToPointOptions,
   QueuePopOptions,

@@ -187,7 +187,7 @@ const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket
 export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
   checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
-  const join = joins(options);
+  const { join = false } = options;
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
   const worldSize = join ? 0 : resolveWorldSize(options.worldSize, method, platform);
   const rank = join ? null : (options.rank ?? wholeVariable(platform, "RANK"));
@@ -238,20 +238,6 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     logger: options.logger ?? consoleLogger(levelNow),
     internal: { ...options },
   };
-}
-
-/** @throws TypeError or RangeError if `join` does not go with the other options. */
-function joins({ join = false, rank, worldSize, transport, backend }: InitOptions): boolean {
-  if (typeof join !== "boolean") throw new TypeError(`join must be true or false, got ${typeof join}`);
-  if (!join) return false;
-  if (rank !== undefined || worldSize !== undefined) {
-    throw new RangeError("join: true takes no rank and no worldSize: the group that runs gives them");
-  }
-  if (transport === "shared-file" || transport === "shared-memory" || backend === "nccl") {
-    const what = backend === "nccl" ? 'backend "nccl"' : `transport "${transport}"`;
-    throw new UnsupportedError(`${what} is not for a rank that joins a group: leave it out`);
-  }
-  return true;
 }
 
 function resolveWorldSize(given: number | undefined, method: URL, platform: Platform): number {

@@ -48,6 +48,7 @@ export function initProcessGroupOn(platform: Platform, options: InitOptions & In
 }
 
 async function begin(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
+  if (options?.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
   const settings = resolveSettings(options, platform);
   const hold = keepAlive();
   try {

@@ -6,15 +6,7 @@ import { DirectBackend } from "../backend/direct/direct.ts";
 import { DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
-import type {
-  BackendSettings,
-  EpochRequest,
-  Job,
-  MemberGroup,
-  Membership,
-  MembershipEvent,
-  NextEpoch,
-} from "../group/job.ts";
+import type { BackendSettings, Job, MemberGroup, Membership, NextEpoch } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
@@ -80,7 +72,7 @@ export class RankJob implements Job {
   /** Waits until the ranks of a job that this one joins let it in. */
   async join(): Promise<ProcessGroup> {
     const request = { timeoutMs: this.settings.timeoutMs, dead: () => null };
-    return this.#groupOf((await (await this.#succeed()).change("join", request)) as NextEpoch);
+    return this.#groupOf((await (await this.membership()).change("join", request)) as NextEpoch);
   }
 
   /** Leaves the group of all ranks, because the program has ended. */
@@ -170,25 +162,14 @@ export class RankJob implements Job {
     };
   }
 
-  async change(group: MemberGroup, kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null> {
-    if (group !== this.#root) {
-      throw new UnsupportedError(
-        `${kind} is for the group of all ranks, and group "${group.name}" is a part of one: call it there, and make its parts anew`,
-      );
-    }
-    return (await this.#succeed()).change(kind, request);
-  }
-
-  onMembership(group: MemberGroup, hook: (event: MembershipEvent) => void): void {
-    void import("./membership/watch.ts").then(({ watchMembership }) => {
-      watchMembership(this.#parts, group, hook, () => this.#groups.has(group));
-    });
-  }
-
-  /** Loaded when the membership is first to change. */
-  #succeed(): Promise<Succession> {
+  membership(): Promise<Succession> {
     this.#succession ??= import("./membership/succession.ts").then(
-      ({ Succession }) => new Succession(this.#parts, (cause) => this.#endEpoch(cause)),
+      ({ Succession }) =>
+        new Succession(this.#parts, {
+          root: () => this.#root,
+          has: (group) => this.#groups.has(group),
+          endAll: (cause) => this.#endEpoch(cause),
+        }),
     );
     return this.#succession;
   }

@@ -40,6 +40,19 @@ export type MembershipEvent =
   /** A rank waits to be let in by `admit`; `seat` is to be its number in `globalRanks`. */
   | { readonly type: "waiting"; readonly seat: number };
 
+/** How the members of a job change. */
+export interface JobMembership {
+  /** @throws UnsupportedError if `group` is not the group of all ranks, for which alone `kind` is. */
+  expectWhole(group: MemberGroup, kind: string): void;
+  /**
+   * The next epoch; null if an admit found that nobody waits.
+   * @throws AdmissionError if this rank may not go on; TimeoutError if an admit misses a rank, or the store does not answer.
+   */
+  change(kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null>;
+  /** Calls `hook` until `group` is replaced or destroyed. */
+  watch(group: MemberGroup, hook: (event: MembershipEvent) => void): void;
+}
+
 /** A group, as its job sees it. */
 export interface MemberGroup extends Membership {
   abort(cause: WebcclError): void;
@@ -83,13 +96,8 @@ export interface Job {
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
   createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;
-  /**
-   * The epoch after that of the group of all members; null if an admit found that nobody waits.
-   * @throws UnsupportedError for another group; AdmissionError if this rank may not go on.
-   */
-  change(group: MemberGroup, kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null>;
-  /** Calls `hook` until the group is dead, or its epoch over. */
-  onMembership(group: MemberGroup, hook: (event: MembershipEvent) => void): void;
+  /** Loaded when it is first asked for. */
+  membership(): Promise<JobMembership>;
   onGroupCreated(group: MemberGroup): void;
   /** This rank has left `group`, which had died before if `wasDead`. */
   onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void>;

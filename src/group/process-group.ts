@@ -14,14 +14,12 @@
 
 import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
-import { AbortedError, TimeoutError, UnsupportedError, WebcclError } from "../errors.ts";
-import { checkOptions } from "../option-checks.ts";
+import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
   COLLECTIVE_OPTIONS,
   type CollectiveOptions,
-  MEMBERSHIP_OPTIONS,
   type MembershipOptions,
   MONITORED_BARRIER_OPTIONS,
   type MonitoredBarrierOptions,
@@ -37,7 +35,6 @@ import {
 import type { Store } from "../store/store.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
-import { timeLimitOf } from "../support/timeouts.ts";
 import type { DataType, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -49,6 +46,7 @@ import {
   type NewGroupOptions,
   settingsOfChild,
 } from "./child/child-group.ts";
+import type { Successor } from "./child/successor.ts";
 import type { GroupInfo } from "./info.ts";
 import type { BackendSettings, Job, MemberGroup, MembershipEvent } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
@@ -93,7 +91,7 @@ export class ProcessGroup implements MemberGroup {
   #boundDevice: GPUDevice | null;
   #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
-  #next: Promise<ProcessGroup> | null = null;
+  #successor: Successor<ProcessGroup> | null = null;
   /** The call for which a child was last named, and how many were. */
   #named = { call: 0, count: 0 };
 
@@ -411,7 +409,7 @@ export class ProcessGroup implements MemberGroup {
 
   /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
   onMembership(hook: (event: MembershipEvent) => void): void {
-    this.#job.onMembership(this, hook);
+    void this.#job.membership().then((membership) => membership.watch(this, hook));
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
@@ -481,35 +479,20 @@ export class ProcessGroup implements MemberGroup {
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 
-  #follow(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
-    this.#next ??= this.#change(kind, options).then(
-      (next) => {
-        if (next === this) this.#next = null;
-        return next;
+  /** The group that follows this one. Loaded when the membership is first to change. */
+  async #follow(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
+    const { Successor } = await import("./child/successor.ts");
+    this.#successor ??= new Successor<ProcessGroup>(this, {
+      job: this.#job,
+      dead: () => this.#calls.dead,
+      isDestroyed: () => this.#destroyed !== null,
+      make: (next) => {
+        const { name, description, timeoutMs } = this;
+        const own = { job: this.#job, backend: this.#backend, boundDevice: this.#boundDevice };
+        return new ProcessGroup({ name, description, timeoutMs, ...own, ...next });
       },
-      (error) => {
-        this.#next = null;
-        throw error;
-      },
-    );
-    return this.#next;
-  }
-
-  async #change(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
-    checkOptions(kind, MEMBERSHIP_OPTIONS, options);
-    const timeoutMs = timeLimitOf(options.timeoutMs ?? this.timeoutMs, `${kind}: timeoutMs`);
-    if (this.#destroyed) throw this.#calls.dead;
-    if (kind === "shrink") this.abort(new AbortedError(`group "${this.name}": rank ${this.rank} called shrink`));
-    try {
-      const next = await this.#job.change(this, kind, { timeoutMs, dead: () => this.#calls.dead });
-      if (!next) return this;
-      const { name, description } = this;
-      const own = { backend: this.#backend, boundDevice: this.#boundDevice };
-      return new ProcessGroup({ job: this.#job, name, description, timeoutMs: this.timeoutMs, ...own, ...next });
-    } catch (error) {
-      if (error instanceof WebcclError && !(error instanceof UnsupportedError)) this.#calls.abort(error);
-      throw error;
-    }
+    });
+    return this.#successor.follow(kind, options);
   }
 
   async #backends(): Promise<BackendSet> {

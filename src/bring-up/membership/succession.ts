@@ -2,8 +2,8 @@
  * Succession: from one epoch of a job to the next, on one rank. It runs the agreement (`membership/agreement.ts`) over the mesh, and
  * then makes what was agreed hold here: links, hub and store, and the end of the old groups. Loaded by the first `shrink` or `admit`.
  */
-import { AbortedError, TimeoutError, type WebcclError } from "../../errors.ts";
-import type { EpochRequest, NextEpoch } from "../../group/job.ts";
+import { AbortedError, TimeoutError, UnsupportedError, type WebcclError } from "../../errors.ts";
+import type { EpochRequest, JobMembership, MemberGroup, MembershipEvent, NextEpoch } from "../../group/job.ts";
 import { HubConnection } from "../../link/hub/connection.ts";
 import { Agreement, type Surroundings } from "../../membership/agreement.ts";
 import { answer, serve, unanswered } from "../../membership/knocks.ts";
@@ -19,12 +19,21 @@ import type { RosterEntry } from "../roster.ts";
 import { decide } from "./arbiter.ts";
 import { linkLate } from "./late-links.ts";
 import type { JobParts } from "./parts.ts";
+import { watchMembership } from "./watch.ts";
+
+/** The groups of a job on one rank. */
+export interface JobGroups {
+  /** The group of all members. */
+  root(): MemberGroup | null;
+  has(group: MemberGroup): boolean;
+  /** Ends them all. */
+  endAll(cause: WebcclError): void;
+}
 
 /** The epochs of a job on one rank. */
-export class Succession {
+export class Succession implements JobMembership {
   readonly #parts: JobParts;
-  /** Ends every group of the job here. */
-  readonly #endGroups: (cause: WebcclError) => void;
+  readonly #groups: JobGroups;
   #agreement: Agreement | null = null;
   /** The last verdict: who comes late is told. */
   #verdict: Verdict | null = null;
@@ -33,13 +42,24 @@ export class Succession {
   /** The hub that this rank started for a verdict of its own. */
   #hosted: HubHandle | null = null;
 
-  constructor(parts: JobParts, endGroups: (cause: WebcclError) => void) {
+  constructor(parts: JobParts, groups: JobGroups) {
     this.#parts = parts;
-    this.#endGroups = endGroups;
+    this.#groups = groups;
     parts.mesh.listen({
       onMessage: (from, value) => this.#onMessage(from, expectMessage(value)),
       onChange: () => this.#agreement?.onChange(),
     });
+  }
+
+  expectWhole(group: MemberGroup, kind: string): void {
+    if (group === this.#groups.root()) return;
+    throw new UnsupportedError(
+      `${kind} is for the group of all ranks, and group "${group.name}" is a part of one: call it there, and make its parts anew`,
+    );
+  }
+
+  watch(group: MemberGroup, hook: (event: MembershipEvent) => void): void {
+    watchMembership(this.#parts, group, hook, () => this.#groups.has(group));
   }
 
   /**
@@ -127,7 +147,7 @@ export class Succession {
     const parts = this.#parts;
     const { groupName } = parts.settings;
     this.#verdict = verdict;
-    this.#endGroups(
+    this.#groups.endAll(
       new AbortedError(
         `group "${groupName}" has ended: epoch ${epoch} follows it. Use the group of that shrink or admit`,
       ),

@@ -56,7 +56,8 @@ export interface InitOptions {
   worldSize?: number;
   /**
    * Joins a group that runs, of the same `initMethod` or `store` and `groupName`: this rank waits until its ranks call `admit`, and
-   * becomes the last of them. It takes no `rank` and no `worldSize`, and does not look at RANK and WORLD_SIZE. Default: false.
+   * becomes the last of them. It takes no `rank` and no `worldSize`, and does not look at RANK and WORLD_SIZE. Default: true if
+   * WEBCCL_JOIN is 1, as in a rank that `webccl run --max-restarts` started again.
    */
   join?: boolean;
   /**
@@ -187,7 +188,7 @@ const TRANSPORTS = ["auto", "memory", "shared-memory", "shared-file", "websocket
 export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
   checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
-  const { join = false } = options;
+  const { join = platform.env("WEBCCL_JOIN") === "1" } = options;
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
   const worldSize = join ? 0 : resolveWorldSize(options.worldSize, method, platform);
   const rank = join ? null : (options.rank ?? wholeVariable(platform, "RANK"));

@@ -48,8 +48,8 @@ export function initProcessGroupOn(platform: Platform, options: InitOptions & In
 }
 
 async function begin(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
-  if (options?.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
   const settings = resolveSettings(options, platform);
+  if (options.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
   const hold = keepAlive();
   try {
     for (let again = false; ; again = true) {

@@ -24,6 +24,9 @@ import type { Succession } from "./membership/succession.ts";
 import type { JobNccl, NcclPart, NcclUse } from "./nccl/contract.ts";
 import { haveSameArithmetic, type RosterEntry } from "./roster.ts";
 
+/** What a group says that has lost the areas of its files. */
+const MESSAGES_ALONE = "collectives run over messages: the areas of shared files are those of the first group alone";
+
 /** What a job is made of. */
 export interface RankJobOptions {
   parts: JobParts;
@@ -147,7 +150,10 @@ export class RankJob implements Job {
       gpuMemory: executors.gpu?.memory ?? null,
       nccl: nccl.reason,
       sharedFile: media.filesReason(),
-      notes: nccl.choice && use ? nccl.choice.notes(use) : [],
+      notes: [
+        ...(nccl.choice && use ? nccl.choice.notes(use) : []),
+        ...(epoch > 0 && slowestLink(members) === "shared-file" ? [MESSAGES_ALONE] : []),
+      ],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.settings.deterministic,
       timeoutMs,

@@ -27,7 +27,9 @@ export class Successor<G extends MemberGroup> {
 
   /** Once there is one it stays; one that was not to be is tried anew. */
   follow(kind: "shrink" | "admit", options: MembershipOptions): Promise<G> {
-    this.#next ??= this.#change(kind, options);
+    checkOptions(kind, MEMBERSHIP_OPTIONS, options);
+    const timeoutMs = timeLimitOf(options.timeoutMs ?? this.#group.timeoutMs, `${kind}: timeoutMs`);
+    this.#next ??= this.#change(kind, timeoutMs);
     const next = this.#next;
     const forget = () => {
       if (this.#next === next) this.#next = null;
@@ -36,11 +38,9 @@ export class Successor<G extends MemberGroup> {
     return next;
   }
 
-  async #change(kind: "shrink" | "admit", options: MembershipOptions): Promise<G> {
+  async #change(kind: "shrink" | "admit", timeoutMs: number): Promise<G> {
     const group = this.#group;
     const { job, dead, isDestroyed, make } = this.#before;
-    checkOptions(kind, MEMBERSHIP_OPTIONS, options);
-    const timeoutMs = timeLimitOf(options.timeoutMs ?? group.timeoutMs, `${kind}: timeoutMs`);
     if (isDestroyed()) throw dead();
     const membership = await job.membership();
     membership.expectWhole(group, kind);

@@ -32,6 +32,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`send`, `recv`, `recvAnySource` also", interfaces: [["options", "PointToPointOptions"]] },
   { title: "`allToAllSingle` also", interfaces: [["options", "AllToAllSingleOptions"]] },
   { title: "`monitoredBarrier` also", interfaces: [["options", "MonitoredBarrierOptions"]] },
+  { title: "`shrink` and `admit`", interfaces: [["options", "MembershipOptions"]] },
   { title: "`dumpTrace`", interfaces: [["group/trace/dump", "DumpOptions"]] },
   { title: "`newGroup` and `split`", interfaces: [["group/child/child-group", "NewGroupOptions"]] },
   { title: "`nn.allGather` and `nn.allToAll` also", interfaces: [["nn/all-gather", "OutputSplitsOptions"]] },

@@ -34,6 +34,7 @@ export {
 export { GPUBufferUsage } from "./executor/webgpu/usage.ts";
 export type { NewGroupOptions } from "./group/child/child-group.ts";
 export type { GroupInfo } from "./group/info.ts";
+export type { MembershipEvent } from "./group/job.ts";
 export { BackendType, OpType } from "./group/op-type.ts";
 export type { PersistentCall, PersistentCollective } from "./group/persistent-call.ts";
 export type { PersistentCalls, ProcessGroup } from "./group/process-group.ts";
@@ -46,6 +47,7 @@ export type {
   AllToAllSingleOptions,
   CollectiveOptions,
   Logger,
+  MembershipOptions,
   MonitoredBarrierOptions,
   PointToPointOptions,
   QueuePopOptions,

@@ -37,6 +37,14 @@ export interface CollectiveOptions {
 
 export const COLLECTIVE_OPTIONS: OptionNames<CollectiveOptions> = { timeoutMs: true, signal: true, algorithm: true };
 
+/** Options of `shrink` and `admit`. */
+export interface MembershipOptions {
+  /** Milliseconds that the other ranks are waited for; 0 or Infinity for no timeout. Default: the group's. */
+  timeoutMs?: number;
+}
+
+export const MEMBERSHIP_OPTIONS: OptionNames<MembershipOptions> = { timeoutMs: true };
+
 /** Options of a collective that reduces. */
 export interface ReduceOptions extends CollectiveOptions {
   /** Default: `ReduceOp.SUM`. */

@@ -57,6 +57,12 @@ export interface InitOptions {
   /** Number of ranks. Default: WORLD_SIZE. */
   worldSize?: number;
   /**
+   * Joins a group that runs, of the same `initMethod` or `store` and `groupName`: this rank waits until its ranks call `admit`, and
+   * becomes the last of them. It takes no `rank` and no `worldSize`, and does not look at RANK and WORLD_SIZE. Default: true if
+   * WEBCCL_JOIN is 1, as in a rank that `webccl run --max-restarts` started again.
+   */
+  join?: boolean;
+  /**
    * "webgpu" opens a GPU for GPUBuffers, "cpu" none, a function makes a backend of your own. "nccl" runs on NVIDIA's NCCL,
    * one CUDA device for each rank. Default: "auto", which is nccl if every rank can; it opens a GPU for GPUBuffers if
    * `device` is given, or if WebGPU is built into the runtime (browsers, Deno) and has an adapter.
@@ -124,7 +130,9 @@ export interface Settings {
   readonly method: URL;
   readonly store: Store | undefined;
   readonly rank: number | null;
+  /** 0 for a rank that joins. */
   readonly worldSize: number;
+  readonly join: boolean;
   readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
   readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
   readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
@@ -151,7 +159,15 @@ const LISTEN_OPTIONS: OptionNames<ListenOptions> = {
 };
 const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{ initMethod: true, store: true, rank: true, worldSize: true, backend: true, device: true, ncclOptions: true },
-  ...{ transport: true, algorithm: true, deterministic: true, listen: true, timeoutMs: true, peerTimeoutMs: true },
+  ...{
+    join: true,
+    transport: true,
+    algorithm: true,
+    deterministic: true,
+    listen: true,
+    timeoutMs: true,
+    peerTimeoutMs: true,
+  },
   ...{ integrity: true, groupName: true, token: true, signal: true, logger: true },
   ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
   ...{ loadNccl: true, wasm: true },
@@ -177,10 +193,11 @@ const TRANSPORTS = ["auto", "memory", "shared-memory", "mapped-memory", "shared-
 export function resolveSettings(options: InitOptions & InternalOptions, platform: Platform): Settings {
   checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
+  const { join = platform.env("WEBCCL_JOIN") === "1" } = options;
   const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
-  const worldSize = resolveWorldSize(options.worldSize, method, platform);
-  const rank = options.rank ?? wholeVariable(platform, "RANK");
-  if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
+  const worldSize = join ? 0 : resolveWorldSize(options.worldSize, method, platform);
+  const rank = join ? null : (options.rank ?? wholeVariable(platform, "RANK"));
+  if (rank === null && needsRank && !join) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
@@ -209,6 +226,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     store: options.store,
     rank,
     worldSize,
+    join,
     makeBackend: typeof backend === "function" ? backend : undefined,
     backend: typeof backend === "function" ? "auto" : backend,
     ncclOptions: nccl,

@@ -16,9 +16,9 @@
  * then leaves the group with a warning.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import type { Link } from "../link/link.ts";
 import { loggerOfRank } from "../logger.ts";
 import { Mesh } from "../messaging/mesh.ts";
-import type { Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
 import { keepAlive } from "../support/clock.ts";
 import { Cleanup } from "./cleanup.ts";
@@ -30,7 +30,8 @@ import type { Mapped } from "./media/mapped.ts";
 import { type Media, openMedia } from "./media/media.ts";
 import type { Coming, Meeting } from "./meeting/contract.ts";
 import { meet } from "./meeting/meeting.ts";
-import type { NcclHere } from "./nccl/contract.ts";
+import type { JobParts } from "./membership/parts.ts";
+import type { JobNccl, NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { pendingGroup } from "./pending-group.ts";
 import { exchangeRoster, type RosterEntry } from "./roster.ts";
@@ -39,6 +40,9 @@ import { MeetAnew, Vigil } from "./vigil.ts";
 /** How long the hub of a job that has died waits for the ranks to leave, in milliseconds: they have been told. */
 const DEAD_JOB_MS = 500;
 
+/** Why a rank that joined has no files and no NCCL. */
+const JOINED = "it joined a group that ran";
+
 /** `initProcessGroup` on one platform. */
 export function initProcessGroupOn(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
   return pendingGroup(begin(platform, options));
@@ -46,6 +50,7 @@ export function initProcessGroupOn(platform: Platform, options: InitOptions & In
 
 async function begin(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
   const settings = resolveSettings(options, platform);
+  if (options.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
   const hold = keepAlive();
   try {
     for (let again = false; ; again = true) {
@@ -75,13 +80,12 @@ async function attempt(platform: Platform, settings: Settings, again: boolean): 
 }
 
 async function bringUp(platform: Platform, unranked: Settings, coming: Coming): Promise<ProcessGroup> {
-  const { worldSize, groupName } = unranked;
   const { undo, vigil } = coming;
   if (vigil.cause) throw vigil.cause;
   const meeting = await vigil.race(meet(platform, unranked, coming));
-  const { rank, store } = meeting;
+  const { rank } = meeting;
   const logger = loggerOfRank(unranked.logger, rank);
-  const settings = { ...unranked, logger };
+  const settings = { ...unranked, logger, worldSize: unranked.join ? rank + 1 : unranked.worldSize };
   const threads = await vigil.race(joinThreads(platform, settings));
   const mapped = platform.mappedMemory && !threads ? await vigil.race(openMapped(platform, settings)) : null;
   const executors = await vigil.race(openExecutors(platform, settings, threads ?? mapped, undo));
@@ -90,29 +94,21 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const here = { threads, mapped, executor: executors.cpu };
   const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
   const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
-  const offers = await vigil.race(exchangeRoster(store, "roster", own, settings));
+  const start = { platform, settings, meeting, media, executors };
+  if (settings.join) {
+    const { knockAndLink } = await import("./membership/enter.ts");
+    const entrance = await vigil.race(knockAndLink(own, meeting, media, settings, undo));
+    const job = startJob({ ...start, ...entrance, nccl: { choice: null, ranks: null, reason: JOINED } });
+    return traced(platform, job, await vigil.race(job.join()));
+  }
+  const offers = await vigil.race(exchangeRoster(meeting.store, "roster", own, settings));
   const roster = await vigil.race(media.settle(offers));
   const nccl = await vigil.race(agreeOnNccl(ncclHere, roster, rank, settings));
-
   const links = await vigil.race(linkAll(roster, rank, media.all, undo));
   if (meeting.up) await vigil.race(meeting.up());
-  const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
-  let noticesEnd: (() => void) | undefined;
-  let tracesEnd: (() => Promise<void>) | undefined;
-  const onLeave = async (hasDied: boolean) => {
-    noticesEnd?.();
-    await tracesEnd?.();
-    return leave(settings, meeting, media, hasDied);
-  };
-  // Ranks in memory are all in this process: if nothing else runs here, nobody will end a call that is pending.
-  const holds = platform.onProgramEnd !== null && meeting.links === null;
-  const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, holds, onLeave });
-  const group = job.groupOfAll(groupName);
-  noticesEnd = platform.onProgramEnd?.(() => leaveForgotten(group, logger));
-  mesh.start();
-  media.hub?.start(mesh);
-  const folder = platform.traceInto && platform.env("WEBCCL_TRACE_DIR");
-  if (folder) tracesEnd = await (await import("./traced-job.ts")).traceJob(platform, folder, job, group);
+  const members = roster.map((entry) => entry.rank);
+  const job = startJob({ ...start, roster, members, epoch: meeting.epoch, links, nccl });
+  const group = await traced(platform, job, job.groupOfAll());
   for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
 }
@@ -122,18 +118,46 @@ async function openMapped(platform: Platform, settings: Settings): Promise<Mappe
   return (await import("./media/mapped.ts")).Mapped.open(platform, settings);
 }
 
-/** The program has ended, and has not destroyed its group. */
-function leaveForgotten(group: ProcessGroup, logger: Logger): void {
-  const { name } = group;
-  logger.warn(
-    `the program ends without leaving group "${name}", and leaves it now: call await group.destroy() when it is done`,
-  );
-  void group.destroy();
+/** What a job begins with on this rank. */
+interface Start extends Pick<JobParts, "platform" | "settings" | "meeting" | "media" | "members" | "epoch"> {
+  readonly roster: readonly RosterEntry[];
+  readonly links: ReadonlyMap<number, Link>;
+  readonly executors: Executors;
+  readonly nccl: JobNccl;
+}
+
+/** The job, over a mesh that delivers from the next microtask on. */
+function startJob({ executors, nccl, links, roster, ...start }: Start): RankJob {
+  const { settings, platform, meeting, media, epoch } = start;
+  const mesh = new Mesh({ rank: meeting.rank, epoch, links, logger: settings.logger });
+  const parts: JobParts = { ...start, mesh, seat: meeting.rank, roster: [...roster] };
+  let noticesEnd: (() => void) | undefined;
+  const onLeave = async (hasDied: boolean) => {
+    noticesEnd?.();
+    await job.tracesEnd?.();
+    return leave(parts, hasDied);
+  };
+  // Ranks in memory are all in this process: if nothing else runs here, nobody will end a call that is pending.
+  const holds = platform.onProgramEnd !== null && meeting.links === null;
+  const job = new RankJob({ parts, executors, nccl, holds, onLeave });
+  noticesEnd = platform.onProgramEnd?.(() => job.leaveForgotten());
+  queueMicrotask(() => {
+    mesh.start();
+    media.hub?.start(mesh);
+  });
+  return job;
+}
+
+/** The group of all ranks, whose job leaves traces where WEBCCL_TRACE_DIR is set. */
+async function traced(platform: Platform, job: RankJob, group: ProcessGroup): Promise<ProcessGroup> {
+  const folder = platform.traceInto && platform.env("WEBCCL_TRACE_DIR");
+  if (folder) job.tracesEnd = await (await import("./traced-job.ts")).traceJob(platform, folder, job, group);
+  return group;
 }
 
 /** What this rank says of itself. */
 function entryOf(
-  { runtime, version, hostId }: Platform,
+  { runtime, version, hostId, processId }: Platform,
   { internal, integrity, listen }: Settings,
   { rank, hub }: Meeting,
   executors: Executors,
@@ -146,6 +170,7 @@ function entryOf(
     runtime,
     version,
     hostId,
+    processId,
     shares: [],
     maps: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),
@@ -160,17 +185,14 @@ function entryOf(
 }
 
 /** The job is over: ends the meeting, and the hub that this rank hosts once the others have left it. */
-async function leave(
-  { groupName, peerTimeoutMs }: Settings,
-  { hub, hosted, store, leave }: Meeting,
-  { websocket }: Media,
-  hasDied: boolean,
-): Promise<void> {
+async function leave({ settings, meeting, media }: JobParts, hasDied: boolean): Promise<void> {
+  const { groupName, peerTimeoutMs } = settings;
+  const { hub, hosted, store } = meeting;
   hub?.goodbye();
   hub?.close();
-  await websocket?.close();
+  await media.websocket?.close();
   await store.close();
-  await leave?.();
+  await meeting.leave?.();
   await hosted?.drained(groupName, hasDied ? Math.min(DEAD_JOB_MS, peerTimeoutMs) : peerTimeoutMs);
   await hosted?.close();
 }

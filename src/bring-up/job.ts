@@ -6,10 +6,9 @@ import { DirectBackend } from "../backend/direct/direct.ts";
 import { DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
-import type { BackendSettings, Job, MemberGroup, Membership } from "../group/job.ts";
+import type { BackendSettings, Job, MemberGroup, Membership, NextEpoch } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
 import { Recorder } from "../group/trace/recorder.ts";
-import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
 import type { Store } from "../store/store.ts";
 import { keepAlive } from "../support/clock.ts";
@@ -21,20 +20,20 @@ import type { Executors } from "./executors.ts";
 import type { Settings } from "./init-options.ts";
 import { linkHasChecksums } from "./integrity.ts";
 import { clustersOf, linkBetween, slowestLink } from "./linking.ts";
-import type { Media } from "./media/media.ts";
-import type { JobNccl, NcclPart } from "./nccl/contract.ts";
+import type { JobParts } from "./membership/parts.ts";
+import type { Succession } from "./membership/succession.ts";
+import type { JobNccl, NcclPart, NcclUse } from "./nccl/contract.ts";
 import { haveSameArithmetic, type RosterEntry } from "./roster.ts";
+
+/** What a group says that has lost the areas of its files. */
+const MESSAGES_ALONE =
+  "collectives run over messages: common memory and the areas of shared files are those of the first group alone";
 
 /** What a job is made of. */
 export interface RankJobOptions {
-  settings: Settings;
-  rank: number;
-  roster: readonly RosterEntry[];
-  mesh: Mesh;
-  media: Media;
+  parts: JobParts;
   executors: Executors;
   nccl: JobNccl;
-  store: Store;
   /** Does a pending call keep the process running? */
   holds: boolean;
   /** Ends the meeting, and what the media keep open. A job that has died does not wait for its ranks. */
@@ -48,18 +47,24 @@ export class RankJob implements Job {
   readonly claims: Claims = new Claims();
   readonly recorder: Recorder;
   readonly groupNames: Set<string> = new Set();
+  /** Ends the traces that it leaves, if it does. */
+  tracesEnd: (() => Promise<void>) | undefined;
   readonly #options: RankJobOptions;
+  readonly #parts: JobParts;
+  #succession: Promise<Succession> | null = null;
   #root: MemberGroup | null = null;
   readonly #groups = new Set<MemberGroup>();
   /** How many built-in backends each group has made. */
   readonly #builtIns = new Map<string, number>();
 
   constructor(options: RankJobOptions) {
-    const { settings, executors, rank, roster } = options;
+    const { parts, executors } = options;
+    const { seat: rank, roster } = parts;
     this.#options = options;
-    this.settings = settings;
+    this.#parts = parts;
+    this.settings = parts.settings;
     const version = roster[rank]?.version ?? "";
-    this.recorder = new Recorder({ rank, size: roster.length, version, takesStacks: settings.takesStacks });
+    this.recorder = new Recorder({ rank, size: roster.length, version, takesStacks: this.settings.takesStacks });
     this.deadlines = new Deadlines(options.holds);
     void executors.gpu?.device.lost.then(({ reason, message }) => {
       if (reason === "destroyed" && this.#groups.size === 0) return;
@@ -69,18 +74,29 @@ export class RankJob implements Job {
   }
 
   /** The group of all ranks. To be made once, before any other. */
-  groupOfAll(name: string): ProcessGroup {
-    const { roster, rank } = this.#options;
-    const globalRanks = roster.map((entry) => entry.rank);
-    return new ProcessGroup({
-      job: this,
-      name,
-      description: name,
-      globalRanks,
-      rank,
-      timeoutMs: this.settings.timeoutMs,
-      boundDevice: this.settings.device ?? null,
-    });
+  groupOfAll(): ProcessGroup {
+    const { members, epoch, seat } = this.#parts;
+    return this.#groupOf({ epoch, globalRanks: members, rank: members.indexOf(seat) });
+  }
+
+  /** Waits until the ranks of a job that this one joins let it in. */
+  async join(): Promise<ProcessGroup> {
+    const request = { timeoutMs: this.settings.timeoutMs, dead: () => null };
+    return this.#groupOf((await (await this.membership()).change("join", request)) as NextEpoch);
+  }
+
+  /** Leaves the group of all ranks, because the program has ended. */
+  leaveForgotten(): void {
+    const name = this.#root?.name;
+    this.settings.logger.warn(
+      `the program ends without leaving group "${name}", and leaves it now: call await group.destroy() when it is done`,
+    );
+    void this.#root?.destroy();
+  }
+
+  #groupOf(members: NextEpoch): ProcessGroup {
+    const { groupName: name, timeoutMs, device: boundDevice = null } = this.settings;
+    return new ProcessGroup({ job: this, name, description: name, timeoutMs, boundDevice, ...members });
   }
 
   get device(): GPUDevice | null {
@@ -93,7 +109,7 @@ export class RankJob implements Job {
 
   /** Names have slashes; so the prefix has none but the last, and no key of one group is a key of another. */
   storeOf(group: Membership): Store {
-    return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#options.store);
+    return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#parts.meeting.store);
   }
 
   kindOf({ backend = this.#backend }: BackendSettings): string {
@@ -124,21 +140,27 @@ export class RankJob implements Job {
     return this.settings.makeBackend ?? this.settings.backend;
   }
 
-  describe({ name, rank, globalRanks, timeoutMs }: Membership, backend: string): GroupInfo {
-    const { executors, media, nccl } = this.#options;
+  describe({ name, rank, globalRanks, timeoutMs, epoch }: Membership, backend: string): GroupInfo {
+    const { executors, nccl } = this.#options;
+    const { media, mesh } = this.#parts;
     const members = this.#membersOf(globalRanks);
-    const use = nccl.ranks?.use(globalRanks);
+    const use = this.#ncclUse(globalRanks);
     return {
       name,
       rank,
       size: members.length,
+      epoch,
+      droppedFrames: mesh.droppedFrames,
       backend,
       executors: executors.all.map(({ name, description, arithmeticId }) => ({ name, description, arithmeticId })),
       gpu: executors.gpuReason,
       gpuMemory: executors.gpu?.memory ?? null,
       nccl: nccl.reason,
       ...media.reasons(),
-      notes: nccl.choice && use ? nccl.choice.notes(use) : [],
+      notes: [
+        ...(nccl.choice && use ? nccl.choice.notes(use) : []),
+        ...(epoch > 0 && ["shared-file", "mapped-memory"].includes(slowestLink(members)) ? [MESSAGES_ALONE] : []),
+      ],
       sameArithmetic: haveSameArithmetic(members),
       deterministic: this.settings.deterministic,
       timeoutMs,
@@ -153,6 +175,29 @@ export class RankJob implements Job {
     };
   }
 
+  membership(): Promise<Succession> {
+    this.#succession ??= import("./membership/succession.ts").then(
+      ({ Succession }) =>
+        new Succession(this.#parts, {
+          root: () => this.#root,
+          has: (group) => this.#groups.has(group),
+          endAll: (cause) => this.#endEpoch(cause),
+        }),
+    );
+    return this.#succession;
+  }
+
+  /** Every group ends here; the next one is the group of all ranks. */
+  #endEpoch(cause: WebcclError): void {
+    this.#root = null;
+    this.groupNames.clear();
+    this.#builtIns.clear();
+    for (const group of [...this.#groups]) {
+      group.abort(cause);
+      void group.destroy();
+    }
+  }
+
   onGroupCreated(group: MemberGroup): void {
     this.#root ??= group;
     this.#groups.add(group);
@@ -165,7 +210,7 @@ export class RankJob implements Job {
     const hold = keepAlive();
     for (const other of [...this.#groups]) await other.destroy();
     this.deadlines.close();
-    this.#options.mesh.leave();
+    this.#parts.mesh.leave();
     await this.#options.onLeave(wasDead);
     for (const executor of this.#options.executors.all) await executor.dispose();
     hold.cancel();
@@ -179,15 +224,16 @@ export class RankJob implements Job {
   ): Backend {
     const { name, globalRanks } = group;
     const key = keyOf(group);
-    const { mesh, media, nccl, executors } = this.#options;
+    const { nccl, executors } = this.#options;
+    const { mesh, media, meeting } = this.#parts;
     const { logger, internal } = this.settings;
     const members = this.#membersOf(globalRanks);
     const withNccl = backend !== "cpu" && backend !== "webgpu";
-    const use = withNccl ? nccl.ranks?.use(globalRanks) : undefined;
+    const use = withNccl ? this.#ncclUse(globalRanks) : undefined;
     const index = this.#builtIns.get(key) ?? 0;
     this.#builtIns.set(key, index + 1);
     const prefix = `group:${encodeURIComponent(key)}/backend-${index}`;
-    const store = new PrefixStore(prefix, this.#options.store);
+    const store = new PrefixStore(prefix, meeting.store);
     let part: NcclPart | null = null;
     const channel = mesh.open({
       ...{ group: hash52(index === 0 ? key : prefix), name, ranks: globalRanks, logger },
@@ -216,18 +262,25 @@ export class RankJob implements Job {
   }
 
   #membersOf(globalRanks: readonly number[]): RosterEntry[] {
-    const { roster } = this.#options;
+    const { roster } = this.#parts;
     return globalRanks.flatMap((rank) => roster[rank] ?? []);
   }
 
-  /** The same on every rank: rank 0's of the job, if it says one. A rank with a GPU has a second arithmetic. */
+  /** NCCL of these ranks; none where one joined later. */
+  #ncclUse(globalRanks: readonly number[]): NcclUse | undefined {
+    const { ranks } = this.#options.nccl;
+    return globalRanks.every((rank) => ranks?.devices[rank] !== undefined) ? ranks?.use(globalRanks) : undefined;
+  }
+
+  /** The same on every rank: that of the epoch's first rank, if it says one. A rank with a GPU has a second arithmetic. */
   #segmentBytes(members: readonly RosterEntry[]): number {
     const hasGpu = members.some(({ arithmeticIds }) => arithmeticIds.length > 1);
-    return this.#options.roster[0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
+    const { roster, members: all } = this.#parts;
+    return roster[all[0] ?? 0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
   }
 }
 
 /** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
-function keyOf({ name, globalRanks }: Membership): string {
-  return `${name}:${hash52(globalRanks.join()).toString(36)}`;
+function keyOf({ name, globalRanks, epoch }: Membership): string {
+  return `${name}:${hash52(globalRanks.join()).toString(36)}${epoch > 0 ? `:${epoch}` : ""}`;
 }

@@ -37,6 +37,8 @@ export interface RosterEntry {
   /** Such as "node 20.20.2". */
   readonly version: string;
   readonly hostId: string;
+  /** Names its process among all of its machine and others; empty where that cannot be told. */
+  readonly processId: string;
   /** Where it accepts direct links; null if it does not. */
   readonly listenUrl: string | null;
   /** It is a task of the same thread as every other rank. */

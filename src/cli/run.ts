@@ -9,6 +9,7 @@ export interface RunOptions {
   threads?: boolean | undefined;
   verbose?: boolean | undefined;
   hub?: string | undefined;
+  maxRestarts?: number | undefined;
   script: string;
   args: readonly string[];
 }

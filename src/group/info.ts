@@ -8,6 +8,10 @@ export interface GroupInfo {
   name: string;
   rank: number;
   size: number;
+  /** As of the group. */
+  epoch: number;
+  /** Frames of epochs that are over, which this rank has dropped. */
+  droppedFrames: number;
   backend: string;
   /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
   executors: { name: string; description: string; arithmeticId: string }[];

@@ -19,6 +19,39 @@ export interface Membership {
   readonly globalRanks: readonly number[];
   /** Milliseconds for each call that names none. */
   readonly timeoutMs: number;
+  /** Of the job, when the group was made. */
+  readonly epoch: number;
+}
+
+/** How a group asks for the epoch after its own. */
+export interface EpochRequest {
+  /** How long members are waited for, in milliseconds. */
+  readonly timeoutMs: number;
+  /** Why the group is dead, or null. */
+  dead(): WebcclError | null;
+}
+
+/** The group of all members of the next epoch. */
+export type NextEpoch = Pick<Membership, "epoch" | "globalRanks" | "rank">;
+
+/** What a hook of `onMembership` is told. */
+export type MembershipEvent =
+  /** `rank` of the group was lost, or left in order. */
+  | { readonly type: "lost" | "left"; readonly rank: number; readonly reason: string }
+  /** A rank waits to be let in by `admit`; `seat` is to be its number in `globalRanks`. */
+  | { readonly type: "waiting"; readonly seat: number };
+
+/** How the members of a job change. */
+export interface JobMembership {
+  /** @throws UnsupportedError if `group` is not the group of all ranks, for which alone `kind` is. */
+  expectWhole(group: MemberGroup, kind: string): void;
+  /**
+   * The next epoch; null if an admit found that nobody waits.
+   * @throws AdmissionError if this rank may not go on; TimeoutError if an admit misses a rank, or the store does not answer.
+   */
+  change(kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null>;
+  /** Calls `hook` until `group` is replaced or destroyed. */
+  watch(group: MemberGroup, hook: (event: MembershipEvent) => void): void;
 }
 
 /** A group, as its job sees it. */
@@ -65,6 +98,8 @@ export interface Job {
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
   createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
   describe(group: Membership, backendName: string): GroupInfo;
+  /** Loaded when it is first asked for. */
+  membership(): Promise<JobMembership>;
   onGroupCreated(group: MemberGroup): void;
   /** This rank has left `group`, which had died before if `wasDead`. */
   onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void>;

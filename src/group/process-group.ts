@@ -20,6 +20,7 @@ import {
   type AllToAllSingleOptions,
   COLLECTIVE_OPTIONS,
   type CollectiveOptions,
+  type MembershipOptions,
   MONITORED_BARRIER_OPTIONS,
   type MonitoredBarrierOptions,
   POINT_TO_POINT_OPTIONS,
@@ -45,8 +46,9 @@ import {
   type NewGroupOptions,
   settingsOfChild,
 } from "./child/child-group.ts";
+import type { Successor } from "./child/successor.ts";
 import type { GroupInfo } from "./info.ts";
-import type { BackendSettings, Job } from "./job.ts";
+import type { BackendSettings, Job, MembershipEvent } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -64,6 +66,7 @@ export interface ProcessGroupOptions {
   globalRanks: readonly number[];
   rank: number;
   timeoutMs: number;
+  epoch: number;
   backend?: BackendSettings;
   boundDevice?: GpuDeviceLike | null;
 }
@@ -81,6 +84,8 @@ export class ProcessGroup {
   readonly globalRanks: readonly number[];
   /** Milliseconds for each call that names none. */
   readonly timeoutMs: number;
+  /** How many groups of all ranks the job had before: 0 at its start, one more with each `shrink` and `admit`. */
+  readonly epoch: number;
 
   readonly #job: Job;
   readonly #calls: CallRunner;
@@ -90,6 +95,7 @@ export class ProcessGroup {
   #boundDevice: GpuDeviceLike | null;
   #persistent: PersistentCalls | null = null;
   #destroyed: Promise<void> | null = null;
+  #successor: Successor<ProcessGroup> | null = null;
   /** The call for which a child was last named, and how many were. */
   #named = { call: 0, count: 0 };
 
@@ -104,6 +110,7 @@ export class ProcessGroup {
     this.rank = rank;
     this.size = globalRanks.length;
     this.timeoutMs = timeoutMs;
+    this.epoch = own.epoch;
     job.groupNames.add(name);
     this.#record = job.recorder.open(this);
     this.#calls = new CallRunner({
@@ -381,6 +388,30 @@ export class ProcessGroup {
     });
   }
 
+  /**
+   * A new group of the ranks that live, in the same order, in place of this one, which is dead then, with its subgroups, hooks and
+   * persistent calls. Called by all living ranks of the group that `initProcessGroup` gave, or of the one that followed it, be it
+   * dead or not. A rank that does not call it within `timeoutMs` (default: the group's) is treated as lost. docs/membership.md
+   * @throws AdmissionError if the others go on without this rank, or if it is on a side of a split network that may not go on.
+   */
+  shrink(options: MembershipOptions = {}): Promise<ProcessGroup> {
+    return this.#follow("shrink", options);
+  }
+
+  /**
+   * Lets the ranks in that wait in `initProcessGroup({ join: true })`: a new group as of {@link shrink}, in which they come last. If
+   * nobody waits and nobody was lost, it resolves to this group, which goes on. Called by all living ranks, between calls.
+   * @throws TimeoutError naming the ranks that did not call it within `timeoutMs`; the group is dead then. AdmissionError as `shrink`.
+   */
+  admit(options: MembershipOptions = {}): Promise<ProcessGroup> {
+    return this.#follow("admit", options);
+  }
+
+  /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
+  onMembership(hook: (event: MembershipEvent) => void): void {
+    void this.#job.membership().then((membership) => membership.watch(this, hook));
+  }
+
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
     this.#calls.onCompletion(hook);
@@ -464,6 +495,22 @@ export class ProcessGroup {
     await this.#job.onGroupDestroyed(this, wasDead);
   }
 
+  /** The group that follows this one. Loaded when the membership is first to change. */
+  async #follow(kind: "shrink" | "admit", options: MembershipOptions): Promise<ProcessGroup> {
+    const { Successor } = await import("./child/successor.ts");
+    this.#successor ??= new Successor<ProcessGroup>(this, {
+      job: this.#job,
+      dead: () => this.#calls.dead,
+      isDestroyed: () => this.#destroyed !== null,
+      make: (next) => {
+        const { name, description, timeoutMs } = this;
+        const own = { job: this.#job, backend: this.#backend, boundDevice: this.#boundDevice };
+        return new ProcessGroup({ name, description, timeoutMs, ...own, ...next });
+      },
+    });
+    return this.#successor.follow(kind, options);
+  }
+
   async #backends(): Promise<BackendSet> {
     const { BackendSet } = await import("../backend/composed/backend-set.ts");
     this.#calls.backend = BackendSet.of(this.#calls.backend);
@@ -503,6 +550,6 @@ export class ProcessGroup {
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, ...settings });
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, epoch: this.epoch, ...settings });
   }
 }

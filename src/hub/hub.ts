@@ -34,10 +34,9 @@ import { runStoreCall } from "./store-calls.ts";
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
 const DEFAULT_HIGH_WATER_BYTES = 16 * 2 ** 20;
 const DEFAULT_MAX_HUB_BYTES = 2 ** 30;
-/** A hub's members are those of one life of the group: who is lost does not come back. */
-const EPOCH = 0;
 /** Most frames of one member that belong nowhere. */
 const MAX_STRAY_FRAMES = 64;
+const MEMBER_MESSAGES = ["call", "goodbye", "members", "group", "group-end", "cancel", "damaged", "checksums"] as const;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
 
@@ -107,7 +106,7 @@ export class Hub {
   accept(hello: Hello, socket: Socket): Welcome {
     const { group, worldSize, purpose } = hello;
     if (purpose === "link") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
-    if (hello.rank !== null && hello.rank >= worldSize) {
+    if (hello.rank !== null && worldSize > 0 && hello.rank >= worldSize) {
       throw new AdmissionError(
         `rank ${hello.rank} is out of range: world size ${worldSize} has ranks 0 to ${worldSize - 1}`,
       );
@@ -133,9 +132,9 @@ export class Hub {
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
     };
-    const newcomer = room.isStore ? "a client came to store" : `rank ${rank} of ${worldSize} joined group`;
+    const newcomer = room.isStore ? "a client came to store" : `rank ${rank} of ${room.seats} joined group`;
     this.#logger?.info(`hub: ${newcomer} "${group}"`);
-    return { rank, worldSize, epoch: EPOCH, hostRank: this.#hostRank, checksums: hello.checksums };
+    return { rank, worldSize, epoch: room.epoch, hostRank: this.#hostRank, checksums: hello.checksums };
   }
 
   /**
@@ -212,10 +211,13 @@ export class Hub {
       return;
     }
     const to = room.members.get(header.peer);
-    if (!to || header.epoch !== EPOCH || header.peer === rank) {
-      // Peers may send to a rank that has gone until they hear of it.
-      if (room.departed.has(header.peer) && header.epoch === EPOCH) this.#droppedFrames++;
-      else this.#drop(port);
+    // What members say of the epoch to come crosses from one to the next.
+    const isOfNow = header.epoch === room.epoch || (header.group === 0 && header.epoch < room.epoch);
+    if (!to || !isOfNow || header.peer === rank) {
+      // Peers may send to a rank that has gone, or of an epoch that has ended, until they hear of it.
+      if ((room.departed.has(header.peer) || to) && header.epoch <= room.epoch && header.peer !== rank) {
+        this.#droppedFrames++;
+      } else this.#drop(port);
       return;
     }
     setPeer(head, rank);
@@ -241,7 +243,7 @@ export class Hub {
   #makeReduction(room: Room): Reduction {
     return new Reduction({
       executor: this.#executor,
-      worldSize: room.worldSize,
+      seats: () => room.seats,
       hold: (rank, byteLength) => {
         const port = room.members.get(rank);
         if (!port) return null;
@@ -272,7 +274,7 @@ export class Hub {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
     const message = expectFields(decodeControl(payload.toBytes()));
     if (room.isStore) expectOneOf(message, "type", ["call", "goodbye", "damaged"]);
-    switch (expectOneOf(message, "type", ["call", "goodbye", "group", "group-end", "cancel", "damaged", "checksums"])) {
+    switch (expectOneOf(message, "type", MEMBER_MESSAGES)) {
       case "call":
         runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => {
           this.#guard(room, rank, port, () => this.#send(port, reply));
@@ -289,6 +291,12 @@ export class Hub {
         break;
       case "damaged":
         this.#onDamaged(room, rank, port, expectString(message, "seen"));
+        break;
+      case "members":
+        for (const other of room.begin(rank, message) ?? []) {
+          const evicted = room.members.get(other);
+          if (evicted) this.#evict(room, other, evicted, 1008, `epoch ${room.epoch} goes on without it`);
+        }
         break;
       case "group":
         room.reduction.name(rank, message);
@@ -307,8 +315,14 @@ export class Hub {
     this.#relay.remove(port);
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
+    room.waiting.delete(departure.rank);
     if (!room.isStore) this.#tellOfDeparture(room, departure);
-    if (room.members.size > 0) return;
+    if (room.members.size > 0) {
+      // Nobody is left who could let these in.
+      if (room.members.size > room.waiting.size) return;
+      for (const [rank, last] of [...room.members]) this.#evict(room, rank, last, 1001, "the group has ended");
+      return;
+    }
     this.#rooms.delete(roomKey(room.isStore ? "store" : "hub", room.group));
     void room.store.close();
     for (const resolve of room.emptied) resolve();

@@ -37,7 +37,8 @@ const SLOT_BYTES = 512;
 /** The hub, as a reduction needs it. Ranks are those of the job. */
 export interface ReductionOwner {
   readonly executor: Executor;
-  readonly worldSize: number;
+  /** How many ranks the job has had. */
+  seats(): number;
   /**
    * Counts bytes of `rank` as kept until the returned function is called; null if they were too many, and the rank's
    * connection was closed.
@@ -83,7 +84,7 @@ export class Reduction {
   name(from: number, message: Fields): void {
     const group = groupOf(message);
     const ranks = expectArray(message, "ranks") as readonly number[];
-    const valid = ranks.every((rank) => Number.isInteger(rank) && rank >= 0 && rank < this.#owner.worldSize);
+    const valid = ranks.every((rank) => Number.isInteger(rank) && rank >= 0 && rank < this.#owner.seats());
     if (!valid || new Set(ranks).size !== ranks.length || !ranks.includes(from)) {
       throw new ProtocolError("a group's ranks must be different ranks of the job, the sender's among them");
     }

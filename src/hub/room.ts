@@ -3,9 +3,10 @@
  * clients: they come and go, and know nothing of each other.
  */
 
-import { AdmissionError, type WireError } from "../errors.ts";
+import { AdmissionError, ProtocolError, type WireError } from "../errors.ts";
 import { HashStore } from "../store/hash-store.ts";
-import type { Hello } from "../wire/handshake.ts";
+import { type Hello, MAX_WORLD_SIZE } from "../wire/handshake.ts";
+import { expectArray, expectInteger, type Fields } from "../wire/schema.ts";
 import { RetryLaterError } from "./admission.ts";
 import type { Reduction } from "./reduction.ts";
 import type { Port } from "./relay.ts";
@@ -19,6 +20,12 @@ export type Departure =
 export class Room {
   readonly group: string;
   readonly worldSize: number;
+  /** Of the members of today (docs/membership.md). */
+  epoch = 0;
+  /** How many seats it has had: those that joined later have one behind the first ranks. */
+  seats: number;
+  /** Those that wait to be let in. */
+  readonly waiting = new Set<number>();
   readonly store = new HashStore();
   readonly reduction: Reduction;
   readonly members = new Map<number, Port>();
@@ -32,6 +39,7 @@ export class Room {
   constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction) {
     this.group = group;
     this.worldSize = worldSize;
+    this.seats = worldSize;
     this.isStore = purpose === "store";
     this.reduction = makeReduction(this);
   }
@@ -42,6 +50,7 @@ export class Room {
    */
   rankFor(hello: Hello): number {
     const { group, rank, worldSize } = hello;
+    if (worldSize === 0) return this.#newSeat(hello);
     if (worldSize !== this.worldSize) {
       throw new AdmissionError(`group "${group}" has world size ${this.worldSize}, and this rank says ${worldSize}`);
     }
@@ -68,5 +77,27 @@ export class Room {
       );
     }
     return rank;
+  }
+
+  #newSeat({ group, rank, purpose }: Hello): number {
+    if (rank !== null || purpose !== "hub") throw new AdmissionError("a rank that joins a group has no number yet");
+    if (this.members.size === 0) throw new RetryLaterError(`there is no group "${group}" here to join`);
+    if (this.seats >= MAX_WORLD_SIZE) throw new AdmissionError(`group "${group}" has had ${MAX_WORLD_SIZE} ranks`);
+    this.waiting.add(this.seats);
+    return this.seats++;
+  }
+
+  /**
+   * `{ type: "members", epoch, ranks }`: the sender has come to this epoch.
+   * @returns the members that are none of it; null if another has said so before.
+   */
+  begin(from: number, message: Fields): number[] | null {
+    const epoch = expectInteger(message, "epoch", 0, 0xffffffff);
+    const ranks = expectArray(message, "ranks");
+    if (!ranks.includes(from)) throw new ProtocolError("a member begins an epoch to which it does not belong");
+    if (epoch <= this.epoch) return null;
+    this.epoch = epoch;
+    for (const rank of ranks) this.waiting.delete(rank as number);
+    return [...this.members.keys()].filter((rank) => !ranks.includes(rank) && !this.waiting.has(rank));
   }
 }

@@ -30,10 +30,20 @@ interface EarlyFrame {
   readonly payload: Payload;
 }
 
+/** Hears of what concerns the membership of the job (`membership/`). Ranks are the job's. */
+export interface MembershipListener {
+  /** A message of `rank` about the epoch to come. */
+  onMessage(rank: number, message: unknown): void;
+  /** {@link Mesh.reaches} may answer otherwise than before. */
+  onChange(): void;
+}
+
+/** Told of ranks that were lost, or said goodbye. Ranks are the job's. */
+export type DepartureHook = (rank: number, type: "lost" | "left", reason: string) => void;
+
 /** Bring-up makes a mesh with these, once all links are there. */
 export interface MeshOptions {
   rank: number;
-  size: number;
   epoch: number;
   /** The link to each other rank. */
   links: ReadonlyMap<number, Link>;
@@ -43,7 +53,13 @@ export interface MeshOptions {
 /** All links of one rank. */
 export class Mesh {
   readonly rank: number;
-  readonly size: number;
+  /** Frames of other epochs that were dropped. */
+  droppedFrames = 0;
+  readonly departureHooks: DepartureHook[] = [];
+  #epoch: number;
+  #membership: MembershipListener | null = null;
+  /** What came for the listener before there was one. */
+  #talk: [rank: number, message: unknown][] = [];
   readonly #logger: Logger;
   readonly #peers = new Map<number, Peer>();
   readonly #channels = new Map<number, Channel>();
@@ -57,29 +73,84 @@ export class Mesh {
   #graceTimer: Timer | null = null;
   #closed = false;
 
-  constructor({ rank, size, epoch, links, logger }: MeshOptions) {
+  constructor({ rank, epoch, links, logger }: MeshOptions) {
     this.rank = rank;
-    this.size = size;
+    this.#epoch = epoch;
     this.#logger = logger;
-    for (const [other, link] of links) {
-      this.#peers.set(other, new Peer(other, link, link.kind === "hub" ? other : rank, epoch));
-    }
+    for (const [other, link] of links) this.#add(other, link);
   }
 
   /** Starts delivery on every link. */
   start(): void {
+    for (const peer of this.#peers.values()) this.#start(peer);
+  }
+
+  /** A link to a rank that was not here before, and delivery on it. */
+  add(rank: number, link: Link): void {
+    this.#start(this.#add(rank, link));
+  }
+
+  #add(rank: number, link: Link): Peer {
+    const peer = new Peer(rank, link, link.kind === "hub" ? rank : this.rank, this.#epoch);
+    this.#peers.set(rank, peer);
+    return peer;
+  }
+
+  #start(peer: Peer): void {
+    peer.link.start({
+      onFrame: (header, payload) => this.#guard(peer, () => this.#onFrame(peer, header, payload)),
+      onDamaged: (seen) => {
+        this.#damaged(peer, seen);
+        peer.control(JOB, encodeMessage({ type: "damaged", seen }));
+      },
+      onClose: () => {
+        peer.closed = true;
+        this.#membership?.onChange();
+        if (!peer.left) this.lost(peer.rank, "its link closed");
+      },
+    });
+  }
+
+  /** From now on `listener` hears of the membership; of messages that came before, too. */
+  listen(listener: MembershipListener): void {
+    this.#membership = listener;
+    for (const [rank, message] of this.#talk.splice(0)) listener.onMessage(rank, message);
+  }
+
+  /** Is there an open link to `rank`, which has not said goodbye? */
+  reaches(rank: number): boolean {
+    const peer = this.#peers.get(rank);
+    return peer !== undefined && !peer.closed && !peer.saidGoodbye && peer.damage === null;
+  }
+
+  /** Sends `rank` a message about the epoch to come, if there is a link. */
+  tell(rank: number, message: object): void {
+    const peer = this.#peers.get(rank);
+    if (peer && !peer.closed) peer.control(JOB, encodeMessage({ type: "membership", message }));
+  }
+
+  /** Epoch `epoch` begins, whose members are these ranks: links to others are closed, and what others send is dropped. */
+  adopt(epoch: number, members: readonly number[]): void {
+    this.#epoch = epoch;
+    this.#suspects.clear();
+    this.#hubLoss = null;
+    for (const [group, frames] of this.#early) {
+      const newer = frames.filter(({ header }) => header.epoch >= epoch);
+      for (const { peer, header, payload } of frames) if (header.epoch < epoch) this.#drop(peer, header, payload);
+      if (newer.length > 0) this.#early.set(group, newer);
+      else this.#early.delete(group);
+    }
     for (const peer of this.#peers.values()) {
-      peer.link.start({
-        onFrame: (header, payload) => this.#guard(peer, () => this.#onFrame(peer, header, payload)),
-        onDamaged: (seen) => {
-          this.#damaged(peer, seen);
-          peer.control(JOB, encodeMessage({ type: "damaged", seen }));
-        },
-        onClose: () => {
-          peer.closed = true;
-          if (!peer.left) this.lost(peer.rank, "its link closed");
-        },
-      });
+      peer.epoch = epoch;
+      if (members.includes(peer.rank)) {
+        peer.left = peer.saidGoodbye;
+        if (peer.closed) this.lost(peer.rank, "its link closed");
+        continue;
+      }
+      peer.left = true;
+      this.#broken.add(peer);
+      this.#peers.delete(peer.rank);
+      peer.link.close();
     }
   }
 
@@ -114,7 +185,16 @@ export class Mesh {
   /** `rank` (of the job) is gone, as `reason` tells. */
   lost(rank: number, reason: string): void {
     const peer = this.#peers.get(rank);
-    if (this.#closed || !peer || peer.left) return;
+    if (this.#closed || !peer) return;
+    if (peer.link.kind === "hub") {
+      peer.closed = true;
+      this.#membership?.onChange();
+    }
+    this.#suspect(peer, reason);
+  }
+
+  #suspect(peer: Peer, reason: string): void {
+    if (this.#closed || peer.left) return;
     if (!this.#suspects.has(peer)) this.#suspects.set(peer, reason);
     this.#startGrace();
   }
@@ -124,6 +204,12 @@ export class Mesh {
     if (this.#closed) return;
     this.#hubLoss = new HubLostError(`the hub at ${url} is gone: its connection closed (${reason})`, { url });
     this.#startGrace();
+  }
+
+  /** No rank can be reached by the hub any more. */
+  hubClosed(): void {
+    for (const peer of this.#peers.values()) if (peer.link.kind === "hub") peer.closed = true;
+    this.#membership?.onChange();
   }
 
   /** The connection between `rank` (of the job) and the hub delivered other bytes than were sent. */
@@ -148,7 +234,10 @@ export class Mesh {
 
   /** Takes something of `peer`; whatever is thrown over it ends the link to that peer, and nothing else of this process. */
   #guard(peer: Peer, take: () => void): void {
-    if (this.#broken.has(peer)) return;
+    if (this.#broken.has(peer)) {
+      this.droppedFrames++;
+      return;
+    }
     try {
       take();
     } catch (error) {
@@ -169,16 +258,22 @@ export class Mesh {
     else {
       if (kind !== FrameKind.REQUEST) peer.onConsumed(request);
       if (kind === FrameKind.CONSUMED) return;
-      if (header.group === JOB) this.#onMessage(peer, decodeMessage(contents(payload)) as MeshMessage);
+      if (header.group === JOB) this.#onMessage(peer, header, decodeMessage(contents(payload)) as MeshMessage);
       else this.#onGroupFrame(peer, header, fingerprint, payload);
     }
   }
 
   #onGroupFrame(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
     const channel = this.#channels.get(header.group);
-    if (channel) this.#dispatch(channel, peer, header, fingerprint, payload);
-    else if (!this.#closedGroups.has(header.group)) this.#keepEarly(peer, header, fingerprint, payload);
-    else if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
+    const isOld = header.epoch < this.#epoch;
+    if (channel && header.epoch === this.#epoch) this.#dispatch(channel, peer, header, fingerprint, payload);
+    else if (!isOld && !this.#closedGroups.has(header.group)) this.#keepEarly(peer, header, fingerprint, payload);
+    else this.#drop(peer, header, payload);
+  }
+
+  #drop(peer: Peer, header: Header, payload: Payload): void {
+    if (header.epoch < this.#epoch) this.droppedFrames++;
+    if (header.kind === FrameKind.DATA) peer.arrival(payload).drop();
   }
 
   #dispatch(channel: Channel, peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
@@ -196,12 +291,20 @@ export class Mesh {
     this.#early.set(header.group, frames);
   }
 
-  #onMessage(peer: Peer, message: MeshMessage): void {
+  #onMessage(peer: Peer, { epoch }: Header, message: MeshMessage): void {
     if (message.type === "goodbye") {
       peer.left = true;
+      peer.saidGoodbye = true;
+      this.#membership?.onChange();
+      this.#tellHooks(peer.rank, "left", "it said goodbye");
       for (const channel of [...this.#channels.values()]) channel.onPeerLeft(peer);
+    } else if (message.type === "membership") {
+      if (this.#membership) this.#membership.onMessage(peer.rank, message.message);
+      else this.#talk.push([peer.rank, message.message]);
     } else if (message.type === "lost") {
-      this.lost(message.rank, message.reason);
+      // Hearsay of an older epoch may be about a link that is of no use to anyone any more.
+      const lost = epoch < this.#epoch ? undefined : this.#peers.get(message.rank);
+      if (lost) this.#suspect(lost, message.reason);
     } else if (message.type === "damaged") {
       this.#damaged(peer, message.seen);
     }
@@ -212,8 +315,13 @@ export class Mesh {
     if (peer.left || this.#closed) return;
     peer.left = true;
     peer.damage = seen;
+    this.#membership?.onChange();
     this.#logger.error(`the link to rank ${peer.rank} changed bytes: ${seen}`);
     for (const channel of [...this.#channels.values()]) channel.linkDamaged(peer, seen);
+  }
+
+  #tellHooks(...departure: Parameters<DepartureHook>): void {
+    for (const hook of [...this.departureHooks]) hook(...departure);
   }
 
   #startGrace(): void {
@@ -232,6 +340,7 @@ export class Mesh {
       const { rank } = peer;
       peer.left = true;
       this.#logger.debug(`rank ${rank} is lost: ${reason}`);
+      this.#tellHooks(rank, "lost", reason);
       for (const other of this.#peers.values()) {
         if (!other.left && !other.closed) other.control(JOB, encodeMessage({ type: "lost", rank, reason }));
       }

@@ -46,15 +46,18 @@ export class Peer {
   /** Its rank in the job. */
   readonly rank: number;
   readonly link: Link;
-  /** It said goodbye: nothing more comes, and that is no loss. */
+  /** It said goodbye or was named as lost: nothing more comes, and that is no loss. */
   left = false;
-  /** Its link has closed. */
+  /** Its link has closed, or a hub that relays it says that it is gone. */
   closed = false;
+  /** It said goodbye. */
+  saidGoodbye = false;
   /** What was seen when its link delivered other bytes than were sent; null while it has not. */
   damage: string | null = null;
 
+  /** Stands in the frames that go to it. */
+  epoch: number;
   readonly #address: number;
-  readonly #epoch: number;
   #eagerBytes = 0;
   #consumedBytes = 0;
   #lastRequest = 0;
@@ -66,7 +69,7 @@ export class Peer {
     this.rank = rank;
     this.link = link;
     this.#address = address;
-    this.#epoch = epoch;
+    this.epoch = epoch;
   }
 
   /** Bytes that were sent and not yet consumed there, and those that wait for "clear to send". */
@@ -195,7 +198,7 @@ export class Peer {
         kind,
         flags: flags | (route.pointToPoint ? FrameFlag.POINT_TO_POINT : 0),
         peer: this.#address,
-        epoch: this.#epoch,
+        epoch: this.epoch,
         slot: route.slot,
         group: route.group,
         sequence: route.sequence,

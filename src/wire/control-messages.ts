@@ -28,11 +28,13 @@ export type MeshMessage =
   /** The sender has found that `rank` (of the job) is gone. */
   | { type: "lost"; rank: number; reason: string }
   /** A frame of the receiver came to the sender damaged. */
-  | { type: "damaged"; seen: string };
+  | { type: "damaged"; seen: string }
+  /** About the epoch to come: `membership/messages.ts` checks it, where it is loaded. */
+  | { type: "membership"; message: unknown };
 
 /** Is the message about the job as a whole? */
 export function isAboutJob(message: GroupMessage | MeshMessage): message is MeshMessage {
-  return message.type === "goodbye" || message.type === "lost" || message.type === "damaged";
+  return ["goodbye", "lost", "damaged", "membership"].includes(message.type);
 }
 
 /** Encodes a control message. */
@@ -72,6 +74,8 @@ export function decodeMessage(bytes: Uint8Array): GroupMessage | MeshMessage {
       return { type, rank: whole(fields, "rank"), reason: expectString(fields, "reason") };
     case "damaged":
       return { type, seen: expectString(fields, "seen") };
+    case "membership":
+      return { type, message: fields.message };
   }
 }
 
@@ -87,6 +91,7 @@ const TYPES = [
   "goodbye",
   "lost",
   "damaged",
+  "membership",
 ] as const satisfies readonly (GroupMessage | MeshMessage)["type"][];
 
 function whole(fields: Fields, field: string): number {

@@ -58,6 +58,7 @@ export interface Hello {
   group: string;
   /** The rank it wants, or null for the next free one (a hub gives it). */
   rank: number | null;
+  /** 0 at a hub: it joins a group that runs, and gets a seat behind all others. */
   worldSize: number;
   /** "hub" to join a hub's group, "link" to make a direct link, "store" to use a store of a hub, whose name `group` is. */
   purpose: (typeof PURPOSES)[number];
@@ -121,7 +122,7 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
         hello: {
           group: expectString(fields, "group", MAX_GROUP_LENGTH),
           rank: expectOptional(fields, "rank", (map, field) => expectInteger(map, field, 0, NO_RANK - 1)),
-          worldSize: expectInteger(fields, "worldSize", 1, MAX_WORLD_SIZE),
+          worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
           purpose: expectOneOf(fields, "purpose", PURPOSES),
           checksums: expectBoolean(fields, "checksums"),
         },
@@ -132,7 +133,7 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
         type,
         welcome: {
           rank: expectInteger(fields, "rank", 0, MAX_WORLD_SIZE - 1),
-          worldSize: expectInteger(fields, "worldSize", 1, MAX_WORLD_SIZE),
+          worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
           epoch: expectInteger(fields, "epoch", 0, 0xffffffff),
           hostRank: expectOptional(fields, "hostRank", (map, field) =>
             expectInteger(map, field, 0, MAX_WORLD_SIZE - 1),

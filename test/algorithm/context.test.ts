@@ -30,7 +30,7 @@ describe("send()", () => {
       close: () => {},
     };
     const logger = consoleLogger(() => "OFF");
-    const mesh = new Mesh({ rank: 0, size: 2, epoch: 0, links: new Map([[1, link]]), logger });
+    const mesh = new Mesh({ rank: 0, epoch: 0, links: new Map([[1, link]]), logger });
     const channel = mesh.open({ group: 1, name: "pair", ranks: [0, 1], logger, onDead: () => {} });
     const exchange = channel.open(1, FINGERPRINT);
     const executor = await createCpuExecutor();

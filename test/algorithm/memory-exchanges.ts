@@ -30,7 +30,7 @@ export function memoryExchanges(size: number): { exchanges: ChannelExchange[]; c
   const places = Array.from({ length: size }, (_, rank) =>
     joinMemoryJob(name, rank, size, {}, () => ({ close: () => {} })),
   );
-  const meshes = places.map(({ rank, links }) => new Mesh({ rank, size, epoch: 0, links, logger }));
+  const meshes = places.map(({ rank, links }) => new Mesh({ rank, epoch: 0, links, logger }));
   const ranks = places.map(({ rank }) => rank);
   const onDead = (cause: Error) => {
     if (!(cause instanceof PeerLostError)) throw cause;

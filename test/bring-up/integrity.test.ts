@@ -69,7 +69,7 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
       maps: [],
       arithmeticIds: ["1"],
     },
-    ...{ cuda: { missing: "" }, segmentBytes: null },
+    ...{ cuda: { missing: "" }, segmentBytes: null, processId: "" },
     integrity: { wish: wishes[rank], hubTls: hubTls[rank], listensThere: rank === 1 || listensThere },
   };
 }

@@ -28,7 +28,7 @@ describe("webccl trace --live", { timeout: 90_000 }, () => {
   let browser: Browser;
 
   beforeAll(async () => {
-    if (!isBuilt()) build();
+    if (!isBuilt()) await build();
     mkdirSync(PICTURES, { recursive: true });
     browser = await launchChromium();
   }, 90_000);

@@ -145,7 +145,7 @@ describe.each(Object.entries(LINKS))("a %s link", (_kind, { draws, open }) => {
       const { link, send, end } = await open();
       const logged: unknown[] = [];
       const logger = { debug() {}, info() {}, warn() {}, error: (...parts: unknown[]) => logged.push(parts) };
-      const mesh = new Mesh({ rank: 0, size: 2, epoch: 0, links: new Map([[1, link]]), logger });
+      const mesh = new Mesh({ rank: 0, epoch: 0, links: new Map([[1, link]]), logger });
       const dead = new Promise<WebcclError>((resolve) => {
         const options = { group: GROUP, name: "g", ranks: [0, 1], logger, onDead: resolve };
         // Some frames come before the group is there.

@@ -55,6 +55,7 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
         onLeft: (rank) => links.closed(rank),
         onClosed: (code, reason) => {
           const text = `${code}${reason && ` ${reason}`}`;
+          mesh.hubClosed();
           if (hostRank === null) mesh.hubLost(connection.url, text);
           else mesh.lost(hostRank, `the connection to the hub in its process closed (${text})`);
         },

@@ -14,12 +14,15 @@ import type { WebsocketMedium } from "./websocket.ts";
 
 /** Why a rank that has no direct links shares nothing with other processes. */
 const NO_DIRECT_LINKS = "it has no direct links";
+const JOINED = "it joined a group that ran";
 
 /** The media of one rank. */
 export interface Media {
   readonly all: readonly Medium[];
   readonly websocket: WebsocketMedium | null;
   readonly hub: HubMedium | null;
+  /** Works in every tensor's memory. */
+  readonly executor: HostExecutor;
   /** What they offer together. */
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
@@ -41,27 +44,27 @@ export async function openMedia(
     ? await (await import("./websocket.ts")).openWebsocket(platform, { settings, rank, store, executor, undo })
     : null;
   const options = { rank, settings, store, executor, underneath: websocket, undo };
-  const mapped = websocket && (await import("./mapped.ts")).mappedMedium(here, options);
-  const files = websocket && (await import("./files.ts")).openFiles(platform, options);
+  const { join } = settings;
+  const mapped = websocket && !join ? (await import("./mapped.ts")).mappedMedium(here, options) : null;
+  const files = websocket && !join ? (await import("./files.ts")).openFiles(platform, options) : null;
   const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
-  const all = [memory, threads?.medium(settings.groupName, undo), mapped, files, websocket, hub].filter(
-    (medium) => medium != null,
-  );
+  const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
+  const all = [memory, ofThreads, mapped, files, websocket, hub].filter((medium) => medium != null);
   const missing = { missing: NO_DIRECT_LINKS };
   const nothing = { listenUrl: null, inMemory: false, thread: null, mappedMemory: missing, sharedFile: missing };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, websocket, hub, offer },
+    ...{ all, websocket, hub, executor, offer },
     settle: async (offers) => {
       let roster = offers;
       for (const medium of all) roster = await medium.settle(roster);
       // Ranks that share memory or files settle among all ranks of the job, those without them too.
       return websocket ? roster : (await import("./bystander.ts")).settleBeside(options, NO_DIRECT_LINKS, roster);
     },
-    reasons: () => ({
-      mappedMemory: mapped?.description ?? NO_DIRECT_LINKS,
-      sharedFile: files?.description ?? NO_DIRECT_LINKS,
-    }),
+    reasons: () => {
+      const otherwise = join ? JOINED : NO_DIRECT_LINKS;
+      return { mappedMemory: mapped?.description ?? otherwise, sharedFile: files?.description ?? otherwise };
+    },
   };
 }

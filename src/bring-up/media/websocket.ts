@@ -16,8 +16,13 @@ import { wireHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
+/** The store's key of the secret that the ranks' links have. */
+export const SECRET = "link-secret";
+
 /** The medium of a rank that listens. */
 export interface WebsocketMedium extends Medium {
+  /** The secret of the ranks' links, which the store has for those who join. */
+  readonly secret: string;
   /** Ends the listening; links stay. */
   close(): Promise<void>;
 }
@@ -38,7 +43,8 @@ export async function openWebsocket(
   { settings, rank, store, executor, undo }: WebsocketOptions,
 ): Promise<WebsocketMedium> {
   const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
-  const token = await agreeOnSecret(store);
+  // Who joins must not be the first to come, at a store that has just been opened in place of one that is gone.
+  const token = settings.join ? decodeUtf8(await store.get(SECRET)) : await agreeOnSecret(store);
   const arrivals = new Arrivals();
   undo.push(() => arrivals.close());
   const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
@@ -87,6 +93,7 @@ export async function openWebsocket(
       };
       await inTime(Promise.all(others.map(link)), timeoutMs, () => unlinked(settings, rank, pending));
     },
+    secret: token,
     close: () => listener.close(),
   };
 }
@@ -156,5 +163,5 @@ function inTime<T>(promise: Promise<T>, timeoutMs: number, expired: () => Error)
 /** The first rank to come makes a random secret; the store shows it to the others. */
 async function agreeOnSecret(store: Store): Promise<string> {
   const hex = Array.from(randomBytes(32), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return decodeUtf8(await store.compareSet("link-secret", "", hex));
+  return decodeUtf8(await store.compareSet(SECRET, "", hex));
 }

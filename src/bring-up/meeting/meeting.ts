@@ -36,7 +36,7 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
 }
 
 /** Hears at the hub of ranks that are lost, or whose bring-up has ended. One that left in order had all that it needed. */
-function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
+function watchHub(hub: HubConnection, { groupName, join }: Settings, vigil: Vigil): void {
   const { hostRank } = hub.welcome;
   const lost = (rank: number, reason: string) =>
     vigil.hear(new PeerLostError(`rank ${rank} was lost during the bring-up: ${reason}`, { peer: rank }));
@@ -44,9 +44,12 @@ function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
     onFrame: () => {},
     onFold: () => {},
     onDamaged: (rank, seen) => vigil.hear(hubDamage(groupName, rank, hub.url, seen)),
-    onLost: lost,
+    // A group that runs may lose ranks while another waits to join it.
+    onLost: (rank, reason) => {
+      if (!join) lost(rank, reason);
+    },
     onLeft: (_rank, cause) => {
-      if (cause) vigil.hear(fromWireError(cause));
+      if (cause && !join) vigil.hear(fromWireError(cause));
     },
     onClosed: (code, reason) => {
       const text = `the link to the hub at ${hub.url} closed during the bring-up (${code}${reason && ` ${reason}`})`;
@@ -58,11 +61,12 @@ function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
 
 async function joinHub(
   platform: Platform,
-  { rank, worldSize, groupName, token, timeoutMs, signal, integrity }: Settings,
+  settings: Settings,
   url: string,
   hosted: HubHandle | null,
   { undo, vigil }: Coming,
 ): Promise<Meeting> {
+  const { rank, worldSize, groupName, token, timeoutMs, signal, integrity } = settings;
   const checksums = hubHasChecksums(integrity, url);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
@@ -72,7 +76,7 @@ async function joinHub(
     hub.goodbye(vigil.toOthers(welcome.rank, cause));
     hub.close();
   });
-  watchHub(hub, groupName, vigil);
+  watchHub(hub, settings, vigil);
   const store = new HubStore(hub);
   store.timeoutMs = timeoutMs;
   return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };

@@ -1,10 +1,12 @@
 /** Meetings without a hub: at a store of the caller's, at a file, or in this thread. Loaded where ranks meet so. */
 
+import { TimeoutError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
 import { HashStore } from "../../store/hash-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
 import type { Store } from "../../store/store.ts";
 import { startTimer } from "../../support/clock.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
 import { filePath, type Settings } from "../init-options.ts";
 import type { Coming, Meeting } from "./contract.ts";
 import { Generation } from "./generation.ts";
@@ -17,9 +19,11 @@ const WITHOUT_HUB = { epoch: 0, hub: null, hosted: null, links: null };
 /** Meets in a part of `store` that no earlier meeting has written. */
 export async function meetAt(store: Store, platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   const { worldSize, groupName } = settings;
+  if (settings.join) return joinAt(new PrefixStore(groupName, store), settings);
   const rank = rankOf(settings);
   const guest = { rank, worldSize, groupName, again: coming.again };
   const generation = await Generation.enter(new PrefixStore(groupName, store), platform, guest);
+  if (rank === 0) await generation.store.set("seats", String(worldSize));
   watch(generation, guest, coming);
   return {
     ...WITHOUT_HUB,
@@ -30,10 +34,20 @@ export async function meetAt(store: Store, platform: Platform, settings: Setting
   };
 }
 
+/** Finds the latest meeting in `store`, of which the group that runs has come, and takes a seat behind all others. */
+async function joinAt(store: Store, { timeoutMs, signal, groupName }: Settings): Promise<Meeting> {
+  const { waitInPieces } = await import("../../membership/knocks.ts");
+  const late = () => new TimeoutError(`there was no group "${groupName}" to join within ${timeoutMs} ms`);
+  await waitInPieces(store, "generation", timeoutMs, signal, late);
+  const meeting = new PrefixStore(decodeUtf8(await store.get("generation")), store);
+  await waitInPieces(meeting, "seats", timeoutMs, signal, late);
+  return { ...WITHOUT_HUB, rank: (await meeting.add("seats", 1)) - 1, store: meeting };
+}
+
 /** Meets in a file that all ranks see. */
 export async function meetAtFile(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   // The last of all that use the file removes it.
-  const file = await platform.openFileStore(filePath(settings.method), settings.worldSize);
+  const file = await platform.openFileStore(filePath(settings.method), settings.join ? -1 : settings.worldSize);
   coming.undo.push(() => file.close());
   file.timeoutMs = settings.timeoutMs;
   const meeting = await meetAt(file, platform, settings, coming);
@@ -46,17 +60,19 @@ export async function meetAtFile(platform: Platform, settings: Settings, coming:
 
 /** Joins the ranks of this thread, in a store that no other meeting has. */
 export async function meetInMemory(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
-  const { method, rank, worldSize, groupName, internal } = settings;
-  const { joinMemoryJob } = await import("../../link/memory/links.ts");
+  const { method, rank, worldSize, groupName, internal, join } = settings;
+  const { joinMemoryJob, joinRunningJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);
-  const seat = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+  const seat = join
+    ? joinRunningJob<HashStore>(name, internal.memory ?? {})
+    : joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
   coming.undo.push(() => {
     // The others may be up already, and wait for this rank.
     for (const link of seat.links.values()) link.close();
     seat.leave();
   });
   const store = new PrefixStore(groupName, seat.common);
-  watch(new Generation(store, platform), { rank: seat.rank, worldSize }, coming);
+  if (!join) watch(new Generation(store, platform), { rank: seat.rank, worldSize }, coming);
   return { ...WITHOUT_HUB, ...seat, store };
 }
 

@@ -15,7 +15,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
   const command = cli
     .command("run <script>", "Run a program as several ranks on this host; a rank's death ends the others")
     .usage(
-      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] <script> [arguments of the script]",
+      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] <script> [arguments of the script]",
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
@@ -23,7 +23,11 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option("--threads", "Start threads of one process, which share memory, instead of processes")
     .option("--deno <count>", "How many of them run in Deno")
     .option("--browsers <count>", "How many of them run in a browser")
-    .option("--hub <url>", "Meet at this hub instead of in rank 0");
+    .option("--hub <url>", "Meet at this hub instead of in rank 0")
+    .option(
+      "--max-restarts <count>",
+      "Start ranks again that end badly, so often in all: they join the group that runs",
+    );
   const [name, ...words] = argv;
   const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words.flatMap(asDeclared), []];
   command.action(async (script: string, flags: Flags) => {
@@ -39,6 +43,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       threads: flags.threads === true,
       verbose: flags.verbose === true,
       hub: textFlag("--hub", flags.hub),
+      maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
       script,
       args,
     });

@@ -6,7 +6,7 @@ import { UsageError } from "../usage.ts";
 import { denoArguments, denoExecutable } from "./deno-command.ts";
 import { openJob } from "./job.ts";
 import { linePrefixer } from "./line-prefixer.ts";
-import { type CommandOf, startAsProcesses, startAsThreads } from "./ranks.ts";
+import { type CommandOf, type Rank, startAsThreads, startProcess } from "./ranks.ts";
 import { type LaunchResult, Supervisor } from "./supervisor.ts";
 import { typeScriptLoader } from "./type-script.ts";
 
@@ -27,6 +27,8 @@ export interface LaunchOptions {
   hub?: string | undefined;
   /** Print all that a runtime says of an error that ends a rank, instead of one line. Default: false. */
   verbose?: boolean | undefined;
+  /** How often ranks that end badly are started again, all together; they join the group that runs. Default: 0. */
+  maxRestarts?: number | undefined;
   /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
   prefix?: boolean;
   /** Gets the messages that a rank passes to `process.send`. */
@@ -42,31 +44,41 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const prefix = options.prefix ?? ranks > 1;
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
-  const { deno = 0, browsers = 0, threads = false, verbose = false } = options;
+  const { deno = 0, browsers = 0, threads = false, verbose = false, maxRestarts = 0 } = options;
   if (deno + browsers > ranks) {
     throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
   }
   if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
+  if (threads && maxRestarts > 0) throw new UsageError("--max-restarts is for processes: leave --threads out");
   const orphan = siblingModule(import.meta.url, "./orphan");
   const preloads = [orphan, ...(verbose ? [] : [siblingModule(import.meta.url, "./short-failure")])];
   const inNode = [...(deno + browsers < ranks ? [script] : []), ...(deno < ranks ? [orphan.pathname] : [])];
   const loader = typeScriptLoader(inNode, script);
   const commandOf = commands({ ranks, deno, browsers, script, args }, preloads, loader);
   const { environment, close } = await openJob(ranks, hub, browsers > 0 ? script : null);
-  const start = threads
-    ? startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix }, verbose)
-    : startAsProcesses(ranks, commandOf, environment, prefix);
+  const startOne = (rank: number, again: boolean) =>
+    startProcess(rank, commandOf, environment, { piped: prefix, again });
 
   const result = await new Promise<LaunchResult>((ended) => {
-    const supervisor = new Supervisor(ranks, ended);
-    start((rank, running) => {
+    const add = (rank: number, running: Rank) => {
       if (prefix) {
         running.stdout?.pipe(linePrefixer(rank)).pipe(process.stdout, { end: false });
         running.stderr?.pipe(linePrefixer(rank)).pipe(process.stderr, { end: false });
       }
       running.onMessage((message) => options.onMessage?.(rank, message));
       supervisor.add(rank, running);
+    };
+    const supervisor = new Supervisor(ranks, ended, {
+      most: maxRestarts,
+      restart: (rank) => add(rank, startOne(rank, true)),
     });
+    if (threads)
+      startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix }, verbose).forEach(
+        (running, rank) => {
+          add(rank, running);
+        },
+      );
+    else for (let rank = 0; rank < ranks; rank++) add(rank, startOne(rank, false));
   });
   await close();
   return result;

@@ -19,70 +19,62 @@ export interface Rank {
 /** Command and arguments of a rank. */
 export type CommandOf = (rank: number) => readonly [command: string, args: string[]];
 
-/** Starts the ranks and hands each over. */
-type Start = (started: (rank: number, child: Rank) => void) => void;
-
-/** Starts processes; with `piped` their output is the caller's to read. */
-export function startAsProcesses(
-  ranks: number,
+/** Starts a process; with `piped` its output is the caller's to read. One that is started again joins the group that runs. */
+export function startProcess(
+  rank: number,
   commandOf: CommandOf,
   environment: NodeJS.ProcessEnv,
-  piped: boolean,
-): Start {
-  return (started) => {
-    for (let rank = 0; rank < ranks; rank++) {
-      const output = piped ? "pipe" : "inherit";
-      const [command, commandArgs] = commandOf(rank);
-      const child = spawn(command, commandArgs, {
-        env: { ...environment, RANK: String(rank), LOCAL_RANK: String(rank) },
-        stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
+  { piped, again }: { piped: boolean; again: boolean },
+): Rank {
+  const output = piped ? "pipe" : "inherit";
+  const [command, commandArgs] = commandOf(rank);
+  const own = { RANK: String(rank), LOCAL_RANK: String(rank), ...(again ? { WEBCCL_JOIN: "1" } : {}) };
+  const child = spawn(command, commandArgs, {
+    env: { ...environment, ...own },
+    stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
+  });
+  return {
+    stdout: child.stdout,
+    stderr: child.stderr,
+    kill: (signal) => child.kill(signal),
+    onMessage: (listener) => child.on("message", listener),
+    onEnd: (listener) => {
+      child.once("error", () => listener(1, null));
+      child.once("exit", (code, signal) => {
+        const drained = setTimeout(() => {
+          // A process that the rank started may hold its output open.
+          child.stdout?.destroy();
+          child.stderr?.destroy();
+          listener(code, signal);
+        }, DRAIN_MS);
+        child.once("close", () => {
+          clearTimeout(drained);
+          listener(code, signal);
+        });
       });
-      started(rank, {
-        stdout: child.stdout,
-        stderr: child.stderr,
-        kill: (signal) => child.kill(signal),
-        onMessage: (listener) => child.on("message", listener),
-        onEnd: (listener) => {
-          child.once("error", () => listener(1, null));
-          child.once("exit", (code, signal) => {
-            const drained = setTimeout(() => {
-              // A process that the rank started may hold its output open.
-              child.stdout?.destroy();
-              child.stderr?.destroy();
-              listener(code, signal);
-            }, DRAIN_MS);
-            child.once("close", () => {
-              clearTimeout(drained);
-              listener(code, signal);
-            });
-          });
-        },
-      });
-    }
+    },
   };
 }
 
 /** Starts threads of this process. A signal ends a thread at once: nothing in it could hear one. */
-export function startAsThreads(options: ThreadsOptions, verbose: boolean): Start {
-  return (started) => {
-    startThreads(options).forEach((worker, rank) => {
-      let endedBy: NodeJS.Signals | null = null;
-      started(rank, {
-        stdout: worker.stdout,
-        stderr: worker.stderr,
-        kill: (signal) => {
-          endedBy ??= signal;
-          void worker.terminate();
-        },
-        onMessage: (listener) => worker.on("message", listener),
-        onEnd: (listener) => {
-          worker.on("error", (error) => {
-            const text = verbose ? ((error as Error).stack ?? String(error)) : failureLine(error);
-            process.stderr.write(`[${rank}] ${text}\n`);
-          });
-          worker.once("exit", (code) => listener(endedBy ? null : code, endedBy));
-        },
-      });
-    });
-  };
+export function startAsThreads(options: ThreadsOptions, verbose: boolean): Rank[] {
+  return startThreads(options).map((worker, rank) => {
+    let endedBy: NodeJS.Signals | null = null;
+    return {
+      stdout: worker.stdout,
+      stderr: worker.stderr,
+      kill: (signal) => {
+        endedBy ??= signal;
+        void worker.terminate();
+      },
+      onMessage: (listener) => worker.on("message", listener),
+      onEnd: (listener) => {
+        worker.on("error", (error) => {
+          const text = verbose ? ((error as Error).stack ?? String(error)) : failureLine(error);
+          process.stderr.write(`[${rank}] ${text}\n`);
+        });
+        worker.once("exit", (code) => listener(endedBy ? null : code, endedBy));
+      },
+    };
+  });
 }

@@ -32,6 +32,12 @@ export interface LaunchResult {
   stoppedBy: NodeJS.Signals | null;
 }
 
+/** Ranks that end badly are started again, this often in all. */
+export interface Restarts {
+  readonly most: number;
+  restart(rank: number): void;
+}
+
 /** Holds the ranks of one launch, and listens to the launcher's signals, until the last rank has ended. */
 export class Supervisor {
   readonly #ranks = new Map<number, Rank>();
@@ -41,10 +47,13 @@ export class Supervisor {
   #failure: RankEnd | null = null;
   #stoppedBy: NodeJS.Signals | null = null;
   #timer: NodeJS.Timeout | undefined;
+  readonly #restarts: Restarts;
+  #restarted = 0;
 
   /** `count` ranks will be added; `onEnded` gets the result when none is left. */
-  constructor(count: number, onEnded: (result: LaunchResult) => void) {
+  constructor(count: number, onEnded: (result: LaunchResult) => void, restarts: Restarts) {
     this.#count = count;
+    this.#restarts = restarts;
     this.#onEnded = onEnded;
     for (const signal of STOP_SIGNALS) process.on(signal, this.#stop);
     process.on("exit", this.#killAll);
@@ -60,12 +69,23 @@ export class Supervisor {
 
   #end(end: RankEnd): void {
     if (!this.#ranks.delete(end.rank)) return;
+    if (end.code !== 0 && this.#mayRestart()) {
+      this.#restarted++;
+      process.stderr.write(`webccl run: ${describeEnd(end)}, and is started again\n`);
+      this.#restarts.restart(end.rank);
+      return;
+    }
     this.#ends.push(end);
     if (!this.#failure && end.code !== 0) {
       this.#failure = end;
       if (!this.#stoppedBy) this.#timer = setTimeout(this.#terminate, SURVIVOR_GRACE_MS);
     }
     if (this.#ranks.size === 0) this.#finish();
+  }
+
+  /** Is there a restart left, and a group to join? */
+  #mayRestart(): boolean {
+    return this.#restarted < this.#restarts.most && !this.#failure && !this.#stoppedBy && this.#ranks.size > 0;
   }
 
   #finish(): void {

@@ -138,7 +138,7 @@ export class HubConnection {
   }
 
   /** Sends the hub a message to which no answer comes. */
-  tell(message: { type: "group" | "group-end" | "cancel" | "checksums"; [field: string]: unknown }): void {
+  tell(message: { type: "group" | "group-end" | "cancel" | "checksums" | "members"; [field: string]: unknown }): void {
     if (!this.#closed && !this.#saidGoodbye) this.#send(encodeHubFrame(message));
   }
 

@@ -24,6 +24,8 @@ interface MemoryJob {
 }
 
 const jobs = new Map<string, MemoryJob>();
+/** The latest job of a name that has ranks: its name may be free already, and ranks may join it. */
+const running = new Map<string, MemoryJob>();
 
 /** A rank of a job, as the one who joined as it has it. */
 export interface MemorySeat<T> {
@@ -52,11 +54,12 @@ export function joinMemoryJob<T extends { close(): unknown }>(
   if (!job) {
     job = { size, common: makeCommon(), taken: new Set(), links: linkAll(size, knobs) };
     jobs.set(name, job);
+    running.set(name, job);
   }
   if (job.size !== size) {
     throw new AdmissionError(`memory://${name} was begun with worldSize ${job.size}, and this rank says ${size}`);
   }
-  const { taken, common, links } = job;
+  const { taken, links } = job;
   const own = rank ?? links.findIndex((_, candidate) => !taken.has(candidate));
   const ownLinks = links[own];
   if (!ownLinks || taken.has(own)) {
@@ -65,16 +68,43 @@ export function joinMemoryJob<T extends { close(): unknown }>(
       rank === null ? {} : { rank },
     );
   }
-  taken.add(own);
-  const joined = job;
+  return seatIn(name, job, own);
+}
+
+/**
+ * Takes a seat behind all others in the job of this name that runs, with links to all its ranks.
+ * @throws AdmissionError if there is none.
+ */
+export function joinRunningJob<T extends { close(): unknown }>(name: string, knobs: MemoryKnobs): MemorySeat<T> {
+  const job = running.get(name);
+  if (!job) throw new AdmissionError(`memory://${name} has no group that runs: start one before ranks join it`);
+  const own = job.links.length;
+  const ownLinks = new Map<number, Link>();
+  job.links.push(ownLinks);
+  for (const other of job.taken) link(job.links, other, own, knobs);
+  return seatIn(name, job, own);
+}
+
+/** Ends the links of a rank as the end of its process would, for tests. */
+export function loseMemoryRank(name: string, rank: number): void {
+  const job = running.get(name);
+  job?.taken.delete(rank);
+  for (const own of job?.links[rank]?.values() ?? []) own.close();
+}
+
+function seatIn<T extends { close(): unknown }>(name: string, job: MemoryJob, rank: number): MemorySeat<T> {
+  const { taken, common, links } = job;
+  taken.add(rank);
   return {
-    rank: own,
+    rank,
     common: common as T,
-    links: ownLinks,
+    links: links[rank] ?? new Map(),
     leave: () => {
-      if (jobs.get(name) === joined) jobs.delete(name);
-      taken.delete(own);
-      if (taken.size === 0) void common.close();
+      if (jobs.get(name) === job) jobs.delete(name);
+      taken.delete(rank);
+      if (taken.size > 0) return;
+      if (running.get(name) === job) running.delete(name);
+      void common.close();
     },
   };
 }
@@ -82,15 +112,14 @@ export function joinMemoryJob<T extends { close(): unknown }>(
 /** The links of every rank to every other one, by rank. */
 function linkAll(size: number, knobs: MemoryKnobs): Map<number, Link>[] {
   const links = Array.from({ length: size }, () => new Map<number, Link>());
-  for (const [a, linksOfA] of links.entries()) {
-    for (const [b, linksOfB] of links.entries()) {
-      if (b <= a) continue;
-      const [endOfA, endOfB] = MemoryLink.pair(holdFrom(b, a, knobs), holdFrom(a, b, knobs), knobs.latencyMs);
-      linksOfA.set(b, endOfA);
-      linksOfB.set(a, endOfB);
-    }
-  }
+  for (let a = 0; a < size; a++) for (let b = a + 1; b < size; b++) link(links, a, b, knobs);
   return links;
+}
+
+function link(links: readonly Map<number, Link>[], a: number, b: number, knobs: MemoryKnobs): void {
+  const [endOfA, endOfB] = MemoryLink.pair(holdFrom(b, a, knobs), holdFrom(a, b, knobs), knobs.latencyMs);
+  links[a]?.set(b, endOfA);
+  links[b]?.set(a, endOfB);
 }
 
 function holdFrom(from: number, to: number, { gate }: MemoryKnobs): Hold | null {

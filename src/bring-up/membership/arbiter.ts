@@ -1,0 +1,132 @@
+/**
+ * Arbiter: by which a leader decides an epoch change. The store, where it can be reached; if a hub kept it, and is proved to have
+ * ended, a majority of the members that are not proved to have died, and a new hub in the leader's process.
+ */
+import { AdmissionError, HubLostError, TimeoutError, UnsupportedError } from "../../errors.ts";
+import { decodeVerdict, encodeVerdict, type Verdict } from "../../membership/verdict.ts";
+import type { HubHandle, Platform } from "../../platform.ts";
+import { now, sleep, startTimer } from "../../support/clock.ts";
+import { BIND_REMEDIES } from "../bind-remedies.ts";
+import type { RosterEntry } from "../roster.ts";
+import type { JobParts } from "./parts.ts";
+
+/** How long the store may take to decide, in milliseconds. */
+const STORE_MS = 5_000;
+/** How long a process whose links have closed may take to be gone, in milliseconds. */
+const DYING_MS = 1_000;
+const LOOK_MS = 20;
+/** How long a connection to an address is tried that is expected to refuse, in milliseconds. */
+const REFUSAL_MS = 100;
+
+/** Has a proposal voted on, and fails without a majority of so many voters. */
+export type Vote = (proposal: Verdict, voters: number) => Promise<Verdict>;
+
+/**
+ * The verdict; `keep` gets the hub that was started for it.
+ * @throws AdmissionError if this side may decide nothing; TimeoutError if the store does not answer; UnsupportedError if this rank cannot host a hub.
+ */
+export async function decide(
+  parts: JobParts,
+  proposal: Verdict,
+  vote: Vote,
+  keep: (hosted: HubHandle) => void,
+): Promise<Verdict> {
+  const { meeting } = parts;
+  try {
+    const key = `membership/verdict/${proposal.epoch}`;
+    return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
+  } catch (error) {
+    if (!(error instanceof HubLostError) || !meeting.hub) throw error;
+    await expectEnded(parts, meeting.hub.url);
+  }
+  const voters = parts.members.length - (await deadMembers(parts));
+  const hosted = await startHub(parts, meeting.hub.url);
+  try {
+    const verdict = await vote({ ...proposal, hub: { url: hosted.url, seat: parts.seat } }, voters);
+    if (verdict.hub?.url === hosted.url) keep(hosted);
+    else await hosted.close();
+    return verdict;
+  } catch (error) {
+    await hosted.close();
+    throw error;
+  }
+}
+
+/** The store's answer. A store whose process is stopped gives none, and may go on later: so nobody goes on without it. */
+function inTime<T>({ settings, meeting }: JobParts, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const where = meeting.hub ? ` at ${meeting.hub.url}` : "";
+    const text = `group "${settings.groupName}": the store${where} does not answer, and only the side that holds it goes on`;
+    const timer = startTimer(STORE_MS, () => reject(new TimeoutError(text)));
+    answer.finally(() => timer.cancel()).then(resolve, reject);
+  });
+}
+
+/** @throws AdmissionError if the hub may live: others may reach it, and go on there. */
+async function expectEnded({ platform, settings, roster, meeting }: JobParts, url: string): Promise<void> {
+  const host = roster[meeting.hub?.welcome.hostRank ?? -1];
+  if (await hasDied(platform, host, url, settings.groupName)) return;
+  throw new AdmissionError(
+    `group "${settings.groupName}": the connection to the hub at ${url}, which keeps the store, is lost, and the hub may live: only ` +
+      "the side that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
+  );
+}
+
+/** How many members are proved to have died. */
+async function deadMembers({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
+  const lost = members.filter((member) => member !== seat && !mesh.reaches(member));
+  const { groupName } = settings;
+  const states = await Promise.all(
+    lost.map((member) => hasDied(platform, roster[member], roster[member]?.listenUrl ?? null, groupName)),
+  );
+  return states.filter(Boolean).length;
+}
+
+/**
+ * Is it proved that a rank, which listened at `url`, has died? Its process is one of this machine and gone, or its port refuses
+ * connections, as that of a thread that has ended does. It may be about to.
+ */
+async function hasDied(
+  platform: Platform,
+  entry: RosterEntry | undefined,
+  url: string | null,
+  group: string,
+): Promise<boolean> {
+  for (const deadline = now() + DYING_MS; ; ) {
+    if (entry && platform.processState(entry.processId) === "gone") return true;
+    if (url !== null && (await refuses(platform, url, group))) return true;
+    if (now() >= deadline) return false;
+    await sleep(LOOK_MS);
+  }
+}
+
+/** Does the machine of this address answer that nothing listens there? */
+async function refuses(platform: Platform, url: string, group: string): Promise<boolean> {
+  const hello = { group, rank: null, worldSize: 1, purpose: "store" as const, checksums: false };
+  try {
+    const { socket } = await platform.connect(url, hello, { timeoutMs: REFUSAL_MS });
+    socket.terminate();
+    return false;
+  } catch (error) {
+    const cause = error instanceof TimeoutError ? (error.cause as { code?: unknown } | undefined) : undefined;
+    return cause?.code === "ECONNREFUSED";
+  }
+}
+
+/** A hub in this process: at the old one's port if that is free here, for whoever joins looks there. */
+async function startHub({ platform, settings, seat }: JobParts, oldUrl: string): Promise<HubHandle> {
+  if (!platform.canListen)
+    throw new UnsupportedError("this runtime cannot host a hub in place of the one that is gone");
+  const { token, listen, logger, peerTimeoutMs } = settings;
+  const { host = "127.0.0.1", tls, insecure = false } = listen;
+  const options = {
+    ...{ host, hostRank: seat, insecure, remedies: BIND_REMEDIES, silenceMs: peerTimeoutMs, logger },
+    ...(token === undefined ? {} : { token }),
+    ...(tls === undefined ? {} : { tls }),
+  };
+  try {
+    return await platform.startHub({ ...options, port: Number(new URL(oldUrl).port) });
+  } catch {
+    return platform.startHub({ ...options, port: 0 });
+  }
+}

@@ -1,0 +1,171 @@
+/** Ranks in processes of their own that are killed, stopped and started, and shrink and admit. */
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { type Job, type Report, startJob } from "../faults/job.ts";
+import { freePort } from "../helpers/free-port.ts";
+import { sharedFilesOf } from "../helpers/shared-files.ts";
+import { temporaryFolder } from "../helpers/temporary-folder.ts";
+
+const PROGRAM = "../../membership/programs/elastic.mjs";
+
+/** Resolves with what each of these ranks says when it has come to an epoch of so many ranks. */
+const reached = (job: Job, ranks: readonly number[], size: number): Promise<Report[]> =>
+  Promise.all(ranks.map((rank) => job.reported((r) => r.rank === rank && r.message.size === size)));
+
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
+
+const seatsOf = (reports: readonly Report[]) => reports.map(({ message }) => message.globalRanks);
+
+/** All that these ranks said was right. */
+function expectRight(job: Job): void {
+  expect(job.reports.filter(({ message }) => "wrong" in message || message.right === false)).toEqual([]);
+}
+
+async function endOf(job: Job, survivors: readonly number[]): Promise<void> {
+  for (const rank of survivors) if (job.ranks[rank]!.connected) job.ranks[rank]!.send("end");
+  const ends = await job.ended;
+  for (const rank of survivors) expect(ends[rank]).toEqual({ code: 0, signal: null });
+  expectRight(job);
+  expect(sharedFilesOf(job.ranks.map(({ pid }) => pid))).toEqual([]);
+}
+
+describe.each(["websocket", "shared-file", "hub"])("shrink() over %s", (TRANSPORT) => {
+  it("follows the kill of each rank in turn", { timeout: 60_000 }, async () => {
+    const delays: number[] = [];
+    const victims = TRANSPORT === "hub" ? [1, 2, 3] : [3, 0, 1];
+    for (const victim of victims) {
+      const job = await startJob(PROGRAM, 4, { TRANSPORT });
+      await reached(job, [0, 1, 2, 3], 4);
+      const killedAt = Date.now();
+      job.ranks[victim]!.kill("SIGKILL");
+      const survivors = [0, 1, 2, 3].filter((rank) => rank !== victim);
+      const reports = await reached(job, survivors, 3);
+      expect(seatsOf(reports)).toEqual(Array(3).fill(survivors));
+      for (const { message } of reports) delays.push((message.at as number) - killedAt);
+      await endOf(job, survivors);
+    }
+    console.log(`first right allReduce ${median(delays)} ms after the kill (median), ${delays.at(-1)} ms (worst)`);
+    expect(median(delays)).toBeLessThanOrEqual(2_000);
+    expect(delays.at(-1)).toBeLessThanOrEqual(5_000);
+  });
+});
+
+describe("shrink()", () => {
+  it.each([
+    ["two ranks die at once", [1, 2], 0],
+    ["the leader dies in the middle of the agreement", [3, 0], 55],
+    ["the next leader dies, too", [0, 1], 80],
+  ])("agrees when %s", { timeout: 60_000 }, async (_, victims, apartMs) => {
+    const job = await startJob(PROGRAM, 5, { TRANSPORT: "websocket" });
+    await reached(job, [0, 1, 2, 3, 4], 5);
+    job.ranks[victims[0]!]!.kill("SIGKILL");
+    // The agreement begins 50 ms after a loss, and takes a few.
+    if (apartMs > 0) await new Promise((resolve) => setTimeout(resolve, apartMs));
+    job.ranks[victims[1]!]!.kill("SIGKILL");
+    const survivors = [0, 1, 2, 3, 4].filter((rank) => !victims.includes(rank));
+    expect(seatsOf(await reached(job, survivors, 3))).toEqual(Array(3).fill(survivors));
+    await endOf(job, survivors);
+  });
+
+  it("goes down to one rank, loss by loss", { timeout: 60_000 }, async () => {
+    const job = await startJob(PROGRAM, 4);
+    let living = [0, 1, 2, 3];
+    for (const victim of [0, 1, 3]) {
+      await reached(job, living, living.length);
+      job.ranks[victim]!.kill("SIGKILL");
+      living = living.filter((rank) => rank !== victim);
+    }
+    expect(seatsOf(await reached(job, living, 1))).toEqual([[2]]);
+    await endOf(job, living);
+  });
+
+  it.each([1, 2])(
+    "evicts rank %i that was stopped, and refuses it when it wakes",
+    { timeout: 60_000 },
+    async (victim) => {
+      for (const TRANSPORT of ["websocket", "shared-file"]) {
+        const job = await startJob(PROGRAM, 4, { TRANSPORT, CALL_MS: "500" });
+        await reached(job, [0, 1, 2, 3], 4);
+        job.ranks[victim]!.kill("SIGSTOP");
+        const survivors = [0, 1, 2, 3].filter((rank) => rank !== victim);
+        expect(seatsOf(await reached(job, survivors, 3))).toEqual(Array(3).fill(survivors));
+        job.ranks[victim]!.kill("SIGCONT");
+        const { message } = await job.reported((r) => r.rank === victim && "refused" in r.message);
+        expect(message.refused, String(message.text)).toBe("AdmissionError");
+        await endOf(job, survivors);
+        expect((await job.ended)[victim]).toEqual({ code: 0, signal: null });
+      }
+    },
+  );
+
+  it("is an error in seconds where rank 0 is stopped, which holds the store: nobody else goes on", {
+    timeout: 60_000,
+  }, async () => {
+    const job = await startJob(PROGRAM, 3, { CALL_MS: "500" });
+    await reached(job, [0, 1, 2], 3);
+    job.ranks[0]!.kill("SIGSTOP");
+    const stoppedAt = Date.now();
+    for (const rank of [1, 2]) {
+      const { message } = await job.reported((r) => r.rank === rank && "refused" in r.message);
+      expect(message.refused, String(message.text)).toBe("TimeoutError");
+      expect((message.at as number) - stoppedAt).toBeLessThanOrEqual(10_000);
+    }
+    job.ranks[0]!.kill("SIGCONT");
+    // It goes on alone, unless its store has had the others' proposal first.
+    const { message } = await job.reported((r) => r.rank === 0 && ("refused" in r.message || r.message.size === 1));
+    if ("refused" in message) expect(message.refused).toBe("AdmissionError");
+    else await endOf(job, [0]);
+    await job.ended;
+  });
+
+  it("is an error in seconds where rank 0 dies that relayed between the others", { timeout: 60_000 }, async () => {
+    const job = await startJob(PROGRAM, 3, { TRANSPORT: "hub" });
+    await reached(job, [0, 1, 2], 3);
+    const killedAt = Date.now();
+    job.ranks[0]!.kill("SIGKILL");
+    for (const rank of [1, 2]) {
+      const { message } = await job.reported((r) => r.rank === rank && "refused" in r.message);
+      expect(message.refused, String(message.text)).toBe("AdmissionError");
+      expect((message.at as number) - killedAt).toBeLessThanOrEqual(5_000);
+    }
+    await job.ended;
+  });
+});
+
+describe("join: true", () => {
+  /** One more rank of a job. */
+  const startJoiner = (port: string, env: Record<string, string>) => {
+    const child = fork(fileURLToPath(new URL("./programs/elastic.mjs", import.meta.url)), {
+      env: { ...process.env, ...env, MASTER_PORT: port, JOIN: "1", ADMIT: "1", RANK: "", WORLD_SIZE: "" },
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const first = new Promise<Report["message"]>((resolve) => child.once("message", resolve as () => void));
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    return { child: child as ChildProcess, first, ended };
+  };
+
+  it.each([
+    ["tcp", 2],
+    ["tcp", 0],
+    ["file", 0],
+  ])("replaces a rank: at %s, after the kill of rank %i", { timeout: 60_000 }, async (place, victim) => {
+    const port = String(await freePort());
+    const folder = temporaryFolder();
+    const env = { ADMIT: "1", ...(place === "file" ? { WEBCCL_INIT_METHOD: `file://${folder}/store` } : {}) };
+    const job = await startJob(PROGRAM, 3, { ...env, MASTER_PORT: port });
+    await reached(job, [0, 1, 2], 3);
+    job.ranks[victim]!.kill("SIGKILL");
+    const survivors = [0, 1, 2].filter((rank) => rank !== victim);
+    await reached(job, survivors, 2);
+    const joiner = startJoiner(port, env);
+    const grown = await joiner.first;
+    expect(grown, JSON.stringify(grown)).toMatchObject({ size: 3, rank: 2, right: true });
+    for (const rank of survivors) {
+      await job.reported((r) => r.rank === rank && r.message.size === 3 && r.message.epoch === grown.epoch);
+    }
+    joiner.child.send("end");
+    expect(await joiner.ended).toBe(0);
+    await endOf(job, survivors);
+  });
+});

@@ -60,7 +60,8 @@ async function rollUpDeclarations(): Promise<void> {
     plugins: [dts()],
     external: (id) => !/^[./]/.test(id),
     onLog: (_, { message }) => {
-      throw new Error(message);
+      // test/package.test.ts says which types have no public name.
+      if (!message.includes("private shared type exports")) throw new Error(message);
     },
   });
   const { output } = await bundle.generate({ entryFileNames: "[name].d.ts", chunkFileNames: "types/[name].ts" });

@@ -1,16 +1,19 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describe, it } from "vitest";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { FileStore } from "../../src/node/file-store/file-store.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { HubStore as ConnectedStore } from "../../src/node/index.ts";
+import { TcpServer } from "../../src/node/tcp-store/tcp-server.ts";
+import { TcpStore } from "../../src/node/tcp-store/tcp-store.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HashStore } from "../../src/store/hash-store.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { PrefixStore } from "../../src/store/prefix-store.ts";
 import { Store, type StoreValue } from "../../src/store/store.ts";
-import { closeConformance, type StoreUnderTest, storeConformance } from "../conformance/store.ts";
+import { type StoreLimits, type StoreUnderTest, storeCases } from "../../src/testing/index.ts";
 
 async function makeHashStore(): Promise<StoreUnderTest> {
   const store = new HashStore();
@@ -106,15 +109,47 @@ async function makeMinimalStore(): Promise<StoreUnderTest> {
   return { store, other: store, dispose: () => store.close() };
 }
 
-storeConformance("HashStore", makeHashStore);
-storeConformance("PrefixStore", makePrefixStore);
-storeConformance("FileStore", makeFileStore, { cannotDelete: true });
-storeConformance("HubStore", makeHubStore);
-storeConformance("HubStore.connect", makeConnectedStore);
-storeConformance("a subclass of Store", makeMinimalStore);
+async function makeTcpStore(): Promise<StoreUnderTest> {
+  const store = await TcpStore.listen();
+  const other = await TcpStore.connect({ port: store.port });
+  return {
+    store,
+    other,
+    async dispose() {
+      await other.close();
+      await store.close();
+    },
+  };
+}
 
-closeConformance("HashStore", makeHashStore);
-closeConformance("FileStore", makeFileStore);
-closeConformance("HubStore", makeHubStore);
-closeConformance("HubStore.connect", makeConnectedStore);
-closeConformance("a subclass of Store", makeMinimalStore);
+/** Both clients speak the wire of PyTorch 1.x: they meet a server that closes whoever begins with a validate. */
+async function makeOldTcpStore(): Promise<StoreUnderTest> {
+  const server = await TcpServer.open({ host: "127.0.0.1", port: 0, limits: { dialects: ["1.x"] } });
+  const connect = () => TcpStore.connect({ port: server.port });
+  const [store, other] = await Promise.all([connect(), connect()]);
+  return {
+    store,
+    other,
+    async dispose() {
+      await Promise.all([store.close(), other.close()]);
+      await server.close();
+    },
+  };
+}
+
+const STORES: readonly [string, () => Promise<StoreUnderTest>, StoreLimits?][] = [
+  ["HashStore", makeHashStore],
+  ["PrefixStore", makePrefixStore, { staysOpen: true }],
+  ["FileStore", makeFileStore, { cannotDelete: true }],
+  ["HubStore", makeHubStore],
+  ["HubStore.connect", makeConnectedStore],
+  ["TcpStore", makeTcpStore],
+  ["TcpStore on the wire of PyTorch 1.x", makeOldTcpStore],
+  ["a subclass of Store", makeMinimalStore],
+];
+
+describe.each(STORES)("%s", (_name, make, limits) => {
+  it.each(storeCases(limits).map((one) => [one.name, one] as const))("%s", async (_case, { run }) => {
+    await run(make);
+  });
+});

@@ -23,11 +23,15 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Where a server is, and by when it must have answered. */
+/** Where a server is, and what all connections of one client to it share. */
 export interface Target {
   readonly host: string;
   readonly port: number;
   readonly deadlines: Deadlines;
+  /** Each closes a connection that is open, or about to be. */
+  readonly closers: Set<(error: Error) => void>;
+  /** Why the client is closed, or null. */
+  closed: Error | null;
 }
 
 /** One connection. It keeps the process running while a reply is awaited, and no longer. */
@@ -45,6 +49,7 @@ export class Connection {
     this.#socket = socket;
     this.#target = target;
     this.dialect = dialect;
+    target.closers.add(this.close);
     socket.setNoDelay(true);
     socket.unref();
     socket.on("data", (bytes: Buffer) => this.#onData(bytes));
@@ -66,6 +71,7 @@ export class Connection {
       try {
         return await Connection.#greet(target, dialect, Math.max(1, deadline - now()));
       } catch (error) {
+        if (target.closed) throw target.closed;
         if (error instanceof ProtocolError || error instanceof TimeoutError) throw error;
         // A server of 1.x closes the connection of a client that begins with validate.
         dialect = dialect === "2.x" && error instanceof ConnectionLost ? "1.x" : "2.x";
@@ -82,6 +88,7 @@ export class Connection {
   }
 
   static async #greet(target: Target, dialect: Dialect, timeoutMs: number): Promise<Connection> {
+    if (target.closed) throw target.closed;
     const socket = await openSocket(target, timeoutMs);
     const connection = new Connection(socket, target, dialect);
     if (dialect === "1.x") {
@@ -156,14 +163,15 @@ export class Connection {
   }
 
   /** Closes the connection: what is pending, and what comes later, rejects with `error`. */
-  close(error: Error = new StoreError("the store was closed")): void {
+  readonly close = (error: Error = new StoreError("the connection is not used any more")): void => {
     if (this.#error) return;
     this.#error = error;
+    this.#target.closers.delete(this.close);
     this.#socket.destroy();
     const pending = this.#pending;
     this.#pending = [];
     for (const { reject } of pending) reject(error);
-  }
+  };
 
   get #place(): string {
     return `${urlHost(this.#target.host)}:${this.#target.port}`;
@@ -207,12 +215,15 @@ export class Connection {
 }
 
 /** A socket that is connected. */
-function openSocket({ host, port, deadlines }: Target, timeoutMs: number): Promise<Socket> {
+function openSocket({ host, port, deadlines, closers }: Target, timeoutMs: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
-    const deadline = deadlines.set(timeoutMs, () => socket.destroy(new Error("it did not accept the connection")));
+    const close = (error: Error) => socket.destroy(error);
+    const deadline = deadlines.set(timeoutMs, () => close(new Error("it did not accept the connection")));
+    closers.add(close);
     const settle = (outcome: () => void) => () => {
       deadlines.clear(deadline);
+      closers.delete(close);
       socket.removeAllListeners();
       outcome();
     };

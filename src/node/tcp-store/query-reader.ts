@@ -37,8 +37,14 @@ interface Part {
 /** Reads one client's queries. Lengths are bounded, and nothing of a declared size is allocated before it has come. */
 export class QueryReader {
   readonly #bytes = new ByteQueue();
+  readonly #dialects: readonly Dialect[];
   #dialect: Dialect | null = null;
   #part: Part | null = null;
+
+  /** `dialects`: those that are understood. */
+  constructor(dialects: readonly Dialect[] = ["2.x", "1.x"]) {
+    this.#dialects = dialects;
+  }
 
   /** How the client speaks, once its first bytes have told. */
   get dialect(): Dialect | null {
@@ -86,6 +92,7 @@ export class QueryReader {
     this.#bytes.push(isValidate && first.length === VALIDATE_BYTES.length ? rest : Buffer.concat([first, rest]));
     if (isValidate && first.length < VALIDATE_BYTES.length) return false;
     this.#dialect = isValidate ? "2.x" : "1.x";
+    if (!this.#dialects.includes(this.#dialect)) throw new ProtocolError(`it speaks the dialect of ${this.#dialect}`);
     return true;
   }
 

@@ -6,6 +6,7 @@
 import type { Socket } from "node:net";
 import { textOf } from "../../support/thrown.ts";
 import { type KeyServer, ServedClient } from "./key-server.ts";
+import type { Dialect } from "./queries.ts";
 import { type Query, QueryReader } from "./query-reader.ts";
 
 /** Bytes of replies that are gathered before they are written. */
@@ -20,16 +21,21 @@ export interface ClientLimits {
   readonly progressBytes: number;
   /** A client that has replies to read must read some within this time, in milliseconds. */
   readonly slowReaderMs: number;
+  /** What a client may speak. */
+  readonly dialects: readonly Dialect[];
 }
 
-export const CLIENT_LIMITS: ClientLimits = { halfQueryMs: 30_000, progressBytes: 2 ** 20, slowReaderMs: 60_000 };
+export const CLIENT_LIMITS: ClientLimits = {
+  ...{ halfQueryMs: 30_000, progressBytes: 2 ** 20, slowReaderMs: 60_000 },
+  dialects: ["2.x", "1.x"],
+};
 
 /** Serves a client until its socket closes. */
 export class ServedSocket {
   readonly #socket: Socket;
   readonly #limits: ClientLimits;
   readonly #onClosed: (reason: string) => void;
-  readonly #reader = new QueryReader();
+  readonly #reader: QueryReader;
   readonly #client: ServedClient;
   #replies: Uint8Array[] = [];
   #replyBytes = 0;
@@ -44,6 +50,7 @@ export class ServedSocket {
   constructor(socket: Socket, server: KeyServer, limits: ClientLimits, onClosed: (reason: string) => void = () => {}) {
     this.#socket = socket;
     this.#limits = limits;
+    this.#reader = new QueryReader(limits.dialects);
     this.#onClosed = onClosed;
     this.#client = new ServedClient(server, (bytes) => {
       this.#replies.push(bytes);

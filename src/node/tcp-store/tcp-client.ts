@@ -40,9 +40,7 @@ export class TcpClient {
   readonly #target: Target;
   readonly #gate = new Gate();
   readonly #idle: Connection[] = [];
-  readonly #waiting = new Set<Connection>();
   #main: Connection;
-  #closed: StoreError | null = null;
   /** How long a reply may take; the store sets it. */
   timeoutMs: number;
 
@@ -54,7 +52,7 @@ export class TcpClient {
 
   /** @throws as {@link Connection.open}. */
   static async connect({ host, port, timeoutMs }: TcpClientOptions): Promise<TcpClient> {
-    const target = { host, port, deadlines: new Deadlines() };
+    const target: Target = { host, port, deadlines: new Deadlines(), closers: new Set(), closed: null };
     return new TcpClient(target, await Connection.open(target, timeoutMs), timeoutMs);
   }
 
@@ -104,7 +102,6 @@ export class TcpClient {
   async wait(keys: readonly Uint8Array[], timeoutMs: number): Promise<boolean> {
     const query = this.#encode(Op.WAIT, keys);
     const connection = this.#idle.pop() ?? (await Connection.open(this.#target, this.timeoutMs + GRACE_MS));
-    if (this.#closed) connection.close(this.#closed);
     const { deadlines } = this.#target;
     let isCanceled = false;
     const deadline = deadlines.set(timeoutMs, () => {
@@ -113,7 +110,6 @@ export class TcpClient {
       if (connection.dialect === "1.x") connection.close(new TimeoutError("the wait is over"));
       else connection.send(encodeQuery(Op.CANCEL_WAIT, "2.x", []));
     });
-    this.#waiting.add(connection);
     try {
       return await connection.ask(
         query,
@@ -121,11 +117,10 @@ export class TcpClient {
         timeoutMs + GRACE_MS,
       );
     } catch (error) {
-      if (isCanceled && connection.dialect === "1.x" && !this.#closed) return false;
+      if (isCanceled && connection.dialect === "1.x" && !this.#target.closed) return false;
       throw error;
     } finally {
       deadlines.clear(deadline);
-      this.#waiting.delete(connection);
       if (this.#idle.length < MOST_IDLE && !connection.isClosed) this.#idle.push(connection);
       else connection.close();
     }
@@ -133,16 +128,14 @@ export class TcpClient {
 
   /** Sees that what was sent has come, then closes every connection: what is pending rejects. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = new StoreError("the store was closed");
-    for (const connection of [...this.#waiting, ...this.#idle]) connection.close(this.#closed);
+    if (this.#target.closed) return;
+    this.#target.closed = new StoreError("the store was closed");
     if (this.#main.unconfirmed > 0) {
       const reply = this.#main.ask(encodeQuery(Op.NUM_KEYS, this.dialect, []), integerReply(), GRACE_MS);
       // Whoever wrote has been told where the connection was lost; to close it is no further error.
       await reply.catch(() => {});
     }
-    this.#main.close(this.#closed);
-    this.#target.deadlines.close();
+    for (const close of [...this.#target.closers]) close(this.#target.closed);
   }
 
   #ask<T>(query: Buffer, reply: Reply<T>): Promise<T> {
@@ -153,7 +146,7 @@ export class TcpClient {
   #inOrder<T>(query: Buffer, send: (query: Buffer) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#gate.pass(() => {
-        if (this.#closed) reject(this.#closed);
+        if (this.#target.closed) reject(this.#target.closed);
         else send(query).then(resolve, reject);
       });
     });
@@ -161,7 +154,7 @@ export class TcpClient {
 
   /** The error of an add at which the connection closed: the server's refusal, or else the loss. */
   async #refused(name: string, key: Uint8Array, amount: number | bigint, lost: ConnectionLost): Promise<Error> {
-    if (this.#closed) return this.#closed;
+    if (this.#target.closed) return this.#target.closed;
     try {
       const main = await Connection.open(this.#target, GRACE_MS);
       const isThere = await main.ask(encodeQuery(Op.CHECK, main.dialect, [key]), byteReply(), GRACE_MS);

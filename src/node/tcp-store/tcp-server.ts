@@ -24,7 +24,8 @@ export interface TcpServerOptions {
   readonly fd?: number | undefined;
   /** Allows a bind beyond loopback. */
   readonly insecure?: boolean;
-  readonly limits?: ClientLimits;
+  /** Bounds on a client where they differ from {@link CLIENT_LIMITS}. */
+  readonly limits?: Partial<ClientLimits>;
 }
 
 /** A running server, whose store is its own. It does not keep the process running. */
@@ -46,7 +47,8 @@ export class TcpServer {
    *   runtime cannot listen at `fd`.
    */
   static async open(options: TcpServerOptions): Promise<TcpServer> {
-    const { host, port, fd, insecure = false, limits = CLIENT_LIMITS } = options;
+    const { host, port, fd, insecure = false } = options;
+    const limits = { ...CLIENT_LIMITS, ...options.limits };
     const space = new LiveSpace();
     const store = new KeyServer(space);
     const sockets = new Set<Socket>();

@@ -173,6 +173,7 @@ export class TcpStore extends Store {
 
   override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
     if (!this.hasExtendedApi()) return super.multiGet(keys);
+    if (keys.length === 0) return [];
     return this.#timed("multiGet", async () => {
       await this.#arrive(keys, this.timeoutMs);
       return this.#client.ask(Op.MULTI_GET, keys.map(wireKey), stringsReply(keys.length));

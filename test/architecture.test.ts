@@ -50,7 +50,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["index.ts"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
-  ["node", "node/file-store", "node/memory-files", "browser"],
+  ["node", "node/file-store", "node/memory-files", "node/redis-store", "node/tcp-store", "browser"],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "testing"],
 ];

@@ -9,7 +9,14 @@ import { denoPlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { FileStore } from "../node/file-store/file-store.ts";
+export { type RedisClientLike, RedisStore, type RedisStoreOptions } from "../node/redis-store/redis-store.ts";
 export { spawnRanks } from "../node/spawn-ranks.ts";
+export {
+  type ClientCounter,
+  type TcpConnectOptions,
+  type TcpListenOptions,
+  TcpStore,
+} from "../node/tcp-store/tcp-store.ts";
 
 /**
  * Joins the group that the options, or the environment, name; resolves when all its ranks are linked. As on Node; needs

@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { FileStore } from "../../src/node/file-store/file-store.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { HubStore as ConnectedStore } from "../../src/node/index.ts";
+import { RedisStore } from "../../src/node/redis-store/redis-store.ts";
 import { TcpServer } from "../../src/node/tcp-store/tcp-server.ts";
 import { TcpStore } from "../../src/node/tcp-store/tcp-store.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
@@ -14,6 +15,7 @@ import { HubStore } from "../../src/store/hub-store.ts";
 import { PrefixStore } from "../../src/store/prefix-store.ts";
 import { Store, type StoreValue } from "../../src/store/store.ts";
 import { type StoreLimits, type StoreUnderTest, storeCases } from "../../src/testing/index.ts";
+import { connectRedis, startRedis } from "../helpers/redis.ts";
 
 async function makeHashStore(): Promise<StoreUnderTest> {
   const store = new HashStore();
@@ -137,6 +139,30 @@ async function makeOldTcpStore(): Promise<StoreUnderTest> {
   };
 }
 
+let redis = { url: "" };
+let redisStores = 0;
+const ends: (() => void)[] = [];
+beforeAll(async () => {
+  redis = await startRedis((end) => ends.push(end));
+});
+afterAll(() => {
+  for (const end of ends) end();
+});
+
+async function makeRedisStore(): Promise<StoreUnderTest> {
+  const prefix = `store ${redisStores++}`;
+  const clients = await Promise.all([connectRedis(redis.url), connectRedis(redis.url)]);
+  const [store, other] = clients.map((client) => new RedisStore(client, { prefix }));
+  return {
+    store: store!,
+    other: other!,
+    async dispose() {
+      await Promise.all([store!.close(), other!.close()]);
+      for (const client of clients) client.destroy();
+    },
+  };
+}
+
 const STORES: readonly [string, () => Promise<StoreUnderTest>, StoreLimits?][] = [
   ["HashStore", makeHashStore],
   ["PrefixStore", makePrefixStore, { staysOpen: true }],
@@ -145,6 +171,7 @@ const STORES: readonly [string, () => Promise<StoreUnderTest>, StoreLimits?][] =
   ["HubStore.connect", makeConnectedStore],
   ["TcpStore", makeTcpStore],
   ["TcpStore on the wire of PyTorch 1.x", makeOldTcpStore],
+  ["RedisStore", makeRedisStore],
   ["a subclass of Store", makeMinimalStore],
 ];
 

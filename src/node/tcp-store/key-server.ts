@@ -157,9 +157,10 @@ export class ServedClient {
     }
   }
 
+  /** The reply begins with the number of values that the queue held. */
   #pop(key: string): void {
+    this.#integer(BigInt(this.#space.contents.queueLength(key)));
     const value = this.#space.contents.pop(key);
-    this.#integer(value ? 1n : 0n);
     if (value) this.#string(value);
   }
 

@@ -40,15 +40,15 @@ export function stringsReply(count?: number): Reply<Uint8Array[]> {
   };
 }
 
-/** What queue_pop gives: the value, or null if the queue is empty. */
+/** What queue_pop gives behind the number of values that the queue held: the value, or null if there was none. */
 export function popReply(): Reply<Uint8Array | null> {
-  let found: bigint | undefined;
-  const flag = integerReply();
+  let held: bigint | undefined;
+  const count = integerReply();
   const value = stringReply();
   return (bytes) => {
-    found ??= flag(bytes);
-    if (found === undefined) return undefined;
-    return found === 0n ? null : value(bytes);
+    held ??= count(bytes);
+    if (held === undefined) return undefined;
+    return held === 0n ? null : value(bytes);
   };
 }
 

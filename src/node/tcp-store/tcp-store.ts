@@ -27,9 +27,15 @@ export interface TcpConnectOptions {
 }
 
 /** Options of `TcpStore.listen`. */
-export interface TcpListenOptions extends Omit<TcpConnectOptions, "port"> {
+export interface TcpListenOptions {
+  /** The interface to bind. Default: 127.0.0.1. Another one needs `insecure`. */
+  host?: string;
   /** The port to open; 0 picks a free one. Default: 0. */
   port?: number;
+  /** How many processes use the store, this one among them; absent or below 0: not fixed. */
+  worldSize?: number;
+  /** Milliseconds for the others to come, and the `timeoutMs` of the store; 0 or Infinity for no timeout. Default: 300,000. */
+  timeoutMs?: number;
   /** Waits, if `worldSize` is fixed, until so many processes have come. Default: true. */
   waitForWorkers?: boolean;
   /** Stores of this process with the same host and port share a server. Default: false. */
@@ -70,8 +76,13 @@ export class TcpStore extends Store {
   readonly #server: SharedServer | null;
   readonly #counters = new Map<string, { count: number; totalMs: number }>();
 
-  /** @internal */
-  constructor(host: string, client: TcpClient, port: number, server: SharedServer | null, libuvBackend: boolean) {
+  private constructor(
+    host: string,
+    client: TcpClient,
+    port: number,
+    server: SharedServer | null,
+    libuvBackend: boolean,
+  ) {
     super();
     this.host = host;
     this.port = port;

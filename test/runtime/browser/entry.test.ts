@@ -20,6 +20,7 @@ const WANTED = {
   "backend-set": "a group with several backends",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
+  "control-calls": "StoreCollectives",
   "create-executor": "GPUBuffers",
   files: "a job in which some rank offers a file",
   gpu: "a page that opens a GPU",

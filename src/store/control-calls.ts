@@ -10,7 +10,7 @@
  */
 import { StoreError, TimeoutError } from "../errors.ts";
 import { storeWaitOf } from "../support/timeouts.ts";
-import { type CounterValue, keysWithValues, type Store, type StoreValue, toBytes } from "./store.ts";
+import type { CounterValue, Store } from "./store.ts";
 
 /** Who calls: StoreCollectives. */
 interface Caller {
@@ -41,7 +41,7 @@ export async function allSum<N extends number | bigint>(
   return caller.store.add(key, (typeof value === "bigint" ? 0n : 0) as N);
 }
 
-export async function broadcastSend(caller: Caller, key: string, data: StoreValue): Promise<void> {
+export async function broadcastSend(caller: Caller, key: string, data: Uint8Array): Promise<void> {
   begin(caller, key);
   await caller.store.set(key, data);
 }
@@ -51,7 +51,7 @@ export async function broadcastRecv(caller: Caller, key: string, timeoutMs: numb
   return received(caller, "broadcast", key, key, timeoutMs);
 }
 
-export async function gatherSend(caller: Caller, key: string, data: StoreValue): Promise<void> {
+export async function gatherSend(caller: Caller, key: string, data: Uint8Array): Promise<void> {
   begin(caller, key);
   await caller.store.set(rankKey(key, caller.rank), data);
 }
@@ -59,32 +59,27 @@ export async function gatherSend(caller: Caller, key: string, data: StoreValue):
 export async function gatherRecv(
   caller: Caller,
   key: string,
-  data: StoreValue,
+  data: Uint8Array,
   timeoutMs: number,
 ): Promise<Uint8Array[]> {
   begin(caller, key, timeoutMs);
-  const own = toBytes(data).slice();
   const gathered = await valuesOf(caller, "gather", key, othersOf(caller), timeoutMs);
-  gathered.splice(caller.rank, 0, own);
+  gathered.splice(caller.rank, 0, data);
   return gathered;
 }
 
-export async function scatterSend(caller: Caller, key: string, data: readonly StoreValue[]): Promise<Uint8Array> {
+export async function scatterSend(caller: Caller, key: string, data: readonly Uint8Array[]): Promise<Uint8Array> {
   const { rank, worldSize, store } = caller;
   if (data.length !== worldSize) {
     throw new RangeError(`scatterSend: ${data.length} values for ${worldSize} ranks: pass one for each`);
   }
   begin(caller, key);
   const others = othersOf(caller);
-  const pairs = keysWithValues(
+  await store.multiSet(
     others.map((other) => rankKey(key, other)),
     others.map((other) => data[other]!),
   );
-  await store.multiSet(
-    pairs.map(([name]) => name),
-    pairs.map(([, value]) => value),
-  );
-  return toBytes(data[rank]!).slice();
+  return data[rank]!;
 }
 
 export async function scatterRecv(caller: Caller, key: string, timeoutMs: number): Promise<Uint8Array> {
@@ -95,7 +90,7 @@ export async function scatterRecv(caller: Caller, key: string, timeoutMs: number
 export async function allGather(
   caller: Caller,
   key: string,
-  data: StoreValue,
+  data: Uint8Array,
   timeoutMs: number,
 ): Promise<Uint8Array[]> {
   begin(caller, key, timeoutMs);

@@ -1,6 +1,6 @@
 /** StoreCollectives: collectives over the keys of a store, for ranks that have no group yet (c10d's control collectives). */
 import { DEFAULT_TIMEOUT_MS } from "../options.ts";
-import type { CounterValue, Store, StoreValue } from "./store.ts";
+import { type CounterValue, ownBytes, type Store, type StoreValue } from "./store.ts";
 
 /** The code is loaded with the first call. */
 const load = () => import("./control-calls.ts");
@@ -45,7 +45,8 @@ export class StoreCollectives {
 
   /** Gives `data` to every rank that calls `broadcastRecv`. One rank calls it. */
   async broadcastSend(key: string, data: StoreValue): Promise<void> {
-    return (await load()).broadcastSend(this, key, data);
+    const own = ownBytes(data);
+    return (await load()).broadcastSend(this, key, own);
   }
 
   /** What the rank that called `broadcastSend` gave. */
@@ -55,17 +56,20 @@ export class StoreCollectives {
 
   /** Gives this rank's `data` to the one that calls `gatherRecv`. */
   async gatherSend(key: string, data: StoreValue): Promise<void> {
-    return (await load()).gatherSend(this, key, data);
+    const own = ownBytes(data);
+    return (await load()).gatherSend(this, key, own);
   }
 
   /** What every rank gave, by rank, with this rank's own `data`. */
   async gatherRecv(key: string, data: StoreValue, timeoutMs: number = DEFAULT_TIMEOUT_MS): Promise<Uint8Array[]> {
-    return (await load()).gatherRecv(this, key, data, timeoutMs);
+    const own = ownBytes(data);
+    return (await load()).gatherRecv(this, key, own, timeoutMs);
   }
 
   /** Gives each rank the value of `data` at its index. Resolves to this rank's own. */
   async scatterSend(key: string, data: readonly StoreValue[]): Promise<Uint8Array> {
-    return (await load()).scatterSend(this, key, data);
+    const own = data.map(ownBytes);
+    return (await load()).scatterSend(this, key, own);
   }
 
   /** This rank's part of what the rank that called `scatterSend` gave. */
@@ -75,6 +79,7 @@ export class StoreCollectives {
 
   /** What every rank gave, by rank, on every rank. */
   async allGather(key: string, data: StoreValue, timeoutMs: number = DEFAULT_TIMEOUT_MS): Promise<Uint8Array[]> {
-    return (await load()).allGather(this, key, data, timeoutMs);
+    const own = ownBytes(data);
+    return (await load()).allGather(this, key, own, timeoutMs);
   }
 }

@@ -51,10 +51,18 @@ export const VALUE_CASES: readonly StoreCase[] = [
 
   storeCase("is not changed by what the caller does to its arrays", async ({ store }) => {
     const value = new Uint8Array([1, 2, 3]);
-    await store.set("key", value);
+    const writes = [
+      ...[store.set("key", value), store.compareSet("compared", "", value), store.append("appended", value)],
+      ...[store.multiSet(["several"], [value]), store.queuePush("queue", value)],
+    ];
+    // At once: a store takes its copy before it does anything else.
     value.fill(9);
-    (await store.get("key")).fill(8);
-    expectEqual(await store.get("key"), new Uint8Array([1, 2, 3]), "get");
+    await Promise.all<unknown>(writes);
+    for (const key of ["key", "compared", "appended", "several"]) {
+      (await store.get(key)).fill(8);
+      expectEqual(await store.get(key), new Uint8Array([1, 2, 3]), key);
+    }
+    expectEqual(await store.queuePop("queue"), new Uint8Array([1, 2, 3]), "queuePop");
   }),
 
   storeCase("check() answers at once whether all keys are there", async ({ store, other }) => {

@@ -16,7 +16,15 @@ import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, type S
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import {
+  type CounterValue,
+  keysWithValues,
+  ownBytes,
+  popOptions,
+  Store,
+  type StoreValue,
+  toBytes,
+} from "../../store/store.ts";
 import { storeWaitOf } from "../../support/timeouts.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { withFileLock } from "./file-lock.ts";
@@ -60,7 +68,8 @@ export class FileStore extends Store {
   }
 
   async set(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.SET, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.SET, key, own));
   }
 
   get(key: string): Promise<Uint8Array> {
@@ -71,10 +80,10 @@ export class FileStore extends Store {
     );
   }
 
-  compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+  async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+    const [before, wanted] = [ownBytes(expected), ownBytes(desired)];
     return this.#write((append) => {
-      const wanted = toBytes(desired);
-      const { write, result } = this.#space.compare(key, toBytes(expected), wanted);
+      const { write, result } = this.#space.compare(key, before, wanted);
       if (write) append(Kind.SET, key, wanted);
       return result.slice();
     });
@@ -118,7 +127,8 @@ export class FileStore extends Store {
   }
 
   override async append(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.APPEND, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.APPEND, key, own));
   }
 
   override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
@@ -130,14 +140,15 @@ export class FileStore extends Store {
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    const pairs = keysWithValues(keys, values);
+    const pairs = keysWithValues(keys, values).map(([key, value]) => [key, ownBytes(value)] as const);
     await this.#write((append) => {
-      for (const [key, value] of pairs) append(Kind.SET, key, toBytes(value));
+      for (const [key, value] of pairs) append(Kind.SET, key, value);
     });
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.PUSH, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.PUSH, key, own));
   }
 
   override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {

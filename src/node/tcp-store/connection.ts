@@ -44,6 +44,8 @@ export class Connection {
   #error: Error | null = null;
   #isCorked = false;
   #unconfirmed = 0;
+  /** Resolves when what was written has gone out, or cannot any more. */
+  #room: Promise<void> | null = null;
 
   private constructor(socket: Socket, target: Target, dialect: Dialect) {
     this.#socket = socket;
@@ -69,7 +71,7 @@ export class Connection {
     let dialect: Dialect = "2.x";
     for (;;) {
       try {
-        return await Connection.#greet(target, dialect, Math.max(1, deadline - now()));
+        return await Connection.greet(target, dialect, Math.max(1, deadline - now()));
       } catch (error) {
         if (target.closed) throw target.closed;
         if (error instanceof ProtocolError || error instanceof TimeoutError) throw error;
@@ -87,7 +89,8 @@ export class Connection {
     }
   }
 
-  static async #greet(target: Target, dialect: Dialect, timeoutMs: number): Promise<Connection> {
+  /** One try, with a server whose dialect is known. @throws Error that says why it failed. */
+  static async greet(target: Target, dialect: Dialect, timeoutMs: number): Promise<Connection> {
     if (target.closed) throw target.closed;
     const socket = await openSocket(target, timeoutMs);
     const connection = new Connection(socket, target, dialect);
@@ -113,12 +116,15 @@ export class Connection {
     if (this.#error) throw this.#error;
     this.#unconfirmed++;
     this.#write(query);
-    while (this.#socket.writableLength > HIGH_WATER_BYTES && !this.#error) {
-      await new Promise<void>((resolve) => {
-        this.#socket.once("drain", resolve);
-        this.#socket.once("close", resolve);
-      });
-    }
+    if (this.#socket.writableLength < HIGH_WATER_BYTES) return;
+    this.#room ??= new Promise<void>((resolve) => {
+      this.#socket.once("drain", resolve);
+      this.#socket.once("close", resolve);
+    }).then(() => {
+      this.#room = null;
+    });
+    await this.#room;
+    if (this.#error) throw this.#error;
   }
 
   /**

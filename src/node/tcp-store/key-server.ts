@@ -24,7 +24,7 @@ export interface KeyNames {
 }
 
 /** A store that is served by nobody else has the wire's names. */
-export const WIRE_NAMES: KeyNames = { nameOf: (wireKey) => wireKey, wireKeyOf: (name) => name };
+const WIRE_NAMES: KeyNames = { nameOf: (wireKey) => wireKey, wireKeyOf: (name) => name };
 
 /** A value up to this size is copied behind its length; a longer one goes out where it lies. */
 const MOST_COPIED_BYTES = 4_096;

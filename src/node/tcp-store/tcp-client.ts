@@ -9,6 +9,8 @@
 import { StoreError, TimeoutError } from "../../errors.ts";
 import { KeySpace } from "../../store/key-space.ts";
 import { Deadlines } from "../../support/deadlines.ts";
+import { urlHost } from "../../support/host.ts";
+import { textOf } from "../../support/thrown.ts";
 import { Connection, ConnectionLost, type Target } from "./connection.ts";
 import { Gate } from "./gate.ts";
 import {
@@ -101,7 +103,7 @@ export class TcpClient {
   /** Waits until all keys are there, or a queue of that name holds a value: false after `timeoutMs`. */
   async wait(keys: readonly Uint8Array[], timeoutMs: number): Promise<boolean> {
     const query = this.#encode(Op.WAIT, keys);
-    const connection = this.#idle.pop() ?? (await Connection.open(this.#target, this.timeoutMs + GRACE_MS));
+    const connection = this.#idle.pop() ?? (await this.#connectAgain());
     const { deadlines } = this.#target;
     let isCanceled = false;
     const deadline = deadlines.set(timeoutMs, () => {
@@ -152,11 +154,24 @@ export class TcpClient {
     });
   }
 
+  /** A further connection: the server is there, or it is gone. */
+  async #connectAgain(): Promise<Connection> {
+    try {
+      return await Connection.greet(this.#target, this.dialect, GRACE_MS);
+    } catch (cause) {
+      const { closed, host, port } = this.#target;
+      throw (
+        closed ??
+        new StoreError(`no further connection to the TCPStore at ${urlHost(host)}:${port}: ${textOf(cause)}`, { cause })
+      );
+    }
+  }
+
   /** The error of an add at which the connection closed: the server's refusal, or else the loss. */
   async #refused(name: string, key: Uint8Array, amount: number | bigint, lost: ConnectionLost): Promise<Error> {
     if (this.#target.closed) return this.#target.closed;
     try {
-      const main = await Connection.open(this.#target, GRACE_MS);
+      const main = await this.#connectAgain();
       const isThere = await main.ask(encodeQuery(Op.CHECK, main.dialect, [key]), byteReply(), GRACE_MS);
       if (isThere !== READY) return lost;
       const value = await main.ask(encodeQuery(Op.GET, main.dialect, [key]), stringReply(), GRACE_MS);

@@ -87,9 +87,8 @@ export class RankJob implements Job {
     return this.#options.executors.cpu.alloc(dtype, count) as HostTensorOf[D];
   }
 
-  /** Names have slashes; so the prefix has none but the last, and no key of one group is a key of another. */
   storeOf(group: Membership): Store {
-    return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#options.store);
+    return new PrefixStore(storePrefixOf(group), this.#options.store);
   }
 
   kindOf({ backend = this.#backend }: BackendSettings): string {
@@ -223,7 +222,15 @@ export class RankJob implements Job {
   }
 }
 
+/**
+ * The prefix of a group's own keys in the store at which its job met. Names have slashes; so the prefix has none but the last, and
+ * no key of one group is a key of another.
+ */
+export function storePrefixOf(group: Pick<Membership, "name" | "globalRanks">): string {
+  return `group:${encodeURIComponent(keyOf(group))}/store`;
+}
+
 /** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
-function keyOf({ name, globalRanks }: Membership): string {
+function keyOf({ name, globalRanks }: Pick<Membership, "name" | "globalRanks">): string {
   return `${name}:${hash52(globalRanks.join()).toString(36)}`;
 }

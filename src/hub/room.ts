@@ -5,6 +5,7 @@
 
 import { AdmissionError, type WireError } from "../errors.ts";
 import { HashStore } from "../store/hash-store.ts";
+import type { LiveSpace } from "../store/live-space.ts";
 import type { Hello } from "../wire/handshake.ts";
 import { RetryLaterError } from "./admission.ts";
 import type { Reduction } from "./reduction.ts";
@@ -19,7 +20,7 @@ export type Departure =
 export class Room {
   readonly group: string;
   readonly worldSize: number;
-  readonly store = new HashStore();
+  readonly store: HashStore;
   readonly reduction: Reduction;
   readonly members = new Map<number, Port>();
   readonly departed = new Map<number, Departure>();
@@ -29,7 +30,9 @@ export class Room {
   /** Is it a store by itself? */
   readonly isStore: boolean;
 
-  constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction) {
+  /** `space` has the contents of its store where others serve it besides. */
+  constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction, space?: LiveSpace) {
+    this.store = new HashStore(space);
     this.group = group;
     this.worldSize = worldSize;
     this.isStore = purpose === "store";

@@ -17,6 +17,8 @@ import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { addressesOf, openAll } from "./doors.ts";
 import { NodeSocket } from "./socket.ts";
+import { Front } from "./tcp-store/front.ts";
+import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** Most sockets of one address that are open and not authenticated (S8). */
@@ -36,6 +38,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
+  /** A TCPStore that the same port serves. It has no secret: for a server without token and TLS alone. */
+  tcpStore?: KeyServer | undefined;
 }
 
 /** An open server. */
@@ -79,9 +83,12 @@ export async function listenWebSocket(
     webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
   });
 
-  const doors = await openAll(server, host, addresses, port);
+  const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);
+  const doors = await openAll(front?.server ?? server, host, addresses, port);
+  // It watches over its connections' headers from here on.
+  if (front) server.emit("listening");
   if (options.isQuiet) for (const door of doors) door.unref();
-  const { address, port: bound } = server.address() as AddressInfo;
+  const { address, port: bound } = doors[0]!.address() as AddressInfo;
   // A name by which this machine means itself says to others that they can reach it; a certificate is for the name.
   const shown = isLocal && !isLoopback(host) && !tls ? address : host;
   return {
@@ -94,6 +101,8 @@ export async function listenWebSocket(
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
       for (const door of doors) door.close();
+      if (front) server.close();
+      front?.closeConnections();
       server.closeAllConnections();
       for (const socket of pending.sockets) socket.terminate();
     },

@@ -29,6 +29,19 @@ const WIRE_NAMES: KeyNames = { nameOf: (wireKey) => wireKey, wireKeyOf: (name) =
 /** A value up to this size is copied behind its length; a longer one goes out where it lies. */
 const MOST_COPIED_BYTES = 4_096;
 
+/** The names of a part of a store whose keys begin with `prefix`, such as a group's: "/key" on the wire is "prefix" + "key". */
+export function namesUnder(prefix: string): KeyNames {
+  // A key without a "/" is TCPStore's own, and no text of a caller's has a NUL there.
+  const own = `${prefix}\0`;
+  return {
+    nameOf: (wireKey) => (wireKey.startsWith("/") ? prefix + wireKey.slice(1) : own + wireKey),
+    wireKeyOf(name) {
+      if (name.startsWith(own)) return name.slice(own.length);
+      return name.startsWith(prefix) ? `/${name.slice(prefix.length)}` : null;
+    },
+  };
+}
+
 const STOP = Buffer.of(STOP_WAITING);
 const CANCELED = Buffer.of(WAIT_CANCELED);
 const IS_READY = Buffer.of(READY);

@@ -166,6 +166,8 @@ export interface Platform {
   readonly loadNccl: (() => Promise<import("./backend/nccl/library.ts").NcclLibrary>) | null;
   /** A store in a file, for `file://`. The file is removed when at least `worldSize` users have come, and all have closed it. */
   openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
+  /** A store in the Redis server at `url`, for `redis://`. */
+  openRedisStore(url: string, timeoutMs: number): Promise<import("./store/store.ts").Store>;
 }
 
 /** How a connection is made. */

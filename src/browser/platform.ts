@@ -31,4 +31,5 @@ export const browserPlatform: Platform = {
   hasBuiltInGpu: true,
   loadNccl: null,
   openFileStore: () => cannot("share a file"),
+  openRedisStore: () => cannot("reach Redis"),
 };

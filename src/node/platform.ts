@@ -7,6 +7,7 @@ import { startHub } from "./hub.ts";
 import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { processIdentity, processState } from "./process-identity.ts";
+import { openRedisStore } from "./redis-store/open-redis-store.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -48,4 +49,5 @@ export const nodePlatform: Platform = {
   hasBuiltInGpu: false,
   loadNccl,
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
+  openRedisStore,
 };

@@ -51,6 +51,11 @@ const STEPS: readonly Step[] = [
     program: ["test/ddp/programs/reducer-overlap.ts"],
   },
   {
+    name: "tcp-store-pytorch",
+    purpose: "PyTorch's TCPStore client and server against this library's, a barrier of both, and 100 clients",
+    program: ["test/oracles/programs/tcp-store.ts"],
+  },
+  {
     name: "nn-pytorch",
     purpose: "webccl/nn against torch.distributed.nn.functional of PyTorch, on drawn inputs",
     program: ["test/oracles/programs/nn.ts"],

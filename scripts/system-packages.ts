@@ -33,6 +33,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/sbin/ip",
     purpose: "network namespaces, the several hosts of a test",
   },
+  {
+    name: "redis-server",
+    file: "/usr/bin/redis-server",
+    purpose: "the server of RedisStore's tests",
+  },
 ];
 
 /**

@@ -69,6 +69,7 @@ export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";
 export { PrefixStore } from "./store/prefix-store.ts";
 export { type CounterValue, Store, type StoreValue } from "./store/store.ts";
+export { StoreCollectives } from "./store/store-collectives.ts";
 export { evenShare, type Share } from "./support/even-share.ts";
 export type { CudaView, GpuView, HostView, TensorView } from "./tensor/view.ts";
 export type { Collective, Runtime } from "./types.ts";

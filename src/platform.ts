@@ -49,6 +49,13 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** The part of a group's store that a hub's port serves to clients of PyTorch's TCPStore. */
+export interface SharedPart {
+  readonly group: string;
+  /** How the keys of that part begin. */
+  readonly prefix: string;
+}
+
 /** A running hub, hosted by this process. */
 export interface HubHandle {
   readonly url: string;
@@ -197,9 +204,9 @@ export interface Platform {
   readonly onProgramEnd: ((listener: () => void) => () => void) | null;
   /**
    * Starts a hub in this process. `hostRank` tells members which rank dies with it. A rank's hub does not keep the process
-   * running.
+   * running. Without token and TLS its port serves `tcpStore`, too.
    */
-  startHub(options: ListenOptions & { hostRank?: number }): Promise<HubHandle>;
+  startHub(options: ListenOptions & { hostRank?: number; tcpStore?: SharedPart }): Promise<HubHandle>;
   /**
    * Where GPU adapters come from, and what to do where there is none.
    * @throws NoAdapterError if this runtime has no WebGPU.
@@ -219,6 +226,8 @@ export interface Platform {
   readonly traceInto: ((folder: string, job: TracedJob) => Promise<() => Promise<void>>) | null;
   /** A store in a file, for `file://`. The file is removed when at least `worldSize` users have come, and all have closed it. */
   openFileStore(path: string, worldSize?: number): Promise<import("./store/store.ts").Store>;
+  /** A store in the Redis server at `url`, for `redis://`. */
+  openRedisStore(url: string, timeoutMs: number): Promise<import("./store/store.ts").Store>;
 }
 
 /** How a connection is made. */

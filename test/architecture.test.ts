@@ -52,7 +52,16 @@ const FLOORS: readonly (readonly string[])[] = [
   ["trace"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
   ["tfjs"],
-  ["node", "node/file-store", "node/memory-files", "node/mapped-memory", "node/trace", "browser"],
+  [
+    "node",
+    "node/file-store",
+    "node/memory-files",
+    "node/mapped-memory",
+    "node/redis-store",
+    "node/tcp-store",
+    "node/trace",
+    "browser",
+  ],
   ["deno"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "cli/trace", "testing"],
 ];

@@ -14,6 +14,9 @@ describe("the entries of the runtimes", () => {
   it("reject what a runtime cannot do, and say what it can", async () => {
     expect(() => new browser.FileStore()).toThrow(UnsupportedError);
     expect(() => new browser.WorkerServer()).toThrow(UnsupportedError);
+    expect(() => new browser.RedisStore()).toThrow(UnsupportedError);
+    await expect(browser.TcpStore.listen()).rejects.toThrow(UnsupportedError);
+    await expect(browser.TcpStore.connect()).rejects.toThrow(UnsupportedError);
     await expect(spawnRanks(2, "rank.js")).rejects.toThrow(/webccl run --threads/);
     await expect(deno.spawnRanks(2, "rank.js")).rejects.toThrow(UnsupportedError);
   });

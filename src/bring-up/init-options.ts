@@ -47,12 +47,13 @@ export interface InitOptions {
    * - `tcp://host:port`: rank 0 hosts the hub there
    * - `ws://host:port/group`, `wss://…`: a hub that is already running
    * - `file:///path`: a file that all ranks see
+   * - `redis://host:port`, `rediss://…`: a Redis server, by the package `redis`
    * - `memory://name`: ranks that are tasks of this thread
    */
   initMethod?: string;
   /** A store the ranks share, instead of `initMethod`. */
   store?: Store;
-  /** This rank. Default: RANK; may be left out with a hub or in memory: the next free one. */
+  /** This rank. Default: RANK; may be left out except with `env://` and `tcp://`, whose rank 0 hosts the hub: the next free one. */
   rank?: number;
   /** Number of ranks. Default: WORLD_SIZE. */
   worldSize?: number;
@@ -181,7 +182,7 @@ function checkNames(options: InitOptions & InternalOptions): void {
   if (listen?.tls !== undefined) checkOptions("initProcessGroup: listen.tls", TLS_OPTIONS, listen.tls);
 }
 
-const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "memory:"];
+const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "redis:", "rediss:", "memory:"];
 const INTEGRITY = ["on", "off"];
 const TRANSPORTS = ["auto", "memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"];
 
@@ -194,10 +195,10 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
   checkNames(options);
   const method = parseMethod(options.initMethod ?? platform.env("WEBCCL_INIT_METHOD") ?? "env://");
   const { join = platform.env("WEBCCL_JOIN") === "1" } = options;
-  const needsRank = options.store !== undefined || ["env:", "tcp:", "file:"].includes(method.protocol);
+  const needsRank = !join && options.store === undefined && ["env:", "tcp:"].includes(method.protocol);
   const worldSize = join ? 0 : resolveWorldSize(options.worldSize, method, platform);
   const rank = join ? null : (options.rank ?? wholeVariable(platform, "RANK"));
-  if (rank === null && needsRank && !join) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
+  if (rank === null && needsRank) throw missing("rank", "RANK", `this rank's number, 0 to ${worldSize - 1}`);
   if (rank !== null && (!Number.isInteger(rank) || rank < 0 || rank >= worldSize)) {
     throw new RangeError(`rank is ${rank}, and worldSize ${worldSize} allows 0 to ${worldSize - 1}`);
   }
@@ -289,7 +290,7 @@ function decoded(text: string, where: string): string {
 function parseMethod(text: string): URL {
   if (!URL.canParse(text) || !SCHEMES.includes(new URL(text).protocol)) {
     throw new RangeError(
-      `initMethod is "${text}": use env://, tcp://host:port, ws://host:port/group, file:///path or memory://name`,
+      `initMethod is "${text}": use env://, tcp://host:port, ws://host:port/group, file:///path, redis://host:port or memory://name`,
     );
   }
   const method = new URL(text);

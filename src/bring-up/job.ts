@@ -29,6 +29,9 @@ import { haveSameArithmetic, type RosterEntry } from "./roster.ts";
 const MESSAGES_ALONE =
   "collectives run over messages: common memory and the areas of shared files are those of the first group alone";
 
+/** What tells a group from the others of its job. */
+type GroupFacts = Pick<Membership, "name" | "globalRanks"> & Partial<Pick<Membership, "epoch">>;
+
 /** What a job is made of. */
 export interface RankJobOptions {
   parts: JobParts;
@@ -107,9 +110,8 @@ export class RankJob implements Job {
     return this.#options.executors.cpu.alloc(dtype, count) as HostTensorOf[D];
   }
 
-  /** Names have slashes; so the prefix has none but the last, and no key of one group is a key of another. */
   storeOf(group: Membership): Store {
-    return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#parts.meeting.store);
+    return new PrefixStore(storePrefixOf(group), this.#parts.meeting.store);
   }
 
   kindOf({ backend = this.#backend }: BackendSettings): string {
@@ -280,7 +282,15 @@ export class RankJob implements Job {
   }
 }
 
+/**
+ * The prefix of a group's own keys in the store at which its job met. Names have slashes; so the prefix has none but the last, and
+ * no key of one group is a key of another.
+ */
+export function storePrefixOf(group: GroupFacts): string {
+  return `group:${encodeURIComponent(keyOf(group))}/store`;
+}
+
 /** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
-function keyOf({ name, globalRanks, epoch }: Membership): string {
+function keyOf({ name, globalRanks, epoch = 0 }: GroupFacts): string {
   return `${name}:${hash52(globalRanks.join()).toString(36)}${epoch > 0 ? `:${epoch}` : ""}`;
 }

@@ -79,22 +79,12 @@ export async function exchangeRoster(
   store: Store,
   round: string,
   own: RosterEntry,
-  { worldSize, timeoutMs, signal }: Pick<Settings, "worldSize" | "timeoutMs" | "signal">,
+  settings: Pick<Settings, "worldSize" | "timeoutMs" | "signal" | "logger">,
 ): Promise<RosterEntry[]> {
+  const { worldSize } = settings;
   await store.set(`${round}/${own.rank}`, encodeControl(own));
   const keys = Array.from({ length: worldSize }, (_, rank) => `${round}/${rank}`);
-  try {
-    await waitFor(store, keys, timeoutMs, signal);
-  } catch (error) {
-    if (!(error instanceof TimeoutError)) throw error;
-    const present = await Promise.all(keys.map((key) => store.check([key])));
-    const missingRanks = present.flatMap((there, rank) => (there ? [] : [rank]));
-    throw new TimeoutError(
-      `rank ${own.rank}: ${worldSize - missingRanks.length} of ${worldSize} ranks came within ${timeoutMs} ms; ` +
-        `missing: rank ${missingRanks.join(", rank ")}`,
-      { rank: own.rank, missingRanks, cause: error },
-    );
-  }
+  await waitFor(store, keys, own.rank, settings);
   return (await store.multiGet(keys)).map((bytes, rank) => {
     const entry = decodeControl(bytes) as RosterEntry;
     if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);
@@ -102,20 +92,29 @@ export async function exchangeRoster(
   });
 }
 
-/** Waits for the keys in pieces, until `signal` fires. */
+/** Waits for the keys in pieces, until `signal` fires, and tells who is here when that has changed. */
 async function waitFor(
   store: Store,
   keys: readonly string[],
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
+  rank: number,
+  { timeoutMs, signal, logger }: Pick<Settings, "timeoutMs" | "signal" | "logger">,
 ): Promise<void> {
+  let told = "";
   for (const deadline = now() + timeoutMs; ; ) {
     signal?.throwIfAborted();
     const leftMs = Math.max(0, deadline - now());
     try {
       return await store.wait(keys, Math.min(leftMs, LONGEST_WAIT_MS));
-    } catch (error) {
-      if (!(error instanceof TimeoutError) || leftMs <= LONGEST_WAIT_MS) throw error;
+    } catch (cause) {
+      if (!(cause instanceof TimeoutError)) throw cause;
+      const present = await Promise.all(keys.map((key) => store.check([key])));
+      const missingRanks = present.flatMap((there, other) => (there ? [] : [other]));
+      const text = `${keys.length - missingRanks.length} of ${keys.length} ranks are here; missing: ${missingRanks.join(", ")}`;
+      if (leftMs <= LONGEST_WAIT_MS) {
+        throw new TimeoutError(`rank ${rank}: after ${timeoutMs} ms ${text}`, { rank, missingRanks, cause });
+      }
+      if (text !== told) logger.info(text);
+      told = text;
     }
   }
 }

@@ -12,10 +12,36 @@ import { browserPlatform } from "./platform.ts";
 
 export * from "../index.ts";
 
+function notHere(store: string): never {
+  throw new UnsupportedError(`a browser has no ${store}: use the store of a hub, or HashStore within one page`);
+}
+
 /** Files are shared by processes of one host; a page has none. Throws UnsupportedError. */
 export class FileStore {
   constructor() {
-    throw new UnsupportedError("a browser has no FileStore: use the store of a hub, or HashStore within one page");
+    notHere("FileStore");
+  }
+}
+
+/** A page has no connection to a Redis server. Throws UnsupportedError. */
+export class RedisStore {
+  constructor() {
+    notHere("RedisStore");
+  }
+}
+
+/** A page opens no TCP connections. Rejects with UnsupportedError. */
+export class TcpStore {
+  constructor() {
+    notHere("TcpStore");
+  }
+
+  static async listen(): Promise<never> {
+    return notHere("TcpStore");
+  }
+
+  static async connect(): Promise<never> {
+    return notHere("TcpStore");
   }
 }
 

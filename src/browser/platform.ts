@@ -33,4 +33,5 @@ export const browserPlatform: Platform = {
   loadNccl: null,
   traceInto: null,
   openFileStore: () => cannot("share a file"),
+  openRedisStore: () => cannot("reach Redis"),
 };

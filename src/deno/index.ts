@@ -9,7 +9,14 @@ import { denoPlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { FileStore } from "../node/file-store/file-store.ts";
+export { type RedisClientLike, RedisStore, type RedisStoreOptions } from "../node/redis-store/redis-store.ts";
 export { spawnRanks } from "../node/spawn-ranks.ts";
+export {
+  type ClientCounter,
+  type TcpConnectOptions,
+  type TcpListenOptions,
+  TcpStore,
+} from "../node/tcp-store/tcp-store.ts";
 export {
   type WorkerHandler,
   type WorkerRequest,

@@ -14,6 +14,7 @@ import type { Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { FrameCollector } from "../link/payload/frame-collector.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
+import type { LiveSpace } from "../store/live-space.ts";
 import { startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { Checksums } from "../wire/checksum.ts";
@@ -50,6 +51,8 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
+  /** The contents of one group's store, of which others serve the keys under `prefix` besides. */
+  shared?: { readonly group: string; readonly prefix: string; readonly space: LiveSpace } | undefined;
 }
 
 /** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
@@ -71,6 +74,7 @@ export class Hub {
   readonly #hostRank: number | null;
   readonly #maxMessageBytes: number;
   readonly #logger: Logger | undefined;
+  readonly #shared: HubOptions["shared"];
   #droppedFrames = 0;
   #closed = false;
   #allClosed = () => {};
@@ -90,6 +94,7 @@ export class Hub {
     this.#relay = new Relay(limits);
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
+    this.#shared = options.shared;
   }
 
   get stats(): HubStats {
@@ -114,7 +119,7 @@ export class Hub {
     if (this.#closed || this.#ending.has(group)) throw new RetryLaterError("this hub is closing");
 
     const key = roomKey(purpose, group);
-    const room = this.#rooms.get(key) ?? new Room(hello, (made) => this.#makeReduction(made));
+    const room = this.#rooms.get(key) ?? this.#makeRoom(hello);
     const rank = room.rankFor(hello);
     this.#rooms.set(key, room);
     const port: Port = new Port(socket, rank, hello.checksums, (silentMs) => {
@@ -238,6 +243,15 @@ export class Hub {
     port.strayFrames++;
     if (port.strayFrames > MAX_STRAY_FRAMES)
       throw new ProtocolError("too many frames for ranks or groups there are not");
+  }
+
+  #makeRoom(hello: Hello): Room {
+    const { group, prefix, space } = this.#shared ?? {};
+    const isShared = hello.purpose === "hub" && hello.group === group;
+    // What the ranks of an earlier room told each other is not for those of this one.
+    const old = isShared && prefix !== undefined ? [...(space?.contents.keys() ?? [])] : [];
+    for (const key of old) if (!key.startsWith(prefix!)) space?.contents.delete(key);
+    return new Room(hello, (made) => this.#makeReduction(made), isShared ? space : undefined);
   }
 
   #makeReduction(room: Room): Reduction {

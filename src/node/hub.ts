@@ -8,8 +8,10 @@ import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
-import type { BindRemedies, HubHandle } from "../platform.ts";
+import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
+import { LiveSpace } from "../store/live-space.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
+import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 export type { HubStats } from "../hub/hub.ts";
@@ -95,6 +97,7 @@ export async function startHub(
     sameOrigin?: boolean | undefined;
     slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
+    tcpStore?: SharedPart | undefined;
   },
 ): Promise<HubServer> {
   if ("bun" in process.versions) {
@@ -105,8 +108,13 @@ export async function startHub(
   const executor = await createCpuExecutor();
   // It folds whatever its members send.
   await executor.loadRareLoops();
-  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums() });
-  const listener = await listenWebSocket(options, (hello, socket) => hub.accept(hello, socket));
+  // A TCPStore knows no token and no TLS: where the hub has either, the port serves the hub alone.
+  const isOpen = options.token === undefined && options.tls === undefined;
+  const part = isOpen ? options.tcpStore : undefined;
+  const shared = part && { ...part, space: new LiveSpace() };
+  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared });
+  const tcpStore = shared && new KeyServer(shared.space, namesUnder(part.prefix));
+  const listener = await listenWebSocket({ ...options, tcpStore }, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   const close = async () => {
     await listener.close();

@@ -9,7 +9,9 @@ import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { FileStore } from "./file-store/file-store.ts";
+export { type RedisClientLike, RedisStore, type RedisStoreOptions } from "./redis-store/redis-store.ts";
 export { spawnRanks } from "./spawn-ranks.ts";
+export { type ClientCounter, type TcpConnectOptions, type TcpListenOptions, TcpStore } from "./tcp-store/tcp-store.ts";
 export {
   type WorkerHandler,
   type WorkerRequest,

@@ -9,6 +9,7 @@ import { mappedMemory } from "./mapped-memory/mapped-memory.ts";
 import { memoryFiles } from "./memory-files/memory-files.ts";
 import { loadNccl } from "./nccl.ts";
 import { processIdentity, processState } from "./process-identity.ts";
+import { openRedisStore } from "./redis-store/open-redis-store.ts";
 import { threadJob } from "./thread-job.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
@@ -60,4 +61,5 @@ export const nodePlatform: Platform = {
   loadNccl,
   traceInto: async (folder, job) => (await import("./trace/trace-folder.ts")).traceInto(folder, job),
   openFileStore: async (path, worldSize) => new FileStore(path, worldSize),
+  openRedisStore,
 };

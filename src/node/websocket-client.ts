@@ -4,6 +4,7 @@ import { AdmissionError } from "../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
+import { RetryableRefusal } from "../link/websocket/introduce.ts";
 import type { ConnectOptions } from "../platform.ts";
 import { LONGEST_DELAY_MS } from "../support/clock.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
@@ -12,6 +13,9 @@ import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** The options of connecting, and one that only Node's client has. */
 type NodeConnectOptions = ConnectOptions & { maxMessageBytes?: number };
+
+/** Answers of a hub that has too many newcomers, or of a proxy whose hub does not answer yet. */
+const RETRIED: readonly number[] = [429, 502, 503, 504];
 
 /** {@link connect} over `ws`. */
 export function connectWebSocket(
@@ -50,7 +54,7 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
         statusCode === 403
           ? `${url} refused the connection (HTTP 403): it does not know this address or origin (webccl hub --allow-host, --origin)`
           : `${url} answered HTTP ${statusCode}: this is no webccl hub, or one that is overloaded`;
-      reject(new AdmissionError(text));
+      reject(RETRIED.includes(statusCode ?? 0) ? new RetryableRefusal(text) : new AdmissionError(text));
     });
     ws.on("error", (cause: NodeJS.ErrnoException) => {
       settle();

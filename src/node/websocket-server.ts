@@ -4,7 +4,6 @@
  * admitted.
  */
 
-import { lookup } from "node:dns/promises";
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -13,13 +12,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import {
-  type AddressInfo,
-  createServer as createNetServer,
-  isIP,
-  type Server as NetServer,
-  type Socket as NetSocket,
-} from "node:net";
+import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
@@ -28,7 +21,10 @@ import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
+import { addressesOf, openAll } from "./doors.ts";
 import { NodeSocket } from "./socket.ts";
+import { Front } from "./tcp-store/front.ts";
+import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** Most sockets of one address that are open and not authenticated (S8). */
@@ -48,6 +44,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
+  /** A TCPStore that the same port serves. It has no secret: for a server without token and TLS alone. */
+  tcpStore?: KeyServer | undefined;
 }
 
 /** An open server. */
@@ -91,9 +89,12 @@ export async function listenWebSocket(
     webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
   });
 
-  const doors = await openAll(server, host, addresses, port);
+  const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);
+  const doors = await openAll(front?.server ?? server, host, addresses, port);
+  // It watches over its connections' headers from here on.
+  if (front) server.emit("listening");
   if (options.isQuiet) for (const door of doors) door.unref();
-  const { address, port: bound } = server.address() as AddressInfo;
+  const { address, port: bound } = doors[0]!.address() as AddressInfo;
   // A name by which this machine means itself says to others that they can reach it; a certificate is for the name.
   const shown = isLocal && !isLoopback(host) && !tls ? address : host;
   return {
@@ -106,6 +107,8 @@ export async function listenWebSocket(
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
       for (const door of doors) door.close();
+      if (front) server.close();
+      front?.closeConnections();
       server.closeAllConnections();
       for (const socket of pending.sockets) socket.terminate();
     },
@@ -266,62 +269,4 @@ function reject(net: NetSocket, status: string, text: string): void {
   net.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
   );
-}
-
-/** The addresses that a host has here, of both families where it has both; none if nobody knows it. */
-export async function addressesOf(host: string): Promise<string[]> {
-  if (isIP(host) !== 0) return [host];
-  const found = await lookup(host, { all: true }).catch(() => []);
-  return [...new Set(found.map(({ address }) => address))];
-}
-
-/**
- * Opens the port at each address that this machine has, and hands `server` what comes to any of them.
- * @throws RangeError if it is in use or out of reach at one of them, or if this machine has none of them.
- */
-export async function openAll(
-  server: Server,
-  host: string,
-  addresses: readonly string[],
-  port: number,
-): Promise<NetServer[]> {
-  const doors: NetServer[] = [];
-  let absent: unknown = null;
-  for (const address of addresses) {
-    const door = doors.length === 0 ? server : createNetServer((socket) => server.emit("connection", socket));
-    try {
-      await open(door, address, (doors[0]?.address() as AddressInfo | undefined)?.port ?? port);
-      doors.push(door);
-    } catch (cause) {
-      absent = cause;
-      if (isAbsent(cause)) continue;
-      for (const opened of doors) opened.close();
-      throw unopened(host, port, cause);
-    }
-  }
-  if (doors.length === 0) throw unopened(host, port, absent);
-  return doors;
-}
-
-function open(server: NetServer, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    // In a worker of node:cluster, a port that is not exclusive is the primary's, and connections go to any of its workers.
-    server.listen({ port, host, exclusive: true }, () => resolve());
-  });
-}
-
-const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? "";
-
-/** Has this machine no such address, or no such family of addresses? */
-const isAbsent = (error: unknown) => ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(codeOf(error));
-
-function unopened(host: string, port: number, cause: unknown): RangeError {
-  const where = `port ${port} on ${host}`;
-  const texts: Readonly<Record<string, string>> = {
-    EADDRINUSE: `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one); a program that has called initProcessGroup before uses that group, or its newGroup`,
-    EACCES: `${where} may not be opened by this user: choose a port above 1023 (MASTER_PORT, --port)`,
-    EADDRNOTAVAIL: `${where} could not be opened: it is no address of this machine: choose one that is (--host), or start rank 0 where MASTER_ADDR is`,
-  };
-  return new RangeError(texts[codeOf(cause)] ?? `${where} could not be opened: ${(cause as Error).message}`, { cause });
 }

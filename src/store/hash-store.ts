@@ -4,71 +4,62 @@ import { StoreError, TimeoutError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
 import { startTimer } from "../support/clock.ts";
 import { storeWaitOf } from "../support/timeouts.ts";
-import { KeySpace, listKeys } from "./key-space.ts";
+import { type KeySpace, listKeys } from "./key-space.ts";
+import { LiveSpace } from "./live-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
-
-/** One caller who waits until `attempt` succeeds. */
-interface Waiter {
-  /** True once the caller's wait is over. */
-  attempt(): boolean;
-  reject(error: Error): void;
-}
 
 /** Values in this process's memory, for everyone who holds the object. Every call is atomic. */
 export class HashStore extends Store {
-  readonly #space = new KeySpace();
-  readonly #waiters = new Set<Waiter>();
+  readonly #space: LiveSpace;
+  readonly #pending = new Set<(error: Error) => void>();
   #closed = false;
+
+  /** @internal A `space` is shared with whoever else serves it. */
+  constructor(space: LiveSpace = new LiveSpace()) {
+    super();
+    this.#space = space;
+  }
 
   async set(key: string, value: StoreValue): Promise<void> {
     this.#open().set(key, toBytes(value));
-    this.#wake();
   }
 
-  async get(key: string, timeoutMs: number = this.timeoutMs): Promise<Uint8Array> {
-    return this.#until(
-      () => this.#space.get(key)?.slice(),
+  get(key: string, timeoutMs: number = this.timeoutMs): Promise<Uint8Array> {
+    return this.#allOf(
+      [key],
+      (contents) => contents.get(key)!.slice(),
       timeoutMs,
       () => `get: the key "${key}" was not set within ${timeoutMs} ms`,
     );
   }
 
   async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
-    const wanted = toBytes(desired);
-    const { write, result } = this.#open().compare(key, toBytes(expected), wanted);
-    if (write) {
-      this.#space.set(key, wanted);
-      this.#wake();
-    }
-    return result.slice();
+    return this.#open().compareSet(key, toBytes(expected), toBytes(desired)).slice();
   }
 
   async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
-    const sum = this.#open().sum(key, amount);
-    this.#space.set(key, toBytes(String(sum)));
-    this.#wake();
-    return sum;
+    return this.#open().add(key, amount);
   }
 
   async check(keys: readonly string[]): Promise<boolean> {
-    const space = this.#open();
-    return keys.every((key) => space.has(key));
+    return this.#open().contents.looker(keys)() === null;
   }
 
   async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
-    await this.#until(
-      () => this.#space.missing(keys).length === 0 || undefined,
+    return this.#allOf(
+      keys,
+      () => {},
       timeoutMs,
-      () => `wait: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
+      () => this.#missing("wait", keys, timeoutMs),
     );
   }
 
   async deleteKey(key: string): Promise<boolean> {
-    return this.#open().delete(key);
+    return this.#open().contents.delete(key);
   }
 
   async numKeys(): Promise<number> {
-    return this.#open().size;
+    return this.#open().contents.size;
   }
 
   override hasExtendedApi(): boolean {
@@ -77,82 +68,93 @@ export class HashStore extends Store {
 
   override async append(key: string, value: StoreValue): Promise<void> {
     this.#open().append(key, toBytes(value));
-    this.#wake();
   }
 
   override async multiGet(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<Uint8Array[]> {
-    return this.#until(
-      () => this.#space.getAll(keys),
+    return this.#allOf(
+      keys,
+      (contents) => keys.map((key) => contents.get(key)!.slice()),
       timeoutMs,
-      () => `multiGet: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.missing(keys))}`,
+      () => this.#missing("multiGet", keys, timeoutMs),
     );
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    const pairs = keysWithValues(keys, values);
+    const pairs = keysWithValues(keys, values).map(([key, value]) => [key, toBytes(value)] as const);
     const space = this.#open();
-    for (const [key, value] of pairs) space.set(key, toBytes(value));
-    this.#wake();
+    for (const [key, value] of pairs) space.set(key, value);
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {
     this.#open().push(key, toBytes(value));
-    this.#wake();
   }
 
   override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
     const { block, timeoutMs } = popOptions(this, options);
-    if (!block && this.#open().queueLength(key) === 0) throw new StoreError(`queuePop: the queue "${key}" is empty`);
+    const { contents } = this.#open();
+    if (!block && contents.queueLength(key) === 0) throw new StoreError(`queuePop: the queue "${key}" is empty`);
     return this.#until(
-      () => this.#space.pop(key),
+      () => (contents.queueLength(key) > 0 ? null : key),
+      () => contents.pop(key)!,
       timeoutMs,
       () => `queuePop: nothing was pushed to "${key}" within ${timeoutMs} ms`,
     );
   }
 
   override async queueLen(key: string): Promise<number> {
-    return this.#open().queueLength(key);
+    return this.#open().contents.queueLength(key);
   }
 
   /** Ends the store: pending waits and later calls reject with StoreError. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const waiter of [...this.#waiters]) waiter.reject(new StoreError("the store was closed"));
+    for (const reject of [...this.#pending]) reject(new StoreError("the store was closed"));
   }
 
-  #open(): KeySpace {
+  #open(): LiveSpace {
     if (this.#closed) throw new StoreError("the store is closed");
     return this.#space;
   }
 
-  /** Those who came first are served first. */
-  #wake(): void {
-    for (const waiter of this.#waiters) if (waiter.attempt()) this.#waiters.delete(waiter);
+  #missing(call: string, keys: readonly string[], timeoutMs: number): string {
+    return `${call}: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.contents.missing(keys))}`;
   }
 
-  /** Resolves with the first value that `take` returns. */
-  #until<T>(take: () => T | undefined, timeoutMs: number, timeoutText: () => string): Promise<T> {
+  /** Resolves with the outcome of `take` when all keys are there. */
+  #allOf<T>(
+    keys: readonly string[],
+    take: (contents: KeySpace) => T,
+    timeoutMs: number,
+    timeoutText: () => string,
+  ): Promise<T> {
+    const { contents } = this.#space;
+    return this.#until(contents.looker(keys), () => take(contents), timeoutMs, timeoutText);
+  }
+
+  /** Resolves with the outcome of `take` as soon as `look` lacks no key. */
+  async #until<T>(look: () => string | null, take: () => T, timeoutMs: number, timeoutText: () => string): Promise<T> {
     storeWaitOf(timeoutMs);
-    this.#open();
-    const now = take();
-    if (now !== undefined) return Promise.resolve(now);
+    const space = this.#open();
+    if (look() === null) return take();
     return new Promise((resolve, reject) => {
-      const timer = startTimer(timeoutMs, () => waiter.reject(new TimeoutError(timeoutText())));
-      const waiter: Waiter = {
-        attempt: () => {
-          const value = take();
-          if (value === undefined) return false;
-          timer.cancel();
-          resolve(value);
-          return true;
-        },
-        reject: (error) => {
-          timer.cancel();
-          this.#waiters.delete(waiter);
-          reject(error);
-        },
+      const settle = () => {
+        timer.cancel();
+        this.#pending.delete(fail);
       };
-      this.#waiters.add(waiter);
+      const fail = (error: Error) => {
+        settle();
+        end();
+        reject(error);
+      };
+      const timer = startTimer(timeoutMs, () => fail(new TimeoutError(timeoutText())));
+      const end = space.until(() => {
+        const lacking = look();
+        if (lacking !== null) return lacking;
+        settle();
+        resolve(take());
+        return null;
+      });
+      this.#pending.add(fail);
     });
   }
 }

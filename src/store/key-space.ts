@@ -28,6 +28,26 @@ export class KeySpace {
     return keys.filter((key) => !this.#values.has(key));
   }
 
+  /**
+   * Tells the first of `keys` that it finds missing, or null if all are there. It goes on where it stopped, so that a wait for
+   * keys that come one after the other looks at each of them twice.
+   */
+  looker(keys: readonly string[]): () => string | null {
+    let at = 0;
+    return () => {
+      for (let seen = 0; seen < keys.length; seen++, at = (at + 1) % keys.length) {
+        const key = keys[at]!;
+        if (!this.#values.has(key)) return key;
+      }
+      return null;
+    };
+  }
+
+  /** All keys. */
+  keys(): IterableIterator<string> {
+    return this.#values.keys();
+  }
+
   /** Copies of the values of all `keys`; undefined if one is not there. */
   getAll(keys: readonly string[]): Uint8Array[] | undefined {
     if (this.missing(keys).length > 0) return undefined;
@@ -35,7 +55,7 @@ export class KeySpace {
   }
 
   set(key: string, value: Uint8Array): void {
-    this.#values.set(key, value.slice());
+    this.#values.set(key, copyOf(value));
   }
 
   delete(key: string): boolean {
@@ -88,8 +108,8 @@ export class KeySpace {
 
   push(key: string, value: Uint8Array): void {
     const queue = this.#queues.get(key);
-    if (queue) queue.push(value.slice());
-    else this.#queues.set(key, [value.slice()]);
+    if (queue) queue.push(copyOf(value));
+    else this.#queues.set(key, [copyOf(value)]);
   }
 
   pop(key: string): Uint8Array | undefined {
@@ -115,6 +135,9 @@ export function checkAmount(key: string, amount: number | bigint): void {
   if (typeof amount !== "number") throw new TypeError(`${text} must be a number or a bigint, got ${typeof amount}`);
   throw new RangeError(`${text} is ${amount}: pass a whole number, past 2^53 a bigint`);
 }
+
+/** A copy, also of a Buffer, whose own `slice` makes none. */
+const copyOf = (bytes: Uint8Array) => new Uint8Array(bytes);
 
 /** The counter that these bytes are the text of, or null. */
 function counterOf(bytes: Uint8Array): bigint | null {

@@ -27,6 +27,11 @@ export function toBytes(value: StoreValue): Uint8Array {
   return new TextEncoder().encode(value);
 }
 
+/** The bytes of a value, in memory of their own: what the caller does to its array afterwards changes nothing. */
+export function ownBytes(value: StoreValue): Uint8Array {
+  return typeof value === "string" ? toBytes(value) : new Uint8Array(value);
+}
+
 /** The options of a `queuePop` of `store` with every default filled in. */
 export function popOptions(store: Store, options: QueuePopOptions): Required<QueuePopOptions> {
   checkOptions("queuePop", QUEUE_POP_OPTIONS, options);
@@ -97,10 +102,10 @@ export abstract class Store {
 
   /** Appends to the value of `key`, created empty. */
   async append(key: string, value: StoreValue): Promise<void> {
+    const tail = ownBytes(value);
     // Appenders take turns, each waiting for the one before: compareSet alone cannot tell whose equal bytes were written.
     const turn = await this.add(`${key}/append-turns`, 1);
     if (turn > 1) await this.wait([`${key}/append-done-${turn - 1}`]);
-    const tail = toBytes(value);
     const head = (await this.check([key])) ? await this.get(key) : new Uint8Array(0);
     const joined = new Uint8Array(head.length + tail.length);
     joined.set(head);
@@ -121,8 +126,9 @@ export abstract class Store {
 
   /** Puts a value at the end of the queue `key`. */
   async queuePush(key: string, value: StoreValue): Promise<void> {
+    const own = ownBytes(value);
     const index = await this.add(`${key}/tail`, 1);
-    await this.set(`${key}/${index}`, value);
+    await this.set(`${key}/${index}`, own);
   }
 
   /**

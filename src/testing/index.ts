@@ -1,6 +1,6 @@
 /**
- * For people who write a backend, a transport or a store: the conformance suite of a process group, its reference
- * arithmetic, and the parts of both. Nothing here depends on a test runner or on a platform.
+ * For people who write a backend, a transport or a store: the conformance suites of a process group, with its
+ * reference arithmetic, and of a store. Nothing here depends on a test runner or on a platform.
  */
 export { FakeBackend } from "../backend/composed/fake.ts";
 export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
@@ -32,3 +32,5 @@ export {
   type SmallFloat,
 } from "./reference.ts";
 export { type CaseResult, type CaseSpec, ConformanceError } from "./stage.ts";
+export type { StoreCase, StoreUnderTest } from "./store-checks.ts";
+export { type StoreLimits, storeCases } from "./store-conformance.ts";

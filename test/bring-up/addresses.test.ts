@@ -6,9 +6,10 @@ import { hostname } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { linkBetween } from "../../src/bring-up/linking.ts";
 import type { RosterEntry } from "../../src/bring-up/roster.ts";
+import { openAll } from "../../src/node/doors.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { type InitOptions, initProcessGroup } from "../../src/node/index.ts";
-import { listenWebSocket, openAll } from "../../src/node/websocket-server.ts";
+import { listenWebSocket } from "../../src/node/websocket-server.ts";
 import { isLoopback } from "../../src/support/host.ts";
 import { freePort } from "../helpers/free-port.ts";
 

@@ -7,7 +7,7 @@ import * as ddp from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
 import { createHub } from "../../src/node/hub.ts";
-import { HubStore, initProcessGroup } from "../../src/node/index.ts";
+import { HubStore, initProcessGroup, RedisStore, TcpStore } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
 import {
@@ -88,6 +88,9 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   distributed: (group, options) => distributed({} as TfOptimizer, group, options),
   broadcastVariables: (group, options) => broadcastVariables(group, [], options),
   "HubStore.connect": (_group, options) => HubStore.connect("ws://127.0.0.1:1", options),
+  "TcpStore.listen": (_group, options) => TcpStore.listen(options),
+  "TcpStore.connect": (_group, options) => TcpStore.connect(options),
+  RedisStore: (_group, options) => new RedisStore({ sendCommand: async () => null }, options),
   "ReduceOp.custom": (_group, options) => ReduceOp.custom(options),
   broadcastCoalesced: (group, options) => ddp.broadcastCoalesced(group, [f32()], options),
   gatherCheckpoint: (group, options) => ddp.gatherCheckpoint(group, {}, options),

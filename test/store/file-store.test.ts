@@ -1,6 +1,20 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -54,7 +68,7 @@ describe("FileStore", () => {
 
   it("takes over a lock whose pid belongs to a later process", async () => {
     const path = join(temporaryFolder(), "store");
-    writeFileSync(`${path}.lock`, `${process.pid} 1`);
+    writeFileSync(`${path}.lock`, `${process.pid} 1`, { mode: 0o600 });
     const store = new FileStore(path);
     store.timeoutMs = 1_000;
     await store.set("key", "1");
@@ -63,7 +77,7 @@ describe("FileStore", () => {
 
   it("takes over an old lock that was never written", async () => {
     const path = join(temporaryFolder(), "store");
-    writeFileSync(`${path}.lock`, "");
+    writeFileSync(`${path}.lock`, "", { mode: 0o600 });
     const past = new Date(Date.now() - 60_000);
     utimesSync(`${path}.lock`, past, past);
     const store = new FileStore(path);
@@ -133,9 +147,84 @@ describe("FileStore", () => {
     await expect(store.set("key", "1")).rejects.toThrow(StoreError);
   });
 
-  it("refuses a file that is not its own", async () => {
+  const FOREIGN: readonly [string, Uint8Array][] = [
+    ["text", new TextEncoder().encode("a file of somebody else, which is to stay as it is\n")],
+    ["a record of the format before", new Uint8Array([1, 1, 0, 0, 0, 0, 0, 0, 0, 65])],
+    ["zeros", new Uint8Array(100)],
+    ["a beginning that is nearly right", new TextEncoder().encode("webccl FileStore 1\n")],
+  ];
+
+  it.each(FOREIGN)("refuses a file that is not its own, and leaves it as it is: %s", async (_name, bytes) => {
     const path = join(temporaryFolder(), "store");
-    writeFileSync(path, new Uint8Array([9, 1, 0, 0, 0, 0, 0, 0, 0, 65]));
-    await expect(new FileStore(path).check(["key"])).rejects.toThrow(StoreError);
+    writeFileSync(path, bytes, { mode: 0o600 });
+    const store = new FileStore(path, 2);
+    for (const call of [() => store.check(["key"]), () => store.set("key", "1"), () => store.add("n", 1)]) {
+      await expect(call()).rejects.toThrow(StoreError);
+      await expect(call()).rejects.toThrow(/is no FileStore .* Remove it, or choose another path/);
+    }
+    expect(new Uint8Array(readFileSync(path))).toEqual(bytes);
+  });
+
+  it("refuses a file of which any byte has been changed, or gives what was written", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "store");
+    const store = new FileStore(path);
+    await store.set("key", "value");
+    await store.queuePush("queue", "one");
+    const good = readFileSync(path);
+    const random = new SeededRandom(4, "flips");
+    for (let round = 0; round < 60; round++) {
+      const changed = Buffer.from(good);
+      const at = random.below(good.length);
+      changed[at] = changed[at]! ^ (1 << random.below(8));
+      const copy = join(folder, `flipped ${round}`);
+      writeFileSync(copy, changed, { mode: 0o600 });
+      await expect(new FileStore(copy).check(["key"]), `a bit of byte ${at}`).rejects.toThrow(/has been changed/);
+    }
+  });
+
+  it("makes its file for this user alone, and refuses one that others may open, or of another user", async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, "store");
+    const umask = process.umask(0);
+    try {
+      await new FileStore(path).set("key", "1");
+    } finally {
+      process.umask(umask);
+    }
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    for (const mode of [0o644, 0o640, 0o606]) {
+      chmodSync(path, mode);
+      await expect(new FileStore(path).get("key")).rejects.toThrow(
+        new RegExp(`other users may open it .*${mode.toString(8)}`),
+      );
+    }
+    chmodSync(path, 0o600);
+    if (process.getuid?.() === 0) {
+      chownSync(path, 65_534, 65_534);
+      await expect(new FileStore(path).get("key")).rejects.toThrow(/belongs to user 65534/);
+      await expect(new FileStore(path).set("key", "2")).rejects.toThrow(/belongs to user 65534/);
+    }
+  });
+
+  it.each(["store", "store.lock"])("follows no link and waits at no pipe where %s should be", async (name) => {
+    const folder = temporaryFolder();
+    const path = join(folder, "store");
+    const target = join(folder, "target");
+    writeFileSync(target, "the file of somebody else");
+    for (const make of [
+      () => symlinkSync(target, join(folder, name)),
+      () => symlinkSync(join(folder, "nowhere"), join(folder, name)),
+      () => execFileSync("mkfifo", ["-m", "600", join(folder, name)]),
+      () => mkdirSync(join(folder, name)),
+    ]) {
+      make();
+      const store = new FileStore(path);
+      store.timeoutMs = 1_000;
+      await expect(store.set("key", "1"), make.toString()).rejects.toThrow(StoreError);
+      rmSync(join(folder, name), { recursive: true });
+    }
+    expect(readFileSync(target, "utf8")).toBe("the file of somebody else");
+    expect(existsSync(join(folder, "nowhere"))).toBe(false);
   });
 });

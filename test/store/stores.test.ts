@@ -1,16 +1,21 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { FileStore } from "../../src/node/file-store/file-store.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { HubStore as ConnectedStore } from "../../src/node/index.ts";
+import { RedisStore } from "../../src/node/redis-store/redis-store.ts";
+import { TcpServer } from "../../src/node/tcp-store/tcp-server.ts";
+import { TcpStore } from "../../src/node/tcp-store/tcp-store.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HashStore } from "../../src/store/hash-store.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { PrefixStore } from "../../src/store/prefix-store.ts";
 import { Store, type StoreValue } from "../../src/store/store.ts";
-import { closeConformance, type StoreUnderTest, storeConformance } from "../conformance/store.ts";
+import { type StoreLimits, type StoreUnderTest, storeCases } from "../../src/testing/index.ts";
+import { connectRedis, startRedis } from "../helpers/redis.ts";
 
 async function makeHashStore(): Promise<StoreUnderTest> {
   const store = new HashStore();
@@ -106,15 +111,72 @@ async function makeMinimalStore(): Promise<StoreUnderTest> {
   return { store, other: store, dispose: () => store.close() };
 }
 
-storeConformance("HashStore", makeHashStore);
-storeConformance("PrefixStore", makePrefixStore);
-storeConformance("FileStore", makeFileStore, { cannotDelete: true });
-storeConformance("HubStore", makeHubStore);
-storeConformance("HubStore.connect", makeConnectedStore);
-storeConformance("a subclass of Store", makeMinimalStore);
+async function makeTcpStore(): Promise<StoreUnderTest> {
+  const store = await TcpStore.listen();
+  const other = await TcpStore.connect({ port: store.port });
+  return {
+    store,
+    other,
+    async dispose() {
+      await other.close();
+      await store.close();
+    },
+  };
+}
 
-closeConformance("HashStore", makeHashStore);
-closeConformance("FileStore", makeFileStore);
-closeConformance("HubStore", makeHubStore);
-closeConformance("HubStore.connect", makeConnectedStore);
-closeConformance("a subclass of Store", makeMinimalStore);
+/** Both clients speak the wire of PyTorch 1.x: they meet a server that closes whoever begins with a validate. */
+async function makeOldTcpStore(): Promise<StoreUnderTest> {
+  const server = await TcpServer.open({ host: "127.0.0.1", port: 0, limits: { dialects: ["1.x"] } });
+  const connect = () => TcpStore.connect({ port: server.port });
+  const [store, other] = await Promise.all([connect(), connect()]);
+  return {
+    store,
+    other,
+    async dispose() {
+      await Promise.all([store.close(), other.close()]);
+      await server.close();
+    },
+  };
+}
+
+let redis = { url: "" };
+let redisStores = 0;
+const ends: (() => void)[] = [];
+beforeAll(async () => {
+  redis = await startRedis((end) => ends.push(end));
+});
+afterAll(() => {
+  for (const end of ends) end();
+});
+
+async function makeRedisStore(): Promise<StoreUnderTest> {
+  const prefix = `store ${redisStores++}`;
+  const clients = await Promise.all([connectRedis(redis.url), connectRedis(redis.url)]);
+  const [store, other] = clients.map((client) => new RedisStore(client, { prefix }));
+  return {
+    store: store!,
+    other: other!,
+    async dispose() {
+      await Promise.all([store!.close(), other!.close()]);
+      for (const client of clients) client.destroy();
+    },
+  };
+}
+
+const STORES: readonly [string, () => Promise<StoreUnderTest>, StoreLimits?][] = [
+  ["HashStore", makeHashStore],
+  ["PrefixStore", makePrefixStore, { staysOpen: true }],
+  ["FileStore", makeFileStore, { cannotDelete: true }],
+  ["HubStore", makeHubStore],
+  ["HubStore.connect", makeConnectedStore],
+  ["TcpStore", makeTcpStore],
+  ["TcpStore on the wire of PyTorch 1.x", makeOldTcpStore],
+  ["RedisStore", makeRedisStore],
+  ["a subclass of Store", makeMinimalStore],
+];
+
+describe.each(STORES)("%s", (_name, make, limits) => {
+  it.each(storeCases(limits).map((one) => [one.name, one] as const))("%s", async (_case, { run }) => {
+    await run(make);
+  });
+});

@@ -14,6 +14,8 @@ import {
   initProcessGroup,
   PrefixStore,
   type Store,
+  StoreCollectives,
+  TcpStore,
   Work,
 } from "../../src/node/index.ts";
 import { watchLiveness } from "../../src/node/liveness.ts";
@@ -64,10 +66,13 @@ const collective = (call: (group: ProcessGroup, options: { timeoutMs?: number })
 const f32 = (count = 2) => new Float32Array(count);
 
 /** A store's call that waits for the key "late". */
-const storeCall = (open: () => Store, call: (store: Store, timeoutMs: number) => Promise<unknown>): Place => ({
+const storeCall = (
+  open: () => Store | Promise<Store>,
+  call: (store: Store, timeoutMs: number) => Promise<unknown>,
+): Place => ({
   kind: "store",
   async start(timeoutMs) {
-    const store = open();
+    const store = await open();
     onTestFinished(() => store.close());
     const end = () => Promise.all([store.set("late", "1"), store.queuePush("late", "1")]);
     return { outcome: call(store, timeoutMs), end };
@@ -79,10 +84,11 @@ const onTimeout = (store: Store, timeoutMs: number) => {
   return store;
 };
 
-const STORES: readonly [string, () => Store][] = [
+const STORES: readonly [string, () => Store | Promise<Store>][] = [
   ["HashStore", () => new HashStore()],
   ["PrefixStore", () => new PrefixStore("a", new HashStore())],
   ["FileStore", () => new FileStore(`${temporaryFolder()}/store`)],
+  ["TcpStore", () => TcpStore.listen()],
 ];
 
 const storePlaces = STORES.flatMap(([name, open]): [string, Place][] => [
@@ -90,6 +96,21 @@ const storePlaces = STORES.flatMap(([name, open]): [string, Place][] => [
   [`${name}.wait(timeoutMs)`, storeCall(open, (store, ms) => store.wait(["late"], ms))],
   [`${name}.queuePop`, storeCall(open, (store, ms) => store.queuePop("late", { timeoutMs: ms }))],
 ]);
+
+/** A collective over a store, which rank 0 of two makes. */
+const overStore = (call: (on: StoreCollectives, timeoutMs?: number) => Promise<unknown>): Place => ({
+  kind: "store",
+  async start(timeoutMs) {
+    const store = new HashStore();
+    onTestFinished(() => store.close());
+    const end = async () => {
+      await store.set("key", "1");
+      await store.multiSet(["key/0", "key/1"], ["1", "2"]);
+      for (const barrier of ["key", "key/barrier"]) await store.set(`${barrier}/last_members`, "");
+    };
+    return { outcome: call(new StoreCollectives(store, 0, 2), timeoutMs), end };
+  },
+});
 
 /** By the name that {@link publicTimeouts} finds. */
 const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
@@ -173,6 +194,48 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
       },
     ],
   ],
+  "TcpConnectOptions.timeoutMs": [
+    [
+      "TcpStore.connect",
+      {
+        kind: "limit",
+        async start(timeoutMs) {
+          const port = await freePort();
+          const store = TcpStore.connect({ port, timeoutMs });
+          const end = async () => {
+            const server = await TcpStore.listen({ port });
+            onTestFinished(() => server.close());
+            await (await store).close();
+          };
+          return { outcome: store, end };
+        },
+      },
+    ],
+  ],
+  "TcpListenOptions.timeoutMs": [
+    [
+      "TcpStore.listen",
+      {
+        kind: "limit",
+        async start(timeoutMs) {
+          const port = await freePort();
+          const store = TcpStore.listen({ port, worldSize: 2, timeoutMs });
+          const end = async () => {
+            const other = await TcpStore.connect({ port, worldSize: 2 });
+            await other.close();
+            await (await store).close();
+          };
+          return { outcome: store, end };
+        },
+      },
+    ],
+  ],
+  "StoreCollectives.barrier(timeoutMs)": [["barrier", overStore((on, ms) => on.barrier("key", ms))]],
+  "StoreCollectives.allSum(timeoutMs)": [["allSum", overStore((on, ms) => on.allSum("key", 1, ms))]],
+  "StoreCollectives.broadcastRecv(timeoutMs)": [["broadcastRecv", overStore((on, ms) => on.broadcastRecv("key", ms))]],
+  "StoreCollectives.gatherRecv(timeoutMs)": [["gatherRecv", overStore((on, ms) => on.gatherRecv("key", "0", ms))]],
+  "StoreCollectives.scatterRecv(timeoutMs)": [["scatterRecv", overStore((on, ms) => on.scatterRecv("key", ms))]],
+  "StoreCollectives.allGather(timeoutMs)": [["allGather", overStore((on, ms) => on.allGather("key", "0", ms))]],
   "HashStore.get(timeoutMs)": [
     [
       "HashStore.get",
@@ -198,12 +261,21 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
 const TOLD = [
+  ...[
+    "TcpClient.timeoutMs",
+    "TcpClient.wait(timeoutMs)",
+    "TcpClientOptions.timeoutMs",
+    "SharedServer.joined(timeoutMs)",
+  ],
   ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
   ...["RecordedGroup.timeoutMs", "TraceGroup.timeoutMs", "TraceEntry.timeoutMs"],
   ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map(
     (name) => `${name}.timeoutMs`,
   ),
 ];
+
+/** Parts of a TcpStore that the checker of types reaches by its private fields. */
+const isPrivate = (name: string) => /^(TcpClient|TcpClientOptions|Connection|SharedServer)\b/.test(name);
 
 function bringUp(option: "timeoutMs" | "peerTimeoutMs"): Place {
   return {
@@ -317,8 +389,9 @@ describe.each(places)("%s", (_name, { kind, start }) => {
 
 describe("the places", () => {
   it("are all that the public types have", () => {
-    const inherited = (name: string) => name.replace(/^(Hash|File|Prefix|Hub)Store\.(timeoutMs|wait)/, "Store.$2");
-    const found = [...publicTimeouts()].filter((name) => !TOLD.includes(name)).map(inherited);
+    const inherited = (name: string) =>
+      name.replace(/^(Hash|File|Prefix|Hub|Redis|Tcp)Store\.(timeoutMs|wait)/, "Store.$2");
+    const found = [...publicTimeouts()].filter((name) => !TOLD.includes(name) && !isPrivate(name)).map(inherited);
     const known = new Set(Object.keys(PLACES).map((name) => name.replace("HubServer", "HubHandle")));
     expect([...new Set(found)].filter((name) => !known.has(name))).toEqual([]);
     expect([...known].filter((name) => !found.includes(name))).toEqual([]);

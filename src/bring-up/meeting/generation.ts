@@ -30,7 +30,8 @@ const SEATS_A_LOOK = 8;
 
 /** The rank that takes a seat. */
 export interface Guest {
-  readonly rank: number;
+  /** Null for the lowest that is free. */
+  readonly rank: number | null;
   readonly worldSize: number;
   readonly groupName: string;
   /** Has this rank been sent away from the meeting before, because another took its seat? */
@@ -50,17 +51,20 @@ export class Generation {
 
   /**
    * Takes the seat of `guest` in the latest meeting in `store`, or in a new one.
-   * @throws AdmissionError if the rank is taken by a process that lives.
+   * @throws AdmissionError if the rank is taken by a process that lives, or all ranks are.
    */
-  static async enter(store: Store, platform: Platform, guest: Guest): Promise<Generation> {
-    const { rank } = guest;
+  static async enter(
+    store: Store,
+    platform: Platform,
+    guest: Guest,
+  ): Promise<{ generation: Generation; rank: number }> {
     const own = `${platform.processId} ${randomBytes(8).join(".")}`;
     for (;;) {
       const number = decodeUtf8(await store.compareSet("generation", "", "1"));
       const latest = new Generation(new PrefixStore(number, store), platform);
-      const holder = decodeUtf8(await latest.store.compareSet(seatOf(rank), "", own));
-      if (holder !== own) await latest.#succeed(holder, guest);
-      else if (await latest.#isOpen(guest)) return latest;
+      const { rank, holder } = await latest.#takeSeat(own, guest);
+      if (holder !== own) await latest.#succeed(holder, { ...guest, rank });
+      else if (await latest.#isOpen({ ...guest, rank })) return { generation: latest, rank };
       await store.compareSet("generation", number, String(Number(number) + 1));
     }
   }
@@ -81,7 +85,7 @@ export class Generation {
   }
 
   /** Tells `vigil` as soon as the meeting has ended or one of its ranks has died, until the bring-up is over. */
-  async watch({ rank: own, worldSize }: Pick<Guest, "rank" | "worldSize">, vigil: Vigil): Promise<void> {
+  async watch({ rank: own, worldSize }: { rank: number; worldSize: number }, vigil: Vigil): Promise<void> {
     const seats = new Map<number, string>();
     const unknown = Array.from({ length: worldSize }, (_, rank) => rank).filter((rank) => rank !== own);
     while (!vigil.isOver) {
@@ -97,8 +101,16 @@ export class Generation {
     }
   }
 
+  /** Takes the wanted seat, or the first that is free: the seat, and who has it now. If all are taken, it is the last. */
+  async #takeSeat(own: string, { rank, worldSize }: Guest): Promise<{ rank: number; holder: string }> {
+    for (let seat = rank ?? 0; ; seat++) {
+      const holder = decodeUtf8(await this.store.compareSet(seatOf(seat), "", own));
+      if (holder === own || rank !== null || seat + 1 === worldSize) return { rank: seat, holder };
+    }
+  }
+
   /** Is the meeting in which `guest` has just taken its seat one to stay in? */
-  async #isOpen({ rank: own, worldSize }: Guest): Promise<boolean> {
+  async #isOpen({ rank: own, worldSize }: Guest & { rank: number }): Promise<boolean> {
     for (let rank = 0; rank < worldSize; rank++) {
       const holder = rank === own ? null : await this.#holder(rank);
       if (holder !== null) await this.#look(rank, holder);
@@ -110,7 +122,7 @@ export class Generation {
    * Sees that this meeting, in which `holder` has the seat of `guest`, is over, so that the next one may be opened.
    * @throws AdmissionError if `holder` lives.
    */
-  async #succeed(holder: string, { rank, worldSize, groupName, again }: Guest): Promise<void> {
+  async #succeed(holder: string, { rank, worldSize, groupName, again }: Guest & { rank: number }): Promise<void> {
     const state = this.#platform.processState(processOf(holder));
     if (state === "gone") await this.#look(rank, holder);
     if ((await this.store.check(["ended"])) || (await this.store.check([leftOf(rank)]))) return;

@@ -1,10 +1,14 @@
-/** Hosted hub: the hub of `env://` and `tcp://`, which rank 0 hosts. Loaded where ranks meet there. */
+/**
+ * Hosted hub: the hub of `env://` and `tcp://`, which rank 0 hosts. Loaded where ranks meet there. Without token and TLS its port is a
+ * TCPStore of PyTorch, too, whose keys are those of `group.store`.
+ */
 import { DEFAULT_PORT } from "../../options.ts";
 import type { HubHandle, Platform } from "../../platform.ts";
 import { bareHost, urlHost } from "../../support/host.ts";
 import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { Cleanup } from "../cleanup.ts";
 import { type Settings, wholeVariable } from "../init-options.ts";
+import { storePrefixOf } from "../job.ts";
 
 /** Where the hub is, and its handle on rank 0, which starts it. */
 export async function hubAtRank0(
@@ -22,12 +26,14 @@ export async function hubAtRank0(
 /** Starts the hub of this rank. */
 async function host(
   platform: Platform,
-  { token, listen: { tls, insecure = false }, logger, peerTimeoutMs }: Settings,
+  { token, listen: { tls, insecure = false }, logger, peerTimeoutMs, groupName, worldSize }: Settings,
   address: { host: string; port: number },
   undo: Cleanup,
 ): Promise<HubHandle> {
+  const globalRanks = Array.from({ length: worldSize }, (_, rank) => rank);
   const hub = await platform.startHub({
     ...address,
+    tcpStore: { group: groupName, prefix: `${storePrefixOf({ name: groupName, globalRanks })}/` },
     hostRank: 0,
     insecure,
     remedies: BIND_REMEDIES,

@@ -25,6 +25,9 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
       return (await import("./store-meeting.ts")).meetInMemory(platform, settings, coming);
     case "file:":
       return (await import("./store-meeting.ts")).meetAtFile(platform, settings, coming);
+    case "redis:":
+    case "rediss:":
+      return (await import("./store-meeting.ts")).meetAtRedis(platform, settings, coming);
     case "ws:":
     case "wss:":
       return joinHub(platform, settings, `${method.protocol}//${method.host}`, null, coming);

@@ -20,11 +20,10 @@ const WITHOUT_HUB = { epoch: 0, hub: null, hosted: null, links: null };
 export async function meetAt(store: Store, platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   const { worldSize, groupName } = settings;
   if (settings.join) return joinAt(new PrefixStore(groupName, store), settings);
-  const rank = rankOf(settings);
-  const guest = { rank, worldSize, groupName, again: coming.again };
-  const generation = await Generation.enter(new PrefixStore(groupName, store), platform, guest);
+  const guest = { rank: settings.rank, worldSize, groupName, again: coming.again };
+  const { generation, rank } = await Generation.enter(new PrefixStore(groupName, store), platform, guest);
   if (rank === 0) await generation.store.set("seats", String(worldSize));
-  watch(generation, guest, coming);
+  watch(generation, { rank, worldSize }, coming);
   return {
     ...WITHOUT_HUB,
     rank,
@@ -47,13 +46,24 @@ async function joinAt(store: Store, { timeoutMs, signal, groupName }: Settings):
 /** Meets in a file that all ranks see. */
 export async function meetAtFile(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   // The last of all that use the file removes it.
-  const file = await platform.openFileStore(filePath(settings.method), settings.join ? -1 : settings.worldSize);
-  coming.undo.push(() => file.close());
-  file.timeoutMs = settings.timeoutMs;
-  const meeting = await meetAt(file, platform, settings, coming);
+  const { method, worldSize, join } = settings;
+  return meetAtOwn(await platform.openFileStore(filePath(method), join ? -1 : worldSize), platform, settings, coming);
+}
+
+/** Meets in a Redis server. */
+export async function meetAtRedis(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  const { method, timeoutMs } = settings;
+  return meetAtOwn(await platform.openRedisStore(method.href, timeoutMs), platform, settings, coming);
+}
+
+/** Meets at a store that this rank has opened, and closes. */
+async function meetAtOwn(store: Store, platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  coming.undo.push(() => store.close());
+  store.timeoutMs = settings.timeoutMs;
+  const meeting = await meetAt(store, platform, settings, coming);
   const leave = async () => {
     await meeting.leave?.();
-    await file.close();
+    await store.close();
   };
   return { ...meeting, leave };
 }
@@ -89,10 +99,4 @@ function atMost(limitMs: number, promise: Promise<void>): Promise<void> {
     const timer = startTimer(limitMs, resolve);
     promise.finally(() => timer.cancel()).then(resolve, reject);
   });
-}
-
-/** This rank's number, which the settings have wherever no hub and no job of this thread gives it. */
-function rankOf({ rank }: Settings): number {
-  if (rank === null) throw new RangeError("rank is not given");
-  return rank;
 }

@@ -4,7 +4,7 @@
 
 import { AbortedError, TimeoutError } from "../../errors.ts";
 import type { ConnectOptions } from "../../platform.ts";
-import { now, startTimer } from "../../support/clock.ts";
+import { now, randomBytes, startTimer } from "../../support/clock.ts";
 import type { Hello, Welcome } from "../../wire/handshake.ts";
 import type { Socket } from "../link.ts";
 import type { BaseSocket } from "./base-socket.ts";
@@ -52,7 +52,8 @@ export async function connect<O extends ConnectOptions>(
           cause: error.cause,
         });
       }
-      await sleep(delayMs, url, signal);
+      // Ranks that were started together do not come again together.
+      await sleep(delayMs * (0.5 + (randomBytes(1)[0] ?? 0) / 256), url, signal);
       delayMs = Math.min(delayMs * 1.5, LAST_RETRY_MS);
     }
   }

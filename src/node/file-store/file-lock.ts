@@ -2,9 +2,10 @@
  * A lock between processes: a file that exists while the lock is held. It names its holder's pid and start time, so that
  * a lock whose holder has died is recognised, also when the pid has been given to another process since.
  */
-import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { TimeoutError } from "../../errors.ts";
 import { isAlive, startTime } from "../process-identity.ts";
+import { openPrivate } from "./private-file.ts";
 
 /** An unreadable lock of this age was left by a process that died while writing it. */
 const UNWRITTEN_STALE_MS = 2_000;
@@ -75,21 +76,16 @@ function isStale(path: string): boolean {
 }
 
 function openIfAbsent(path: string): number | null {
-  try {
-    return openSync(path, "wx");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return null;
-    throw error;
-  }
+  return openPrivate(path, "create")?.descriptor ?? null;
 }
 
 function readIfThere(path: string): string | null {
+  const file = openPrivate(path, "read");
+  if (file === null) return null;
   try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || (error as NodeJS.ErrnoException).code === "ESRCH")
-      return null;
-    throw error;
+    return readFileSync(file.descriptor, "utf8");
+  } finally {
+    closeSync(file.descriptor);
   }
 }
 

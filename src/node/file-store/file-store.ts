@@ -1,28 +1,28 @@
 /**
  * FileStore: a store in a file that several processes of one machine share.
  *
- * The file is a log. A write takes the lock (`path` + ".lock"), reads what others have added, and appends one record:
- *
- *   byte  size  record, little-endian
- *      0     1  1 set · 2 append · 3 push · 4 pop
- *      1     4  bytes of the key
- *      5     4  bytes of the value
- *      9     -  key (UTF-8), value
- *
- * A reader needs no lock: it takes the records that are complete. A record that a crash left incomplete is cut off by the
- * next writer. The format is webccl's own and may change; it is not PyTorch's.
+ * The file is a log of records (records.ts), which this user alone may open. A write takes the lock (`path` + ".lock"), reads
+ * what others have added, and appends one record. A reader needs no lock: it takes the records that are complete. A record that a
+ * crash left incomplete is cut off by the next writer. The format is webccl's own and may change; it is not PyTorch's.
  */
-import { closeSync, fstatSync, ftruncateSync, openSync, readSync, rmSync, type Stats, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, readSync, rmSync, type Stats, writeSync } from "node:fs";
 import { StoreError, TimeoutError, UnsupportedError, WebcclError } from "../../errors.ts";
 import type { QueuePopOptions } from "../../options.ts";
 import { KeySpace, listKeys } from "../../store/key-space.ts";
-import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
+import {
+  type CounterValue,
+  keysWithValues,
+  ownBytes,
+  popOptions,
+  Store,
+  type StoreValue,
+  toBytes,
+} from "../../store/store.ts";
 import { storeWaitOf } from "../../support/timeouts.ts";
-import { decodeUtf8 } from "../../support/utf8.ts";
 import { withFileLock } from "./file-lock.ts";
+import { openPrivate, type PrivateFile } from "./private-file.ts";
+import { CorruptFile, encodeRecord, Kind, MAGIC, mayBegin, readRecords } from "./records.ts";
 
-const Kind = { SET: 1, APPEND: 2, PUSH: 3, POP: 4 } as const;
-const RECORD_HEAD_BYTES = 9;
 const EMPTY = new Uint8Array(0);
 /** Counts the users that have come to the store, and those that have closed it; no keys of the caller's. */
 const OPENED_KEY = "\0opened";
@@ -60,7 +60,8 @@ export class FileStore extends Store {
   }
 
   async set(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.SET, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.SET, key, own));
   }
 
   get(key: string): Promise<Uint8Array> {
@@ -71,10 +72,10 @@ export class FileStore extends Store {
     );
   }
 
-  compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+  async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
+    const [before, wanted] = [ownBytes(expected), ownBytes(desired)];
     return this.#write((append) => {
-      const wanted = toBytes(desired);
-      const { write, result } = this.#space.compare(key, toBytes(expected), wanted);
+      const { write, result } = this.#space.compare(key, before, wanted);
       if (write) append(Kind.SET, key, wanted);
       return result.slice();
     });
@@ -118,7 +119,8 @@ export class FileStore extends Store {
   }
 
   override async append(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.APPEND, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.APPEND, key, own));
   }
 
   override async multiGet(keys: readonly string[]): Promise<Uint8Array[]> {
@@ -130,14 +132,15 @@ export class FileStore extends Store {
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    const pairs = keysWithValues(keys, values);
+    const pairs = keysWithValues(keys, values).map(([key, value]) => [key, ownBytes(value)] as const);
     await this.#write((append) => {
-      for (const [key, value] of pairs) append(Kind.SET, key, toBytes(value));
+      for (const [key, value] of pairs) append(Kind.SET, key, value);
     });
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {
-    await this.#write((append) => append(Kind.PUSH, key, toBytes(value)));
+    const own = ownBytes(value);
+    await this.#write((append) => append(Kind.PUSH, key, own));
   }
 
   override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
@@ -214,16 +217,16 @@ export class FileStore extends Store {
 
   #append(kind: number, key: string, value: Uint8Array): Uint8Array | undefined {
     const record = encodeRecord(kind, key, value);
-    const file = openSync(this.path, "a+");
+    const { descriptor, stats } = openPrivate(this.path, "append")!;
     try {
-      this.#file = identityOf(fstatSync(file));
+      this.#file = identityOf(stats);
       // Bytes behind the last complete record were left by a crash.
-      ftruncateSync(file, this.#position);
-      for (let at = 0; at < record.length; ) at += writeSync(file, record, at);
+      ftruncateSync(descriptor, this.#position);
+      if (this.#position === 0) this.#position = writeAll(descriptor, MAGIC);
+      this.#position += writeAll(descriptor, record);
     } finally {
-      closeSync(file);
+      closeSync(descriptor);
     }
-    this.#position += record.length;
     return this.#apply(kind, key, value);
   }
 
@@ -234,32 +237,36 @@ export class FileStore extends Store {
   /** Applies the complete records that have come since. */
   #sync(): void {
     this.#check();
-    let file: number;
-    try {
-      file = openSync(this.path, "r");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        throw new StoreError(`the FileStore at ${this.path} cannot be read`, { cause: error });
-      }
+    const file = openPrivate(this.path, "read");
+    if (file === null) {
       this.#startAnew("");
       return;
     }
     try {
-      const stats = fstatSync(file);
-      const { size } = stats;
-      const identity = identityOf(stats);
-      if (identity !== this.#file || size < this.#position) this.#startAnew(identity);
-      const bytes = new Uint8Array(size - this.#position);
-      let length = 0;
-      while (length < bytes.length) {
-        const read = readSync(file, bytes, length, bytes.length - length, this.#position + length);
-        if (read === 0) break;
-        length += read;
-      }
-      this.#position += this.#applyAll(bytes.subarray(0, length));
+      this.#read(file);
+    } catch (error) {
+      if (!(error instanceof CorruptFile)) throw error;
+      throw new StoreError(
+        `${this.path} is no FileStore of this version of webccl, or has been changed: ${error.message}. Remove it, or choose ` +
+          "another path",
+        { cause: error },
+      );
     } finally {
-      closeSync(file);
+      closeSync(file.descriptor);
     }
+  }
+
+  #read({ descriptor, stats }: PrivateFile): void {
+    const identity = identityOf(stats);
+    if (identity !== this.#file || stats.size < this.#position) this.#startAnew(identity);
+    if (this.#position === 0) {
+      const begin = readAt(descriptor, 0, Math.min(stats.size, MAGIC.length));
+      if (!mayBegin(begin)) throw new CorruptFile("it begins otherwise");
+      if (begin.length < MAGIC.length) return;
+      this.#position = MAGIC.length;
+    }
+    const bytes = readAt(descriptor, this.#position, stats.size - this.#position);
+    this.#position += readRecords(bytes, this.#position, ({ kind, key, value }) => this.#apply(kind, key, value));
   }
 
   /** Another file has taken the place of the one that was read, or there is none. */
@@ -272,27 +279,11 @@ export class FileStore extends Store {
     this.#file = identity;
   }
 
-  #applyAll(bytes: Uint8Array): number {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let at = 0;
-    while (at + RECORD_HEAD_BYTES <= bytes.length) {
-      const keyAt = at + RECORD_HEAD_BYTES;
-      const valueAt = keyAt + view.getUint32(at + 1, true);
-      const end = valueAt + view.getUint32(at + 5, true);
-      if (end > bytes.length) break;
-      const key = decodeUtf8(bytes.subarray(keyAt, valueAt));
-      this.#apply(view.getUint8(at), key, bytes.subarray(valueAt, end));
-      at = end;
-    }
-    return at;
-  }
-
   #apply(kind: number, key: string, value: Uint8Array): Uint8Array | undefined {
     if (kind === Kind.SET) this.#space.set(key, value);
     else if (kind === Kind.APPEND) this.#space.append(key, value);
     else if (kind === Kind.PUSH) this.#space.push(key, value);
-    else if (kind === Kind.POP) return this.#space.pop(key);
-    else throw new StoreError(`${this.path} is not a webccl FileStore: it has a record of kind ${kind}`);
+    else return this.#space.pop(key);
     return undefined;
   }
 
@@ -333,14 +324,20 @@ function identityOf({ ino, birthtimeMs }: Stats): string {
   return `${ino} ${birthtimeMs}`;
 }
 
-function encodeRecord(kind: number, key: string, value: Uint8Array): Uint8Array {
-  const name = toBytes(key);
-  const record = new Uint8Array(RECORD_HEAD_BYTES + name.length + value.length);
-  const view = new DataView(record.buffer);
-  view.setUint8(0, kind);
-  view.setUint32(1, name.length, true);
-  view.setUint32(5, value.length, true);
-  record.set(name, RECORD_HEAD_BYTES);
-  record.set(value, RECORD_HEAD_BYTES + name.length);
-  return record;
+/** The bytes from `position` on, at most `length`. */
+function readAt(descriptor: number, position: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  while (filled < length) {
+    const read = readSync(descriptor, bytes, filled, length - filled, position + filled);
+    if (read === 0) break;
+    filled += read;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** Appends all of `bytes`, and says how many. */
+function writeAll(descriptor: number, bytes: Uint8Array): number {
+  for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+  return bytes.length;
 }

@@ -10,7 +10,8 @@ import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { asyncDispose } from "../../support/async-dispose.ts";
 import { isLoopback, urlHost } from "../../support/host.ts";
 import { asError, textOf } from "../../support/thrown.ts";
-import { addressesOf, allowedHosts, hostAllowed, openAll } from "../websocket-server.ts";
+import { addressesOf, openAll } from "../doors.ts";
+import { allowedHosts, hostAllowed } from "../websocket-server.ts";
 import { openUnixSocket } from "./unix-socket.ts";
 
 /** Most bytes of a request's body. */

@@ -21,6 +21,7 @@ const WANTED = {
   "backend-set": "a group with several backends",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
+  "control-calls": "StoreCollectives",
   "create-executor": "GPUBuffers",
   enter: "a rank that joins a group that runs",
   files: "a job in which some rank offers a file",

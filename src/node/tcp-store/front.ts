@@ -1,0 +1,77 @@
+/**
+ * Front: one port for a hub and a TCPStore. The first byte of a connection tells them apart: a query of a TCPStore begins with
+ * its number, all of which are below the letters with which an HTTP request begins.
+ */
+import type { Server as HttpServer } from "node:http";
+import { createServer, type Server, type Socket } from "node:net";
+import type { KeyServer } from "./key-server.ts";
+import { FORMS } from "./queries.ts";
+import { CLIENT_LIMITS, ServedSocket } from "./served-socket.ts";
+
+/** A server that hands each connection to `http` or to `store`. */
+export class Front {
+  readonly server: Server;
+  readonly #http: HttpServer;
+  readonly #store: KeyServer;
+  readonly #firstByteMs: number;
+  /** Connections that have said nothing, and those to the store. */
+  readonly #silent = new Set<Socket>();
+  readonly #clients = new Map<Socket, ServedSocket>();
+
+  /** A connection that has said nothing for `firstByteMs` is closed. */
+  constructor(http: HttpServer, store: KeyServer, firstByteMs: number) {
+    this.#http = http;
+    this.#store = store;
+    this.#firstByteMs = firstByteMs;
+    // As a server of node:http is made: the request of a client that has closed its half is answered.
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
+  }
+
+  /** Closes every connection that is not the hub's. */
+  closeConnections(): void {
+    for (const socket of [...this.#silent, ...this.#clients.keys()]) socket.destroy();
+  }
+
+  #greet(socket: Socket): void {
+    this.#silent.add(socket);
+    const timer = setTimeout(() => {
+      if (this.#maySayNothing(socket)) return;
+      forget();
+      socket.destroy();
+    }, this.#firstByteMs).unref();
+    const forget = () => {
+      clearTimeout(timer);
+      this.#silent.delete(socket);
+    };
+    const fail = () => socket.destroy();
+    socket.on("error", fail);
+    socket.once("close", forget);
+    socket.once("end", fail);
+    socket.once("data", (bytes: Buffer) => {
+      forget();
+      socket.pause();
+      socket.off("end", fail);
+      socket.unshift(bytes);
+      if (bytes[0]! < FORMS.length) this.#serve(socket);
+      else {
+        socket.off("error", fail);
+        this.#http.emit("connection", socket);
+      }
+      process.nextTick(() => socket.resume());
+    });
+  }
+
+  #serve(socket: Socket): void {
+    socket.unref();
+    socket.on("end", () => socket.end());
+    this.#clients.set(socket, new ServedSocket(socket, this.#store, CLIENT_LIMITS));
+    socket.once("close", () => this.#clients.delete(socket));
+  }
+
+  /** A client of PyTorch 1.x has a second connection, on which it says nothing; to close it would end the process. */
+  #maySayNothing({ remoteAddress }: Socket): boolean {
+    const fromThere = (socket: Socket) => socket.remoteAddress === remoteAddress;
+    const old = [...this.#clients].filter(([socket, { isOld }]) => isOld && fromThere(socket)).length;
+    return [...this.#silent].filter(fromThere).length <= old;
+  }
+}

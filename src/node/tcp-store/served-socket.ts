@@ -1,0 +1,147 @@
+/**
+ * ServedSocket: one client of a TCPStore's server, on a socket of node:net. It may send as many queries as it likes before it
+ * reads a reply; while it does not read its replies it is not read either. A malformed query closes its own connection and no
+ * other.
+ */
+import type { Socket } from "node:net";
+import { textOf } from "../../support/thrown.ts";
+import { type KeyServer, ServedClient } from "./key-server.ts";
+import type { Dialect } from "./queries.ts";
+import { type Query, QueryReader } from "./query-reader.ts";
+
+/** Bytes of replies that are gathered before they are written. */
+const BATCH_BYTES = 65_536;
+/** Bytes of replies that wait for a client at which it is not read any more. */
+const HIGH_WATER_BYTES = 2 ** 20;
+
+/** Bounds on one client; only tests set others. */
+export interface ClientLimits {
+  /** A query that has begun must have come, or `progressBytes` of it, within this time; then again. In milliseconds. */
+  readonly halfQueryMs: number;
+  readonly progressBytes: number;
+  /** A client that has replies to read must read some within this time, in milliseconds. */
+  readonly slowReaderMs: number;
+  /** What a client may speak. */
+  readonly dialects: readonly Dialect[];
+}
+
+export const CLIENT_LIMITS: ClientLimits = {
+  ...{ halfQueryMs: 30_000, progressBytes: 2 ** 20, slowReaderMs: 60_000 },
+  dialects: ["2.x", "1.x"],
+};
+
+/** Serves a client until its socket closes. */
+export class ServedSocket {
+  readonly #socket: Socket;
+  readonly #limits: ClientLimits;
+  readonly #onClosed: (reason: string) => void;
+  readonly #reader: QueryReader;
+  readonly #client: ServedClient;
+  #replies: Uint8Array[] = [];
+  #replyBytes = 0;
+  #isAnswering = false;
+  /** Too many replies wait for it. */
+  #isFull = false;
+  #received = 0;
+  #halfTimer: NodeJS.Timeout | undefined;
+  #slowTimer: NodeJS.Timeout | undefined;
+
+  /** `onClosed` hears why the server closes the connection. */
+  constructor(socket: Socket, server: KeyServer, limits: ClientLimits, onClosed: (reason: string) => void = () => {}) {
+    this.#socket = socket;
+    this.#limits = limits;
+    this.#reader = new QueryReader(limits.dialects);
+    this.#onClosed = onClosed;
+    this.#client = new ServedClient(server, (bytes) => {
+      this.#replies.push(bytes);
+      this.#replyBytes += bytes.length;
+      if (!this.#isAnswering || this.#replyBytes > BATCH_BYTES) this.#flush();
+    });
+    socket.setNoDelay(true);
+    socket.on("data", this.#onData);
+    socket.on("drain", () => this.#onDrain());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => {
+      clearTimeout(this.#halfTimer);
+      clearTimeout(this.#slowTimer);
+      this.#client.close();
+    });
+  }
+
+  /** Does it speak the dialect of 1.x? False until its first bytes have come. */
+  get isOld(): boolean {
+    return this.#reader.dialect === "1.x";
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    this.#received += bytes.length;
+    this.#reader.push(bytes);
+    if (!this.#isFull) this.#answer();
+  };
+
+  #onDrain(): void {
+    if (!this.#isFull) return;
+    this.#isFull = false;
+    clearTimeout(this.#slowTimer);
+    this.#answer();
+    if (!this.#isFull) this.#socket.resume();
+  }
+
+  /** Answers the queries that have come whole. */
+  #answer(): void {
+    this.#isAnswering = true;
+    try {
+      for (let query = this.#next(); query; query = this.#next()) this.#client.answer(query);
+    } catch (error) {
+      this.#refuse(textOf(error));
+    }
+    this.#isAnswering = false;
+    this.#flush();
+    if (!this.#isFull) this.#watch();
+  }
+
+  #next(): Query | null {
+    return this.#isFull ? null : this.#reader.next();
+  }
+
+  #flush(): void {
+    const replies = this.#replies;
+    if (replies.length === 0) return;
+    this.#replies = [];
+    this.#replyBytes = 0;
+    if (replies.length === 1) this.#socket.write(replies[0]!);
+    else {
+      this.#socket.cork();
+      for (const part of replies) this.#socket.write(part);
+      this.#socket.uncork();
+    }
+    if (this.#socket.writableLength < HIGH_WATER_BYTES || this.#isFull) return;
+    this.#isFull = true;
+    this.#socket.pause();
+    this.#slowTimer = setTimeout(() => this.#refuse("it does not read its replies"), this.#limits.slowReaderMs).unref();
+  }
+
+  /** Sees that a query which has begun goes on. */
+  #watch(): void {
+    if (!this.#reader.isInside) {
+      clearTimeout(this.#halfTimer);
+      this.#halfTimer = undefined;
+      return;
+    }
+    if (this.#halfTimer || this.#socket.destroyed) return;
+    const before = this.#received;
+    this.#halfTimer = setTimeout(() => {
+      this.#halfTimer = undefined;
+      if (this.#received - before >= this.#limits.progressBytes) this.#watch();
+      else this.#refuse("a query of its did not come whole in time");
+    }, this.#limits.halfQueryMs).unref();
+  }
+
+  /** Closes the connection; the replies to what was done before go out, unless they do not move. */
+  #refuse(reason: string): void {
+    this.#socket.off("data", this.#onData);
+    this.#onClosed(reason);
+    if (this.#isFull) this.#socket.destroy();
+    else this.#socket.destroySoon();
+  }
+}

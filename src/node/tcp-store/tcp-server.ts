@@ -1,0 +1,132 @@
+/** TcpServer: the port of a TCPStore's server. */
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { TimeoutError, UnsupportedError } from "../../errors.ts";
+import { toInt64 } from "../../store/key-space.ts";
+import { LiveSpace } from "../../store/live-space.ts";
+import { startTimer } from "../../support/clock.ts";
+import { isLoopback } from "../../support/host.ts";
+import { textOf } from "../../support/thrown.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
+import { addressesOf, openAll } from "../doors.ts";
+import { KeyServer } from "./key-server.ts";
+import { JOINED_KEY } from "./queries.ts";
+import { CLIENT_LIMITS, type ClientLimits, ServedSocket } from "./served-socket.ts";
+
+/** Most clients of one server. */
+const MAX_CLIENTS = 16_384;
+
+/** Where a server listens. */
+export interface TcpServerOptions {
+  readonly host: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** A socket that is bound already, instead. */
+  readonly fd?: number | undefined;
+  /** Allows a bind beyond loopback. */
+  readonly insecure?: boolean;
+  /** Bounds on a client where they differ from {@link CLIENT_LIMITS}. */
+  readonly limits?: Partial<ClientLimits>;
+}
+
+/** A running server, whose store is its own. It does not keep the process running. */
+export class TcpServer {
+  readonly port: number;
+  readonly #space: LiveSpace;
+  readonly #doors: readonly Server[];
+  readonly #sockets: ReadonlySet<Socket>;
+
+  private constructor(doors: readonly Server[], sockets: ReadonlySet<Socket>, space: LiveSpace) {
+    this.#doors = doors;
+    this.#sockets = sockets;
+    this.#space = space;
+    this.port = (doors[0]!.address() as AddressInfo).port;
+  }
+
+  /**
+   * @throws RangeError if the bind is not safe, or the port is in use, out of reach, or not that of `fd`; UnsupportedError if the
+   *   runtime cannot listen at `fd`.
+   */
+  static async open(options: TcpServerOptions): Promise<TcpServer> {
+    const { host, port, fd, insecure = false } = options;
+    const limits = { ...CLIENT_LIMITS, ...options.limits };
+    const space = new LiveSpace();
+    const store = new KeyServer(space);
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+      socket.unref();
+      new ServedSocket(socket, store, limits);
+    });
+    server.maxConnections = MAX_CLIENTS;
+    const doors = fd === undefined ? await openDoors(server, host, port, insecure) : await openAt(server, fd, port);
+    for (const door of doors) door.unref();
+    return new TcpServer(doors, sockets, space);
+  }
+
+  /**
+   * Resolves when so many processes have said that they came.
+   * @throws TimeoutError after `timeoutMs`.
+   */
+  joined(worldSize: number, timeoutMs: number): Promise<void> {
+    const count = () => Number(toInt64(decodeUtf8(this.#space.contents.get(JOINED_KEY) ?? new Uint8Array(0))) ?? 0n);
+    return new Promise((resolve, reject) => {
+      const timer = startTimer(timeoutMs, () => {
+        end();
+        const seconds = timeoutMs / 1_000;
+        const text = `Timed out after ${seconds} seconds waiting for clients. ${count()}/${worldSize} clients joined.`;
+        reject(new TimeoutError(text));
+      });
+      const end = this.#space.until(() => {
+        if (count() < worldSize) return JOINED_KEY;
+        timer.cancel();
+        resolve();
+        return null;
+      });
+    });
+  }
+
+  /** Closes the port and every connection. */
+  async close(): Promise<void> {
+    const closed = this.#doors.map((door) => new Promise((resolve) => door.close(resolve)));
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(closed);
+  }
+}
+
+/** Whoever reaches the port has the store: beyond this machine only where the caller says so. */
+async function openDoors(server: Server, host: string, port: number, insecure: boolean): Promise<Server[]> {
+  const addresses = await addressesOf(host);
+  if (addresses.length === 0) {
+    throw new RangeError(
+      `TcpStore.listen: ${host} is no name of which this machine knows an address: choose another host`,
+    );
+  }
+  if (!insecure && !addresses.every(isLoopback)) {
+    throw new RangeError(
+      `TcpStore.listen: binding ${host} lets other machines connect, and a TCPStore has no secret: pass insecure: true on a ` +
+        "network where everyone is trusted",
+    );
+  }
+  return openAll(server, host, addresses, port);
+}
+
+async function openAt(server: Server, fd: number, port: number): Promise<Server[]> {
+  const refusal = `TcpStore.listen: masterListenFd ${fd} is no socket at which this runtime can listen`;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ fd }, resolve);
+    });
+  } catch (cause) {
+    throw new UnsupportedError(`${refusal}: ${textOf(cause)}`, { cause });
+  }
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") {
+    server.close();
+    throw new UnsupportedError(refusal);
+  }
+  if (port === 0 || port === bound.port) return [server];
+  server.close();
+  throw new RangeError(`TcpStore.listen: masterListenFd ${fd} is bound to port ${bound.port}, and port says ${port}`);
+}

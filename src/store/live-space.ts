@@ -1,0 +1,79 @@
+/**
+ * LiveSpace: the contents of a store, and who waits for them. A call is done when it returns, so every call is atomic; each
+ * write wakes those who wait for its key, and nobody else: a waiter is parked at one key that it lacks.
+ */
+import { KeySpace } from "./key-space.ts";
+import type { CounterValue } from "./store.ts";
+
+/** Looks whether a waiter can be served, and serves it: null if it has been, else the key that it lacks. */
+export type Look = () => string | null;
+
+/** Keys with their values, queues, and waiters. Values are copied in and never changed. */
+export class LiveSpace {
+  readonly contents: KeySpace = new KeySpace();
+  readonly #parked = new Map<string, Set<Look>>();
+
+  set(key: string, value: Uint8Array): void {
+    this.contents.set(key, value);
+    this.#wake(key);
+  }
+
+  append(key: string, value: Uint8Array): void {
+    this.contents.append(key, value);
+    this.#wake(key);
+  }
+
+  push(key: string, value: Uint8Array): void {
+    this.contents.push(key, value);
+    this.#wake(key);
+  }
+
+  /** As `Store.compareSet`; the result is not the caller's to change. */
+  compareSet(key: string, expected: Uint8Array, desired: Uint8Array): Uint8Array {
+    const { write, result } = this.contents.compare(key, expected, desired);
+    if (write) this.set(key, desired);
+    return result;
+  }
+
+  /** @throws as `Store.add` does. */
+  add<N extends number | bigint>(key: string, amount: N): CounterValue<N> {
+    const sum = this.contents.sum(key, amount);
+    this.set(key, new TextEncoder().encode(String(sum)));
+    return sum;
+  }
+
+  /** Looks now, and after each write of the key that is lacking, until `look` returns null. Returns the end of waiting. */
+  until(look: Look): () => void {
+    let parkedAt: string | null = null;
+    const again: Look = () => {
+      const lacking = look();
+      if (lacking !== parkedAt) {
+        this.#remove(parkedAt, again);
+        parkedAt = lacking;
+        this.#park(lacking, again);
+      }
+      return lacking;
+    };
+    again();
+    return () => this.#remove(parkedAt, again);
+  }
+
+  #park(key: string | null, look: Look): void {
+    if (key === null) return;
+    const at = this.#parked.get(key);
+    if (at) at.add(look);
+    else this.#parked.set(key, new Set([look]));
+  }
+
+  #remove(key: string | null, look: Look): void {
+    if (key === null) return;
+    const at = this.#parked.get(key);
+    at?.delete(look);
+    if (at?.size === 0) this.#parked.delete(key);
+  }
+
+  /** Those who came first are served first. */
+  #wake(key: string): void {
+    for (const look of [...(this.#parked.get(key) ?? [])]) look();
+  }
+}

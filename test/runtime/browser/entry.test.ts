@@ -19,12 +19,13 @@ const PACKAGES = { msgpackr: 14 * 1024, "noble-hashes": 4 * 1024 };
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
   "backend-set": "a group with several backends",
+  bystander: "a job in which some rank offers memory or a file",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "control-calls": "StoreCollectives",
   "create-executor": "GPUBuffers",
   enter: "a rank that joins a group that runs",
-  files: "a job in which some rank offers a file",
+  files: "a job in which some rank offers memory or a file",
   gpu: "a page that opens a GPU",
   "hosted-hub": "ranks whose rank 0 hosts the hub",
   hub: "a page that meets at a hub",
@@ -32,6 +33,7 @@ const WANTED = {
   "join-options": "a rank that says whether it joins",
   knocks: "a rank that joins, or a group whose membership changes",
   links: "memory://",
+  mapped: "a job in which some rank offers memory or a file",
   memory: "memory://",
   offer: "a rank that may have NCCL; no page has",
   "page-store": "ranks that meet in their page",

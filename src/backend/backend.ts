@@ -104,7 +104,7 @@ export interface Backend {
   /** The ranks for which collective `sequence` waits now, for traces. A backend without this method is not asked. */
   waitingFor?(sequence: number): readonly number[];
   /** A backend without it counts no traffic. */
-  readonly traffic?: BackendTraffic;
+  readonly traffic?: BackendTraffic | undefined;
   /** Gives up recv or recvAnySource `sequence` with `reason` if no message has met it; false if it is too late for that. */
   withdraw(sequence: number, reason: WebcclError): boolean;
   /** The group is dead: end everything that runs with `cause`, and tell the peers. */

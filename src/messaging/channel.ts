@@ -295,7 +295,9 @@ export class Channel implements PointToPointOwner {
     const ask = (id: number) => this.#broadcast({ type: "probe", id, sequence });
     const { Probes } = await import("./probes.ts");
     this.#probes ??= new Probes();
-    return this.#probes.stragglers(others, ask, () => this.#exchanges.get(sequence)?.waitingFor());
+    // A peer without a relay has this rank here, which is not silent.
+    const relayOf = (rank: number) => this.#peers.indexOf(this.peer(rank).relay);
+    return this.#probes.stragglers(others, ask, relayOf, () => this.#exchanges.get(sequence)?.waitingFor());
   }
 
   /** Ranks for which call `sequence` waits now. */

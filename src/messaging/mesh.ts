@@ -154,6 +154,12 @@ export class Mesh {
     }
   }
 
+  /** The hub that relays is in the process of rank `host` (of the job). */
+  relayedBy(host: number): void {
+    const relay = this.#peers.get(host) ?? null;
+    for (const peer of this.#peers.values()) if (peer.link.kind === "hub" && peer !== relay) peer.relay = relay;
+  }
+
   /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it the frames that came early. */
   open(options: Omit<ChannelOptions, "peers" | "rank"> & { ranks: readonly number[] }): Channel {
     const { ranks, ...rest } = options;

@@ -52,6 +52,8 @@ export class Peer {
   closed = false;
   /** It said goodbye. */
   saidGoodbye = false;
+  /** The peer whose process relays what goes to and from this one; null for a direct link, and for a hub that is no rank's. */
+  relay: Peer | null = null;
   /** What was seen when its link delivered other bytes than were sent; null while it has not. */
   damage: string | null = null;
 

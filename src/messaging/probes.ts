@@ -22,16 +22,18 @@ export class Probes {
 
   /**
    * Ranks that keep a call from ending: those of `others` that do not answer; if all answer, those that have not made the
-   * call; if all have, those for which the others wait, and this rank, as `own` tells. `ask` sends the question.
+   * call; if all have, those for which the others wait, and this rank, as `own` tells. `ask` sends the question. Of ranks whose
+   * relay, as `relayOf` tells, does not answer, nobody knows whether they would: the relay is named, and not they.
    */
   async stragglers(
     others: readonly number[],
     ask: (id: number) => void,
+    relayOf: (rank: number) => number,
     own: () => ReadonlySet<number> | undefined,
   ): Promise<number[]> {
     const replies = await this.#repliesOf(others, ask);
     const silent = others.filter((rank) => !replies.has(rank));
-    if (silent.length > 0) return silent;
+    if (silent.length > 0) return silent.filter((rank) => !silent.includes(relayOf(rank)));
     const absent = others.filter((rank) => replies.get(rank)?.entered === false);
     if (absent.length > 0) return absent;
     const awaited = new Set(own());

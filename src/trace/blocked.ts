@@ -89,5 +89,12 @@ export function rootCauses(
       isDeadlock: false,
     };
   }
-  return { causes: blocked.filter(({ waitsFor }) => waitsFor.length > 0), isDeadlock: true };
+  return { causes: circleOf(blocked.filter(({ waitsFor }) => waitsFor.length > 0)), isDeadlock: true };
+}
+
+/** The calls of ranks that wait for each other, without those of ranks behind them, for which nobody waits. */
+function circleOf(blocked: readonly Blocked[]): readonly Blocked[] {
+  const awaited = new Set(blocked.flatMap(({ waitsFor }) => waitsFor));
+  const circle = blocked.filter(({ member }) => awaited.has(member.rank));
+  return circle.length === blocked.length ? blocked : circleOf(circle);
 }

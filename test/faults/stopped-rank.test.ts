@@ -45,3 +45,19 @@ describe.each(["websocket", "shared-file", "mapped-memory"])(
     });
   },
 );
+
+describe("SIGSTOP of the rank in whose process the hub relays", () => {
+  it("names that rank, and not those behind it", { timeout: 60_000 }, async () => {
+    const job = await startJob("stopped.mjs", RANKS, { TRANSPORT: "hub" });
+    for (let rank = 0; rank < RANKS; rank++) {
+      await job.reported((report) => report.rank === rank && report.message.running === true);
+    }
+    job.ranks[0]!.kill("SIGSTOP");
+    for (const rank of [1, 2]) {
+      const { message } = await job.reported((report) => report.rank === rank && "error" in report.message);
+      expect(message, String(message.text)).toMatchObject({ error: "TimeoutError", missing: [0] });
+    }
+    job.kill();
+    await job.ended;
+  });
+});

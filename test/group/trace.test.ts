@@ -174,6 +174,20 @@ describe("stats()", () => {
     );
   });
 
+  it("adds up the traffic of all backends of a group", async () => {
+    const groups = await ranksOf(2);
+    await all(groups, (group) => group.registerBackend("cpu", (context) => context.builtIn()));
+    await all(groups, (group) => group.barrier());
+    const [before] = (await groups[0]!.stats()).peers;
+    await all(groups, (group) => group.broadcast(f32(250)));
+    const [after] = (await groups[0]!.stats()).peers;
+    expect(after!.sentBytes - before!.sentBytes).toBe(1_000);
+    for (const group of groups.slice(1)) group.barrier().catch(ignore);
+    await settle();
+    expect((await groups[1]!.dumpTrace({ onlyActive: true })).entries[0]).toMatchObject({ waitingFor: [0] });
+    groups[1]!.abort("the test is over");
+  });
+
   it("tells for whom calls waited, what runs, and what failed", async () => {
     const groups = await ranksOf(2);
     const early = groups[0]!.recv(f32(100), 1);

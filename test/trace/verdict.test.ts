@@ -152,6 +152,17 @@ describe("verdictOf()", () => {
     groups[0]!.abort("the test is over");
   });
 
+  it("names those in the circle alone, and not who waits behind them", async () => {
+    const groups = await ranksOf(3);
+    const pair = await Promise.all(groups.map((group) => group.newGroup([0, 1])));
+    groups[0]!.barrier().catch(ignore);
+    groups[2]!.barrier().catch(ignore);
+    pair[1]!.barrier().catch(ignore);
+    await settle();
+    expect(verdictOf(await traceOf(groups))).toMatchObject({ kind: "deadlock", culprits: [0, 1] });
+    groups[0]!.abort("the test is over");
+  });
+
   it("says that a rank stopped earlier, when nobody waits", async () => {
     const groups = await ranksOf(3);
     await Promise.all(groups.map((group) => group.barrier()));

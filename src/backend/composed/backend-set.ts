@@ -3,7 +3,8 @@
 import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, BackendDevice, BackendsByDevice, Call } from "../backend.ts";
+import type { Backend, BackendDevice, BackendsByDevice, BackendTraffic, Call } from "../backend.ts";
+import { trafficOf } from "./traffic-of.ts";
 
 const DEVICE_OF: Readonly<Record<string, BackendDevice>> = { host: "cpu", gpu: "webgpu", cuda: "cuda" };
 const DEVICES: readonly string[] = Object.values(DEVICE_OF);
@@ -66,6 +67,14 @@ export class BackendSet implements Backend, BackendsByDevice {
 
   stragglers(sequence: number): Promise<number[]> {
     return (this.#running[0].get(sequence) ?? this.#default).stragglers(sequence);
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return (this.#running[0].get(sequence) ?? this.#default).waitingFor?.(sequence) ?? [];
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return trafficOf([...this.#all]);
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {

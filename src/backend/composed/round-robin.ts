@@ -2,7 +2,8 @@
 import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request } from "../../request.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call } from "../backend.ts";
+import { trafficOf } from "./traffic-of.ts";
 
 /** See the file's head. Messages go to the first backend: their numbers are each rank's own. */
 export class RoundRobinBackend implements Backend {
@@ -25,6 +26,14 @@ export class RoundRobinBackend implements Backend {
 
   stragglers(sequence: number): Promise<number[]> {
     return this.#of(sequence).stragglers(sequence);
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.#of(sequence).waitingFor?.(sequence) ?? [];
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return trafficOf(this.#backends);
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {

@@ -10,7 +10,7 @@ import { InOrder } from "../../support/in-order.ts";
 import { describeHost } from "../../tensor/host.ts";
 import type { CudaView, TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call } from "../backend.ts";
 
 /** A backend of host memory that takes CUDA memory, too. */
 export class HostTwinBackend implements Backend {
@@ -38,6 +38,7 @@ export class HostTwinBackend implements Backend {
 
   /** Begins a call when `ready` has resolved, and after every earlier call has begun; at once if there is nothing to wait for. */
   inTurn<T>(call: Call, start: () => Promise<T>, ready?: Promise<undefined>): Promise<T> {
+    call.began = Number.NaN;
     return this.#starts.run(ready, () => {
       call.began = now();
       return start();
@@ -50,6 +51,14 @@ export class HostTwinBackend implements Backend {
 
   stragglers(sequence: number): Promise<number[]> {
     return this.#host.stragglers(sequence);
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.#host.waitingFor?.(sequence) ?? [];
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return this.#host.traffic;
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {

@@ -12,7 +12,7 @@ import type { ChannelExchange } from "../../messaging/exchange.ts";
 import type { Request } from "../../request.ts";
 import type { Store } from "../../store/store.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call } from "../backend.ts";
 import { fingerprintOfCall } from "../direct/call-facts.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
@@ -77,6 +77,14 @@ export class NcclBackend implements Backend {
 
   stragglers(sequence: number): Promise<number[]> {
     return this.#host.stragglers(sequence);
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.#host.waitingFor(sequence);
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return this.#host.traffic;
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {

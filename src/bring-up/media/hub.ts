@@ -45,6 +45,7 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
     },
     start: (mesh) => {
       const { hostRank } = connection.welcome;
+      if (hostRank !== null) mesh.relayedBy(hostRank);
       connection.start({
         onFrame: (header, payload) => {
           links.deliver(peerOf(header), header, payload);

@@ -72,7 +72,9 @@ export function liveState(
     size: trace.size,
     ranks: [...seen.values()].map(({ dump }) => rankOf(dump, silent)).sort((a, b) => a.rank - b.rank),
     waits: waitsOf(trace.dumps, isStalled ? verdict : null),
-    links: [...seen.values()].flatMap(linksOf),
+    links: [...seen.values()]
+      .flatMap((one) => linksOf(one, silent.has(one.dump.rank)))
+      .sort((a, b) => a.from - b.from || a.to - b.to),
     trouble,
   };
 }
@@ -127,7 +129,8 @@ function waitsOf(
   return [...waits.values()];
 }
 
-function linksOf({ dump, before }: Seen): LiveLink[] {
+/** The links into one rank. Of one that does not answer nobody knows how fast they are now. */
+function linksOf({ dump, before }: Seen, isSilent: boolean): LiveLink[] {
   const links = new Map<number, { bytes: number; earlier: number; waitedMs: number }>();
   const take = (
     from: TraceDump,
@@ -151,7 +154,7 @@ function linksOf({ dump, before }: Seen): LiveLink[] {
       link.earlier += bytes;
     });
   }
-  const seconds = before ? (dump.takenMs - before.takenMs) / 1000 : 0;
+  const seconds = before && !isSilent ? (dump.takenMs - before.takenMs) / 1000 : 0;
   return [...links].map(([from, { bytes, earlier, waitedMs }]) => ({
     ...{ from, to: dump.rank, bytes, waitedMs },
     bytesPerSecond: seconds > 0 ? Math.max(0, bytes - earlier) / seconds : 0,

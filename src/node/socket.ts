@@ -90,7 +90,8 @@ export class NodeSocket extends BaseSocket {
     this.#net.setTimeout(0);
     this.#net.setNoDelay();
     if (!this.#reads) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));
-    this.#net.on("end", () => this.#net.end());
+    // Nobody reads there any more. What cannot be sent must not keep the connection open: it may be half-open.
+    this.#net.on("end", () => this.#net.destroy());
     // The close event follows every error.
     this.#net.on("error", () => {});
     this.#net.on("close", () => this.#ended());

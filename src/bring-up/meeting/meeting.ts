@@ -58,7 +58,7 @@ function watchHub(hub: HubConnection, groupName: string, vigil: Vigil): void {
 
 async function joinHub(
   platform: Platform,
-  { rank, worldSize, groupName, token, timeoutMs, signal, integrity }: Settings,
+  { rank, worldSize, groupName, token, timeoutMs, peerTimeoutMs: silenceMs, signal, integrity }: Settings,
   url: string,
   hosted: HubHandle | null,
   { undo, vigil }: Coming,
@@ -66,7 +66,7 @@ async function joinHub(
   const checksums = hubHasChecksums(integrity, url);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
-  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
+  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, silenceMs, signal });
   const hub = new HubConnection(socket, welcome, url, sums);
   undo.push((cause) => {
     hub.goodbye(vigil.toOthers(welcome.rank, cause));

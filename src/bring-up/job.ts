@@ -92,6 +92,11 @@ export class RankJob implements Job {
     return new PrefixStore(`group:${encodeURIComponent(keyOf(group))}/store`, this.#options.store);
   }
 
+  async agree(group: Membership, cause: WebcclError): Promise<WebcclError> {
+    const { agreeOnCause } = await import("./verdict.ts");
+    return agreeOnCause(this.#options.store, keyOf(group), cause, group.rank);
+  }
+
   kindOf({ backend = this.#backend }: BackendSettings): string {
     const { executors, nccl } = this.#options;
     if (typeof backend === "function") return "custom";
@@ -187,6 +192,7 @@ export class RankJob implements Job {
     let part: NcclPart | null = null;
     const channel = mesh.open({
       ...{ group: hash52(index === 0 ? key : prefix), name, ranks: globalRanks, logger },
+      agree: (cause) => this.agree(group, cause),
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);
@@ -224,6 +230,6 @@ export class RankJob implements Job {
 }
 
 /** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
-function keyOf({ name, globalRanks }: Membership): string {
+export function keyOf({ name, globalRanks }: Pick<Membership, "name" | "globalRanks">): string {
   return `${name}:${hash52(globalRanks.join()).toString(36)}`;
 }

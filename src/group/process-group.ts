@@ -106,6 +106,7 @@ export class ProcessGroup implements MemberGroup {
       rank,
       timeoutMs,
       makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
+      agree: (cause) => job.agree(this, cause),
     });
     job.onGroupCreated(this);
   }

@@ -40,6 +40,7 @@ const WANTED = {
   "split-plan": "a group that is split",
   "store-meeting": "ranks that meet at no hub",
   threads: "a rank that is a thread",
+  verdict: "a group that dies",
   "wasm-kernels": "a page where WebAssembly may run",
   "wasm-many": "a fold of more than two operands",
   websocket: "a rank that can listen; no page can",

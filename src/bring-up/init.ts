@@ -16,6 +16,7 @@
  * then leaves the group with a warning.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
+import type { Link } from "../link/link.ts";
 import { loggerOfRank } from "../logger.ts";
 import { Mesh } from "../messaging/mesh.ts";
 import type { Logger } from "../options.ts";
@@ -92,7 +93,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const roster = await vigil.race(media.settle(offers));
   const nccl = await vigil.race(agreeOnNccl(ncclHere, roster, rank, settings));
 
-  const links = await vigil.race(linkAll(roster, rank, media.all, undo));
+  const farewell = async (made: ReadonlyMap<number, Link>, cause: unknown) => {
+    const { sayFarewell } = await import("./farewell.ts");
+    await sayFarewell(made, meeting, groupName, roster, vigil.toOthers(rank, cause));
+  };
+  const links = await vigil.race(linkAll(roster, rank, media.all, undo, farewell));
   if (meeting.up) await vigil.race(meeting.up());
   const mesh = new Mesh({ rank, size: worldSize, epoch: meeting.epoch, links, logger });
   let noticesEnd: (() => void) | undefined;

@@ -26,8 +26,8 @@ export async function openExecutors(
   threads: Threads | null,
   undo: Cleanup,
 ): Promise<Executors> {
-  const { wasm } = settings.internal;
-  const cpu = threads?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
+  const { wasm, executor } = settings.internal;
+  const cpu = threads?.executor ?? executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings);
   if (gpu) undo.push(() => gpu.dispose());

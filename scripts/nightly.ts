@@ -20,6 +20,11 @@ const STEPS: readonly Step[] = [
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
   {
+    name: "simulation",
+    purpose: "20,000 schedules of faults in simulated worlds: every invariant holds",
+    program: ["scripts/simulate.ts", "--seeds", "20000", "--first-seed", "1"],
+  },
+  {
     name: "conformance",
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],

@@ -236,4 +236,9 @@ export interface ConnectOptions {
   /** Milliseconds for connecting and proving; a refused port is tried again until then. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds without a sign of life after which the connection is closed. Default: never. A page cannot tell: its browser
+   * answers pings, and has none of its own.
+   */
+  silenceMs?: number;
 }

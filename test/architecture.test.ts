@@ -62,7 +62,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/trace",
     "browser",
   ],
-  ["deno"],
+  ["deno", "simulated", "simulated/network", "simulated/run"],
   ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "cli/trace", "testing"],
 ];
 
@@ -168,7 +168,7 @@ describe("src", () => {
   it("reads time, sets timers and draws random bytes in support/ and on the platforms alone", () => {
     const banned =
       /\b(performance\.now|Date\.now|setTimeout|setInterval|Math\.random|crypto\.(getRandomValues|randomUUID))\b/;
-    const own = /^(support|node|deno|browser|cli)\//;
+    const own = /^(support|node|deno|browser|simulated|cli)\//;
     const found = files.flatMap((file) => {
       const code = readFileSync(join(src, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, "");
       const match = own.test(file) ? null : banned.exec(code);
@@ -216,8 +216,8 @@ describe("src", () => {
     expect(leaks).toEqual([]);
   });
 
-  it("names a platform only in node/, deno/, browser/, cli/ and testing/", () => {
-    const platform = /^(node|deno|browser|cli|testing)\//;
+  it("names a platform only in node/, deno/, browser/, simulated/, cli/ and testing/", () => {
+    const platform = /^(node|deno|browser|simulated|cli|testing)\//;
     const named = [...modules].flatMap(([file, { packages }]) =>
       platform.test(file)
         ? []

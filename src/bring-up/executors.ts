@@ -26,8 +26,8 @@ export async function openExecutors(
   sharing: { readonly executor: AddressableExecutor | null } | null,
   undo: Cleanup,
 ): Promise<Executors> {
-  const { wasm } = settings.internal;
-  const cpu = sharing?.executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
+  const { wasm, executor } = settings.internal;
+  const cpu = sharing?.executor ?? executor ?? (await createCpuExecutor(wasm === undefined ? {} : { wasm }));
   undo.push(() => cpu.dispose());
   const { gpu, reason } = await openGpu(platform, settings);
   if (gpu) undo.push(() => gpu.dispose());

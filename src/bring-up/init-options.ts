@@ -5,6 +5,7 @@ import type { Backend, BackendContext } from "../backend/backend.ts";
 import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
 import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
+import type { HostExecutor } from "../executor/executor.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
 import { consoleLogger, debugLevelIn, levelSetOr } from "../logger.ts";
@@ -121,6 +122,8 @@ export interface InternalOptions {
   loadNccl?: () => Promise<NcclLibrary>;
   /** False: the cpu executor's plain loops. */
   wasm?: boolean;
+  /** The cpu executor, instead of one of this rank's own. */
+  executor?: HostExecutor;
 }
 
 /** Whether a rank wants checksums. */
@@ -171,7 +174,7 @@ const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   },
   ...{ integrity: true, groupName: true, token: true, signal: true, logger: true },
   ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
-  ...{ loadNccl: true, wasm: true },
+  ...{ loadNccl: true, wasm: true, executor: true },
 };
 
 /** @throws TypeError that names an option which there is none of. */

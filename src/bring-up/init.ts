@@ -104,7 +104,11 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const offers = await vigil.race(exchangeRoster(meeting.store, "roster", own, settings));
   const roster = await vigil.race(media.settle(offers));
   const nccl = await vigil.race(agreeOnNccl(ncclHere, roster, rank, settings));
-  const links = await vigil.race(linkAll(roster, rank, media.all, undo));
+  const farewell = async (made: ReadonlyMap<number, Link>, cause: unknown) => {
+    const { sayFarewell } = await import("./farewell.ts");
+    await sayFarewell(made, meeting, settings.groupName, roster, vigil.toOthers(rank, cause));
+  };
+  const links = await vigil.race(linkAll(roster, rank, media.all, undo, farewell));
   if (meeting.up) await vigil.race(meeting.up());
   const members = roster.map((entry) => entry.rank);
   const job = startJob({ ...start, roster, members, epoch: meeting.epoch, links, nccl });

@@ -114,6 +114,11 @@ export class RankJob implements Job {
     return new PrefixStore(storePrefixOf(group), this.#parts.meeting.store);
   }
 
+  async agree(group: Membership, cause: WebcclError): Promise<WebcclError> {
+    const { agreeOnCause } = await import("./verdict.ts");
+    return agreeOnCause(this.#parts.meeting.store, keyOf(group), cause, group.rank);
+  }
+
   kindOf({ backend = this.#backend }: BackendSettings): string {
     const { executors, nccl } = this.#options;
     if (typeof backend === "function") return "custom";
@@ -239,6 +244,7 @@ export class RankJob implements Job {
     let part: NcclPart | null = null;
     const channel = mesh.open({
       ...{ group: hash52(index === 0 ? key : prefix), name, ranks: globalRanks, logger },
+      agree: (cause) => this.agree(group, cause),
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);
@@ -291,6 +297,6 @@ export function storePrefixOf(group: GroupFacts): string {
 }
 
 /** What tells a group from all others of the job: ranks that have no group in common may give theirs one name. */
-function keyOf({ name, globalRanks, epoch = 0 }: GroupFacts): string {
+export function keyOf({ name, globalRanks, epoch = 0 }: GroupFacts): string {
   return `${name}:${hash52(globalRanks.join()).toString(36)}${epoch > 0 ? `:${epoch}` : ""}`;
 }

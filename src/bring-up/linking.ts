@@ -46,17 +46,19 @@ export function clustersOf(members: readonly RosterEntry[]): number[][] {
   return clusters.map(({ indices }) => indices);
 }
 
-/** Links this rank to every other one, each by the medium that joins the two. */
+/** Links this rank to every other one, each by the medium that joins the two. `farewell` is said where that is undone. */
 export async function linkAll(
   roster: readonly RosterEntry[],
   rank: number,
   media: readonly Medium[],
   undo: Cleanup,
+  farewell: (links: ReadonlyMap<number, Link>, cause: unknown) => Promise<void>,
 ): Promise<Map<number, Link>> {
   const links = new Map<number, Link>();
   let isUndone = false;
-  undo.push(() => {
+  undo.push(async (cause) => {
     isUndone = true;
+    await farewell(links, cause);
     for (const link of links.values()) link.close();
   });
   const kindOf = (other: RosterEntry) => linkBetween(roster[rank]!, other);

@@ -38,6 +38,8 @@ export interface CallRunnerOptions {
   record: GroupRecord;
   /** Makes the group's backend, which calls `onDead` when the group cannot go on. */
   makeBackend(onDead: (cause: WebcclError) => void): Backend;
+  /** The one cause of which the group dies on all ranks. */
+  agree(cause: WebcclError): Promise<WebcclError>;
 }
 
 const NO_HOOKS: readonly CompletionHook[] = [];
@@ -342,13 +344,12 @@ export class CallRunner {
     if (this.dead) return;
     const missing = await this.#stragglers(request, call);
     const { groupName } = this.#options;
-    this.abort(
-      new TimeoutError(
-        `group "${groupName}": ${request.collective} ${call.sequence} did not end within ${timeoutMs} ms; ` +
-          (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
-        { group: groupName, collective: request.collective, sequence: call.sequence, missingRanks: missing },
-      ),
+    const error = new TimeoutError(
+      `group "${groupName}": ${request.collective} ${call.sequence} did not end within ${timeoutMs} ms; ` +
+        (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
+      { group: groupName, collective: request.collective, sequence: call.sequence, missingRanks: missing },
     );
+    if (!this.dead) this.abort(await this.#options.agree(error));
   }
 
   #stragglers(request: Request, call: Call): Promise<number[]> {

@@ -97,6 +97,8 @@ export interface Job {
   kindOf(settings: BackendSettings): string;
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
   createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
+  /** The one cause of which `group` dies on all its ranks, where it cannot go on here for `cause`. */
+  agree(group: Membership, cause: WebcclError): Promise<WebcclError>;
   describe(group: Membership, backendName: string): GroupInfo;
   /** Loaded when it is first asked for. */
   membership(): Promise<JobMembership>;

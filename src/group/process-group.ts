@@ -120,6 +120,7 @@ export class ProcessGroup {
       rank,
       timeoutMs,
       makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
+      agree: (cause) => job.agree(this, cause),
     });
     this.#record.backend = () => this.#calls.backend;
     job.onGroupCreated(this);

@@ -44,6 +44,8 @@ export interface ChannelOptions {
   logger: Logger;
   /** Called once, when the group dies. */
   onDead(cause: WebcclError): void;
+  /** Resolves to the cause of which the group dies on all ranks, if it cannot go on here for this one. Default: this one. */
+  agree?(cause: WebcclError): Promise<WebcclError>;
 }
 
 /** One group on one rank. */
@@ -60,6 +62,8 @@ export class Channel implements PointToPointOwner {
   readonly #peers: readonly (Peer | null)[];
   readonly #logger: Logger;
   readonly #onDead: (cause: WebcclError) => void;
+  readonly #agree: NonNullable<ChannelOptions["agree"]>;
+  #isCondemned = false;
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
   readonly #verdicts = new Map<number, WebcclError>();
@@ -77,6 +81,7 @@ export class Channel implements PointToPointOwner {
     this.#logger = options.logger;
     this.#onDead = options.onDead;
     this.traffic = new Traffic(this.size, (rank) => this.peer(rank).inFlightBytes);
+    this.#agree = options.agree ?? (async (cause) => cause);
     this.pointToPoint = new PointToPoint(this);
   }
 
@@ -126,7 +131,7 @@ export class Channel implements PointToPointOwner {
   /** This rank cannot make the call it has opened: every other rank's rejects, too. */
   refuse(exchange: ChannelExchange, reason: string): void {
     const error = new MismatchError(
-      `group "${this.name}", ${this.#callName(exchange)}: rank ${this.rank} cannot take part: ${reason}`,
+      `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${this.rank} cannot take part: ${reason}`,
       this.#mismatchDetails(exchange.sequence, exchange.call, "tensor"),
     );
     this.#tellJudge(exchange.sequence, toWireError(error));
@@ -233,7 +238,7 @@ export class Channel implements PointToPointOwner {
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
     const error = new MismatchError(
-      `group "${this.name}", ${this.#callName(exchange)}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
+      `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
         `expected ${expectedBytes}: count differs`,
       this.#mismatchDetails(exchange.sequence, exchange.call, "count"),
     );
@@ -251,7 +256,7 @@ export class Channel implements PointToPointOwner {
 
   /** `rank` is gone; the group cannot go on. */
   peerLost(rank: number, reason: string): void {
-    this.abort(
+    this.condemn(
       new PeerLostError(`group "${this.name}": rank ${rank} was lost: ${reason}`, { group: this.name, peer: rank }),
     );
   }
@@ -259,13 +264,13 @@ export class Channel implements PointToPointOwner {
   /** The link to `peer` delivers other bytes than were sent. */
   linkDamaged(peer: Peer, seen: string): void {
     const rank = this.rankOf(peer);
-    if (rank >= 0) this.abort(linkDamage(this.name, this.rank, rank, seen));
+    if (rank >= 0) this.condemn(linkDamage(this.name, this.rank, rank, seen));
   }
 
   /** So does the connection between `peer`, or this rank for null, and the hub at `url`. */
   hubDamaged(peer: Peer | null, url: string, seen: string): void {
     const rank = peer ? this.rankOf(peer) : this.rank;
-    if (rank >= 0) this.abort(hubDamage(this.name, rank, url, seen));
+    if (rank >= 0) this.condemn(hubDamage(this.name, rank, url, seen));
   }
 
   /** `peer` has left the job, or this group alone. The group dies only if something waits for it. */
@@ -282,10 +287,19 @@ export class Channel implements PointToPointOwner {
     if (!this.dead) this.#broadcast({ type: "leave" });
   }
 
+  /** The group cannot go on, as this rank sees it for `cause`. It dies of the one that all agree on. */
+  condemn(cause: WebcclError): void {
+    if (this.dead || this.#isCondemned) return;
+    this.#isCondemned = true;
+    void this.#agree(cause).then((verdict) => this.abort(verdict));
+  }
+
   /** Kills the group, here and at every other rank. */
   abort(cause: WebcclError): void {
     if (this.dead) return;
-    this.#broadcast({ type: "abort", error: toWireError(cause) });
+    // Those too that are taken for lost: they may live, and have lost others.
+    const body = encodeMessage({ type: "abort", error: toWireError(cause) });
+    for (const peer of this.#peers) if (peer && !peer.closed) peer.control(this.group, body);
     this.#die(cause);
   }
 
@@ -356,10 +370,6 @@ export class Channel implements PointToPointOwner {
 
   #mismatchDetails(sequence: number, call: Fingerprint, field: string) {
     return { group: this.name, sequence, collective: collectiveName(call), field };
-  }
-
-  #callName(exchange: ChannelExchange): string {
-    return `${describeCall(exchange.call)}, call ${exchange.sequence}`;
   }
 
   #tellJudge(sequence: number, error: WireError): void {

@@ -119,7 +119,8 @@ export class ChannelExchange implements Exchange {
     const peer = this.#owner.peer(rank);
     if (this.#owner.hasLeft(rank)) {
       this.#owner.onNeedsLeftPeer(rank);
-      return Promise.reject(this.error ?? new Error(`rank ${rank} has left`));
+      // The group dies of it, and its end rejects the send.
+      return new Promise((_, reject) => this.whenFailed(reject));
     }
     const fingerprint = this.#announced.has(rank) ? null : this.fingerprint;
     this.#announced.add(rank);

@@ -205,6 +205,13 @@ export class Mesh {
     this.#startGrace();
   }
 
+  /** `rank` (of the job) has left because of `cause`, which is that of its groups, too. */
+  failed(rank: number, cause: WebcclError): void {
+    const peer = this.#peers.get(rank);
+    if (!peer) return;
+    for (const channel of [...this.#channels.values()]) if (channel.rankOf(peer) >= 0) channel.condemn(cause);
+  }
+
   /** The hub is gone, and no rank hosted it. */
   hubLost(url: string, reason: string): void {
     if (this.#closed) return;
@@ -339,6 +346,10 @@ export class Mesh {
 
   /** The grace is over: every group learns the first of its members that is gone. */
   #name(): void {
+    // Ranks whose bring-up is not over leave when the hub does, so their closes follow from it.
+    const hubLoss: WebcclError | null = this.#hubLoss;
+    this.#hubLoss = null;
+    if (hubLoss) for (const channel of [...this.#channels.values()]) channel.condemn(hubLoss);
     const suspects = [...this.#suspects];
     this.#suspects.clear();
     for (const [peer, reason] of suspects) {
@@ -355,9 +366,6 @@ export class Mesh {
         if (member >= 0) channel.peerLost(member, reason);
       }
     }
-    const hubLoss: WebcclError | null = this.#hubLoss;
-    this.#hubLoss = null;
-    if (hubLoss) for (const channel of [...this.#channels.values()]) channel.abort(hubLoss);
   }
 }
 

@@ -4,6 +4,7 @@
  * two to three times as fast, for short messages too (docs/notes/websocket.md).
  */
 import { Socket as NetSocket, type SocketConstructorOpts } from "node:net";
+import type { Duplex } from "node:stream";
 
 /** Most bytes of one read into the buffer. */
 const READ_BYTES = 64 * 1024;
@@ -45,10 +46,11 @@ export interface ReadsInPlace {
  * has read.
  * @returns null if `net` is no plain TCP connection, but for example an encrypted one; then nothing has changed.
  */
-export function readInPlace(net: NetSocket, { onBytes, room }: Reader): ReadsInPlace | null {
+export function readInPlace(net: Duplex, { onBytes, room }: Reader): ReadsInPlace | null {
   const innards = net as unknown as Innards;
   const handle = innards._handle;
-  if (net.constructor !== NetSocket || !handle || net.readableLength > 0) return null;
+  const isPlain = (net.constructor as unknown) === NetSocket;
+  if (!isPlain || !handle || net.readableLength > 0) return null;
   const buffer = readBuffer();
   /** The operating system fills it next. */
   let target = buffer;

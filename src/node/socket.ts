@@ -5,7 +5,7 @@
  * they lie. Bytes that arrive are handed on as they come, straight from the read buffer, or collected into whole
  * messages.
  */
-import type { Socket as NetSocket } from "node:net";
+import type { Duplex } from "node:stream";
 import { totalBytes } from "../link/payload/fragments.ts";
 import { Pieces } from "../link/payload/pieces.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
@@ -17,8 +17,8 @@ import {
   Opcode,
   writeFrameHeader,
 } from "../link/websocket/frame.ts";
+import { watchLiveness } from "../link/websocket/liveness.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
-import { watchLiveness } from "./liveness.ts";
 import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
@@ -30,6 +30,13 @@ const DIRECT_BYTES = 16 * 1024;
 /** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
 
+/** A connection: one of node:net, or what has as much of it as a socket needs. */
+export interface Connection extends Duplex {
+  unref(): unknown;
+  setTimeout(timeoutMs: number): unknown;
+  setNoDelay(): unknown;
+}
+
 export interface NodeSocketOptions {
   /** Which end this is. */
   side: "client" | "server";
@@ -40,7 +47,7 @@ export interface NodeSocketOptions {
 }
 
 export class NodeSocket extends BaseSocket {
-  readonly #net: NetSocket;
+  readonly #net: Connection;
   readonly #isClient: boolean;
   readonly #receiver: WebSocketReceiver;
   /**
@@ -61,7 +68,7 @@ export class NodeSocket extends BaseSocket {
   #unwatch: () => void = () => {};
 
   /** `net` is upgraded; `head` has the bytes that came behind the upgrade. */
-  constructor(net: NetSocket, head: Uint8Array, options: NodeSocketOptions) {
+  constructor(net: Connection, head: Uint8Array, options: NodeSocketOptions) {
     super();
     const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY } = options;
     this.#isClient = side === "client";
@@ -83,7 +90,8 @@ export class NodeSocket extends BaseSocket {
     this.#net.setTimeout(0);
     this.#net.setNoDelay();
     if (!this.#reads) this.#net.on("data", (bytes: Uint8Array) => this.#read(bytes));
-    this.#net.on("end", () => this.#net.end());
+    // Nobody reads there any more. What cannot be sent must not keep the connection open: it may be half-open.
+    this.#net.on("end", () => this.#net.destroy());
     // The close event follows every error.
     this.#net.on("error", () => {});
     this.#net.on("close", () => this.#ended());

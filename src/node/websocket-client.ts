@@ -27,7 +27,7 @@ export function connectWebSocket(
 }
 
 function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
-  const { timeoutMs, signal, maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
+  const { timeoutMs, signal, silenceMs, maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(aborted(url, signal));
     const ws = new Upgrade(url, {
@@ -44,7 +44,9 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
 
     ws.onUpgraded = (net, head) => {
       settle();
-      resolve(new NodeSocket(net, head, { side: "client", maxMessageBytes }));
+      const socket = new NodeSocket(net, head, { side: "client", maxMessageBytes });
+      if (silenceMs !== undefined) socket.watch(silenceMs);
+      resolve(socket);
     };
     ws.once("unexpected-response", (_request, response) => {
       settle();

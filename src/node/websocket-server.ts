@@ -14,23 +14,19 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
-import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
-import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, type MayBeAbsent } from "../options.ts";
+import type { MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { addressesOf, openAll } from "./doors.ts";
-import { NodeSocket } from "./socket.ts";
+import { greet, Pending } from "./greet.ts";
 import { Front } from "./tcp-store/front.ts";
 import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
 /** Most sockets of one address that are open and not authenticated (S8). */
 const MAX_PENDING_PER_ADDRESS = 256;
-/** Most bytes a socket may send before it is authenticated: a hello with its framing, and as much again (S8). */
-const MAX_PENDING_BYTES = 2 * MAX_HELLO_BYTES;
 /** HTTP headers must be complete within this time (S7). */
 const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
@@ -158,66 +154,6 @@ function answer(response: ServerResponse, status: number, text: string): void {
     });
   }
   response.end(`${text}\n`);
-}
-
-/** The sockets that are open and not yet authenticated. */
-class Pending {
-  readonly sockets = new Set<NodeSocket>();
-  readonly #maxPerAddress: number;
-  readonly #byAddress = new Map<string, number>();
-
-  constructor(maxPerAddress: number) {
-    this.#maxPerAddress = maxPerAddress;
-  }
-
-  isFull(address: string): boolean {
-    return this.#countOf(address) >= this.#maxPerAddress;
-  }
-
-  add(socket: NodeSocket, address: string): void {
-    this.sockets.add(socket);
-    this.#byAddress.set(address, this.#countOf(address) + 1);
-  }
-
-  remove(socket: NodeSocket, address: string): void {
-    this.sockets.delete(socket);
-    const left = this.#countOf(address) - 1;
-    if (left > 0) this.#byAddress.set(address, left);
-    else this.#byAddress.delete(address);
-  }
-
-  #countOf(address: string): number {
-    return this.#byAddress.get(address) ?? 0;
-  }
-}
-
-/** Asks a socket that has just opened for its proof. */
-function greet(
-  net: NetSocket,
-  head: Buffer,
-  address: string,
-  pending: Pending,
-  options: ServerOptions,
-  accept: (hello: Hello, socket: Socket) => Welcome,
-): void {
-  const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
-  const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
-  pending.add(socket, address);
-  admit(socket, {
-    token: options.token,
-    helloTimeoutMs: options.helloTimeoutMs,
-    accept: (hello) => {
-      // Frames may come before the new owner listens: they wait for it.
-      socket.release();
-      socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
-      return accept(hello, socket);
-    },
-    onSettled: () => {
-      socket.trust();
-      pending.remove(socket, address);
-    },
-    onError: (error) => options.logger?.error("a connection could not be accepted", error),
-  });
 }
 
 const OPTIONS_OF_HUB: BindRemedies = { token: "token", tls: "tls", insecure: "insecure: true" };

@@ -6,6 +6,7 @@ import ts from "typescript";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { TimeoutError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
+import { watchLiveness } from "../../src/link/websocket/liveness.ts";
 import { createHub } from "../../src/node/hub.ts";
 import {
   FileStore,
@@ -18,7 +19,6 @@ import {
   TcpStore,
   Work,
 } from "../../src/node/index.ts";
-import { watchLiveness } from "../../src/node/liveness.ts";
 import { Deadlines } from "../../src/support/deadlines.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";

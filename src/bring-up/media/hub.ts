@@ -1,4 +1,5 @@
 /** Hub: ranks that are connected to one hub, which relays between those that cannot reach each other. */
+import { fromWireError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { HubConnection } from "../../link/hub/connection.ts";
 import { HubLinks } from "../../link/hub/links.ts";
@@ -53,7 +54,10 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
         onFold: (header, payload) => folds.deliver(header, payload),
         onDamaged: (rank, seen) => mesh.hubDamaged(rank, connection.url, seen),
         onLost: (rank, reason) => mesh.lost(rank, reason),
-        onLeft: (rank) => links.closed(rank),
+        onLeft: (rank, cause) => {
+          if (cause) mesh.failed(rank, fromWireError(cause));
+          links.closed(rank);
+        },
         onClosed: (code, reason) => {
           const text = `${code}${reason && ` ${reason}`}`;
           mesh.hubClosed();

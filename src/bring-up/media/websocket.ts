@@ -68,7 +68,8 @@ export async function openWebsocket(
     const { rank: other, listenUrl } = to;
     if (other > rank || listenUrl === null) return arrivals.of(other);
     const hello = { group, rank, worldSize, purpose: "link" as const, checksums: hasChecksums(to) };
-    const { socket } = await platform.connect(listenUrl, hello, { token, timeoutMs, signal });
+    const options = { token, timeoutMs, silenceMs: peerTimeoutMs, signal };
+    const { socket } = await platform.connect(listenUrl, hello, options);
     return socket;
   };
   return {

@@ -69,11 +69,11 @@ async function joinHub(
   hosted: HubHandle | null,
   { undo, vigil }: Coming,
 ): Promise<Meeting> {
-  const { rank, worldSize, groupName, token, timeoutMs, signal, integrity } = settings;
+  const { rank, worldSize, groupName, token, timeoutMs, peerTimeoutMs: silenceMs, signal, integrity } = settings;
   const checksums = hubHasChecksums(integrity, url);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
-  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, signal });
+  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, silenceMs, signal });
   const hub = new HubConnection(socket, welcome, url, sums);
   undo.push((cause) => {
     hub.goodbye(vigil.toOthers(welcome.rank, cause));

@@ -194,6 +194,8 @@ class ArrivingPayload implements Payload, Arriving {
   readonly #socket: Pick<Socket, "withdrawRoom">;
   readonly #check: PayloadCheck | null;
   #arrivedBytes = 0;
+  /** All bytes have come, and are those that were sent. One that was damaged is never done. */
+  #isWhole = false;
   #to: Destination | null = null;
   #kept: KeptBytes | null = null;
 
@@ -201,7 +203,7 @@ class ArrivingPayload implements Payload, Arriving {
     this.byteLength = byteLength;
     this.#socket = socket;
     this.#check = check;
-    if (byteLength === 0) check?.end();
+    if (byteLength === 0) this.#end();
   }
 
   copyTo(): never {
@@ -218,7 +220,7 @@ class ArrivingPayload implements Payload, Arriving {
     this.#kept?.release();
     this.#kept = null;
     this.#to = to;
-    if (this.#arrivedBytes === this.byteLength) to.done();
+    if (this.#isWhole) to.done();
   }
 
   /** Where the next bytes belong. Only shared memory is lent: nobody can detach it while the operating system writes to it. */
@@ -240,12 +242,17 @@ class ArrivingPayload implements Payload, Arriving {
     // The copy is in the cache now, and in the memory of WebAssembly as a rule; its own making is checked too.
     this.#check?.add(to ? to.into.subarray(at, this.#arrivedBytes) : bytes);
     if (this.#arrivedBytes < this.byteLength) return;
-    this.#check?.end();
+    this.#end();
     this.#to?.done();
   }
 
   end(): void {
     if (this.#arrivedBytes < this.byteLength) throw mismatch(this.byteLength, "fewer");
+  }
+
+  #end(): void {
+    this.#check?.end();
+    this.#isWhole = true;
   }
 }
 

@@ -4,7 +4,7 @@
  * timeout it is closed. A connection that is not being read is left alone, because its answers are not read either.
  */
 
-import { startQuietTimer } from "../support/clock.ts";
+import { startQuietTimer } from "../../support/clock.ts";
 
 /** Pings per peer timeout. */
 const PINGS = 4;

@@ -1,0 +1,32 @@
+/** A port of a simulated process, where whoever connects is greeted as a server of Node greets. */
+import type { Socket } from "../link/link.ts";
+import { greet, Pending } from "../node/greet.ts";
+import type { Listener, ListenOptions } from "../platform.ts";
+import type { Hello, Welcome } from "../wire/handshake.ts";
+import type { SimulatedProcess } from "./simulated-process.ts";
+import type { World } from "./world.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** Opens a port, as node/websocket-server.ts does. */
+export function listen(
+  { network }: World,
+  process: SimulatedProcess,
+  options: ListenOptions & { maxMessageBytes?: number },
+  accept: (hello: Hello, socket: Socket) => Welcome,
+): Listener {
+  const pending = new Pending(Number.POSITIVE_INFINITY);
+  const host = process.host;
+  const port = network.listen(process, host, options.port ?? 0, (connection) => {
+    greet(connection, NOTHING, connection.other.host, pending, options, accept);
+  });
+  return {
+    host,
+    port: port.port,
+    url: `ws://${host}:${port.port}`,
+    close: async () => {
+      network.unlisten(port);
+      for (const socket of pending.sockets) socket.terminate();
+    },
+  };
+}

@@ -38,8 +38,8 @@ describe.each(PLACES)("ranks that meet at %s", (_name, makePlace) => {
     const place = await makePlace();
     for (const ranks of [
       [undefined, undefined, undefined],
-      [2, undefined, 0],
-      [0, 1, 2],
+      [2, 0, 1],
+      [undefined, undefined, undefined],
     ]) {
       expect((await meetAndSum(place, ranks)).toSorted()).toEqual([0, 1, 2]);
     }

@@ -1,6 +1,8 @@
 /** KeyServer: what a TCPStore's server answers to each query. No sockets. */
 import { ProtocolError } from "../../errors.ts";
+import { toInt64 } from "../../store/key-space.ts";
 import type { LiveSpace } from "../../store/live-space.ts";
+import { decodeUtf8 } from "../../support/utf8.ts";
 import {
   encodeString,
   MAX_VALUE_BYTES,
@@ -52,8 +54,6 @@ const NOTHING = new Uint8Array(0);
 export class KeyServer {
   readonly space: LiveSpace;
   readonly names: KeyNames;
-  /** Who has come to a barrier, by its key: each is told when the last has. */
-  readonly barriers = new Map<string, Set<() => void>>();
 
   constructor(space: LiveSpace, names: KeyNames = WIRE_NAMES) {
     this.space = space;
@@ -212,35 +212,30 @@ export class ServedClient {
       if (missing === null || !hasQueue(missing)) return missing;
       return keys.find((key) => !contents.has(key) && !hasQueue(key)) ?? null;
     };
-    if (lacking() === null) {
+    this.#replyWhen(lacking);
+  }
+
+  /** The key counts who has come, and whoever comes when there are enough does not wait, as at PyTorch's server. */
+  #barrier(key: string, members: bigint): void {
+    const hasCome = () => (toInt64(decodeUtf8(this.#space.contents.get(key) ?? NOTHING)) ?? 0n) >= members;
+    this.#space.add(key, 1n);
+    this.#replyWhen(() => (hasCome() ? null : key));
+  }
+
+  /** Replies to a wait as soon as `look` lacks no key. */
+  #replyWhen(look: () => string | null): void {
+    if (look() === null) {
       this.#reply(STOP);
       return;
     }
     const end = this.#space.until(() => {
-      const key = lacking();
-      if (key === null) this.#over(end, STOP);
+      const key = look();
+      if (key === null) {
+        this.#waits.delete(end);
+        this.#reply(STOP);
+      }
       return key;
     });
-    this.#hold(end);
-  }
-
-  /** All members of a barrier are told when the last has come. */
-  #barrier(key: string, members: bigint): void {
-    const { barriers } = this.#server;
-    const here = barriers.get(key) ?? new Set();
-    if (BigInt(here.size + 1) >= members) {
-      barriers.delete(key);
-      for (const release of [...here]) release();
-      this.#reply(STOP);
-      return;
-    }
-    const release = () => this.#over(end, STOP);
-    const end = () => {
-      here.delete(release);
-      if (here.size === 0 && barriers.get(key) === here) barriers.delete(key);
-    };
-    here.add(release);
-    barriers.set(key, here);
     this.#hold(end);
   }
 
@@ -250,11 +245,6 @@ export class ServedClient {
       throw new ProtocolError(`more than ${MAX_WAITS} waits of one client`);
     }
     this.#waits.add(end);
-  }
-
-  #over(end: () => void, reply: Buffer): void {
-    this.#waits.delete(end);
-    this.#reply(reply);
   }
 
   /** PyTorch's server says so to a client that waits for nothing, too: the wait's end and its cancel may have crossed. */

@@ -67,7 +67,7 @@ describe("encodeHandshake() and decodeHandshake()", () => {
       { type: "challenge", version: VERSION + 1, nonce: new Uint8Array(32) },
       { type: "challenge", version: VERSION, nonce: new Uint8Array(31) },
       { type: "hello", version: VERSION, ...hello, rank: -1, proof: null },
-      { type: "hello", version: VERSION, ...hello, worldSize: 0, proof: null },
+      { type: "hello", version: VERSION, ...hello, worldSize: -1, proof: null },
       { type: "hello", version: VERSION, ...hello, worldSize: 1.5, proof: null },
       { type: "hello", version: VERSION, ...hello, group: "g".repeat(257), proof: null },
       { type: "hello", version: VERSION, ...hello, purpose: "toString", proof: null },

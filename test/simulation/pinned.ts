@@ -1,0 +1,70 @@
+/** Schedules that once broke an invariant, in their shortest form, each with the fault of the library that it found. */
+import type { Schedule } from "../../src/simulated/run/schedule.ts";
+
+const BASE = { ranks: 3, calls: 1, latencyMs: 1, timeoutMs: 10_000, peerTimeoutMs: 1_500, leaves: "destroy" } as const;
+
+export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = [
+  [
+    "a link whose two ends each took the other for lost divided the group",
+    {
+      ...{ ...BASE, seed: 40_933, topology: "hub", ranks: 7, calls: 2, timeoutMs: 3_000 },
+      faults: [{ kind: "cut", where: "rank 1", event: 29, other: "rank 6" }],
+    },
+  ],
+  [
+    "so did one to the rank that hosts the hub",
+    {
+      ...{ ...BASE, seed: 41_486, topology: "hosted", ranks: 5, calls: 6, latencyMs: 20, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "cut", where: "rank 4", event: 65, other: "rank 0" }],
+    },
+  ],
+  [
+    "ranks whose deadlines passed at once named different ranks",
+    {
+      ...{ ...BASE, seed: 40_281, topology: "mixed", ranks: 4, calls: 5, latencyMs: 20, timeoutMs: 3_000 },
+      peerTimeoutMs: 6_000,
+      faults: [{ kind: "crash", where: "rank 2", event: 23, ending: "power" }],
+    },
+  ],
+  [
+    "a receive took a damaged message that had waited for it, before the group was dead",
+    {
+      ...{ ...BASE, seed: 2_295, topology: "hosted", calls: 6, latencyMs: 5, peerTimeoutMs: 6_000 },
+      faults: [
+        { kind: "flip", where: "rank 2", other: "rank 0", byte: 1_650 },
+        { kind: "pause", where: "rank 0", event: 103, ms: 5 },
+      ],
+    },
+  ],
+  [
+    "a rank that had opened a link never noticed that it was half-open",
+    {
+      ...{ ...BASE, seed: 75, topology: "hub", calls: 3 },
+      faults: [{ kind: "half-open", where: "rank 0", event: 22, other: "rank 2", both: true }],
+    },
+  ],
+  [
+    "nor did one whose connection to the hub was half-open",
+    {
+      ...{ ...BASE, seed: 310, topology: "mixed", ranks: 2, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "half-open", where: "hub", event: 17, other: "rank 0", both: true }],
+    },
+  ],
+  [
+    "a connection that its other end had closed stayed open for what could not be sent",
+    {
+      ...{ ...BASE, seed: 24_045, topology: "hosted", ranks: 2, calls: 4, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "half-open", where: "rank 0", event: 50, other: "rank 1", both: false }],
+    },
+  ],
+  [
+    "a rank that the hub had lost was not told the cause over its other links",
+    {
+      ...{ ...BASE, seed: 24_850, topology: "hub", ranks: 4, peerTimeoutMs: 6_000 },
+      faults: [
+        { kind: "cut", where: "rank 1", event: 19, other: "hub" },
+        { kind: "crash", where: "rank 0", event: 16, ending: "exit" },
+      ],
+    },
+  ],
+];

@@ -1,0 +1,61 @@
+/** The weights of a model as a safetensors file, and back. */
+import * as tf from "@tensorflow/tfjs";
+import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "webccl/ddp";
+import { type GptShape, type Weights, weightDims } from "./model.ts";
+
+/** Numbers of a weight or of another tensor, with their dims. */
+export interface Numbers {
+  tensor: Float32Array;
+  shape: readonly number[];
+}
+
+/** The numbers of all weights, by name. */
+export async function numbersOf(weights: Readonly<Record<string, tf.Tensor>>): Promise<Record<string, Numbers>> {
+  const entries = Object.entries(weights).map(async ([name, weight]) => {
+    // A copy: on the cpu backend data() gives the variable's own storage.
+    return [name, { tensor: (await weight.data<"float32">()).slice(), shape: weight.shape }] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/** The file, which has the model's shape beside the weights. */
+export async function weightsFile(shape: GptShape, weights: Weights): Promise<Uint8Array<ArrayBuffer>> {
+  return encodeSafetensors(await numbersOf(weights), { shape: JSON.stringify(shape) });
+}
+
+/**
+ * The weights in a file, and the model's shape.
+ * @throws TypeError if it is no safetensors file, or not one of a model of this kind.
+ */
+export function readWeights(file: Uint8Array): { shape: GptShape; numbers: Record<string, Numbers> } {
+  const { tensors, metadata } = decodeSafetensors(file);
+  const shape = JSON.parse(metadata.get("shape") ?? "null") as GptShape | null;
+  if (!shape) throw new TypeError("the file has no shape of a model: train.ts --weights writes one");
+  return { shape, numbers: floatsOf(tensors, weightDims(shape)) };
+}
+
+/**
+ * The tensors of these names and dims.
+ * @throws TypeError if one is not there.
+ */
+export function floatsOf(
+  tensors: Exclude<NamedTensors, Readonly<Record<string, unknown>>>,
+  wanted: Readonly<Record<string, readonly number[]>>,
+): Record<string, Numbers> {
+  const entries = Object.entries(wanted).map(([name, dims]) => {
+    const { tensor, shape } = tensors.get(name) ?? {};
+    if (!(tensor instanceof Float32Array) || String(shape) !== String(dims)) {
+      throw new TypeError(`the file has no f32 tensor "${name}" of [${dims}]`);
+    }
+    return [name, { tensor, shape: dims }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Variables with these numbers. */
+export function weightsOf(numbers: Readonly<Record<string, Numbers>>): Weights {
+  const entries = Object.entries(numbers).map(([name, { tensor, shape }]) => {
+    return [name, tf.variable(tf.tensor(tensor, [...shape]))] as const;
+  });
+  return Object.fromEntries(entries);
+}

@@ -9,6 +9,7 @@ export interface Settings {
   sample: number;
   html: string | null;
   weights: string | null;
+  onnx: string | null;
   json: boolean;
 }
 
@@ -41,6 +42,7 @@ export async function readSettings(size: number): Promise<Settings> {
   const text = { type: "string" } as const;
   const options = {
     ...{ steps: text, batch: text, seed: text, "test-every": text, sample: text, html: text, weights: text },
+    onnx: text,
     json: { type: "boolean" },
   } as const;
   const { values } = parseArgs({ options });
@@ -50,7 +52,8 @@ export async function readSettings(size: number): Promise<Settings> {
   return {
     ...{ batch, steps: countOf("steps", values.steps, 400), seed: countOf("seed", values.seed, 1) },
     ...{ testEvery: countOf("test-every", values["test-every"], 25), sample: countOf("sample", values.sample, 200) },
-    ...{ html: values.html ?? null, weights: values.weights ?? null, json: values.json ?? false },
+    ...{ html: values.html ?? null, weights: values.weights ?? null, onnx: values.onnx ?? null },
+    json: values.json ?? false,
   };
 }
 

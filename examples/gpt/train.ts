@@ -9,8 +9,8 @@
  * serve.ts is the same training on a page that anybody may open; generate.ts runs the trained model over several ranks.
  *
  * Options: --steps 400, --batch 8 (pieces of 32 characters, of all ranks together), --seed 1, --test-every 25, --sample 200
- * (characters that it writes at the end), --html FILE (the loss as a plot), --weights FILE (safetensors), --json (one line
- * at the end).
+ * (characters that it writes at the end), --html FILE (the loss as a plot), --weights FILE (safetensors), --onnx FILE (the
+ * model, for generate.ts), --json (one line at the end).
  */
 import * as tf from "@tensorflow/tfjs";
 import { initProcessGroup } from "webccl";
@@ -19,10 +19,11 @@ import { broadcastVariables, distributed } from "webccl/tfjs";
 import { lossPage } from "../shared/loss-page.ts";
 import { progressOf } from "../shared/progress.ts";
 import { randomOf } from "../shared/random.ts";
-import { lossOf, makeOptimizer, makeWeights, nextCharacter, SHAPE } from "./model.ts";
+import { lossOf, makeOptimizer, makeWeights, nextCharacter } from "./model.ts";
 import { type Outcome, readSettings, sentenceOf } from "./report.ts";
+import { SHAPE } from "./shape.ts";
 import { batchOf, decode, encode, testBatch } from "./text.ts";
-import { weightsFile } from "./weights.ts";
+import { numbersOf, weightsFile } from "./weights.ts";
 
 const TEST_PIECES = 64;
 
@@ -77,6 +78,10 @@ if (rank === 0) {
   const { writeFile } = await import("node:fs/promises");
   if (settings.html) await writeFile(settings.html, lossPage(outcome.losses, sentenceOf(outcome)));
   if (settings.weights) await writeFile(settings.weights, await weightsFile(SHAPE, weights));
+  if (settings.onnx) {
+    const { wholeModel } = await import("./onnx/export.ts");
+    await writeFile(settings.onnx, wholeModel(SHAPE, await numbersOf(weights)));
+  }
   if (settings.json) console.log(JSON.stringify(outcome));
   else {
     console.log(`${sentenceOf(outcome)}. It writes:\n\n${outcome.text}\n`);

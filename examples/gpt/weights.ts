@@ -1,13 +1,9 @@
 /** The weights of a model as a safetensors file, and back. */
 import * as tf from "@tensorflow/tfjs";
-import { decodeSafetensors, encodeSafetensors, type NamedTensors } from "webccl/ddp";
-import { type GptShape, type Weights, weightDims } from "./model.ts";
-
-/** Numbers of a weight or of another tensor, with their dims. */
-export interface Numbers {
-  tensor: Float32Array;
-  shape: readonly number[];
-}
+import { decodeSafetensors, encodeSafetensors } from "webccl/ddp";
+import type { Weights } from "./model.ts";
+import { type GptShape, weightDims } from "./shape.ts";
+import { floatsOf, type Numbers } from "./tensors.ts";
 
 /** The numbers of all weights, by name. */
 export async function numbersOf(weights: Readonly<Record<string, tf.Tensor>>): Promise<Record<string, Numbers>> {
@@ -32,24 +28,6 @@ export function readWeights(file: Uint8Array): { shape: GptShape; numbers: Recor
   const shape = JSON.parse(metadata.get("shape") ?? "null") as GptShape | null;
   if (!shape) throw new TypeError("the file has no shape of a model: train.ts --weights writes one");
   return { shape, numbers: floatsOf(tensors, weightDims(shape)) };
-}
-
-/**
- * The tensors of these names and dims.
- * @throws TypeError if one is not there.
- */
-export function floatsOf(
-  tensors: Exclude<NamedTensors, Readonly<Record<string, unknown>>>,
-  wanted: Readonly<Record<string, readonly number[]>>,
-): Record<string, Numbers> {
-  const entries = Object.entries(wanted).map(([name, dims]) => {
-    const { tensor, shape } = tensors.get(name) ?? {};
-    if (!(tensor instanceof Float32Array) || String(shape) !== String(dims)) {
-      throw new TypeError(`the file has no f32 tensor "${name}" of [${dims}]`);
-    }
-    return [name, { tensor, shape: dims }] as const;
-  });
-  return Object.fromEntries(entries);
 }
 
 /** Variables with these numbers. */

@@ -3,10 +3,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
+import { initProcessGroup } from "webccl";
 import { lossOf, makeOptimizer, makeWeights } from "../../examples/gpt/model.ts";
 import { type Outcome, sentenceOf } from "../../examples/gpt/report.ts";
 import { SHAPE } from "../../examples/gpt/shape.ts";
 import { batchOf, decode, encode } from "../../examples/gpt/text.ts";
+import { TrainingState } from "../../examples/gpt/training-state.ts";
 import { numbersOf, readWeights } from "../../examples/gpt/weights.ts";
 import { lossPage } from "../../examples/shared/loss-page.ts";
 import { build, isBuilt } from "../../scripts/build.ts";
@@ -85,5 +87,49 @@ describe("examples/gpt/train.ts", { timeout: 240_000 }, () => {
     const { code, stdout, stderr } = await start(["run", "-n", "2", TRAIN, "--batch", "3"]).ended;
     expect(code).toBe(1);
     expect(stdout + stderr).toContain("--batch must be a multiple of the 2 ranks, got 3");
+  });
+});
+
+describe("TrainingState", () => {
+  const numbers = async ({ weights }: TrainingState) => Array.from(joined(await numbersOf(weights)));
+  const step = (state: TrainingState) => {
+    const { length } = state.losses;
+    const batch = batchOf({ rank: 0, size: 1 }, { batch: 1, length: SHAPE.context, seed: SEED, step: length });
+    const loss = state.optimizer.minimize(() => lossOf(SHAPE, state.weights, batch), true, state.variables);
+    state.losses.push(loss!.dataSync()[0]!);
+    state.samples++;
+    loss!.dispose();
+  };
+  /** Shares the states in a new group of as many ranks, and resolves to the rank whose state all have. */
+  async function share(states: readonly TrainingState[], name: string): Promise<number[]> {
+    const options = { initMethod: `memory://${name}`, worldSize: states.length };
+    return Promise.all(
+      states.map(async (state, rank) => {
+        const group = await initProcessGroup({ ...options, rank });
+        const root = await state.share(group);
+        await group.destroy();
+        return root;
+      }),
+    );
+  }
+
+  it("goes on in a new group where the rank was that had come furthest, Adam's moments included", async () => {
+    const [behind, ahead, alone] = [new TrainingState(SHAPE), new TrainingState(SHAPE), new TrainingState(SHAPE)];
+    expect(await share([behind, ahead], "no-step")).toEqual([0, 0]);
+    step(behind);
+    for (const state of [ahead, alone]) for (let i = 0; i < 3; i++) step(state);
+    const before = tf.memory().numTensors;
+    expect(await share([behind, ahead], "three-steps")).toEqual([1, 1]);
+    // The moments of the newcomer, which had one step, are there already.
+    expect(tf.memory().numTensors).toBe(before);
+    for (const state of [behind, ahead]) {
+      expect(await numbers(state)).toEqual(await numbers(alone));
+      expect({ losses: state.losses, samples: state.samples }).toEqual({ losses: expect.any(Array), samples: 3 });
+      expect(farthest(state.losses, alone.losses)).toBe(0);
+    }
+    for (const state of [behind, ahead, alone]) step(state);
+    expect(await numbers(behind)).toEqual(await numbers(ahead));
+    // Adam's bias correction is a power when it is restored, and a product of factors otherwise.
+    expect(farthest(await numbers(behind), await numbers(alone))).toBeLessThan(1e-6);
   });
 });

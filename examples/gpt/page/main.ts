@@ -162,7 +162,7 @@ function showRanks(told: readonly Told[]): void {
   const same = told.every(({ hash }) => hash === told[0]?.hash);
   byId("same").textContent = same
     ? "Equal hashes: every rank has the same weights, to the last bit."
-    : "The weights differ in their last bits: these browsers round exp and tanh in different ways.";
+    : "The weights differ in their last bits: browsers may round exp in different ways.";
 }
 
 await tf.setBackend("cpu");

@@ -113,7 +113,7 @@ export async function nextCharacter(
 }
 
 /** The index of the greatest number at temperature 0; else an index, drawn by softmax(logits / temperature). */
-export function draw(logits: Float32Array, temperature: number, random: () => number): number {
+function draw(logits: Float32Array, temperature: number, random: () => number): number {
   const greatest = logits.indexOf(Math.max(...logits));
   if (temperature === 0) return greatest;
   const shares = Array.from(logits, (logit) => Math.exp((logit - logits[greatest]!) / temperature));

@@ -41,7 +41,8 @@ export class TrainingState {
   }
 
   async #save(): Promise<Uint8Array> {
-    const [, ...moments] = await this.optimizer.getWeights();
+    const [iterations, ...moments] = await this.optimizer.getWeights();
+    iterations?.tensor.dispose(); // It is made for the caller; the moments are Adam's own.
     const named = Object.fromEntries(moments.map(({ tensor }, i) => [`moment ${i}`, tensor]));
     const losses = { tensor: Float32Array.from(this.losses), shape: [this.losses.length] };
     const tensors = { ...(await numbersOf(this.weights)), ...(await numbersOf(named)), losses };

@@ -1,5 +1,5 @@
-/** The weights of a model as a safetensors file, and back. */
-import * as tf from "@tensorflow/tfjs";
+/** The weights of a model as numbers, as a safetensors file, and back. */
+import type * as tf from "@tensorflow/tfjs";
 import { decodeSafetensors, encodeSafetensors } from "webccl/ddp";
 import type { Weights } from "./model.ts";
 import { type GptShape, weightDims } from "./shape.ts";
@@ -28,12 +28,4 @@ export function readWeights(file: Uint8Array): { shape: GptShape; numbers: Recor
   const shape = JSON.parse(metadata.get("shape") ?? "null") as GptShape | null;
   if (!shape) throw new TypeError("the file has no shape of a model: train.ts --weights writes one");
   return { shape, numbers: floatsOf(tensors, weightDims(shape)) };
-}
-
-/** Variables with these numbers. */
-export function weightsOf(numbers: Readonly<Record<string, Numbers>>): Weights {
-  const entries = Object.entries(numbers).map(([name, { tensor, shape }]) => {
-    return [name, tf.variable(tf.tensor(tensor, [...shape]))] as const;
-  });
-  return Object.fromEntries(entries);
 }

@@ -99,7 +99,8 @@ export function element(name: string, attributes: Readonly<Record<string, string
   return node;
 }
 
-function text(content: string, attributes: Readonly<Record<string, string | number>>): SVGElement {
+/** A text in an SVG. */
+export function text(content: string, attributes: Readonly<Record<string, string | number>>): SVGElement {
   const node = element("text", attributes);
   node.textContent = content;
   return node;

@@ -1,6 +1,7 @@
 /** This tab's device: its browser, its GPU, and how fast its kernels are. */
 import { createCpuExecutor } from "../src/executor/cpu/cpu-executor.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
+import { browserName } from "./browser-name.ts";
 
 /** The description of a tab, for the others. */
 export interface Device {
@@ -59,20 +60,4 @@ async function gpuName(): Promise<string | null> {
   if (!adapter) return null;
   const { vendor, architecture, description } = adapter.info;
   return description || [vendor, architecture].filter(Boolean).join(" ") || "WebGPU";
-}
-
-/** "Firefox 141 on Android". */
-function browserName(agent: string): string {
-  const known = [
-    ["Edge", /Edg(?:A|iOS)?\/(\d+)/],
-    ["Firefox", /(?:Firefox|FxiOS)\/(\d+)/],
-    ["Chrome", /(?:Chrome|CriOS)\/(\d+)/],
-    ["Safari", /Version\/(\d+).*Safari/],
-  ] as const;
-  const found = known.find(([, pattern]) => pattern.test(agent));
-  const version = found?.[1].exec(agent)?.[1];
-  const system = ["Android", "iPhone", "iPad", "Windows", "Mac OS", "CrOS", "Linux"].find((name) =>
-    agent.includes(name),
-  );
-  return `${found ? `${found[0]} ${version}` : "A browser"}${system ? ` on ${system.replace("Mac OS", "macOS")}` : ""}`;
 }

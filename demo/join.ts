@@ -1,11 +1,12 @@
 /** The address under which other devices find this page, as a link and as a QR code. */
 import { element } from "./chart.ts";
+import { byId } from "./display.ts";
 import { qrCode } from "./qr.ts";
 
 const QUIET_MODULES = 4;
 
-/** Fills the card. */
-export async function showJoin(byId: <T extends HTMLElement>(id: string) => T): Promise<void> {
+/** Fills the card; `command` starts the hub. */
+export async function showJoin(command: string): Promise<void> {
   const { urls }: { urls: string[] } = await (await fetch("./join.json")).json();
   // The address this page came from works here; one of the network's works for others too.
   const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
@@ -17,7 +18,7 @@ export async function showJoin(byId: <T extends HTMLElement>(id: string) => T): 
   const reachable = !/\/\/(127\.|localhost|\[::1\])/.test(url);
   byId("join-note").textContent = reachable
     ? "Phones: scan the code."
-    : "Only this machine reaches this address. For phones: webccl demo --host 0.0.0.0 --insecure, or with --token-file, --cert and --key.";
+    : `Only this machine reaches this address. For phones: ${command} --host 0.0.0.0 --insecure, or with --token-file, --cert and --key.`;
   byId("copy").addEventListener("click", async () => {
     await navigator.clipboard?.writeText(url);
     byId("copy").textContent = navigator.clipboard ? "Copied" : "Copy it from the line above";

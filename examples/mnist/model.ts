@@ -1,6 +1,7 @@
 /** A small network that reads digits. Nothing here knows of ranks. */
 import * as tf from "@tensorflow/tfjs";
-import { type Digits, PIXELS, shuffled } from "./digits.ts";
+import { shuffled } from "../shared/random.ts";
+import { type Digits, PIXELS } from "./digits.ts";
 
 /** 784 pixels, one hidden layer, 10 digits; the same weights in each process. */
 export function makeModel(): tf.LayersModel {

@@ -14,9 +14,11 @@ import * as tf from "@tensorflow/tfjs";
 import { initProcessGroup } from "webccl";
 import { Int8State, int8Hook, wireBytes } from "webccl/ddp";
 import { broadcastVariables, distributed } from "webccl/tfjs";
+import { lossPage } from "../shared/loss-page.ts";
+import { progressOf } from "../shared/progress.ts";
 import { PIXELS, readDigits, shardOf } from "./digits.ts";
 import { accuracyOf, batches, lossOf, makeModel, makeOptimizer, variablesOf, weightsOf } from "./model.ts";
-import { lossPage, type Outcome, progressOf, readSettings } from "./report.ts";
+import { type Outcome, readSettings, sentenceOf } from "./report.ts";
 
 const group = await initProcessGroup({ deterministic: true });
 const { rank, size } = group;
@@ -69,7 +71,7 @@ if (digits) {
     ...{ bytesPerStep: wireBytes[int8 ? "int8" : "allReduce"](count, size), averagingShare: averagingMs / totalMs },
   };
   const { writeFile } = await import("node:fs/promises");
-  if (settings.html) await writeFile(settings.html, lossPage(outcome));
+  if (settings.html) await writeFile(settings.html, lossPage(outcome.losses, sentenceOf(outcome)));
   if (settings.weights) await writeFile(settings.weights, new Uint8Array((await weightsOf(model)).buffer));
   if (settings.json) console.log(JSON.stringify(outcome));
   else {

@@ -19,19 +19,30 @@ const TYPES: Readonly<Record<string, string>> = {
 const FOLDERS = [new URL("../demo/", import.meta.url), new URL("../../dist/demo/", import.meta.url)];
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the page's addresses. */
-export async function demo(flags: Flags): Promise<number> {
+export async function demo(flags: Flags, folder = demoFolder()): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
-  const server = await openDemo(flags);
+  const server = await openPage(flags, folder);
   for (const url of server.urls) process.stdout.write(`${url}\n`);
   await stopped;
   await server.close();
   return 0;
 }
 
-/** Opens the hub and its page. */
-export async function openDemo(flags: Flags): Promise<{ urls: string[]; close(): Promise<void> }> {
+/**
+ * The folder of the demo page.
+ * @throws UsageError if it is not built.
+ */
+function demoFolder(): URL {
   const folder = FOLDERS.find((url) => existsSync(new URL("index.html", url)));
   if (!folder) throw new UsageError("the demo page is not built: npm run build");
+  return folder;
+}
+
+/** Opens a hub that serves the page in `folder`, by default that of the demo. */
+export async function openPage(
+  flags: Flags,
+  folder = demoFolder(),
+): Promise<{ urls: string[]; close(): Promise<void> }> {
   const options = hubOptions(flags);
   const { host = "127.0.0.1", tls } = options;
   const isEverywhere = host === "0.0.0.0" || host === "::";

@@ -42,6 +42,13 @@ export interface TfEngine {
   makeTensor(values: ArrayLike<unknown>, shape: readonly number[], dtype: string): TfTensor;
   tidy<T>(body: () => T): T;
   keep<T>(tensor: T): T;
+  /** Runs `f`, and takes the gradient `dy` of its result to those of `xs`; undefined for one that the result does not depend on. */
+  gradients(
+    f: () => TfTensor,
+    xs: readonly TfTensor[],
+    dy: TfTensor,
+    allowNoGradients: boolean,
+  ): { value: TfTensor; grads: (TfTensor | undefined)[] };
 }
 
 /**

@@ -8,3 +8,4 @@ export {
 } from "./broadcast-variables.ts";
 export { distributed, type Settling, type TfOptimizer } from "./distributed.ts";
 export type { Gradients, NamedGradient, TfTensor, TfVariable } from "./engine.ts";
+export { type Parts, valueAndGrads } from "./value-and-grads.ts";

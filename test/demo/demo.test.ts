@@ -1,62 +1,27 @@
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
 import { request } from "node:http";
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
-import type { AxeResults } from "axe-core";
-import type { Browser, BrowserContextOptions, Page } from "playwright";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt } from "../../scripts/build.ts";
-import { openDemo } from "../../src/cli/demo.ts";
-import { launchChromium } from "../../src/cli/launch/chromium.ts";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PICTURES = fileURLToPath(new URL("../../test-results/demo/", import.meta.url));
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: "dark" } as const;
-const DESKTOP = { viewport: { width: 1200, height: 900 } } as const;
+import { openPage } from "../../src/cli/demo.ts";
+import { expectAccessible, expectFitsPhone, PHONE, says, Tabs } from "../helpers/tabs.ts";
 
 describe("webccl demo", { timeout: 90_000 }, () => {
-  let browser: Browser;
-  let demo: Awaited<ReturnType<typeof openDemo>>;
-  const problems: string[] = [];
-  const contexts: { close(): Promise<void> }[] = [];
+  let tabs: Tabs;
+  let demo: Awaited<ReturnType<typeof openPage>>;
 
   beforeAll(async () => {
     if (!isBuilt()) await build();
-    mkdirSync(PICTURES, { recursive: true });
-    browser = await launchChromium();
+    tabs = await Tabs.launch("demo");
   }, 90_000);
 
   afterEach(async () => {
-    for (const context of contexts.splice(0)) await context.close();
+    await tabs.closeAll();
     await demo.close();
   });
 
-  afterAll(() => browser?.close());
+  afterAll(() => tabs?.close());
 
-  async function openTab(options: BrowserContextOptions = DESKTOP): Promise<Page> {
-    const context = await browser.newContext(options);
-    contexts.push(context);
-    const page = await context.newPage();
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-    await page.goto(demo.urls[0]!);
-    return page;
-  }
-
-  const says = (page: Page, id: string, text: RegExp) =>
-    page.waitForFunction(
-      ([element, pattern]) => new RegExp(pattern!).test(document.getElementById(element!)?.textContent ?? ""),
-      [id, text.source],
-      { timeout: 30_000 },
-    );
-  const picture = (page: Page, name: string) => page.screenshot({ path: `${PICTURES}${name}.png`, fullPage: true });
-
-  async function expectAccessible(page: Page): Promise<void> {
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate<AxeResults>("axe.run()");
-    expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
-  }
+  const openTab = (options?: Parameters<Tabs["open"]>[1]) => tabs.open(demo.urls[0]!, options);
 
   it.each([
     ["//", 400],
@@ -68,7 +33,7 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     ["http://[", 400],
     ["*", 404],
   ])("answers GET %s with %i, and goes on", async (path, status) => {
-    demo = await openDemo({ port: 0 });
+    demo = await openPage({ port: 0 });
     const { hostname, port } = new URL(demo.urls[0]!);
     const ask = async (target: string) => {
       const asked = request({ hostname, port, path: target }).end();
@@ -79,8 +44,8 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     expect(await ask("/")).toBe(200);
   });
 
-  it("makes every tab a rank, runs and checks, and goes on when one leaves", async () => {
-    demo = await openDemo({ port: 0 });
+  it("makes every tab a rank, runs and checks, and goes on when one leaves and another comes", async () => {
+    demo = await openPage({ port: 0 });
     const [desktop, phone, third] = [await openTab(), await openTab(PHONE), await openTab()];
     for (const page of [desktop, phone, third]) await says(page, "status", /3 ranks, ready/);
 
@@ -89,31 +54,29 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     await desktop.keyboard.press("Enter");
     for (const page of [desktop, phone, third]) await says(page, "verdict", /all_reduce of f32.*every element right/);
     expect(await phone.locator("#rows tr").count()).toBe(4);
-    await picture(desktop, "desktop-light");
-    await picture(phone, "phone-dark");
+    await tabs.picture(desktop, "desktop-light");
+    await tabs.picture(phone, "phone-dark");
     await expectAccessible(desktop);
     await expectAccessible(phone);
-    expect(await phone.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
-    const cut = await phone.evaluate(
-      () => [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth).length,
-    );
-    expect(cut, "tables that do not fit a phone").toBe(0);
+    await expectFitsPhone(phone);
 
     await third.close();
     await says(desktop, "notice-text", /Rank 2 \(Chrome .*\) has left/);
-    await picture(desktop, "rank-left");
+    await tabs.picture(desktop, "rank-left");
     await expectAccessible(desktop);
     await desktop.click("#go-on");
     for (const page of [desktop, phone]) await says(page, "status", /2 ranks, ready/);
+    const fourth = await openTab();
+    for (const page of [desktop, phone, fourth]) await says(page, "status", /3 ranks, ready/);
     await phone.selectOption("#collective", "all_gather");
     await phone.click("#run");
-    for (const page of [desktop, phone]) await says(page, "verdict", /all_gather of f32.*every element right/);
-    expect(problems).toEqual([]);
+    for (const page of [desktop, phone, fourth]) await says(page, "verdict", /all_gather of f32.*every element right/);
+    expect(tabs.problems).toEqual([]);
   });
 
   it("asks for the token of a hub that has one, and says when it is wrong", async () => {
     process.env.WEBCCL_TOKEN = "right";
-    demo = await openDemo({ port: 0 });
+    demo = await openPage({ port: 0 });
     delete process.env.WEBCCL_TOKEN;
     const page = await openTab();
     await says(page, "notice-text", /This hub asks for a token/);
@@ -128,7 +91,7 @@ describe("webccl demo", { timeout: 90_000 }, () => {
   });
 
   it("says that the hub is gone, and what to do", async () => {
-    demo = await openDemo({ port: 0 });
+    demo = await openPage({ port: 0 });
     const page = await openTab();
     await says(page, "status", /One rank/);
     await demo.close();

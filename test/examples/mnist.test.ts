@@ -5,10 +5,12 @@ import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Digits, readDigits, shardOf } from "../../examples/mnist/digits.ts";
 import { batches, lossOf, makeModel, makeOptimizer, variablesOf, weightsOf } from "../../examples/mnist/model.ts";
-import { lossPage, type Outcome } from "../../examples/mnist/report.ts";
+import { type Outcome, sentenceOf } from "../../examples/mnist/report.ts";
+import { lossPage } from "../../examples/shared/loss-page.ts";
 import { build, isBuilt } from "../../scripts/build.ts";
 import { start } from "../cli/command.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";
+import { applyFolded } from "./folded.ts";
 
 const TRAIN = fileURLToPath(new URL("../../examples/mnist/train.ts", import.meta.url));
 const [RANKS, STEPS, BATCH] = [4, 20, 16];
@@ -31,13 +33,7 @@ async function alone(): Promise<{ weights: Float32Array; losses: number[] }> {
   for (let step = 0; step < STEPS; step++) {
     const parts = streams.map((stream) => tf.variableGrads(() => lossOf(model, stream.next().value), variables));
     losses.push(parts.reduce((sum, { value }) => sum + value.dataSync()[0]! / RANKS, 0));
-    const averaged = variables.map(({ name, shape }) => {
-      const scaled = parts.map(({ grads }) => grads[name]!.dataSync().map((x) => x * Math.fround(1 / RANKS)));
-      const sum = scaled.reduce((a, b) => a.map((x, i) => x + b[i]!));
-      return { name, tensor: tf.tensor(sum, shape) };
-    });
-    optimizer.applyGradients(averaged);
-    tf.dispose([averaged, parts]);
+    applyFolded(optimizer, variables, parts);
   }
   return { weights: await weightsOf(model), losses };
 }
@@ -67,7 +63,7 @@ describe("examples/mnist", () => {
     expect({ ranks, steps }).toEqual({ ranks: Array(RANKS).fill("node"), steps: STEPS });
     expect(accuracy).toBeGreaterThan(0.6);
     expect(losses.at(-1)).toBeLessThan(losses[0]! / 2);
-    expect(four.page).toBe(lossPage(four.outcome));
+    expect(four.page).toBe(lossPage(four.outcome.losses, sentenceOf(four.outcome)));
     expect(four.page).toContain("<polyline");
   });
 

@@ -14,7 +14,8 @@ const SHELL = `<!doctype html><title>webccl rank</title><script type="module">
 `;
 
 /**
- * Bundles a program with all it imports; "webccl" and "webccl/tfjs" are this webccl.
+ * Bundles a program with all it imports; "webccl" and its entries are this webccl. Files that a package names by their address
+ * beside its module, such as the WebAssembly of ONNX Runtime, are served with it.
  * @throws UsageError if vite is not installed.
  */
 export async function programPage(script: string): Promise<RequestListener> {
@@ -34,20 +35,30 @@ export async function programPage(script: string): Promise<RequestListener> {
   });
   const [output] = [result].flat();
   if (!output || !("output" in output)) throw new Error("vite watched instead of building");
-  const { code } = output.output[0];
+  const [program, ...assets] = output.output;
+  const files = new Map<string | undefined, string | Uint8Array>([
+    ["/program.js", program.code],
+    ...assets.map((file) => [`/${file.fileName}`, file.type === "asset" ? file.source : file.code] as const),
+  ]);
   return (request, response) => {
-    const isProgram = request.url === "/program.js";
+    const file = files.get(request.url);
     response.setHeader("cross-origin-opener-policy", "same-origin");
     response.setHeader("cross-origin-embedder-policy", "require-corp");
-    response.setHeader("content-type", isProgram ? "text/javascript" : "text/html");
-    response.end(isProgram ? code : SHELL);
+    response.setHeader("content-type", file === undefined ? "text/html" : typeOf(request.url));
+    response.end(file ?? SHELL);
   };
 }
 
+function typeOf(url = ""): string {
+  if (url.endsWith(".wasm")) return "application/wasm";
+  return /\.m?js$/.test(url) ? "text/javascript" : "application/octet-stream";
+}
+
 /** What "webccl" and its entries that pages have are, beside this file, in source or in build. */
-const ALIASES = Object.entries({ webccl: "browser", "webccl/ddp": "ddp", "webccl/tfjs": "tfjs" }).map(
-  ([entry, folder]) => ({
-    find: new RegExp(`^${entry}$`),
-    replacement: fileURLToPath(siblingModule(import.meta.url, `../../${folder}/index`)),
-  }),
-);
+const ALIASES = [
+  ["webccl", "browser"],
+  ...["ddp", "nn", "ort", "testing", "tfjs"].map((entry) => [`webccl/${entry}`, entry]),
+].map(([entry, folder]) => ({
+  find: new RegExp(`^${entry}$`),
+  replacement: fileURLToPath(siblingModule(import.meta.url, `../../${folder}/index`)),
+}));

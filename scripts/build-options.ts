@@ -39,6 +39,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`initProcessGroup`", interfaces: [["bring-up/init-options", "InitOptions"]] },
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["backend/choice", "NcclOptions"]] },
+  { title: "`hashTensors`", interfaces: [["executor/checksum/hash-tensors", "HashTensorsOptions"]] },
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
   { title: "`HubStore.connect`", interfaces: [["bring-up/meeting/hub-store", "HubStoreOptions"]] },
   { title: "`queuePop` of a store", interfaces: [["options", "QueuePopOptions"]] },

@@ -1,6 +1,15 @@
 /** The names every runtime exports. Each runtime's index re-exports these and adds `initProcessGroup` and its own stores. */
 
-export type { Backend, BackendContext, BackendDevice, Call, CallTimers, PersistentRun } from "./backend/backend.ts";
+export type {
+  Backend,
+  BackendContext,
+  BackendDevice,
+  Call,
+  CallTimers,
+  CollectiveMethods,
+  OwnBackend,
+  PersistentRun,
+} from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { InitOptions } from "./bring-up/init-options.ts";
 export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";
@@ -22,6 +31,7 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
+export { type HashTensorsOptions, hashTensors } from "./executor/checksum/hash-tensors.ts";
 export type { GroupInfo } from "./group/info.ts";
 export { BackendType, OpType } from "./group/op-type.ts";
 export type { PersistentCall } from "./group/persistent-call.ts";

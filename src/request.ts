@@ -24,6 +24,7 @@ export type Request =
     }
   | { collective: "barrier" }
   | { collective: "newGroup"; ranks: readonly number[]; name: string; backend: string }
+  | { collective: "registerBackend" | "setDefaultBackend"; device: string }
   | ObjectRequest
   | { collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp }
   | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }

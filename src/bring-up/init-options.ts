@@ -1,6 +1,6 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
 import type { Transfer } from "../algorithm/context.ts";
-import type { Backend, BackendContext } from "../backend/backend.ts";
+import type { BackendContext, OwnBackend } from "../backend/backend.ts";
 import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
 import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
@@ -122,7 +122,7 @@ export interface Settings {
   readonly store: Store | undefined;
   readonly rank: number | null;
   readonly worldSize: number;
-  readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
+  readonly makeBackend: ((context: BackendContext) => OwnBackend) | undefined;
   readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
   readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
   readonly device: GPUDevice | undefined;
@@ -137,6 +137,8 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
+  /** Are calls watched now? */
+  isDetailed(): boolean;
   readonly internal: InternalOptions;
 }
 
@@ -219,6 +221,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(levelNow),
+    isDetailed: () => levelNow() === "DETAIL",
     internal: { ...options },
   };
 }

@@ -103,7 +103,7 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   // Ranks in memory are all in this process: if nothing else runs here, nobody will end a call that is pending.
   const holds = platform.onProgramEnd !== null && meeting.links === null;
   const job = new RankJob({ settings, rank, roster, mesh, media, executors, nccl, store, holds, onLeave });
-  const group = job.groupOfAll(groupName);
+  const group = await job.groupOfAll(groupName);
   noticesEnd = platform.onProgramEnd?.(() => leaveForgotten(group, logger));
   mesh.start();
   media.hub?.start(mesh);

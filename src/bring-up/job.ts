@@ -1,12 +1,12 @@
 /** Job: what all groups of one bring-up have in common on this rank. The first group spans it; destroying that one ends it. */
 import { segmentBytesOf, segmentsInFlightOf } from "../algorithm/tuning.ts";
-import type { Backend } from "../backend/backend.ts";
+import type { Backend, BackendContext } from "../backend/backend.ts";
 import type { BackendChoice } from "../backend/choice.ts";
 import { DirectBackend } from "../backend/direct/direct.ts";
 import { DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
-import type { BackendSettings, Job, MemberGroup, Membership } from "../group/job.ts";
+import type { BackendSettings, Job, MakeBackend, MemberGroup, Membership } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
 import type { Mesh } from "../messaging/mesh.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
@@ -65,8 +65,9 @@ export class RankJob implements Job {
   }
 
   /** The group of all ranks. To be made once, before any other. */
-  groupOfAll(name: string): ProcessGroup {
+  async groupOfAll(name: string): Promise<ProcessGroup> {
     const { roster, rank } = this.#options;
+    const loaded = await this.loadBackend({});
     const globalRanks = roster.map((entry) => entry.rank);
     return new ProcessGroup({
       job: this,
@@ -76,6 +77,7 @@ export class RankJob implements Job {
       rank,
       timeoutMs: this.settings.timeoutMs,
       boundDevice: this.settings.device ?? null,
+      loaded,
     });
   }
 
@@ -104,15 +106,28 @@ export class RankJob implements Job {
     return nccl.ranks && (backend === "auto" || backend === "nccl") ? "nccl where it can" : "direct";
   }
 
-  createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend {
+  async loadBackend({ backend = this.#backend }: BackendSettings): Promise<MakeBackend | null> {
+    const watched = this.settings.isDetailed();
+    if (typeof backend !== "function" && !watched) return null;
+    return (await import("../backend/composed/own-backend.ts")).ownBackend(typeof backend === "function", watched);
+  }
+
+  createBackend(
+    group: Membership,
+    settings: BackendSettings,
+    loaded: MakeBackend | null,
+    onDead: (cause: WebcclError) => void,
+  ): Backend {
     const { name, globalRanks, rank, timeoutMs } = group;
     const { backend = this.#backend } = settings;
     const builtIn = () => this.#builtInBackend(group, settings, onDead);
-    const context = {
-      ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs) },
+    if (!loaded) return builtIn();
+    const { device } = this;
+    const context: BackendContext = {
+      ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs), device },
       ...{ logger: this.settings.logger, deadlines: this.deadlines, store: this.storeOf(group), onDead, builtIn },
     };
-    return typeof backend === "function" ? backend(context) : builtIn();
+    return loaded(typeof backend === "function" ? backend : builtIn, context);
   }
 
   /** The choice that `initProcessGroup` was given. */

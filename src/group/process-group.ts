@@ -12,7 +12,7 @@
  * It has more than 400 lines, because it is the list of all calls with their contracts.
  */
 
-import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
+import type { Backend, BackendContext, BackendDevice, OwnBackend } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
 import { AbortedError, TimeoutError, WebcclError } from "../errors.ts";
 import {
@@ -46,7 +46,7 @@ import {
   settingsOfChild,
 } from "./child/child-group.ts";
 import type { GroupInfo } from "./info.ts";
-import type { BackendSettings, Job, MemberGroup } from "./job.ts";
+import type { BackendSettings, Job, MakeBackend, MemberGroup } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -62,6 +62,8 @@ export interface ProcessGroupOptions {
   rank: number;
   timeoutMs: number;
   backend?: BackendSettings;
+  /** What {@link Job.loadBackend} gave for it. */
+  loaded: MakeBackend | null;
   boundDevice?: GPUDevice | null;
 }
 
@@ -105,7 +107,7 @@ export class ProcessGroup implements MemberGroup {
       groupName: name,
       rank,
       timeoutMs,
-      makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
+      makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
     });
     job.onGroupCreated(this);
   }
@@ -396,22 +398,32 @@ export class ProcessGroup implements MemberGroup {
 
   /**
    * Lets a backend of your own run the calls whose tensors lie in memory of `device`: "cpu" (host arrays), "webgpu" (GPUBuffers)
-   * or "cuda". All ranks register the same backends between the same calls, and make each call with tensors of one kind.
+   * or "cuda". It is a call of the whole group: ranks that do not register the same device between the same calls get a
+   * MismatchError. All ranks make each call with tensors of one kind.
+   * @throws RangeError (as a rejection) if `device` is none, or has a backend already; TypeError if `backend` is no function, or what it returns no backend.
    */
-  async registerBackend(device: BackendDevice, backend: (context: BackendContext) => Backend): Promise<void> {
-    const make = () => this.#job.createBackend(this, { backend }, (cause) => this.#calls.abort(cause));
-    (await this.#backends()).register(device, backend, make);
+  async registerBackend(device: BackendDevice, backend: (context: BackendContext) => OwnBackend): Promise<void> {
+    const set = await this.#backends();
+    const loaded = await this.#job.loadBackend({ backend });
+    await this.#calls.run("registerBackend", COLLECTIVE_OPTIONS, {}, () => set.registering(device, backend));
+    set.register(
+      device,
+      this.#job.createBackend(this, { backend }, loaded, (cause) => this.#calls.abort(cause)),
+    );
   }
 
   /** The backend that runs the calls in memory of `device`: the one registered for it, else the default one. */
   getBackend(device: BackendDevice): Backend {
     const { backend } = this.#calls;
-    return backend.of?.(device) ?? backend;
+    const own: Backend & { readonly given?: Backend } = backend.of?.(device) ?? backend;
+    return own.given ?? own;
   }
 
-  /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. */
+  /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. As {@link registerBackend}, a call of the whole group. */
   async setDefaultBackend(device: BackendDevice): Promise<void> {
-    (await this.#backends()).setDefault(device);
+    const set = await this.#backends();
+    await this.#calls.run("setDefaultBackend", COLLECTIVE_OPTIONS, {}, () => set.settingDefault(device));
+    set.setDefault(device);
   }
 
   /** Resolves when no Work is pending. */
@@ -487,6 +499,7 @@ export class ProcessGroup implements MemberGroup {
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, ...settings });
+    const loaded = await this.#job.loadBackend(plan.backend);
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, loaded, ...settings });
   }
 }

@@ -13,6 +13,7 @@ const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   const field = FIELDS.find((name) => a[name] !== b[name]);
   if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks, or name";
+  if (field === "customOp" && a.op === NO_CODE) return COLLECTIVES[a.collective] === "newGroup" ? "backend" : "device";
   if (field === "detail" && COLLECTIVES[a.collective]?.endsWith("Coalesced")) return "list of dtypes and counts";
   return field ? FINGERPRINT_LABELS[field] : null;
 }

@@ -26,7 +26,8 @@
  *      4     4  root, 0xFFFFFFFF if none; the tag of a point-to-point message
  *      8     8  count of elements, 2^53 - 1 where ranks may have different ones
  *     16     8  hash of what else must be equal: list lengths, ranks of a new group; 0 if nothing
- *     24     8  hash of a custom operation's name and wgsl; 0 if none
+ *     24     8  hash of a custom operation's name and wgsl, of the kind of a new group's backend, or of the device for which
+ *                one is registered; 0 if none
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
  *     40     8  the persistent call that is made or started: the sequence of its making (below 2^53); 0 for any other call

@@ -3,6 +3,7 @@
  * earlier meeting wrote is read again. In the part of the store that a group's name has:
  *
  *   generation         number of the latest meeting
+ *   <number>/size      how many ranks it has, as the first to come says
  *   <number>/seat/r    who rank r of that meeting is: its process, and a random number
  *   <number>/up/r      rank r has come up: it waits for nobody any more
  *   <number>/left/r    rank r has left in order
@@ -50,7 +51,8 @@ export class Generation {
 
   /**
    * Takes the seat of `guest` in the latest meeting in `store`, or in a new one.
-   * @throws AdmissionError if the rank is taken by a process that lives.
+   * @throws AdmissionError if the rank is taken by a process that lives, or if the meeting has another number of ranks: then its
+   * other ranks are told, too.
    */
   static async enter(store: Store, platform: Platform, guest: Guest): Promise<Generation> {
     const { rank } = guest;
@@ -60,7 +62,7 @@ export class Generation {
       const latest = new Generation(new PrefixStore(number, store), platform);
       const holder = decodeUtf8(await latest.store.compareSet(seatOf(rank), "", own));
       if (holder !== own) await latest.#succeed(holder, guest);
-      else if (await latest.#isOpen(guest)) return latest;
+      else if ((await latest.#isOpen(guest)) && (await latest.#hasSizeOf(guest))) return latest;
       await store.compareSet("generation", number, String(Number(number) + 1));
     }
   }
@@ -104,6 +106,19 @@ export class Generation {
       if (holder !== null) await this.#look(rank, holder);
     }
     return !(await this.store.check(["ended"]));
+  }
+
+  /** Has the meeting as many ranks as `guest` says? False also if it is one that others have left, so that the next may be opened. */
+  async #hasSizeOf({ rank, worldSize, groupName }: Guest): Promise<boolean> {
+    const size = Number(decodeUtf8(await this.store.compareSet("size", "", String(worldSize))));
+    if (size === worldSize) return true;
+    for (const key of all(size, leftOf)) if (await this.store.check([key])) return false;
+    const error = new AdmissionError(
+      `group "${groupName}" was begun with worldSize ${size}, and rank ${rank} says ${worldSize}: all ranks give the same`,
+      { rank, group: groupName },
+    );
+    if (!(await this.store.check(all(size, upOf)))) await this.end(error);
+    throw error;
   }
 
   /**

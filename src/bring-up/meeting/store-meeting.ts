@@ -49,14 +49,18 @@ export async function meetInMemory(platform: Platform, settings: Settings, comin
   const { method, rank, worldSize, groupName, internal } = settings;
   const { joinMemoryJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);
-  const seat = joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+  const generationIn = (common: Store) => new Generation(new PrefixStore(groupName, common), platform);
+  const seat = joinMemoryJob(
+    ...([name, rank, worldSize, internal.memory ?? {}, () => new HashStore()] as const),
+    (common, error) => void generationIn(common).end(error),
+  );
   coming.undo.push(() => {
     // The others may be up already, and wait for this rank.
     for (const link of seat.links.values()) link.close();
     seat.leave();
   });
-  const store = new PrefixStore(groupName, seat.common);
-  watch(new Generation(store, platform), { rank: seat.rank, worldSize }, coming);
+  const { store } = generationIn(seat.common);
+  watch(generationIn(seat.common), { rank: seat.rank, worldSize }, coming);
   return { ...WITHOUT_HUB, ...seat, store };
 }
 

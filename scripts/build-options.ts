@@ -16,7 +16,10 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   },
   {
     title: "`allReduce`, `reduceScatter`, `reduceScatterTensor`, `scan`, `exscan` also",
-    interfaces: [["options", "ReduceOptions"]],
+    interfaces: [
+      ["options", "OpOptions"],
+      ["options", "ReduceOptions"],
+    ],
   },
   {
     title: "`broadcast`, `gather`, `scatter` and their forms for objects also",
@@ -25,6 +28,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   {
     title: "`reduce` also",
     interfaces: [
+      ["options", "OpOptions"],
       ["options", "ReduceOptions"],
       ["options", "RootOptions"],
     ],

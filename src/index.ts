@@ -43,6 +43,7 @@ export type {
   CollectiveOptions,
   Logger,
   MonitoredBarrierOptions,
+  OpOptions,
   PointToPointOptions,
   QueuePopOptions,
   ReduceOptions,

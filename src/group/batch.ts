@@ -187,12 +187,17 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     !b.prepared.persistent &&
     one.collective === other.collective &&
     isOneOp(opOf(one), opOf(other)) &&
+    accumulateOf(one) === accumulateOf(other) &&
     a.options.algorithm === b.options.algorithm
   );
 }
 
 function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
+}
+
+function accumulateOf(request: Request): string | undefined {
+  return "accumulate" in request ? request.accumulate : undefined;
 }
 
 /** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
@@ -216,10 +221,16 @@ function coalescedForm(requests: readonly Request[]): Request {
     case "allGatherIntoTensor":
       return { collective: "allGatherIntoTensorCoalesced", outputs, inputs };
     case "reduceScatterTensor":
-      return { collective: "reduceScatterTensorCoalesced", outputs, inputs, op: first.op };
+      return {
+        collective: "reduceScatterTensorCoalesced",
+        outputs,
+        inputs,
+        op: first.op,
+        accumulate: first.accumulate,
+      };
     case "allReduce": {
       const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
-      return { collective: "allReduceCoalesced", tensors, op: first.op };
+      return { collective: "allReduceCoalesced", tensors, op: first.op, accumulate: first.accumulate };
     }
     default:
       throw new Error(`${first?.collective} has no coalesced form`);

@@ -21,7 +21,7 @@
  *   byte  size  fingerprint (after the header)
  *      0     1  collective code
  *      1     1  dtype code, 255 if none
- *      2     1  reduce op code, 255 if none
+ *      2     1  reduce op code, 255 if none; 64 more where sums of shorter floats are added in f32
  *      3     1  calls that the rank was refused before this one, since the one before; at most 255
  *      4     4  root, 0xFFFFFFFF if none; the tag of a point-to-point message
  *      8     8  count of elements, 2^53 - 1 where ranks may have different ones
@@ -98,6 +98,8 @@ export type Fingerprint = Record<keyof typeof FINGERPRINT_LABELS, number>;
 
 /** The value of `dtype` and `op` where there is none. */
 export const NO_CODE = 255;
+/** Added to the code of an operation whose sums are added in f32. */
+export const IN_F32 = 64;
 /** The greatest value of `refused`, which stands for more too. */
 export const MOST_REFUSED = 255;
 /** The value of `root` where there is none. */

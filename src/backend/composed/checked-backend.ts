@@ -120,6 +120,9 @@ export class CheckedBackend implements Backend {
 
   #persist(request: Request, call: Call): PersistentRun {
     const { collective } = request;
+    // Single calls stand for it, and each start makes them.
+    if (this.#singlesOf(request)) return { made: undefined, start: (next) => this.run(request, next) };
+    if (this.lacks.includes(collective)) throw unsupported(this.name, collective);
     const planned = this.given.persist!(request, call);
     if (typeof planned?.start !== "function") {
       throw new TypeError(`backend "${this.name}": persist must return { made, start }, for ${collective}`);
@@ -187,15 +190,20 @@ function lackedBy(methods: object): Collective[] {
 function singlesOf(request: Request): Request[] | null {
   switch (request.collective) {
     case "allReduceCoalesced":
-      return request.tensors.map((tensor) => ({ collective: "allReduce", tensor, op: request.op }));
+      return request.tensors.map((tensor) => ({
+        collective: "allReduce",
+        tensor,
+        op: request.op,
+        accumulate: request.accumulate,
+      }));
     case "allGatherIntoTensorCoalesced":
       return request.outputs.map((output, i) => ({
         ...{ collective: "allGatherIntoTensor", output, input: request.inputs[i]! },
       }));
     case "reduceScatterTensorCoalesced": {
-      const { op } = request;
+      const { op, accumulate } = request;
       return request.outputs.map((output, i) => ({
-        ...{ collective: "reduceScatterTensor", output, input: request.inputs[i]!, op },
+        ...{ collective: "reduceScatterTensor", output, input: request.inputs[i]!, op, accumulate },
       }));
     }
     default:

@@ -21,6 +21,7 @@ const WANTED = {
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "create-executor": "GPUBuffers",
+  elementwise: 'accumulate: "f32"',
   files: "a job in which some rank offers a file",
   gpu: "a page that opens a GPU",
   "hosted-hub": "ranks whose rank 0 hosts the hub",

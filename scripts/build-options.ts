@@ -16,7 +16,10 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   },
   {
     title: "`allReduce`, `reduceScatter`, `reduceScatterTensor`, `scan`, `exscan` also",
-    interfaces: [["options", "ReduceOptions"]],
+    interfaces: [
+      ["options", "OpOptions"],
+      ["options", "ReduceOptions"],
+    ],
   },
   {
     title: "`broadcast`, `gather`, `scatter` and their forms for objects also",
@@ -25,6 +28,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   {
     title: "`reduce` also",
     interfaces: [
+      ["options", "OpOptions"],
       ["options", "ReduceOptions"],
       ["options", "RootOptions"],
     ],
@@ -41,6 +45,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`initProcessGroup`", interfaces: [["bring-up/init-options", "InitOptions"]] },
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["backend/choice", "NcclOptions"]] },
+  { title: "`hashTensors`", interfaces: [["executor/checksum/hash-tensors", "HashTensorsOptions"]] },
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
   { title: "`WorkerServer`", interfaces: [["node/trace/worker-server", "WorkerServerOptions"]] },
   { title: "`HubStore.connect`", interfaces: [["bring-up/meeting/hub-store", "HubStoreOptions"]] },

@@ -7,6 +7,8 @@ export type {
   BackendTraffic,
   Call,
   CallTimers,
+  CollectiveMethods,
+  OwnBackend,
   PersistentRun,
 } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
@@ -31,6 +33,7 @@ export {
   UnsupportedError,
   WebcclError,
 } from "./errors.ts";
+export { type HashTensorsOptions, hashTensors } from "./executor/checksum/hash-tensors.ts";
 export { GPUBufferUsage } from "./executor/webgpu/usage.ts";
 export type { NewGroupOptions } from "./group/child/child-group.ts";
 export type { GroupInfo } from "./group/info.ts";
@@ -49,6 +52,7 @@ export type {
   Logger,
   MembershipOptions,
   MonitoredBarrierOptions,
+  OpOptions,
   PointToPointOptions,
   QueuePopOptions,
   ReduceOptions,

@@ -45,13 +45,24 @@ export interface MembershipOptions {
 
 export const MEMBERSHIP_OPTIONS: OptionNames<MembershipOptions> = { timeoutMs: true };
 
-/** Options of a collective that reduces. */
-export interface ReduceOptions extends CollectiveOptions {
+/** Options of a call with an operation. */
+export interface OpOptions extends CollectiveOptions {
   /** Default: `ReduceOp.SUM`. */
   op?: ReduceOpLike;
 }
 
-export const REDUCE_OPTIONS: OptionNames<ReduceOptions> = { ...COLLECTIVE_OPTIONS, op: true };
+export const OP_OPTIONS: OptionNames<OpOptions> = { ...COLLECTIVE_OPTIONS, op: true };
+
+/** Options of a collective that reduces. */
+export interface ReduceOptions extends OpOptions {
+  /**
+   * "f32": sums of f16, bf16 and 8-bit floats travel and are added in f32, and are rounded once, at the end. For SUM, AVG and
+   * PREMUL_SUM; f32 tensors are added so in any case. The same on every rank. Default: each step rounds to the dtype.
+   */
+  accumulate?: "f32";
+}
+
+export const REDUCE_OPTIONS: OptionNames<ReduceOptions> = { ...OP_OPTIONS, accumulate: true };
 
 /** Options of a collective with a root. */
 export interface RootOptions extends CollectiveOptions {

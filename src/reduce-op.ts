@@ -175,6 +175,24 @@ export function resolveReduceOp(op: ReduceOpLike, dtype: DataType): ReduceOp {
   return resolved;
 }
 
+/**
+ * The option `accumulate` of a call that reduces these dtypes with `op`; undefined where it changes nothing.
+ * @throws TypeError if it is not "f32", if `op` is no sum, or for integers and f64.
+ */
+export function accumulationOf(
+  accumulate: string | undefined,
+  { name }: ReduceOp,
+  dtypes: readonly DataType[],
+): { accumulate?: "f32" } {
+  if (accumulate === undefined) return {};
+  const other = dtypes.find((dtype) => !isFloat(dtype) || dtype === "f64");
+  if (accumulate !== "f32" || other || !["sum", "avg", "premul-sum"].includes(name)) {
+    const text = `accumulate is ${JSON.stringify(accumulate)}, for ${name} of ${other ?? dtypes[0]}`;
+    throw new TypeError(`${text}: there is "f32" alone, for sums of floats up to f32`);
+  }
+  return dtypes.every((dtype) => dtype === "f32") ? {} : { accumulate };
+}
+
 /** Does `op` change each input before the fold (AVG scales floats, PREMUL_SUM everything)? */
 export function changesInputs(op: ReduceOp, dtype: DataType): boolean {
   return op.name === "premul-sum" || (op.name === "avg" && isFloat(dtype));

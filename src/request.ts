@@ -3,17 +3,23 @@ import type { ReduceOp } from "./reduce-op.ts";
 import type { TensorView } from "./tensor/view.ts";
 import type { Tensor } from "./types.ts";
 
+/** How a call reduces. */
+interface Accumulating {
+  /** Sums of floats shorter than f32 travel and are added in f32, and are rounded once, at the end. */
+  accumulate?: "f32" | undefined;
+}
+
 /** One collective, its arguments checked on this rank and its defaults filled in. Roots and peers are ranks of the group. */
 export type Request =
   | { collective: "broadcast"; tensor: TensorView; root: number }
-  | { collective: "allReduce"; tensor: TensorView; op: ReduceOp }
-  | { collective: "reduce"; tensor: TensorView; root: number; op: ReduceOp }
+  | ({ collective: "allReduce"; tensor: TensorView; op: ReduceOp } & Accumulating)
+  | ({ collective: "reduce"; tensor: TensorView; root: number; op: ReduceOp } & Accumulating)
   | { collective: "allGather"; outputs: readonly TensorView[]; input: TensorView }
   | { collective: "allGatherIntoTensor"; output: TensorView; input: TensorView }
   | { collective: "gather"; outputs: readonly TensorView[] | null; input: TensorView; root: number }
   | { collective: "scatter"; output: TensorView; inputs: readonly TensorView[] | null; root: number }
-  | { collective: "reduceScatter"; output: TensorView; inputs: readonly TensorView[]; op: ReduceOp }
-  | { collective: "reduceScatterTensor"; output: TensorView; input: TensorView; op: ReduceOp }
+  | ({ collective: "reduceScatter"; output: TensorView; inputs: readonly TensorView[]; op: ReduceOp } & Accumulating)
+  | ({ collective: "reduceScatterTensor"; output: TensorView; input: TensorView; op: ReduceOp } & Accumulating)
   | { collective: "allToAll"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
   | {
       collective: "allToAllSingle";
@@ -24,17 +30,18 @@ export type Request =
     }
   | { collective: "barrier" }
   | { collective: "newGroup"; ranks: readonly number[]; name: string; backend: string }
+  | { collective: "registerBackend" | "setDefaultBackend"; device: string }
   | ObjectRequest
-  | { collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp }
+  | ({ collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp } & Accumulating)
   | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
-  | {
+  | ({
       collective: "reduceScatterTensorCoalesced";
       outputs: readonly TensorView[];
       inputs: readonly TensorView[];
       op: ReduceOp;
-    }
-  | { collective: "scan"; tensor: TensorView; op: ReduceOp }
-  | { collective: "exscan"; tensor: TensorView; op: ReduceOp }
+    } & Accumulating)
+  | ({ collective: "scan"; tensor: TensorView; op: ReduceOp } & Accumulating)
+  | ({ collective: "exscan"; tensor: TensorView; op: ReduceOp } & Accumulating)
   | { collective: "send"; tensor: TensorView; peer: number; tag: number }
   | { collective: "recv"; tensor: TensorView; peer: number; tag: number }
   | { collective: "recvAnySource"; tensor: TensorView; tag: number };

@@ -242,6 +242,8 @@ export const COLLECTIVES = [
   "allReduceCoalesced",
   "allGatherIntoTensorCoalesced",
   "reduceScatterTensorCoalesced",
+  "registerBackend",
+  "setDefaultBackend",
 ] as const;
 
 /** The name of a collective, as in a request, a message and a trace. */

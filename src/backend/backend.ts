@@ -51,6 +51,8 @@ export interface BackendContext {
   readonly store: Store;
   readonly logger: Logger;
   readonly deadlines: CallTimers;
+  /** The GPUDevice on which GPUBuffers lie: `group.device`. */
+  readonly device: GPUDevice | null;
   /**
    * A backend as the group would have without one of its own, to be wrapped: it is disposed of and aborted by whoever wraps it. Each call
    * makes another one, with channels of its own, so that all ranks must make as many in the same order.
@@ -90,6 +92,14 @@ export interface Backend {
    */
   run(request: Request, call: Call): Promise<number | undefined> | undefined;
   /**
+   * Collectives that a user's backend has not: a call of one is an UnsupportedError that names it, on every rank. Of a coalesced
+   * form that it has not, the group makes single calls, each with a number of its own; then all ranks give lists of one length.
+   * Default: none, or where methods stand for `run`, all for which there is no method.
+   */
+  readonly lacks?: readonly Collective[];
+  /** How many numbers the call takes, from its sequence on; webccl's own, where single calls stand for a coalesced one. Default: 1. */
+  numbers?(request: Request): number;
+  /**
    * Makes a persistent call: checks and plans the request, and compares the calls of all ranks. Refuses as `run` does. A backend
    * without this method sends nothing at the making, and gets every start as a call of `run`.
    */
@@ -112,6 +122,14 @@ export interface Backend {
   /** The group is done and nothing runs: give everything back. */
   dispose(): Promise<void>;
 }
+
+/** A method for each collective that a backend has, as c10d's backends have them; a call of another one is an UnsupportedError. */
+export type CollectiveMethods = {
+  [C in Collective]?: (request: Request & { collective: C }, call: Call) => ReturnType<Backend["run"]>;
+};
+
+/** A backend as a user writes it: with `run`, or in its place a method for each collective that it has. */
+export type OwnBackend = Backend | (Omit<Backend, "run"> & CollectiveMethods);
 
 /** The memory that a backend is registered for: host arrays, GPUBuffers, or a CUDA device's. */
 export type BackendDevice = "cpu" | "webgpu" | "cuda";

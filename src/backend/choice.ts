@@ -1,10 +1,10 @@
 /** Choice of a backend: what `initProcessGroup`, `newGroup` and `split` take of one. */
 import { checkOptions, type OptionNames } from "../option-checks.ts";
-import type { Backend, BackendContext } from "./backend.ts";
+import type { BackendContext, OwnBackend } from "./backend.ts";
 import type { NcclConfig } from "./nccl/library.ts";
 
 /** Who runs the collectives of a group. */
-export type BackendChoice = "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => Backend);
+export type BackendChoice = "auto" | "webgpu" | "cpu" | "nccl" | ((context: BackendContext) => OwnBackend);
 
 const BACKENDS: readonly unknown[] = ["auto", "webgpu", "cpu", "nccl"];
 

@@ -1,7 +1,7 @@
 /** What `initProcessGroup` takes, and what it makes of it with the environment's help. */
 
 import type { Transfer } from "../algorithm/context.ts";
-import type { Backend, BackendContext } from "../backend/backend.ts";
+import type { BackendContext, OwnBackend } from "../backend/backend.ts";
 import { type BackendChoice, checkBackend, type NcclOptions, ncclOptionsOf } from "../backend/choice.ts";
 import type { NcclLibrary } from "../backend/nccl/library.ts";
 import { UnsupportedError } from "../errors.ts";
@@ -137,7 +137,7 @@ export interface Settings {
   /** 0 for a rank that joins. */
   readonly worldSize: number;
   readonly join: boolean;
-  readonly makeBackend: ((context: BackendContext) => Backend) | undefined;
+  readonly makeBackend: ((context: BackendContext) => OwnBackend) | undefined;
   readonly backend: "auto" | "webgpu" | "cpu" | "nccl";
   readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
   readonly device: GpuDeviceLike | undefined;
@@ -152,8 +152,8 @@ export interface Settings {
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
-  /** Does the flight recorder keep the stack of each call? */
-  readonly takesStacks: () => boolean;
+  /** Are calls watched now, and their stacks kept? */
+  readonly isDetailed: () => boolean;
   readonly internal: InternalOptions;
 }
 
@@ -246,7 +246,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
     signal: options.signal,
     logger: options.logger ?? consoleLogger(levelNow),
-    takesStacks: () => levelSetOr(level) === "DETAIL",
+    isDetailed: () => levelSetOr(level) === "DETAIL",
     internal: { ...options },
   };
 }

@@ -112,7 +112,7 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   if (meeting.up) await vigil.race(meeting.up());
   const members = roster.map((entry) => entry.rank);
   const job = startJob({ ...start, roster, members, epoch: meeting.epoch, links, nccl });
-  const group = await traced(platform, job, job.groupOfAll());
+  const group = await traced(platform, job, await job.groupOfAll());
   for (const { rank: other, link } of group.info().ranks) logger.info(`linked to rank ${other}: ${link}`);
   return group;
 }

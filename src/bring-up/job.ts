@@ -1,12 +1,12 @@
 /** Job: what all groups of one bring-up have in common on this rank. The first group spans it; destroying that one ends it. */
 import { segmentBytesOf, segmentsInFlightOf } from "../algorithm/tuning.ts";
-import type { Backend } from "../backend/backend.ts";
+import type { Backend, BackendContext } from "../backend/backend.ts";
 import type { BackendChoice } from "../backend/choice.ts";
 import { DirectBackend } from "../backend/direct/direct.ts";
 import { DeviceLostError, UnsupportedError, type WebcclError } from "../errors.ts";
 import { Claims } from "../group/claims.ts";
 import type { GroupInfo } from "../group/info.ts";
-import type { BackendSettings, Job, MemberGroup, Membership, NextEpoch } from "../group/job.ts";
+import type { BackendSettings, Job, MakeBackend, MemberGroup, Membership, NextEpoch } from "../group/job.ts";
 import { ProcessGroup } from "../group/process-group.ts";
 import { Recorder } from "../group/trace/recorder.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
@@ -67,7 +67,7 @@ export class RankJob implements Job {
     this.#parts = parts;
     this.settings = parts.settings;
     const version = roster[rank]?.version ?? "";
-    this.recorder = new Recorder({ rank, size: roster.length, version, takesStacks: this.settings.takesStacks });
+    this.recorder = new Recorder({ rank, size: roster.length, version, takesStacks: this.settings.isDetailed });
     this.deadlines = new Deadlines(options.holds);
     void executors.gpu?.device.lost.then(({ reason, message }) => {
       if (reason === "destroyed" && this.#groups.size === 0) return;
@@ -77,7 +77,7 @@ export class RankJob implements Job {
   }
 
   /** The group of all ranks. To be made once, before any other. */
-  groupOfAll(): ProcessGroup {
+  groupOfAll(): Promise<ProcessGroup> {
     const { members, epoch, seat } = this.#parts;
     return this.#groupOf({ epoch, globalRanks: members, rank: members.indexOf(seat) });
   }
@@ -97,9 +97,10 @@ export class RankJob implements Job {
     void this.#root?.destroy();
   }
 
-  #groupOf(members: NextEpoch): ProcessGroup {
+  async #groupOf(members: NextEpoch): Promise<ProcessGroup> {
     const { groupName: name, timeoutMs, device: boundDevice = null } = this.settings;
-    return new ProcessGroup({ job: this, name, description: name, timeoutMs, boundDevice, ...members });
+    const loaded = await this.loadBackend({});
+    return new ProcessGroup({ job: this, name, description: name, timeoutMs, boundDevice, loaded, ...members });
   }
 
   get device(): GPUDevice | null {
@@ -131,15 +132,28 @@ export class RankJob implements Job {
     return nccl.ranks && (backend === "auto" || backend === "nccl") ? "nccl where it can" : "direct";
   }
 
-  createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend {
+  async loadBackend({ backend = this.#backend }: BackendSettings): Promise<MakeBackend | null> {
+    const watched = this.settings.isDetailed();
+    if (typeof backend !== "function" && !watched) return null;
+    return (await import("../backend/composed/own-backend.ts")).ownBackend(typeof backend === "function", watched);
+  }
+
+  createBackend(
+    group: Membership,
+    settings: BackendSettings,
+    loaded: MakeBackend | null,
+    onDead: (cause: WebcclError) => void,
+  ): Backend {
     const { name, globalRanks, rank, timeoutMs } = group;
     const { backend = this.#backend } = settings;
     const builtIn = () => this.#builtInBackend(group, settings, onDead);
-    const context = {
-      ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs) },
+    if (!loaded) return builtIn();
+    const { device } = this;
+    const context: BackendContext = {
+      ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs), device },
       ...{ logger: this.settings.logger, deadlines: this.deadlines, store: this.storeOf(group), onDead, builtIn },
     };
-    return typeof backend === "function" ? backend(context) : builtIn();
+    return loaded(typeof backend === "function" ? backend : builtIn, context);
   }
 
   /** The choice that `initProcessGroup` was given. */

@@ -12,7 +12,7 @@ import type {
   RootedReduceOptions,
   RootOptions,
 } from "../options.ts";
-import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
+import { accumulationOf, type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import { partsOf, type TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
@@ -62,7 +62,7 @@ export function reduce(caller: Caller, argument: Tensor, options: RootedReduceOp
   const tensor = describeArgument(argument, "tensor");
   const op = opOf(options, tensor);
   return {
-    request: { collective: "reduce", tensor, root, op },
+    request: { collective: "reduce", tensor, root, op, ...inF32(options, op, tensor) },
     read: isRoot ? [] : [tensor],
     written: isRoot ? [tensor] : [],
     value: nothing,
@@ -153,7 +153,7 @@ export function reduceScatter(
   checkOwn(caller, output, "output", inputs, "inputs");
   checkDisjoint(inputs, [output], caller.rank);
   return {
-    request: { collective: "reduceScatter", output, inputs, op },
+    request: { collective: "reduceScatter", output, inputs, op, ...inF32(options, op, output) },
     read: inputs,
     written: [output],
     value: nothing,
@@ -174,7 +174,7 @@ export function reduceScatterTensor(
   checkCount(input.count, output.count * caller.size, "input", `${caller.size} ranks × ${output.count} elements`);
   checkDisjoint(equalParts(caller, input), [output], caller.rank);
   return {
-    request: { collective: "reduceScatterTensor", output, input, op },
+    request: { collective: "reduceScatterTensor", output, input, op, ...inF32(options, op, output) },
     read: [input],
     written: [output],
     value: nothing,
@@ -295,13 +295,18 @@ function opOf({ op = ReduceOp.SUM }: ReduceOptions, { dtype }: TensorView): Op {
   return resolveReduceOp(op, dtype);
 }
 
+function inF32({ accumulate }: ReduceOptions, op: Op, { dtype }: TensorView): { accumulate?: "f32" } {
+  return accumulationOf(accumulate, op, [dtype]);
+}
+
 function foldInPlace(
   collective: "allReduce" | "scan" | "exscan",
   argument: Tensor,
   options: ReduceOptions,
 ): PreparedCall<void> {
   const tensor = describeArgument(argument, "tensor");
-  return { request: { collective, tensor, op: opOf(options, tensor) }, written: [tensor], value: nothing };
+  const op = opOf(options, tensor);
+  return { request: { collective, tensor, op, ...inF32(options, op, tensor) }, written: [tensor], value: nothing };
 }
 
 /** This rank's own entry of `list` is as long as `view`, which goes there or comes from there. */

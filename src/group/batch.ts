@@ -3,8 +3,6 @@
  * them may be. Reductions with one operation, and gathers, are then one call each, over all their tensors.
  */
 
-import type { Backend, Call } from "../backend/backend.ts";
-import { UnsupportedError } from "../errors.ts";
 import type { CollectiveOptions, Logger } from "../options.ts";
 import { ReduceOp } from "../reduce-op.ts";
 import { isMessage, type Request, resultsOf } from "../request.ts";
@@ -189,12 +187,17 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     !b.prepared.persistent &&
     one.collective === other.collective &&
     isOneOp(opOf(one), opOf(other)) &&
+    accumulateOf(one) === accumulateOf(other) &&
     a.options.algorithm === b.options.algorithm
   );
 }
 
 function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
+}
+
+function accumulateOf(request: Request): string | undefined {
+  return "accumulate" in request ? request.accumulate : undefined;
 }
 
 /** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
@@ -218,45 +221,19 @@ function coalescedForm(requests: readonly Request[]): Request {
     case "allGatherIntoTensor":
       return { collective: "allGatherIntoTensorCoalesced", outputs, inputs };
     case "reduceScatterTensor":
-      return { collective: "reduceScatterTensorCoalesced", outputs, inputs, op: first.op };
+      return {
+        collective: "reduceScatterTensorCoalesced",
+        outputs,
+        inputs,
+        op: first.op,
+        accumulate: first.accumulate,
+      };
     case "allReduce": {
       const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
-      return { collective: "allReduceCoalesced", tensors, op: first.op };
+      return { collective: "allReduceCoalesced", tensors, op: first.op, accumulate: first.accumulate };
     }
     default:
       throw new Error(`${first?.collective} has no coalesced form`);
-  }
-}
-
-/** The calls that a coalesced form stands for, for a backend that has none. */
-function singlesOf(request: Request): Request[] | null {
-  switch (request.collective) {
-    case "allReduceCoalesced":
-      return request.tensors.map((tensor) => ({ collective: "allReduce", tensor, op: request.op }));
-    case "allGatherIntoTensorCoalesced":
-      return request.outputs.map((output, i) => ({
-        ...{ collective: "allGatherIntoTensor", output, input: request.inputs[i]! },
-      }));
-    case "reduceScatterTensorCoalesced": {
-      const { op } = request;
-      return request.outputs.map((output, i) => ({
-        ...{ collective: "reduceScatterTensor", output, input: request.inputs[i]!, op },
-      }));
-    }
-    default:
-      return null;
-  }
-}
-
-/** Runs a call. A backend that has no coalesced forms runs the single calls, all at once. */
-export function runOn(backend: Backend, request: Request, call: Call): ReturnType<Backend["run"]> {
-  const singles = singlesOf(request);
-  if (!singles) return backend.run(request, call);
-  try {
-    return backend.run(request, call);
-  } catch (error) {
-    if (!(error instanceof UnsupportedError) || error.details.collective !== request.collective) throw error;
-    return Promise.all(singles.map(async (single) => backend.run(single, call))).then(() => undefined);
   }
 }
 

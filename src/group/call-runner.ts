@@ -14,7 +14,7 @@ import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
-import { Batch, type FusedCall, runOn, workOfAll } from "./batch.ts";
+import { Batch, type FusedCall, workOfAll } from "./batch.ts";
 import { abortedError, placedError } from "./call-errors.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
@@ -203,12 +203,12 @@ export class CallRunner {
 
     let running: Promise<number | undefined> | undefined;
     try {
-      running = persistent ? persistent.run(call) : runOn(this.backend, request, call);
+      running = persistent ? persistent.run(call) : this.backend.run(request, call);
     } catch (error) {
       return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
-    else this.#begun(sequence);
+    else this.#begun(request, sequence);
     const { record, timeoutMs } = this.#options;
     const id = record.begin(prepared, call, timeLimitOf(options.timeoutMs ?? timeoutMs), running !== undefined);
     if (running) return this.#pend(running, prepared, call, options, hooks, id);
@@ -239,14 +239,14 @@ export class CallRunner {
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
   #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
     const { collective } = request;
-    this.#begun(sequence);
+    this.#begun(request, sequence);
     this.#options.record.refuse(collective, obstacle);
     this.backend.sitOut(sequence, collective, obstacle, request);
     return this.#rejected(obstacle, collective);
   }
 
-  #begun(sequence: number): void {
-    this.sequence = sequence;
+  #begun(request: Request, sequence: number): void {
+    this.sequence = sequence + (this.backend.numbers?.(request) ?? 1) - 1;
     this.#refusedCalls = 0;
   }
 

@@ -1,5 +1,5 @@
 /** Job: what the groups of one bring-up have in common on one rank, as a group sees it. `bring-up/job.ts` makes it. */
-import type { Backend } from "../backend/backend.ts";
+import type { Backend, BackendContext, OwnBackend } from "../backend/backend.ts";
 import type { BackendChoice, NcclOptions } from "../backend/choice.ts";
 import type { WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
@@ -76,6 +76,9 @@ export interface BackendSettings {
   readonly ncclOptions?: NcclOptions | undefined;
 }
 
+/** Makes a backend, which is checked and watched where that is wanted. */
+export type MakeBackend = (make: (context: BackendContext) => OwnBackend, context: BackendContext) => Backend;
+
 /** One job on one rank. The first group spans it; destroying that one ends the job. */
 export interface Job {
   readonly settings: JobSettings;
@@ -95,8 +98,15 @@ export interface Job {
    * @throws UnsupportedError if this rank cannot have it.
    */
   kindOf(settings: BackendSettings): string;
+  /** Loads what {@link createBackend} needs: for a user's own backend, and where calls are watched; null if that is nothing. */
+  loadBackend(settings: BackendSettings): Promise<MakeBackend | null>;
   /** The backend of a group; it calls `onDead` when the group cannot go on. */
-  createBackend(group: Membership, settings: BackendSettings, onDead: (cause: WebcclError) => void): Backend;
+  createBackend(
+    group: Membership,
+    settings: BackendSettings,
+    loaded: MakeBackend | null,
+    onDead: (cause: WebcclError) => void,
+  ): Backend;
   /** The one cause of which `group` dies on all its ranks, where it cannot go on here for `cause`. */
   agree(group: Membership, cause: WebcclError): Promise<WebcclError>;
   describe(group: Membership, backendName: string): GroupInfo;

@@ -4,7 +4,7 @@
  * then nothing has happened.
  */
 import type { ReduceOptions } from "../options.ts";
-import { type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
+import { accumulationOf, type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
 import { describeList, named } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
@@ -16,13 +16,24 @@ import type { PreparedCall } from "./prepared-call.ts";
 const nothing = () => undefined;
 
 /** Arguments of `allReduceCoalesced`. */
-export function allReduceCoalesced(list: readonly Tensor[], { op = ReduceOp.SUM }: ReduceOptions): PreparedCall<void> {
+export function allReduceCoalesced(
+  list: readonly Tensor[],
+  { op = ReduceOp.SUM, accumulate }: ReduceOptions,
+): PreparedCall<void> {
   checkIsList(list, "tensors");
   const tensors = describeList(list, "tensors");
   let resolved: Op = ReduceOp.SUM;
   for (const dtype of new Set(tensors.map((tensor) => tensor.dtype))) resolved = resolveReduceOp(op, dtype);
   checkApart([], tensors);
-  return { request: { collective: "allReduceCoalesced", tensors, op: resolved }, written: tensors, value: nothing };
+  const dtypes = tensors.map(({ dtype }) => dtype);
+  const inF32 = accumulationOf(accumulate, resolved, dtypes);
+  return {
+    ...{
+      request: { collective: "allReduceCoalesced", tensors, op: resolved, ...inF32 },
+      written: tensors,
+      value: nothing,
+    },
+  };
 }
 
 /** Arguments of `allGatherIntoTensorCoalesced`. */
@@ -50,13 +61,17 @@ export function reduceScatterTensorCoalesced(
   options: ReduceOptions,
 ): PreparedCall<void> {
   let op: Op = ReduceOp.SUM;
+  let accumulate: "f32" | undefined;
   const { outputs, inputs } = pairs(outputList, inputList, (output, input) => {
     const prepared = prepare.reduceScatterTensor(caller, output, input, options);
-    if ("op" in prepared.request) ({ op } = prepared.request);
+    if (prepared.request.collective === "reduceScatterTensor") {
+      op = prepared.request.op;
+      accumulate ??= prepared.request.accumulate;
+    }
     return prepared;
   });
   return {
-    request: { collective: "reduceScatterTensorCoalesced", outputs, inputs, op },
+    request: { collective: "reduceScatterTensorCoalesced", outputs, inputs, op, ...(accumulate && { accumulate }) },
     read: inputs,
     written: outputs,
     value: nothing,

@@ -61,6 +61,8 @@ export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
   allToAllSingle: "ALLTOALL_BASE",
   barrier: "BARRIER",
   newGroup: "BARRIER",
+  registerBackend: "BARRIER",
+  setDefaultBackend: "BARRIER",
   scan: "UNKNOWN",
   exscan: "UNKNOWN",
   send: "SEND",

@@ -8,7 +8,6 @@
 import type { Backend, Call, PersistentRun } from "../backend/backend.ts";
 import type { CollectiveOptions } from "../options.ts";
 import type { TensorView } from "../tensor/view.ts";
-import { runOn } from "./batch.ts";
 import type { Persistent, PreparedCall } from "./prepared-call.ts";
 import type { Work } from "./work.ts";
 
@@ -136,7 +135,7 @@ export class Making implements PersistentCall, Persistent {
     const { backend } = this.#runner;
     const request = this.#prepared!.request;
     if (this.#planned) return this.#withMaking(this.#planned.start(call));
-    if (call.sequence !== call.persistent) return runOn(backend, request, call);
+    if (call.sequence !== call.persistent) return backend.run(request, call);
     this.sequence = call.sequence;
     this.#planned = backend.persist?.(request, call) ?? null;
     this.#made = this.#planned?.made;

@@ -12,7 +12,7 @@
  * It has more than 400 lines, because it is the list of all calls with their contracts.
  */
 
-import type { Backend, BackendContext, BackendDevice } from "../backend/backend.ts";
+import type { Backend, BackendContext, BackendDevice, OwnBackend } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
 import { AbortedError, WebcclError } from "../errors.ts";
 import {
@@ -48,7 +48,7 @@ import {
 } from "./child/child-group.ts";
 import type { Successor } from "./child/successor.ts";
 import type { GroupInfo } from "./info.ts";
-import type { BackendSettings, Job, MembershipEvent } from "./job.ts";
+import type { BackendSettings, Job, MakeBackend, MembershipEvent } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
@@ -68,6 +68,8 @@ export interface ProcessGroupOptions {
   timeoutMs: number;
   epoch: number;
   backend?: BackendSettings;
+  /** What {@link Job.loadBackend} gave for it. */
+  loaded: MakeBackend | null;
   boundDevice?: GpuDeviceLike | null;
 }
 
@@ -119,7 +121,7 @@ export class ProcessGroup {
       groupName: name,
       rank,
       timeoutMs,
-      makeBackend: (onDead) => job.createBackend(this, this.#backend, onDead),
+      makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
       agree: (cause) => job.agree(this, cause),
     });
     this.#record.backend = () => this.#calls.backend;
@@ -428,22 +430,32 @@ export class ProcessGroup {
 
   /**
    * Lets a backend of your own run the calls whose tensors lie in memory of `device`: "cpu" (host arrays), "webgpu" (GPUBuffers)
-   * or "cuda". All ranks register the same backends between the same calls, and make each call with tensors of one kind.
+   * or "cuda". It is a call of the whole group: ranks that do not register the same device between the same calls get a
+   * MismatchError. All ranks make each call with tensors of one kind.
+   * @throws RangeError (as a rejection) if `device` is none, or has a backend already; TypeError if `backend` is no function, or what it returns no backend.
    */
-  async registerBackend(device: BackendDevice, backend: (context: BackendContext) => Backend): Promise<void> {
-    const make = () => this.#job.createBackend(this, { backend }, (cause) => this.#calls.abort(cause));
-    (await this.#backends()).register(device, backend, make);
+  async registerBackend(device: BackendDevice, backend: (context: BackendContext) => OwnBackend): Promise<void> {
+    const set = await this.#backends();
+    const loaded = await this.#job.loadBackend({ backend });
+    await this.#calls.run("registerBackend", COLLECTIVE_OPTIONS, {}, () => set.registering(device, backend));
+    set.register(
+      device,
+      this.#job.createBackend(this, { backend }, loaded, (cause) => this.#calls.abort(cause)),
+    );
   }
 
   /** The backend that runs the calls in memory of `device`: the one registered for it, else the default one. */
   getBackend(device: BackendDevice): Backend {
     const { backend } = this.#calls;
-    return backend.of?.(device) ?? backend;
+    const own: Backend & { readonly given?: Backend } = backend.of?.(device) ?? backend;
+    return own.given ?? own;
   }
 
-  /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. */
+  /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. As {@link registerBackend}, a call of the whole group. */
   async setDefaultBackend(device: BackendDevice): Promise<void> {
-    (await this.#backends()).setDefault(device);
+    const set = await this.#backends();
+    await this.#calls.run("setDefaultBackend", COLLECTIVE_OPTIONS, {}, () => set.settingDefault(device));
+    set.setDefault(device);
   }
 
   /**
@@ -503,9 +515,10 @@ export class ProcessGroup {
       job: this.#job,
       dead: () => this.#calls.dead,
       isDestroyed: () => this.#destroyed !== null,
-      make: (next) => {
+      make: async (next) => {
         const { name, description, timeoutMs } = this;
-        const own = { job: this.#job, backend: this.#backend, boundDevice: this.#boundDevice };
+        const loaded = await this.#job.loadBackend(this.#backend);
+        const own = { job: this.#job, backend: this.#backend, boundDevice: this.#boundDevice, loaded };
         return new ProcessGroup({ name, description, timeoutMs, ...own, ...next });
       },
     });
@@ -551,6 +564,8 @@ export class ProcessGroup {
     if (rank < 0) return null;
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, epoch: this.epoch, ...settings });
+    const loaded = await this.#job.loadBackend(plan.backend);
+    const { epoch } = this;
+    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, loaded, epoch, ...settings });
   }
 }

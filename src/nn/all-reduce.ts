@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../group/process-group.ts";
-import { REDUCE_OPTIONS, type ReduceOptions } from "../options.ts";
+import { OP_OPTIONS, type OpOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkReduction, checkTensor } from "./checks.ts";
 import { valuesOf } from "./forms.ts";
@@ -21,8 +21,8 @@ import { constant, recordedOne } from "./steps/variable.ts";
  *
  * @throws TypeError for integers, for bitwise and custom operations; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
-export function allReduce(group: ProcessGroup, x: Tensor, options: ReduceOptions = {}): Differentiable<Tensor, Tensor> {
-  return differentiable("nn.allReduce", group, REDUCE_OPTIONS, options, () => {
+export function allReduce(group: ProcessGroup, x: Tensor, options: OpOptions = {}): Differentiable<Tensor, Tensor> {
+  return differentiable("nn.allReduce", group, OP_OPTIONS, options, () => {
     const { dtype } = checkTensor(group, x, "nn.allReduce: x");
     const reduction = checkReduction("nn.allReduce", options.op, dtype, group.size);
     return async (tape, own) => {

@@ -1,5 +1,5 @@
 import type { ProcessGroup } from "../group/process-group.ts";
-import { REDUCE_OPTIONS, type ReduceOptions } from "../options.ts";
+import { OP_OPTIONS, type OpOptions } from "../options.ts";
 import { describe } from "../tensor/describe.ts";
 import type { ShapedTensor, Tensor } from "../types.ts";
 import { checkReduction, checkTensor, checkTensors } from "./checks.ts";
@@ -21,9 +21,9 @@ import { constant, recordedOne } from "./steps/variable.ts";
 export function reduceScatter(
   group: ProcessGroup,
   x: readonly Tensor[],
-  options: ReduceOptions = {},
+  options: OpOptions = {},
 ): Differentiable<Tensor, Tensor[]> {
-  return differentiable("nn.reduceScatter", group, REDUCE_OPTIONS, options, () => {
+  return differentiable("nn.reduceScatter", group, OP_OPTIONS, options, () => {
     const views = checkTensors(group, x, "nn.reduceScatter: x");
     const reduction = checkReduction("nn.reduceScatter", options.op, views[0]?.dtype ?? "f32", group.size);
     return async (tape, own) => {
@@ -49,9 +49,9 @@ export function reduceScatter(
 export function reduceScatterBase<T extends Tensor | ShapedTensor>(
   group: ProcessGroup,
   x: T,
-  options: ReduceOptions = {},
+  options: OpOptions = {},
 ): Differentiable<T, T> {
-  return differentiable("nn.reduceScatterBase", group, REDUCE_OPTIONS, options, () => {
+  return differentiable("nn.reduceScatterBase", group, OP_OPTIONS, options, () => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     const { dtype, count } = checkTensor(group, tensor, "nn.reduceScatterBase: x");
     if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");

@@ -1,6 +1,7 @@
 import { checkRank } from "../group/checks.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { ROOTED_REDUCE_OPTIONS, type RootedReduceOptions } from "../options.ts";
+import type { OptionNames } from "../option-checks.ts";
+import { OP_OPTIONS, type OpOptions, type RootOptions } from "../options.ts";
 import type { Tensor } from "../types.ts";
 import { checkReduction, checkTensor } from "./checks.ts";
 import { valuesOf } from "./forms.ts";
@@ -8,6 +9,11 @@ import { type Differentiable, differentiable } from "./pullback.ts";
 import { broadcast, scatter } from "./steps/collective.ts";
 import { backOfReduction } from "./steps/reduction.ts";
 import { constant, recordedOne } from "./steps/variable.ts";
+
+/** Options of {@link reduce}. */
+export interface ReduceOptions extends OpOptions, RootOptions {}
+
+const REDUCE_OPTIONS: OptionNames<ReduceOptions> = { ...OP_OPTIONS, root: true };
 
 /**
  * `group.reduce` with a gradient: y = x0 op x1 op … on root. On every other rank y is a copy of x that counts as a constant: its
@@ -18,12 +24,8 @@ import { constant, recordedOne } from "./steps/variable.ts";
  *
  * @throws as {@link allReduce}; RangeError if there is no such root.
  */
-export function reduce(
-  group: ProcessGroup,
-  x: Tensor,
-  options: RootedReduceOptions = {},
-): Differentiable<Tensor, Tensor> {
-  return differentiable("nn.reduce", group, ROOTED_REDUCE_OPTIONS, options, () => {
+export function reduce(group: ProcessGroup, x: Tensor, options: ReduceOptions = {}): Differentiable<Tensor, Tensor> {
+  return differentiable("nn.reduce", group, REDUCE_OPTIONS, options, () => {
     const { root = 0 } = options;
     checkRank(root, group.size, "nn.reduce: root");
     const { dtype } = checkTensor(group, x, "nn.reduce: x");

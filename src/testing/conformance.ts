@@ -44,7 +44,11 @@ export interface ConformanceCase {
  * The case that `spec` names. Cases with the same `data` share inputs and results computed once.
  * @throws RangeError if there is no such case.
  */
-export function conformanceCase(spec: CaseSpec, data: CaseData = new CaseData()): ConformanceCase {
+export function conformanceCase(
+  spec: CaseSpec,
+  data: CaseData = new CaseData(),
+  { moves = true }: Pick<CaseFilter, "moves"> = {},
+): ConformanceCase {
   const collective = COLLECTIVES[spec.collective];
   const exists = collective && isCase(spec.collective, spec.dtype, spec.op, collective.ranks ?? 1);
   if (!exists || (spec.persistent && !PERSISTENT_CASES.includes(spec.collective))) {
@@ -57,7 +61,7 @@ export function conformanceCase(spec: CaseSpec, data: CaseData = new CaseData())
       const stage = new Stage({ group, spec, data, memory });
       if (spec.op !== null && !memory.reduces(spec.dtype, spec.op)) return refused(stage, collective);
       await collective.run(stage);
-      return stage.finish();
+      return moves ? stage.finish() : stage.finishUnchanged();
     },
   };
 }
@@ -98,6 +102,8 @@ export interface CaseFilter {
   inputs?: Inputs;
   /** As persistent calls; cases that cannot be are left out. Default: false. */
   persistent?: boolean;
+  /** False: of a backend that moves nothing, all of whose tensors stay as they are. Default: true. */
+  moves?: boolean;
 }
 
 /** The full product of collective, dtype, operation and count. */
@@ -113,7 +119,7 @@ export function* conformanceCases(filter: CaseFilter = {}): Generator<Conformanc
         for (const collective of collectives) {
           if (persistent && !PERSISTENT_CASES.includes(collective)) continue;
           if (isCase(collective, dtype, op, size))
-            yield conformanceCase({ collective, dtype, op, count, seed, inputs, persistent }, data);
+            yield conformanceCase({ collective, dtype, op, count, seed, inputs, persistent }, data, filter);
         }
       }
     }

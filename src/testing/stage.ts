@@ -205,6 +205,11 @@ export class Stage {
     return { ...(await this.#compare(expectedOf)), shared: () => digest([]) };
   }
 
+  /** {@link Stage.finish} after a call that moves nothing. */
+  finishUnchanged(): Promise<CaseResult> {
+    return this.#compare(({ before }) => before);
+  }
+
   async #compare(expectedOf: (placed: Placed, actual: HostArray) => HostArray): Promise<CaseResult> {
     const placed = this.#placed;
     const regions = await this.memory.collect(placed);

@@ -5,14 +5,16 @@
 
 import { REDUCE_OP_NAMES } from "../reduce-op.ts";
 import { COLLECTIVES, DATA_TYPES } from "../types.ts";
-import { FINGERPRINT_LABELS, type Fingerprint, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
+import { FINGERPRINT_LABELS, type Fingerprint, IN_F32, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
 const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
 
 /** The first field that differs between two calls, in a user's words, or null. */
 export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   const field = FIELDS.find((name) => a[name] !== b[name]);
+  if (field === "op" && (a.op ^ b.op) === IN_F32) return "accumulate";
   if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks, or name";
+  if (field === "customOp" && a.op === NO_CODE) return COLLECTIVES[a.collective] === "newGroup" ? "backend" : "device";
   if (field === "detail" && COLLECTIVES[a.collective]?.endsWith("Coalesced")) return "list of dtypes and counts";
   return field ? FINGERPRINT_LABELS[field] : null;
 }
@@ -22,7 +24,8 @@ export function describeCall(call: Fingerprint): string {
   const parts: string[] = [];
   if (call.dtype !== NO_CODE) parts.push(DATA_TYPES[call.dtype] ?? `dtype ${call.dtype}`);
   if (call.count !== NO_COUNT) parts.push(`count ${call.count}`);
-  if (call.op !== NO_CODE) parts.push(`op ${REDUCE_OP_NAMES[call.op] ?? call.op}`);
+  if (call.op !== NO_CODE) parts.push(`op ${REDUCE_OP_NAMES[call.op % IN_F32] ?? call.op}`);
+  if (call.op !== NO_CODE && call.op >= IN_F32) parts.push("accumulate f32");
   const collective = COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
   const pointToPoint = collective === "send" || collective === "recv" || collective === "recvAnySource";
   if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);

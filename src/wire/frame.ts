@@ -21,12 +21,13 @@
  *   byte  size  fingerprint (after the header)
  *      0     1  collective code
  *      1     1  dtype code, 255 if none
- *      2     1  reduce op code, 255 if none
+ *      2     1  reduce op code, 255 if none; 64 more where sums of shorter floats are added in f32
  *      3     1  calls that the rank was refused before this one, since the one before; at most 255
  *      4     4  root, 0xFFFFFFFF if none; the tag of a point-to-point message
  *      8     8  count of elements, 2^53 - 1 where ranks may have different ones
  *     16     8  hash of what else must be equal: list lengths, ranks of a new group; 0 if nothing
- *     24     8  hash of a custom operation's name and wgsl; 0 if none
+ *     24     8  hash of a custom operation's name and wgsl, of the kind of a new group's backend, or of the device for which
+ *                one is registered; 0 if none
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
  *     40     8  the persistent call that is made or started: the sequence of its making (below 2^53); 0 for any other call
@@ -97,6 +98,8 @@ export type Fingerprint = Record<keyof typeof FINGERPRINT_LABELS, number>;
 
 /** The value of `dtype` and `op` where there is none. */
 export const NO_CODE = 255;
+/** Added to the code of an operation whose sums are added in f32. */
+export const IN_F32 = 64;
 /** The greatest value of `refused`, which stands for more too. */
 export const MOST_REFUSED = 255;
 /** The value of `root` where there is none. */

@@ -61,6 +61,16 @@ describe("webccl run", () => {
     expect(code).toBe(0);
   });
 
+  it("runs the example of a backend of one's own", async () => {
+    const example = fileURLToPath(new URL("../../examples/own-backend.ts", import.meta.url));
+    const { code, stdout } = await webccl(["run", "-n", "3", example]);
+    for (const rank of [0, 1, 2]) {
+      expect(stdout).toContain(`store, rank ${rank}: 6 60`);
+      expect(stdout).toContain(`rank ${rank}: UnsupportedError: Backend store does not support allGatherObject`);
+    }
+    expect(code).toBe(0);
+  });
+
   it("refuses more ranks of a kind than there are ranks, and kinds that do not go together", async () => {
     for (const [args, text] of [
       [["-n", "2", "--browsers", "2", "--deno", "1"], "--deno 1 and --browsers 2 are more than -n 2"],

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from "vitest";
-import type { BackendContext } from "../../src/backend/backend.ts";
+import type { Backend, BackendContext } from "../../src/backend/backend.ts";
 import type { InitOptions } from "../../src/bring-up/init-options.ts";
 import { MismatchError, TimeoutError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup } from "../../src/node/index.ts";
-import { conformanceCases, FakeBackend, RoundRobinBackend } from "../../src/testing/index.ts";
+import { FakeBackend, RoundRobinBackend } from "../../src/testing/index.ts";
 
 let jobs = 0;
 let groups: ProcessGroup[] = [];
@@ -23,20 +23,6 @@ const roundRobin = (context: BackendContext) =>
   new RoundRobinBackend([context.builtIn(), context.builtIn(), context.builtIn()]);
 
 describe("backends of several", () => {
-  it.each([
-    ["the built-in one, wrapped", (context: BackendContext) => context.builtIn()],
-    ["round-robin", roundRobin],
-  ])("%s passes the conformance suite", async (_name, backend) => {
-    const members = await open(3, { backend });
-    const filter = { size: 3, dtypes: ["i32", "bf16"], counts: [5], ops: ["sum", "max"] } as const;
-    let ran = 0;
-    for (const one of conformanceCases(filter)) {
-      await Promise.all(members.map((group) => one.run(group)));
-      ran++;
-    }
-    expect(ran).toBeGreaterThan(60);
-  });
-
   it("round-robin: a mismatch leaves the group whole, a missing rank is named, no backend is refused", async () => {
     const [a, b] = (await open(2, { backend: roundRobin })) as [ProcessGroup, ProcessGroup];
     const outcomes = await Promise.allSettled([a.barrier(), b.allReduce(new Int32Array(2))]);
@@ -46,6 +32,7 @@ describe("backends of several", () => {
     expect(error).toBeInstanceOf(TimeoutError);
     expect((error as TimeoutError).missingRanks).toEqual([1]);
     expect(() => new RoundRobinBackend([])).toThrow("Specify at least 1 backend");
+    expect(() => new RoundRobinBackend([{ name: "half" } as Backend])).toThrow(/backend "half" lacks run, sitOut/);
   });
 
   it("fake: every call succeeds and moves nothing", async () => {
@@ -79,6 +66,39 @@ describe("backends of several", () => {
     );
     await expect(group.setDefaultBackend("cuda")).rejects.toThrow(/call registerBackend first/);
   });
+
+  it.each([
+    ["registerBackend", (group: ProcessGroup) => group.registerBackend("cpu", (context) => context.builtIn())],
+    ["setDefaultBackend", (group: ProcessGroup) => group.setDefaultBackend("webgpu")],
+  ])(
+    "%s() on one rank only is a MismatchError on all at the next call, and the group stays whole",
+    async (name, call) => {
+      const members = (await open(3)) as [ProcessGroup, ProcessGroup, ProcessGroup];
+      await Promise.all(members.map((group) => group.registerBackend("webgpu", (context) => context.builtIn())));
+      const tensors = members.map(() => Int32Array.of(1));
+      const calls = members.map((group, rank) => (rank === 1 ? call(group) : group.allReduce(tensors[rank]!)));
+      for (const outcome of await Promise.allSettled(calls)) {
+        expect(outcome).toMatchObject({
+          reason: { code: "MISMATCH", message: expect.stringContaining(`called ${name}(`) },
+        });
+      }
+      await Promise.all(members.map(call));
+      await Promise.all(members.map((group, rank) => group.allReduce(tensors[rank]!)));
+      expect(tensors.map(([sum]) => sum)).toEqual([3, 3, 3]);
+    },
+  );
+
+  it("registerBackend() for different devices is a MismatchError that says so", async () => {
+    const members = await open(2);
+    const calls = members.map((group, rank) =>
+      group.registerBackend(rank ? "webgpu" : "cuda", () => new FakeBackend()),
+    );
+    for (const outcome of await Promise.allSettled(calls)) {
+      expect(outcome).toMatchObject({
+        reason: { code: "MISMATCH", message: expect.stringContaining("device differs") },
+      });
+    }
+  });
 });
 
 describe("newGroup() and split()", () => {
@@ -96,7 +116,9 @@ describe("newGroup() and split()", () => {
       (group: ProcessGroup) => group.split(0, 0, group.rank === 0 ? own : {}),
     ]) {
       const outcomes = await Promise.allSettled(members.map(make));
-      for (const outcome of outcomes) expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(MismatchError);
+      for (const outcome of outcomes) {
+        expect(outcome).toMatchObject({ reason: { code: "MISMATCH", details: { field: "backend" } } });
+      }
     }
     await expect(members[0]!.newGroup([0], { backend: "gloo" as "cpu" })).rejects.toThrow(RangeError);
   });

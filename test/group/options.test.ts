@@ -7,7 +7,7 @@ import * as ddp from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
 import { createHub } from "../../src/node/hub.ts";
-import { HubStore, initProcessGroup, RedisStore, TcpStore } from "../../src/node/index.ts";
+import { HubStore, hashTensors, initProcessGroup, RedisStore, TcpStore } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
 import {
@@ -32,6 +32,7 @@ const NO_SESSION = { outputNames: ["y"], run: async () => ({}) };
 const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) => unknown>> = {
   broadcast: (group, options) => group.broadcast(f32(), options),
   allReduce: (group, options) => group.allReduce(f32(), options),
+  hashTensors: (_group, options) => hashTensors([f32()], options),
   reduce: (group, options) => group.reduce(f32(), options),
   allGather: (group, options) => group.allGather([f32()], f32(), options),
   allGatherIntoTensor: (group, options) => group.allGatherIntoTensor(f32(), f32(), options),

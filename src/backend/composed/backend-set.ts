@@ -9,6 +9,12 @@ import { trafficOf } from "./traffic-of.ts";
 const DEVICE_OF: Readonly<Record<string, BackendDevice>> = { host: "cpu", gpu: "webgpu", cuda: "cuda" };
 const DEVICES: readonly string[] = Object.values(DEVICE_OF);
 
+/** A call by which all ranks agree on their backends, and which touches no tensor. */
+interface Agreement {
+  readonly request: Extract<Request, { collective: "registerBackend" | "setDefaultBackend" }>;
+  value(): void;
+}
+
 /** See the file's head. */
 export class BackendSet implements Backend, BackendsByDevice {
   readonly #registered = new Map<BackendDevice, Backend>();
@@ -31,23 +37,33 @@ export class BackendSet implements Backend, BackendsByDevice {
     return this.#default.name;
   }
 
-  /** @throws TypeError if `given` is no function; RangeError if `device` is none, or has a backend already. */
-  register(device: BackendDevice, given: unknown, make: () => Backend): void {
+  /** The call that registers `backend` for `device`. @throws TypeError if it is no function; RangeError if `device` is none, or has one already. */
+  registering(device: BackendDevice, backend: unknown): Agreement {
     if (!DEVICES.includes(device))
       throw new RangeError(`device is ${JSON.stringify(device)}: use ${DEVICES.join(", ")}`);
-    if (typeof given !== "function") throw new TypeError("registerBackend: backend must be a function of a context");
+    if (typeof backend !== "function") throw new TypeError("registerBackend: backend must be a function of a context");
     if (this.#registered.has(device)) throw new RangeError(`a backend is registered for ${device} already`);
-    this.#registered.set(device, make());
+    return { request: { collective: "registerBackend", device }, value: () => undefined };
+  }
+
+  register(device: BackendDevice, backend: Backend): void {
+    this.#registered.set(device, backend);
   }
 
   of(device: BackendDevice): Backend {
     return this.#registered.get(device) ?? this.#default;
   }
 
+  /** The call that makes the backend of `device` the default one. @throws RangeError if it has none. */
+  settingDefault(device: BackendDevice): Agreement {
+    if (!this.#registered.has(device)) {
+      throw new RangeError(`no backend is registered for ${device}: call registerBackend first`);
+    }
+    return { request: { collective: "setDefaultBackend", device }, value: () => undefined };
+  }
+
   setDefault(device: BackendDevice): void {
-    const backend = this.#registered.get(device);
-    if (!backend) throw new RangeError(`no backend is registered for ${device}: call registerBackend first`);
-    this.#default = backend;
+    this.#default = this.of(device);
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
@@ -59,6 +75,10 @@ export class BackendSet implements Backend, BackendsByDevice {
     const ended = () => calls.delete(call.sequence);
     running.then(ended, ended);
     return running;
+  }
+
+  numbers(request: Request): number {
+    return this.#backendOf(request).numbers?.(request) ?? 1;
   }
 
   sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {

@@ -3,17 +3,21 @@ import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request } from "../../request.ts";
 import type { Collective } from "../../types.ts";
 import type { Backend, BackendTraffic, Call } from "../backend.ts";
+import { backendOf } from "./checked-backend.ts";
 import { trafficOf } from "./traffic-of.ts";
 
 /** See the file's head. Messages go to the first backend: their numbers are each rank's own. */
 export class RoundRobinBackend implements Backend {
   readonly name = "round-robin";
+  /** What any of the backends lacks. */
+  readonly lacks: readonly Collective[];
   readonly #backends: readonly Backend[];
 
-  /** @throws TypeError if there is no backend. */
+  /** @throws TypeError if there is no backend, or if one lacks methods. */
   constructor(backends: readonly Backend[]) {
     if (!Array.isArray(backends) || backends.length === 0) throw new TypeError("Specify at least 1 backend");
-    this.#backends = [...backends];
+    this.#backends = backends.map((backend) => backendOf(backend));
+    this.lacks = this.#backends.flatMap(({ lacks = [] }) => lacks);
   }
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {

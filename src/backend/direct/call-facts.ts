@@ -13,6 +13,8 @@ export interface CallFacts {
   root?: number | undefined;
   count?: number | undefined;
   detail?: string | undefined;
+  /** Of a call without an operation, what else must be equal and has a name of its own: the kind of a backend, or its device. */
+  own?: string | undefined;
   /** For the choice of the algorithm; the same on every rank. */
   bytes?: number | undefined;
 }
@@ -21,7 +23,7 @@ export interface CallFacts {
 export function fingerprintOf(
   collective: Collective,
   algorithm: string,
-  { dtype, op, root, count, detail }: CallFacts,
+  { dtype, op, root, count, detail, own }: CallFacts,
   segmentBytes: number,
 ): Fingerprint {
   return {
@@ -31,7 +33,7 @@ export function fingerprintOf(
     root: root ?? NO_ROOT,
     count: count ?? NO_COUNT,
     detail: detail === undefined ? 0 : hash52(detail),
-    customOp: op?.name === "custom" ? hash52(`${op.label}\n${op.wgsl}`) : 0,
+    customOp: op?.name === "custom" ? hash52(`${op.label}\n${op.wgsl}`) : own === undefined ? 0 : hash52(own),
     algorithm: hash32(algorithm),
     segmentBytes,
     refused: 0,

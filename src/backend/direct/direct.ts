@@ -13,12 +13,13 @@ import { textOf } from "../../support/thrown.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import { type Backend, type BackendTraffic, type Call, type PersistentRun, unsupported } from "../backend.ts";
+import { isInF32, planInF32 } from "./accumulate.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
 import { Messages } from "./messages.ts";
 import { agreementOn, planCollective } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
-import type { Plan, PlanScope } from "./planning.ts";
+import type { CollectiveRequest, Plan, PlanScope } from "./planning.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
 
@@ -87,7 +88,9 @@ export class DirectBackend implements Backend {
     if (isMessage(request)) return this.#messages.run(request, this.#executorOf(tensorsOf(request)), call);
     const kept = this.#plans.find(request, call);
     if (kept) return this.#again(kept, call);
-    const plan = planCollective(request, call, this.#planScopeOf(this.#executorOf(tensorsOf(request))));
+    const scope = this.#planScopeOf(this.#executorOf(tensorsOf(request)));
+    if (isInF32(request)) return this.#runInF32(request, call, scope);
+    const plan = planCollective(request, call, scope);
     this.#plans.keep(request, call, plan);
     return this.#runPlan(plan, this.#admit(plan), call);
   }
@@ -95,11 +98,12 @@ export class DirectBackend implements Backend {
   persist(request: Request, call: Call): PersistentRun {
     if (isMessage(request)) throw unsupported(this.name, request.collective);
     const scope = this.#planScopeOf(this.#executorOf(tensorsOf(request)));
-    const plan = planCollective(request, call, scope);
+    const inF32 = isInF32(request);
+    const plan = inF32 ? planInF32(request, call, scope) : planCollective(request, call, scope);
     const agreement = agreementOn(plan, call, scope);
     const made = this.#runPlan(agreement, this.#admit(agreement), call);
     const started = fingerprintOfCall(plan, { ...call, refusedBefore: 0 });
-    return { made, start: (next) => this.#again(started, next) };
+    return { made, start: (next) => (inF32 ? this.#runInF32(request, next, scope) : this.#again(started, next)) };
   }
 
   sitOut(sequence: number, collective: Collective, reason: Error): void {
@@ -135,6 +139,13 @@ export class DirectBackend implements Backend {
     hub?.close();
     onDispose();
     region?.close();
+  }
+
+  #runInF32(request: CollectiveRequest, call: Call, scope: PlanScope): Promise<undefined> | undefined {
+    if (this.#options.cluster)
+      throw new UnsupportedError('accumulate: "f32" does not go with NCCL on a part of the ranks');
+    const plan = planInF32(request, call, scope);
+    return this.#runPlan(plan, this.#admit(plan), call);
   }
 
   /** What calls on this executor's memory have in common. The region's algorithms are for tensors in its memory alone. */

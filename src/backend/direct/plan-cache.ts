@@ -29,7 +29,7 @@ export class PlanCache {
 
   /** Keeps the plan of a call that has tensors, or of a barrier. */
   keep(request: CollectiveRequest, { algorithm }: Call, plan: Plan): void {
-    if ("outgoing" in request || "ranks" in request) return;
+    if ("outgoing" in request || "ranks" in request || "device" in request) return;
     const kept = this.#kept.get(request.collective) ?? new WeakMap<object, Kept>();
     this.#kept.set(request.collective, kept);
     kept.set(this.#keyOf(request), { request, algorithm, plan });

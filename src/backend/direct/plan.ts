@@ -64,7 +64,10 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
     case "barrier":
       return barrier(planning, {});
     case "newGroup":
-      return barrier(planning, { detail: `${request.ranks.join()} ${request.backend} ${request.name}` });
+      return barrier(planning, { detail: `${request.ranks.join()} ${request.name}`, own: request.backend });
+    case "registerBackend":
+    case "setDefaultBackend":
+      return barrier(planning, { own: request.device });
     default:
       return objects(planning, request);
   }

@@ -6,10 +6,10 @@
  * NCCL itself notices neither ranks that call different things nor a lost peer: it waits. So a mismatch, a lost rank, a
  * timeout or an abort ends the communicator, and the group is dead with that cause.
  */
-import type { WebcclError } from "../../errors.ts";
+import { UnsupportedError, type WebcclError } from "../../errors.ts";
 import type { Channel } from "../../messaging/channel.ts";
 import type { ChannelExchange } from "../../messaging/exchange.ts";
-import type { Request } from "../../request.ts";
+import { type Request, tensorsOf } from "../../request.ts";
 import type { Store } from "../../store/store.ts";
 import type { Collective } from "../../types.ts";
 import type { Backend, BackendTraffic, Call } from "../backend.ts";
@@ -58,6 +58,11 @@ export class NcclBackend implements Backend {
 
   run(request: Request, call: Call): Promise<number | undefined> {
     const { channel, segmentBytes, abilities } = this.#options;
+    if ("accumulate" in request && request.accumulate && tensorsOf(request).some(({ memory }) => memory === "cuda")) {
+      throw new UnsupportedError(
+        'accumulate: "f32" of tensors in CUDA memory: NCCL rounds as it does; use a host array',
+      );
+    }
     if (call.algorithm === undefined) {
       if (runsOnNccl(request, abilities)) {
         const plan = fingerprintOfCall(

@@ -3,6 +3,7 @@
  * earlier meeting wrote is read again. In the part of the store that a group's name has:
  *
  *   generation         number of the latest meeting
+ *   <number>/size      how many ranks it has, as the first to come says
  *   <number>/seat/r    who rank r of that meeting is: its process, and a random number
  *   <number>/up/r      rank r has come up: it waits for nobody any more
  *   <number>/left/r    rank r has left in order
@@ -51,7 +52,8 @@ export class Generation {
 
   /**
    * Takes the seat of `guest` in the latest meeting in `store`, or in a new one.
-   * @throws AdmissionError if the rank is taken by a process that lives, or all ranks are.
+   * @throws AdmissionError if the rank is taken by a process that lives, or all ranks are; or if the meeting has another number
+   * of ranks: then its other ranks are told, too.
    */
   static async enter(
     store: Store,
@@ -63,8 +65,9 @@ export class Generation {
       const number = decodeUtf8(await store.compareSet("generation", "", "1"));
       const latest = new Generation(new PrefixStore(number, store), platform);
       const { rank, holder } = await latest.#takeSeat(own, guest);
-      if (holder !== own) await latest.#succeed(holder, { ...guest, rank });
-      else if (await latest.#isOpen({ ...guest, rank })) return { generation: latest, rank };
+      const seated = { ...guest, rank };
+      if (holder !== own) await latest.#succeed(holder, seated);
+      else if ((await latest.#isOpen(seated)) && (await latest.#hasSizeOf(seated))) return { generation: latest, rank };
       await store.compareSet("generation", number, String(Number(number) + 1));
     }
   }
@@ -116,6 +119,19 @@ export class Generation {
       if (holder !== null) await this.#look(rank, holder);
     }
     return !(await this.store.check(["ended"]));
+  }
+
+  /** Has the meeting as many ranks as `guest` says? False also if it is one that others have left, so that the next may be opened. */
+  async #hasSizeOf({ rank, worldSize, groupName }: Guest & { rank: number }): Promise<boolean> {
+    const size = Number(decodeUtf8(await this.store.compareSet("size", "", String(worldSize))));
+    if (size === worldSize) return true;
+    for (const key of all(size, leftOf)) if (await this.store.check([key])) return false;
+    const error = new AdmissionError(
+      `group "${groupName}" was begun with worldSize ${size}, and rank ${rank} says ${worldSize}: all ranks give the same`,
+      { rank, group: groupName },
+    );
+    if (!(await this.store.check(all(size, upOf)))) await this.end(error);
+    throw error;
   }
 
   /**

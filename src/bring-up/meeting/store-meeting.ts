@@ -1,6 +1,6 @@
 /** Meetings without a hub: at a store of the caller's, at a file, or in this thread. Loaded where ranks meet so. */
 
-import { TimeoutError } from "../../errors.ts";
+import { TimeoutError, type WebcclError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
 import { HashStore } from "../../store/hash-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
@@ -73,16 +73,20 @@ export async function meetInMemory(platform: Platform, settings: Settings, comin
   const { method, rank, worldSize, groupName, internal, join } = settings;
   const { joinMemoryJob, joinRunningJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);
+  const generationIn = (common: Store) => new Generation(new PrefixStore(groupName, common), platform);
+  const knobs = internal.memory ?? {};
+  const refused = (common: Store, error: WebcclError) => void generationIn(common).end(error);
   const seat = join
-    ? joinRunningJob<HashStore>(name, internal.memory ?? {})
-    : joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+    ? joinRunningJob<HashStore>(name, knobs)
+    : joinMemoryJob(name, rank, worldSize, knobs, () => new HashStore(), refused);
   coming.undo.push(() => {
     // The others may be up already, and wait for this rank.
     for (const link of seat.links.values()) link.close();
     seat.leave();
   });
-  const store = new PrefixStore(groupName, seat.common);
-  if (!join) watch(new Generation(store, platform), { rank: seat.rank, worldSize }, coming);
+  const generation = generationIn(seat.common);
+  const { store } = generation;
+  if (!join) watch(generation, { rank: seat.rank, worldSize }, coming);
   return { ...WITHOUT_HUB, ...seat, store };
 }
 

@@ -11,7 +11,7 @@ export interface Predecessor<G> {
   dead(): WebcclError | null;
   isDestroyed(): boolean;
   /** The group of the next epoch, in place of this one. */
-  make(next: NextEpoch): G;
+  make(next: NextEpoch): Promise<G>;
 }
 
 /** The group that follows `group`. All calls that are made meanwhile have one outcome. */
@@ -49,7 +49,7 @@ export class Successor<G extends MemberGroup> {
       group.abort(new AbortedError(`group "${name}": rank ${group.rank} called shrink`, { group: name }));
     try {
       const next = await membership.change(kind, { timeoutMs, dead });
-      return next ? make(next) : group;
+      return next ? await make(next) : group;
     } catch (error) {
       if (error instanceof WebcclError && !(error instanceof UnsupportedError)) group.abort(error);
       throw error;

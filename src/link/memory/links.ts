@@ -41,6 +41,7 @@ export interface MemorySeat<T> {
 /**
  * Joins job `name`, which the first to come makes with its `knobs` and with the result of `makeCommon`. `rank` may be
  * null: the next free one.
+ * `onRefused` is told of a rank that gives another size, for the others to be told.
  * @throws AdmissionError if the rank is taken, or the size differs from the first comer's.
  */
 export function joinMemoryJob<T extends { close(): unknown }>(
@@ -49,6 +50,7 @@ export function joinMemoryJob<T extends { close(): unknown }>(
   size: number,
   knobs: MemoryKnobs,
   makeCommon: () => T,
+  onRefused: (common: T, error: AdmissionError) => void = () => {},
 ): MemorySeat<T> {
   let job = jobs.get(name);
   if (!job) {
@@ -57,7 +59,10 @@ export function joinMemoryJob<T extends { close(): unknown }>(
     running.set(name, job);
   }
   if (job.size !== size) {
-    throw new AdmissionError(`memory://${name} was begun with worldSize ${job.size}, and this rank says ${size}`);
+    const text = `memory://${name} was begun with worldSize ${job.size}, and another rank says ${size}`;
+    const error = new AdmissionError(`${text}: all ranks give the same`);
+    onRefused(job.common as T, error);
+    throw error;
   }
   const { taken, links } = job;
   const own = rank ?? links.findIndex((_, candidate) => !taken.has(candidate));

@@ -56,6 +56,7 @@ try {
 
 /** Types that have no name for users: each with why. */
 const UNNAMED = {
+  Accumulating: "what the requests of reductions have in common",
   Elements: "what the three views have in common",
   GlobalClass: "makes GpuBufferLike and GpuDeviceLike",
   GpuMemory: "a part of GroupInfo",

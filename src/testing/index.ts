@@ -5,7 +5,10 @@
 export { DebugBackend } from "../backend/composed/debug.ts";
 export { FakeBackend } from "../backend/composed/fake.ts";
 export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
+export type { Admission, Executor, Flow, Handle, Lease, Span } from "../executor/executor.ts";
+export type { Destination, Link, LinkReceiver, Payload } from "../link/link.ts";
 export { SeededRandom } from "../support/seeded-random.ts";
+export type { Checksums, RunningChecksum } from "../wire/checksum.ts";
 export { type BackendCase, type BackendFilter, backendCases } from "./backend-cases.ts";
 export { CaseData, type DataKey, type Inputs } from "./case-data.ts";
 export { CASE_OPS, type CaseOp, opFits, opOfRank } from "./case-op.ts";
@@ -20,7 +23,7 @@ export {
   PERSISTENT_CASES,
 } from "./conformance.ts";
 export { digest } from "./digest.ts";
-export { type ExecutorCase, executorCases } from "./executor-cases.ts";
+export { type ExecutorCase, type ExecutorFilter, executorCases } from "./executor-cases.ts";
 export { gpuMemory } from "./gpu-memory.ts";
 export { LINK_CASES, type LinkCase, type LinkPair } from "./link-cases.ts";
 export { hostMemory, type Placement, type TestMemory } from "./memory.ts";

@@ -20,7 +20,7 @@ export interface Blocked {
 }
 
 /** Has the call not ended, or has its group's death ended it, while this rank did not leave it by itself? */
-export function isBlocked({ retired, error }: TraceEntry, { dead, left }: TraceGroup): boolean {
+function isBlocked({ retired, error }: TraceEntry, { dead, left }: TraceGroup): boolean {
   return !retired || (dead !== null && error !== null && DIED.has(error.code) && !(left && error.code === "ABORTED"));
 }
 

@@ -11,7 +11,7 @@ import { UsageError } from "../usage.ts";
 /** Time between two questions to a rank, in milliseconds. */
 const PERIOD_MS = 400;
 /** A rank that has not answered for this long is silent. */
-export const SILENT_MS = 1_200;
+const SILENT_MS = 1_200;
 /** A question that is not answered within this time is given up. */
 const ANSWER_MS = 5_000;
 

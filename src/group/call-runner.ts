@@ -21,6 +21,7 @@ import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
+import { TURN, type TurnPart, toldTo } from "./turns.ts";
 import { Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
@@ -198,7 +199,7 @@ export class CallRunner {
     const started = now();
     const call: Call = {
       sequence,
-      persistent: persistent ? persistent.sequence || sequence : 0,
+      persistent: persistent ? persistent.sequence || sequence : ((options as TurnPart)[TURN]?.mark(sequence) ?? 0),
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -243,7 +244,7 @@ export class CallRunner {
     const { collective } = request;
     this.#begun(sequence);
     this.backend.sitOut(sequence, collective, obstacle, request);
-    return this.#rejected(obstacle, collective);
+    return this.#rejected(this.#told(obstacle), collective);
   }
 
   #begun(sequence: number): void {
@@ -288,10 +289,11 @@ export class CallRunner {
     };
     const fail = (error: Error) => {
       if (!end()) return;
-      reject(this.#placed(error, request, call));
+      reject(error);
       this.#runHooks(hooks, work, null);
     };
-    this.#pending.set(work as Work<unknown>, { call, request, reject: fail });
+    const failOnAll = (error: Error) => fail(this.#told(this.#placed(error, request, call)));
+    this.#pending.set(work as Work<unknown>, { call, request, reject: failOnAll });
     running.then(
       (source) => {
         let result: T;
@@ -299,14 +301,14 @@ export class CallRunner {
           // It may be made of what another rank sent.
           result = value(source);
         } catch (error) {
-          fail(asError(error));
+          fail(this.#placed(asError(error), request, call));
           return;
         }
         if (!end()) return;
         this.#runHooks(hooks, work, reject);
         fulfill(result);
       },
-      (error) => fail(asError(error)),
+      (error) => failOnAll(asError(error)),
     );
     return work;
   }
@@ -377,8 +379,16 @@ export class CallRunner {
    * tells them how many were refused here, and no two that are one off are taken for the same.
    */
   #refused(error: Error, where: string): Work<never> {
-    if (!isMessageName(where)) this.#refusedCalls++;
-    return this.#rejected(error, where);
+    if (isMessageName(where)) return this.#rejected(error, where);
+    this.#refusedCalls++;
+    // The error of a coalesce may be the caller's own, who may throw it again.
+    return this.#rejected(where === "coalesce" ? error : this.#told(error), where);
+  }
+
+  /** An error of which the other ranks hear. */
+  #told(error: Error): Error {
+    toldTo.set(error, this.#options.groupName);
+    return error;
   }
 
   #rejected(error: Error, where: string): Work<never> {

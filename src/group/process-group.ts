@@ -34,6 +34,7 @@ import {
 import type { Store } from "../store/store.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
+import type { TensorView } from "../tensor/view.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -413,6 +414,11 @@ export class ProcessGroup {
   /** The backend registered for `device` runs every call for whose memory there is none, and those without tensors. */
   async setDefaultBackend(device: BackendDevice): Promise<void> {
     (await this.#backends()).setDefault(device);
+  }
+
+  /** @internal Claims memory for a composed call. @throws TypeError if a pending Work has it. @returns how to release it. */
+  hold(owner: string, read: readonly TensorView[], written: readonly TensorView[]): () => void {
+    return this.#job.claims.hold(owner, read, written);
   }
 
   /** Resolves when no Work is pending. */

@@ -21,7 +21,7 @@ import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
-import { TURN, type TurnPart, toldTo } from "./turns.ts";
+import { TURN, type TurnPart, told } from "./turns.ts";
 import { Work, type WorkInfo } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
@@ -195,11 +195,12 @@ export class CallRunner {
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
-    if (obstacle) return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(request, sequence, obstacle);
+    if (obstacle && pointToPoint) return this.#refused(obstacle, collective);
+    if (obstacle) return this.#sitOut(request, sequence, obstacle, options);
     const started = now();
     const call: Call = {
       sequence,
-      persistent: persistent ? persistent.sequence || sequence : ((options as TurnPart)[TURN]?.mark(sequence) ?? 0),
+      persistent: persistent ? persistent.sequence || sequence : ((options as TurnPart)[TURN]?.mark() ?? 0),
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -207,7 +208,6 @@ export class CallRunner {
       began: started,
       overwritten: false,
     };
-
     let running: Promise<number | undefined> | undefined;
     try {
       running = persistent ? persistent.run(call) : runOn(this.backend, request, call);
@@ -240,11 +240,11 @@ export class CallRunner {
   }
 
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
-  #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
-    const { collective } = request;
+  #sitOut(request: Request, sequence: number, obstacle: Error, options: TurnPart): Work<never> {
+    options[TURN]?.mark();
     this.#begun(sequence);
-    this.backend.sitOut(sequence, collective, obstacle, request);
-    return this.#rejected(this.#told(obstacle), collective);
+    this.backend.sitOut(sequence, request.collective, obstacle, request);
+    return this.#rejected(told(obstacle, this.#options.groupName), request.collective);
   }
 
   #begun(sequence: number): void {
@@ -292,7 +292,7 @@ export class CallRunner {
       reject(error);
       this.#runHooks(hooks, work, null);
     };
-    const failOnAll = (error: Error) => fail(this.#told(this.#placed(error, request, call)));
+    const failOnAll = (error: Error) => fail(told(this.#placed(error, request, call), this.#options.groupName));
     this.#pending.set(work as Work<unknown>, { call, request, reject: failOnAll });
     running.then(
       (source) => {
@@ -379,16 +379,8 @@ export class CallRunner {
    * tells them how many were refused here, and no two that are one off are taken for the same.
    */
   #refused(error: Error, where: string): Work<never> {
-    if (isMessageName(where)) return this.#rejected(error, where);
-    this.#refusedCalls++;
-    // The error of a coalesce may be the caller's own, who may throw it again.
-    return this.#rejected(where === "coalesce" ? error : this.#told(error), where);
-  }
-
-  /** An error of which the other ranks hear. */
-  #told(error: Error): Error {
-    toldTo.set(error, this.#options.groupName);
-    return error;
+    if (!isMessageName(where)) this.#refusedCalls++;
+    return this.#rejected(where === "coalesce" ? error : told(error, this.#options.groupName), where);
   }
 
   #rejected(error: Error, where: string): Work<never> {

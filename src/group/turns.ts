@@ -28,6 +28,8 @@ interface Queue {
   /** Ends when the last of them has ended, whether well or not. */
   tail: Promise<void>;
   waiting: number;
+  /** Composed calls that have made a collective here; the others have not happened, and the other ranks do not count them. */
+  begun: number;
   /** Since when one waits. */
   since: number;
 }
@@ -39,13 +41,19 @@ const nothing = () => {};
 function queueOf(group: TurnGroup): Queue {
   const known = queues.get(group);
   if (known) return known;
-  const queue = { tail: ENDED, waiting: 0, since: 0 };
+  const queue = { tail: ENDED, waiting: 0, begun: 0, since: 0 };
   queues.set(group, queue);
   return queue;
 }
 
 /** By error, the group whose other ranks have heard of it: no turn tells it again. */
-export const toldTo = new WeakMap<object, string>();
+const toldTo = new WeakMap<object, string>();
+
+/** An error of which the other ranks of this group hear. Not one of the caller's own, who may throw it again for another reason. */
+export function told<E extends Error>(error: E, group: string): E {
+  toldTo.set(error, group);
+  return error;
+}
 
 /** The option by which a collective is a part of a turn. */
 export const TURN: unique symbol = Symbol("turn");
@@ -61,7 +69,7 @@ export class Turn {
   readonly part: TurnPart = { [TURN]: this };
   readonly #group: TurnGroup;
   readonly #call: ComposedCall;
-  #first = 0;
+  #number = 0;
   #releases: (() => void)[] = [];
   #last: Promise<unknown> = ENDED;
   #hasEnded = false;
@@ -73,10 +81,10 @@ export class Turn {
     this.#call = call;
   }
 
-  /** What the collective of this number tells of its call: its kind, and the number of its first collective. */
-  mark(sequence: number): number {
-    this.#first ||= sequence;
-    return composedMark(this.#call, this.#first);
+  /** What a collective of this turn tells the others: the kind of its call, and the call's number among those of the group. */
+  mark(): number {
+    this.#number ||= ++queueOf(this.#group).begun;
+    return composedMark(this.#call, this.#number);
   }
 
   /**
@@ -208,8 +216,8 @@ export function attempt<T>(body: () => T): () => T {
 
 async function tell(group: TurnGroup, error: unknown): Promise<void> {
   // A MismatchError that was made here was made on every rank.
-  const told = toldTo.get(Object(error)) ?? (error instanceof MismatchError ? group.name : null);
-  if (told === group.name) return;
+  const hearers = toldTo.get(Object(error)) ?? (error instanceof MismatchError ? group.name : null);
+  if (hearers === group.name) return;
   const refusal = group.coalesce(() => {
     throw error;
   });

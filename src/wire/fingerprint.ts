@@ -28,9 +28,9 @@ const COMPOSED = 2 ** 52;
 /** How many kinds of composed calls there can be. */
 const KINDS = 64;
 
-/** The field `persistent` of a collective that is a part of a composed call, whose first collective has the number `first`. */
-export function composedMark(call: ComposedCall, first: number): number {
-  return COMPOSED + first * KINDS + COMPOSED_CALLS.indexOf(call);
+/** The field `persistent` of a collective that is a part of the composed call of this number. */
+export function composedMark(call: ComposedCall, number: number): number {
+  return COMPOSED + number * KINDS + COMPOSED_CALLS.indexOf(call);
 }
 
 const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
@@ -61,8 +61,8 @@ export function describeCall(call: Fingerprint): string {
 /** The persistent or composed call to which a collective belongs, in words. */
 function wholeOf(persistent: number): string {
   if (persistent < COMPOSED) return persistent > 0 ? ` of persistent call ${persistent}` : "";
-  const [first, kind] = [Math.floor((persistent - COMPOSED) / KINDS), persistent % KINDS];
-  return ` of ${COMPOSED_CALLS[kind] ?? "composed"} call ${first}`;
+  const [number, kind] = [Math.floor((persistent - COMPOSED) / KINDS), persistent % KINDS];
+  return ` of ${COMPOSED_CALLS[kind] ?? "a library"} (composed call ${number})`;
 }
 
 /** The collective's name, for an error's details. */

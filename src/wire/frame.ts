@@ -30,7 +30,7 @@
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
  *     40     8  the persistent call that is made or started: the sequence of its making (below 2^52); the composed call of which it is a
- *               part: 2^52 + 64 × the sequence of its first collective + its kind (COMPOSED_CALLS of fingerprint.ts); 0 for any other call
+ *               part: 2^52 + 64 × its number among those of its group + its kind (COMPOSED_CALLS of fingerprint.ts); 0 for any other call
  */
 import { ProtocolError } from "../errors.ts";
 

@@ -9,7 +9,7 @@
  */
 import { MismatchError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { toldTo } from "../../group/turns.ts";
+import { told } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { ReduceOp, type ReduceOpLike } from "../../reduce-op.ts";
 import { checkFlag } from "../hooks/checks.ts";
@@ -94,8 +94,8 @@ export class JoinContext {
     this.activeCount = counted[0] ?? 0;
     if (this.#throwOnEarlyTermination && this.activeCount > 0 && this.activeCount < this.#group.size) {
       const who = own === 0 ? `rank ${this.#group.rank} has no more inputs` : "a rank has no more inputs";
-      this.termination = new RangeError(`join: ${who}, and throwOnEarlyTermination is set; the group is whole`);
-      toldTo.set(this.termination, this.#group.name);
+      const error = new RangeError(`join: ${who}, and throwOnEarlyTermination is set; the group is whole`);
+      this.termination = told(error, this.#group.name);
       throw this.termination;
     }
     return this.activeCount;

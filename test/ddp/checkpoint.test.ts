@@ -14,6 +14,7 @@ import {
 import { MismatchError, ProtocolError } from "../../src/errors.ts";
 import type { GpuExecutor } from "../../src/executor/webgpu/create-executor.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
+import { inTurn } from "../../src/group/turns.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, type ShapedTensor, type Tensor } from "../../src/types.ts";
@@ -356,8 +357,12 @@ describe("checkpoints of a group", () => {
         await Promise.allSettled(
           groups.map(async (group) => {
             if (group.rank === 1) return loadCheckpoint(group, null);
-            await group.broadcastObject([]);
-            return group.broadcastObject(length);
+            return inTurn(
+              group,
+              "checkpoint",
+              () => {},
+              ({ part }) => group.allGatherObject<unknown>([length, []], part),
+            );
           }),
         ),
       );

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fp16CompressHook, type GradBucket } from "../../src/ddp/index.ts";
 import { AbortedError, MismatchError, ProtocolError } from "../../src/errors.ts";
+import { inTurn, type Turn } from "../../src/group/turns.ts";
 import { averageGradients } from "../../src/tfjs/index.ts";
 import { endsOnRanks, onRanks, slow } from "./ranks.ts";
 

@@ -4,7 +4,6 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { Tensor } from "onnxruntime-common";
 import { describe, expect, it } from "vitest";
 import {
   broadcastCoalesced,
@@ -24,6 +23,7 @@ import type { OrtSession } from "../../src/ort/onnx-runtime.ts";
 import type { Outputs } from "../../src/ort/run-session.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { withGroup, withMemoryGroups } from "../conformance/harness.ts";
+import { ort } from "../ort/session.ts";
 
 /** Lets so many turns of the event loop pass. */
 async function pause(turns: number): Promise<void> {
@@ -36,10 +36,10 @@ const errorOf = (work: PromiseLike<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-const floatTensor = (...values: number[]) => new Tensor("float32", Float32Array.from(values), [1, values.length]);
+const floatTensor = (...values: number[]) => new ort.Tensor("float32", Float32Array.from(values), [1, values.length]);
 
 /** A session whose one output comes from `run`. */
-const sessionOf = (run: () => Promise<Tensor>): OrtSession<object, { y: Tensor } & Outputs> => ({
+const sessionOf = (run: () => Promise<ort.Tensor>): OrtSession<object, { y: ort.Tensor } & Outputs> => ({
   outputNames: ["y"],
   run: async () => ({ y: await run() }),
 });
@@ -259,7 +259,7 @@ describe("a turn", () => {
   it("runs composed calls that the code of a session makes at once", async () => {
     await withMemoryGroups(2, async (group, rank) => {
       const leaf = sessionOf(async () => floatTensor(rank + 1));
-      const outer = sessionOf(() => runColumnParallel(group, leaf, {}, { Tensor }));
+      const outer = sessionOf(() => runColumnParallel(group, leaf, {}, { Tensor: ort.Tensor }));
       const { y } = await runRowParallel(group, outer, {});
       expect([...(y.data as Float32Array)]).toEqual([2, 4]);
     });
@@ -272,7 +272,7 @@ describe("a turn", () => {
         const leaf = sessionOf(async () => floatTensor(rank + 1));
         const outer = sessionOf(async () => {
           await pause(1);
-          return runColumnParallel(group, leaf, {}, { Tensor });
+          return runColumnParallel(group, leaf, {}, { Tensor: ort.Tensor });
         });
         const error = await errorOf(runRowParallel(group, outer, {}));
         expect(error).toBeInstanceOf(TimeoutError);

@@ -201,7 +201,7 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
 const TOLD = [
   ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
-  ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map(
+  ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings", "TurnGroup"].map(
     (name) => `${name}.timeoutMs`,
   ),
 ];

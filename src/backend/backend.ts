@@ -19,8 +19,9 @@ export interface Call {
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
   /**
-   * The sequence of the making of the persistent call that this one makes (then it is the call's own sequence) or starts; 0 for
-   * any other call. Two starts are the same call only if this is equal.
+   * The sequence of the making of the persistent call that this one makes (then it is the call's own sequence) or starts; a
+   * number from 2^52 on for a part of a composed call (`inTurn`), another one for each; 0 for any other call. Two calls are the same
+   * only if this is equal.
    */
   readonly persistent: number;
   /** How many calls this rank made since the last one that was begun, and was refused for their arguments. */

@@ -7,12 +7,14 @@
  *
  * Source: broadcast_coalesced of torch/csrc/distributed/c10d/comm.cpp.
  */
+import { MismatchError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn, type Turn, type TurnPart } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import type { GpuView, TensorView } from "../tensor/view.ts";
 import { bytesPerElement, type DataType, type Tensor } from "../types.ts";
+import { hash52 } from "../wire/fingerprint.ts";
 import { computeBucketAssignmentBySize } from "./bucket-assignment.ts";
 import { bytesOf, createBuffer, deviceOf, hostTensor, readBuffer, roundUp, writeBuffer } from "./host-copy.ts";
 
@@ -49,22 +51,23 @@ interface Flat {
  * share one on every rank. Tensors without
  * elements are skipped. The tensors must not be used until the promise settles.
  * @throws TypeError for an unknown option or a tensor that is none, RangeError for a wrong root or size; the other ranks
- * get a MismatchError then. MismatchError if the ranks' tensors differ (tensors of buckets before that one may have been received); else as `broadcast` does.
+ * get a MismatchError then. MismatchError on all ranks, before a tensor is changed, if they differ; else as `broadcast` does.
  */
 export function broadcastCoalesced(
   group: ProcessGroup,
   tensors: readonly Tensor[],
   options: BroadcastCoalescedOptions = {},
 ): Promise<void> {
-  const prepared = checked(group, () => prepare(group, tensors, options));
-  return inTurn(group, async () => {
-    const { buckets, root } = await prepared();
-    await sendAll(group, buckets, root);
+  const check = (turn: Turn) => prepare(group, turn, tensors, options);
+  return inTurn(group, "broadcastCoalesced", check, async ({ part }, { buckets, root }) => {
+    await agreeOnLayout(group, part, buckets);
+    await sendAll(group, part, buckets, root);
   });
 }
 
 function prepare(
   group: ProcessGroup,
+  turn: Turn,
   tensors: readonly Tensor[],
   options: BroadcastCoalescedOptions,
 ): { buckets: TensorView[][]; root: number } {
@@ -79,15 +82,40 @@ function prepare(
   if (!Array.isArray(tensors)) throw new TypeError("broadcastCoalesced: tensors must be a list");
   const views = tensors.map((tensor, i) => describeArgument(tensor, `tensors[${i}]`)).filter(({ count }) => count > 0);
   if (views.some(({ memory }) => memory === "gpu")) deviceOf(group);
+  // Of tensors in CUDA memory the collectives themselves are told.
+  const copied = views.filter(({ memory }) => memory !== "cuda");
+  const isRoot = group.rank === root;
+  turn.hold("broadcastCoalesced", isRoot ? copied : [], isRoot ? [] : copied);
   return { buckets: bucketsOf(views, bufferBytes), root };
 }
 
-async function sendAll(group: ProcessGroup, buckets: readonly TensorView[][], root: number): Promise<void> {
+/**
+ * Ends when all ranks have made this call with tensors of the same dtypes and counts, and rejects on all of them if not. A broadcast does not do that: it may
+ * end on one rank and reject on another, and then some ranks would have root's values and others not.
+ */
+async function agreeOnLayout(group: ProcessGroup, part: TurnPart, buckets: readonly TensorView[][]): Promise<void> {
+  const texts = buckets.map((bucket) => bucket.map(({ dtype, count }) => `${count} ${dtype}`).join());
+  const own = Float64Array.of(buckets.flat().length, hash52(texts.join(";")));
+  const all = new Float64Array(2 * group.size);
+  await group.allGatherIntoTensor(all, own, part);
+  for (let rank = 1; rank < group.size; rank++) {
+    if (all[2 * rank] === all[0] && all[2 * rank + 1] === all[1]) continue;
+    const text = `group "${group.name}": the tensors of broadcastCoalesced differ in dtypes or counts: rank 0 gives ${all[0]} that have elements, and rank ${rank} gives ${all[2 * rank]}`;
+    throw new MismatchError(text, { group: group.name, rank, field: "list of dtypes and counts" });
+  }
+}
+
+async function sendAll(
+  group: ProcessGroup,
+  part: TurnPart,
+  buckets: readonly TensorView[][],
+  root: number,
+): Promise<void> {
   const inFlight: Promise<void>[] = [];
   try {
     for (const bucket of buckets) {
       if (inFlight.length === MOST_IN_FLIGHT) await inFlight.shift();
-      const sent = send(group, bucket, root);
+      const sent = send(group, bucket, { ...part, root });
       sent.catch(() => {}); // A rejection that comes while an earlier bucket is awaited is thrown when its own turn comes.
       inFlight.push(sent);
     }
@@ -108,19 +136,23 @@ function bucketsOf(views: readonly TensorView[], bufferBytes: number): TensorVie
 }
 
 /** One bucket. In CUDA memory NCCL itself makes one launch of the calls; a DeviceBuffer cannot be copied into another. */
-async function send(group: ProcessGroup, bucket: readonly TensorView[], root: number): Promise<void> {
+async function send(
+  group: ProcessGroup,
+  bucket: readonly TensorView[],
+  options: TurnPart & { root: number },
+): Promise<void> {
   const [first] = bucket;
   if (first?.memory === "cuda") {
     await group.coalesce(() => {
-      for (const { tensor } of bucket) void group.broadcast(tensor, { root });
+      for (const { tensor } of bucket) void group.broadcast(tensor, options);
     });
     return;
   }
   const flat =
     first?.memory === "gpu" ? flatOnGpu(group, bucket, first.dtype) : flatOnHost(bucket, first?.dtype ?? "u8");
   try {
-    await group.broadcast(flat.tensor, { root });
-    if (group.rank !== root) await flat.copyBack();
+    await group.broadcast(flat.tensor, options);
+    if (group.rank !== options.root) await flat.copyBack();
   } finally {
     flat.discard();
   }

@@ -25,8 +25,14 @@ export function roundUp(bytes: number): number {
   return Math.ceil(bytes / 4) * 4;
 }
 
-/** The bytes of a tensor in host memory: the same memory. */
+/**
+ * The bytes of a tensor in host memory: the same memory.
+ * @throws TypeError if the buffer was detached or became shorter.
+ */
 export function bytesOf({ buffer, byteOffset, byteLength }: TensorView & { memory: "host" }): Uint8Array {
+  if (buffer.byteLength < byteOffset + byteLength) {
+    throw new TypeError("a tensor's buffer was detached or became shorter while a call had it");
+  }
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 

@@ -5,7 +5,7 @@
  */
 import { MismatchError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn, type TurnPart } from "../group/turns.ts";
 import type { Logger } from "../options.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import type { ShapedTensor } from "../types.ts";
@@ -30,19 +30,20 @@ export function verifyParamsAcrossProcesses(
   parameters: readonly NamedTensor[],
   logger?: Pick<Logger, "error">,
 ): Promise<void> {
-  const own = checked(group, () => {
+  const check = () => {
     if (!Array.isArray(parameters)) throw new TypeError("verifyParamsAcrossProcesses: parameters must be a list");
     return parameters.map(factsOf);
-  });
-  return inTurn(group, async () => compare(group, await own(), logger));
+  };
+  return inTurn(group, "verifyParamsAcrossProcesses", check, ({ part }, own) => compare(group, part, own, logger));
 }
 
 async function compare(
   group: ProcessGroup,
+  part: TurnPart,
   own: readonly Facts[],
   logger: Pick<Logger, "error"> | undefined,
 ): Promise<void> {
-  const texts = await group.allGatherObject(own.map((facts) => facts.join("\n")).join("\0"));
+  const texts = await group.allGatherObject(own.map((facts) => facts.join("\n")).join("\0"), part);
   const [reference = [], ...others] = texts.map(listOf);
   for (const [i, facts] of others.entries()) {
     const difference = differenceOf(reference, facts, i + 1);

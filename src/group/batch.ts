@@ -11,6 +11,7 @@ import { timeLimitOf } from "../support/timeouts.ts";
 import { type Holding, requireApart } from "./claims.ts";
 import { OP_TYPES } from "./op-type.ts";
 import type { PreparedCall } from "./prepared-call.ts";
+import { TURN, type TurnPart } from "./turns.ts";
 import { Work, type WorkOptions } from "./work.ts";
 
 /** A call that waits for its batch, and the Work that its caller has. */
@@ -160,8 +161,9 @@ function requireOneMemory(calls: readonly BatchedCall[]): void {
 function optionsOf(all: readonly CollectiveOptions[]): CollectiveOptions {
   const limits = all.flatMap(({ timeoutMs }) => (timeoutMs === undefined ? [] : timeLimitOf(timeoutMs)));
   const signals = [...new Set(all.flatMap(({ signal }) => signal ?? []))];
-  const { algorithm } = all[0] ?? {};
+  const { algorithm, [TURN]: turn } = (all[0] ?? {}) as CollectiveOptions & TurnPart;
   return {
+    ...turn?.part,
     ...(algorithm === undefined ? {} : { algorithm }),
     ...(limits.length === 0 ? {} : { timeoutMs: Math.min(...limits) }),
     ...(signals.length === 0 ? {} : { signal: signals.length === 1 ? signals[0]! : AbortSignal.any(signals) }),

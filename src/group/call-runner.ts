@@ -22,6 +22,7 @@ import { OP_TYPES } from "./op-type.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import type { GroupRecord } from "./trace/recorder.ts";
+import { TURN, type TurnPart, told } from "./turns.ts";
 import { type CompletionHook, tellHooks, Work } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
@@ -188,11 +189,12 @@ export class CallRunner {
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
     const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
-    if (obstacle) return pointToPoint ? this.#refused(obstacle, collective) : this.#sitOut(request, sequence, obstacle);
+    if (obstacle && pointToPoint) return this.#refused(obstacle, collective);
+    if (obstacle) return this.#sitOut(request, sequence, obstacle, options);
     const started = now();
     const call: Call = {
       sequence,
-      persistent: persistent ? persistent.sequence || sequence : 0,
+      persistent: persistent ? persistent.sequence || sequence : ((options as TurnPart)[TURN]?.mark() ?? 0),
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -200,7 +202,6 @@ export class CallRunner {
       began: started,
       overwritten: false,
     };
-
     let running: Promise<number | undefined> | undefined;
     try {
       running = persistent ? persistent.run(call) : this.backend.run(request, call);
@@ -237,12 +238,13 @@ export class CallRunner {
   }
 
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
-  #sitOut(request: Request, sequence: number, obstacle: Error): Work<never> {
+  #sitOut(request: Request, sequence: number, obstacle: Error, options: TurnPart): Work<never> {
     const { collective } = request;
+    options[TURN]?.mark();
     this.#begun(request, sequence);
     this.#options.record.refuse(collective, obstacle);
     this.backend.sitOut(sequence, collective, obstacle, request);
-    return this.#rejected(obstacle, collective);
+    return this.#rejected(told(obstacle, this.#options.groupName), collective);
   }
 
   #begun(request: Request, sequence: number): void {
@@ -289,10 +291,11 @@ export class CallRunner {
     };
     const fail = (error: Error) => {
       if (!end(error)) return;
-      reject(failure(this.#placed(error, request, call)));
+      reject(failure(error));
       tellHooks(hooks, work, null, settings.logger);
     };
-    this.#pending.set(work as Work<unknown>, fail);
+    const failOnAll = (error: Error) => fail(told(this.#placed(error, request, call), this.#options.groupName));
+    this.#pending.set(work as Work<unknown>, failOnAll);
     running.then(
       (source) => {
         let result: T;
@@ -300,14 +303,14 @@ export class CallRunner {
           // It may be made of what another rank sent.
           result = value(source);
         } catch (error) {
-          fail(asError(error));
+          fail(this.#placed(asError(error), request, call));
           return;
         }
         if (!end(null)) return;
         tellHooks(hooks, work, reject, settings.logger);
         fulfill(result);
       },
-      (error) => fail(asError(error)),
+      (error) => failOnAll(asError(error)),
     );
     return work;
   }
@@ -374,7 +377,7 @@ export class CallRunner {
   #refused(error: Error, where: string): Work<never> {
     if (!isMessageName(where)) this.#refusedCalls++;
     this.#options.record.refuse(where, error);
-    return this.#rejected(error, where);
+    return this.#rejected(where === "coalesce" ? error : told(error, this.#options.groupName), where);
   }
 
   #rejected(error: Error, where: string): Work<never> {

@@ -16,6 +16,7 @@ export type Claim = readonly Holding[];
 /** A call, as an error names it. */
 export interface CallName {
   readonly collective: string;
+  /** 0: the call has none, since it is made of several collectives. */
   readonly sequence: number;
 }
 
@@ -45,6 +46,14 @@ export class Claims {
     const claim = claimOf(call, read, written);
     for (const holding of claim) this.#ranges.add(holding);
     return claim;
+  }
+
+  /** {@link check} and {@link claim} for a call of several collectives; returns how to release it. */
+  hold(owner: string, read: readonly TensorView[], written: readonly TensorView[]): () => void {
+    const call = { collective: owner, sequence: 0 };
+    this.check(call, read, written);
+    const claim = this.claim(call, read, written);
+    return () => this.release(claim);
   }
 
   release(claim: Claim): void {
@@ -153,7 +162,7 @@ function claimOf(
   read: readonly TensorView[],
   written: readonly TensorView[],
 ): Claim {
-  const owner = `${collective} ${sequence}`;
+  const owner = sequence === 0 ? collective : `${collective} ${sequence}`;
   return [
     ...read.map((view) => ({ view, written: false, owner })),
     ...written.map((view) => ({ view, written: true, owner })),

@@ -35,6 +35,7 @@ import {
 import type { Store } from "../store/store.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { textOf } from "../support/thrown.ts";
+import type { TensorView } from "../tensor/view.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
@@ -471,6 +472,11 @@ export class ProcessGroup {
   async stats(): Promise<GroupStats> {
     const { statsOf } = await import("./trace/stats.ts");
     return statsOf(this.#record);
+  }
+
+  /** @internal Claims memory for a composed call. @throws TypeError if a pending Work has it. @returns how to release it. */
+  hold(owner: string, read: readonly TensorView[], written: readonly TensorView[]): () => void {
+    return this.#job.claims.hold(owner, read, written);
   }
 
   /** Resolves when no Work is pending. */

@@ -27,9 +27,10 @@ export function allGather(
   x: Tensor,
   options: OutputSplitsOptions = {},
 ): Differentiable<Tensor[], Tensor> {
-  return differentiable("nn.allGather", group, OUTPUT_SPLITS_OPTIONS, options, () => {
+  return differentiable("nn.allGather", group, OUTPUT_SPLITS_OPTIONS, options, (reads) => {
     const { count } = checkTensor(group, x, "nn.allGather: x");
     const counts = checkCounts(options.outputSplits, count, group.size, "nn.allGather");
+    reads([x]);
     return async (tape, own) => {
       const input = constant(x);
       return { y: valuesOf(await steps.allGather(tape, input, counts, own)), x: valuesOf(input) };
@@ -50,15 +51,17 @@ export function allGatherBase<T extends Tensor | ShapedTensor>(
   x: T,
   options: CollectiveOptions = {},
 ): Differentiable<T, T> {
-  return differentiable("nn.allGatherBase", group, COLLECTIVE_OPTIONS, options, () => {
+  return differentiable("nn.allGatherBase", group, COLLECTIVE_OPTIONS, options, (reads) => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     checkTensor(group, tensor, "nn.allGatherBase: x");
     if (isShaped(x)) checkShape(x, "nn.allGatherBase: x");
+    const shape = isShaped(x) ? [...x.shape] : null;
+    reads([tensor]);
     return async (tape, own) => {
       const input = constant(tensor);
       const y = await steps.allGatherBase(tape, input, own);
-      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length * group.size, ...others] } } : {};
+      const [length = 1, ...others] = shape ?? [];
+      const shapes = shape ? { x: { shape }, y: { shape: [length * group.size, ...others] } } : {};
       return {
         y: { form: { variable: y, divisor: group.size, ...shapes.y }, hidden: [] },
         x: { form: { variable: input, ...shapes.x }, hidden: [] },

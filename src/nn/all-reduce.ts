@@ -22,9 +22,10 @@ import { constant, recordedOne } from "./steps/variable.ts";
  * @throws TypeError for integers, for bitwise and custom operations; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
 export function allReduce(group: ProcessGroup, x: Tensor, options: OpOptions = {}): Differentiable<Tensor, Tensor> {
-  return differentiable("nn.allReduce", group, OP_OPTIONS, options, () => {
+  return differentiable("nn.allReduce", group, OP_OPTIONS, options, (reads) => {
     const { dtype } = checkTensor(group, x, "nn.allReduce: x");
     const reduction = checkReduction("nn.allReduce", options.op, dtype, group.size);
+    reads([x]);
     return async (tape, own) => {
       const input = constant(reduction.kind === "product" ? tape.math.cloneOf(x) : x);
       const y = tape.math.cloneOf(x);

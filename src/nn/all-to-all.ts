@@ -20,12 +20,13 @@ export function allToAll(
   x: readonly Tensor[],
   options: OutputSplitsOptions = {},
 ): Differentiable<Tensor[], Tensor[]> {
-  return differentiable("nn.allToAll", group, OUTPUT_SPLITS_OPTIONS, options, () => {
+  return differentiable("nn.allToAll", group, OUTPUT_SPLITS_OPTIONS, options, (reads) => {
     const views = checkTensors(group, x, "nn.allToAll: x");
     const own = views.map(({ count }) => count);
     const counts = checkCounts(options.outputSplits, own, group.size, "nn.allToAll");
+    const inputs = x.map(constant);
+    reads(x);
     return async (tape, ownOptions) => {
-      const inputs = x.map(constant);
       return { y: valuesOf(await steps.allToAll(tape, inputs, counts, ownOptions)), x: valuesOf(inputs) };
     };
   });
@@ -45,10 +46,11 @@ export function allToAllSingle(
   x: Tensor,
   options: AllToAllSingleOptions = {},
 ): Differentiable<Tensor, Tensor> {
-  return differentiable("nn.allToAllSingle", group, ALL_TO_ALL_SINGLE_OPTIONS, options, () => {
+  return differentiable("nn.allToAllSingle", group, ALL_TO_ALL_SINGLE_OPTIONS, options, (reads) => {
     const { count } = checkTensor(group, x, "nn.allToAllSingle: x");
     const inputSplits = checkSplits(options.inputSplits, count, group.size, "input");
     const outputSplits = checkCounts(options.outputSplits, inputSplits, group.size, "nn.allToAllSingle");
+    reads([x]);
     return async (tape, own) => {
       const input = constant(x);
       const y = await steps.allToAllSingle(tape, input, { inputSplits, outputSplits }, own);

@@ -15,10 +15,11 @@ import { constant } from "./steps/variable.ts";
  * @throws TypeError for integers; RangeError if there is no such root; UnsupportedError for f64 in a GPUBuffer and for CUDA memory.
  */
 export function broadcast(group: ProcessGroup, x: Tensor, options: RootOptions = {}): Differentiable<Tensor, Tensor> {
-  return differentiable("nn.broadcast", group, ROOT_OPTIONS, options, () => {
+  return differentiable("nn.broadcast", group, ROOT_OPTIONS, options, (reads) => {
     const { root = 0 } = options;
     checkRank(root, group.size, "nn.broadcast: root");
     checkTensor(group, x, "nn.broadcast: x");
+    reads([x]);
     return async (tape, own) => {
       const input = constant(x);
       return { y: valuesOf(await steps.broadcast(tape, input, root, own)), x: valuesOf(input) };

@@ -25,11 +25,12 @@ const GATHER_OPTIONS: OptionNames<GatherOptions> = { ...ROOT_OPTIONS, outputSpli
  * a GPUBuffer and for CUDA memory.
  */
 export function gather(group: ProcessGroup, x: Tensor, options: GatherOptions = {}): Differentiable<Tensor[], Tensor> {
-  return differentiable("nn.gather", group, GATHER_OPTIONS, options, () => {
+  return differentiable("nn.gather", group, GATHER_OPTIONS, options, (reads) => {
     const { root = 0, outputSplits } = options;
     checkRank(root, group.size, "nn.gather: root");
     const { count } = checkTensor(group, x, "nn.gather: x");
     const counts = checkCounts(outputSplits, count, group.size, "nn.gather");
+    reads([x]);
     return async (tape, own) => {
       const input = constant(x);
       return { y: valuesOf(await steps.gather(tape, input, counts, root, own)), x: valuesOf(input) };

@@ -6,9 +6,11 @@
  * [gy, x]; and so on, to any order. This is JAX's vjp.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn, type Turn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
+import { describe } from "../tensor/describe.ts";
+import type { Tensor } from "../types.ts";
 import { fromCaller, toCaller, type Values, variablesOf, withVariables } from "./forms.ts";
 import { gradient } from "./steps/gradient.ts";
 import { Tape } from "./steps/tape.ts";
@@ -39,25 +41,28 @@ export type Differentiable<Y, X> = Promise<[y: Y, pullback: Pullback<Y, X>]>;
 /** The forward call. `own` holds the options for the collective of that name; the tape has those for the others. */
 type Forward = (tape: Tape, own: CollectiveOptions) => Promise<{ y: Values; x: Values }>;
 
-/** Checks a call with `prepare`, runs what that returns in the call's turn, and makes the pullback. */
+/**
+ * Checks a call with `prepare`, runs the function that this returns in the call's turn, and makes the pullback. `prepare` calls `reads` with
+ * the tensors that the call reads: no other call may write them until it ends.
+ */
 export function differentiable<Y, X, O extends CollectiveOptions>(
   name: string,
   group: ProcessGroup,
   names: OptionNames<O>,
   options: O,
-  prepare: () => Forward,
+  prepare: (reads: (tensors: readonly Tensor[]) => void) => Forward,
 ): Differentiable<Y, X> {
-  const prepared = checked(group, () => {
+  const check = (turn: Turn) => {
     checkOptions(name, names, options);
-    return prepare();
-  });
-  return inTurn(group, async () => {
-    const forward = await prepared();
     const { timeoutMs, signal, algorithm } = options;
     const lasting = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
-    const tape = new Tape(group, lasting);
+    const forward = prepare((tensors) => turn.hold(name, tensors.map(describe)));
+    return { forward, lasting, algorithm };
+  };
+  return inTurn(group, "nn", check, async (turn, { forward, lasting, algorithm }) => {
+    const tape = new Tape(group, lasting, turn);
     try {
-      const { y, x } = await forward(tape, algorithm === undefined ? lasting : { ...lasting, algorithm });
+      const { y, x } = await forward(tape, { ...tape.options, ...(algorithm !== undefined && { algorithm }) });
       const result = toCaller(y.form, ({ tensor }) => tape.give(tensor)) as Y;
       return [result, pullbackOf<Y, X>(name, tape, y, x)];
     } catch (error) {
@@ -69,23 +74,29 @@ export function differentiable<Y, X, O extends CollectiveOptions>(
 
 /** The pullback of the function that made `outputs` of `inputs`, whose steps are on `tape`. */
 function pullbackOf<Y, X>(name: string, tape: Tape, outputs: Values, inputs: Values): Pullback<Y, X> {
-  const { group, options } = tape;
+  const { group, lasting } = tape;
   const sources = [...variablesOf(outputs.form), ...outputs.hidden];
   const targets = [...variablesOf(inputs.form), ...inputs.hidden];
   let isFreed = false;
   const free = () => {
     isFreed = true;
-    void inTurn(group, async () => tape.free());
+    void inTurn(
+      group,
+      "nn",
+      () => {},
+      () => tape.free(),
+    );
   };
   /** Calls `use` with the cotangents of all sources, a tape for the way back, and the gradients of all targets. */
   const run = <T>(gy: Y, use: (again: Tape, cotangents: Variable[], gradients: Variable[]) => T): Promise<T> => {
-    const gradients = checked(group, () => {
+    const check = (turn: Turn) => {
       if (isFreed) throw new TypeError(`the pullback of ${name} was freed: call free() after its last call`);
-      return fromCaller(outputs.form, gy, `the pullback of ${name}: the gradient`);
-    });
-    return inTurn(group, async () => {
-      const given = await gradients();
-      const again = new Tape(group, options);
+      const given = fromCaller(outputs.form, gy, `the pullback of ${name}: the gradient`);
+      turn.hold(`the pullback of ${name}`, given.map(describe));
+      return given;
+    };
+    return inTurn(group, "nn", check, async (turn, given) => {
+      const again = new Tape(group, lasting, turn);
       try {
         const hidden = outputs.hidden.map(({ tensor }) => again.math.zerosLike(tensor));
         // Copies, since the caller may change its own while a pullback of the pullback needs them.

@@ -23,13 +23,17 @@ export function reduceScatter(
   x: readonly Tensor[],
   options: OpOptions = {},
 ): Differentiable<Tensor, Tensor[]> {
-  return differentiable("nn.reduceScatter", group, OP_OPTIONS, options, () => {
+  return differentiable("nn.reduceScatter", group, OP_OPTIONS, options, (reads) => {
     const views = checkTensors(group, x, "nn.reduceScatter: x");
     const reduction = checkReduction("nn.reduceScatter", options.op, views[0]?.dtype ?? "f32", group.size);
+    const tensors = [...x];
+    reads(tensors);
     return async (tape, own) => {
-      const inputs = x.map((tensor) => constant(reduction.kind === "product" ? tape.math.cloneOf(tensor) : tensor));
-      const y = tape.math.zerosLike(x[group.rank] as Tensor);
-      await group.reduceScatter(y, x, { ...own, op: reduction.op });
+      const inputs = tensors.map((tensor) =>
+        constant(reduction.kind === "product" ? tape.math.cloneOf(tensor) : tensor),
+      );
+      const y = tape.math.zerosLike(tensors[group.rank] as Tensor);
+      await group.reduceScatter(y, tensors, { ...own, op: reduction.op });
       const back = await backOfScatteredReduction(tape, reduction, inputs, y);
       return {
         y: valuesOf(recordedOne(inputs, y, (again, [g]) => back(again, g as NonNullable<typeof g>))),
@@ -51,19 +55,21 @@ export function reduceScatterBase<T extends Tensor | ShapedTensor>(
   x: T,
   options: OpOptions = {},
 ): Differentiable<T, T> {
-  return differentiable("nn.reduceScatterBase", group, OP_OPTIONS, options, () => {
+  return differentiable("nn.reduceScatterBase", group, OP_OPTIONS, options, (reads) => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     const { dtype, count } = checkTensor(group, tensor, "nn.reduceScatterBase: x");
     if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");
     checkDivisible(isShaped(x) ? x.shape : [count], group.size);
     const reduction = checkReduction("nn.reduceScatterBase", options.op, dtype, group.size);
+    const shape = isShaped(x) ? [...x.shape] : null;
+    reads([tensor]);
     return async (tape, own) => {
       const input = constant(tensor);
       const y = tape.math.zerosLike(tensor, { count: describe(tensor).count / group.size });
       await group.reduceScatterTensor(y, tensor, { ...own, op: reduction.op });
       const output = recordedOne([input], y, await backOfOneTensor(tape, reduction, input, y));
-      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length / group.size, ...others] } } : {};
+      const [length = 1, ...others] = shape ?? [];
+      const shapes = shape ? { x: { shape }, y: { shape: [length / group.size, ...others] } } : {};
       return {
         y: { form: { variable: output, ...shapes.y }, hidden: [] },
         x: { form: { variable: input, ...shapes.x }, hidden: [] },

@@ -29,15 +29,17 @@ export function scatter(
   x: readonly Tensor[] | null,
   options: ScatterOptions = {},
 ): Differentiable<Tensor, Tensor[] | null> {
-  return differentiable("nn.scatter", group, SCATTER_OPTIONS, options, () => {
+  return differentiable("nn.scatter", group, SCATTER_OPTIONS, options, (reads) => {
     const { root = 0, like } = options;
     checkRank(root, group.size, "nn.scatter: root");
     if (group.rank === root) checkEqualCounts(group, x);
     else checkReceiver(group, x, like);
+    const given = x?.map(constant);
+    reads(x ?? []);
     return async (tape, own) => {
-      const inputs = x ? x.map(constant) : placeholders(tape.math.zerosLike(like as Tensor), group.size);
+      const inputs = given ?? placeholders(tape.math.zerosLike(like as Tensor), group.size);
       const y = valuesOf(await steps.scatter(tape, inputs, root, own));
-      return { y, x: x ? valuesOf(inputs) : { form: null, hidden: inputs } };
+      return { y, x: given ? valuesOf(inputs) : { form: null, hidden: inputs } };
     };
   });
 }

@@ -1,9 +1,8 @@
 /** Sessions whose weights are cut by columns: each rank's output has a part of the columns. */
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
-import { type Gathering, prepareGather } from "./gather-columns.ts";
+import { checkColumns, type Gathering, prepareGather } from "./gather-columns.ts";
 import type { OrtOutput, OrtSession, OrtTensorClass } from "./onnx-runtime.ts";
 import { disposeOf, type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
 
@@ -41,26 +40,25 @@ export async function runColumnParallel<F, R extends Outputs, T extends OrtOutpu
   feeds: F,
   options: ColumnParallelOptions<T>,
 ): Promise<T> {
-  const prepared = checked(group, () => checkedCall(session, options));
-  return inTurn(group, async () => {
-    const { name, ...gathering } = await prepared();
-    const sitOut = (signal: AbortSignal) => {
-      const nothing = Array.from({ length: group.size }, () => new Float32Array(1));
-      return group.allGather(nothing, new Float32Array(1), { signal });
+  const check = () => checkedCall(group, session, options);
+  const sitOut = (call: CollectiveOptions) => {
+    const nothing = Array.from({ length: group.size }, () => new Float32Array(1));
+    return group.allGather(nothing, new Float32Array(1), call);
+  };
+  const prepare = (results: R, { name, call, ...gathering }: ReturnType<typeof check>, part: CollectiveOptions) => {
+    const gather = prepareGather(group, results[name] as OrtOutput, { ...gathering, call: { ...call, ...part } });
+    return async () => {
+      const joined = await gather();
+      disposeOf(results);
+      return joined;
     };
-    return runAndCollect(session, feeds, sitOut, (results) => {
-      const gather = prepareGather(group, results[name] as OrtOutput, gathering);
-      return async () => {
-        const joined = await gather();
-        disposeOf(results);
-        return joined;
-      };
-    });
-  });
+  };
+  return runAndCollect(group, { session, feeds, check, sitOut, prepare });
 }
 
 /** The name of the output, and how it is gathered. */
 function checkedCall<T>(
+  { size }: ProcessGroup,
   session: Pick<OrtSession<unknown, unknown>, "outputNames">,
   options: ColumnParallelOptions<T>,
 ): Gathering<T> & { name: string } {
@@ -73,5 +71,5 @@ function checkedCall<T>(
     output === undefined ? undefined : [output],
   );
   if (others.length > 0) throw new TypeError(`runColumnParallel: output must be one of ${name}, ${others.join(", ")}`);
-  return { name, Tensor, columns, call };
+  return { name, Tensor, columns: columns && checkColumns(columns, size), call };
 }

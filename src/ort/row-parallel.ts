@@ -1,9 +1,9 @@
 /** Sessions whose weights are cut by rows: each rank's output is a part of a sum. */
+import { checkApart } from "../group/claims.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
-import { describeArgument } from "../tensor/describe.ts";
+import { describe, describeArgument } from "../tensor/describe.ts";
 import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
 import { type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
 
@@ -30,23 +30,22 @@ export async function runRowParallel<F, R extends Outputs>(
   feeds: F,
   options: RowParallelOptions = {},
 ): Promise<R> {
-  const prepared = checked(group, () => {
+  const check = () => {
     checkOptions("runRowParallel", ROW_PARALLEL_OPTIONS, options);
     const { outputs, ...call } = options;
     return { names: outputNamesOf("runRowParallel", session, outputs), call };
-  });
-  return inTurn(group, async () => {
-    const { names, call } = await prepared();
-    const sitOut = (signal: AbortSignal) => group.allReduceCoalesced([new Float32Array(1)], { signal });
-    return runAndCollect(session, feeds, sitOut, (results) => {
-      const parts = names.flatMap((name) => results[name] ?? []);
-      requireOneMemory(names, parts);
-      return async () => {
-        await group.allReduceCoalesced(parts, call);
-        return results;
-      };
-    });
-  });
+  };
+  const sitOut = (call: CollectiveOptions) => group.allReduceCoalesced([new Float32Array(1)], call);
+  const prepare = (results: R, { names, call }: ReturnType<typeof check>, part: CollectiveOptions) => {
+    const parts = names.flatMap((name) => results[name] ?? []);
+    requireOneMemory(names, parts);
+    checkApart([], parts.map(describe));
+    return async () => {
+      await group.allReduceCoalesced(parts, { ...call, ...part });
+      return results;
+    };
+  };
+  return runAndCollect(group, { session, feeds, check, sitOut, prepare });
 }
 
 /** @throws TypeError if the parts do not all lie in one memory, or one is no usable tensor. */

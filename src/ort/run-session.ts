@@ -1,35 +1,53 @@
 /** A run of a session whose outputs a collective takes next, on every rank. */
+import type { ProcessGroup } from "../group/process-group.ts";
+import { attempt, inTurn, type TurnPart } from "../group/turns.ts";
 import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
 
 /** The outputs of a run, by name. */
 export type Outputs = Readonly<Record<string, OrtOutput>>;
 
+/** A run of a session, and the collective that follows it. */
+export interface Run<F, R extends Outputs, A, T> {
+  session: OrtSession<F, R>;
+  feeds: F;
+  /** Checks the arguments; called at once. */
+  check(): A;
+  /** Makes the collective, with this signal, of tensors of its own. */
+  sitOut(options: TurnPart): Promise<void>;
+  /** Checks the outputs, and gives the collective that takes them. */
+  prepare(outputs: R, checked: A, part: TurnPart): () => Promise<T>;
+}
+
 /**
- * Runs `session`, then the call of a group that `prepare` makes of its outputs. If the run or `prepare` fails, this rank makes
- * that call by `sitOut` with a signal that is aborted already: it rejects on every rank, and the group goes on in step. After
- * an error the outputs are disposed of.
+ * Runs a session and the collective in a turn of the group. If a check or the run fails, this rank makes the collective by `sitOut` with a
+ * signal that is aborted already: it rejects on every rank, and the group goes on in step. After an error the outputs are disposed
+ * of.
  */
-export async function runAndCollect<F, R extends Outputs, T>(
-  session: OrtSession<F, R>,
-  feeds: F,
-  sitOut: (signal: AbortSignal) => Promise<void>,
-  prepare: (outputs: R) => () => Promise<T>,
+export function runAndCollect<F, R extends Outputs, A, T>(
+  group: ProcessGroup,
+  { session, feeds, check, sitOut, prepare }: Run<F, R, A, T>,
 ): Promise<T> {
-  let outputs: R | undefined;
-  try {
-    let call: () => Promise<T>;
+  // Not a refused call, which has no number: another rank may have sat out the same one.
+  const outcome = () => attempt(check);
+  return inTurn(group, "ort", outcome, async (turn, checked) => {
+    let outputs: R | undefined;
     try {
-      outputs = await session.run(feeds);
-      call = prepare(outputs);
+      let call: () => Promise<T>;
+      try {
+        const arguments_ = checked();
+        outputs = await turn.lend("the run of the session", () => session.run(feeds));
+        call = prepare(outputs, arguments_, turn.part);
+      } catch (error) {
+        turn.hasTold = true;
+        await Promise.allSettled([sitOut({ ...turn.part, signal: AbortSignal.abort(error) })]);
+        throw error;
+      }
+      return await call();
     } catch (error) {
-      await Promise.allSettled([sitOut(AbortSignal.abort(error))]);
+      if (outputs) disposeOf(outputs);
       throw error;
     }
-    return await call();
-  } catch (error) {
-    if (outputs) disposeOf(outputs);
-    throw error;
-  }
+  });
 }
 
 /** Gives the memory of all outputs back. */

@@ -1,6 +1,7 @@
 /** Agreement of all ranks on a list of named tensors: the same names, shapes and dtypes in the same order. */
 import { MismatchError, ProtocolError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
+import type { TurnPart } from "../group/turns.ts";
 import type { TfTensor } from "./engine.ts";
 
 /** A tensor and its name. */
@@ -19,12 +20,16 @@ const agreed = new WeakMap<ProcessGroup, string>();
  * {@link agreeOn} for gradients: at the first call with a list, and after each change of it. Where only some ranks change
  * theirs, the ranks call different collectives, and the group itself rejects them with a MismatchError.
  */
-export async function agreeOnGradients(group: ProcessGroup, gradients: readonly Named[]): Promise<void> {
+export async function agreeOnGradients(
+  group: ProcessGroup,
+  part: TurnPart,
+  gradients: readonly Named[],
+): Promise<void> {
   const text = JSON.stringify(entriesOf(gradients));
   if (agreed.get(group) === text) return;
   // Set before the answer: a second call that is made meanwhile must decide alike on all ranks.
   agreed.set(group, text);
-  await agreeOn(group, "gradient", gradients);
+  await agreeOn(group, part, "gradient", gradients);
 }
 
 /** Lets the next call compare: after an error nobody knows which gradients the other ranks agreed on. */
@@ -37,11 +42,14 @@ export function forgetGradients(group: ProcessGroup): void {
  * @throws MismatchError on every rank, if one has another list than rank 0; it names that rank and the first tensor that differs.
  * @throws ProtocolError, with which the group is dead, if a rank tells something else than a list.
  */
-export async function agreeOn(group: ProcessGroup, what: string, tensors: readonly Named[]): Promise<void> {
-  const lists = toldBy(
-    group,
-    await group.allGatherObject<unknown>({ entries: entriesOf(tensors), names: tensors.map(({ name }) => name) }),
-  );
+export async function agreeOn(
+  group: ProcessGroup,
+  part: TurnPart,
+  what: string,
+  tensors: readonly Named[],
+): Promise<void> {
+  const own = { entries: entriesOf(tensors), names: tensors.map(({ name }) => name) };
+  const lists = toldBy(group, await group.allGatherObject<unknown>(own, part));
   const [first] = lists;
   const rank = lists.findIndex((list) => differing(first!, list) >= 0);
   if (rank < 0) return;

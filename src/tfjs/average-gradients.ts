@@ -1,8 +1,9 @@
 /** Averages the gradients of all ranks. */
 import { type HookResult, tensorOfHookResult } from "../ddp/comm-hook.ts";
 import { GradBucket } from "../ddp/grad-bucket.ts";
+import { bucketInTurn } from "../ddp/hooks/bucket-turn.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn, type Turn, type TurnPart } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
 import { named } from "../tensor/describe.ts";
@@ -66,13 +67,13 @@ export async function averageGradients<G extends Gradients>(
   gradients: G,
   options: AverageOptions = {},
 ): Promise<G> {
-  const list = checked(group, () => {
+  const check = () => {
     checkAverageOptions("averageGradients", options);
-    const given = listOf("averageGradients", gradients);
-    checkTensors("averageGradients", given);
-    return given;
-  });
-  const averaged = await averageList(group, list, options);
+    const list = listOf("averageGradients", gradients);
+    checkTensors("averageGradients", list);
+    return { list, options: { ...options } };
+  };
+  const averaged = await averageList(group, check);
   if (Array.isArray(gradients)) return averaged as unknown as G;
   return Object.fromEntries(averaged.map(({ name, tensor }) => [name, tensor])) as unknown as G;
 }
@@ -95,38 +96,24 @@ export function listOf(where: string, gradients: Gradients): Named[] {
   return given;
 }
 
-/** By group, the end of the latest call with a comm hook. */
-const latestHooked = new WeakMap<ProcessGroup, Promise<unknown>>();
-
-/**
- * {@link averageGradients} of a list that `checked` gives, in the call's turn. The collectives that a hook makes take turns
- * themselves, for which a turn that waits for the hook would wait for ever: so calls with hooks take turns among themselves.
- */
+/** {@link averageGradients} of a list that `check` gives at once, in the call's turn. */
 export function averageList(
   group: ProcessGroup,
-  list: () => Promise<readonly Named[]>,
-  options: AverageOptions,
+  check: () => { list: readonly Named[]; options: AverageOptions },
 ): Promise<Named[]> {
-  if (!options?.commHook) return inTurn(group, async () => averageNow(group, await list(), options));
-  const task = async () => averageNow(group, await inTurn(group, list), options);
-  const turn = (latestHooked.get(group) ?? Promise.resolve()).then(task, task);
-  latestHooked.set(
-    group,
-    turn.catch(() => {}),
-  );
-  return turn;
+  return inTurn(group, "tfjs", check, (turn, { list, options }) => averageNow(group, turn, list, options));
 }
 
 async function averageNow(
   group: ProcessGroup,
+  turn: Turn,
   list: readonly Named[],
   { op = "avg", bucketBytes, commHook }: AverageOptions,
 ): Promise<Named[]> {
   try {
-    const agree = () => agreeOnGradients(group, list);
-    await (commHook ? inTurn(group, agree) : agree());
+    await agreeOnGradients(group, turn.part, list);
     return await throughBuckets(group, list, bucketBytes, (buckets) =>
-      commHook ? reduceByHook(group, buckets, commHook) : reduceAtOnce(group, buckets, op),
+      commHook ? reduceByHook(group, turn, buckets, commHook) : reduceAtOnce(group, turn.part, buckets, op),
     );
   } catch (error) {
     forgetGradients(group);
@@ -136,16 +123,22 @@ async function averageNow(
 }
 
 /** One call, so that ranks whose lists differ are at the same number after it. */
-function reduceAtOnce(group: ProcessGroup, buckets: readonly Bucket[], op: ReduceOpLike): PromiseLike<void> {
+function reduceAtOnce(
+  group: ProcessGroup,
+  part: TurnPart,
+  buckets: readonly Bucket[],
+  op: ReduceOpLike,
+): PromiseLike<void> {
   const [first, ...more] = buckets.map(({ tensor }) => tensor);
   return first && more.length === 0
-    ? group.allReduce(first, { op })
-    : group.allReduceCoalesced(first ? [first, ...more] : [], { op });
+    ? group.allReduce(first, { ...part, op })
+    : group.allReduceCoalesced(first ? [first, ...more] : [], { ...part, op });
 }
 
 /** One bucket after the other: calls of two hooks at once would not have the same order on all ranks. */
 async function reduceByHook(
   group: ProcessGroup,
+  turn: Turn,
   buckets: readonly Bucket[],
   commHook: NonNullable<AverageOptions["commHook"]>,
 ): Promise<void> {
@@ -155,9 +148,10 @@ async function reduceByHook(
       shape,
     }));
     const isLast = index === buckets.length - 1;
-    const bucket = new GradBucket({ index, buffer: tensor, offsets: plan.offsets, parameters, isLast });
+    const parts = { index, buffer: tensor, offsets: plan.offsets, parameters, isLast };
+    const bucket = bucketInTurn(new GradBucket(parts), turn);
     try {
-      const result = tensorOfHookResult(await commHook(bucket));
+      const result = tensorOfHookResult(await turn.lend("the comm hook", () => commHook(bucket)));
       // It checks the result's dtype and count.
       bucket.setBuffer(result);
       replaceElements(group, tensor, result);

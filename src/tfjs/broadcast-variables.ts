@@ -1,6 +1,6 @@
 /** Gives all ranks the variables of one. */
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn, type TurnPart } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { agreeOn, type Named } from "./agreement.ts";
 import { checkBucketBytes } from "./average-gradients.ts";
@@ -43,10 +43,9 @@ export async function broadcastVariables(
   variables: Variables,
   options: BroadcastVariablesOptions = {},
 ): Promise<void> {
-  const prepared = checked(group, () => checkedCall(group, variables, options));
-  return inTurn(group, async () => {
-    const { list, root, bucketBytes } = await prepared();
-    const values = await broadcastList(group, list, root, bucketBytes);
+  const check = () => checkedCall(group, variables, options);
+  return inTurn(group, "tfjs", check, async ({ part }, { list, root, bucketBytes }) => {
+    const values = await broadcastList(group, part, list, { root, bucketBytes });
     try {
       values.forEach(({ tensor: value }, i) => {
         list[i]?.tensor.assign(value);
@@ -77,15 +76,15 @@ function checkedCall(group: ProcessGroup, variables: Variables, options: Broadca
 /** New tensors with root's values. */
 async function broadcastList(
   group: ProcessGroup,
+  part: TurnPart,
   list: readonly Named[],
-  root: number,
-  bucketBytes: number | undefined,
+  { root, bucketBytes }: { root: number; bucketBytes: number | undefined },
 ): Promise<Named[]> {
   try {
-    await agreeOn(group, "variable", list);
+    await agreeOn(group, part, "variable", list);
     return await throughBuckets(group, list, bucketBytes, (buckets) =>
       group.coalesce(() => {
-        for (const { tensor } of buckets) void group.broadcast(tensor, { root });
+        for (const { tensor } of buckets) void group.broadcast(tensor, { ...part, root });
       }),
     );
   } catch (error) {

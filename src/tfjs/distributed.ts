@@ -1,6 +1,6 @@
 /** A tf.js optimizer that averages the gradients of all ranks before it applies them. */
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn } from "../group/turns.ts";
 import { consoleLogger, debugLevelIn } from "../logger.ts";
 import { startTimer } from "../support/clock.ts";
 import type { Named } from "./agreement.ts";
@@ -130,10 +130,10 @@ class Steps {
     try {
       return check();
     } catch (error) {
-      const refused = checked(this.#group, () => {
+      const refused = () => {
         throw error;
-      });
-      inTurn(this.#group, refused).catch(() => {});
+      };
+      inTurn(this.#group, "tfjs", refused, () => {}).catch(() => {});
       throw error;
     }
   }
@@ -158,7 +158,7 @@ class Steps {
   /** Averages the gradients, applies them and frees them. */
   async #step(gradients: Named[]): Promise<void> {
     try {
-      const averaged = await averageList(this.#group, async () => gradients, this.#options);
+      const averaged = await averageList(this.#group, () => ({ list: gradients, options: this.#options }));
       try {
         this.#optimizer.applyGradients(averaged);
       } finally {

@@ -13,7 +13,7 @@
  * about gradients of collectives is in docs/nn.md.
  */
 import type { ProcessGroup } from "../group/process-group.ts";
-import { checked, inTurn } from "../group/turns.ts";
+import { inTurn } from "../group/turns.ts";
 import type { Differentiable, Pullback } from "../nn/index.ts";
 import type { Tensor } from "../types.ts";
 import { checkTensors } from "./buckets.ts";
@@ -65,7 +65,9 @@ export async function valueAndGrads<T extends TfTensor>(
 ): Promise<{ value: T; grads: { name: string; tensor: T }[] }> {
   await inTurn(
     group,
-    checked(group, () => checkVariables(variables)),
+    "tfjs",
+    () => checkVariables(variables),
+    () => {},
   );
   const tape = new PartsTape(variables);
   try {

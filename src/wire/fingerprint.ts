@@ -7,6 +7,32 @@ import { REDUCE_OP_NAMES } from "../reduce-op.ts";
 import { COLLECTIVES, DATA_TYPES } from "../types.ts";
 import { FINGERPRINT_LABELS, type Fingerprint, IN_F32, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
 
+/** Calls that are made of several collectives, as errors name them; the index is the code on the wire. */
+const COMPOSED_CALLS = [
+  "nn",
+  "Reducer",
+  "ShardedOptimizer",
+  "DiLoCo",
+  "comm hook",
+  "broadcastCoalesced",
+  "checkpoint",
+  "verifyParamsAcrossProcesses",
+  "ort",
+  "tfjs",
+] as const;
+
+export type ComposedCall = (typeof COMPOSED_CALLS)[number];
+
+/** The least value that the field `persistent` has in a part of a composed call. */
+const COMPOSED = 2 ** 52;
+/** How many kinds of composed calls there can be. */
+const KINDS = 64;
+
+/** The field `persistent` of a collective that is a part of the composed call of this number. */
+export function composedMark(call: ComposedCall, number: number): number {
+  return COMPOSED + number * KINDS + COMPOSED_CALLS.indexOf(call);
+}
+
 const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
 
 /** The first field that differs between two calls, in a user's words, or null. */
@@ -16,6 +42,7 @@ export function differingField(a: Fingerprint, b: Fingerprint): string | null {
   if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks, or name";
   if (field === "customOp" && a.op === NO_CODE) return COLLECTIVES[a.collective] === "newGroup" ? "backend" : "device";
   if (field === "detail" && COLLECTIVES[a.collective]?.endsWith("Coalesced")) return "list of dtypes and counts";
+  if (field === "persistent" && Math.max(a.persistent, b.persistent) >= COMPOSED) return "call of which it is a part";
   return field ? FINGERPRINT_LABELS[field] : null;
 }
 
@@ -29,10 +56,16 @@ export function describeCall(call: Fingerprint): string {
   const collective = COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
   const pointToPoint = collective === "send" || collective === "recv" || collective === "recvAnySource";
   if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);
-  const { refused } = call;
+  const { refused, persistent } = call;
   const after = refused > 0 ? ` after ${refused === 1 ? "a call that was" : `${refused} calls that were`} refused` : "";
-  const start = call.persistent > 0 ? ` of persistent call ${call.persistent}` : "";
-  return `${collective}(${parts.join(", ")})${start}${after}`;
+  return `${collective}(${parts.join(", ")})${wholeOf(persistent)}${after}`;
+}
+
+/** The persistent or composed call to which a collective belongs, in words. */
+function wholeOf(persistent: number): string {
+  if (persistent < COMPOSED) return persistent > 0 ? ` of persistent call ${persistent}` : "";
+  const [number, kind] = [Math.floor((persistent - COMPOSED) / KINDS), persistent % KINDS];
+  return ` of ${COMPOSED_CALLS[kind] ?? "a library"} (composed call ${number})`;
 }
 
 /** The collective's name, for an error's details. */

@@ -30,7 +30,8 @@
  *                one is registered; 0 if none
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
- *     40     8  the persistent call that is made or started: the sequence of its making (below 2^53); 0 for any other call
+ *     40     8  the persistent call that is made or started: the sequence of its making (below 2^52); the composed call of which it is a
+ *               part: 2^52 + 64 × its number among those of its group + its kind (COMPOSED_CALLS of fingerprint.ts); 0 for any other call
  */
 import { ProtocolError } from "../errors.ts";
 

@@ -25,6 +25,7 @@ import {
 import { f32ToF8 } from "../../src/executor/cpu/float8.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../src/executor/cpu/half.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
+import { inTurn } from "../../src/group/turns.ts";
 import { MemoryLink } from "../../src/link/memory/link.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import type { Tensor } from "../../src/types.ts";
@@ -422,11 +423,20 @@ describe("a hook whose peer lies", () => {
   it("rejects an element that topKHook's bucket has not, and the group goes on", async () => {
     const [a, b] = (await ranksOf(2)) as [ProcessGroup, ProcessGroup];
     const state = new TopKState({ group: a, ratio: 0.05 });
-    const lie = b.allGatherIntoTensor(new Uint32Array(4), Uint32Array.of(20, 0));
+    const lie = inTurn(
+      b,
+      "comm hook",
+      () => {},
+      async ({ part }) => {
+        await b.allGatherIntoTensor(new Uint32Array(4), Uint32Array.of(20, 0), part);
+        throw new Error("the rank that lies, whose call fails as well");
+      },
+    );
+    lie.catch(() => {});
     await expect(topKHook(state, bucketOf(new Float32Array(20), [[20]]))).rejects.toThrow(
       /rank 1 sent element 20 of a bucket that has 20/,
     );
-    await lie;
+    await expect(lie).rejects.toThrow(/lies/);
     await Promise.all([a.barrier(), b.barrier()]);
   });
 });

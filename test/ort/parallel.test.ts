@@ -368,3 +368,28 @@ describe("runColumnParallel()", () => {
     await gpu.dispose();
   });
 });
+
+it("keeps the ranks in step, whatever keeps each of them from a call", async () => {
+  const faults = fc.array(fc.tuple(fc.nat(4), fc.nat(4)), { minLength: 1, maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(faults, async (steps) => {
+      await withMemoryGroups(2, async (group, rank) => {
+        for (const [step, both] of [...steps, [0, 0]].entries()) {
+          const fault = both[rank];
+          const session = {
+            outputNames: ["y"],
+            run: async () => {
+              if (fault === 1) throw new Error("the run");
+              return { y: tensor(Float32Array.of(10 * step + rank), [1, 1]) };
+            },
+          };
+          const columns = fault === 2 ? [Number.NaN, 1] : fault === 3 ? [1] : [1, fault === 4 ? 1.5 : 1];
+          const run = runColumnParallel(group, session, {}, { Tensor: ort.Tensor, columns });
+          if (both.every((one) => one === 0)) expect([...dataOf(await run)]).toEqual([10 * step, 10 * step + 1]);
+          else await expect(run).rejects.toBeInstanceOf(fault === 0 ? MismatchError : Error);
+        }
+      });
+    }),
+    { numRuns: 10 },
+  );
+});

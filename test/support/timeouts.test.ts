@@ -269,7 +269,7 @@ const TOLD = [
   ],
   ...["GroupInfo.timeoutMs", "ProcessGroup.timeoutMs", "StoreCaller.call(timeoutMs)"],
   ...["RecordedGroup.timeoutMs", "TraceGroup.timeoutMs", "TraceEntry.timeoutMs"],
-  ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings"].map(
+  ...["BackendContext", "Membership", "CallRunnerOptions", "ProcessGroupOptions", "ChildSettings", "TurnGroup"].map(
     (name) => `${name}.timeoutMs`,
   ),
 ];

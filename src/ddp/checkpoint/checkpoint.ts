@@ -6,9 +6,10 @@
  */
 import { MismatchError, ProtocolError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { checked, inTurn } from "../../group/turns.ts";
+import { inTurn, type Turn, type TurnPart } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
-import { describeArgument } from "../../tensor/describe.ts";
+import { describe, describeArgument } from "../../tensor/describe.ts";
+import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, DATA_TYPES, type DataType, type ShapedTensor } from "../../types.ts";
 import { countOf } from "../grad-bucket.ts";
 import { deviceOf, readBytes, writeBytes } from "../host-copy.ts";
@@ -58,7 +59,7 @@ export function gatherCheckpoint(
   tensors: NamedTensors,
   options: GatherCheckpointOptions = {},
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  const prepared = checked(group, () => {
+  const check = (turn: Turn) => {
     checkOptions("gatherCheckpoint", GATHER_OPTIONS, options);
     const { root = 0, metadata = {} } = options;
     checkRoot(group, "gatherCheckpoint", root);
@@ -67,22 +68,22 @@ export function gatherCheckpoint(
       own.facts.map((fact) => ({ ...fact, shape: [0] })),
       metadata,
     );
-    return { ...own, root, metadata };
-  });
-  return inTurn(group, async () => gather(group, await prepared()));
+    turn.hold("gatherCheckpoint", viewsOf(own));
+    return { ...own, root, metadata: { ...metadata } };
+  };
+  return inTurn(group, "checkpoint", check, ({ part }, call) => gather(group, part, call));
 }
 
 async function gather(
   group: ProcessGroup,
+  part: TurnPart,
   { own, facts, root, metadata }: Own & Required<GatherCheckpointOptions>,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
-  const all = (await group.allGatherObject<unknown>(facts)).map((list, rank) => checkFacts(group, list, rank));
+  const all = (await group.allGatherObject<unknown>(facts, part)).map((list, rank) => checkFacts(group, list, rank));
   checkOwners(group, all);
-  const { bytes, parts } = await told(group, async () => ({
-    bytes: concatenated(await Promise.all(own.map(([, { tensor }]) => readBytes(group, tensor)))),
-    parts: group.rank === root ? all.map((list) => new Uint8Array(bytesOfList(list))) : null,
-  }));
-  await group.gather(parts, bytes, { root });
+  const bytes = concatenated(await Promise.all(own.map(([, { tensor }]) => readBytes(group, tensor))));
+  const parts = group.rank === root ? all.map((list) => new Uint8Array(bytesOfList(list))) : null;
+  await group.gather(parts, bytes, { ...part, root });
   return parts && fileOf(all, parts, metadata);
 }
 
@@ -99,26 +100,27 @@ export function scatterCheckpoint(
   tensors: NamedTensors,
   options: CheckpointOptions = {},
 ): Promise<void> {
-  const prepared = checked(group, () => {
+  const check = (turn: Turn) => {
     checkOptions("scatterCheckpoint", CHECKPOINT_OPTIONS, options);
     const { root = 0 } = options;
-    return { file: checkFile(group, "scatterCheckpoint", bytes, root), root, ...checkTensors(group, tensors) };
-  });
-  return inTurn(group, async () => scatter(group, await prepared()));
+    const file = checkFile(group, "scatterCheckpoint", bytes, root);
+    const own = checkTensors(group, tensors);
+    turn.hold("scatterCheckpoint", file ? [describe(file)] : [], viewsOf(own));
+    return { file, root, ...own };
+  };
+  return inTurn(group, "checkpoint", check, ({ part }, call) => scatter(group, part, call));
 }
 
 async function scatter(
   group: ProcessGroup,
+  part: TurnPart,
   { file, root, own, facts: wanted }: Own & { file: Uint8Array | null; root: number },
 ): Promise<void> {
-  const index = await shareIndex(group, file, root);
-  const all = (await group.allGatherObject<unknown>(wanted)).map((list, rank) => checkFacts(group, list, rank));
+  const { index } = await shareIndex(group, part, file, root);
+  const all = (await group.allGatherObject<unknown>(wanted, part)).map((list, rank) => checkFacts(group, list, rank));
   for (const [rank, list] of all.entries()) checkWanted(group, index, list, rank);
-  const { received, inputs } = await told(group, () => ({
-    received: new Uint8Array(bytesOfList(wanted)),
-    inputs: file && partsOf(file, all),
-  }));
-  await group.scatter(received, inputs, { root });
+  const received = new Uint8Array(bytesOfList(wanted));
+  await group.scatter(received, file && partsOf(file, all), { ...part, root });
   let at = 0;
   for (const [i, [, { tensor }]] of own.entries()) {
     const length = bytesOfFacts(wanted[i] ?? { name: "", dtype: "u8", shape: [0] });
@@ -138,28 +140,27 @@ export function loadCheckpoint(
   bytes: Uint8Array | null,
   options: CheckpointOptions = {},
 ): Promise<Safetensors> {
-  const prepared = checked(group, () => {
+  const check = (turn: Turn) => {
     checkOptions("loadCheckpoint", CHECKPOINT_OPTIONS, options);
     const { root = 0 } = options;
-    return { file: checkFile(group, "loadCheckpoint", bytes, root), root };
-  });
-  return inTurn(group, async () => {
-    const { file, root } = await prepared();
-    return load(group, file, root);
-  });
+    const file = checkFile(group, "loadCheckpoint", bytes, root);
+    // The collective that sends it claims it as well, to read it.
+    turn.hold("loadCheckpoint", file ? [describe(file)] : []);
+    return { file, root };
+  };
+  return inTurn(group, "checkpoint", check, ({ part }, { file, root }) => load(group, part, file, root));
 }
 
-async function load(group: ProcessGroup, file: Uint8Array | null, root: number): Promise<Safetensors> {
-  await shareIndex(group, file, root);
-  const length = await group.broadcastObject<unknown>(file?.byteLength ?? null, { root });
+async function load(group: ProcessGroup, part: TurnPart, file: Uint8Array | null, root: number): Promise<Safetensors> {
+  const { length } = await shareIndex(group, part, file, root);
   if (typeof length !== "number" || !Number.isSafeInteger(length) || length < 0 || length > MOST_FILE_BYTES) {
     throw new ProtocolError(
       `group "${group.name}": rank ${root} sent ${length} as the length of its file, which has at most ${MOST_FILE_BYTES} bytes`,
       { group: group.name, rank: root },
     );
   }
-  const all = file ?? (await told(group, () => new Uint8Array(length)));
-  await group.broadcast(all, { root });
+  const all = file ?? new Uint8Array(length);
+  await group.broadcast(all, { ...part, root });
   return decodeSafetensors(all);
 }
 
@@ -179,15 +180,8 @@ function checkTensors(group: ProcessGroup, tensors: NamedTensors): Own {
   return { own, facts };
 }
 
-/** Work between two calls that may fail on this rank alone. The others are told then, since they wait for the next call. */
-async function told<T>(group: ProcessGroup, work: () => T | PromiseLike<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    return checked(group, (): T => {
-      throw error;
-    })();
-  }
+function viewsOf({ own }: Own): TensorView[] {
+  return own.map(([, { tensor }]) => describe(tensor));
 }
 
 /** The file's bytes on root, null on the other ranks. */
@@ -205,8 +199,16 @@ function checkRoot(group: ProcessGroup, name: string, root: number): void {
   throw new RangeError(`${name}: root must be a rank of the group, 0 to ${group.size - 1}, got ${root}`);
 }
 
-/** The tensors of root's file without their bytes, on all ranks; or the reason why it is no file, on all ranks. */
-async function shareIndex(group: ProcessGroup, bytes: Uint8Array | null, root: number): Promise<Map<string, Facts>> {
+/**
+ * The tensors of root's file without their bytes, and its length, on all ranks; or the reason why it is no file, on all ranks. By an allGather, which
+ * fails on all ranks or on none: after a broadcast that failed on some, the others would go on alone.
+ */
+async function shareIndex(
+  group: ProcessGroup,
+  part: TurnPart,
+  bytes: Uint8Array | null,
+  root: number,
+): Promise<{ index: Map<string, Facts>; length: unknown }> {
   let index: Facts[] = [];
   let fault: unknown = null;
   try {
@@ -214,7 +216,8 @@ async function shareIndex(group: ProcessGroup, bytes: Uint8Array | null, root: n
   } catch (error) {
     fault = error;
   }
-  const told = await group.broadcastObject<unknown>(fault ? String(fault) : index, { root });
+  const own = bytes && (fault ? String(fault) : [bytes.byteLength, index]);
+  const told = (await group.allGatherObject<unknown>(own, part))[root];
   if (fault) throw fault;
   if (typeof told === "string") {
     throw new ProtocolError(`group "${group.name}": rank ${root} cannot read its checkpoint: ${told}`, {
@@ -222,7 +225,8 @@ async function shareIndex(group: ProcessGroup, bytes: Uint8Array | null, root: n
       rank: root,
     });
   }
-  return new Map(checkFacts(group, told, root).map((fact) => [fact.name, fact]));
+  const [length, facts] = Array.isArray(told) ? (told as unknown[]) : [];
+  return { length, index: new Map(checkFacts(group, facts, root).map((fact) => [fact.name, fact])) };
 }
 
 /** What another rank says of its tensors, checked. */

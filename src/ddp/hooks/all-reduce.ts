@@ -1,10 +1,13 @@
 /** Hooks that change nothing of the gradients. Source: torch.distributed.algorithms.ddp_comm_hooks.{default,debugging}_hooks. */
 import type { ProcessGroup } from "../../group/process-group.ts";
 import type { CommHook } from "../comm-hook.ts";
+import { inTurnOf } from "./bucket-turn.ts";
 
 /** The bucket's average in its own dtype, as the Reducer makes it without a hook. The state is the group. */
 export const allReduceHook: CommHook<ProcessGroup> = async (group, bucket) => {
-  await group.allReduce(bucket.buffer(), { op: "avg" });
+  await inTurnOf(group, bucket, async (part) => {
+    await group.allReduce(bucket.buffer(), { ...part, op: "avg" });
+  });
   return bucket.buffer();
 };
 

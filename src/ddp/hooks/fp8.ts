@@ -14,8 +14,9 @@
  */
 import { f8ToF32, f32ToF8 } from "../../executor/cpu/float8.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { inTurn } from "../../group/turns.ts";
+import type { TurnPart } from "../../group/turns.ts";
 import type { CommHook } from "../comm-hook.ts";
+import { inTurnOf } from "./bucket-turn.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 
 const LARGEST = 448;
@@ -58,11 +59,11 @@ export function narrowScaled(values: Float32Array, scale: number): Uint8Array<Ar
  */
 export const fp8CompressHook: CommHook<ProcessGroup> = async (group, bucket) => {
   const view = compressible("fp8CompressHook", group, bucket.buffer());
-  await inTurn(group, async () => {
+  await inTurnOf(group, bucket, async (part) => {
     const values = await readGradients(group, view);
-    const scale = await agreedScale(group, values);
+    const scale = await agreedScale(group, part, values);
     const compressed = { data: narrowScaled(values, scale), dtype: DTYPE } as const;
-    await group.allReduce(compressed);
+    await group.allReduce(compressed, part);
     const result = new Float32Array(values.length);
     for (let i = 0; i < result.length; i++) result[i] = VALUES[compressed.data[i]!]! / (group.size * scale);
     await writeGradients(group, view, result);
@@ -71,13 +72,13 @@ export const fp8CompressHook: CommHook<ProcessGroup> = async (group, bucket) => 
 };
 
 /** A power of two: the product with it is exact. */
-async function agreedScale(group: ProcessGroup, values: Float32Array): Promise<number> {
+async function agreedScale(group: ProcessGroup, part: TurnPart, values: Float32Array): Promise<number> {
   const most = new Float32Array(1);
   for (let i = 0; i < values.length; i++) {
     const magnitude = Math.abs(values[i]!);
     if (magnitude > most[0]! && magnitude < Number.POSITIVE_INFINITY) most[0] = magnitude;
   }
-  await group.allReduce(most, { op: "max" });
+  await group.allReduce(most, { ...part, op: "max" });
   return powerOfTwoBelow(LARGEST / (group.size * most[0]!));
 }
 

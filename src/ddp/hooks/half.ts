@@ -7,13 +7,13 @@
  * Source: fp16_compress_hook and bf16_compress_hook of torch.distributed.algorithms.ddp_comm_hooks.default_hooks.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { inTurn } from "../../group/turns.ts";
 import { describe } from "../../tensor/describe.ts";
 import type { HostView } from "../../tensor/view.ts";
 import type { Tensor } from "../../types.ts";
 import { type CommHook, tensorOfHookResult } from "../comm-hook.ts";
 import { GradBucket } from "../grad-bucket.ts";
 import { offsetsOf } from "./bucket-states.ts";
+import { bucketInTurn, inTurnOf, turnOfBucket } from "./bucket-turn.ts";
 import { compressible, narrowInto, readGradients, writeGradients } from "./gradients.ts";
 
 type Half = "f16" | "bf16";
@@ -52,9 +52,9 @@ function groupOf(state: HasGroup): ProcessGroup {
 async function throughHalf(name: string, dtype: Half, group: ProcessGroup, bucket: GradBucket): Promise<Tensor> {
   const view = compressible(name, group, bucket.buffer());
   const half = { data: new Uint16Array(view.count), dtype };
-  const { work } = await inTurn(group, async () => {
+  const { work } = await inTurnOf(group, bucket, async (part) => {
     narrowInto(half.data, dtype, await readGradients(group, view));
-    return { work: group.allReduce(half, { op: "avg" }) };
+    return { work: group.allReduce(half, { ...part, op: "avg" }) };
   });
   await work;
   await writeGradients(group, view, await readGradients(group, describe(half) as HostView));
@@ -67,15 +67,16 @@ function wrapper<S extends HasGroup>(name: string, dtype: Half, hook: CommHook<S
     const group = groupOf(state);
     const view = compressible(name, group, bucket.buffer());
     const half = { data: new Uint16Array(view.count), dtype };
-    const inner = new GradBucket({
+    const parts = {
       index: bucket.index(),
       buffer: half,
       offsets: offsetsOf(bucket),
       parameters: bucket.parameters(),
       isLast: bucket.isLast(),
-    });
-    // The hook takes a turn of its own, so this one must not wait for it.
-    const { reduced } = await inTurn(group, async () => {
+    };
+    const inner = bucketInTurn(new GradBucket(parts), turnOfBucket(bucket));
+    // The hook comes behind this part of the turn, or takes a turn of its own, so this one must not wait for it.
+    const { reduced } = await inTurnOf(group, bucket, async () => {
       narrowInto(half.data, dtype, await readGradients(group, view));
       return { reduced: hook(state, inner) };
     });

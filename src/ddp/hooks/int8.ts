@@ -14,12 +14,13 @@
  * sides: H. Tang et al. 2019, "DoubleSqueeze", arXiv:1905.05957, and S. P. Karimireddy et al. 2019, arXiv:1901.09847.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { inTurn } from "../../group/turns.ts";
+import type { TurnPart } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { evenShare, type Share } from "../../support/even-share.ts";
 import { partOfTensor } from "../../tensor/part.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { BucketStates } from "./bucket-states.ts";
+import { inTurnOf } from "./bucket-turn.ts";
 import { checkFlag, checkGroup } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 import { type Blocks, type Int8Job, wordsOfBlock } from "./int8-blocks.ts";
@@ -82,16 +83,16 @@ export const int8Hook: CommHook<Int8State> = async (state, bucket) => {
   const view = compressible("int8Hook", group, bucket.buffer());
   const shares = shareOut(Math.ceil(view.count / blockSize), group.size);
   const job: Int8Job = { group, count: view.count, blockSize, errorFeedback, mine: shares[group.rank]! };
-  await inTurn(group, async () => {
+  await inTurnOf(group, bucket, async (part) => {
     if (view.memory === "gpu" && view.dtype === "f32") {
       const { GpuBlocks, keepOnGpu } = await import("./int8-gpu.ts");
       const kept = state.gpuBuckets.of(bucket, () => keepOnGpu(job));
-      await exchange(group, shares, blockSize, new GpuBlocks(job, view, kept));
+      await exchange(group, part, shares, blockSize, new GpuBlocks(job, view, kept));
       return;
     }
     const values = await readGradients(group, view);
     const kept = state.hostBuckets.of(bucket, () => keepOnHost(job));
-    await exchange(group, shares, blockSize, new HostBlocks(job, values, kept));
+    await exchange(group, part, shares, blockSize, new HostBlocks(job, values, kept));
     await writeGradients(group, view, values);
   });
   return bucket.buffer();
@@ -100,6 +101,7 @@ export const int8Hook: CommHook<Int8State> = async (state, bucket) => {
 /** Steps 1 to 4 of the file's head. */
 async function exchange(
   group: ProcessGroup,
+  call: TurnPart,
   shares: readonly Share[],
   blockSize: number,
   blocks: Blocks,
@@ -109,12 +111,13 @@ async function exchange(
   try {
     blocks.encode();
     await group.allToAllSingle(blocks.received, blocks.records, {
+      ...call,
       inputSplits: shares.map(({ count }) => count * stride),
       outputSplits: shares.map(() => own),
     });
     blocks.encodeMean();
     const parts = shares.map(({ start, count }) => partOfTensor(blocks.records, start * stride, count * stride));
-    await group.allGather(parts, parts[group.rank]!);
+    await group.allGather(parts, parts[group.rank]!, call);
     blocks.decode();
   } finally {
     blocks.discard();

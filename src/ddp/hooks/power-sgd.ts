@@ -19,12 +19,13 @@
  * torch.distributed.algorithms.ddp_comm_hooks.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { inTurn } from "../../group/turns.ts";
+import type { TurnPart } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { countOf, type GradBucket } from "../grad-bucket.ts";
 import { BucketStates, offsetsOf } from "./bucket-states.ts";
+import { inTurnOf } from "./bucket-turn.ts";
 import { checkFlag, checkGroup, checkSeed, checkWhole } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 import { type Matrix, multiply, multiplyByTransposed, multiplyTransposed, orthogonalize } from "./matrix.ts";
@@ -123,14 +124,14 @@ export const powerSgdHook: CommHook<PowerSgdState> = async (state, bucket) => {
   const view = compressible("powerSgdHook", group, bucket.buffer());
   const compresses = state.iteration >= options.startIteration;
   if (bucket.isLast()) state.iteration++;
-  await inTurn(group, async () => {
+  await inTurnOf(group, bucket, async (part) => {
     if (!compresses) {
-      await group.allReduce(bucket.buffer(), { op: "avg" });
+      await group.allReduce(bucket.buffer(), { ...part, op: "avg" });
       return;
     }
     const values = await readGradients(group, view);
     const kept = state.buckets.of(bucket, () => keptOf(bucket, values.length, options));
-    await compress(state, kept, values, bucket.index());
+    await compress(state, part, kept, values, bucket.index());
     await writeGradients(group, view, values);
   });
   return bucket.buffer();
@@ -165,7 +166,13 @@ function partOf(
 }
 
 /** Puts the average in place of `values`. */
-async function compress(state: PowerSgdState, kept: Kept, values: Float32Array, index: number): Promise<void> {
+async function compress(
+  state: PowerSgdState,
+  call: TurnPart,
+  kept: Kept,
+  values: Float32Array,
+  index: number,
+): Promise<void> {
   const { group, options } = state;
   const { error, parts, plain } = kept;
   if (options.errorFeedback) {
@@ -183,7 +190,7 @@ async function compress(state: PowerSgdState, kept: Kept, values: Float32Array, 
   for (const [i, part] of parts.entries()) {
     multiply(matrixOf(part), startOf(part, options, `${index}.${i}.${kept.rounds}`), pOf(i, part));
   }
-  await group.allReduce(ps.values, { op: "avg" });
+  await group.allReduce(ps.values, { ...call, op: "avg" });
 
   const qs = new Layout(parts.map(({ columns, rank }) => columns * rank));
   const qOf = (i: number, { columns, rank }: Part) => ({ values: qs.part(i), rows: columns, columns: rank });
@@ -191,7 +198,7 @@ async function compress(state: PowerSgdState, kept: Kept, values: Float32Array, 
     orthogonalize(pOf(i, part), options.orthogonalizationEpsilon);
     multiplyTransposed(matrixOf(part), pOf(i, part), qOf(i, part));
   }
-  await group.allReduce(qs.values, { op: "avg" });
+  await group.allReduce(qs.values, { ...call, op: "avg" });
 
   kept.rounds++;
   for (const [i, { offset, count }] of plain.entries()) values.set(ps.part(i).subarray(0, count), offset);

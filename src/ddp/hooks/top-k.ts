@@ -16,10 +16,10 @@
  */
 import { ProtocolError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
-import { inTurn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { BucketStates } from "./bucket-states.ts";
+import { inTurnOf } from "./bucket-turn.ts";
 import { checkFlag, checkGroup } from "./checks.ts";
 import { compressible, readGradients, writeGradients } from "./gradients.ts";
 
@@ -66,13 +66,13 @@ export class TopKState {
 export const topKHook: CommHook<TopKState> = async (state, bucket) => {
   const { group, ratio, errorFeedback } = state;
   const view = compressible("topKHook", group, bucket.buffer());
-  await inTurn(group, async () => {
+  await inTurnOf(group, bucket, async (part) => {
     const values = await readGradients(group, view);
     const kept = state.buckets.of(bucket, () => new Float32Array(values.length));
     for (let i = 0; i < kept.length; i++) kept[i] = values[i]! + (errorFeedback ? kept[i]! : 0);
     const picked = pickLargest(kept, countOfTopK(kept.length, ratio));
     const all = new Uint32Array(picked.length * group.size);
-    await group.allGatherIntoTensor(all, picked);
+    await group.allGatherIntoTensor(all, picked, part);
     await writeGradients(group, view, meanOf(group, all, picked.length / 2, values.length));
   });
   return bucket.buffer();

@@ -15,6 +15,7 @@
  */
 import { Elementwise } from "../../elementwise/elementwise.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn, type Turn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import type { CommHook } from "../comm-hook.ts";
 import { GradBucket } from "../grad-bucket.ts";
@@ -22,7 +23,7 @@ import { checkGroup, checkWhole } from "../hooks/checks.ts";
 import { type BoundHook, bindHook, endGroupAfter, reduceByHook } from "../reducer/bound-hook.ts";
 import { FlatBuffer } from "../reducer/flat-buffer.ts";
 import { free } from "../reducer/memory.ts";
-import { indicesByKind, type KnownParameter, knownParameters } from "../reducer/parameter.ts";
+import { indicesByKind, type KnownParameter, knownParameters, requireOwnMemory } from "../reducer/parameter.ts";
 import type { NamedTensor } from "../verify-params.ts";
 import { checkNumbers } from "./update-rules.ts";
 
@@ -81,6 +82,7 @@ export class DiLoCo {
     checkWhole("DiLoCo", "localSteps", localSteps, 1);
     checkNumbers("DiLoCo", { outerLearningRate, outerMomentum });
     const known = knownParameters("DiLoCo", parameters);
+    requireOwnMemory("DiLoCo", known);
     this.group = group;
     this.#localSteps = localSteps;
     this.#rate = outerLearningRate;
@@ -112,17 +114,24 @@ export class DiLoCo {
     if (this.#isStepping) throw new Error("DiLoCo.step: the step before has not ended: await it first");
     this.#steps++;
     if (this.#steps % this.#localSteps !== 0) return false;
-    this.#isStepping = true;
-    try {
-      for (const [index, flat] of this.#flats.entries()) await this.#average(flat, index);
-      for (const flat of this.#flats) this.#apply(flat);
-      return true;
-    } catch (error) {
-      endGroupAfter(error, this.group, "the outer step of DiLoCo");
-      throw error;
-    } finally {
-      this.#isStepping = false;
-    }
+    const begin = (turn: Turn) => {
+      const views = this.#flats.flatMap(({ parameters }) => parameters.map(({ view }) => view));
+      turn.hold("DiLoCo.step", [], views);
+      for (const flat of this.#flats) this.#subtract(flat);
+      this.#isStepping = true;
+    };
+    await inTurn(this.group, "DiLoCo", begin, async (turn) => {
+      try {
+        for (const [index, flat] of this.#flats.entries()) await this.#average(flat, index, turn);
+        for (const flat of this.#flats) this.#apply(flat);
+      } catch (error) {
+        endGroupAfter(error, this.group, "the outer step of DiLoCo");
+        throw error;
+      } finally {
+        this.#isStepping = false;
+      }
+    });
+    return true;
   }
 
   /** Frees the flat copies. */
@@ -132,17 +141,20 @@ export class DiLoCo {
     }
   }
 
-  async #average({ parameters, start, change }: Flat, index: number): Promise<void> {
-    const elements = new Elementwise(this.group.device);
+  /** Δ of this rank. */
+  #subtract({ parameters, start, change }: Flat): void {
     for (const [part, { tensor }] of parameters.entries()) change.write(part, tensor);
-    elements.subtract(start.tensor, change.tensor, change.tensor);
+    new Elementwise(this.group.device).subtract(start.tensor, change.tensor, change.tensor);
+  }
+
+  async #average({ parameters, change }: Flat, index: number, turn: Turn): Promise<void> {
     if (!this.#hook) {
-      await this.group.allReduce(change.tensor, { op: "avg" });
+      await this.group.allReduce(change.tensor, { ...turn.part, op: "avg" });
       return;
     }
     const isLast = index === this.#flats.length - 1;
     const { tensor: buffer, offsets } = change;
-    await reduceByHook(this.#hook, new GradBucket({ index, buffer, offsets, parameters, isLast }), change);
+    await reduceByHook(this.#hook, new GradBucket({ index, buffer, offsets, parameters, isLast }), change, turn);
   }
 
   #apply({ parameters, start, change, velocity }: Flat): void {

@@ -11,8 +11,10 @@
  * DOI 10.1109/SC41405.2020.00024.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn, type Turn } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { ReduceOp } from "../../reduce-op.ts";
+import { describe } from "../../tensor/describe.ts";
 import { partOfTensor } from "../../tensor/part.ts";
 import type { ShapedTensor, Tensor } from "../../types.ts";
 import { broadcastCoalesced } from "../broadcast-coalesced.ts";
@@ -21,7 +23,13 @@ import { endGroupAfter } from "../reducer/bound-hook.ts";
 import { FlatBuffer } from "../reducer/flat-buffer.ts";
 import type { Joinable, JoinContext } from "../reducer/join.ts";
 import { paddedCount } from "../reducer/memory.ts";
-import { checkedGradient, indicesByKind, type KnownParameter, knownParameters } from "../reducer/parameter.ts";
+import {
+  checkedGradient,
+  indicesByKind,
+  type KnownParameter,
+  knownParameters,
+  requireOwnMemory,
+} from "../reducer/parameter.ts";
 import type { NamedTensor } from "../verify-params.ts";
 import type { UpdateRule } from "./update-rules.ts";
 
@@ -79,6 +87,7 @@ export class ShardedOptimizer<S> implements Joinable {
     }
     this.group = group;
     this.#parameters = knownParameters("ShardedOptimizer", parameters);
+    requireOwnMemory("ShardedOptimizer", this.#parameters);
     for (const { tensor } of this.#parameters) rule.check?.(tensor);
     this.#rule = rule;
     this.#flats = indicesByKind(this.#parameters).map((indices) => this.#flatOf(indices));
@@ -96,27 +105,32 @@ export class ShardedOptimizer<S> implements Joinable {
    * @throws TypeError or RangeError for a wrong list of gradients; nothing has been sent then. @throws Error if the step before
    * has not ended. @throws the error of a collective. After an error of the rule the group is dead, since the other ranks wait.
    */
-  async step(gradients: readonly (Tensor | ShapedTensor)[]): Promise<void> {
+  step(gradients: readonly (Tensor | ShapedTensor)[]): Promise<void> {
+    return this.#run((turn) => {
+      const tensors = this.#checkedGradients(gradients);
+      turn.hold("ShardedOptimizer.step", tensors.map(describe));
+      for (const { indices, gradients: flat } of this.#flats) {
+        for (const [part, index] of indices.entries()) flat.write(part, tensors[index]!);
+      }
+      return this.joinContext?.notify(this);
+    });
+  }
+
+  #checkedGradients(gradients: readonly (Tensor | ShapedTensor)[]): Tensor[] {
     if (!Array.isArray(gradients) || gradients.length !== this.#parameters.length) {
       const given = Array.isArray(gradients) ? `a list of ${gradients.length}` : typeof gradients;
       throw new TypeError(
         `ShardedOptimizer.step: give a gradient for each of ${this.#parameters.length} parameters, not ${given}`,
       );
     }
-    const tensors = gradients.map((gradient, index) =>
+    return gradients.map((gradient, index) =>
       checkedGradient("ShardedOptimizer.step", this.#parameters, index, gradient),
     );
-    await this.#run(async () => {
-      for (const { indices, gradients: flat } of this.#flats) {
-        for (const [part, index] of indices.entries()) flat.write(part, tensors[index]!);
-      }
-      await this.joinContext?.notify(this);
-    });
   }
 
   /** Takes part in a step of the ranks that still have inputs, with zeros: this rank's share must be updated too. `join` calls it. */
   shadowStep(): Promise<void> {
-    return this.#run(async () => {
+    return this.#run(() => {
       for (const { indices, gradients } of this.#flats) {
         for (const part of indices.keys()) gradients.clear(part);
       }
@@ -129,6 +143,10 @@ export class ShardedOptimizer<S> implements Joinable {
     await broadcastCoalesced(this.group, tensors, { root });
   }
 
+  dropStep(): string | null {
+    return this.#isStepping ? "a step() was not awaited" : null;
+  }
+
   /** Frees the flat copies. */
   destroy(): void {
     for (const { parameters, gradients } of this.#flats) {
@@ -137,44 +155,50 @@ export class ShardedOptimizer<S> implements Joinable {
     }
   }
 
-  async #run(begin: () => Promise<void>): Promise<void> {
-    if (this.#isStepping) throw new Error("ShardedOptimizer.step: the step before has not ended: await it first");
-    this.#isStepping = true;
-    try {
-      await begin();
-      this.#iteration++;
-      await this.#updateAll();
-    } finally {
-      this.#isStepping = false;
-      this.joinContext?.end(this);
-    }
+  /** Makes a step as one turn of the group. `begin` copies the gradients at once; the step goes on when the promise that it returns has resolved. */
+  #run(begin: (turn: Turn) => Promise<void> | undefined): Promise<void> {
+    const prepare = (turn: Turn) => {
+      if (this.#isStepping) throw new Error("ShardedOptimizer.step: the step before has not ended: await it first");
+      const views = this.#parameters.map(({ view }) => view);
+      turn.hold("ShardedOptimizer.step", [], views);
+      const gate = begin(turn);
+      // It is awaited when the turn comes.
+      gate?.catch(() => {});
+      this.#isStepping = true;
+      return gate;
+    };
+    return inTurn(this.group, "ShardedOptimizer", prepare, async (turn, gate) => {
+      try {
+        await gate;
+        this.#iteration++;
+        await this.#updateAll(turn);
+      } finally {
+        this.#isStepping = false;
+        this.joinContext?.end(this);
+      }
+    });
   }
 
-  async #updateAll(): Promise<void> {
+  async #updateAll(turn: Turn): Promise<void> {
     try {
-      for (const flat of this.#flats) await this.#update(flat);
+      for (const flat of this.#flats) await this.#update(flat, turn);
     } catch (error) {
       endGroupAfter(error, this.group, "the step of a ShardedOptimizer");
       throw error;
     }
   }
 
-  async #update({
-    indices,
-    parameters,
-    gradients,
-    shareOfParameters,
-    shareOfGradients,
-    state,
-  }: Flat<S>): Promise<void> {
+  async #update(flat: Flat<S>, turn: Turn): Promise<void> {
     const { group, joinContext } = this;
+    const { indices, parameters, gradients, shareOfParameters, shareOfGradients, state } = flat;
     await group.reduceScatterTensor(shareOfGradients, gradients.tensor, {
+      ...turn.part,
       op: joinContext?.averageOp() ?? ReduceOp.AVG,
     });
     for (const [part, index] of indices.entries()) parameters.write(part, this.#parameters[index]!.tensor);
     const update = { parameters: shareOfParameters, gradients: shareOfGradients, state, iteration: this.#iteration };
-    await this.#rule.update(update);
-    await group.allGatherIntoTensor(parameters.tensor, shareOfParameters);
+    await turn.lend("the rule of ShardedOptimizer", () => this.#rule.update(update));
+    await group.allGatherIntoTensor(parameters.tensor, shareOfParameters, turn.part);
     for (const [part, index] of indices.entries()) parameters.read(part, this.#parameters[index]!.tensor);
   }
 

@@ -1,8 +1,10 @@
 /** BoundHook: a comm hook with its state, as a Reducer or a DiLoCo runs it. */
 import { MismatchError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import type { Turn } from "../../group/turns.ts";
 import { type CommHook, tensorOfHookResult } from "../comm-hook.ts";
 import type { GradBucket } from "../grad-bucket.ts";
+import { bucketInTurn } from "../hooks/bucket-turn.ts";
 import type { FlatBuffer } from "./flat-buffer.ts";
 
 export interface BoundHook {
@@ -17,11 +19,12 @@ export function bindHook<S>(caller: string, state: S, hook: CommHook<S>): BoundH
 }
 
 /**
- * Reduces a bucket by the hook: afterwards `flat`, the bucket's own buffer, holds the result.
+ * Reduces a bucket by the hook, within `turn`: afterwards `flat`, the bucket's own buffer, holds the result.
  * @throws what the hook throws. @throws TypeError or RangeError if its result is not of the bucket's dtype and count.
  */
-export async function reduceByHook(hook: BoundHook, bucket: GradBucket, flat: FlatBuffer): Promise<void> {
-  const result = tensorOfHookResult(await hook.call(bucket));
+export async function reduceByHook(hook: BoundHook, bucket: GradBucket, flat: FlatBuffer, turn: Turn): Promise<void> {
+  bucketInTurn(bucket, turn);
+  const result = tensorOfHookResult(await turn.lend(`the comm hook ${hook.name}`, () => hook.call(bucket)));
   bucket.setBuffer(result);
   flat.replace(result);
 }

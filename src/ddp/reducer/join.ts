@@ -9,6 +9,7 @@
  */
 import { MismatchError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { told } from "../../group/turns.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { ReduceOp, type ReduceOpLike } from "../../reduce-op.ts";
 import { checkFlag } from "../hooks/checks.ts";
@@ -30,6 +31,8 @@ export interface Joinable {
   joinContext: JoinContext | null;
   /** Makes the calls of one step of the others, with zeros. */
   shadowStep(): Promise<void>;
+  /** Drops a step that was begun and not ended. Returns how an error tells of it; null if there is none. */
+  dropStep(): string | null;
   /** Makes the parameters those of rank `root`, after all ranks have joined. */
   syncParameters(root: number): Promise<void>;
 }
@@ -91,7 +94,8 @@ export class JoinContext {
     this.activeCount = counted[0] ?? 0;
     if (this.#throwOnEarlyTermination && this.activeCount > 0 && this.activeCount < this.#group.size) {
       const who = own === 0 ? `rank ${this.#group.rank} has no more inputs` : "a rank has no more inputs";
-      this.termination = new RangeError(`join: ${who}, and throwOnEarlyTermination is set; the group is whole`);
+      const error = new RangeError(`join: ${who}, and throwOnEarlyTermination is set; the group is whole`);
+      this.termination = told(error, this.#group.name);
       throw this.termination;
     }
     return this.activeCount;
@@ -127,13 +131,23 @@ export async function join<T>(
   for (const joinable of joinables) joinable.joinContext = context;
   try {
     const result = await body();
+    requireNoStep(joinables);
     await followOthers(context, joinables);
     return result;
   } catch (error) {
     if (!(error instanceof MismatchError) && error !== context.termination) first.group.abort(`join: ${error}`);
+    for (const joinable of list) joinable.dropStep();
     throw error;
   } finally {
     for (const joinable of joinables) joinable.joinContext = null;
+  }
+}
+
+/** @throws Error if a step was left open: the other ranks have begun it too, or never will. */
+function requireNoStep(joinables: readonly Joinable[]): void {
+  for (const [place, joinable] of joinables.entries()) {
+    const state = joinable.dropStep();
+    if (state) throw new Error(`the function ended, and a step of number ${place} of the list did not: ${state}`);
   }
 }
 

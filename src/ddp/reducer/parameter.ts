@@ -1,5 +1,7 @@
 /** The parameters of a model: their checks, and how an error names one. */
 import { UnsupportedError } from "../../errors.ts";
+import { requireApart } from "../../group/claims.ts";
+import { textOf } from "../../support/thrown.ts";
 import { describeArgument } from "../../tensor/describe.ts";
 import type { GpuView, HostView } from "../../tensor/view.ts";
 import { isFloat, type ShapedTensor, type Tensor } from "../../types.ts";
@@ -33,6 +35,19 @@ export function knownParameters(where: string, parameters: readonly NamedTensor[
     }
     return { ...parameter, shape: [...parameter.shape], view };
   });
+}
+
+/** @throws TypeError if two parameters share memory: each would be updated there. */
+export function requireOwnMemory(where: string, parameters: readonly KnownParameter[]): void {
+  const owner = (index: number) => nameOfParameter(parameters, index);
+  try {
+    requireApart(parameters.map(({ view }, index) => [{ view, written: true, owner: owner(index) }]));
+  } catch (cause) {
+    throw new TypeError(
+      `${where}: ${textOf(cause)}: give a weight that is used in several places once, with the sum of its gradients`,
+      { cause },
+    );
+  }
 }
 
 /**

@@ -14,7 +14,6 @@
  * Source: torch/csrc/distributed/c10d/reducer.cpp; Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data
  * Parallel Training", DOI 10.14778/3415478.3415530.
  */
-import { ProtocolError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { ReduceOp } from "../../reduce-op.ts";
@@ -31,6 +30,7 @@ import { type DdpLoggingData, StepWatch } from "./logging-data.ts";
 import { checkedGradient, type KnownParameter, knownParameters, nameOfParameter } from "./parameter.ts";
 import { type ReducerOptions, resolvedReducerOptions } from "./reducer-options.ts";
 import { ReductionStep } from "./reduction-step.ts";
+import { type SharedOrder, shareOrder } from "./share-order.ts";
 
 /** Options of `prepareForBackward`. */
 export interface PrepareOptions {
@@ -53,7 +53,8 @@ export class Reducer implements Joinable {
   readonly #parameters: readonly KnownParameter[];
   readonly #buckets: BucketSet;
   #hook: BoundHook | null = null;
-  #syncs = true;
+  /** How many `noSync` run. */
+  #noSyncs = 0;
   #step: ReductionStep | null = null;
   /** Parameters whose sum of gradients from `noSync` steps waits in their bucket. */
   readonly #accumulated = new Set<number>();
@@ -104,8 +105,9 @@ export class Reducer implements Joinable {
     if (this.#hook && this.joinContext?.divideByInitialWorldSize === false) {
       throw new TypeError("join: divideByInitialWorldSize: false takes no comm hook, whose average is over all ranks");
     }
-    const gate = this.#syncs ? (this.joinContext?.notify(this) ?? null) : null;
-    const step = this.#open(this.#syncs, gate);
+    const syncs = this.#noSyncs === 0;
+    const gate = syncs ? (this.joinContext?.notify(this) ?? null) : null;
+    const step = this.#open(syncs, gate);
     for (const index of unused) this.#leaveOut(step, index);
   }
 
@@ -129,6 +131,7 @@ export class Reducer implements Joinable {
     const place = this.#buckets.gradient(index);
     const tensor = gradient === undefined ? place : checkedGradient("markReady", this.#parameters, index, gradient);
     if (!isSameMemory(describe(tensor), describe(place))) {
+      this.#hold(step, index, tensor);
       if (this.#accumulated.has(index)) this.#buckets.add(index, tensor);
       else this.#buckets.write(index, tensor);
     }
@@ -152,6 +155,7 @@ export class Reducer implements Joinable {
     const missing = step.missing();
     if (!step.syncs) {
       this.#step = null;
+      step.end();
       return this.#parameters.map((_, index) => (this.#accumulated.has(index) ? this.gradient(index) : null));
     }
     if (missing.length > 0 && !this.#options.findUnusedParameters) {
@@ -163,17 +167,16 @@ export class Reducer implements Joinable {
 
   /**
    * Runs `body`, whose steps are not reduced: their gradients are added up here, and the first step after it reduces the sums. All
-   * ranks make equally many steps outside `noSync`.
+   * ranks make equally many steps outside `noSync`. Several may overlap: while one runs, nothing is reduced.
    * @throws Error if a step is open. @throws what `body` throws.
    */
   async noSync<T>(body: () => T | PromiseLike<T>): Promise<T> {
     this.#refuseOpenStep("noSync");
-    const before = this.#syncs;
-    this.#syncs = false;
+    this.#noSyncs++;
     try {
       return await body();
     } finally {
-      this.#syncs = before;
+      this.#noSyncs--;
     }
   }
 
@@ -228,7 +231,8 @@ export class Reducer implements Joinable {
   async shadowStep(): Promise<void> {
     this.#refuseOpenStep("join");
     this.#accumulated.clear();
-    const step = this.#open(true, null);
+    // With a gate, as the ranks that have inputs: their calls take turns.
+    const step = this.#open(true, Promise.resolve());
     for (const index of step.missing().reverse()) this.#leaveOut(step, index);
     await this.#complete(step);
   }
@@ -240,10 +244,32 @@ export class Reducer implements Joinable {
     await broadcastCoalesced(this.group, tensors, { root });
   }
 
+  dropStep(): string | null {
+    const step = this.#step;
+    if (!step) return null;
+    const state = this.#stateOf(step);
+    // One that is being finalized ends by itself.
+    if (!step.isClosing) {
+      step.end();
+      this.#accumulated.clear();
+      this.#step = null;
+      this.joinContext?.end(this);
+    }
+    return state;
+  }
+
   /** Frees the buckets, and with them the views that `finalize` and `gradient` gave. @throws Error if a step is open. */
   destroy(): void {
     this.#refuseOpenStep("destroy");
     this.#buckets.destroy();
+  }
+
+  /** @throws TypeError if a pending Work writes the gradient, or if it is to get its average and a pending Work or another gradient has its memory. */
+  #hold(step: ReductionStep, index: number, tensor: Tensor): void {
+    const owner = `markReady of ${this.#nameOf(index)}`;
+    const view = describe(tensor);
+    if (step.syncs && !this.#options.gradientAsBucketView) step.hold(owner, view);
+    else this.group.hold(owner, [view], [])();
   }
 
   #setHook(hook: BoundHook): void {
@@ -275,12 +301,16 @@ export class Reducer implements Joinable {
 
   async #complete(step: ReductionStep): Promise<(Tensor | null)[]> {
     step.isClosing = true;
+    let order: SharedOrder | null = null;
     try {
       const used = this.#shareUse(step);
+      // Not where parameters may be unused, for then each step has another order.
+      if (!this.#buckets.hasRebuilt && !this.#options.findUnusedParameters) order = shareOrder(this.group, step);
       await step.settle();
       this.#watch.end();
+      // The average goes where the gradient was, which is the caller's again.
+      step.end();
       const gradients = this.#parameters.map((_, index) => (used?.[index] === 0 ? null : this.#averageOf(step, index)));
-      await this.#rebuild(step.order);
       this.#lastOrder = step.order;
       this.#stepsReduced++;
       this.#error = null;
@@ -291,6 +321,9 @@ export class Reducer implements Joinable {
       if (error !== this.joinContext?.termination) endGroupAfter(error, this.group, "the reduction of gradients");
       throw error;
     } finally {
+      // All ranks have agreed on it, whatever else has failed.
+      if (order?.agreed) this.#buckets.rebuild(order.agreed);
+      step.end();
       this.#accumulated.clear();
       this.#step = null;
       this.joinContext?.end(this);
@@ -304,7 +337,7 @@ export class Reducer implements Joinable {
       step.given.has(index) || this.#accumulated.has(index) ? 1 : 0,
     );
     this.#unusedBytes = this.#parameters.reduce((sum, { view }, index) => sum + (used[index] ? 0 : view.byteLength), 0);
-    step.call(() => this.group.allReduce(used));
+    step.call((turn) => this.group.allReduce(used, { ...turn?.part }));
     return used;
   }
 
@@ -316,20 +349,6 @@ export class Reducer implements Joinable {
     return given;
   }
 
-  /** After the first step: buckets in the order in which rank 0's gradients came. Not where parameters may be unused, for then each step has another order. */
-  async #rebuild(order: readonly number[]): Promise<void> {
-    if (this.#buckets.hasRebuilt || this.#options.findUnusedParameters) return;
-    const orderOfRoot = Int32Array.from(order);
-    await this.group.broadcast(orderOfRoot);
-    const isPermutation = new Set(orderOfRoot).size === order.length && orderOfRoot.every((index) => index in order);
-    if (!isPermutation) {
-      throw new ProtocolError(
-        `group "${this.group.name}": rank 0 sent an order of gradients that is no permutation of the parameters`,
-      );
-    }
-    this.#buckets.rebuild([...orderOfRoot]);
-  }
-
   #openStep(caller: string): ReductionStep {
     if (!this.#step) throw new Error(`${caller}: no step is open: call prepareForBackward() first`);
     if (this.#step.isClosing) throw new Error(`${caller}: the step is being finalized: await finalize() first`);
@@ -337,10 +356,14 @@ export class Reducer implements Joinable {
   }
 
   #refuseOpenStep(caller: string): void {
-    if (!this.#step) return;
-    const missing = this.#step.missing();
+    if (this.#step) throw new Error(`${caller}: the step before is not finished: ${this.#stateOf(this.#step)}`);
+  }
+
+  /** Why this step is not finished. */
+  #stateOf(step: ReductionStep): string {
+    const missing = step.missing();
     const state = missing.length > 0 ? `no gradient came of ${this.#namesOf(missing)}` : "finalize() was not awaited";
-    throw new Error(`${caller}: the step before is not finished: ${state}. ${REMEDY}`);
+    return `${state}. ${REMEDY}`;
   }
 
   #checkedUnused(unused: readonly number[]): readonly number[] {

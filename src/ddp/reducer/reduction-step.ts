@@ -2,12 +2,15 @@
  * ReductionStep: one iteration of a Reducer. It knows which gradients have come, and fires the buckets in order: bucket i
  * when it is full and bucket i-1 has been fired, so that all ranks call their buckets in one order.
  *
- * The Reducer's own allReduce is one call, so several buckets are under way at once. A comm hook may make several calls, one
- * when the other has come back; so a hook begins when the one before it has ended, or the ranks' calls would interleave
- * differently.
+ * The Reducer's own allReduce is one call, made at once, so several buckets are under way at once. A comm hook may make several calls, one
+ * when the other has come back; so each bucket takes a turn of the group when it is fired, or the ranks' calls would interleave
+ * differently. So does each call that must wait for the gate.
  */
 import type { ProcessGroup } from "../../group/process-group.ts";
+import { inTurn, type Turn } from "../../group/turns.ts";
 import type { ReduceOpLike } from "../../reduce-op.ts";
+import { textOf } from "../../support/thrown.ts";
+import type { TensorView } from "../../tensor/view.ts";
 import type { Tensor } from "../../types.ts";
 import { type BoundHook, endGroupAfter, reduceByHook } from "./bound-hook.ts";
 import { type Bucket, type BucketSet, gradBucketOf } from "./bucket-set.ts";
@@ -40,12 +43,12 @@ export class ReductionStep {
   /** How many gradients of each bucket are not there yet. */
   readonly #pending: number[];
   #nextBucket = 0;
-  readonly #isSerial: boolean;
-  /** The end of the calls that wait for each other. */
-  #queue: Promise<void>;
+  readonly #takesTurns: boolean;
+  readonly #gate: Promise<void>;
   readonly #calls: Promise<void>[] = [];
   #failure: { error: unknown } | null = null;
   #isStopped = false;
+  readonly #releases: (() => void)[] = [];
 
   constructor(options: StepOptions) {
     const { parameterCount, buckets, hook, gate, syncs } = options;
@@ -53,8 +56,8 @@ export class ReductionStep {
     this.syncs = syncs;
     this.#isMarked = new Array<boolean>(parameterCount).fill(false);
     this.#pending = buckets.buckets.map(({ indices }) => indices.length);
-    this.#isSerial = hook !== null || gate !== null;
-    this.#queue = (gate ?? Promise.resolve()).catch((error) => this.#stop(error));
+    this.#takesTurns = hook !== null || gate !== null;
+    this.#gate = (gate ?? Promise.resolve()).catch((error) => this.#stop(error));
   }
 
   isMarked(index: number): boolean {
@@ -79,31 +82,55 @@ export class ReductionStep {
 
   /** Resolves when every call of this step has ended. @throws the first failure. */
   async settle(): Promise<void> {
-    await Promise.all([this.#queue, ...this.#calls]);
+    await Promise.all([this.#gate, ...this.#calls]);
     if (this.#failure) throw this.#failure.error;
   }
 
   /** Makes a call of the whole step, after those of the buckets that were fired. Its failure is the step's. */
-  call(make: () => PromiseLike<unknown>): void {
-    const call = this.#isSerial ? this.#queue.then(() => this.#guarded(make)) : this.#guarded(make);
-    if (this.#isSerial) this.#queue = call;
-    this.#calls.push(call);
+  call(make: (turn: Turn | null) => PromiseLike<unknown>): void {
+    const takeTurn = () =>
+      inTurn(
+        this.#options.group,
+        "Reducer",
+        () => {},
+        async (turn) => {
+          await this.#gate;
+          await this.#guarded(() => make(turn));
+        },
+      );
+    this.#calls.push(this.#takesTurns ? takeTurn() : this.#guarded(() => make(null)));
+  }
+
+  /** Keeps the memory of a gradient, which gets its average there, from other calls. @throws TypeError if a pending Work has it, or another gradient. */
+  hold(owner: string, gradient: TensorView): void {
+    try {
+      this.#releases.push(this.#options.group.hold(owner, [], [gradient]));
+    } catch (cause) {
+      const remedy =
+        "It gets its average when finalize() resolves; until then no other gradient or call may have its memory";
+      throw new TypeError(`${textOf(cause)}. ${remedy}`, { cause });
+    }
+  }
+
+  /** The step has ended, or was dropped: the caller's memory is the caller's. */
+  end(): void {
+    for (const release of this.#releases.splice(0)) release();
   }
 
   #fire(index: number): void {
     const bucket = this.#options.buckets.buckets[index];
-    if (bucket) this.call(() => this.#reduce(bucket, index));
+    if (bucket) this.call((turn) => this.#reduce(bucket, index, turn));
   }
 
-  async #reduce(bucket: Bucket, index: number): Promise<void> {
+  async #reduce(bucket: Bucket, index: number, turn: Turn | null): Promise<void> {
     const { group, hook, op, buckets, watch } = this.#options;
     watch.fired();
     const { flat } = bucket;
-    if (!hook) {
-      await group.allReduce(flat.tensor, { op: op() });
+    if (!hook || !turn) {
+      await group.allReduce(flat.tensor, { ...turn?.part, op: op() });
       return;
     }
-    await reduceByHook(hook, gradBucketOf(bucket, index, index === buckets.buckets.length - 1), flat);
+    await reduceByHook(hook, gradBucketOf(bucket, index, index === buckets.buckets.length - 1), flat, turn);
   }
 
   async #guarded(make: () => PromiseLike<unknown>): Promise<void> {

@@ -38,8 +38,9 @@ export async function backOfReduction(
   }
   const shares = sharesOf(describe(x.tensor).count, group.size);
   return async (again, [g]) => {
-    const share = await ways.shares(again, split(again, g as Variable, shares));
+    // First the call that fails on all ranks or on none: a scatter may fail on some, which would go on alone.
     const parts = await exchanged(again, split(again, x, shares));
+    const share = await ways.shares(again, split(again, g as Variable, shares));
     return gradient(again, [product(again, parts)], [x], [share]);
   };
 }

@@ -4,6 +4,7 @@
  */
 import { Elementwise } from "../../elementwise/elementwise.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
+import type { Turn } from "../../group/turns.ts";
 import type { CollectiveOptions } from "../../options.ts";
 import type { Tensor } from "../../types.ts";
 
@@ -13,13 +14,16 @@ export type LastingOptions = Pick<CollectiveOptions, "timeoutMs" | "signal">;
 /** See the file's head. */
 export class Tape {
   readonly group: ProcessGroup;
-  readonly options: LastingOptions;
+  readonly lasting: LastingOptions;
+  /** The lasting options, as those of a part of this call. */
+  readonly options: CollectiveOptions;
   readonly math: Elementwise;
   readonly #made = new Set<Tensor>();
 
-  constructor(group: ProcessGroup, options: LastingOptions) {
+  constructor(group: ProcessGroup, lasting: LastingOptions, turn: Turn) {
     this.group = group;
-    this.options = options;
+    this.lasting = lasting;
+    this.options = { ...lasting, ...turn.part };
     this.math = new Elementwise(group.device, (tensor) => this.#made.add(tensor));
   }
 

@@ -23,7 +23,12 @@ export function setDebugLevel(level: DebugLevel | null): void {
  * @throws RangeError if WEBCCL_DEBUG is not a debug level.
  */
 export function debugLevelIn(env: (name: string) => string | undefined): DebugLevel {
-  return levelSetOr(levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG"));
+  return levelSetOr(levelOfEnvironment(env));
+}
+
+/** The level of WEBCCL_DEBUG, else WARN. */
+export function levelOfEnvironment(env: (name: string) => string | undefined): DebugLevel {
+  return levelOf(env("WEBCCL_DEBUG") ?? "WARN", "WEBCCL_DEBUG");
 }
 
 /** The level that `setDebugLevel` set, else `level`. */

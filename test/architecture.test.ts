@@ -63,7 +63,17 @@ const FLOORS: readonly (readonly string[])[] = [
     "browser",
   ],
   ["deno", "simulated", "simulated/network", "simulated/run"],
-  ["cli", "cli/bench", "cli/commands", "cli/info", "cli/kernels", "cli/launch", "cli/trace", "testing"],
+  [
+    "cli",
+    "cli/bench",
+    "cli/commands",
+    "cli/info",
+    "cli/kernels",
+    "cli/launch",
+    "cli/trace",
+    "testing",
+    "testing/stores",
+  ],
 ];
 
 const FREE = [0, 2];

@@ -8,7 +8,7 @@ import { UnsupportedError } from "../errors.ts";
 import type { HostExecutor } from "../executor/executor.ts";
 import type { ReadbackTimes } from "../executor/webgpu/create-executor.ts";
 import type { MemoryKnobs } from "../link/memory/links.ts";
-import { consoleLogger, debugLevelIn, levelSetOr } from "../logger.ts";
+import { consoleLogger, debugLevelIn, levelOfEnvironment, levelSetOr } from "../logger.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, DEFAULT_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { Platform } from "../platform.ts";
@@ -214,7 +214,8 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     );
   }
   const levelNow = () => debugLevelIn(platform.env);
-  const level = levelNow();
+  // An environment is slow to read, and calls ask.
+  const level = levelOfEnvironment(platform.env);
   checkChoice("transport", transport, TRANSPORTS);
   if ((transport === "memory") !== (method.protocol === "memory:") && transport !== "auto") {
     throw new RangeError(

@@ -266,9 +266,8 @@ export class CallRunner {
     const { sequence, started } = call;
     const claim = claims.claim({ collective, sequence }, read, written);
     const abortCall = (reason: unknown) => this.#abortCall(request, call, reason);
-    const opType = OP_TYPES[collective];
     const { work, fulfill, reject } = Work.pending<T>({
-      opType,
+      opType: OP_TYPES[collective],
       sequence,
       logger: settings.logger,
       onAbort: abortCall,

@@ -22,9 +22,10 @@ import type { Logger } from "../options.ts";
 import { Traffic } from "../support/traffic.ts";
 import type { Collective } from "../types.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
-import { collectiveName, describeCall, differingField } from "../wire/fingerprint.ts";
+import { describeCall, differingField } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { ChannelExchange } from "./exchange.ts";
+import { callsDiffer, mismatchDetails } from "./mismatch.ts";
 import type { Peer } from "./peer.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Probes } from "./probes.ts";
@@ -132,7 +133,7 @@ export class Channel implements PointToPointOwner {
   refuse(exchange: ChannelExchange, reason: string): void {
     const error = new MismatchError(
       `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${this.rank} cannot take part: ${reason}`,
-      this.#mismatchDetails(exchange.sequence, exchange.call, "tensor"),
+      mismatchDetails(this.name, exchange.sequence, exchange.call, "tensor"),
     );
     this.#tellJudge(exchange.sequence, toWireError(error));
   }
@@ -233,14 +234,14 @@ export class Channel implements PointToPointOwner {
     calls: readonly [Fingerprint, Fingerprint],
   ): void {
     const field = differingField(...calls) ?? "call";
-    this.#convict(exchange.sequence, this.#mismatch(exchange.sequence, field, ranks, calls));
+    this.#convict(exchange.sequence, callsDiffer(this.name, exchange.sequence, field, ranks, calls));
   }
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
     const error = new MismatchError(
       `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
         `expected ${expectedBytes}: count differs`,
-      this.#mismatchDetails(exchange.sequence, exchange.call, "count"),
+      mismatchDetails(this.name, exchange.sequence, exchange.call, "count"),
     );
     if (exchange.pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
     else this.#tellJudge(exchange.sequence, toWireError(error));
@@ -350,26 +351,9 @@ export class Channel implements PointToPointOwner {
   #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
     const error =
       this.rank < rank
-        ? this.#mismatch(sequence, field, [this.rank, rank], [ours, theirs])
-        : this.#mismatch(sequence, field, [rank, this.rank], [theirs, ours]);
+        ? callsDiffer(this.name, sequence, field, [this.rank, rank], [ours, theirs])
+        : callsDiffer(this.name, sequence, field, [rank, this.rank], [theirs, ours]);
     this.#tellJudge(sequence, toWireError(error));
-  }
-
-  #mismatch(
-    sequence: number,
-    field: string,
-    ranks: readonly [number, number],
-    calls: readonly [Fingerprint, Fingerprint],
-  ): MismatchError {
-    return new MismatchError(
-      `group "${this.name}", call ${sequence}: ${field} differs: ` +
-        `rank ${ranks[0]} called ${describeCall(calls[0])}, rank ${ranks[1]} called ${describeCall(calls[1])}`,
-      this.#mismatchDetails(sequence, calls[0], field),
-    );
-  }
-
-  #mismatchDetails(sequence: number, call: Fingerprint, field: string) {
-    return { group: this.name, sequence, collective: collectiveName(call), field };
   }
 
   #tellJudge(sequence: number, error: WireError): void {

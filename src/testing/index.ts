@@ -39,5 +39,5 @@ export {
   type SmallFloat,
 } from "./reference.ts";
 export { type CaseResult, type CaseSpec, ConformanceError } from "./stage.ts";
-export type { StoreCase, StoreUnderTest } from "./store-checks.ts";
-export { type StoreLimits, storeCases } from "./store-conformance.ts";
+export type { StoreCase, StoreUnderTest } from "./stores/checks.ts";
+export { type StoreLimits, storeCases } from "./stores/conformance.ts";

@@ -6,7 +6,14 @@ import type { WebcclError } from "../../errors.ts";
 import type { ObjectRequest, Request } from "../../request.ts";
 import { asError } from "../../support/thrown.ts";
 import { COLLECTIVES, type Collective } from "../../types.ts";
-import { type Backend, type BackendContext, type Call, type PersistentRun, unsupported } from "../backend.ts";
+import {
+  type Backend,
+  type BackendContext,
+  type BackendTraffic,
+  type Call,
+  type PersistentRun,
+  unsupported,
+} from "../backend.ts";
 
 const METHODS = ["sitOut", "stragglers", "withdraw", "abort", "dispose"] as const;
 
@@ -29,6 +36,14 @@ export class CheckedBackend implements Backend {
     this.lacks = this.given.lacks ?? (typeof this.given.run === "function" ? [] : lackedBy(this.given));
     this.#context = context;
     if (this.given.persist) this.persist = (request, call) => this.#persist(request, call);
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return this.given.traffic;
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.given.waitingFor?.(sequence) ?? [];
   }
 
   run(request: Request, call: Call): ReturnType<Backend["run"]> {

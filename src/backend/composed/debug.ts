@@ -15,7 +15,7 @@ import { textOf } from "../../support/thrown.ts";
 import { overlapOf, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Checksums } from "../../wire/checksum.ts";
-import type { Backend, BackendContext, Call, PersistentRun } from "../backend.ts";
+import type { Backend, BackendContext, BackendTraffic, Call, PersistentRun } from "../backend.ts";
 import { backendOf } from "./checked-backend.ts";
 
 /** Frames of the caller's stack in an error. */
@@ -54,6 +54,14 @@ export class DebugBackend implements Backend {
     this.#context = context;
     this.#hash = new TensorHash(sums, context.device);
     if (given.persist) this.persist = (request, call) => this.#persist(request, call);
+  }
+
+  get traffic(): BackendTraffic | undefined {
+    return this.#inner.traffic;
+  }
+
+  waitingFor(sequence: number): readonly number[] {
+    return this.#inner.waitingFor?.(sequence) ?? [];
   }
 
   run(request: Request, call: Call): ReturnType<Backend["run"]> {

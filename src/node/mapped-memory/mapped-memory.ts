@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { CommonMemory, MappedMemory } from "../../platform.ts";
-import { waits } from "../waits.ts";
+import { waits } from "../memory-files/waits.ts";
 import type { Ffi } from "./ffi.ts";
 import { Libc } from "./libc.ts";
 

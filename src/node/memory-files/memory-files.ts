@@ -15,9 +15,9 @@ import {
 import { basename, dirname, join } from "node:path";
 import { UnsupportedError } from "../../errors.ts";
 import type { MemoryFile, MemoryFiles } from "../../platform.ts";
-import { waits } from "../waits.ts";
 import { isOfThread, newName, ownerHasDied, PREFIX } from "./owner.ts";
 import { removeAtDeath, removeNow } from "./temporary-names.ts";
+import { waits } from "./waits.ts";
 
 export const MEMORY_FILE_DIRECTORY = "/dev/shm";
 /** The type that statfs gives a tmpfs. */

@@ -1,8 +1,8 @@
 /** What every store does with one call at a time. */
-import type { Store } from "../store/store.ts";
-import { SeededRandom } from "../support/seeded-random.ts";
-import { ConformanceError } from "./stage.ts";
-import { expectEqual, expectError, type StoreCase, storeCase, textOf } from "./store-checks.ts";
+import type { Store } from "../../store/store.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { ConformanceError } from "../stage.ts";
+import { expectEqual, expectError, type StoreCase, storeCase, textOf } from "./checks.ts";
 
 const LARGEST = 2n ** 63n - 1n;
 const SMALLEST = -(2n ** 63n);

@@ -1,7 +1,7 @@
 /** How a process of this host waits for others without a promise. Deno uses it too. */
 import { availableParallelism } from "node:os";
 import { nextTick } from "node:process";
-import type { Waits } from "../platform.ts";
+import type { Waits } from "../../platform.ts";
 
 const NEVER_WOKEN = new Int32Array(new SharedArrayBuffer(4));
 

@@ -1,6 +1,6 @@
 /** What every store does for those who wait, and for several clients at once. */
-import type { Store } from "../store/store.ts";
-import { expectEqual, expectError, type StoreCase, storeCase, textOf } from "./store-checks.ts";
+import type { Store } from "../../store/store.ts";
+import { expectEqual, expectError, type StoreCase, storeCase, textOf } from "./checks.ts";
 
 /** Each write, by which a waiter for "key" must be woken. */
 const WRITES: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {

@@ -2,9 +2,9 @@
  * The conformance suite of a store: every call, alone and beside others, from two clients. It is for any store, runtime and
  * test runner: a case is a function that makes a new store and throws where the store is wrong.
  */
-import { COUNTER_CASES, VALUE_CASES } from "./store-cases.ts";
-import { expectError, type StoreCase, storeCase } from "./store-checks.ts";
-import { CLOSE_CASE, CONCURRENT_CASES, DELETE_CASES, QUEUE_CASES, WAIT_CASES } from "./store-waits.ts";
+import { COUNTER_CASES, VALUE_CASES } from "./cases.ts";
+import { expectError, type StoreCase, storeCase } from "./checks.ts";
+import { CLOSE_CASE, CONCURRENT_CASES, DELETE_CASES, QUEUE_CASES, WAIT_CASES } from "./waits.ts";
 
 /** What a store is known not to do. */
 export interface StoreLimits {

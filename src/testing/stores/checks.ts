@@ -1,6 +1,6 @@
 /** What the cases of the store conformance suite are written with. */
-import type { Store } from "../store/store.ts";
-import { ConformanceError } from "./stage.ts";
+import type { Store } from "../../store/store.ts";
+import { ConformanceError } from "../stage.ts";
 
 /** A store that is tried. */
 export interface StoreUnderTest {

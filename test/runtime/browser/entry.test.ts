@@ -31,6 +31,7 @@ const WANTED = {
   gpu: "a page that opens a GPU",
   "hosted-hub": "ranks whose rank 0 hosts the hub",
   hub: "a page that meets at a hub",
+  "hub-meeting": "ranks that meet at a hub",
   "hub-store": "HubStore.connect",
   "join-options": "a rank that says whether it joins",
   knocks: "a rank that joins, or a group whose membership changes",

@@ -2,8 +2,8 @@
 
 import { TimeoutError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
-import { HashStore } from "../../store/hash-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
+import { SpaceStore } from "../../store/space-store.ts";
 import type { Store } from "../../store/store.ts";
 import { startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
@@ -74,8 +74,8 @@ export async function meetInMemory(platform: Platform, settings: Settings, comin
   const { joinMemoryJob, joinRunningJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);
   const seat = join
-    ? joinRunningJob<HashStore>(name, internal.memory ?? {})
-    : joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new HashStore());
+    ? joinRunningJob<SpaceStore>(name, internal.memory ?? {})
+    : joinMemoryJob(name, rank, worldSize, internal.memory ?? {}, () => new SpaceStore());
   coming.undo.push(() => {
     // The others may be up already, and wait for this rank.
     for (const link of seat.links.values()) link.close();

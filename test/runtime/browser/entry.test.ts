@@ -46,6 +46,7 @@ const WANTED = {
   proof: "a group with a token",
   ranks: "a job in which some rank has CUDA devices",
   "rare-loops": "8-bit floats and custom operations",
+  "space-store": "HashStore, and ranks of one page",
   "spawn-ranks": "a page that starts ranks",
   "split-plan": "a group that is split",
   stats: "group.stats()",

@@ -1,6 +1,6 @@
 /**
  * Vigil: what may end a bring-up before its time, on whichever step it is. That is the caller's signal, and the end of another
- * rank's bring-up, of which a hub (`meeting/meeting.ts`) or the store (`meeting/generation.ts`) tells.
+ * rank's bring-up, of which a hub (`meeting/hub-meeting.ts`) or the store (`meeting/generation.ts`) tells.
  */
 
 import { AbortedError, fromWireError, toWireError, WebcclError } from "../errors.ts";

@@ -1,9 +1,9 @@
 /** The store that a page keeps for the ranks in its workers, over a MessagePort to each. */
 import { fromWireError, toWireError, type WireError } from "../errors.ts";
 import { runStoreOp, type StoreOp, storeErrorOf } from "../store/calls.ts";
-import type { HashStore } from "../store/hash-store.ts";
 import { HubStore } from "../store/hub-store.ts";
 import { PrefixStore } from "../store/prefix-store.ts";
+import type { SpaceStore } from "../store/space-store.ts";
 import type { Store } from "../store/store.ts";
 
 interface Call {
@@ -22,7 +22,7 @@ interface Answer {
  * Answers the calls that come through `port`. Once `lost` has rejected, that is the answer: some rank will not come any
  * more.
  */
-export function servePageStore(store: HashStore, port: MessagePort, lost: Promise<never>): void {
+export function servePageStore(store: SpaceStore, port: MessagePort, lost: Promise<never>): void {
   port.onmessage = async ({ data: { id, op, args } }: MessageEvent<Call>) => {
     const answer: Answer = await Promise.race([lost, runStoreOp(store, op, args)]).then(
       (value) => ({ id, value }),

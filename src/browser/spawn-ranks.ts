@@ -5,7 +5,7 @@ import { createMemory } from "../executor/cpu/wasm-memory.ts";
 import { MAX_THREADS, threadEnded } from "../link/threads/directory.ts";
 import { isBellKey } from "../link/threads/links.ts";
 import { checkOptions } from "../option-checks.ts";
-import { HashStore } from "../store/hash-store.ts";
+import { SpaceStore } from "../store/space-store.ts";
 import { servePageStore } from "./page-store.ts";
 import type { Report, Start } from "./rank-worker.ts";
 
@@ -18,7 +18,7 @@ interface Crew {
   /** Null where memory cannot be shared. */
   readonly memory: WebAssembly.Memory | null;
   /** Where the ranks meet; null if that is at a hub. */
-  readonly store: HashStore | null;
+  readonly store: SpaceStore | null;
   /** Rejects with a PeerLostError when a rank has failed. */
   readonly lost: Promise<never>;
   readonly onLost: (error: PeerLostError) => void;
@@ -54,7 +54,7 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
     moduleUrl: new URL(moduleUrl, globalThis.document?.baseURI ?? location.href).href,
     options,
     memory: shared ? memory : null,
-    store: initMethod === undefined ? new HashStore() : null,
+    store: initMethod === undefined ? new SpaceStore() : null,
   };
   const started = Array.from({ length: ranks }, (_, index) => new Rank(crew, index));
   return {

@@ -4,8 +4,8 @@
  */
 
 import { AdmissionError, ProtocolError, type WireError } from "../errors.ts";
-import { HashStore } from "../store/hash-store.ts";
 import type { LiveSpace } from "../store/live-space.ts";
+import { SpaceStore } from "../store/space-store.ts";
 import { type Hello, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 import { expectArray, expectInteger, type Fields } from "../wire/schema.ts";
 import { RetryLaterError } from "./admission.ts";
@@ -27,7 +27,7 @@ export class Room {
   seats: number;
   /** Those that wait to be let in. */
   readonly waiting = new Set<number>();
-  readonly store: HashStore;
+  readonly store: SpaceStore;
   readonly reduction: Reduction;
   readonly members = new Map<number, Port>();
   readonly departed = new Map<number, Departure>();
@@ -39,7 +39,7 @@ export class Room {
 
   /** `space` has the contents of its store where others serve it besides. */
   constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction, space?: LiveSpace) {
-    this.store = new HashStore(space);
+    this.store = new SpaceStore(space);
     this.group = group;
     this.worldSize = worldSize;
     this.seats = worldSize;

@@ -1,7 +1,7 @@
 /** Store calls that members make over their link: { type: "call", id, op, args } → { type: "result", id, ok or error }. */
 import { StoreError, toWireError } from "../errors.ts";
 import { runStoreOp, STORE_OPS, storeErrorOf } from "../store/calls.ts";
-import type { HashStore } from "../store/hash-store.ts";
+import type { SpaceStore } from "../store/space-store.ts";
 import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/schema.ts";
 
 /**
@@ -9,7 +9,7 @@ import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/sc
  * @throws ProtocolError if the message is no store call.
  */
 export function runStoreCall(
-  store: HashStore,
+  store: SpaceStore,
   message: Fields,
   maxBytes: number,
   reply: (result: object) => void,

@@ -2,8 +2,8 @@
 
 import { ProtocolError, StoreError, WebcclError } from "../errors.ts";
 import { textOf } from "../support/thrown.ts";
-import type { HashStore } from "./hash-store.ts";
-import { toInt64 } from "./key-space.ts";
+import { toInt64 } from "./counter.ts";
+import type { SpaceStore } from "./space-store.ts";
 
 /** Longest key, in UTF-16 units. */
 const MAX_KEY_LENGTH = 4_096;
@@ -89,7 +89,7 @@ const CALLS = {
   queuePush: (store, args) => store.queuePush(args.key(), args.bytes()),
   queuePop: (store, args) => store.queuePop(args.key(), { block: args.boolean(), timeoutMs: args.number() }),
   queueLen: (store, args) => store.queueLen(args.key()),
-} as const satisfies Record<string, (store: HashStore, args: Arguments) => Promise<unknown>>;
+} as const satisfies Record<string, (store: SpaceStore, args: Arguments) => Promise<unknown>>;
 
 /** The name of a call. */
 export type StoreOp = keyof typeof CALLS;
@@ -99,7 +99,7 @@ export const STORE_OPS = Object.keys(CALLS) as StoreOp[];
  * Runs one call.
  * @throws ProtocolError for a wrong argument; any error of the store.
  */
-export async function runStoreOp(store: HashStore, op: StoreOp, args: readonly unknown[]): Promise<unknown> {
+export async function runStoreOp(store: SpaceStore, op: StoreOp, args: readonly unknown[]): Promise<unknown> {
   return CALLS[op](store, new Arguments(args));
 }
 

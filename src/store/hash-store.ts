@@ -1,65 +1,51 @@
 /** HashStore: a store within one process. */
-
-import { StoreError, TimeoutError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
-import { startTimer } from "../support/clock.ts";
-import { storeWaitOf } from "../support/timeouts.ts";
-import { type KeySpace, listKeys } from "./key-space.ts";
-import { LiveSpace } from "./live-space.ts";
-import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
+import type { SpaceStore } from "./space-store.ts";
+import { type CounterValue, ownBytes, popOptions, Store, type StoreValue } from "./store.ts";
 
-/** Values in this process's memory, for everyone who holds the object. Every call is atomic. */
+/**
+ * Values in this process's memory, for everyone who holds the object. Every call is atomic.
+ *
+ * The store itself is loaded with the first call. All calls await the one promise of it, so they run in the order in which they
+ * were made; their arguments are copied before.
+ */
 export class HashStore extends Store {
-  readonly #space: LiveSpace;
-  readonly #pending = new Set<(error: Error) => void>();
-  #closed = false;
-
-  /** @internal A `space` is shared with whoever else serves it. */
-  constructor(space: LiveSpace = new LiveSpace()) {
-    super();
-    this.#space = space;
-  }
+  #loading: Promise<SpaceStore> | undefined;
 
   async set(key: string, value: StoreValue): Promise<void> {
-    this.#open().set(key, toBytes(value));
+    const own = ownBytes(value);
+    return (await this.#space).set(key, own);
   }
 
-  get(key: string, timeoutMs: number = this.timeoutMs): Promise<Uint8Array> {
-    return this.#allOf(
-      [key],
-      (contents) => contents.get(key)!.slice(),
-      timeoutMs,
-      () => `get: the key "${key}" was not set within ${timeoutMs} ms`,
-    );
+  async get(key: string, timeoutMs: number = this.timeoutMs): Promise<Uint8Array> {
+    return (await this.#space).get(key, timeoutMs);
   }
 
   async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
-    return this.#open().compareSet(key, toBytes(expected), toBytes(desired)).slice();
+    const own = [ownBytes(expected), ownBytes(desired)] as const;
+    return (await this.#space).compareSet(key, ...own);
   }
 
   async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
-    return this.#open().add(key, amount);
+    return (await this.#space).add(key, amount);
   }
 
   async check(keys: readonly string[]): Promise<boolean> {
-    return this.#open().contents.looker(keys)() === null;
+    const own = [...keys];
+    return (await this.#space).check(own);
   }
 
   async wait(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<void> {
-    return this.#allOf(
-      keys,
-      () => {},
-      timeoutMs,
-      () => this.#missing("wait", keys, timeoutMs),
-    );
+    const own = [...keys];
+    return (await this.#space).wait(own, timeoutMs);
   }
 
   async deleteKey(key: string): Promise<boolean> {
-    return this.#open().contents.delete(key);
+    return (await this.#space).deleteKey(key);
   }
 
   async numKeys(): Promise<number> {
-    return this.#open().contents.size;
+    return (await this.#space).numKeys();
   }
 
   override hasExtendedApi(): boolean {
@@ -67,94 +53,49 @@ export class HashStore extends Store {
   }
 
   override async append(key: string, value: StoreValue): Promise<void> {
-    this.#open().append(key, toBytes(value));
+    const own = ownBytes(value);
+    return (await this.#space).append(key, own);
   }
 
   override async multiGet(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<Uint8Array[]> {
-    return this.#allOf(
-      keys,
-      (contents) => keys.map((key) => contents.get(key)!.slice()),
-      timeoutMs,
-      () => this.#missing("multiGet", keys, timeoutMs),
-    );
+    const own = [...keys];
+    return (await this.#space).multiGet(own, timeoutMs);
   }
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
-    const pairs = keysWithValues(keys, values).map(([key, value]) => [key, toBytes(value)] as const);
-    const space = this.#open();
-    for (const [key, value] of pairs) space.set(key, value);
+    const own = [...keys];
+    const ownValues = values.map(ownBytes);
+    return (await this.#space).multiSet(own, ownValues);
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {
-    this.#open().push(key, toBytes(value));
+    const own = ownBytes(value);
+    return (await this.#space).queuePush(key, own);
   }
 
   override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
-    const { block, timeoutMs } = popOptions(this, options);
-    const { contents } = this.#open();
-    if (!block && contents.queueLength(key) === 0) throw new StoreError(`queuePop: the queue "${key}" is empty`);
-    return this.#until(
-      () => (contents.queueLength(key) > 0 ? null : key),
-      () => contents.pop(key)!,
-      timeoutMs,
-      () => `queuePop: nothing was pushed to "${key}" within ${timeoutMs} ms`,
-    );
+    const own = popOptions(this, options);
+    return (await this.#space).queuePop(key, own);
   }
 
   override async queueLen(key: string): Promise<number> {
-    return this.#open().contents.queueLength(key);
+    return (await this.#space).queueLen(key);
   }
 
   /** Ends the store: pending waits and later calls reject with StoreError. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const reject of [...this.#pending]) reject(new StoreError("the store was closed"));
+    return (await this.#space).close();
   }
 
-  #open(): LiveSpace {
-    if (this.#closed) throw new StoreError("the store is closed");
-    return this.#space;
-  }
-
-  #missing(call: string, keys: readonly string[], timeoutMs: number): string {
-    return `${call}: after ${timeoutMs} ms these keys are missing: ${listKeys(this.#space.contents.missing(keys))}`;
-  }
-
-  /** Resolves with the outcome of `take` when all keys are there. */
-  #allOf<T>(
-    keys: readonly string[],
-    take: (contents: KeySpace) => T,
-    timeoutMs: number,
-    timeoutText: () => string,
-  ): Promise<T> {
-    const { contents } = this.#space;
-    return this.#until(contents.looker(keys), () => take(contents), timeoutMs, timeoutText);
-  }
-
-  /** Resolves with the outcome of `take` as soon as `look` lacks no key. */
-  async #until<T>(look: () => string | null, take: () => T, timeoutMs: number, timeoutText: () => string): Promise<T> {
-    storeWaitOf(timeoutMs);
-    const space = this.#open();
-    if (look() === null) return take();
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        timer.cancel();
-        this.#pending.delete(fail);
-      };
-      const fail = (error: Error) => {
-        settle();
-        end();
-        reject(error);
-      };
-      const timer = startTimer(timeoutMs, () => fail(new TimeoutError(timeoutText())));
-      const end = space.until(() => {
-        const lacking = look();
-        if (lacking !== null) return lacking;
-        settle();
-        resolve(take());
-        return null;
-      });
-      this.#pending.add(fail);
-    });
+  get #space(): Promise<SpaceStore> {
+    this.#loading ??= import("./space-store.ts").then(
+      ({ SpaceStore }) => new SpaceStore(),
+      (error) => {
+        // The next call tries again.
+        this.#loading = undefined;
+        throw error;
+      },
+    );
+    return this.#loading;
   }
 }

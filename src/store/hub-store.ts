@@ -2,7 +2,7 @@
 import { StoreError } from "../errors.ts";
 import type { QueuePopOptions } from "../options.ts";
 import { storeWaitOf } from "../support/timeouts.ts";
-import { checkAmount, toInt64 } from "./key-space.ts";
+import { checkAmount, toInt64 } from "./counter.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "./store.ts";
 
 /** Asks the hub, as `HubConnection` does. Rejects after `timeoutMs` if no answer has come. */

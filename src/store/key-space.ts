@@ -1,10 +1,8 @@
 /** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
 import { decodeUtf8 } from "../support/utf8.ts";
+import { checkAmount, isInt64, shown, toInt64 } from "./counter.ts";
 import { type CounterValue, equalBytes } from "./store.ts";
-
-/** The text of a counter; whether it has no more than 64 bits is looked at besides. */
-const COUNTER = /^-?0*\d{1,19}$/;
 
 /** Keys with their values, and queues, which are a space of their own. Values are copied in and never changed. */
 export class KeySpace {
@@ -124,18 +122,6 @@ export class KeySpace {
   }
 }
 
-/**
- * Checks what is to be added to a counter.
- * @throws TypeError or RangeError that names the key and the amount.
- */
-export function checkAmount(key: string, amount: number | bigint): void {
-  if (typeof amount === "bigint" ? isInt64(amount) : Number.isSafeInteger(amount)) return;
-  const text = `add: the amount for the key ${shown(key)}`;
-  if (typeof amount === "bigint") throw new RangeError(`${text} is ${amount}, which is no integer of 64 bits`);
-  if (typeof amount !== "number") throw new TypeError(`${text} must be a number or a bigint, got ${typeof amount}`);
-  throw new RangeError(`${text} is ${amount}: pass a whole number, past 2^53 a bigint`);
-}
-
 /** A copy, also of a Buffer, whose own `slice` makes none. */
 const copyOf = (bytes: Uint8Array) => new Uint8Array(bytes);
 
@@ -144,22 +130,8 @@ function counterOf(bytes: Uint8Array): bigint | null {
   return toInt64(decodeUtf8(bytes));
 }
 
-/** The 64-bit integer of which this is the decimal text, or null. */
-export function toInt64(text: unknown): bigint | null {
-  if (typeof text !== "string" || !COUNTER.test(text)) return null;
-  const value = BigInt(text);
-  return isInt64(value) ? value : null;
-}
-
-function isInt64(value: bigint): boolean {
-  return BigInt.asIntN(64, value) === value;
-}
-
 /** A list of keys for a message: the first ten, and how many more. */
 export function listKeys(keys: readonly string[]): string {
   const first = keys.slice(0, 10).map(shown);
   return keys.length > 10 ? `${first.join(", ")} and ${keys.length - 10} more` : first.join(", ");
 }
-
-/** A key as a message shows it. */
-const shown = (key: string) => `"${key.slice(0, 200)}"`;

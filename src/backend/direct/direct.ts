@@ -103,7 +103,17 @@ export class DirectBackend implements Backend {
     const agreement = agreementOn(plan, call, scope);
     const made = this.#runPlan(agreement, this.#admit(agreement), call);
     const started = fingerprintOfCall(plan, { ...call, refusedBefore: 0 });
-    return { made, start: (next) => (inF32 ? this.#runInF32(request, next, scope) : this.#again(started, next)) };
+    // A start that overtakes the making may come before the executor has what the making asked it for.
+    let isMade = made === undefined;
+    void made?.then(
+      () => {
+        isMade = true;
+      },
+      () => {},
+    );
+    const start = (next: Call) =>
+      isMade ? this.#again(started, next) : this.#runPlan(started, this.#admit(started), next);
+    return { made, start: inF32 ? (next) => this.#runInF32(request, next, scope) : start };
   }
 
   sitOut(sequence: number, collective: Collective, reason: Error): void {

@@ -2,8 +2,8 @@
 
 import { TimeoutError, type WebcclError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
-import { HashStore } from "../../store/hash-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
+import { SpaceStore } from "../../store/space-store.ts";
 import type { Store } from "../../store/store.ts";
 import { startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
@@ -77,8 +77,8 @@ export async function meetInMemory(platform: Platform, settings: Settings, comin
   const knobs = internal.memory ?? {};
   const refused = (common: Store, error: WebcclError) => void generationIn(common).end(error);
   const seat = join
-    ? joinRunningJob<HashStore>(name, knobs)
-    : joinMemoryJob(name, rank, worldSize, knobs, () => new HashStore(), refused);
+    ? joinRunningJob<SpaceStore>(name, knobs)
+    : joinMemoryJob(name, rank, worldSize, knobs, () => new SpaceStore(), refused);
   coming.undo.push(() => {
     // The others may be up already, and wait for this rank.
     for (const link of seat.links.values()) link.close();

@@ -10,7 +10,8 @@
 import { StoreError, TimeoutError } from "../../errors.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import type { QueuePopOptions } from "../../options.ts";
-import { checkAmount, KeySpace, listKeys, toInt64 } from "../../store/key-space.ts";
+import { checkAmount, toInt64 } from "../../store/counter.ts";
+import { KeySpace, listKeys } from "../../store/key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { now, startTimer } from "../../support/clock.ts";
 import { textOf } from "../../support/thrown.ts";

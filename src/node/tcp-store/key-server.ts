@@ -1,6 +1,6 @@
 /** KeyServer: what a TCPStore's server answers to each query. No sockets. */
 import { ProtocolError } from "../../errors.ts";
-import { toInt64 } from "../../store/key-space.ts";
+import { toInt64 } from "../../store/counter.ts";
 import type { LiveSpace } from "../../store/live-space.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import {

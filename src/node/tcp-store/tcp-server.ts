@@ -1,7 +1,7 @@
 /** TcpServer: the port of a TCPStore's server. */
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { TimeoutError, UnsupportedError } from "../../errors.ts";
-import { toInt64 } from "../../store/key-space.ts";
+import { toInt64 } from "../../store/counter.ts";
 import { LiveSpace } from "../../store/live-space.ts";
 import { startTimer } from "../../support/clock.ts";
 import { isLoopback } from "../../support/host.ts";

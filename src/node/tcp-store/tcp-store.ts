@@ -2,7 +2,8 @@
 import { StoreError, TimeoutError, UnsupportedError } from "../../errors.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { DEFAULT_TIMEOUT_MS, type QueuePopOptions } from "../../options.ts";
-import { checkAmount, listKeys } from "../../store/key-space.ts";
+import { checkAmount } from "../../store/counter.ts";
+import { listKeys } from "../../store/key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
 import { now } from "../../support/clock.ts";
 import { bareHost } from "../../support/host.ts";

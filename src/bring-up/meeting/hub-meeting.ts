@@ -1,0 +1,67 @@
+/** Meetings at a hub. Loaded where ranks meet so. */
+
+import { fromWireError, HubLostError, PeerLostError } from "../../errors.ts";
+import { HubConnection } from "../../link/hub/connection.ts";
+import { hubDamage } from "../../link/payload/damage.ts";
+import type { HubHandle, Platform } from "../../platform.ts";
+import { HubStore } from "../../store/hub-store.ts";
+import type { Checksums } from "../../wire/checksum.ts";
+import { FrameSums } from "../../wire/frame-sums.ts";
+import type { Settings } from "../init-options.ts";
+import { hubHasChecksums } from "../integrity.ts";
+import type { Vigil } from "../vigil.ts";
+import type { Coming, Meeting } from "./contract.ts";
+
+/** Hears at the hub of ranks that are lost, or whose bring-up has ended. One that left in order had all that it needed. */
+function watchHub(hub: HubConnection, { groupName, join }: Settings, vigil: Vigil): void {
+  const { hostRank } = hub.welcome;
+  const lost = (rank: number, reason: string) =>
+    vigil.hear(new PeerLostError(`rank ${rank} was lost during the bring-up: ${reason}`, { peer: rank }));
+  hub.watch({
+    onFrame: () => {},
+    onFold: () => {},
+    onDamaged: (rank, seen) => vigil.hear(hubDamage(groupName, rank, hub.url, seen)),
+    // A group that runs may lose ranks while another waits to join it.
+    onLost: (rank, reason) => {
+      if (!join) lost(rank, reason);
+    },
+    onLeft: (_rank, cause) => {
+      if (cause && !join) vigil.hear(fromWireError(cause));
+    },
+    onClosed: (code, reason) => {
+      const text = `the link to the hub at ${hub.url} closed during the bring-up (${code}${reason && ` ${reason}`})`;
+      if (hostRank === null) vigil.hear(new HubLostError(text, { url: hub.url }));
+      else lost(hostRank, text);
+    },
+  });
+}
+
+/** Connects to the hub at `url`, which this rank hosts or not. */
+export async function joinHub(
+  platform: Platform,
+  settings: Settings,
+  url: string,
+  hosted: HubHandle | null,
+  { undo, vigil }: Coming,
+): Promise<Meeting> {
+  const { rank, worldSize, groupName, token, timeoutMs, peerTimeoutMs: silenceMs, signal, integrity } = settings;
+  const checksums = hubHasChecksums(integrity, url);
+  const sums = checksums ? new FrameSums(await openChecksums()) : null;
+  const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
+  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, silenceMs, signal });
+  const hub = new HubConnection(socket, welcome, url, sums);
+  undo.push((cause) => {
+    hub.goodbye(vigil.toOthers(welcome.rank, cause));
+    hub.close();
+  });
+  watchHub(hub, settings, vigil);
+  const store = new HubStore(hub);
+  store.timeoutMs = timeoutMs;
+  return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };
+}
+
+/** Checksums for the connection to the hub, which is made before this rank has an executor. */
+async function openChecksums(): Promise<Checksums> {
+  const { loadChecksums } = await import("../../executor/checksum/checksums.ts");
+  return loadChecksums(null);
+}

@@ -51,9 +51,10 @@ export function differentiable<Y, X, O extends CollectiveOptions>(
     checkOptions(name, names, options);
     return prepare();
   });
+  // Now: the caller may change its object before the turn comes.
+  const { timeoutMs, signal, algorithm } = { ...options };
   return inTurn(group, async () => {
     const forward = await prepared();
-    const { timeoutMs, signal, algorithm } = options;
     const lasting = { ...(timeoutMs !== undefined && { timeoutMs }), ...(signal && { signal }) };
     const tape = new Tape(group, lasting);
     try {

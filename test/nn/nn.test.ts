@@ -3,6 +3,7 @@ import { readBytes } from "../../src/ddp/host-copy.ts";
 import { MismatchError, UnsupportedError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
+import type { ReduceOptions } from "../../src/options.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { GpuTensor, ShapedTensor, Tensor } from "../../src/types.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
@@ -50,6 +51,18 @@ describe("nn.allReduce()", () => {
     // gx = [x of the other rank] * Σ gy, and Σ gy = 2.
     expect(results[0]).toEqual([f32(6, 6), [f32(3 + 2, 0), f32(2, 0)]]);
     expect(results[1]).toEqual([f32(4, 6), [f32(3 + 2, 0), f32(2, 0)]]);
+  });
+
+  it("takes its options at the call, whatever the caller does to its object afterwards", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const options: ReduceOptions = { op: "sum", signal: new AbortController().signal, timeoutMs: 10_000 };
+      const before = nn.allReduce(group, f32(1));
+      const call = nn.allReduce(group, f32(1), options);
+      Object.assign(options, { op: "max", signal: AbortSignal.abort(), timeoutMs: -1, algorithm: "none" });
+      const [y, pullback] = await call;
+      expect([y, await pullback(f32(1))]).toEqual([f32(2), f32(2)]);
+      await before;
+    });
   });
 
   it("keeps the collectives of calls that nobody awaits apart", async () => {

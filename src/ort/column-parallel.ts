@@ -5,7 +5,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
 import { type Gathering, prepareGather } from "./gather-columns.ts";
 import type { OrtOutput, OrtSession, OrtTensorClass } from "./onnx-runtime.ts";
-import { disposeOf, type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
+import { disposeOf, type Outputs, outputIn, outputNamesOf, runAndCollect } from "./run-session.ts";
 
 /** Options of {@link runColumnParallel}. */
 export interface ColumnParallelOptions<T> extends CollectiveOptions {
@@ -49,7 +49,7 @@ export async function runColumnParallel<F, R extends Outputs, T extends OrtOutpu
       return group.allGather(nothing, new Float32Array(1), { signal });
     };
     return runAndCollect(session, feeds, sitOut, (results) => {
-      const gather = prepareGather(group, results[name] as OrtOutput, gathering);
+      const gather = prepareGather(group, outputIn("runColumnParallel", results, name), gathering);
       return async () => {
         const joined = await gather();
         disposeOf(results);

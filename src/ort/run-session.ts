@@ -32,9 +32,17 @@ export async function runAndCollect<F, R extends Outputs, T>(
   }
 }
 
+/** @throws TypeError if a run has not given the output `name`, though the session has it. */
+export function outputIn(where: string, outputs: Outputs, name: string): OrtOutput {
+  const output = outputs[name];
+  if (output) return output;
+  const given = Object.keys(outputs).join(", ") || "none";
+  throw new TypeError(`${where}: the session has an output ${name}, and its run gave ${given}`);
+}
+
 /** Gives the memory of all outputs back. */
 export function disposeOf(outputs: Outputs): void {
-  for (const output of Object.values(outputs)) output.dispose();
+  for (const output of Object.values(outputs)) output?.dispose();
 }
 
 /**

@@ -53,12 +53,12 @@ export function allGatherBase<T extends Tensor | ShapedTensor>(
   return differentiable("nn.allGatherBase", group, COLLECTIVE_OPTIONS, options, () => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     checkTensor(group, tensor, "nn.allGatherBase: x");
-    if (isShaped(x)) checkShape(x, "nn.allGatherBase: x");
+    const shape = isShaped(x) ? checkShape(x, "nn.allGatherBase: x") : null;
     return async (tape, own) => {
       const input = constant(tensor);
       const y = await steps.allGatherBase(tape, input, own);
-      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length * group.size, ...others] } } : {};
+      const [length = 1, ...others] = shape ?? [];
+      const shapes = shape ? { x: { shape }, y: { shape: [length * group.size, ...others] } } : {};
       return {
         y: { form: { variable: y, divisor: group.size, ...shapes.y }, hidden: [] },
         x: { form: { variable: input, ...shapes.x }, hidden: [] },

@@ -54,16 +54,16 @@ export function reduceScatterBase<T extends Tensor | ShapedTensor>(
   return differentiable("nn.reduceScatterBase", group, REDUCE_OPTIONS, options, () => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     const { dtype, count } = checkTensor(group, tensor, "nn.reduceScatterBase: x");
-    if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");
-    checkDivisible(isShaped(x) ? x.shape : [count], group.size);
+    const shape = isShaped(x) ? checkShape(x, "nn.reduceScatterBase: x") : null;
+    checkDivisible(shape ?? [count], group.size);
     const reduction = checkReduction("nn.reduceScatterBase", options.op, dtype, group.size);
     return async (tape, own) => {
       const input = constant(tensor);
       const y = tape.math.zerosLike(tensor, { count: describe(tensor).count / group.size });
       await group.reduceScatterTensor(y, tensor, { ...own, op: reduction.op });
       const output = recordedOne([input], y, await backOfOneTensor(tape, reduction, input, y));
-      const [length = 1, ...others] = isShaped(x) ? x.shape : [];
-      const shapes = isShaped(x) ? { x: { shape: x.shape }, y: { shape: [length / group.size, ...others] } } : {};
+      const [length = 1, ...others] = shape ?? [];
+      const shapes = shape ? { x: { shape }, y: { shape: [length / group.size, ...others] } } : {};
       return {
         y: { form: { variable: output, ...shapes.y }, hidden: [] },
         x: { form: { variable: input, ...shapes.x }, hidden: [] },

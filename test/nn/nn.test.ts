@@ -94,6 +94,30 @@ describe("nn.allGatherBase()", () => {
     expect(first?.ofBare.tensor).toEqual(f32(0, 2, 4, 6, 8, 10));
   });
 
+  it("refuses a shape that is none, and takes its numbers at the call", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const [, pullback] = await nn.allGatherBase(group, shaped(4, [2, 2]));
+      const holes: number[] = [2];
+      holes[2] = 2;
+      for (const shape of [[-2, -2], [0.5, 8], [4, "1"], [Number.NaN], holes, "4", undefined, null, { 0: 4 }]) {
+        const says = /the shape must be a list of whole numbers, got/;
+        const x = shaped(4, shape as number[]);
+        await expect(nn.allGatherBase(group, x)).rejects.toThrow(says);
+        await expect(nn.reduceScatterBase(group, x)).rejects.toThrow(says);
+        await expect(pullback(shaped(8, shape as number[]))).rejects.toThrow(says);
+      }
+      const x = shaped(4, [2, 2]);
+      await group.barrier();
+      const calls = [nn.allGatherBase(group, x), nn.reduceScatterBase(group, x)];
+      (x.shape as number[]).length = 0;
+      const shapes = (await Promise.all(calls)).map(([y]) => (y as ShapedTensor).shape);
+      expect(shapes).toEqual([
+        [4, 2],
+        [1, 2],
+      ]);
+    });
+  });
+
   it("refuses a gradient that the ranks cannot share, in PyTorch's words", async () => {
     await withMemoryGroups(2, async (group) => {
       const [, pullback] = await nn.allGatherBase(group, shaped(6, [3, 2]));

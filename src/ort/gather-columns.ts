@@ -6,6 +6,7 @@ import { UnsupportedError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { describe } from "../tensor/describe.ts";
+import { isWhole } from "../tensor/field-checks.ts";
 import { partOfTensor } from "../tensor/part.ts";
 import { bytesPerElement, type DataType, type Tensor } from "../types.ts";
 import { createTensorBuffer, gpuTensor } from "./make-tensor.ts";
@@ -66,9 +67,9 @@ function layoutOf({ rank, size }: ProcessGroup, part: OrtOutput, given?: readonl
   const own = part.dims.at(-1);
   if (own === undefined) throw new TypeError("an output without axes has no columns: use runRowParallel");
   const columns = given ?? Array.from({ length: size }, () => own);
-  if (columns.length !== size || columns[rank] !== own) {
+  if (columns.length !== size || columns[rank] !== own || !Array.from(columns).every(isWhole)) {
     throw new RangeError(
-      `columns [${columns}] must have one number for each of ${size} ranks, and ${own} for rank ${rank}`,
+      `columns [${columns}] must have one whole number for each of ${size} ranks, and ${own} for rank ${rank}`,
     );
   }
   let total = 0;

@@ -289,7 +289,20 @@ describe("runColumnParallel()", () => {
         runColumnParallel(group, matmul, feedsOf([2], 5, group), { Tensor: ort.Tensor, columns: [1, 1] }),
       );
       expect(error).toBeInstanceOf(RangeError);
-      expect(error.message).toMatch(/columns \[1,1\] must have one number for each of 2 ranks, and [23] for rank/);
+      expect(error.message).toMatch(
+        /columns \[1,1\] must have one whole number for each of 2 ranks, and [23] for rank/,
+      );
+    });
+  });
+
+  it.each([Number.NaN, 1.5, -1, "2", null])("refuses %j columns of another rank, on every rank", async (wrong) => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const columns = (rank === 0 ? [1, wrong] : [wrong, 1]) as number[];
+      const session = sessionOf(() => ({ y: tensor(Float32Array.of(1), [1, 1]) }));
+      const error = await errorOf(() => runColumnParallel(group, session, {}, { Tensor: ort.Tensor, columns }));
+      expect(error).toBeInstanceOf(RangeError);
+      expect(error.message).toMatch(/must have one whole number for each of 2 ranks/);
+      await expectWhole(group);
     });
   });
 

@@ -31,7 +31,7 @@ const MEANT: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * @throws TypeError if `options` is no object, or holds an option that is not in `names`. `where` is the function, or the path
- * of an option that holds others, such as "initProcessGroup: listen".
+ * of an option that holds others, such as "initProcessGroup: listen". An option `signal` must be an AbortSignal.
  */
 export function checkOptions<T extends object>(where: string, names: OptionNames<T>, options: T): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
@@ -39,6 +39,17 @@ export function checkOptions<T extends object>(where: string, names: OptionNames
   }
   for (const name in options) {
     if (!Object.hasOwn(names, name)) throw new TypeError(`${where}: ${unknownOption(name, Object.keys(names))}`);
+    if (name === "signal") checkSignal(where, (options as { signal?: unknown }).signal);
+  }
+}
+
+/** @throws TypeError if `signal` is neither undefined nor an AbortSignal: a call that has begun must find one. */
+function checkSignal(where: string, signal: unknown): void {
+  try {
+    // The getter throws for all else, and takes the signal of another window.
+    if (signal !== undefined) Reflect.get(AbortSignal.prototype, "aborted", signal);
+  } catch {
+    throw new TypeError(`${where}: signal must be an AbortSignal, such as controller.signal, got ${textOf(signal)}`);
   }
 }
 

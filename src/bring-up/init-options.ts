@@ -283,7 +283,7 @@ export function filePath(method: URL): string {
 }
 
 /** Text in which %XX stand for bytes, decoded. `where` is for the error. */
-function decoded(text: string, where: string): string {
+export function decoded(text: string, where: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {

@@ -51,12 +51,13 @@ export class DistributedSampler implements Iterable<number> {
 
   /**
    * @throws TypeError for an unknown option, or a `shuffle` or `dropLast` that is neither true nor false. @throws RangeError if a
-   * number is not whole or negative, `seed` has more than 32 bits, or `rank` is none of `worldSize` ranks.
+   * number is not whole or negative, `count` or `seed` has more than 32 bits, or `rank` is none of `worldSize` ranks.
    */
   constructor(options: DistributedSamplerOptions) {
     checkOptions("DistributedSampler", OPTIONS, options);
     const { count, rank, worldSize, shuffle = true, seed = 0, dropLast = false } = options;
     for (const [name, value] of Object.entries({ count, rank, worldSize })) checkWhole(name, value);
+    if (count >= 2 ** 32) throw new RangeError(`DistributedSampler: count must be below 2^32, got ${count}`);
     for (const [name, value] of Object.entries({ shuffle, dropLast })) checkFlag("DistributedSampler", name, value);
     checkSeed("DistributedSampler", seed);
     if (rank >= worldSize) {

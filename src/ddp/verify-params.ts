@@ -54,7 +54,14 @@ async function compare(
   }
 }
 
-function factsOf({ tensor, shape, name = "" }: NamedTensor, index: number): Facts {
+function factsOf(parameter: NamedTensor, index: number): Facts {
+  if (typeof parameter !== "object" || parameter === null) {
+    throw new TypeError(`parameters[${index}] must be { tensor, shape }, got ${String(parameter)}`);
+  }
+  const { tensor, shape, name = "" } = parameter;
+  if (typeof name !== "string") {
+    throw new TypeError(`parameters[${index}]: the name must be a string, got ${String(name)}`);
+  }
   const { dtype, count } = describeArgument(tensor, `parameters[${index}]`);
   if (!Array.isArray(shape) || shape.some((length) => !Number.isSafeInteger(length) || length < 0)) {
     throw new TypeError(`parameters[${index}]: the shape must be a list of whole numbers, got ${String(shape)}`);

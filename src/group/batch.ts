@@ -82,7 +82,7 @@ export class Batch {
       tensors: () => resultsOf(prepared.request),
     });
     this.isOfMessages &&= isMessage(prepared.request);
-    this.#calls.push({ prepared, options, work, fulfill, reject } as BatchedCall);
+    this.#calls.push({ prepared, options: { ...options }, work, fulfill, reject } as BatchedCall);
     return work;
   }
 

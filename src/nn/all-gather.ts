@@ -54,8 +54,7 @@ export function allGatherBase<T extends Tensor | ShapedTensor>(
   return differentiable("nn.allGatherBase", group, COLLECTIVE_OPTIONS, options, (reads) => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     checkTensor(group, tensor, "nn.allGatherBase: x");
-    if (isShaped(x)) checkShape(x, "nn.allGatherBase: x");
-    const shape = isShaped(x) ? [...x.shape] : null;
+    const shape = isShaped(x) ? checkShape(x, "nn.allGatherBase: x") : null;
     reads([tensor]);
     return async (tape, own) => {
       const input = constant(tensor);

@@ -3,6 +3,7 @@
  * where a rank has none.
  */
 import { describe, describeArgument } from "../tensor/describe.ts";
+import { isWhole } from "../tensor/field-checks.ts";
 import type { ShapedTensor, Tensor } from "../types.ts";
 import type { Variable } from "./steps/variable.ts";
 
@@ -78,8 +79,8 @@ function gradientOf({ variable, divisor }: Leaf, given: unknown, name: string): 
   const shaped = isShaped(given) && divisor !== undefined;
   const tensor = shaped ? given.tensor : (given as Tensor);
   const [view, own] = [describeArgument(tensor, name), describe(variable.tensor)];
-  if (divisor !== undefined) checkDivisible(shaped ? given.shape : [view.count], divisor);
-  if (shaped) checkShape(given, name);
+  const shape = shaped ? checkShape(given, name) : [view.count];
+  if (divisor !== undefined) checkDivisible(shape, divisor);
   if (view.dtype !== own.dtype) {
     throw new TypeError(`${name} is ${view.dtype}, and the tensor whose gradient it is, is ${own.dtype}`);
   }
@@ -103,11 +104,18 @@ export function checkDivisible(shape: readonly number[], size: number): void {
   }
 }
 
-/** @throws RangeError if the shape is not that of so many elements. */
-export function checkShape({ tensor, shape }: ShapedTensor, name: string): void {
+/**
+ * A copy of the shape.
+ * @throws TypeError if it is no list of whole numbers. @throws RangeError if it is not that of so many elements.
+ */
+export function checkShape({ tensor, shape }: ShapedTensor, name: string): readonly number[] {
   const { count } = describeArgument(tensor, name);
+  if (!Array.isArray(shape) || !Array.from(shape).every(isWhole)) {
+    throw new TypeError(`${name}: the shape must be a list of whole numbers, got ${String(shape)}`);
+  }
   const needed = shape.reduce((product, length) => product * length, 1);
   if (needed !== count) {
     throw new RangeError(`${name} has ${count} elements, and its shape [${shape.join(", ")}] has ${needed}`);
   }
+  return [...shape];
 }

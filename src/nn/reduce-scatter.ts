@@ -58,10 +58,9 @@ export function reduceScatterBase<T extends Tensor | ShapedTensor>(
   return differentiable("nn.reduceScatterBase", group, OP_OPTIONS, options, (reads) => {
     const tensor = isShaped(x) ? x.tensor : (x as Tensor);
     const { dtype, count } = checkTensor(group, tensor, "nn.reduceScatterBase: x");
-    if (isShaped(x)) checkShape(x, "nn.reduceScatterBase: x");
-    checkDivisible(isShaped(x) ? x.shape : [count], group.size);
+    const shape = isShaped(x) ? checkShape(x, "nn.reduceScatterBase: x") : null;
+    checkDivisible(shape ?? [count], group.size);
     const reduction = checkReduction("nn.reduceScatterBase", options.op, dtype, group.size);
-    const shape = isShaped(x) ? [...x.shape] : null;
     reads([tensor]);
     return async (tape, own) => {
       const input = constant(tensor);

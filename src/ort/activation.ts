@@ -4,11 +4,13 @@
  * Two messages with one tag, the header before the data. The header is ten u32: the index of the type in ORT_TYPES, the
  * number of dims, and eight dims, of which those that are not there are 0.
  */
-import { ProtocolError } from "../errors.ts";
+import { ProtocolError, TimeoutError } from "../errors.ts";
 import type { ProcessGroup } from "../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { POINT_TO_POINT_OPTIONS, type PointToPointOptions } from "../options.ts";
-import { Lane } from "../support/in-order.ts";
+import { onAbort } from "../support/abort-listeners.ts";
+import { startTimer } from "../support/clock.ts";
+import { timeLimitOf } from "../support/timeouts.ts";
 import { describeArgument } from "../tensor/describe.ts";
 import { isWhole } from "../tensor/field-checks.ts";
 import { dtypeOfOrt, isOrt } from "../tensor/ort.ts";
@@ -81,9 +83,11 @@ export async function recvActivation<T extends OrtOutput>(
   if (location === "gpu-buffer" && !device) {
     throw new TypeError('recvActivation: location "gpu-buffer" needs a GPU: give initProcessGroup the device');
   }
-  const lane = laneOf(group, `${src}/${message.tag ?? 0}`);
-  await lane.enter();
+  const limitMs = timeLimitOf(message.timeoutMs ?? group.timeoutMs, "recvActivation: timeoutMs");
+  const { turn, leave } = queueUp(group, `${src}/${message.tag ?? 0}`);
   try {
+    // Where the signal comes first, the recv below rejects by it, and receives nothing.
+    if (turn && (await turnOf(turn, limitMs, message.signal)) === "late") throw lateError(group, src, limitMs);
     const header = new Uint32Array(HEADER_COUNT);
     await group.recv(header, src, message);
     const activation = readHeader(group, src, header, mostBytes);
@@ -95,7 +99,7 @@ export async function recvActivation<T extends OrtOutput>(
     await group.recv({ data: array, dtype: activation.dtype }, src, data);
     return new Tensor(activation.type, array, activation.dims);
   } finally {
-    lane.leave();
+    leave();
   }
 }
 
@@ -125,15 +129,48 @@ async function recvOnGpu<T extends OrtOutput>(
   }
 }
 
-/** By source and tag, the calls that wait for an activation: the header of the second comes after the data of the first. */
-const lanes = new WeakMap<ProcessGroup, Map<string, Lane>>();
+/** By source and tag, the end of the last call that waits for an activation. */
+const lastCalls = new WeakMap<ProcessGroup, Map<string, Promise<unknown>>>();
 
-function laneOf(group: ProcessGroup, key: string): Lane {
-  const known = lanes.get(group) ?? new Map<string, Lane>();
-  lanes.set(group, known);
-  const lane = known.get(key) ?? new Lane();
-  known.set(key, lane);
-  return lane;
+/** Takes a place behind the earlier calls, until `leave`: the header of an activation comes after the data of the one before. */
+function queueUp(group: ProcessGroup, key: string): { turn: Promise<unknown> | undefined; leave(): void } {
+  const ofGroup = lastCalls.get(group) ?? new Map<string, Promise<unknown>>();
+  lastCalls.set(group, ofGroup);
+  const turn = ofGroup.get(key);
+  let leave = () => {};
+  const left = new Promise<void>((resolve) => {
+    leave = resolve;
+  });
+  const end = Promise.all([turn, left]).then(() => {
+    if (ofGroup.get(key) === end) ofGroup.delete(key);
+  });
+  ofGroup.set(key, end);
+  return { turn, leave };
+}
+
+/** Waits for `turn` until `signal` fires or the time is up, and tells whether it is. */
+function turnOf(turn: Promise<unknown>, limitMs: number, signal: AbortSignal | undefined): Promise<"late" | undefined> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve(undefined);
+    const end = (how: "late" | undefined) => {
+      timer.cancel();
+      forget?.();
+      resolve(how);
+    };
+    const timer = startTimer(limitMs, () => end("late"));
+    const forget = signal && onAbort(signal, () => end(undefined));
+    void turn.then(() => end(undefined));
+  });
+}
+
+/** Ends the group, as a recv does whose time is up. */
+function lateError(group: ProcessGroup, src: number, limitMs: number): TimeoutError {
+  const error = new TimeoutError(
+    `group "${group.name}": recvActivation on rank ${group.rank} did not end within ${limitMs} ms; missing: rank ${src}`,
+    { group: group.name, collective: "recv", missingRanks: [src] },
+  );
+  group.abort(error);
+  return error;
 }
 
 function headerOf(tensor: OrtTensor): Uint32Array {

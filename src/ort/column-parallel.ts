@@ -4,7 +4,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
 import { checkColumns, type Gathering, prepareGather } from "./gather-columns.ts";
 import type { OrtOutput, OrtSession, OrtTensorClass } from "./onnx-runtime.ts";
-import { disposeOf, type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
+import { disposeOf, type Outputs, outputIn, outputNamesOf, runAndCollect } from "./run-session.ts";
 
 /** Options of {@link runColumnParallel}. */
 export interface ColumnParallelOptions<T> extends CollectiveOptions {
@@ -46,7 +46,10 @@ export async function runColumnParallel<F, R extends Outputs, T extends OrtOutpu
     return group.allGather(nothing, new Float32Array(1), call);
   };
   const prepare = (results: R, { name, call, ...gathering }: ReturnType<typeof check>, part: CollectiveOptions) => {
-    const gather = prepareGather(group, results[name] as OrtOutput, { ...gathering, call: { ...call, ...part } });
+    const gather = prepareGather(group, outputIn("runColumnParallel", results, name), {
+      ...gathering,
+      call: { ...call, ...part },
+    });
     return async () => {
       const joined = await gather();
       disposeOf(results);

@@ -77,7 +77,7 @@ function layoutOf({ rank, size }: ProcessGroup, part: OrtOutput, given?: readonl
   const columns = given ?? Array.from({ length: size }, () => own);
   if (columns[rank] !== own) {
     throw new RangeError(
-      `columns [${columns}] must have one number for each of ${size} ranks, and ${own} for rank ${rank}`,
+      `columns [${columns}] must have one whole number for each of ${size} ranks, and ${own} for rank ${rank}`,
     );
   }
   let total = 0;

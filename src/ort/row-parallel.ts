@@ -5,7 +5,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { COLLECTIVE_OPTIONS, type CollectiveOptions } from "../options.ts";
 import { describe, describeArgument } from "../tensor/describe.ts";
 import type { OrtOutput, OrtSession } from "./onnx-runtime.ts";
-import { type Outputs, outputNamesOf, runAndCollect } from "./run-session.ts";
+import { type Outputs, outputIn, outputNamesOf, runAndCollect } from "./run-session.ts";
 
 /** Options of {@link runRowParallel}. */
 export interface RowParallelOptions extends CollectiveOptions {
@@ -37,8 +37,8 @@ export async function runRowParallel<F, R extends Outputs>(
   };
   const sitOut = (call: CollectiveOptions) => group.allReduceCoalesced([new Float32Array(1)], call);
   const prepare = (results: R, { names, call }: ReturnType<typeof check>, part: CollectiveOptions) => {
-    const parts = names.flatMap((name) => results[name] ?? []);
-    requireOneMemory(names, parts);
+    const parts = names.map((name) => outputIn("runRowParallel", results, name));
+    checkParts(names, parts);
     checkApart([], parts.map(describe));
     return async () => {
       await group.allReduceCoalesced(parts, { ...call, ...part });
@@ -48,8 +48,11 @@ export async function runRowParallel<F, R extends Outputs>(
   return runAndCollect(group, { session, feeds, check, sitOut, prepare });
 }
 
-/** @throws TypeError if the parts do not all lie in one memory, or one is no usable tensor. */
-function requireOneMemory(names: readonly string[], parts: readonly OrtOutput[]): void {
+/** @throws TypeError if the parts do not all lie in one memory, or one is no usable tensor, or of bools, whose sum is none. */
+function checkParts(names: readonly string[], parts: readonly OrtOutput[]): void {
+  const bool = parts.findIndex(({ type }) => type === "bool");
+  if (bool >= 0)
+    throw new TypeError(`runRowParallel: output ${names[bool]} is bool, which has no sum: name the others`);
   const memories = new Set(parts.map((part, i) => describeArgument(part, `output ${names[i]}`).memory));
   if (memories.size < 2) return;
   throw new TypeError(

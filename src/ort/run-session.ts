@@ -50,9 +50,17 @@ export function runAndCollect<F, R extends Outputs, A, T>(
   });
 }
 
+/** @throws TypeError if a run has not given the output `name`, though the session has it. */
+export function outputIn(where: string, outputs: Outputs, name: string): OrtOutput {
+  const output = outputs[name];
+  if (output) return output;
+  const given = Object.keys(outputs).join(", ") || "none";
+  throw new TypeError(`${where}: the session has an output ${name}, and its run gave ${given}`);
+}
+
 /** Gives the memory of all outputs back. */
 export function disposeOf(outputs: Outputs): void {
-  for (const output of Object.values(outputs)) output.dispose();
+  for (const output of Object.values(outputs)) output?.dispose();
 }
 
 /**

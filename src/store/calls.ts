@@ -54,7 +54,8 @@ class Arguments {
 
   #array(): readonly unknown[] {
     const value = this.#values[this.#next++];
-    if (!Array.isArray(value)) throw new ProtocolError("a store call's argument must be an array");
+    if (!Array.isArray(value))
+      throw new ProtocolError(`the keys and values of a store's call must be lists, such as ["key"]`);
     return value;
   }
 }

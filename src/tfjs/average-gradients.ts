@@ -9,7 +9,7 @@ import { type ReduceOpLike, resolveReduceOp } from "../reduce-op.ts";
 import { named } from "../tensor/describe.ts";
 import { partOfTensor } from "../tensor/part.ts";
 import { agreeOnGradients, forgetGradients, type Named } from "./agreement.ts";
-import { type Bucket, checkTensors, replaceElements } from "./buckets.ts";
+import { type Bucket, checkCollection, checkTensors, replaceElements, SUM_DTYPES } from "./buckets.ts";
 import { type Gradients, isTfTensor, type TfTensor } from "./engine.ts";
 import { abortUnlessTold, throughBuckets } from "./through-buckets.ts";
 
@@ -70,7 +70,7 @@ export async function averageGradients<G extends Gradients>(
   const check = () => {
     checkAverageOptions("averageGradients", options);
     const list = listOf("averageGradients", gradients);
-    checkTensors("averageGradients", list);
+    checkTensors("averageGradients", list, SUM_DTYPES);
     return { list, options: { ...options } };
   };
   const averaged = await averageList(group, check);
@@ -83,16 +83,16 @@ export async function averageGradients<G extends Gradients>(
  * @throws TypeError if one is no tf.Tensor.
  */
 export function listOf(where: string, gradients: Gradients): Named[] {
-  if (typeof gradients !== "object" || gradients === null) {
-    throw new TypeError(`${where}: gradients must be an object or a list, got ${String(gradients)}`);
-  }
+  checkCollection(`${where}: gradients`, gradients);
   const list: Named[] = Array.isArray(gradients)
     ? [...(gradients as readonly Named[])]
     : Object.entries(gradients as Readonly<Record<string, TfTensor>>).map(([name, tensor]) => ({ name, tensor }));
+  const bare = list.findIndex((entry) => typeof entry !== "object" || entry === null || !("tensor" in entry));
+  if (bare >= 0) throw new TypeError(`${where}: item ${bare} must be a gradient with its name, { name, tensor }`);
   // tf.js gives null for a variable that is not trainable.
-  const given = list.filter((entry) => entry?.tensor !== null && entry?.tensor !== undefined);
+  const given = list.filter((entry) => entry.tensor !== null && entry.tensor !== undefined);
   const wrong = given.find(({ tensor }) => !isTfTensor(tensor));
-  if (wrong) throw new TypeError(`${where}: the gradient of ${wrong.name} is not a tf.Tensor`);
+  if (wrong) throw new TypeError(`${where}: the gradient of ${String(wrong.name)} is not a tf.Tensor`);
   return given;
 }
 

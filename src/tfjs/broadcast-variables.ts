@@ -4,7 +4,7 @@ import { inTurn, type TurnPart } from "../group/turns.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { agreeOn, type Named } from "./agreement.ts";
 import { checkBucketBytes } from "./average-gradients.ts";
-import { checkTensors } from "./buckets.ts";
+import { checkCollection, checkTensors } from "./buckets.ts";
 import { isTfTensor, type TfTensor, type TfVariable } from "./engine.ts";
 import { abortUnlessTold, throughBuckets } from "./through-buckets.ts";
 
@@ -64,6 +64,7 @@ function checkedCall(group: ProcessGroup, variables: Variables, options: Broadca
   if (!Number.isInteger(root) || root < 0 || root >= group.size) {
     throw new RangeError(`broadcastVariables: root must be a rank from 0 to ${group.size - 1}, got ${String(root)}`);
   }
+  checkCollection("broadcastVariables: variables", variables);
   const list = (Array.isArray(variables) ? variables : Object.values(variables)).map((variable, i) => {
     const tensor = variableIn(variable);
     if (!tensor) throw new TypeError(`broadcastVariables: item ${i} is not a tf.Variable; model.weights has some`);

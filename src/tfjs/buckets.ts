@@ -24,16 +24,32 @@ export interface BucketPlan {
   count: number;
 }
 
+/** The dtypes of tensors that can be added: the sum of two bools is none. */
+export const SUM_DTYPES: readonly string[] = ["float32", "int32"];
+
 /**
- * @throws TypeError if a tensor is no tf.Tensor, is disposed, or has the dtype complex64 or string.
+ * @throws TypeError if a tensor has a name that is no string, is disposed, or has another dtype than `known`: by default all but
+ * complex64 and string.
  */
-export function checkTensors(where: string, tensors: readonly Named[]): void {
-  for (const { name, tensor } of tensors) {
+export function checkTensors(
+  where: string,
+  tensors: readonly Named[],
+  known: readonly string[] = [...DTYPES.keys()],
+): void {
+  for (const [i, { name, tensor }] of tensors.entries()) {
+    if (typeof name !== "string") throw new TypeError(`${where}: the name of item ${i} must be a string, got ${name}`);
     if (tensor.isDisposed) throw new TypeError(`${where}: ${name} is disposed`);
-    if (!DTYPES.has(tensor.dtype)) {
-      throw new TypeError(`${where}: ${name} is ${tensor.dtype}; known are ${[...DTYPES.keys()].join(", ")}`);
+    if (!known.includes(tensor.dtype)) {
+      throw new TypeError(`${where}: ${name} is ${tensor.dtype}; known are ${known.join(", ")}`);
     }
   }
+}
+
+/** @throws TypeError if `value` is neither a list nor an object whose fields are the tensors: those of a Map would not be seen. */
+export function checkCollection(where: string, value: unknown): void {
+  const isObject = typeof value === "object" && value !== null;
+  if (Array.isArray(value) || (isObject && !(Symbol.iterator in value))) return;
+  throw new TypeError(`${where} must be an object or a list, got ${isObject ? "another collection" : String(value)}`);
 }
 
 /**

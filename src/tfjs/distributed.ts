@@ -5,7 +5,7 @@ import { consoleLogger, debugLevelIn } from "../logger.ts";
 import { startTimer } from "../support/clock.ts";
 import type { Named } from "./agreement.ts";
 import { type AverageOptions, averageList, checkAverageOptions, listOf } from "./average-gradients.ts";
-import { checkTensors } from "./buckets.ts";
+import { checkTensors, SUM_DTYPES } from "./buckets.ts";
 import { engineInUse, type Gradients, type NamedGradient, type TfTensor, type TfVariable } from "./engine.ts";
 import { abortUnlessTold, cloneOf } from "./through-buckets.ts";
 
@@ -47,7 +47,7 @@ export function distributed<O extends TfOptimizer>(
   if (typeof optimizer?.computeGradients !== "function" || typeof optimizer.applyGradients !== "function") {
     throw new TypeError("distributed: the optimizer must be a tf.Optimizer, such as tf.train.adam()");
   }
-  const steps = new Steps(optimizer, group, options);
+  const steps = new Steps(optimizer, group, { ...options });
   const own: TfOptimizer & Settling = {
     computeGradients: (f, varList) => steps.computeGradients(f, varList),
     minimize: (f, returnCost, varList) => steps.minimize(f, returnCost, varList),
@@ -107,7 +107,7 @@ class Steps {
     const list = this.#told(() => {
       this.#checkSettled();
       const given = listOf("applyGradients", gradients);
-      checkTensors("applyGradients", given);
+      checkTensors("applyGradients", given, SUM_DTYPES);
       return given;
     });
     const engine = engineInUse();

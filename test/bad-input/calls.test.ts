@@ -54,6 +54,12 @@ const MISTAKES: Mistake[] = [
     says: [/dtype/, /pass data alone/],
   },
   {
+    name: "a controller for its signal",
+    call: (group) => group.allReduce(f32(), { signal: new AbortController() as unknown as AbortSignal }),
+    error: TypeError,
+    says: [/signal/, /controller\.signal/],
+  },
+  {
     name: "a bare GPUBuffer",
     call: (group) => group.allReduce(wrong({ usage: 0x8c, size: 8, mapAsync: () => undefined })),
     error: TypeError,

@@ -238,6 +238,13 @@ describe("verifyParamsAcrossProcesses()", () => {
     await expect(verifyParamsAcrossProcesses(group!, [parameter(6, [2, 2])])).rejects.toThrow(
       /parameters\[0\]: the shape \[2, 2\] has 4 elements, not 6/,
     );
+    for (const [wrong, says] of [
+      [null, /parameters\[0\] must be \{ tensor, shape \}, got null/],
+      [5, /parameters\[0\] must be \{ tensor, shape \}, got 5/],
+      [{ ...parameter(6, [6]), name: 7 }, /parameters\[0\]: the name must be a string, got 7/],
+    ] as const) {
+      await expect(verifyParamsAcrossProcesses(group!, [wrong as never])).rejects.toThrow(says);
+    }
     await group!.barrier();
   });
 });

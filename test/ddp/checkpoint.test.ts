@@ -426,6 +426,15 @@ describe("checkpoints of a group", () => {
         /no tensor may have the name __metadata__/,
         () => gatherCheckpoint(group!, { __metadata__: { tensor: new Int8Array(0), shape: [0] } }),
       ],
+      [
+        /metadata must be an object or a Map, got null/,
+        () => gatherCheckpoint(group!, {}, { metadata: null } as never),
+      ],
+      [/tensors must be an object or a Map, got null/, () => gatherCheckpoint(group!, null as never)],
+      [/tensors must be an object or a Map, got a list/, () => gatherCheckpoint(group!, [w] as never)],
+      [/w: \{ tensor, shape \} is needed/, () => gatherCheckpoint(group!, { w: null } as never)],
+      [/w: \{ tensor, shape \} is needed/, () => scatterCheckpoint(group!, file, { w: w.tensor } as never)],
+      [/the name of a tensor must be a string, got 5/, () => gatherCheckpoint(group!, new Map([[5, w]]) as never)],
       [/loadCheckpoint: root gives the file's bytes/, () => loadCheckpoint(group!, null)],
       [/scatterCheckpoint: root gives the file's bytes/, () => scatterCheckpoint(group!, [] as never, {})],
       [

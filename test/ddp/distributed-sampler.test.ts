@@ -66,6 +66,7 @@ describe("DistributedSampler", () => {
     [/there is no rank 2 among 2 ranks/, { count: 1, rank: 2, worldSize: 2 }],
     [/count must be a whole number from 0 on, got 1.5/, { count: 1.5, rank: 0, worldSize: 2 }],
     [/rank must be a whole number from 0 on, got undefined/, { count: 1, worldSize: 2 }],
+    [/count must be below 2\^32, got 1099511627776/, { count: 2 ** 40, rank: 0, worldSize: 2 }],
     [/seed must be a whole number from 0 to 4294967295, got -1/, { count: 1, rank: 0, worldSize: 2, seed: -1 }],
     [/seed must be .*, got 4294967296/, { count: 1, rank: 0, worldSize: 2, seed: 2 ** 32 }],
     [/seed must be .*, got 0.5/, { count: 1, rank: 0, worldSize: 2, seed: 0.5 }],

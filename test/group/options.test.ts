@@ -155,6 +155,36 @@ describe("options", () => {
     for (const [, name = ""] of methods) expect(Object.keys(FUNCTIONS)).toContain(name);
   });
 
+  it("refuses a signal that is no AbortSignal, wherever there is one, before anything happens", async () => {
+    const like = { aborted: false, addEventListener: () => {}, removeEventListener: () => {} };
+    const takers = new Set<string>();
+    for (const [name, call] of Object.entries(FUNCTIONS)) {
+      for (const signal of [new AbortController(), new EventTarget(), like, {}, null, 5, "x"]) {
+        const { sequence } = group;
+        const error = await errorOf(() => call(group, { signal } as never));
+        expect(error).toBeInstanceOf(TypeError);
+        if (String(error).includes("unknown option signal")) continue;
+        takers.add(name);
+        expect(String(error)).toMatch(/signal must be an AbortSignal, such as controller\.signal, got/);
+        expect(String(error)).toContain(name);
+        expect(group.sequence).toBe(sequence);
+      }
+    }
+    const others = ["initProcessGroup", "HubStore.connect", "recvActivation", "runRowParallel", "nn.allReduce"];
+    expect([...takers]).toEqual(expect.arrayContaining(others));
+    expect(takers.size).toBeGreaterThan(35);
+    await group.barrier();
+  });
+
+  it("are taken at the call inside coalesce(), too", async () => {
+    const options = { timeoutMs: 5_000 };
+    await group.coalesce(() => {
+      void group.allReduce(f32(), options);
+      Object.assign(options, { timeoutMs: -1, signal: 5 });
+      void group.barrier();
+    });
+  });
+
   it("refuses what is no option of listen, its tls, ncclOptions and its config", async () => {
     const place = { initMethod: "memory://options-2", rank: 0, worldSize: 1 };
     for (const [options, says] of [

@@ -68,9 +68,17 @@ describe("HubStore.connect()", () => {
     for (const url of ["ws://user@127.0.0.1:1/s", "ws://127.0.0.1:1/s?token=x"]) {
       await expect(HubStore.connect(url)).rejects.toThrow(/give the token as an option/);
     }
+    for (const name of ["%E0%A4%A", "%", "a%zz"]) {
+      const failed = HubStore.connect(`ws://127.0.0.1:1/${name}`);
+      await expect(failed).rejects.toThrow(RangeError);
+      await expect(failed).rejects.toThrow(/HubStore.connect: url is ".*": a % in it must be written %25/);
+    }
     await expect(HubStore.connect(3 as never)).rejects.toThrow(TypeError);
     await expect(HubStore.connect("ws://127.0.0.1:1/s", { timeoutMs: 50 })).rejects.toThrow(TimeoutError);
     const store = await connect();
+    for (const call of [() => store.wait("k" as never), () => store.check("k" as never)]) {
+      await expect(call()).rejects.toThrow(/must be lists, such as \["key"\]/);
+    }
     const pending = store.get("never");
     await store.close();
     await expect(pending).rejects.toThrow(StoreError);

@@ -3,6 +3,7 @@ import { readBytes } from "../../src/ddp/host-copy.ts";
 import { MismatchError, UnsupportedError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
+import type { ReduceOptions } from "../../src/options.ts";
 import { ReduceOp } from "../../src/reduce-op.ts";
 import type { GpuTensor, ShapedTensor, Tensor } from "../../src/types.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
@@ -52,6 +53,18 @@ describe("nn.allReduce()", () => {
     expect(results[1]).toEqual([f32(4, 6), [f32(3 + 2, 0), f32(2, 0)]]);
   });
 
+  it("takes its options at the call, whatever the caller does to its object afterwards", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const options: ReduceOptions = { op: "sum", signal: new AbortController().signal, timeoutMs: 10_000 };
+      const before = nn.allReduce(group, f32(1));
+      const call = nn.allReduce(group, f32(1), options);
+      Object.assign(options, { op: "max", signal: AbortSignal.abort(), timeoutMs: -1, algorithm: "none" });
+      const [y, pullback] = await call;
+      expect([y, await pullback(f32(1))]).toEqual([f32(2), f32(2)]);
+      await before;
+    });
+  });
+
   it("keeps the collectives of calls that nobody awaits apart", async () => {
     const results = await withMemoryGroups(3, async (group, rank) => {
       const calls = Array.from({ length: 6 }, (_, i) =>
@@ -79,6 +92,30 @@ describe("nn.allGatherBase()", () => {
     expect(first?.y).toEqual(shaped(12, [6, 2]));
     expect(first?.gx).toEqual({ tensor: f32(2, 2, 2, 2, 2, 2), shape: [3, 2] });
     expect(first?.ofBare.tensor).toEqual(f32(0, 2, 4, 6, 8, 10));
+  });
+
+  it("refuses a shape that is none, and takes its numbers at the call", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const [, pullback] = await nn.allGatherBase(group, shaped(4, [2, 2]));
+      const holes: number[] = [2];
+      holes[2] = 2;
+      for (const shape of [[-2, -2], [0.5, 8], [4, "1"], [Number.NaN], holes, "4", undefined, null, { 0: 4 }]) {
+        const says = /the shape must be a list of whole numbers, got/;
+        const x = shaped(4, shape as number[]);
+        await expect(nn.allGatherBase(group, x)).rejects.toThrow(says);
+        await expect(nn.reduceScatterBase(group, x)).rejects.toThrow(says);
+        await expect(pullback(shaped(8, shape as number[]))).rejects.toThrow(says);
+      }
+      const x = shaped(4, [2, 2]);
+      await group.barrier();
+      const calls = [nn.allGatherBase(group, x), nn.reduceScatterBase(group, x)];
+      (x.shape as number[]).length = 0;
+      const shapes = (await Promise.all(calls)).map(([y]) => (y as ShapedTensor).shape);
+      expect(shapes).toEqual([
+        [4, 2],
+        [1, 2],
+      ]);
+    });
   });
 
   it("refuses a gradient that the ranks cannot share, in PyTorch's words", async () => {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { MismatchError, ProtocolError } from "../../src/errors.ts";
+import { AbortedError, MismatchError, ProtocolError, TimeoutError } from "../../src/errors.ts";
 import { recvActivation, sendActivation } from "../../src/ort/index.ts";
 import { errorOf, expectWhole } from "../bad-input/helpers.ts";
 import { withMemoryGroups } from "../conformance/harness.ts";
@@ -165,6 +165,43 @@ describe("recvActivation()", () => {
       expect(error).toBeInstanceOf(ErrorClass);
       expect(error.message).toMatch(says);
       await expectWhole(group);
+    });
+  });
+
+  it("is withdrawn by its signal while an earlier call waits, and receives nothing", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      if (rank === 0) {
+        await group.recv(new Uint8Array(1), 1, { tag: 9 });
+        for (const value of [1, 2]) await sendActivation(group, new Tensor("int8", [value], [1]), 1);
+        return;
+      }
+      const controller = new AbortController();
+      const first = recvActivation(group, 0, { Tensor });
+      const withdrawn = recvActivation(group, 0, { Tensor, signal: controller.signal });
+      const late = recvActivation(group, 0, { Tensor, signal: AbortSignal.abort("enough") });
+      const last = recvActivation(group, 0, { Tensor, signal: new AbortController().signal, timeoutMs: 10_000 });
+      controller.abort("enough");
+      for (const call of [withdrawn, late]) {
+        const error = await errorOf(() => call);
+        expect(error).toBeInstanceOf(AbortedError);
+        expect(error.message).toMatch(/enough/);
+      }
+      await group.send(new Uint8Array(1), 0, { tag: 9 });
+      expect((await Promise.all([first, last])).map(({ data }) => [...(data as Int8Array)])).toEqual([[1], [2]]);
+    });
+  });
+
+  it("ends the group when its time is up while an earlier call waits", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      if (rank === 0) {
+        expect(await errorOf(() => group.barrier())).toBeInstanceOf(TimeoutError);
+        return;
+      }
+      const first = errorOf(() => recvActivation(group, 0, { Tensor }));
+      const error = await errorOf(() => recvActivation(group, 0, { Tensor, timeoutMs: 1 }));
+      expect(error).toMatchObject({ name: "TimeoutError", missingRanks: [0] });
+      expect(error.message).toMatch(/recvActivation on rank 1 did not end within 1 ms; missing: rank 0/);
+      expect(await first).toBeInstanceOf(TimeoutError);
     });
   });
 

@@ -138,6 +138,21 @@ describe.each(["runRowParallel", "runColumnParallel"] as const)("%s(), as every 
     });
   });
 
+  it.each(["all ranks", "one rank"])("refuses a run without an output that the session has, on %s", async (where) => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const whole = sessionOf(() => ({ y: tensor(Float32Array.of(1), [1, 1]), z: tensor(Float32Array.of(1), [1]) }));
+      const z = tensor(Float32Array.of(rank), [1]);
+      const without = { ...whole, run: async () => ({ z }) };
+      const isWrong = where === "all ranks" || rank === 1;
+      const options = name === "runRowParallel" ? { outputs: ["z", "y"] } : { output: "y" };
+      const error = await errorOf(() => call(group, isWrong ? without : whole, options));
+      if (isWrong) expect(error.message).toBe(`${name}: the session has an output y, and its run gave z`);
+      else expect(error).toBeInstanceOf(MismatchError);
+      expect(z.location).toBe(isWrong ? "none" : "cpu");
+      await expectWhole(group);
+    });
+  });
+
   it("tells the other ranks of an output that cannot be sent, at once, and disposes of all outputs", async () => {
     const made: ort.Tensor[] = [];
     await withMemoryGroups(2, async (group, rank) => {
@@ -170,6 +185,17 @@ describe("runRowParallel()", () => {
       expect([...dataOf(some.y), ...dataOf(some.z)]).toEqual([9, -3 * (group.rank + 1)]);
       const all = await runRowParallel(group, model, feeds);
       expect([...dataOf(all.y), ...dataOf(all.z)]).toEqual([9, -9]);
+    });
+  });
+
+  it("refuses bools, whose sum is none, unless they are left as they are", async () => {
+    await withMemoryGroups(2, async (group) => {
+      const outputs = () => ({ y: new ort.Tensor("bool", [true], [1]), z: tensor(Float32Array.of(1), [1]) });
+      const error = await errorOf(() => runRowParallel(group, sessionOf(outputs), {}));
+      expect(error).toBeInstanceOf(TypeError);
+      expect(error.message).toMatch(/output y is bool, which has no sum/);
+      const { y, z } = await runRowParallel(group, sessionOf(outputs), {}, { outputs: ["z"] });
+      expect([y?.data, z?.data]).toEqual([Uint8Array.of(1), Float32Array.of(2)]);
     });
   });
 
@@ -263,7 +289,20 @@ describe("runColumnParallel()", () => {
         runColumnParallel(group, matmul, feedsOf([2], 5, group), { Tensor: ort.Tensor, columns: [1, 1] }),
       );
       expect(error).toBeInstanceOf(RangeError);
-      expect(error.message).toMatch(/columns \[1,1\] must have one number for each of 2 ranks, and [23] for rank/);
+      expect(error.message).toMatch(
+        /columns \[1,1\] must have one whole number for each of 2 ranks, and [23] for rank/,
+      );
+    });
+  });
+
+  it.each([Number.NaN, 1.5, -1, "2", null])("refuses %j columns of another rank, on every rank", async (wrong) => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const columns = (rank === 0 ? [1, wrong] : [wrong, 1]) as number[];
+      const session = sessionOf(() => ({ y: tensor(Float32Array.of(1), [1, 1]) }));
+      const error = await errorOf(() => runColumnParallel(group, session, {}, { Tensor: ort.Tensor, columns }));
+      expect(error).toBeInstanceOf(RangeError);
+      expect(error.message).toMatch(/must have one whole number for each of 2 ranks/);
+      await expectWhole(group);
     });
   });
 

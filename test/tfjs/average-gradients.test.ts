@@ -151,8 +151,15 @@ describe("averageGradients()", () => {
       const wrong: [unknown, RegExp][] = [
         [{ a: new Float32Array(2) }, /the gradient of a is not a tf.Tensor/],
         [{ a: disposed }, /a is disposed/],
-        [{ a: tf.complex([1], [2]) }, /a is complex64; known are float32, int32, bool/],
+        [{ a: tf.complex([1], [2]) }, /a is complex64; known are float32, int32/],
+        [{ a: tf.tensor1d([true], "bool") }, /a is bool; known are float32, int32/],
+        [[{ name: 5, tensor: tf.ones([1]) }], /the name of item 0 must be a string, got 5/],
+        [[{ name: "a", tensor: null }, tf.ones([1])], /item 1 must be a gradient with its name/],
+        [[null], /item 0 must be a gradient with its name/],
+        [[{ name: Symbol("a"), tensor: 5 }], /the gradient of Symbol\(a\) is not a tf.Tensor/],
+        [new Map([["a", tf.ones([1])]]), /must be an object or a list, got another collection/],
         [null, /must be an object or a list/],
+        ["ab", /must be an object or a list, got ab/],
       ];
       for (const [grads, says] of wrong) {
         await expect(averageGradients(group, grads as Record<string, tf.Tensor>)).rejects.toThrow(says);

@@ -122,6 +122,15 @@ describe("broadcastVariables()", () => {
       await expect(broadcastVariables(group, [tf.zeros([2]) as tf.Variable])).rejects.toThrow(
         /item 0 is not a tf.Variable/,
       );
+      for (const wrong of [5, null, "ab", undefined, new Map([["a", variable]])]) {
+        await expect(broadcastVariables(group, wrong as never)).rejects.toThrow(
+          /variables must be an object or a list/,
+        );
+      }
+      const unnamed = Object.assign(tf.variable(tf.zeros([2])), { name: 5 });
+      await expect(broadcastVariables(group, [unnamed] as never)).rejects.toThrow(
+        /name of item 0 must be a string, got 5/,
+      );
       await group.barrier();
     });
   });

@@ -7,6 +7,7 @@ import { HubStore } from "../../store/hub-store.ts";
 import { timeLimitOf } from "../../support/timeouts.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../../wire/handshake.ts";
+import { decoded } from "../init-options.ts";
 import { hubHasChecksums } from "../integrity.ts";
 
 /** Options of `HubStore.connect`. */
@@ -57,7 +58,7 @@ function placeOf(url: string): { origin: string; name: string } {
   if (search !== "" || username !== "" || password !== "") {
     throw new TypeError("HubStore.connect: url has a query or a user: give the token as an option");
   }
-  const name = decodeURIComponent(pathname.slice(1)) || "default";
+  const name = decoded(pathname.slice(1), `HubStore.connect: url is "${url}"`) || "default";
   checkGroupName(name, "HubStore.connect: the store's name in url");
   return { origin: `${protocol}//${host}`, name };
 }

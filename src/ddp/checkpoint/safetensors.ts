@@ -68,9 +68,25 @@ export interface Entry {
   end: number;
 }
 
-/** The named tensors as a list. */
+/**
+ * The named tensors as a list.
+ * @throws TypeError if they are no object or Map, a name is no string, or a tensor has no shape.
+ */
 export function listOf(tensors: NamedTensors): [name: string, tensor: ShapedTensor][] {
-  return tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  requireFields("tensors", tensors);
+  const list: [string, ShapedTensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  for (const [name, tensor] of list) {
+    if (typeof name !== "string") throw new TypeError(`the name of a tensor must be a string, got ${String(name)}`);
+    if (typeof tensor === "object" && tensor !== null && "tensor" in tensor) continue;
+    throw new TypeError(`${name}: { tensor, shape } is needed`);
+  }
+  return list;
+}
+
+/** @throws TypeError if `value`, which is called `name`, is no object or Map that holds something by name. */
+function requireFields(name: string, value: unknown): void {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new TypeError(`${name} must be an object or a Map, got ${Array.isArray(value) ? "a list" : String(value)}`);
 }
 
 /**
@@ -101,6 +117,7 @@ export function emptyFile(
   parts: readonly Pick<Entry, "name" | "dtype" | "shape">[],
   metadata: Readonly<Record<string, string>> | ReadonlyMap<string, string>,
 ): { bytes: Uint8Array<ArrayBuffer>; entries: Entry[] } {
+  requireFields("metadata", metadata);
   const notes = metadata instanceof Map ? Object.fromEntries(metadata) : metadata;
   const wrong = Object.entries(notes).find(([, value]) => typeof value !== "string");
   if (wrong) throw new TypeError(`metadata of a safetensors file holds strings, and ${wrong[0]} is ${typeof wrong[1]}`);

@@ -141,6 +141,7 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
       collective((g, options) => (g.rank === 0 ? g.recvAnySource(f32(), options) : g.send(f32(), 0, options))),
     ],
   ],
+  "MembershipOptions.timeoutMs": [["admit", collective((group, options) => group.admit(options))]],
   "NewGroupOptions.timeoutMs": [
     ["newGroup", collective((group, options) => group.newGroup([0, 1], options))],
     ["split", collective((group, options) => group.split(0, 0, options))],
@@ -261,6 +262,12 @@ const PLACES: Readonly<Record<string, readonly [string, Place][]>> = {
 
 /** Where a timeout is told, or where the library itself passes one that it has checked. */
 const TOLD = [
+  ...[
+    "EpochRequest.timeoutMs",
+    "SpaceStore.get(timeoutMs)",
+    "SpaceStore.wait(timeoutMs)",
+    "SpaceStore.multiGet(timeoutMs)",
+  ],
   ...[
     "TcpClient.timeoutMs",
     "TcpClient.wait(timeoutMs)",

@@ -167,7 +167,8 @@ describe("options", () => {
         takers.add(name);
         expect(String(error)).toMatch(/signal must be an AbortSignal, such as controller\.signal, got/);
         expect(String(error)).toContain(name);
-        expect(group.sequence).toBe(sequence);
+        // The calls of webccl/ort sit out what they cannot make, so that each has one number on every rank.
+        expect(group.sequence).toBe(sequence + (/^run(Row|Column)Parallel$/.test(name) ? 1 : 0));
       }
     }
     const others = ["initProcessGroup", "HubStore.connect", "recvActivation", "runRowParallel", "nn.allReduce"];

@@ -8,7 +8,7 @@ import { UnsupportedError, type WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import type { Request } from "../request.ts";
 import type { Store } from "../store/store.ts";
-import type { Collective } from "../types.ts";
+import type { Collective, GpuDeviceLike } from "../types.ts";
 
 /** How this one call is to be run. */
 export interface Call {
@@ -53,7 +53,7 @@ export interface BackendContext {
   readonly logger: Logger;
   readonly deadlines: CallTimers;
   /** The GPUDevice on which GPUBuffers lie: `group.device`. */
-  readonly device: GPUDevice | null;
+  readonly device: GpuDeviceLike | null;
   /**
    * A backend as the group would have without one of its own, to be wrapped: it is disposed of and aborted by whoever wraps it. Each call
    * makes another one, with channels of its own, so that all ranks must make as many in the same order.

@@ -1,12 +1,12 @@
 /** hashTensors: one number by which to tell whether tensors hold the same bytes. */
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { describeList } from "../../tensor/describe.ts";
-import type { Tensor } from "../../types.ts";
+import type { GpuDeviceLike, Tensor } from "../../types.ts";
 
 /** Options of {@link hashTensors}. */
 export interface HashTensorsOptions {
   /** The device of the tensors that lie in GPUBuffers, such as `group.device`. */
-  device?: GPUDevice | null;
+  device?: GpuDeviceLike | null;
 }
 
 const HASH_TENSORS_OPTIONS: OptionNames<HashTensorsOptions> = { device: true };

@@ -27,6 +27,7 @@ export interface Round {
 export class Lobby {
   /** This tab's number. */
   readonly tab: number;
+  #hasLeft = false;
   /** A name that no lobby before has had. */
   id = "";
   /** Called when a tab has gone. */
@@ -78,8 +79,16 @@ export class Lobby {
     return this.#store.add("rounds", 0);
   }
 
-  /** Proposes that all tabs that are here now are the next group. */
+  /** Proposes that all tabs that are here now are the next group. Nothing comes of it if this tab leaves meanwhile. */
   async propose(number: number): Promise<void> {
+    try {
+      await this.#propose(number);
+    } catch (error) {
+      if (!this.#hasLeft) throw error;
+    }
+  }
+
+  async #propose(number: number): Promise<void> {
     const come = await this.#store.add("tabs", 0);
     const tabs = Array.from({ length: come }, (_, tab) => tab).filter((tab) => !this.#gone.has(tab));
     // With the proposer, so that of several tabs which propose the same at once only one counts the round.
@@ -119,6 +128,7 @@ export class Lobby {
 
   /** The others hear of it. */
   leave(): void {
+    this.#hasLeft = true;
     this.onLeft = () => {};
     this.onClosed = () => {};
     this.#connection.close();

@@ -203,7 +203,7 @@ function sizesOf(tensors: readonly TensorView[]): string {
 }
 
 /** Where webccl's own modules are: the folder of src or dist; the module itself where they are bundled. */
-const HOME = new URL("../../", import.meta.url).href;
+const HOME = import.meta.url.replace(/backend\/composed\/[^/]*$/, "");
 
 /** The frames of the program on the stack, without webccl's own, if there are any. */
 function callersFrames(): string[] {

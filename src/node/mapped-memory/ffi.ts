@@ -34,8 +34,11 @@ interface NodeFfi {
   getRawPointer(bytes: Uint8Array): bigint;
 }
 
-/** Named in variables, so that neither a compiler nor a bundler asks for what may be absent. */
-const KOFFI: string = "koffi";
+/**
+ * Named in variables, so that neither a compiler nor a bundler asks for what may be absent; and koffi in none that a bundler of a
+ * server can read, for it would look into the package, which has a binary.
+ */
+const KOFFI: string = ["koffi"].join("");
 const NODE_FFI: string = "node:ffi";
 
 const OPENERS: Readonly<Record<string, () => Promise<Ffi>>> = {

@@ -1,19 +1,12 @@
 /** `webccl demo`: a hub that serves a page; every tab with that page becomes a rank. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
-import { extname } from "node:path";
 import { startHub } from "../node/hub.ts";
 import { urlHost } from "../support/host.ts";
 import { asUsageError, hubOptions, nextSignal } from "./hub.ts";
+import { pathOf, sendFile } from "./page-files.ts";
 import { type Flags, UsageError } from "./usage.ts";
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-};
 
 /** Where the build puts the page, seen from source and from build. */
 const FOLDERS = [new URL("../demo/", import.meta.url), new URL("../../dist/demo/", import.meta.url)];
@@ -77,26 +70,7 @@ function answer(folder: URL, urls: () => string[], request: IncomingMessage, res
     response.end(JSON.stringify({ urls: urls() }));
     return;
   }
-  const file = path === null ? null : fileAt(folder, path === "/" ? "index.html" : path.slice(1));
-  if (!file) {
-    response.writeHead(path === null ? 400 : 404, { "content-type": "text/plain" });
-    response.end(path === null ? "This is no path.\n" : "There is no such page.\n");
-    return;
-  }
-  response.setHeader("content-type", TYPES[extname(file.pathname)] ?? "application/octet-stream");
-  response.end(readFileSync(file));
-}
-
-/** The path that is asked for, or null if it is none: "//" is the beginning of a host's name. */
-function pathOf({ url = "/" }: IncomingMessage): string | null {
-  return URL.canParse(url, "http://localhost") ? new URL(url, "http://localhost").pathname : null;
-}
-
-/** The file of the page that has this name, or null. */
-function fileAt(folder: URL, name: string): URL | null {
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(name) || name.includes("..")) return null;
-  const file = new URL(name, folder);
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ? file : null;
+  sendFile(folder, path, response);
 }
 
 /** This machine's addresses in the networks it is in, the IPv4 ones first. */

@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { request } from "node:http";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt } from "../../scripts/build.ts";
 import { openPage } from "../../src/cli/demo.ts";
@@ -22,27 +20,6 @@ describe("webccl demo", { timeout: 90_000 }, () => {
   afterAll(() => tabs?.close());
 
   const openTab = (options?: Parameters<Tabs["open"]>[1]) => tabs.open(demo.urls[0]!, options);
-
-  it.each([
-    ["//", 400],
-    ["///", 400],
-    ["/assets", 404],
-    ["/assets/", 404],
-    ["/..%2f..%2fpackage.json", 404],
-    ["/nothing.js", 404],
-    ["http://[", 400],
-    ["*", 404],
-  ])("answers GET %s with %i, and goes on", async (path, status) => {
-    demo = await openPage({ port: 0 });
-    const { hostname, port } = new URL(demo.urls[0]!);
-    const ask = async (target: string) => {
-      const asked = request({ hostname, port, path: target }).end();
-      const [{ statusCode }] = await once(asked, "response");
-      return statusCode;
-    };
-    expect(await ask(path)).toBe(status);
-    expect(await ask("/")).toBe(200);
-  });
 
   it("makes every tab a rank, runs and checks, and goes on when one leaves and another comes", async () => {
     demo = await openPage({ port: 0 });

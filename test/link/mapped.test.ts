@@ -1,4 +1,4 @@
-/** Memory that processes of one host map: the memory itself, how it is laid out, what a hostile rank can do there, and groups over it. */
+/** Memory that processes of one host map: the memory itself, how it is laid out, what a hostile rank can do there, and groups over it. More than 400 lines: one room from its pages to its groups. */
 import {
   closeSync,
   openSync,

@@ -1,3 +1,4 @@
+/** Models of ONNX Runtime cut by rows and columns: results, and what keeps a rank from a call. More than 400 lines, most of them tables of faults. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { MismatchError, UnsupportedError } from "../../src/errors.ts";

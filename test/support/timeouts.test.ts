@@ -1,4 +1,4 @@
-/** Every public place that takes a timeout has one rule: `src/support/timeouts.ts`. */
+/** Every public place that takes a timeout has one rule: `src/support/timeouts.ts`. More than 400 lines, most of them the table of places. */
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";

@@ -1,20 +1,13 @@
 /** `webccl trace --live`: a page that shows who waits for whom in a running job. It is served on loopback alone. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { extname } from "node:path";
 import { allowedHosts, hostAllowed } from "../../node/websocket-server.ts";
 import { nextSignal } from "../hub.ts";
+import { pathOf, sendFile } from "../page-files.ts";
 import { UsageError } from "../usage.ts";
 import { liveState } from "./live-state.ts";
 import { Watcher } from "./watcher.ts";
-
-const TYPES: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-};
 
 /** Where the build puts the page, seen from build and from source. */
 const FOLDERS = [new URL("../../demo/trace/", import.meta.url), new URL("../../../dist/demo/trace/", import.meta.url)];
@@ -67,20 +60,11 @@ function answer(folder: URL, watcher: Watcher, request: IncomingMessage, respons
   response.setHeader("x-content-type-options", "nosniff");
   response.setHeader("cross-origin-resource-policy", "same-origin");
   response.setHeader("cache-control", "no-cache");
-  const [path = "/"] = (request.url ?? "/").split("?");
+  const path = pathOf(request);
   if (path === "/state.json") {
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify(liveState(watcher.seen, watcher.silent(), watcher.trouble)));
     return;
   }
-  const name = path === "/" ? "index.html" : path.slice(1);
-  const isFile = /^[\w.-]+(\/[\w.-]+)?$/.test(name) && !name.includes("..");
-  const file = new URL(isFile ? name : "none", folder);
-  if (!isFile || !existsSync(file)) {
-    response.writeHead(404, { "content-type": "text/plain" });
-    response.end("There is no such page.\n");
-    return;
-  }
-  response.setHeader("content-type", TYPES[extname(name)] ?? "application/octet-stream");
-  response.end(readFileSync(file));
+  sendFile(folder, path, response);
 }

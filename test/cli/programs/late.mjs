@@ -1,7 +1,7 @@
 /** A rank that makes two calls, of which the last rank makes one alone. */
 import { initProcessGroup } from "webccl";
 
-const group = await initProcessGroup({ timeoutMs: 1_000, logger: console });
+const group = await initProcessGroup({ timeoutMs: 3_000, logger: console });
 await group.allReduce(new Float32Array(100));
 if (group.rank < group.size - 1) {
   await group.allReduce(new Float32Array(100)).catch((error) => console.log(error.message));

@@ -5,12 +5,14 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
-/** Tests in which ranks of several runtimes, browsers or Deno take part: `npm run matrix`. */
+/** Tests of examples, of the package as others install it, and of ranks in browsers, Deno and several runtimes: `npm run matrix`. */
 const MATRIX = [
   "test/runtime/{browser,bundlers,deno,fresh-project,mixed}/*.test.ts",
   "test/runtime/{hosts,mixed}.test.ts",
   "test/{demo,examples}/*.test.ts",
+  "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
+  "test/package.test.ts",
 ];
 
 /** Tests that hold seconds against limits, or count the memory and files of their own processes: they run beside each other only. */

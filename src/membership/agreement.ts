@@ -163,39 +163,43 @@ export class Agreement {
   }
 
   async #lead(): Promise<void> {
-    const { own, members, kind } = this.#options;
+    const { own, members, kind, surroundings } = this.#options;
     this.#voices.set(own, this.#voice());
     for (const seat of this.#voices.keys()) if (seat !== own) this.#tell(seat, { type: "leading" });
     await this.#gather();
     const isAdmit = kind === "admit" && this.#here().every((seat) => this.#voices.get(seat)?.kind === "admit");
+    // A leader before this one that did not come in time is missing, too.
+    if (isAdmit && !surroundings.isDead() && this.#missing().length > 0) return this.#announceEnd(this.#timeout());
     const joiners = isAdmit ? await this.#letIn() : [];
     const seats = [...members, ...joiners.map(({ seat }) => seat)];
     const unreachable = new Map([...this.#voices].map(([seat, voice]) => [seat, this.#unreachableFrom(seat, voice)]));
     for (const seat of unreachable.keys()) if (seat !== own && !this.#canHear(seat)) unreachable.delete(seat);
     const chosen = chooseMembers(seats, unreachable);
     const isSame = chosen.join() === members.join();
-    if (isAdmit && isSame && !this.#options.surroundings.isDead()) this.#announceEnd(null);
+    if (isAdmit && isSame && !surroundings.isDead()) this.#announceEnd(null);
     else await this.#decide({ epoch: this.#options.epoch, members: chosen, hub: null }, joiners);
   }
 
   /** Waits for a "here" of every member that can be reached. */
   async #gather(): Promise<void> {
-    const { timeoutMs, silent, members, own } = this.#options;
-    const awaited = () =>
-      members.filter(
-        (seat) => seat !== own && this.#canHear(seat) && !this.#voices.has(seat) && !this.#givenUp.has(seat),
-      );
+    const { timeoutMs, silent } = this.#options;
+    const awaited = () => this.#missing().filter((seat) => !this.#givenUp.has(seat));
     this.#after(Math.min(SILENT_MS, timeoutMs), () => {
       for (const seat of awaited()) if (silent.includes(seat)) this.#giveUp(seat);
     });
     this.#after(timeoutMs, () => {
-      const missing = awaited();
-      if (missing.length === 0) return;
+      if (awaited().length === 0) return;
       const voices = [...this.#voices.values()];
-      if (voices.every(({ kind }) => kind === "admit")) this.#announceEnd(this.#timeout(missing));
-      else for (const seat of missing) this.#giveUp(seat);
+      if (voices.every(({ kind }) => kind === "admit")) this.#announceEnd(this.#timeout());
+      else for (const seat of awaited()) this.#giveUp(seat);
     });
     await this.#until(() => awaited().length === 0);
+  }
+
+  /** Members that can be reached and have not said "here". */
+  #missing(): number[] {
+    const { members, own } = this.#options;
+    return members.filter((seat) => seat !== own && this.#canHear(seat) && !this.#voices.has(seat));
   }
 
   /** Those that knocked, linked with the members as far as that works. */
@@ -224,13 +228,8 @@ export class Agreement {
     const pending = () =>
       this.#here().some((seat) => !this.#linked.has(seat)) || joiners.some(({ seat }) => !this.#isIn(seat));
     await this.#until(() => !pending(), STEP_MS + 500);
-    for (const seat of this.#here()) {
-      if (!this.#linked.has(seat))
-        this.#linked.set(
-          seat,
-          joiners.map((joiner) => joiner.seat),
-        );
-    }
+    const all = joiners.map(({ seat }) => seat);
+    for (const seat of this.#here()) if (!this.#linked.has(seat)) this.#linked.set(seat, all);
   }
 
   /** One that joins has said that it is linked, or cannot be. */
@@ -379,9 +378,9 @@ export class Agreement {
     return `group "${this.#options.group}"`;
   }
 
-  #timeout(missing: readonly number[]): TimeoutError {
+  #timeout(): TimeoutError {
     const { members, timeoutMs, group } = this.#options;
-    const ranks = missing.map((seat) => members.indexOf(seat));
+    const ranks = this.#missing().map((seat) => members.indexOf(seat));
     const text = `${this.#name}: admit did not end within ${timeoutMs} ms; missing: rank ${ranks.join(", rank ")}`;
     return new TimeoutError(text, { group, missingRanks: ranks });
   }

@@ -105,10 +105,10 @@ export class Hub {
   }
 
   /**
-   * Takes in a rank whose token is proved: the `accept` of admission.ts.
+   * Takes in a rank whose token or ticket is proved: the `accept` of admission.ts.
    * @throws AdmissionError with a reason for the rank: another world size, a rank taken or out of range.
    */
-  accept(hello: Hello, socket: Socket): Welcome {
+  accept(hello: Hello, socket: Socket, maxBytesInFlight: number | null = null): Welcome {
     const { group, worldSize, purpose } = hello;
     if (purpose === "link") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
     if (hello.rank !== null && worldSize > 0 && hello.rank >= worldSize) {
@@ -126,6 +126,7 @@ export class Hub {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
     });
+    port.maxBytesInFlight = maxBytesInFlight ?? Number.POSITIVE_INFINITY;
     room.members.set(rank, port);
     this.#sockets.add(socket);
     const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(room, rank, port, fragments);

@@ -15,6 +15,7 @@ import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 export type { HubStats } from "../hub/hub.ts";
+export { type MintTicketOptions, mintTicket } from "../hub/mint-ticket.ts";
 export type { HubHandle } from "../platform.ts";
 
 /** Options of {@link createHub}. */
@@ -114,7 +115,7 @@ export async function startHub(
   const shared = part && { ...part, space: new LiveSpace() };
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared });
   const tcpStore = shared && new KeyServer(shared.space, namesUnder(part.prefix));
-  const listener = await listenWebSocket({ ...options, tcpStore }, (hello, socket) => hub.accept(hello, socket));
+  const listener = await listenWebSocket({ ...options, tcpStore }, (...newcomer) => hub.accept(...newcomer));
   options.logger?.info(`hub: listening at ${listener.url}`);
   const close = async () => {
     await listener.close();

@@ -14,11 +14,11 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
-import type { Socket } from "../link/link.ts";
+import type { Accept } from "../hub/admission.ts";
+import { Doorkeeper } from "../hub/doorkeeper.ts";
 import type { MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
 import { addressesOf, openAll } from "./doors.ts";
 import { greet, Pending } from "./greet.ts";
 import { Front } from "./tcp-store/front.ts";
@@ -55,10 +55,7 @@ export interface WebSocketListener extends Listener {
  * send before it returns, and refuses by throwing AdmissionError.
  * @throws RangeError if the bind is not safe (S1), or the port is in use or out of reach.
  */
-export async function listenWebSocket(
-  options: ServerOptions,
-  accept: (hello: Hello, socket: Socket) => Welcome,
-): Promise<WebSocketListener> {
+export async function listenWebSocket(options: ServerOptions, accept: Accept): Promise<WebSocketListener> {
   const { port = 0, tls } = options;
   const host = bareHost(options.host ?? "127.0.0.1");
   const addresses = await addressesOf(host);
@@ -67,6 +64,7 @@ export async function listenWebSocket(
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
   const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
+  const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
     WebSocket: Upgrade,
@@ -82,7 +80,7 @@ export async function listenWebSocket(
     if (pending.isFull(address)) {
       return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
     }
-    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
+    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, greeting, accept));
   });
 
   const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);

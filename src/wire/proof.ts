@@ -1,48 +1,69 @@
 /**
- * The proof that a rank holds the group's token. This module is loaded only where there is a token.
+ * The bytes over which both ends of a connection prove, by HMAC-SHA-256, that they hold one key: the group's token in UTF-8, or
+ * the key of a ticket. Numbers are little-endian and of 4 bytes; 0xFFFFFFFF stands for none.
  *
- * The proof is HMAC-SHA-256, keyed with the token's UTF-8, over these bytes (little-endian):
+ *   hello    "webccl/6 hello" 0 · the nonce of the challenge, 32 · the nonce of the hello, 32 · rank · world size ·
+ *            purpose: 0 hub, 1 link, 2 store · 1 if frames have checksums, else 0 · group, UTF-8
+ *   welcome  "webccl/6 welcome" 0 · both nonces · rank · world size · epoch · rank of the host · checksums · the resume's
+ *            payload and its masked key, if there is one
+ *   mask     "webccl/6 resume" 0 · both nonces: what comes out hides the resume's key from those who listen
  *
- *   byte  size  what
- *      0    15  "webccl/5 hello" and a zero byte
- *     15    32  the nonce of this connection's challenge: a recorded hello is worth nothing on another (S6)
- *     47     4  rank, 0xFFFFFFFF if none is asked for
- *     51     4  world size
- *     55     1  purpose: 0 hub, 1 link, 2 store
- *     56     1  1 if frames have checksums, else 0
- *     57     -  group, UTF-8
+ * Both nonces are of this connection alone: a recorded message is worth nothing on another (S6).
  */
 import { VERSION } from "./frame.ts";
-import { type Hello, NONCE_BYTES, PURPOSES } from "./handshake.ts";
-import { hmacSha256 } from "./hash.ts";
+import { type Hello, PURPOSES, type Resume, type Welcome } from "./handshake.ts";
 
-const DOMAIN = new TextEncoder().encode(`webccl/${VERSION} hello\0`);
-const NO_RANK = 0xffffffff;
+const encoder = new TextEncoder();
+const NONE = 0xffffffff;
 
-/** The proof for one connection. */
-export function prove(token: string, nonce: Uint8Array, hello: Hello): Promise<Uint8Array> {
-  const group = new TextEncoder().encode(hello.group);
-  const at = DOMAIN.length + NONCE_BYTES;
-  const message = new Uint8Array(at + 10 + group.length);
-  message.set(DOMAIN);
-  message.set(nonce, DOMAIN.length);
-  const view = new DataView(message.buffer);
-  view.setUint32(at, hello.rank ?? NO_RANK, true);
-  view.setUint32(at + 4, hello.worldSize, true);
-  view.setUint8(at + 8, PURPOSES.indexOf(hello.purpose));
-  view.setUint8(at + 9, hello.checksums ? 1 : 0);
-  message.set(group, at + 10);
-  return hmacSha256(new TextEncoder().encode(token), message);
+/** The nonces of the two ends of one connection. */
+export interface Nonces {
+  /** Of the challenge. */
+  readonly challenge: Uint8Array;
+  /** Of the hello. */
+  readonly hello: Uint8Array;
 }
 
-/** Is `proof` right? Takes the same time wherever it differs. */
-export async function verify(
-  token: string,
-  nonce: Uint8Array,
-  hello: Hello,
-  proof: Uint8Array | null,
-): Promise<boolean> {
-  const expected = await prove(token, nonce, hello);
+/** What the connecting side proves its key over. */
+export function helloBytes(nonces: Nonces, { rank, worldSize, purpose, checksums, group }: Hello): Uint8Array {
+  const numbers = [rank ?? NONE, worldSize, PURPOSES.indexOf(purpose), checksums ? 1 : 0];
+  return join("hello", nonces, numbers, encoder.encode(group));
+}
+
+/** What the accepting side proves its key over. */
+export function welcomeBytes(nonces: Nonces, welcome: Welcome, resume: Resume | null): Uint8Array {
+  const { rank, worldSize, epoch, hostRank, checksums } = welcome;
+  const numbers = [rank, worldSize, epoch, hostRank ?? NONE, checksums ? 1 : 0];
+  return join("welcome", nonces, numbers, ...(resume ? [resume.payload, resume.maskedKey] : []));
+}
+
+/** What the mask of a resume's key is made from. */
+export function maskBytes(nonces: Nonces): Uint8Array {
+  return join("resume", nonces, []);
+}
+
+function join(kind: string, { challenge, hello }: Nonces, numbers: number[], ...rest: Uint8Array[]): Uint8Array {
+  const words = new DataView(new ArrayBuffer(4 * numbers.length));
+  for (const [i, number] of numbers.entries()) words.setUint32(4 * i, number, true);
+  const parts = [
+    ...[encoder.encode(`webccl/${VERSION} ${kind}\0`), challenge, hello, new Uint8Array(words.buffer), ...rest],
+  ];
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}
+
+/** The key under its mask, or out of it. */
+export function masked(key: Uint8Array, mask: Uint8Array): Uint8Array {
+  return key.map((byte, i) => byte ^ (mask[i] ?? 0));
+}
+
+/** Are two proofs equal? Takes the same time wherever they differ. */
+export function isEqual(expected: Uint8Array, proof: Uint8Array | null): boolean {
   if (proof?.length !== expected.length) return false;
-  return expected.reduce((difference, byte, i) => difference | (byte ^ proof[i]!), 0) === 0;
+  return expected.reduce((difference, byte, i) => difference | (byte ^ (proof[i] ?? 0)), 0) === 0;
 }

@@ -2,34 +2,57 @@
  * One message of each form that crosses the wire, as the code of today writes it. `npx tsx test/wire/versions/vectors.ts` prints
  * them: the file of a version, which is recorded once and never changes.
  */
+import { createHmac } from "node:crypto";
 import { pathToFileURL } from "node:url";
-import { encodeMessage } from "../../../src/wire/control-messages.ts";
+import type { WireError } from "../../../src/errors.ts";
+import { encodeMessage, type GroupMessage, type MeshMessage } from "../../../src/wire/control-messages.ts";
 import { encodeHeader, FrameKind, VERSION } from "../../../src/wire/frame.ts";
 import { encodeHandshake, type Hello } from "../../../src/wire/handshake.ts";
 import { encodeHubFrame } from "../../../src/wire/hub-frame.ts";
-import { prove } from "../../../src/wire/proof.ts";
+import { helloBytes, welcomeBytes } from "../../../src/wire/proof.ts";
+import { encodePayload } from "../../../src/wire/ticket.ts";
 
-export const TOKEN = "the token of the vectors";
-
+const TOKEN = "the token of the vectors";
 const bytes = (length: number, first: number) => Uint8Array.from({ length }, (_, i) => (first + i) % 256);
-export const NONCE = bytes(32, 1);
+const NONCE = bytes(32, 1);
 
-export const HELLO: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub", checksums: true };
+const HELLO: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub", checksums: true };
 
-const ERROR = {
+const ERROR: WireError = {
   code: "PEER_LOST",
   message: "rank 1 was lost",
   details: { group: "g", rank: 0, peer: 1, missingRanks: [1, 2] },
-} as const;
+};
 
-async function handshakes() {
-  const proof = await prove(TOKEN, NONCE, HELLO);
+function handshakes() {
+  const nonces = { challenge: NONCE, hello: bytes(32, 101) };
+  const proofOf = (over: Uint8Array) => new Uint8Array(createHmac("sha256", TOKEN).update(over).digest());
   const welcome = { rank: 3, worldSize: 8, epoch: 2, hostRank: 0, checksums: true };
+  const facts = {
+    id: bytes(16, 7),
+    group: "g",
+    rank: 1,
+    role: "rank",
+    expiresAt: 1.8e12,
+    maxBytesInFlight: null,
+  } as const;
+  const ticket = encodePayload(facts);
+  const resume = { payload: ticket, maskedKey: bytes(32, 200) };
+  const said = { type: "hello", nonce: nonces.hello } as const;
   return {
     challenge: encodeHandshake({ type: "challenge", nonce: NONCE }),
-    hello: encodeHandshake({ type: "hello", hello: HELLO, proof }),
-    "hello without token": encodeHandshake({ type: "hello", hello: { ...HELLO, rank: null }, proof: null }),
-    welcome: encodeHandshake({ type: "welcome", welcome }),
+    hello: encodeHandshake({ ...said, hello: HELLO, ticket: null, proof: proofOf(helloBytes(nonces, HELLO)) }),
+    "hello without token": encodeHandshake({ ...said, hello: { ...HELLO, rank: null }, ticket: null, proof: null }),
+    "hello by ticket": encodeHandshake({ ...said, hello: HELLO, ticket, proof: bytes(32, 50) }),
+    welcome: encodeHandshake({
+      ...{ type: "welcome", welcome, resume: null },
+      proof: proofOf(welcomeBytes(nonces, welcome, null)),
+    }),
+    "welcome without token": encodeHandshake({ type: "welcome", welcome, resume: null, proof: null }),
+    "welcome by ticket": encodeHandshake({
+      ...{ type: "welcome", welcome, resume },
+      proof: proofOf(welcomeBytes(nonces, welcome, resume)),
+    }),
     "refused without a reason": encodeHandshake({ type: "refused", reason: "refused", retry: false }),
     "refused with a reason": encodeHandshake({ type: "refused", reason: "this hub is closing", retry: true }),
   };
@@ -52,7 +75,7 @@ function frames() {
 }
 
 function betweenRanks() {
-  const messages = [
+  const messages: (GroupMessage | MeshMessage)[] = [
     { type: "mismatch", sequence: 1, error: ERROR },
     { type: "verdict", sequence: 1, error: ERROR },
     { type: "point-to-point-ready", sequence: 2 },
@@ -64,7 +87,7 @@ function betweenRanks() {
     { type: "goodbye" },
     { type: "lost", rank: 1, reason: "closed" },
     { type: "damaged", seen: "the payload of a frame" },
-  ] as const;
+  ];
   return Object.fromEntries(messages.map((message) => [`rank ${message.type}`, encodeMessage(message)]));
 }
 
@@ -87,11 +110,11 @@ function withHub() {
 }
 
 /** By name, the bytes of each message in hexadecimal digits. */
-export async function vectors(): Promise<Record<string, string>> {
-  const all: Record<string, Uint8Array> = { ...(await handshakes()), ...frames(), ...betweenRanks(), ...withHub() };
+export function vectors(): Record<string, string> {
+  const all: Record<string, Uint8Array> = { ...handshakes(), ...frames(), ...betweenRanks(), ...withHub() };
   return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, Buffer.from(value).toString("hex")]));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  process.stdout.write(`${JSON.stringify({ version: VERSION, messages: await vectors() }, null, 2)}\n`);
+  process.stdout.write(`${JSON.stringify({ version: VERSION, messages: vectors() }, null, 2)}\n`);
 }

@@ -5,9 +5,16 @@
 import { AdmissionError } from "../errors.ts";
 import { hmac, sha256 } from "../packages/noble-hashes.ts";
 import { now, randomBytes, wallTimeOf } from "../support/clock.ts";
-import type { HandshakeMessage, Hello, Resume, Welcome } from "../wire/handshake.ts";
+import type { HandshakeMessage, Hello, Welcome } from "../wire/handshake.ts";
 import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../wire/proof.ts";
-import { decodePayload, encodePayload, MAX_PAYLOAD_BYTES, TICKET_ID_BYTES, type TicketFacts } from "../wire/ticket.ts";
+import {
+  decodePayload,
+  encodePayload,
+  KEY_BYTES,
+  MAX_PAYLOAD_BYTES,
+  TICKET_ID_BYTES,
+  type TicketFacts,
+} from "../wire/ticket.ts";
 
 /** How many ids of tickets are kept before those that have expired are dropped for the first time. */
 const FIRST_SWEEP = 1_024;
@@ -45,6 +52,11 @@ export class Doorkeeper {
     this.#token = token;
   }
 
+  /** How many ids of used tickets are kept. */
+  get usedTickets(): number {
+    return this.#used.size;
+  }
+
   /**
    * Whoever sent this hello in answer to that challenge; null if the proof is wrong.
    * @throws AdmissionError if it is right, and the ticket lets nobody in, or not here. ProtocolError if the ticket says nothing.
@@ -62,7 +74,7 @@ export class Doorkeeper {
   }
 
   /** The guest has been let in: its ticket is used. Returns what the welcome says besides. */
-  welcome({ ticket, nonces, key }: Guest, welcome: Welcome): { resume: Resume | null; proof: Uint8Array | null } {
+  welcome({ ticket, nonces, key }: Guest, welcome: Welcome): { resume: Uint8Array | null; proof: Uint8Array | null } {
     if (!key) return { resume: null, proof: null };
     const resume = ticket && this.#use(ticket, welcome.rank, keyed(key, maskBytes(nonces)));
     return { resume, proof: keyed(key, welcomeBytes(nonces, welcome, resume)) };
@@ -100,12 +112,15 @@ export class Doorkeeper {
     return rank === null ? hello : { ...hello, rank };
   }
 
-  #use(ticket: TicketFacts, rank: number, mask: Uint8Array): Resume {
+  #use(ticket: TicketFacts, rank: number, mask: Uint8Array): Uint8Array {
     this.#used.set(ticket.id.join(), ticket.expiresAt);
     if (this.#used.size > this.#sweepAt) this.#sweep();
     const again = { ...ticket, id: randomBytes(TICKET_ID_BYTES), rank: ticket.role === "rank" ? rank : null };
     const payload = encodePayload(again);
-    return { payload, maskedKey: masked(ticketKey(this.#token ?? "", payload), mask) };
+    const resume = new Uint8Array(KEY_BYTES + payload.length);
+    resume.set(masked(ticketKey(this.#token ?? "", payload), mask));
+    resume.set(payload, KEY_BYTES);
+    return resume;
   }
 
   /** Drops the ids of those that have expired, which let nobody in anyway. */

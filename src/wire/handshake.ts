@@ -79,18 +79,13 @@ export interface Welcome {
   checksums: boolean;
 }
 
-/** A ticket by which a rank that came by one may come again; its key is hidden under a mask (proof.ts). */
-export interface Resume {
-  readonly payload: Uint8Array;
-  readonly maskedKey: Uint8Array;
-}
-
 /** A message of the handshake. A proof is null where the sender has no token. */
 export type HandshakeMessage =
   | { type: "challenge"; nonce: Uint8Array }
   /** `ticket` is the payload of the ticket by which the sender comes, or null. */
   | { type: "hello"; hello: Hello; nonce: Uint8Array; ticket: Uint8Array | null; proof: Uint8Array | null }
-  | { type: "welcome"; welcome: Welcome; resume: Resume | null; proof: Uint8Array | null }
+  /** `resume` is a ticket by which a rank that came by one may come again: its key under a mask (proof.ts), then its payload. */
+  | { type: "welcome"; welcome: Welcome; resume: Uint8Array | null; proof: Uint8Array | null }
   | { type: "refused"; reason: string; retry: boolean };
 
 /** The other side speaks another version of the protocol. Its message is for both. */
@@ -157,10 +152,7 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
           ),
           checksums: expectBoolean(fields, "checksums"),
         },
-        resume: expectOptional(fields, "resume", (map, field) => {
-          const { payload, maskedKey } = expectFields(map[field], field);
-          return { payload: anyBytes({ payload }, "payload"), maskedKey: anyBytes({ maskedKey }, "maskedKey") };
-        }),
+        resume: expectOptional(fields, "resume", anyBytes),
         proof: expectOptional(fields, "proof", anyBytes),
       };
     case "refused":
@@ -175,9 +167,7 @@ const versionOf = (fields: Fields): number => expectInteger(fields, "version", 0
 function checkVersions(rank: number, hub: number): void {
   if (rank === hub) return;
   throw new VersionError(
-    `the rank that connects speaks version ${rank} of the protocol, and the hub or rank to which it connects version ${hub}: ` +
-      (rank < hub
-        ? "update webccl on the first (a page: reload it)"
-        : "update webccl on the second, and start it again"),
+    `this rank speaks version ${rank} of the protocol, and the hub ${hub}: the ${rank < hub ? "rank" : "hub"} is the older: ` +
+      "update webccl there (reload a page)",
   );
 }

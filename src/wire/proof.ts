@@ -4,14 +4,14 @@
  *
  *   hello    "webccl/6 hello" 0 · the nonce of the challenge, 32 · the nonce of the hello, 32 · rank · world size ·
  *            purpose: 0 hub, 1 link, 2 store · 1 if frames have checksums, else 0 · group, UTF-8
- *   welcome  "webccl/6 welcome" 0 · both nonces · rank · world size · epoch · rank of the host · checksums · the resume's
- *            payload and its masked key, if there is one
+ *   welcome  "webccl/6 welcome" 0 · both nonces · rank · world size · epoch · rank of the host · checksums · the resume, if there
+ *            is one
  *   mask     "webccl/6 resume" 0 · both nonces: what comes out hides the resume's key from those who listen
  *
  * Both nonces are of this connection alone: a recorded message is worth nothing on another (S6).
  */
 import { VERSION } from "./frame.ts";
-import { type Hello, PURPOSES, type Resume, type Welcome } from "./handshake.ts";
+import { type Hello, PURPOSES, type Welcome } from "./handshake.ts";
 
 const encoder = new TextEncoder();
 const NONE = 0xffffffff;
@@ -31,10 +31,10 @@ export function helloBytes(nonces: Nonces, { rank, worldSize, purpose, checksums
 }
 
 /** What the accepting side proves its key over. */
-export function welcomeBytes(nonces: Nonces, welcome: Welcome, resume: Resume | null): Uint8Array {
+export function welcomeBytes(nonces: Nonces, welcome: Welcome, resume: Uint8Array | null): Uint8Array {
   const { rank, worldSize, epoch, hostRank, checksums } = welcome;
   const numbers = [rank, worldSize, epoch, hostRank ?? NONE, checksums ? 1 : 0];
-  return join("welcome", nonces, numbers, ...(resume ? [resume.payload, resume.maskedKey] : []));
+  return join("welcome", nonces, numbers, resume ?? new Uint8Array(0));
 }
 
 /** What the mask of a resume's key is made from. */

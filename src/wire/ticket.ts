@@ -14,7 +14,7 @@ import {
 } from "./schema.ts";
 
 export const TICKET_ID_BYTES = 16;
-const KEY_BYTES = 32;
+export const KEY_BYTES = 32;
 /** Largest payload: the group's name, numbers, and their names. */
 export const MAX_PAYLOAD_BYTES = 1_536;
 export const TICKET_ROLES = ["rank", "store"] as const;

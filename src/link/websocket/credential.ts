@@ -3,15 +3,15 @@
  * ticket. Loaded where there is one.
  */
 import { AdmissionError } from "../../errors.ts";
-import type { Hello, Resume, Welcome } from "../../wire/handshake.ts";
+import type { Hello, Welcome } from "../../wire/handshake.ts";
 import { hmacSha256 } from "../../wire/hash.ts";
 import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../../wire/proof.ts";
-import { type Ticket, ticketOf, ticketText } from "../../wire/ticket.ts";
+import { KEY_BYTES, type Ticket, ticketOf, ticketText } from "../../wire/ticket.ts";
 
 /** The accepting side's answer, with its proof. */
 export interface ProvenWelcome {
   readonly welcome: Welcome;
-  readonly resume: Resume | null;
+  readonly resume: Uint8Array | null;
   readonly proof: Uint8Array | null;
 }
 
@@ -61,6 +61,6 @@ export class Credential {
     }
     if (!resume || !this.#ticket) return undefined;
     const mask = await hmacSha256(this.#key, maskBytes(nonces));
-    return ticketText({ payload: resume.payload, key: masked(resume.maskedKey, mask) });
+    return ticketText({ payload: resume.subarray(KEY_BYTES), key: masked(resume.subarray(0, KEY_BYTES), mask) });
   }
 }

@@ -37,7 +37,7 @@ function handshakes() {
     maxBytesInFlight: null,
   } as const;
   const ticket = encodePayload(facts);
-  const resume = { payload: ticket, maskedKey: bytes(32, 200) };
+  const resume = Uint8Array.from([...bytes(32, 200), ...ticket]);
   const said = { type: "hello", nonce: nonces.hello } as const;
   return {
     challenge: encodeHandshake({ type: "challenge", nonce: NONCE }),

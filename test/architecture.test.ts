@@ -57,6 +57,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/file-store",
     "node/memory-files",
     "node/mapped-memory",
+    "node/metrics",
     "node/redis-store",
     "node/tcp-store",
     "node/trace",

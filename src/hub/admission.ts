@@ -22,7 +22,8 @@ import {
   VersionError,
   type Welcome,
 } from "../wire/handshake.ts";
-import type { Doorkeeper, Guest } from "./doorkeeper.ts";
+import { type Doorkeeper, type Guest, TicketError } from "./doorkeeper.ts";
+import type { Refusal } from "./events.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
 const HELLO_TIMEOUT_MS = 5_000;
@@ -43,8 +44,8 @@ export interface AdmissionOptions {
   accept: Accept;
   /** Called once, when the socket is admitted, refused or gone. */
   onSettled?: (admitted: boolean) => void;
-  /** Called with the reason when the socket is refused, whatever the other side is told. */
-  onRefused?: ((reason: string) => void) | undefined;
+  /** Called when the socket is refused, with the true reason, whatever the other side is told. */
+  onRefused?: ((kind: Refusal, reason: string) => void) | undefined;
   /** Called with an error of `accept` that is no AdmissionError; the socket is refused without a reason. */
   onError?: (error: unknown) => void;
 }
@@ -59,7 +60,7 @@ export type Accept = (hello: Hello, socket: Socket, maxBytesInFlight: number | n
 export function admit(socket: Socket, options: AdmissionOptions): void {
   const { doorkeeper, helloTimeoutMs = HELLO_TIMEOUT_MS, accept, onSettled, onRefused, onError } = options;
   const nonce = makeNonce();
-  const timer = startTimer(helloTimeoutMs, () => refuse("no hello in time"));
+  const timer = startTimer(helloTimeoutMs, () => refuse("silence", "no hello in time"));
   let settled = false;
 
   const settle = (admitted: boolean) => {
@@ -68,13 +69,13 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
     timer.cancel();
     onSettled?.(admitted);
   };
-  const refuse = (reason: string, told = GENERIC_REFUSAL, retry = false) => {
-    onRefused?.(reason);
+  const refuse = (kind: Refusal, reason: string, told = GENERIC_REFUSAL) => {
+    onRefused?.(kind, reason);
     settle(false);
     const closing = startTimer(REFUSED_CLOSE_MS, () => socket.terminate());
     socket.onMessage = () => {};
     socket.onClose = () => closing.cancel();
-    socket.send([encodeHandshake({ type: "refused", reason: told, retry })]);
+    socket.send([encodeHandshake({ type: "refused", reason: told, retry: kind === "later" })]);
     socket.close(1008, GENERIC_REFUSAL);
   };
   const welcome = (guest: Guest) => {
@@ -85,20 +86,17 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
 
   socket.onClose = () => settle(false);
   socket.onMessage = (fragments) => {
-    if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse("a hello of too many bytes");
+    if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse("size", "a hello of too many bytes");
     try {
       const guest = examine(new FragmentsPayload(fragments).toBytes());
       if (guest) welcome(guest);
-      else refuse("a wrong proof");
+      else refuse("proof", "a wrong proof");
     } catch (error) {
-      if (error instanceof AdmissionError) refuse(error.message, error.message, error instanceof RetryLaterError);
-      else if (error instanceof VersionError) refuse("another version of the protocol", error.message);
-      // Whoever sent it holds no token, and is told no more than that.
-      else if (error instanceof ProtocolError) refuse("a malformed hello");
-      else {
-        onError?.(error);
-        refuse("a fault of this side");
-      }
+      const kind = refusalOf(error);
+      const { message } = error as Error;
+      if (kind === "fault") onError?.(error);
+      // Whoever sent a malformed hello holds no token, and is told no more than that.
+      refuse(kind, message, kind === "fault" || kind === "malformed" ? GENERIC_REFUSAL : message);
     }
   };
   socket.send([encodeHandshake({ type: "challenge", nonce })]);
@@ -107,4 +105,11 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
     const message = decodeHandshake(bytes, ["hello"]);
     return message.type === "hello" ? doorkeeper.examine(nonce, message) : null;
   }
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof TicketError) return "ticket";
+  if (error instanceof AdmissionError) return error instanceof RetryLaterError ? "later" : "group";
+  if (error instanceof VersionError) return "version";
+  return error instanceof ProtocolError ? "malformed" : "fault";
 }

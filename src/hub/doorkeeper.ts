@@ -40,6 +40,9 @@ export function ticketKey(token: string, payload: Uint8Array): Uint8Array {
   return keyed(encoder.encode(token), message);
 }
 
+/** A ticket that is right lets nobody in any more, or not here. */
+export class TicketError extends AdmissionError {}
+
 /** See the file's head. */
 export class Doorkeeper {
   readonly #token: string | undefined;
@@ -59,7 +62,7 @@ export class Doorkeeper {
 
   /**
    * Whoever sent this hello in answer to that challenge; null if the proof is wrong.
-   * @throws AdmissionError if it is right, and the ticket lets nobody in, or not here. ProtocolError if the ticket says nothing.
+   * @throws TicketError if it is right, and the ticket lets nobody in, or not here. ProtocolError if the ticket says nothing.
    */
   examine(challenge: Uint8Array, said: HandshakeMessage & { type: "hello" }): Guest | null {
     const { hello, ticket: payload } = said;
@@ -80,32 +83,32 @@ export class Doorkeeper {
     return { resume, proof: keyed(key, welcomeBytes(nonces, welcome, resume)) };
   }
 
-  /** @throws AdmissionError if the ticket is not for this. */
+  /** @throws TicketError if the ticket is not for this. */
   #admitted(hello: Hello, { id, group, rank, role, expiresAt }: TicketFacts): Hello {
     const lateMs = wallTimeOf(now()) - expiresAt;
     if (lateMs >= 0) {
       const late = `${(lateMs / 1000).toFixed(1)} s ago by this hub's clock`;
-      throw new AdmissionError(`this ticket expired ${late}: get a new one from the server that minted it`);
+      throw new TicketError(`this ticket expired ${late}: get a new one from the server that minted it`);
     }
     const purpose = role === "rank" ? "hub" : "store";
     if (hello.purpose !== purpose) {
-      throw new AdmissionError(
+      throw new TicketError(
         `this ticket is for a ${role === "rank" ? "rank of a group" : "client of a store"}: mint one with another role`,
       );
     }
     if (hello.group !== group) {
-      throw new AdmissionError(
+      throw new TicketError(
         `this ticket is for ${role === "rank" ? "group" : "store"} "${group}", not "${hello.group}"`,
       );
     }
     if (rank !== null && hello.worldSize === 0) {
-      throw new AdmissionError(`this ticket is for rank ${rank}, and a rank that joins a group has no number yet`);
+      throw new TicketError(`this ticket is for rank ${rank}, and a rank that joins a group has no number yet`);
     }
     if (rank !== null && hello.rank !== null && hello.rank !== rank) {
-      throw new AdmissionError(`this ticket is for rank ${rank}, not for rank ${hello.rank}`);
+      throw new TicketError(`this ticket is for rank ${rank}, not for rank ${hello.rank}`);
     }
     if (this.#used.has(id.join())) {
-      throw new AdmissionError(
+      throw new TicketError(
         "this ticket has been used, and lets in once: get a new one from the server that minted it",
       );
     }

@@ -1,6 +1,7 @@
 /** Greets whoever has connected: asks for the proof, and counts those that have not given it yet. */
 import { type Accept, admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import type { Doorkeeper } from "../hub/doorkeeper.ts";
+import type { HubEvent } from "../hub/events.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import { type Connection, NodeSocket } from "./socket.ts";
@@ -15,6 +16,8 @@ export interface GreetOptions {
   helloTimeoutMs?: number | undefined;
   silenceMs?: number | undefined;
   logger?: Logger | undefined;
+  /** Hears who joins, and who is refused. */
+  onEvent?: ((event: HubEvent) => void) | undefined;
 }
 
 /** The sockets that are open and not yet authenticated. */
@@ -67,12 +70,17 @@ export function greet(
       // Frames may come before the new owner listens: they wait for it.
       socket.release();
       socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
-      return accept(hello, socket, maxBytesInFlight);
+      const welcome = accept(hello, socket, maxBytesInFlight);
+      const { group, purpose } = hello;
+      const as = purpose === "store" ? "store" : "rank";
+      options.onEvent?.({ event: "joined", group, rank: welcome.rank, as, address });
+      return welcome;
     },
     onSettled: () => {
       socket.trust();
       pending.remove(socket, address);
     },
+    onRefused: (kind, reason) => options.onEvent?.({ event: "refused", kind, address, reason }),
     onError: (error) => options.logger?.error("a connection could not be accepted", error),
   });
 }

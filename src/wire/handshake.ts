@@ -166,8 +166,7 @@ const versionOf = (fields: Fields): number => expectInteger(fields, "version", 0
 
 function checkVersions(rank: number, hub: number): void {
   if (rank === hub) return;
-  throw new VersionError(
-    `this rank speaks version ${rank} of the protocol, and the hub ${hub}: the ${rank < hub ? "rank" : "hub"} is the older: ` +
-      "update webccl there (reload a page)",
-  );
+  const remedy =
+    rank < hub ? "the rank is the older: update its webccl (reload a page)" : "the hub is the older: update its webccl";
+  throw new VersionError(`this rank speaks version ${rank} of the protocol, and the hub ${hub}: ${remedy}`);
 }

@@ -14,7 +14,7 @@ const src = join(root, "src");
  */
 const FLOORS: readonly (readonly string[])[] = [
   ["packages", "support", "types.ts", "errors.ts", "option-checks.ts", "options.ts", "reduce-op.ts", "logger.ts"],
-  ["wire", "tensor"],
+  ["wire", "wire/proof", "tensor"],
   [
     ...["platform.ts", "request.ts", "link/link.ts", "executor/executor.ts", "store/store.ts", "region/region.ts"],
     ...[

@@ -6,7 +6,7 @@ import { AdmissionError } from "../errors.ts";
 import { hmac, sha256 } from "../packages/noble-hashes.ts";
 import { now, randomBytes, wallTimeOf } from "../support/clock.ts";
 import type { HandshakeMessage, Hello, Welcome } from "../wire/handshake.ts";
-import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../wire/proof.ts";
+import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../wire/proof/proof.ts";
 import {
   decodePayload,
   encodePayload,
@@ -14,7 +14,7 @@ import {
   MAX_PAYLOAD_BYTES,
   TICKET_ID_BYTES,
   type TicketFacts,
-} from "../wire/ticket.ts";
+} from "../wire/proof/ticket.ts";
 
 /** How many ids of tickets are kept before those that have expired are dropped for the first time. */
 const FIRST_SWEEP = 1_024;

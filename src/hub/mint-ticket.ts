@@ -2,7 +2,7 @@
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { now, randomBytes, wallTimeOf } from "../support/clock.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../wire/handshake.ts";
-import { encodePayload, TICKET_ID_BYTES, TICKET_ROLES, ticketText } from "../wire/ticket.ts";
+import { encodePayload, TICKET_ID_BYTES, TICKET_ROLES, ticketText } from "../wire/proof/ticket.ts";
 import { ticketKey } from "./doorkeeper.ts";
 
 /** Options of {@link mintTicket}. */
@@ -48,7 +48,7 @@ export function mintTicket(token: string, options: MintTicketOptions): string {
   const time = wallTimeOf(now());
   if (typeof expiresAt !== "number" || !(expiresAt > time && expiresAt <= time + LONGEST_MS)) {
     throw new RangeError(
-      `mintTicket: expiresAt is ${String(expiresAt)}: a time from now to 24 hours from now is needed, in milliseconds since 1970, such as Date.now() + 60_000`,
+      `mintTicket: expiresAt is ${String(expiresAt)}: a time from now to 24 hours from now is needed, in milliseconds since 1970`,
     );
   }
   const id = randomBytes(TICKET_ID_BYTES);

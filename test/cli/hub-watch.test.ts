@@ -161,7 +161,9 @@ describe("webccl hub at SIGTERM", { timeout: 90_000 }, () => {
     const groups = await Promise.all([0, 1].map((rank) => initProcessGroup({ ...options, rank, transport: "hub" })));
     const deaf = await connectWebSocket(url, hello({ group: "deaf" }), { timeoutMs: 10_000, token: TOKEN });
     deaf.socket.pause();
-    const calls = groups.map((group) => group.recv(new Float32Array(1), 1 - group.rank).catch((error: Error) => error));
+    const calls = groups.map((group) =>
+      group.recv(new Float32Array(1), 1 - group.rank).catch((error: unknown) => error),
+    );
     const started = performance.now();
     hub.process.kill("SIGTERM");
     for (const error of await Promise.all(calls)) {

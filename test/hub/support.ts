@@ -11,8 +11,8 @@ import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
 import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
-import { helloBytes, type Nonces } from "../../src/wire/proof.ts";
-import { ticketOf } from "../../src/wire/ticket.ts";
+import { helloBytes, type Nonces } from "../../src/wire/proof/proof.ts";
+import { ticketOf } from "../../src/wire/proof/ticket.ts";
 
 export type TestHub = Awaited<ReturnType<typeof startHub>>;
 

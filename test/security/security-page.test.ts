@@ -11,9 +11,12 @@ const rows = [...page.matchAll(/^\| ([SW]\d+) +\|(.*)\|$/gm)].map(([, line = "",
 
 const NOT_HELD = "**not held yet**";
 
-/** The tests that a row names. */
+/** The tests that a row names. A word of a name may be marked as code. */
 const testsOf = (text: string) =>
-  [...text.matchAll(/`(test\/[^`]+)`: "([^"]+)"/g)].map(([, file = "", name = ""]) => ({ file, name }));
+  [...text.matchAll(/`(test\/[^`]+)`: "([^"]+)"/g)].map(([, file = "", name = ""]) => ({
+    file,
+    name: name.replaceAll("`", ""),
+  }));
 
 /** Does a file have this name, as a whole text between quotation marks? */
 const has = (source: string, name: string) => ['"', "'", "`"].some((mark) => source.includes(`${mark}${name}${mark}`));

@@ -4,7 +4,7 @@ import { ProtocolError } from "../../src/errors.ts";
 import { encodeControl } from "../../src/wire/control.ts";
 import { VERSION } from "../../src/wire/frame.ts";
 import { decodeHandshake, encodeHandshake, type Hello, makeNonce, type Welcome } from "../../src/wire/handshake.ts";
-import { helloBytes, isEqual, maskBytes, welcomeBytes } from "../../src/wire/proof.ts";
+import { helloBytes, isEqual, maskBytes, welcomeBytes } from "../../src/wire/proof/proof.ts";
 
 const hello: Hello = { group: "gruppe-é", rank: 3, worldSize: 8, purpose: "hub", checksums: false };
 

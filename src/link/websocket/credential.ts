@@ -5,8 +5,8 @@
 import { AdmissionError } from "../../errors.ts";
 import type { Hello, Welcome } from "../../wire/handshake.ts";
 import { hmacSha256 } from "../../wire/hash.ts";
-import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../../wire/proof.ts";
-import { KEY_BYTES, type Ticket, ticketOf, ticketText } from "../../wire/ticket.ts";
+import { helloBytes, isEqual, maskBytes, masked, type Nonces, welcomeBytes } from "../../wire/proof/proof.ts";
+import { KEY_BYTES, type Ticket, ticketOf, ticketText } from "../../wire/proof/ticket.ts";
 
 /** The accepting side's answer, with its proof. */
 export interface ProvenWelcome {

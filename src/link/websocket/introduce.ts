@@ -37,13 +37,8 @@ export function introduce(
 ): Promise<Introduced> {
   const { credential, timeoutMs, signal, url } = options;
   return new Promise((resolve, reject) => {
-    const timer = startTimer(timeoutMs, () => {
-      fail(
-        new TimeoutError(
-          `${url} accepted the connection but did not answer within ${timeoutMs} ms: is it a webccl hub?`,
-        ),
-      );
-    });
+    const late = `${url} accepted the connection but did not answer within ${timeoutMs} ms: is it a webccl hub?`;
+    const timer = startTimer(timeoutMs, () => fail(new TimeoutError(late)));
     const onAbort = () => fail(new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason }));
     signal?.addEventListener("abort", onAbort, { once: true });
     const settle = () => {
@@ -56,6 +51,7 @@ export function introduce(
       socket.terminate();
       reject(error);
     };
+    const refused = (reason: string, retry: boolean) => fail(refusal(url, hello, { reason, retry, credential }));
 
     const nonce = makeNonce();
     const say = (proof: Uint8Array | null) =>
@@ -70,43 +66,39 @@ export function introduce(
           if (credential) void credential.prove(nonces, hello).then(say, fail);
           else say(null);
         } else if (message.type === "welcome" && nonces) {
-          checkConfirms(url, message.welcome, hello);
+          checkConfirms(message.welcome, hello);
           // What comes behind the welcome waits until the other side has proved itself.
           settle();
           const checked = credential ? credential.check(url, nonces, message) : Promise.resolve(undefined);
           checked.then((resume) => resolve({ welcome: message.welcome, resume }), fail);
         } else if (message.type === "refused") {
-          fail(refusal(url, hello, message.reason, message.retry, credential));
+          refused(message.reason, message.retry);
         }
       } catch (error) {
-        fail(
-          error instanceof ProtocolError
-            ? new ProtocolError(`${url}: ${error.message}`)
-            : new ProtocolError(`${url} sent what is no handshake`, { cause: error }),
-        );
+        const text = error instanceof ProtocolError ? `${url}: ${error.message}` : `${url} sent what is no handshake`;
+        fail(new ProtocolError(text, { cause: error }));
       }
     };
     socket.onClose = (code, reason) => {
       const text = `${url} closed the connection during the handshake (${code}${reason && ` ${reason}`})`;
-      fail(code === 1008 ? refusal(url, hello, reason, false, credential) : new RetryableRefusal(text));
+      if (code === 1008) refused(reason, false);
+      else fail(new RetryableRefusal(text));
     };
     if (signal?.aborted) onAbort();
   });
 }
 
 /** The welcome repeats what the hello said. A hub gives a rank where none was asked for. */
-function checkConfirms(url: string, welcome: Welcome, { rank, worldSize, checksums }: Hello): void {
+function checkConfirms(welcome: Welcome, { rank, worldSize, checksums }: Hello): void {
   const sameRank = rank === null || welcome.rank === rank;
   if (sameRank && welcome.worldSize === worldSize && welcome.checksums === checksums) return;
-  throw new ProtocolError(`${url} did not confirm what this rank said: the handshake was changed on the way`);
+  throw new ProtocolError("it did not confirm what this rank said: the handshake was changed on the way");
 }
 
 function refusal(
   url: string,
   hello: Hello,
-  reason: string,
-  retry: boolean,
-  credential: Credential | null,
+  { reason, retry, credential }: { reason: string; retry: boolean; credential: Credential | null },
 ): AdmissionError {
   const text =
     reason === GENERIC_REFUSAL

@@ -9,8 +9,8 @@ import { encodeMessage, type GroupMessage, type MeshMessage } from "../../../src
 import { encodeHeader, FrameKind, VERSION } from "../../../src/wire/frame.ts";
 import { encodeHandshake, type Hello } from "../../../src/wire/handshake.ts";
 import { encodeHubFrame } from "../../../src/wire/hub-frame.ts";
-import { helloBytes, welcomeBytes } from "../../../src/wire/proof.ts";
-import { encodePayload } from "../../../src/wire/ticket.ts";
+import { helloBytes, welcomeBytes } from "../../../src/wire/proof/proof.ts";
+import { encodePayload } from "../../../src/wire/proof/ticket.ts";
 
 const TOKEN = "the token of the vectors";
 const bytes = (length: number, first: number) => Uint8Array.from({ length }, (_, i) => (first + i) % 256);

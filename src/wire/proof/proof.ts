@@ -10,8 +10,8 @@
  *
  * Both nonces are of this connection alone: a recorded message is worth nothing on another (S6).
  */
-import { VERSION } from "./frame.ts";
-import { type Hello, PURPOSES, type Welcome } from "./handshake.ts";
+import { VERSION } from "../frame.ts";
+import { type Hello, PURPOSES, type Welcome } from "../handshake.ts";
 
 const encoder = new TextEncoder();
 const NONE = 0xffffffff;

@@ -2,7 +2,7 @@
  * A ticket as text, `<payload>.<key>` in base64url, as a server hands it to a page. The payload says who may come, and crosses the
  * wire; the key, HMAC-SHA-256 of the payload under the token, never does.
  */
-import { decodeControl, encodeControl } from "./control.ts";
+import { decodeControl, encodeControl } from "../control.ts";
 import {
   expectBytes,
   expectFields,
@@ -11,7 +11,7 @@ import {
   expectOptional,
   expectString,
   type Fields,
-} from "./schema.ts";
+} from "../schema.ts";
 
 export const TICKET_ID_BYTES = 16;
 export const KEY_BYTES = 32;

@@ -101,6 +101,10 @@ describe("webccl hub --log --metrics-port", { timeout: 90_000 }, () => {
       ...{ 'webccl_hub_refused_total{kind="ticket"}': 1, 'webccl_hub_refused_total{kind="origin"}': 1 },
       ...{ 'webccl_hub_refused_total{kind="crowd"}': 0, 'webccl_hub_evicted_total{code="1009"}': 0 },
     });
+    // As Prometheus has it, what only grows is a counter, and nothing else is.
+    for (const [, name, kind] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
+      expect([name, kind]).toEqual([name, name?.endsWith("_total") ? "counter" : "gauge"]);
+    }
     expect(samples.get("webccl_hub_resident_memory_bytes")).toBeGreaterThan(10 * 2 ** 20);
 
     hub.process.kill("SIGTERM");

@@ -1,7 +1,7 @@
 /** Metrics of a hub: its stats of the moment, and counts of what has happened there. */
 import { type HubEvent, REFUSALS, type Refusal } from "../../hub/events.ts";
 import type { HubServerStats } from "../hub.ts";
-import { Gauges, type MetricsPage } from "./gauges.ts";
+import { Figures, type MetricsPage } from "./figures.ts";
 
 const NOW = {
   rooms: { name: "webccl_hub_groups", help: "Groups and stores that are here" },
@@ -44,17 +44,17 @@ export class HubMetrics {
 
   /** The page `/metrics`. */
   page(stats: HubServerStats): Promise<MetricsPage> {
-    const gauges = new Gauges();
-    gauges.of(NOW)({}, { ...stats });
-    gauges.of(SO_FAR)({}, this.#counts);
+    const figures = new Figures();
+    figures.of(NOW)({}, { ...stats });
+    figures.of(SO_FAR)({}, this.#counts);
     const { user, system } = process.cpuUsage();
     const { rss } = process.memoryUsage();
-    gauges.of(OF_PROCESS)({}, { upSeconds: process.uptime(), rss, cpuSeconds: (user + system) / 1e6 });
-    const ofRefused = gauges.of(REFUSED, ["kind"]);
+    figures.of(OF_PROCESS)({}, { upSeconds: process.uptime(), rss, cpuSeconds: (user + system) / 1e6 });
+    const ofRefused = figures.of(REFUSED, ["kind"]);
     for (const [kind, count] of this.#refused) ofRefused({ kind }, { count });
-    const ofEvicted = gauges.of(EVICTED, ["code"]);
+    const ofEvicted = figures.of(EVICTED, ["code"]);
     for (const [code, count] of this.#evicted) ofEvicted({ code: String(code) }, { count });
-    return gauges.page();
+    return figures.page();
   }
 }
 

@@ -1,6 +1,6 @@
 /** Metrics of a job: the stats of its groups. Loaded when they are asked for. */
 import type { TraceDump } from "../../group/trace/dump.ts";
-import { Gauges, type MetricsPage } from "./gauges.ts";
+import { Figures, type MetricsPage } from "./figures.ts";
 
 const OF_PEERS = {
   sentBytes: { name: "webccl_peer_sent_bytes_total", help: "Bytes of messages sent to a peer" },
@@ -32,11 +32,11 @@ const OF_LIVES = { dead: { name: "webccl_group_dead", help: "1 if the group is d
 
 /** The page `/metrics`. */
 export function metricsOf(dump: TraceDump): Promise<MetricsPage> {
-  const gauges = new Gauges();
-  const ofGroup = gauges.of(OF_GROUPS, ["group", "rank"]);
-  const ofPeer = gauges.of(OF_PEERS, ["group", "rank", "peer"]);
-  const ofCollective = gauges.of(OF_COLLECTIVES, ["group", "rank", "collective"]);
-  const ofLife = gauges.of(OF_LIVES, ["group", "rank"]);
+  const figures = new Figures();
+  const ofGroup = figures.of(OF_GROUPS, ["group", "rank"]);
+  const ofPeer = figures.of(OF_PEERS, ["group", "rank", "peer"]);
+  const ofCollective = figures.of(OF_COLLECTIVES, ["group", "rank", "collective"]);
+  const ofLife = figures.of(OF_LIVES, ["group", "rank"]);
   for (const group of dump.groups.filter(({ left }) => !left)) {
     const labels = { group: group.name, rank: String(group.rank) };
     ofGroup(labels, group.stats);
@@ -44,5 +44,5 @@ export function metricsOf(dump: TraceDump): Promise<MetricsPage> {
     for (const peer of group.stats.peers) ofPeer({ ...labels, peer: String(peer.rank) }, peer);
     for (const one of group.stats.collectives) ofCollective({ ...labels, collective: one.collective }, one);
   }
-  return gauges.page();
+  return figures.page();
 }

@@ -5,7 +5,7 @@ import { bareHost, urlHost } from "../../support/host.ts";
 import { textOf } from "../../support/thrown.ts";
 import { addressesOf, openAll } from "../doors.ts";
 import { allowedHosts, hostAllowed, isOfPage } from "../websocket-server.ts";
-import type { MetricsPage } from "./gauges.ts";
+import type { MetricsPage } from "./figures.ts";
 
 /** A request must be complete within this time, in milliseconds. */
 const REQUEST_MS = 5_000;

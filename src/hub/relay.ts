@@ -81,8 +81,7 @@ export class Relay {
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was sent.
    */
   forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
-    const most = Math.min(this.#limits.maxRankBytes, from.maxBytesInFlight);
-    if (from.bytesInFlight + byteLength > most) return "too many bytes in flight from this rank";
+    if (from.bytesInFlight + byteLength > this.#mostOf(from)) return "too many bytes in flight from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in flight in this hub";
     from.bytesInFlight += byteLength;
     this.#bytesInFlight += byteLength;
@@ -113,7 +112,7 @@ export class Relay {
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was counted.
    */
   hold(from: Port, byteLength: number): string | null {
-    if (from.heldBytes + byteLength > this.#limits.maxRankBytes) return "too many bytes to fold from this rank";
+    if (from.heldBytes + byteLength > this.#mostOf(from)) return "too many bytes to fold from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in this hub";
     from.heldBytes += byteLength;
     this.#bytesInFlight += byteLength;
@@ -124,6 +123,10 @@ export class Relay {
   release(from: Port, byteLength: number): void {
     from.heldBytes -= byteLength;
     this.#bytesInFlight -= byteLength;
+  }
+
+  #mostOf({ maxBytesInFlight }: Port): number {
+    return Math.min(this.#limits.maxRankBytes, maxBytesInFlight);
   }
 
   /** Bytes that one port may have in flight before it is paused. */

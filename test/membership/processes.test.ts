@@ -69,20 +69,27 @@ describe("shrink()", () => {
     await endOf(job, survivors);
   });
 
-  it("takes those along that came by tickets, and has one that holds the token host the next hub", {
+  it("takes those along that came by tickets, while a rank before them holds the token", {
     timeout: 60_000,
   }, async () => {
     const token = "a token of this test";
     const mint = () => mintTicket(token, { group: "default", expiresAt: Date.now() + 60_000 });
-    const TICKETS = ["", mint(), mint(), "", ""].join(",");
+    const TICKETS = ["", "", "", mint(), mint()].join(",");
     const job = await startJob(PROGRAM, 5, { TRANSPORT: "websocket", TICKETS, WEBCCL_TOKEN: token });
     await reached(job, [0, 1, 2, 3, 4], 5);
     job.ranks[0]!.kill("SIGKILL");
     expect(seatsOf(await reached(job, [1, 2, 3, 4], 4))).toEqual(Array(4).fill([1, 2, 3, 4]));
-    // Once more, by the tickets that the first hub gave.
-    job.ranks[3]!.kill("SIGKILL");
-    expect(seatsOf(await reached(job, [1, 2, 4], 3))).toEqual(Array(3).fill([1, 2, 4]));
-    await endOf(job, [1, 2, 4]);
+    // Once more, by the tickets that the hub of rank 1 gave.
+    job.ranks[1]!.kill("SIGKILL");
+    expect(seatsOf(await reached(job, [2, 3, 4], 3))).toEqual(Array(3).fill([2, 3, 4]));
+    // Those that are left hold no token, and so can host no hub.
+    job.ranks[2]!.kill("SIGKILL");
+    for (const rank of [3, 4]) {
+      const { message } = await job.reported((report) => report.rank === rank && "refused" in report.message);
+      expect(message.text).toMatch(/came by a ticket, and cannot host a hub/);
+    }
+    await job.ended;
+    expectRight(job);
   });
 
   it("goes down to one rank, loss by loss", { timeout: 60_000 }, async () => {

@@ -46,6 +46,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["backend/choice", "NcclOptions"]] },
   { title: "`hashTensors`", interfaces: [["executor/checksum/hash-tensors", "HashTensorsOptions"]] },
+  { title: "`mintTicket` of `webccl/hub`", interfaces: [["hub/mint-ticket", "MintTicketOptions"]] },
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
   { title: "`WorkerServer`", interfaces: [["node/trace/worker-server", "WorkerServerOptions"]] },
   { title: "`HubStore.connect`", interfaces: [["bring-up/meeting/hub-store", "HubStoreOptions"]] },

@@ -38,6 +38,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/bin/redis-server",
     purpose: "the server of RedisStore's tests",
   },
+  {
+    name: "systemd",
+    file: "/usr/bin/systemd-analyze",
+    purpose: "checks the unit of a hub",
+  },
 ];
 
 /**

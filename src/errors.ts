@@ -149,7 +149,7 @@ export class StoreError extends WebcclError {
   }
 }
 
-/** A hub or a rank refused the connection: token, origin, group size, or a rank already taken. */
+/** A hub or a rank refused the connection: token, ticket, origin, group size, or a rank already taken. Or it did not prove the token. */
 export class AdmissionError extends WebcclError {
   override readonly name = "AdmissionError";
   constructor(message: string, details: ErrorDetails = {}) {

@@ -189,8 +189,8 @@ export interface Platform {
   readonly mappedMemory: (() => Promise<MappedMemory>) | null;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
-  /** Opens a WebSocket and proves the token; resolves with the socket and what the other side answered. */
-  connect(url: string, hello: Hello, options: ConnectOptions): Promise<{ socket: Socket; welcome: Welcome }>;
+  /** Opens a WebSocket, at whose ends each side proves the token to the other. */
+  connect(url: string, hello: Hello, options: ConnectOptions): Promise<Connected>;
   /**
    * Listens for direct links; `accept` gets each one once its proof is checked, and may throw AdmissionError, whose
    * message the other side is told. `accept` sets the socket's `onMessage` and `onClose`, and must not send before it
@@ -230,9 +230,19 @@ export interface Platform {
   openRedisStore(url: string, timeoutMs: number): Promise<import("./store/store.ts").Store>;
 }
 
+/** A connection that the other side has let in. */
+export interface Connected {
+  readonly socket: Socket;
+  readonly welcome: Welcome;
+  /** The ticket by which this rank may come again, if it came by one. */
+  readonly resume: string | undefined;
+}
+
 /** How a connection is made. */
 export interface ConnectOptions {
   token?: string | undefined;
+  /** Is shown instead of the token. */
+  ticket?: string | undefined;
   /** Milliseconds for connecting and proving; a refused port is tried again until then. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;

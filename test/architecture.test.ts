@@ -14,7 +14,7 @@ const src = join(root, "src");
  */
 const FLOORS: readonly (readonly string[])[] = [
   ["packages", "support", "types.ts", "errors.ts", "option-checks.ts", "options.ts", "reduce-op.ts", "logger.ts"],
-  ["wire", "tensor"],
+  ["wire", "wire/proof", "tensor"],
   [
     ...["platform.ts", "request.ts", "link/link.ts", "executor/executor.ts", "store/store.ts", "region/region.ts"],
     ...[
@@ -57,6 +57,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/file-store",
     "node/memory-files",
     "node/mapped-memory",
+    "node/metrics",
     "node/redis-store",
     "node/tcp-store",
     "node/trace",

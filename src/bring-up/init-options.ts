@@ -98,8 +98,10 @@ export interface InitOptions {
   peerTimeoutMs?: number;
   /** Default: the URL's path, else "default". */
   groupName?: string;
-  /** Secret that all ranks and the hub share. Default: WEBCCL_TOKEN. */
+  /** Secret that all ranks and the hub share: each proves it to the other. Default: WEBCCL_TOKEN. */
   token?: string;
+  /** Lets this rank into one group of a hub, once, without the token: a text that `mintTicket` of `webccl/hub` made. */
+  ticket?: string;
   /** Ends the bring-up, in whichever phase it is: this rank rejects with AbortedError, and the others are told. */
   signal?: AbortSignal;
   /** Hears of what happens; each line begins with the rank. Default: the console's error stream, as much as WEBCCL_DEBUG or `setDebugLevel` says. */
@@ -150,6 +152,7 @@ export interface Settings {
   readonly peerTimeoutMs: number;
   readonly groupName: string;
   readonly token: string | undefined;
+  readonly ticket: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly logger: Logger;
   /** Are calls watched now, and their stacks kept? */
@@ -172,7 +175,7 @@ const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
     timeoutMs: true,
     peerTimeoutMs: true,
   },
-  ...{ integrity: true, groupName: true, token: true, signal: true, logger: true },
+  ...{ integrity: true, groupName: true, token: true, ticket: true, signal: true, logger: true },
   ...{ segmentBytes: true, segmentsInFlight: true, onTransfer: true, onReadback: true, memory: true, f16: true },
   ...{ loadNccl: true, wasm: true, executor: true },
 };
@@ -245,6 +248,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     peerTimeoutMs: timeLimitOf(options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS, "initProcessGroup: peerTimeoutMs"),
     groupName,
     token: options.token ?? platform.env("WEBCCL_TOKEN"),
+    ticket: options.ticket,
     signal: options.signal,
     logger: options.logger ?? consoleLogger(levelNow),
     isDetailed: () => levelSetOr(level) === "DETAIL",

@@ -1,23 +1,18 @@
 /** The WebSocket that is built into browsers. */
 
-import type { Socket } from "../link/link.ts";
 import { totalBytes } from "../link/payload/fragments.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
-import type { ConnectOptions } from "../platform.ts";
+import type { Connected, ConnectOptions } from "../platform.ts";
 import { isLoopback } from "../support/host.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
+import type { Hello } from "../wire/handshake.ts";
 
 /** Bytes the runtime may hold before `onSent` is held back, and the time between two looks at them then. */
 const LOW_WATER_BYTES = 2 ** 20;
 const POLL_MS = 2;
 
 /** {@link connect} over the built-in WebSocket. */
-export function connectWebSocket(
-  url: string,
-  hello: Hello,
-  options: ConnectOptions,
-): Promise<{ socket: Socket; welcome: Welcome }> {
+export function connectWebSocket(url: string, hello: Hello, options: ConnectOptions): Promise<Connected> {
   return connect(open, url, hello, options);
 }
 

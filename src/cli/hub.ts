@@ -2,16 +2,27 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readToken, startHub } from "../node/hub.ts";
 import { DEFAULT_PORT } from "../options.ts";
+import { openWatch } from "./hub-watch.ts";
 import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address and how to join there, never the token. */
 export async function hub(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
   const options = hubOptions(flags);
-  const server = await startHub(options).catch(asUsageError);
-  process.stdout.write(`${server.url}\n${howToJoin(server.url, options)}`);
-  await stopped;
-  await server.close();
+  const watch = await openWatch(flags);
+  const server = await startHub({ ...options, onEvent: watch.onEvent }).catch(asUsageError);
+  try {
+    const figures = await watch.listen(server, options.allowHosts).catch(asUsageError);
+    process.stdout.write(`${server.url}\n${howToJoin(server.url, options)}`);
+    if (figures) process.stdout.write(`  metrics  ${figures}/metrics, and ${figures}/healthz\n`);
+    // Members hear why they lose their hub.
+    await server.close(`the hub was ended by ${await stopped}`);
+  } catch (error) {
+    await server.close();
+    throw error;
+  } finally {
+    watch.close();
+  }
   return 0;
 }
 
@@ -56,12 +67,12 @@ export function asUsageError(error: unknown): never {
   throw error;
 }
 
-/** Resolves at the first of `signals`; a second one then ends the process as usual. */
-export function nextSignal(signals: readonly NodeJS.Signals[]): Promise<void> {
+/** Resolves with the first of `signals` that comes; a second one then ends the process as usual. */
+export function nextSignal(signals: readonly NodeJS.Signals[]): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    const stop = () => {
+    const stop = (first: NodeJS.Signals) => {
       for (const signal of signals) process.off(signal, stop);
-      resolve();
+      resolve(first);
     };
     for (const signal of signals) process.on(signal, stop);
   });

@@ -5,10 +5,11 @@
  *                                │
  *                                └── no hello in time · a message too large · malformed · proof wrong ──▶ "refused", closed
  *
- * Until the proof is right the other side learns nothing and nothing is kept for it (S4); afterwards refusals have reasons.
+ * Until the proof is right the other side learns nothing and nothing is kept for it (S4); afterwards refusals have reasons. The
+ * versions of the two sides are no secret, for the challenge has the one and the hello the other: that refusal has its reason.
  */
 
-import { AdmissionError } from "../errors.ts";
+import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Socket } from "../link/link.ts";
 import { FragmentsPayload, totalBytes } from "../link/payload/fragments.ts";
 import { startTimer } from "../support/clock.ts";
@@ -18,9 +19,11 @@ import {
   GENERIC_REFUSAL,
   type Hello,
   makeNonce,
+  VersionError,
   type Welcome,
 } from "../wire/handshake.ts";
-import { verify } from "../wire/proof.ts";
+import { type Doorkeeper, type Guest, TicketError } from "./doorkeeper.ts";
+import type { Refusal } from "./events.ts";
 
 /** How long a socket may stay open without a hello, in milliseconds (S7). */
 const HELLO_TIMEOUT_MS = 5_000;
@@ -33,26 +36,31 @@ const REFUSED_CLOSE_MS = 500;
 export class RetryLaterError extends AdmissionError {}
 
 export interface AdmissionOptions {
-  /** The secret that has to be proved. Without one, every well-formed hello is admitted. */
-  token?: string | undefined;
+  /** Knows who may come in. */
+  doorkeeper: Doorkeeper;
   /** Default: {@link HELLO_TIMEOUT_MS}. */
   helloTimeoutMs?: number | undefined;
-  /**
-   * Called when the proof is right. Takes over the socket's `onMessage` and `onClose`, must not send before it returns,
-   * and refuses by throwing AdmissionError, whose message the other side is told.
-   */
-  accept: (hello: Hello, socket: Socket) => Welcome;
+  /** Called when the proof is right. */
+  accept: Accept;
   /** Called once, when the socket is admitted, refused or gone. */
   onSettled?: (admitted: boolean) => void;
+  /** Called when the socket is refused, with the true reason, whatever the other side is told. */
+  onRefused?: ((kind: Refusal, reason: string) => void) | undefined;
   /** Called with an error of `accept` that is no AdmissionError; the socket is refused without a reason. */
   onError?: (error: unknown) => void;
 }
 
+/**
+ * Takes over the socket's `onMessage` and `onClose`, must not send before it returns, and refuses by throwing AdmissionError,
+ * whose message the other side is told. `maxBytesInFlight` is that of the newcomer's ticket, or null.
+ */
+export type Accept = (hello: Hello, socket: Socket, maxBytesInFlight: number | null) => Welcome;
+
 /** Greets a socket that has just opened. */
 export function admit(socket: Socket, options: AdmissionOptions): void {
-  const { token, helloTimeoutMs = HELLO_TIMEOUT_MS, accept, onSettled, onError } = options;
+  const { doorkeeper, helloTimeoutMs = HELLO_TIMEOUT_MS, accept, onSettled, onRefused, onError } = options;
   const nonce = makeNonce();
-  const timer = startTimer(helloTimeoutMs, () => refuse(GENERIC_REFUSAL));
+  const timer = startTimer(helloTimeoutMs, () => refuse("silence", "no hello in time"));
   let settled = false;
 
   const settle = (admitted: boolean) => {
@@ -61,46 +69,47 @@ export function admit(socket: Socket, options: AdmissionOptions): void {
     timer.cancel();
     onSettled?.(admitted);
   };
-  const refuse = (reason: string, retry = false) => {
+  const refuse = (kind: Refusal, reason: string, told = GENERIC_REFUSAL) => {
+    onRefused?.(kind, reason);
     settle(false);
     const closing = startTimer(REFUSED_CLOSE_MS, () => socket.terminate());
     socket.onMessage = () => {};
     socket.onClose = () => closing.cancel();
-    socket.send([encodeHandshake({ type: "refused", reason, retry })]);
+    socket.send([encodeHandshake({ type: "refused", reason: told, retry: kind === "later" })]);
     socket.close(1008, GENERIC_REFUSAL);
+  };
+  const welcome = (guest: Guest) => {
+    const welcome = accept(guest.hello, socket, guest.ticket?.maxBytesInFlight ?? null);
+    settle(true);
+    socket.send([encodeHandshake({ type: "welcome", welcome, ...doorkeeper.welcome(guest, welcome) })]);
   };
 
   socket.onClose = () => settle(false);
-  socket.onMessage = async (fragments) => {
-    // Whoever speaks again before the answer breaks the protocol.
-    socket.onMessage = () => refuse(GENERIC_REFUSAL);
-    if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse(GENERIC_REFUSAL);
-    const hello = await proven(new FragmentsPayload(fragments).toBytes());
-    if (settled) return;
-    if (!hello) return refuse(GENERIC_REFUSAL);
+  socket.onMessage = (fragments) => {
+    if (totalBytes(fragments) > MAX_HELLO_BYTES) return refuse("size", "a hello of too many bytes");
     try {
-      const welcome = accept(hello, socket);
-      settle(true);
-      socket.send([encodeHandshake({ type: "welcome", welcome })]);
+      const guest = examine(new FragmentsPayload(fragments).toBytes());
+      if (guest) welcome(guest);
+      else refuse("proof", "a wrong proof");
     } catch (error) {
-      if (!(error instanceof AdmissionError)) {
-        onError?.(error);
-        return refuse(GENERIC_REFUSAL);
-      }
-      refuse(error.message, error instanceof RetryLaterError);
+      const kind = refusalOf(error);
+      const { message } = error as Error;
+      if (kind === "fault") onError?.(error);
+      // Whoever sent a malformed hello holds no token, and is told no more than that.
+      refuse(kind, message, kind === "fault" || kind === "malformed" ? GENERIC_REFUSAL : message);
     }
   };
   socket.send([encodeHandshake({ type: "challenge", nonce })]);
 
-  /** The hello, if the message is one and its proof is right. */
-  async function proven(bytes: Uint8Array): Promise<Hello | null> {
-    try {
-      const message = decodeHandshake(bytes, ["hello"]);
-      if (message.type !== "hello") return null;
-      return token === undefined || (await verify(token, nonce, message.hello, message.proof)) ? message.hello : null;
-    } catch {
-      // Malformed: whoever sent it holds no token, and is told no more than that.
-      return null;
-    }
+  function examine(bytes: Uint8Array): Guest | null {
+    const message = decodeHandshake(bytes, ["hello"]);
+    return message.type === "hello" ? doorkeeper.examine(nonce, message) : null;
   }
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof TicketError) return "ticket";
+  if (error instanceof AdmissionError) return error instanceof RetryLaterError ? "later" : "group";
+  if (error instanceof VersionError) return "version";
+  return error instanceof ProtocolError ? "malformed" : "fault";
 }

@@ -26,6 +26,7 @@ import { encodeHubFrame } from "../wire/hub-frame.ts";
 import { expectFields, expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
+import type { HubEvent } from "./events.ts";
 import { Reduction } from "./reduction.ts";
 import { Port, Relay, type RelayLimits } from "./relay.ts";
 import { type Departure, Room } from "./room.ts";
@@ -51,6 +52,8 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
   logger?: Logger | undefined;
+  /** Hears who goes, and who is evicted. */
+  onEvent?: ((event: HubEvent) => void) | undefined;
   /** The contents of one group's store, of which others serve the keys under `prefix` besides. */
   shared?: { readonly group: string; readonly prefix: string; readonly space: LiveSpace } | undefined;
 }
@@ -74,6 +77,7 @@ export class Hub {
   readonly #hostRank: number | null;
   readonly #maxMessageBytes: number;
   readonly #logger: Logger | undefined;
+  readonly #onEvent: HubOptions["onEvent"];
   readonly #shared: HubOptions["shared"];
   #droppedFrames = 0;
   #closed = false;
@@ -94,6 +98,7 @@ export class Hub {
     this.#relay = new Relay(limits);
     this.#hostRank = options.hostRank ?? null;
     this.#logger = options.logger;
+    this.#onEvent = options.onEvent;
     this.#shared = options.shared;
   }
 
@@ -105,10 +110,10 @@ export class Hub {
   }
 
   /**
-   * Takes in a rank whose token is proved: the `accept` of admission.ts.
+   * Takes in a rank whose token or ticket is proved: the `accept` of admission.ts.
    * @throws AdmissionError with a reason for the rank: another world size, a rank taken or out of range.
    */
-  accept(hello: Hello, socket: Socket): Welcome {
+  accept(hello: Hello, socket: Socket, maxBytesInFlight: number | null = null): Welcome {
     const { group, worldSize, purpose } = hello;
     if (purpose === "link") throw new AdmissionError("this address is a hub, not a rank that takes direct links");
     if (hello.rank !== null && worldSize > 0 && hello.rank >= worldSize) {
@@ -126,6 +131,7 @@ export class Hub {
       this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
       socket.terminate();
     });
+    port.maxBytesInFlight = maxBytesInFlight ?? Number.POSITIVE_INFINITY;
     room.members.set(rank, port);
     this.#sockets.add(socket);
     const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(room, rank, port, fragments);
@@ -160,11 +166,11 @@ export class Hub {
     });
   }
 
-  /** Closes every member's connection, and takes no new ones. Resolves when all are closed. */
-  close(): Promise<void> {
+  /** Closes every member's connection, and tells each why; takes no new ones. Resolves when all are closed. */
+  close(reason = "hub closed"): Promise<void> {
     this.#closed = true;
     if (this.#sockets.size === 0) return Promise.resolve();
-    for (const socket of this.#sockets) socket.close(1001, "hub closed");
+    for (const socket of this.#sockets) socket.close(1001, reason);
     return new Promise((resolve) => {
       const timer = startTimer(CLOSE_GRACE_MS, () => {
         for (const socket of this.#sockets) socket.terminate();
@@ -280,6 +286,7 @@ export class Hub {
 
   /** Ends one member's connection for what it did; the others are told at once. */
   #evict(room: Room, rank: number, port: Port, code: number, reason: string): void {
+    if (port.open) this.#onEvent?.({ event: "evicted", group: room.group, rank, code, reason });
     this.#depart(room, port, { type: "lost", rank, reason: `the hub closed its connection: ${reason}` });
     port.socket.close(code, reason);
   }
@@ -326,6 +333,9 @@ export class Hub {
 
   #depart(room: Room, port: Port, departure: Departure): void {
     if (!port.open) return;
+    const { type, rank } = departure;
+    const gone = { group: room.group, rank };
+    this.#onEvent?.(type === "left" ? { event: type, ...gone } : { event: type, ...gone, reason: departure.reason });
     this.#relay.remove(port);
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);

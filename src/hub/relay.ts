@@ -35,6 +35,8 @@ export class Port {
   checksums: boolean;
   /** Bytes that came from this port and wait for others. */
   bytesInFlight = 0;
+  /** Most of them that its ticket allows, if that is less than the hub does. */
+  maxBytesInFlight = Number.POSITIVE_INFINITY;
   /** Bytes of this port that are kept until others have come. */
   heldBytes = 0;
   /** Frames that belonged nowhere. */
@@ -79,7 +81,7 @@ export class Relay {
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was sent.
    */
   forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
-    if (from.bytesInFlight + byteLength > this.#limits.maxRankBytes) return "too many bytes in flight from this rank";
+    if (from.bytesInFlight + byteLength > this.#mostOf(from)) return "too many bytes in flight from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in flight in this hub";
     from.bytesInFlight += byteLength;
     this.#bytesInFlight += byteLength;
@@ -88,7 +90,7 @@ export class Relay {
       this.#bytesInFlight -= byteLength;
       onSent?.();
       if (to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#drained(to);
-      if (from.overdrawn && from.bytesInFlight <= this.#allowance / 2) {
+      if (from.overdrawn && from.bytesInFlight <= this.#allowanceOf(from) / 2) {
         from.overdrawn = false;
         resumeIfFree(from);
       }
@@ -100,7 +102,7 @@ export class Relay {
       const { slowReaderMs } = this.#limits;
       to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
     }
-    if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
+    if (from.bytesInFlight > this.#allowanceOf(from)) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
     return null;
   }
@@ -110,7 +112,7 @@ export class Relay {
    * @returns why `from` must be closed, if it has gone past a cap; then nothing was counted.
    */
   hold(from: Port, byteLength: number): string | null {
-    if (from.heldBytes + byteLength > this.#limits.maxRankBytes) return "too many bytes to fold from this rank";
+    if (from.heldBytes + byteLength > this.#mostOf(from)) return "too many bytes to fold from this rank";
     if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in this hub";
     from.heldBytes += byteLength;
     this.#bytesInFlight += byteLength;
@@ -123,9 +125,14 @@ export class Relay {
     this.#bytesInFlight -= byteLength;
   }
 
+  #mostOf({ maxBytesInFlight }: Port): number {
+    return Math.min(this.#limits.maxRankBytes, maxBytesInFlight);
+  }
+
   /** Bytes that one port may have in flight before it is paused. */
-  get #allowance(): number {
-    return this.#bytesInFlight > this.#limits.maxHubBytes / 2 ? 0 : this.#limits.highWaterBytes;
+  #allowanceOf({ maxBytesInFlight }: Port): number {
+    if (this.#bytesInFlight > this.#limits.maxHubBytes / 2) return 0;
+    return Math.min(this.#limits.highWaterBytes, maxBytesInFlight / 2);
   }
 
   /** Forgets a port that is gone: nobody waits for it any longer. */

@@ -11,7 +11,7 @@ export async function addressesOf(host: string): Promise<string[]> {
 
 /**
  * Opens the port at each address that this machine has, and hands `server` what comes to any of them.
- * @throws RangeError if it is in use or out of reach at one of them, or if this machine has none of them.
+ * @throws RangeError if it is in use or out of reach at one of them, or if there is none, or none that this machine has.
  */
 export async function openAll(
   server: Server,
@@ -19,6 +19,9 @@ export async function openAll(
   addresses: readonly string[],
   port: number,
 ): Promise<Server[]> {
+  if (addresses.length === 0) {
+    throw new RangeError(`${host} is no name of which this machine knows an address: choose another one`);
+  }
   const doors: Server[] = [];
   let absent: unknown = null;
   for (const address of addresses) {

@@ -1,9 +1,9 @@
 /** Greets whoever has connected: asks for the proof, and counts those that have not given it yet. */
-import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
+import { type Accept, admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
+import type { Doorkeeper } from "../hub/doorkeeper.ts";
+import type { HubEvent } from "../hub/events.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
-import type { Socket } from "../link/link.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
 import { type Connection, NodeSocket } from "./socket.ts";
 
 /** Most bytes a socket may send before it is authenticated: a hello with its framing, and as much again (S8). */
@@ -11,11 +11,13 @@ const MAX_PENDING_BYTES = 2 * MAX_HELLO_BYTES;
 
 /** How newcomers are greeted; absent fields have safe defaults. */
 export interface GreetOptions {
-  token?: string | undefined;
+  doorkeeper: Doorkeeper;
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   silenceMs?: number | undefined;
   logger?: Logger | undefined;
+  /** Hears who joins, and who is refused. */
+  onEvent?: ((event: HubEvent) => void) | undefined;
 }
 
 /** The sockets that are open and not yet authenticated. */
@@ -56,24 +58,29 @@ export function greet(
   address: string,
   pending: Pending,
   options: GreetOptions,
-  accept: (hello: Hello, socket: Socket) => Welcome,
+  accept: Accept,
 ): void {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
   const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
   pending.add(socket, address);
   admit(socket, {
-    token: options.token,
+    doorkeeper: options.doorkeeper,
     helloTimeoutMs: options.helloTimeoutMs,
-    accept: (hello) => {
+    accept: (hello, _socket, maxBytesInFlight) => {
       // Frames may come before the new owner listens: they wait for it.
       socket.release();
       socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
-      return accept(hello, socket);
+      const welcome = accept(hello, socket, maxBytesInFlight);
+      const { group, purpose } = hello;
+      const as = purpose === "store" ? "store" : "rank";
+      options.onEvent?.({ event: "joined", group, rank: welcome.rank, as, address });
+      return welcome;
     },
     onSettled: () => {
       socket.trust();
       pending.remove(socket, address);
     },
+    onRefused: (kind, reason) => options.onEvent?.({ event: "refused", kind, address, reason }),
     onError: (error) => options.logger?.error("a connection could not be accepted", error),
   });
 }

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
+import type { HubEvent } from "../hub/events.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
@@ -15,7 +16,11 @@ import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 export type { HubStats } from "../hub/hub.ts";
+export { type MintTicketOptions, mintTicket } from "../hub/mint-ticket.ts";
 export type { HubHandle } from "../platform.ts";
+
+/** RFC 6455 has no room for more. */
+const MAX_REASON_BYTES = 123;
 
 /** Options of {@link createHub}. */
 export interface CreateHubOptions {
@@ -56,10 +61,23 @@ const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
   ...{ highWaterBytes: true, maxMessageBytes: true, logger: true },
 };
 
+/** The counts of {@link HubStats}, and those at the hub's door. */
+export interface HubServerStats extends HubStats {
+  /** Connections that have not proved anything yet. */
+  pendingConnections: number;
+  /** Used tickets that are remembered, because they have not expired. */
+  usedTickets: number;
+}
+
 /** A running hub. */
 export interface HubServer extends HubHandle, AsyncDisposable {
   /** Groups and members that are here now, bytes that wait, frames dropped so far. */
-  readonly stats: HubStats;
+  readonly stats: HubServerStats;
+  /**
+   * Closes the port and every connection. Members are told `reason`, of at most 123 bytes in UTF-8.
+   * @throws RangeError if it is longer.
+   */
+  close(reason?: string): Promise<void>;
 }
 
 /**
@@ -98,6 +116,7 @@ export async function startHub(
     slowReaderMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
     tcpStore?: SharedPart | undefined;
+    onEvent?: ((event: HubEvent) => void) | undefined;
   },
 ): Promise<HubServer> {
   if ("bun" in process.versions) {
@@ -114,22 +133,25 @@ export async function startHub(
   const shared = part && { ...part, space: new LiveSpace() };
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared });
   const tcpStore = shared && new KeyServer(shared.space, namesUnder(part.prefix));
-  const listener = await listenWebSocket({ ...options, tcpStore }, (hello, socket) => hub.accept(hello, socket));
+  const listener = await listenWebSocket({ ...options, tcpStore }, (...newcomer) => hub.accept(...newcomer));
   options.logger?.info(`hub: listening at ${listener.url}`);
-  const close = async () => {
+  const close = async (reason = "hub closed") => {
+    if (Buffer.byteLength(reason) > MAX_REASON_BYTES) {
+      throw new RangeError(`the reason of a close has at most ${MAX_REASON_BYTES} bytes`);
+    }
     await listener.close();
-    await hub.close();
+    await hub.close(reason);
     await executor.dispose();
   };
   return {
     url: listener.url,
     port: listener.port,
     get stats() {
-      return hub.stats;
+      return { ...hub.stats, pendingConnections: listener.pending, usedTickets: listener.usedTickets };
     },
     drained: (group, timeoutMs) => hub.drained(group, timeoutMs),
     close,
-    [asyncDispose]: close,
+    [asyncDispose]: () => close(),
   };
 }
 

@@ -2,12 +2,11 @@
 
 import { AdmissionError } from "../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
-import type { Socket } from "../link/link.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import { RetryableRefusal } from "../link/websocket/introduce.ts";
-import type { ConnectOptions } from "../platform.ts";
+import type { Connected, ConnectOptions } from "../platform.ts";
 import { LONGEST_DELAY_MS } from "../support/clock.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
+import type { Hello } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
@@ -18,11 +17,7 @@ type NodeConnectOptions = ConnectOptions & { maxMessageBytes?: number };
 const RETRIED: readonly number[] = [429, 502, 503, 504];
 
 /** {@link connect} over `ws`. */
-export function connectWebSocket(
-  url: string,
-  hello: Hello,
-  options: NodeConnectOptions,
-): Promise<{ socket: Socket; welcome: Welcome }> {
+export function connectWebSocket(url: string, hello: Hello, options: NodeConnectOptions): Promise<Connected> {
   return connect(open, url, hello, options);
 }
 

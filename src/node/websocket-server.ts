@@ -14,11 +14,12 @@ import {
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
 import { WebSocketServer } from "ws";
-import type { Socket } from "../link/link.ts";
+import type { Accept } from "../hub/admission.ts";
+import { Doorkeeper } from "../hub/doorkeeper.ts";
+import type { HubEvent, Refusal } from "../hub/events.ts";
 import type { MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
 import { addressesOf, openAll } from "./doors.ts";
 import { greet, Pending } from "./greet.ts";
 import { Front } from "./tcp-store/front.ts";
@@ -40,6 +41,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent. Default: false. */
   sameOrigin?: boolean | undefined;
+  /** Hears who joins, and who is refused. */
+  onEvent?: ((event: HubEvent) => void) | undefined;
   /** A TCPStore that the same port serves. It has no secret: for a server without token and TLS alone. */
   tcpStore?: KeyServer | undefined;
 }
@@ -48,6 +51,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
 export interface WebSocketListener extends Listener {
   /** Sockets that are open and not yet authenticated. */
   readonly pending: number;
+  /** Ids of used tickets that are kept. */
+  readonly usedTickets: number;
 }
 
 /**
@@ -55,10 +60,7 @@ export interface WebSocketListener extends Listener {
  * send before it returns, and refuses by throwing AdmissionError.
  * @throws RangeError if the bind is not safe (S1), or the port is in use or out of reach.
  */
-export async function listenWebSocket(
-  options: ServerOptions,
-  accept: (hello: Hello, socket: Socket) => Welcome,
-): Promise<WebSocketListener> {
+export async function listenWebSocket(options: ServerOptions, accept: Accept): Promise<WebSocketListener> {
   const { port = 0, tls } = options;
   const host = bareHost(options.host ?? "127.0.0.1");
   const addresses = await addressesOf(host);
@@ -67,6 +69,7 @@ export async function listenWebSocket(
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
   const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
+  const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
     WebSocket: Upgrade,
@@ -77,12 +80,16 @@ export async function listenWebSocket(
   });
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const address = request.socket.remoteAddress ?? "";
-    if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
-    if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
+    const turnAway = (kind: Refusal, status: string, text: string) => {
+      options.onEvent?.({ event: "refused", kind, address, reason: text });
+      reject(net, status, text);
+    };
+    if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
+    if (!originAllowed(request, options)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
     if (pending.isFull(address)) {
-      return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
+      return turnAway("crowd", "429 Too Many Requests", "too many connections that have not said hello");
     }
-    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
+    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, greeting, accept));
   });
 
   const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);
@@ -99,6 +106,9 @@ export async function listenWebSocket(
     url: `${tls ? "wss" : "ws"}://${urlHost(shown)}:${bound}`,
     get pending() {
       return pending.sockets.size;
+    },
+    get usedTickets() {
+      return greeting.doorkeeper.usedTickets;
     },
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
@@ -190,6 +200,12 @@ export function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<strin
   // The address the connection came in on cannot have been rebound: it is no name.
   const local = request.socket.localAddress?.replace(/^::ffff:/, "") ?? "";
   return allowed.has(name) || (local !== "" && name === urlHost(local));
+}
+
+/** Does a page of a browser ask? Whoever types the address comes from no site; what a page asks for has an origin, or says its site. */
+export function isOfPage({ headers }: IncomingMessage): boolean {
+  const site = headers["sec-fetch-site"];
+  return headers.origin !== undefined || (site !== undefined && site !== "none" && site !== "same-origin");
 }
 
 /** S2: browsers always send an Origin; programs do not, and have only the token to show. */

@@ -1,8 +1,8 @@
 /** A port of a simulated process, where whoever connects is greeted as a server of Node greets. */
-import type { Socket } from "../link/link.ts";
+import type { Accept } from "../hub/admission.ts";
+import { Doorkeeper } from "../hub/doorkeeper.ts";
 import { greet, Pending } from "../node/greet.ts";
 import type { Listener, ListenOptions } from "../platform.ts";
-import type { Hello, Welcome } from "../wire/handshake.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import type { World } from "./world.ts";
 
@@ -13,12 +13,13 @@ export function listen(
   { network }: World,
   process: SimulatedProcess,
   options: ListenOptions & { maxMessageBytes?: number },
-  accept: (hello: Hello, socket: Socket) => Welcome,
+  accept: Accept,
 ): Listener {
   const pending = new Pending(Number.POSITIVE_INFINITY);
+  const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const host = process.host;
   const port = network.listen(process, host, options.port ?? 0, (connection) => {
-    greet(connection, NOTHING, connection.other.host, pending, options, accept);
+    greet(connection, NOTHING, connection.other.host, pending, greeting, accept);
   });
   return {
     host,

@@ -4,7 +4,7 @@
  *
  *   byte  size  header
  *      0     1  magic 0xCC
- *      1     1  version 5
+ *      1     1  version 6
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
  *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
@@ -38,7 +38,7 @@ import { ProtocolError } from "../errors.ts";
 export const HEADER_BYTES = 56;
 export const FINGERPRINT_BYTES = 48;
 export const MAGIC = 0xcc;
-export const VERSION = 5;
+export const VERSION = 6;
 /** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
 export const PAYLOAD_SUM_AT = 40;
 export const HEAD_SUM_AT = 48;

@@ -1,9 +1,11 @@
 /**
- * The handshake's messages. The token itself never crosses the wire: the proof is in proof.ts.
+ * The handshake's messages. Neither the token nor a ticket's key crosses the wire: each side proves that it holds them (proof.ts).
  *
  *   accepting side → challenge { version, nonce }
- *   connecting side → hello { version, group, rank, worldSize, purpose, checksums, proof }
- *   accepting side → welcome { rank, worldSize, epoch, hostRank, checksums }, or refused { reason, retry } and a close
+ *   connecting side → hello { version, group, rank, worldSize, purpose, checksums, nonce, ticket, proof }
+ *   accepting side → welcome { rank, worldSize, epoch, hostRank, checksums, resume, proof }, or refused { reason, retry } and a close
+ *
+ * What every version must read of every other: `type` and `version` of a challenge and of a hello, all of a refusal.
  */
 
 import { ProtocolError } from "../errors.ts";
@@ -77,14 +79,19 @@ export interface Welcome {
   checksums: boolean;
 }
 
-/** A message of the handshake. */
+/** A message of the handshake. A proof is null where the sender has no token. */
 export type HandshakeMessage =
   | { type: "challenge"; nonce: Uint8Array }
-  | { type: "hello"; hello: Hello; proof: Uint8Array | null }
-  | { type: "welcome"; welcome: Welcome }
+  /** `ticket` is the payload of the ticket by which the sender comes, or null. */
+  | { type: "hello"; hello: Hello; nonce: Uint8Array; ticket: Uint8Array | null; proof: Uint8Array | null }
+  /** `resume` is a ticket by which a rank that came by one may come again: its key under a mask (proof.ts), then its payload. */
+  | { type: "welcome"; welcome: Welcome; resume: Uint8Array | null; proof: Uint8Array | null }
   | { type: "refused"; reason: string; retry: boolean };
 
-/** Fresh random bytes for one connection's challenge. */
+/** The other side speaks another version of the protocol. Its message is for both. */
+export class VersionError extends ProtocolError {}
+
+/** Fresh random bytes for one end of one connection. */
 export function makeNonce(): Uint8Array {
   return randomBytes(NONCE_BYTES);
 }
@@ -96,9 +103,12 @@ export function encodeHandshake(message: HandshakeMessage): Uint8Array {
     case "challenge":
       return encodeControl({ type, version: VERSION, nonce: message.nonce });
     case "hello":
-      return encodeControl({ type, version: VERSION, ...message.hello, proof: message.proof });
+      return encodeControl({
+        ...{ type, version: VERSION, ...message.hello },
+        ...{ nonce: message.nonce, ticket: message.ticket, proof: message.proof },
+      });
     case "welcome":
-      return encodeControl({ type, ...message.welcome });
+      return encodeControl({ type, ...message.welcome, resume: message.resume, proof: message.proof });
     case "refused":
       return encodeControl({ type, reason: message.reason, retry: message.retry });
   }
@@ -106,17 +116,17 @@ export function encodeHandshake(message: HandshakeMessage): Uint8Array {
 
 /**
  * Reads a message, which must be of one of `allowed` types.
- * @throws ProtocolError if it is not, or is malformed, or of another version of the protocol.
+ * @throws ProtocolError if it is not, or is malformed; VersionError if it is of another version of the protocol.
  */
 export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMessage["type"][]): HandshakeMessage {
   const fields = expectFields(decodeControl(bytes), "handshake");
   const type = expectOneOf(fields, "type", allowed);
   switch (type) {
     case "challenge":
-      expectVersion(fields);
+      checkVersions(VERSION, versionOf(fields));
       return { type, nonce: expectBytes(fields, "nonce", NONCE_BYTES) };
     case "hello":
-      expectVersion(fields);
+      checkVersions(versionOf(fields), VERSION);
       return {
         type,
         hello: {
@@ -126,7 +136,9 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
           purpose: expectOneOf(fields, "purpose", PURPOSES),
           checksums: expectBoolean(fields, "checksums"),
         },
-        proof: expectOptional(fields, "proof", (map, field) => expectBytes(map, field)),
+        nonce: expectBytes(fields, "nonce", NONCE_BYTES),
+        ticket: expectOptional(fields, "ticket", anyBytes),
+        proof: expectOptional(fields, "proof", anyBytes),
       };
     case "welcome":
       return {
@@ -140,17 +152,21 @@ export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMe
           ),
           checksums: expectBoolean(fields, "checksums"),
         },
+        resume: expectOptional(fields, "resume", anyBytes),
+        proof: expectOptional(fields, "proof", anyBytes),
       };
     case "refused":
       return { type, reason: expectString(fields, "reason", 1024), retry: fields.retry === true };
   }
 }
 
-function expectVersion(fields: Fields): void {
-  const version = expectInteger(fields, "version", 0, 0xffff);
-  if (version !== VERSION) {
-    throw new ProtocolError(
-      `the other side speaks version ${version} of the protocol, this one ${VERSION}: update the older`,
-    );
-  }
+const anyBytes = (fields: Fields, field: string): Uint8Array => expectBytes(fields, field);
+
+const versionOf = (fields: Fields): number => expectInteger(fields, "version", 0, 0xffff);
+
+function checkVersions(rank: number, hub: number): void {
+  if (rank === hub) return;
+  const remedy =
+    rank < hub ? "the rank is the older: update its webccl (reload a page)" : "the hub is the older: update its webccl";
+  throw new VersionError(`this rank speaks version ${rank} of the protocol, and the hub ${hub}: ${remedy}`);
 }

@@ -6,7 +6,7 @@ import { buildOptions } from "../../scripts/build-options.ts";
 import * as ddp from "../../src/ddp/index.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import * as nn from "../../src/nn/index.ts";
-import { createHub } from "../../src/node/hub.ts";
+import { createHub, mintTicket } from "../../src/node/hub.ts";
 import { HubStore, hashTensors, initProcessGroup, RedisStore, TcpStore } from "../../src/node/index.ts";
 import { checkOptions } from "../../src/option-checks.ts";
 import { COLLECTIVE_OPTIONS, ROOTED_REDUCE_OPTIONS } from "../../src/options.ts";
@@ -85,6 +85,7 @@ const FUNCTIONS: Readonly<Record<string, (group: ProcessGroup, options: never) =
   "nn.allToAllSingle": (group, options) => nn.allToAllSingle(group, f32(), options),
   initProcessGroup: (_group, options) => initProcessGroup(options),
   createHub: (_group, options) => createHub(options),
+  mintTicket: (_group, options) => mintTicket("token", options),
   averageGradients: (group, options) => averageGradients(group, {}, options),
   distributed: (group, options) => distributed({} as TfOptimizer, group, options),
   broadcastVariables: (group, options) => broadcastVariables(group, [], options),

@@ -1,5 +1,6 @@
 /** Real hubs and raw members for tests. What is opened is closed when the test ends. */
 
+import { createHmac } from "node:crypto";
 import { connect as connectNet, type Socket as NetSocket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
@@ -9,7 +10,9 @@ import { startHub } from "../../src/node/hub.ts";
 import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
-import type { Hello, Welcome } from "../../src/wire/handshake.ts";
+import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
+import { helloBytes, type Nonces } from "../../src/wire/proof/proof.ts";
+import { ticketOf } from "../../src/wire/proof/ticket.ts";
 
 export type TestHub = Awaited<ReturnType<typeof startHub>>;
 
@@ -23,11 +26,33 @@ export function hello(fields: Partial<Hello> = {}): Hello {
   return { group: "g", rank: 0, worldSize: 2, purpose: "hub", checksums: false, ...fields };
 }
 
+/** The nonce of the challenge in these bytes. */
+export function nonceIn(challenge: Uint8Array): Uint8Array {
+  const message = decodeHandshake(challenge, ["challenge"]);
+  if (message.type !== "challenge") throw new Error("no challenge");
+  return message.nonce;
+}
+
+/** The proof of a hello. `key` is the token, or that of a ticket. */
+export const proofOf = (key: string | Uint8Array, nonces: Nonces, said: Hello): Uint8Array =>
+  new Uint8Array(createHmac("sha256", key).update(helloBytes(nonces, said)).digest());
+
+/** The bytes of a hello, by node:crypto: without proof, or with that of a token, or of a ticket, in answer to a challenge. */
+export function helloMessage(
+  said: Hello,
+  { token, ticket, challenge = makeNonce() }: { token?: string; ticket?: string; challenge?: Uint8Array } = {},
+): Uint8Array {
+  const nonces = { challenge, hello: makeNonce() };
+  const { payload = null, key = token } = ticket === undefined ? {} : ticketOf(ticket);
+  const proof = key === undefined ? null : proofOf(key, nonces, said);
+  return encodeHandshake({ type: "hello", hello: said, nonce: nonces.hello, ticket: payload, proof });
+}
+
 export async function join(
   hub: { url: string },
   fields: Partial<Hello> = {},
   token?: string,
-): Promise<{ socket: Socket; welcome: Welcome }> {
+): ReturnType<typeof connectWebSocket> {
   const joined = await connectWebSocket(hub.url, hello(fields), { timeoutMs: 5_000, token });
   onTestFinished(() => joined.socket.terminate());
   return joined;

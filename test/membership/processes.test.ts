@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { mintTicket } from "../../src/node/hub.ts";
 import { type Job, type Report, startJob } from "../faults/job.ts";
 import { freePort } from "../helpers/free-port.ts";
 import { sharedFilesOf } from "../helpers/shared-files.ts";
@@ -66,6 +67,29 @@ describe("shrink()", () => {
     const survivors = [0, 1, 2, 3, 4].filter((rank) => !victims.includes(rank));
     expect(seatsOf(await reached(job, survivors, 3))).toEqual(Array(3).fill(survivors));
     await endOf(job, survivors);
+  });
+
+  it("takes those along that came by tickets, while a rank before them holds the token", {
+    timeout: 60_000,
+  }, async () => {
+    const token = "a token of this test";
+    const mint = () => mintTicket(token, { group: "default", expiresAt: Date.now() + 60_000 });
+    const TICKETS = ["", "", "", mint(), mint()].join(",");
+    const job = await startJob(PROGRAM, 5, { TRANSPORT: "websocket", TICKETS, WEBCCL_TOKEN: token });
+    await reached(job, [0, 1, 2, 3, 4], 5);
+    job.ranks[0]!.kill("SIGKILL");
+    expect(seatsOf(await reached(job, [1, 2, 3, 4], 4))).toEqual(Array(4).fill([1, 2, 3, 4]));
+    // Once more, by the tickets that the hub of rank 1 gave.
+    job.ranks[1]!.kill("SIGKILL");
+    expect(seatsOf(await reached(job, [2, 3, 4], 3))).toEqual(Array(3).fill([2, 3, 4]));
+    // Those that are left hold no token, and so can host no hub.
+    job.ranks[2]!.kill("SIGKILL");
+    for (const rank of [3, 4]) {
+      const { message } = await job.reported((report) => report.rank === rank && "refused" in report.message);
+      expect(message.text).toMatch(/came by a ticket, and cannot host a hub/);
+    }
+    await job.ended;
+    expectRight(job);
   });
 
   it("goes down to one rank, loss by loss", { timeout: 60_000 }, async () => {

@@ -16,7 +16,7 @@ import { encodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header, HUB_
 import { encodeHandshake, makeNonce } from "../../src/wire/handshake.ts";
 import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
 import { drawn, mutated } from "../helpers/mutations.ts";
-import { hello, join, joinConnection, openHub, rawWebSocket } from "../hub/support.ts";
+import { hello, helloMessage, join, joinConnection, openHub, rawWebSocket } from "../hub/support.ts";
 
 const GROUP = 77;
 const CALL: Fingerprint = {
@@ -261,6 +261,7 @@ describe("a handshake", () => {
   const WELCOME = encodeHandshake({
     type: "welcome",
     welcome: { rank: 0, worldSize: 2, epoch: 0, hostRank: null, checksums: false },
+    ...{ resume: null, proof: new Uint8Array(32) },
   });
   const REFUSED = encodeHandshake({ type: "refused", reason: "full", retry: false });
 
@@ -290,8 +291,7 @@ describe("a handshake", () => {
 
   it.each([undefined, "a token"])("of a malformed rank is refused, and the hub goes on (token: %s)", async (token) => {
     const hub = await openHub({ token });
-    const proof = token === undefined ? null : new Uint8Array(32);
-    for (const message of drawn(mutated([encodeHandshake({ type: "hello", hello: hello(), proof })]), 100)) {
+    for (const message of drawn(mutated([helloMessage(hello(), token === undefined ? {} : { token })]), 100)) {
       const raw = rawWebSocket(hub.url);
       await raw.first;
       raw.ws.send(message);

@@ -81,6 +81,10 @@ describe("WorkerServer", () => {
       await expect(server.ready).rejects.toThrow(/other machines could read/);
       await expect(server.shutdown()).rejects.toThrow(RangeError);
     }
+    const nowhere = new WorkerServer("no.such.host.invalid", 0, { insecure: true });
+    await expect(nowhere.ready).rejects.toThrow(
+      /^no\.such\.host\.invalid is no name of which this machine knows an address/,
+    );
     const server = await open("0.0.0.0", 0, { insecure: true });
     expect(await get(server, "/handler/ping")).toMatchObject({ text: "pong" });
     const taken = new WorkerServer("127.0.0.1", (await open("127.0.0.1", 0)).port);

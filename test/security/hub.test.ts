@@ -5,10 +5,21 @@ import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { encodeControl } from "../../src/wire/control.ts";
 import { HUB_PEER } from "../../src/wire/frame.ts";
-import { decodeHandshake, encodeHandshake } from "../../src/wire/handshake.ts";
+import { decodeHandshake, encodeHandshake, makeNonce } from "../../src/wire/handshake.ts";
 import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
-import { prove } from "../../src/wire/proof.ts";
-import { closeOf, dataFrame, hello, join, joinConnection, openHub, rawTcp, rawWebSocket } from "../hub/support.ts";
+import {
+  closeOf,
+  dataFrame,
+  hello,
+  helloMessage,
+  join,
+  joinConnection,
+  nonceIn,
+  openHub,
+  proofOf,
+  rawTcp,
+  rawWebSocket,
+} from "../hub/support.ts";
 
 const MIB = 2 ** 20;
 const within = async (ms: number, event: Promise<unknown>) => {
@@ -21,10 +32,12 @@ const refusedText = (bytes: Buffer) => decodeHandshake(bytes, ["refused"]);
 describe("S4 wrong or missing token", () => {
   it("is closed within 1 s with a generic reason, and makes no group", async () => {
     const hub = await openHub({ token: "right" });
-    for (const proof of [null, await prove("wrong", new Uint8Array(32), hello()), new Uint8Array(0)]) {
+    const nonces = { challenge: makeNonce(), hello: makeNonce() };
+    const { hello: nonce } = nonces;
+    for (const proof of [null, proofOf("wrong", nonces, hello()), new Uint8Array(0)]) {
       const raw = rawWebSocket(hub.url);
       await raw.first;
-      raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof }));
+      raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), nonce, ticket: null, proof }));
       await within(1_000, raw.closed);
       expect(await raw.closed).toEqual({ code: 1008, reason: "refused" });
       expect(raw.messages.slice(1).map(refusedText)).toEqual([{ type: "refused", reason: "refused", retry: false }]);
@@ -65,13 +78,7 @@ describe("S5 the token", () => {
     const token = "a-token-that-must-not-be-seen";
     const hub = await openHub({ token });
     const raw = rawWebSocket(hub.url);
-    const challenge = decodeHandshake(await raw.first, ["challenge"]);
-    if (challenge.type !== "challenge") throw new Error("no challenge");
-    const message = encodeHandshake({
-      type: "hello",
-      hello: hello(),
-      proof: await prove(token, challenge.nonce, hello()),
-    });
+    const message = helloMessage(hello(), { token, challenge: nonceIn(await raw.first) });
     expect(Buffer.from(message).includes(token)).toBe(false);
     const { net, closed } = rawTcp(hub.port);
     const key = Buffer.alloc(16).toString("base64");
@@ -99,13 +106,7 @@ describe("S6 a recorded handshake", () => {
   it("is refused when played again", async () => {
     const hub = await openHub({ token: "right" });
     const honest = rawWebSocket(hub.url);
-    const challenge = decodeHandshake(await honest.first, ["challenge"]);
-    if (challenge.type !== "challenge") throw new Error("no challenge");
-    const recorded = encodeHandshake({
-      type: "hello",
-      hello: hello(),
-      proof: await prove("right", challenge.nonce, hello()),
-    });
+    const recorded = helloMessage(hello(), { token: "right", challenge: nonceIn(await honest.first) });
     const welcomed = new Promise<Buffer>((resolve) => honest.ws.once("message", (data: Buffer) => resolve(data)));
     honest.ws.send(recorded);
     expect(decodeHandshake(await welcomed, ["welcome", "refused"]).type).toBe("welcome");
@@ -169,12 +170,9 @@ describe("S8 before authentication", () => {
   it("a second message after a refused one changes nothing", async () => {
     const hub = await openHub({ token: "right" });
     const raw = rawWebSocket(hub.url);
-    const challenge = decodeHandshake(await raw.first, ["challenge"]);
-    if (challenge.type !== "challenge") throw new Error("no challenge");
-    raw.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof: null }));
-    raw.ws.send(
-      encodeHandshake({ type: "hello", hello: hello(), proof: await prove("right", challenge.nonce, hello()) }),
-    );
+    const challenge = nonceIn(await raw.first);
+    raw.ws.send(helloMessage(hello()));
+    raw.ws.send(helloMessage(hello(), { token: "right", challenge }));
     expect((await raw.closed).code).toBe(1008);
     expect(hub.stats.members).toBe(0);
   });
@@ -184,7 +182,7 @@ describe("S8 before authentication", () => {
     const waiting = [1, 2, 3].map(() => rawWebSocket(hub.url));
     await Promise.all(waiting.map(({ first }) => first));
     expect(await rawWebSocket(hub.url).status).toBe(429);
-    waiting[0]!.ws.send(encodeHandshake({ type: "hello", hello: hello(), proof: null }));
+    waiting[0]!.ws.send(helloMessage(hello()));
     await new Promise((resolve) => waiting[0]!.ws.once("message", resolve));
     const next = rawWebSocket(hub.url);
     expect(await next.status).toBe(101);
@@ -224,7 +222,7 @@ describe("S9 after authentication", () => {
       const raw = rawWebSocket(hub.url);
       await raw.first;
       const welcomed = new Promise((resolve) => raw.ws.once("message", resolve));
-      raw.ws.send(encodeHandshake({ type: "hello", hello: hello({ rank: 0 }), proof: null }));
+      raw.ws.send(helloMessage(hello({ rank: 0 })));
       await welcomed;
       for (let i = 0; i < 4_097; i++) raw.ws.send(fragment, { binary: true, fin: false });
       expect(await raw.closed).toEqual({ code: 1009, reason: "too many fragments" });

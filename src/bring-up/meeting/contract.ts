@@ -12,6 +12,8 @@ export interface Meeting {
   readonly epoch: number;
   readonly store: Store;
   readonly hub: HubConnection | null;
+  /** The ticket by which this rank may meet the others at another hub, if it came to this one by a ticket. */
+  readonly resume: string | undefined;
   /** The hub, if this rank hosts it. */
   readonly hosted: HubHandle | null;
   /** All links, where they need no bring-up. */

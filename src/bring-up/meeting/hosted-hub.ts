@@ -26,10 +26,13 @@ export async function hubAtRank0(
 /** Starts the hub of this rank. */
 async function host(
   platform: Platform,
-  { token, listen: { tls, insecure = false }, logger, peerTimeoutMs, groupName, worldSize }: Settings,
+  { token, ticket, listen: { tls, insecure = false }, logger, peerTimeoutMs, groupName, worldSize }: Settings,
   address: { host: string; port: number },
   undo: Cleanup,
 ): Promise<HubHandle> {
+  if (ticket !== undefined && token === undefined) {
+    throw new RangeError("rank 0 hosts the hub, which needs the token: a ticket is for the other ranks");
+  }
   const globalRanks = Array.from({ length: worldSize }, (_, rank) => rank);
   const hub = await platform.startHub({
     ...address,

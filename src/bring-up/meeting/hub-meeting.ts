@@ -44,11 +44,12 @@ export async function joinHub(
   hosted: HubHandle | null,
   { undo, vigil }: Coming,
 ): Promise<Meeting> {
-  const { rank, worldSize, groupName, token, timeoutMs, peerTimeoutMs: silenceMs, signal, integrity } = settings;
+  const { rank, worldSize, groupName, token, ticket, timeoutMs, peerTimeoutMs, signal, integrity } = settings;
   const checksums = hubHasChecksums(integrity, url);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
-  const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs, silenceMs, signal });
+  const options = { token, ticket, timeoutMs, silenceMs: peerTimeoutMs, signal };
+  const { socket, welcome, resume } = await platform.connect(url, hello, options);
   const hub = new HubConnection(socket, welcome, url, sums);
   undo.push((cause) => {
     hub.goodbye(vigil.toOthers(welcome.rank, cause));
@@ -57,7 +58,7 @@ export async function joinHub(
   watchHub(hub, settings, vigil);
   const store = new HubStore(hub);
   store.timeoutMs = timeoutMs;
-  return { rank: welcome.rank, epoch: welcome.epoch, store, hub, hosted, links: null };
+  return { rank: welcome.rank, epoch: welcome.epoch, store, hub, resume, hosted, links: null };
 }
 
 /** Checksums for the connection to the hub, which is made before this rank has an executor. */

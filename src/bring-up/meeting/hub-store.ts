@@ -14,25 +14,27 @@ import { hubHasChecksums } from "../integrity.ts";
 export interface HubStoreOptions {
   /** The hub's token. Default: WEBCCL_TOKEN. */
   token?: string;
+  /** Lets in once without the token: a text that `mintTicket` made with the role "store". */
+  ticket?: string;
   /** Milliseconds for connecting, and the `timeoutMs` of the store; 0 or Infinity for no timeout. Default: 300,000. */
   timeoutMs?: number;
   /** Ends the connecting. */
   signal?: AbortSignal;
 }
 
-const HUB_STORE_OPTIONS: OptionNames<HubStoreOptions> = { token: true, timeoutMs: true, signal: true };
+const HUB_STORE_OPTIONS: OptionNames<HubStoreOptions> = { token: true, ticket: true, timeoutMs: true, signal: true };
 
 /** `HubStore.connect` on one platform. */
 export async function connectHubStore(platform: Platform, url: string, options: HubStoreOptions): Promise<HubStore> {
   checkOptions("HubStore.connect", HUB_STORE_OPTIONS, options);
-  const { token = platform.env("WEBCCL_TOKEN"), timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
+  const { ticket, token = platform.env("WEBCCL_TOKEN"), timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   const limitMs = timeLimitOf(timeoutMs, "HubStore.connect: timeoutMs");
   const { origin, name } = placeOf(url);
   const checksums = hubHasChecksums("auto", origin);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   // Clients of a store have numbers as ranks have, the lowest that is free.
   const hello = { group: name, rank: null, worldSize: MAX_WORLD_SIZE, purpose: "store" as const, checksums };
-  const { socket, welcome } = await platform.connect(origin, hello, { token, timeoutMs: limitMs, signal });
+  const { socket, welcome } = await platform.connect(origin, hello, { token, ticket, timeoutMs: limitMs, signal });
   const hub = new HubConnection(socket, welcome, origin, sums);
   const nothing = () => {};
   hub.start({

@@ -14,10 +14,19 @@ import { Generation } from "./generation.ts";
 /** Most milliseconds for a rank whose bring-up fails to tell the others by the store, which may be the reason. */
 const TELL_MS = 1_000;
 
-const WITHOUT_HUB = { epoch: 0, hub: null, hosted: null, links: null };
+const WITHOUT_HUB = { epoch: 0, hub: null, hosted: null, links: null, resume: undefined };
+
+/** @throws RangeError if this rank has a ticket, which nobody here can read. */
+function expectNoTicket({ ticket, method, store }: Settings): void {
+  if (ticket === undefined) return;
+  throw new RangeError(
+    `the option ticket is for a hub, as is initMethod "ws://host:port/group"; ${store ? "at a store" : `at ${method.protocol}//`} there is none`,
+  );
+}
 
 /** Meets in a part of `store` that no earlier meeting has written. */
 export async function meetAt(store: Store, platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  expectNoTicket(settings);
   const { worldSize, groupName } = settings;
   if (settings.join) return joinAt(new PrefixStore(groupName, store), settings);
   const guest = { rank: settings.rank, worldSize, groupName, again: coming.again };
@@ -45,6 +54,7 @@ async function joinAt(store: Store, { timeoutMs, signal, groupName }: Settings):
 
 /** Meets in a file that all ranks see. */
 export async function meetAtFile(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  expectNoTicket(settings);
   // The last of all that use the file removes it.
   const { method, worldSize, join } = settings;
   return meetAtOwn(await platform.openFileStore(filePath(method), join ? -1 : worldSize), platform, settings, coming);
@@ -52,6 +62,7 @@ export async function meetAtFile(platform: Platform, settings: Settings, coming:
 
 /** Meets in a Redis server. */
 export async function meetAtRedis(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  expectNoTicket(settings);
   const { method, timeoutMs } = settings;
   return meetAtOwn(await platform.openRedisStore(method.href, timeoutMs), platform, settings, coming);
 }
@@ -70,6 +81,7 @@ async function meetAtOwn(store: Store, platform: Platform, settings: Settings, c
 
 /** Joins the ranks of this thread, in a store that no other meeting has. */
 export async function meetInMemory(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
+  expectNoTicket(settings);
   const { method, rank, worldSize, groupName, internal, join } = settings;
   const { joinMemoryJob, joinRunningJob } = await import("../../link/memory/links.ts");
   const name = method.href.slice("memory://".length);

@@ -117,6 +117,9 @@ async function refuses(platform: Platform, url: string, group: string): Promise<
 async function startHub({ platform, settings, seat }: JobParts, oldUrl: string): Promise<HubHandle> {
   if (!platform.canListen)
     throw new UnsupportedError("this runtime cannot host a hub in place of the one that is gone");
+  if (settings.ticket !== undefined) {
+    throw new UnsupportedError("this rank came by a ticket, and cannot host a hub, which needs the token");
+  }
   const { token, listen, logger, peerTimeoutMs } = settings;
   const { host = "127.0.0.1", tls, insecure = false } = listen;
   const options = {

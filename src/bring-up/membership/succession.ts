@@ -169,7 +169,8 @@ export class Succession implements JobMembership {
     const { loadChecksums } = await import("../../executor/checksum/checksums.ts");
     const sums = checksums ? new FrameSums(await loadChecksums(null)) : null;
     const hello = { group, rank: parts.seat, worldSize: 1 + Math.max(...members), purpose: "hub" as const, checksums };
-    const { socket, welcome } = await platform.connect(url, hello, { token, timeoutMs });
+    const options = { token, ticket: meeting.resume, timeoutMs };
+    const { socket, welcome, resume } = await platform.connect(url, hello, options);
     const hub = new HubConnection(socket, welcome, url, sums);
     const store = new HubStore(hub);
     store.timeoutMs = timeoutMs;
@@ -179,7 +180,7 @@ export class Succession implements JobMembership {
     await medium.link([], () => {});
     parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };
     const hosted = seat === parts.seat ? this.#hosted : null;
-    parts.meeting = { ...meeting, hub, store, hosted };
+    parts.meeting = { ...meeting, hub, resume, store, hosted };
     const { SECRET } = await import("../media/websocket.ts");
     if (hosted && media.websocket) await store.set(SECRET, media.websocket.secret);
     medium.start(mesh);

@@ -1,14 +1,13 @@
 /**
- * Connects by the socket that a runtime opens: tries again while nothing is there, then proves the token.
+ * Connects by the socket that a runtime opens: tries again while nothing is there, then both sides prove the token.
  */
 
 import { AbortedError, TimeoutError } from "../../errors.ts";
-import type { ConnectOptions } from "../../platform.ts";
+import type { Connected, ConnectOptions } from "../../platform.ts";
 import { now, randomBytes, startTimer } from "../../support/clock.ts";
-import type { Hello, Welcome } from "../../wire/handshake.ts";
-import type { Socket } from "../link.ts";
+import type { Hello } from "../../wire/handshake.ts";
 import type { BaseSocket } from "./base-socket.ts";
-import { introduce, type Prove, RetryableRefusal } from "./introduce.ts";
+import { introduce, RetryableRefusal } from "./introduce.ts";
 
 const FIRST_RETRY_MS = 20;
 const LAST_RETRY_MS = 500;
@@ -17,20 +16,21 @@ const LAST_RETRY_MS = 500;
 export class NotThere extends Error {}
 
 /**
- * Connects to a hub or a rank by `open`, and proves the token. A port where nothing listens is tried again until `timeoutMs`.
- * @throws TimeoutError if nothing answered; AdmissionError if something did and refused; AbortedError by the signal;
- *   TypeError if the URL is none, or has a query or a user in it: a token must not stand there.
+ * Connects to a hub or a rank by `open`; each proves the token to the other. A port where nothing listens is tried again until `timeoutMs`.
+ * @throws TimeoutError if nothing answered; AdmissionError if something did and refused, or holds no token; AbortedError by the
+ *   signal; TypeError if the ticket is none, or if the URL is none, or has a query or a user in it: a token must not stand there.
  */
 export async function connect<O extends ConnectOptions>(
   open: (url: string, options: O) => Promise<BaseSocket>,
   url: string,
   hello: Hello,
   options: O,
-): Promise<{ socket: Socket; welcome: Welcome }> {
+): Promise<Connected> {
   checkUrl(url);
-  const { timeoutMs, token, signal } = options;
+  const { timeoutMs, token, ticket, signal } = options;
   const deadline = now() + timeoutMs;
-  const prove = token === undefined ? null : await prover(token);
+  const hasNone = token === undefined && ticket === undefined;
+  const credential = hasNone ? null : new (await import("./credential.ts")).Credential(options);
   let delayMs = FIRST_RETRY_MS;
   // A refusal says more than the error of the last try, which may only have run out of time.
   let refusal: RetryableRefusal | undefined;
@@ -39,8 +39,7 @@ export async function connect<O extends ConnectOptions>(
       const leftMs = Math.max(1, deadline - now());
       const socket = await open(url, { ...options, timeoutMs: leftMs });
       const afterMs = Math.max(1, deadline - now());
-      const welcome = await introduce(socket, hello, { prove, timeoutMs: afterMs, signal, url });
-      return { socket, welcome };
+      return { socket, ...(await introduce(socket, hello, { credential, timeoutMs: afterMs, signal, url })) };
     } catch (error) {
       if (error instanceof RetryableRefusal) refusal = error;
       else if (!(error instanceof NotThere)) throw error instanceof TimeoutError && refusal ? refusal : error;
@@ -57,12 +56,6 @@ export async function connect<O extends ConnectOptions>(
       delayMs = Math.min(delayMs * 1.5, LAST_RETRY_MS);
     }
   }
-}
-
-/** Its code is loaded only where there is a token. */
-async function prover(token: string): Promise<Prove> {
-  const { prove } = await import("../../wire/proof.ts");
-  return (nonce, hello) => prove(token, nonce, hello);
 }
 
 function checkUrl(url: string): void {

@@ -11,7 +11,7 @@ import { asyncDispose } from "../../support/async-dispose.ts";
 import { isLoopback, urlHost } from "../../support/host.ts";
 import { asError, textOf } from "../../support/thrown.ts";
 import { addressesOf, openAll } from "../doors.ts";
-import { allowedHosts, hostAllowed } from "../websocket-server.ts";
+import { allowedHosts, hostAllowed, isOfPage } from "../websocket-server.ts";
 import { openUnixSocket } from "./unix-socket.ts";
 
 /** Most bytes of a request's body. */
@@ -175,13 +175,9 @@ export class WorkerServer implements AsyncDisposable {
   }
 
   async #answer(request: IncomingMessage): Promise<Answer> {
-    const { headers, method = "GET" } = request;
+    const { method = "GET" } = request;
     if (this.#allowed && !hostAllowed(request, this.#allowed)) return plain(403, "unknown Host");
-    const site = headers["sec-fetch-site"];
-    // Whoever types the address into a browser comes from no site; whatever a page asks for has an origin, or says its site.
-    if (headers.origin !== undefined || (site !== undefined && site !== "none" && site !== "same-origin")) {
-      return plain(403, "pages may not read a worker server");
-    }
+    if (isOfPage(request)) return plain(403, "pages may not read a worker server");
     if (method !== "GET" && method !== "POST") return plain(405, "use GET or POST");
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
     if (pathname === "/metrics") return this.#metrics();
@@ -200,7 +196,7 @@ export class WorkerServer implements AsyncDisposable {
   async #metrics(): Promise<Answer> {
     const { group } = this.#options;
     if (!group) return plain(404, "this worker server has no group: new WorkerServer(hostOrFile, port, { group })");
-    const { metricsOf } = await import("./metrics.ts");
+    const { metricsOf } = await import("../metrics/job-metrics.ts");
     return metricsOf(await group.dumpTrace({ includeCollectives: false }));
   }
 }

@@ -3,7 +3,10 @@
 import { parentPort } from "node:worker_threads";
 import { initProcessGroup } from "webccl";
 
-const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD } = process.env;
+const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD, TICKETS } = process.env;
+// Who comes by a ticket does not know the token.
+const ticket = TICKETS?.split(",")[Number(process.env.RANK)];
+if (ticket) delete process.env.WEBCCL_TOKEN;
 const send = (message) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 let stop = 0;
 const onMessage = () => {
@@ -18,6 +21,7 @@ const options = { transport: TRANSPORT, backend: "cpu", timeoutMs: 30_000 };
 let group = await initProcessGroup({
   ...options,
   ...(JOIN ? { join: true } : {}),
+  ...(ticket ? { ticket } : {}),
   ...(WEBCCL_INIT_METHOD ? { initMethod: WEBCCL_INIT_METHOD } : {}),
 });
 const seat = group.globalRanks[group.rank];

@@ -6,15 +6,16 @@ import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
+import type { HubQuotas } from "../hub/quotas.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
-import { LiveSpace } from "../store/live-space.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 export type { HubStats } from "../hub/hub.ts";
+export type { HubQuotas } from "../hub/quotas.ts";
 export type { HubHandle } from "../platform.ts";
 
 /** Options of {@link createHub}. */
@@ -39,6 +40,8 @@ export interface CreateHubOptions {
   highWaterBytes?: number | undefined;
   /** Largest message. Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
+  /** What one group may have here, and how many groups and connections there may be. */
+  quotas?: HubQuotas | undefined;
   logger?: Logger | undefined;
 }
 
@@ -53,7 +56,7 @@ const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
     tls: true,
     insecure: true,
   },
-  ...{ highWaterBytes: true, maxMessageBytes: true, logger: true },
+  ...{ highWaterBytes: true, maxMessageBytes: true, quotas: true, logger: true },
 };
 
 /** A running hub. */
@@ -96,6 +99,7 @@ export async function startHub(
     onRequest?: RequestListener | undefined;
     sameOrigin?: boolean | undefined;
     slowReaderMs?: number | undefined;
+    slotLifeMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
     tcpStore?: SharedPart | undefined;
   },
@@ -111,9 +115,9 @@ export async function startHub(
   // A TCPStore knows no token and no TLS: where the hub has either, the port serves the hub alone.
   const isOpen = options.token === undefined && options.tls === undefined;
   const part = isOpen ? options.tcpStore : undefined;
-  const shared = part && { ...part, space: new LiveSpace() };
-  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared });
-  const tcpStore = shared && new KeyServer(shared.space, namesUnder(part.prefix));
+  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared: part });
+  const { sharedSpace: space, account } = hub;
+  const tcpStore = part && space ? new KeyServer(space, account, namesUnder(part.prefix)) : undefined;
   const listener = await listenWebSocket({ ...options, tcpStore }, (hello, socket) => hub.accept(hello, socket));
   options.logger?.info(`hub: listening at ${listener.url}`);
   const close = async () => {

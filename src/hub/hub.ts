@@ -44,8 +44,7 @@ const MAX_STRAY_FRAMES = 64;
 const MEMBER_MESSAGES = ["call", "goodbye", "members", "group", "group-end", "cancel", "damaged", "checksums"] as const;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
-/** How long a member that has said goodbye may keep its connection. */
-const LEFT_CLOSE_MS = 5_000;
+const DEFAULT_LEFT_CLOSE_MS = 5_000;
 
 /** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
@@ -59,6 +58,8 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
   quotas?: HubQuotas | undefined;
   /** How long a fold may wait without anyone coming to it, in milliseconds. Default: an hour. */
   slotLifeMs?: number | undefined;
+  /** How long a member that has said goodbye may keep its connection, in milliseconds. Default: 5,000. */
+  leftCloseMs?: number | undefined;
   logger?: Logger | undefined;
   /** The group of whose store others serve the keys under `prefix` besides. */
   shared?: SharedStore | undefined;
@@ -253,6 +254,8 @@ export class Hub {
       } else this.#drop(port);
       return;
     }
+    // The receiver would take a bad frame for damage on its own connection.
+    if (to.checksums && !port.checksums) this.#sums.check(head, payload.fragments, rank, header.peer);
     setPeer(head, rank);
     const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
     if (excess) this.#evict(room, rank, port, 1009, excess);
@@ -316,7 +319,7 @@ export class Hub {
       case "goodbye": {
         const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);
         this.#depart(room, port, { type: "left", rank, cause });
-        startQuietTimer(LEFT_CLOSE_MS, () => port.socket.close(1000, "goodbye"));
+        startQuietTimer(this.#options.leftCloseMs ?? DEFAULT_LEFT_CLOSE_MS, () => port.socket.close(1000, "goodbye"));
         break;
       }
       case "checksums":

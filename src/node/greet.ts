@@ -1,4 +1,5 @@
 /** Greets whoever has connected: asks for the proof, and counts those that have not given it yet. */
+import type { Socket as NetSocket, Server } from "node:net";
 import { admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import type { Socket } from "../link/link.ts";
@@ -18,49 +19,66 @@ export interface GreetOptions {
   logger?: Logger | undefined;
 }
 
-/** The sockets that are open and not yet authenticated. */
-export class Pending {
-  readonly sockets = new Set<NodeSocket>();
+/**
+ * The connections of a server that have not proved anything yet, counted from the moment at which they connect: TLS and HTTP are
+ * spoken before the proof. Where one address has too many of them, its oldest goes, not the one that comes: members behind the
+ * same address prove themselves at once, and whoever only holds connections open gives way to them.
+ */
+export class Strangers {
   readonly #maxPerAddress: number;
-  readonly #byAddress = new Map<string, number>();
+  /** By address and then by port, the oldest first. */
+  readonly #byAddress = new Map<string, Map<number, NetSocket>>();
 
   constructor(maxPerAddress: number) {
     this.#maxPerAddress = maxPerAddress;
   }
 
-  isFull(address: string): boolean {
-    return this.#countOf(address) >= this.#maxPerAddress;
+  get size(): number {
+    let size = 0;
+    for (const sockets of this.#byAddress.values()) size += sockets.size;
+    return size;
   }
 
-  add(socket: NodeSocket, address: string): void {
-    this.sockets.add(socket);
-    this.#byAddress.set(address, this.#countOf(address) + 1);
+  /** Counts whoever connects to `server`. */
+  watch(server: Server): void {
+    server.on("connection", (socket) => this.#add(socket));
   }
 
-  remove(socket: NodeSocket, address: string): void {
-    this.sockets.delete(socket);
-    const left = this.#countOf(address) - 1;
-    if (left > 0) this.#byAddress.set(address, left);
-    else this.#byAddress.delete(address);
+  /** The connection is no stranger's any more. `socket` may be another one over the same connection, such as that of TLS. */
+  forget({ remoteAddress = "", remotePort = 0 }: Pick<NetSocket, "remoteAddress" | "remotePort">): void {
+    const sockets = this.#byAddress.get(remoteAddress);
+    sockets?.delete(remotePort);
+    if (sockets?.size === 0) this.#byAddress.delete(remoteAddress);
   }
 
-  #countOf(address: string): number {
-    return this.#byAddress.get(address) ?? 0;
+  /** Ends all of them. */
+  closeAll(): void {
+    for (const sockets of this.#byAddress.values()) for (const socket of sockets.values()) socket.destroy();
+  }
+
+  #add(socket: NetSocket): void {
+    const { remoteAddress = "", remotePort = 0 } = socket;
+    const sockets = this.#byAddress.get(remoteAddress) ?? new Map<number, NetSocket>();
+    this.#byAddress.set(remoteAddress, sockets);
+    sockets.set(remotePort, socket);
+    socket.once("close", () => {
+      if (sockets.get(remotePort) === socket) this.forget({ remoteAddress, remotePort });
+    });
+    const [oldest] = sockets.values();
+    if (sockets.size > this.#maxPerAddress) oldest?.destroy();
   }
 }
 
-/** Asks a socket that has just opened for its proof. */
+/** Asks a socket that has just opened for its proof; `onAdmitted` is called when it has given it. */
 export function greet(
   net: Connection,
   head: Uint8Array,
-  address: string,
-  pending: Pending,
   options: GreetOptions,
   accept: (hello: Hello, socket: Socket) => Welcome,
+  onAdmitted: () => void,
 ): void {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
   const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
-  pending.add(socket, address);
   admit(socket, {
     token: options.token,
     helloTimeoutMs: options.helloTimeoutMs,
@@ -70,9 +88,9 @@ export function greet(
       socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
       return accept(hello, socket);
     },
-    onSettled: () => {
+    onSettled: (isAdmitted) => {
       socket.trust();
-      pending.remove(socket, address);
+      if (isAdmitted) onAdmitted();
     },
     onError: (error) => options.logger?.error("a connection could not be accepted", error),
   });

@@ -100,6 +100,7 @@ export async function startHub(
     sameOrigin?: boolean | undefined;
     slowReaderMs?: number | undefined;
     slotLifeMs?: number | undefined;
+    leftCloseMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
     tcpStore?: SharedPart | undefined;
   },

@@ -20,14 +20,14 @@ import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { addressesOf, openAll } from "./doors.ts";
-import { greet, Pending } from "./greet.ts";
+import { greet, Strangers } from "./greet.ts";
 import { Front } from "./tcp-store/front.ts";
 import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
-/** Most sockets of one address that are open and not authenticated (S8). */
+/** Most connections of one address that are not authenticated (S8). */
 const MAX_PENDING_PER_ADDRESS = 256;
-/** HTTP headers must be complete within this time (S7). */
+/** TLS must be agreed on within this time, and then HTTP headers be complete (S7). */
 const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
 
@@ -66,7 +66,7 @@ export async function listenWebSocket(
   checkBind(host, addresses, options);
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
-  const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
+  const strangers = new Strangers(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
     WebSocket: Upgrade,
@@ -76,16 +76,16 @@ export async function listenWebSocket(
     handleProtocols: () => false,
   });
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
-    const address = request.socket.remoteAddress ?? "";
     if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
     if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
-    if (pending.isFull(address)) {
-      return reject(net, "429 Too Many Requests", "too many connections that have not said hello");
-    }
-    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, options, accept));
+    const { remoteAddress, remotePort } = net;
+    const forget = () => strangers.forget({ remoteAddress, remotePort });
+    webSockets.handleUpgrade(request, net, head, () => greet(net, head, options, accept, forget));
   });
 
-  const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);
+  const front =
+    options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers);
+  strangers.watch(front?.server ?? server);
   const doors = await openAll(front?.server ?? server, host, addresses, port);
   // It watches over its connections' headers from here on.
   if (front) server.emit("listening");
@@ -98,7 +98,7 @@ export async function listenWebSocket(
     port: bound,
     url: `${tls ? "wss" : "ws"}://${urlHost(shown)}:${bound}`,
     get pending() {
-      return pending.sockets.size;
+      return strangers.size;
     },
     async close() {
       // The port is free at once; the server's own close event would wait for the sockets that were handed out.
@@ -106,7 +106,7 @@ export async function listenWebSocket(
       if (front) server.close();
       front?.closeConnections();
       server.closeAllConnections();
-      for (const socket of pending.sockets) socket.terminate();
+      strangers.closeAll();
     },
   };
 }
@@ -118,7 +118,9 @@ function createServer({ tls, onRequest, logger }: ServerOptions, allowed: Readon
     requestTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
   };
-  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
+  const server: Server = tls
+    ? createHttpsServer({ ...timeouts, ...tls, handshakeTimeout: HEADERS_TIMEOUT_MS })
+    : createHttpServer(timeouts);
   server.on("request", (request, response) => {
     try {
       (hostAllowed(request, allowed) ? (onRequest ?? answerAlone) : refuseHost)(request, response);

@@ -1,6 +1,7 @@
 /** A port of a simulated process, where whoever connects is greeted as a server of Node greets. */
+import type { Duplex } from "node:stream";
 import type { Socket } from "../link/link.ts";
-import { greet, Pending } from "../node/greet.ts";
+import { greet } from "../node/greet.ts";
 import type { Listener, ListenOptions } from "../platform.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
@@ -15,10 +16,13 @@ export function listen(
   options: ListenOptions & { maxMessageBytes?: number },
   accept: (hello: Hello, socket: Socket) => Welcome,
 ): Listener {
-  const pending = new Pending(Number.POSITIVE_INFINITY);
+  const strangers = new Set<Duplex>();
   const host = process.host;
   const port = network.listen(process, host, options.port ?? 0, (connection) => {
-    greet(connection, NOTHING, connection.other.host, pending, options, accept);
+    const forget = () => strangers.delete(connection);
+    strangers.add(connection);
+    connection.once("close", forget);
+    greet(connection, NOTHING, options, accept, forget);
   });
   return {
     host,
@@ -26,7 +30,7 @@ export function listen(
     url: `ws://${host}:${port.port}`,
     close: async () => {
       network.unlisten(port);
-      for (const socket of pending.sockets) socket.terminate();
+      for (const connection of strangers) connection.destroy();
     },
   };
 }

@@ -263,7 +263,9 @@ describe("Hub membership", () => {
       one.connection.terminate();
       await Promise.all([closed, abandoned]);
     }
-    await vi.waitFor(() => expect(hub.stats).toEqual({ rooms: 0, members: 0, bytesInFlight: 0, droppedFrames: 0 }));
+    await vi.waitFor(() =>
+      expect(hub.stats).toEqual({ rooms: 0, members: 0, bytesInFlight: 0, bytesKept: 0, droppedFrames: 0 }),
+    );
   });
 });
 

@@ -10,7 +10,7 @@
 
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
-import type { Socket } from "../link/link.ts";
+import type { ByteSink, Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { FrameCollector } from "../link/payload/frame-collector.ts";
 import { MessageCollector } from "../link/payload/message-collector.ts";
@@ -45,6 +45,8 @@ const MEMBER_MESSAGES = ["call", "goodbye", "members", "group", "group-end", "ca
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
 const DEFAULT_LEFT_CLOSE_MS = 5_000;
+
+const DISCARD: ByteSink = { push: () => {}, room: () => null };
 
 /** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
@@ -350,6 +352,8 @@ export class Hub {
   #depart(room: Room, port: Port, departure: Departure): void {
     if (!port.open) return;
     this.#relay.remove(port);
+    // Nor is what it still sends collected.
+    port.socket.streamTo(DISCARD);
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.waiting.delete(departure.rank);

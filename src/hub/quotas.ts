@@ -8,7 +8,7 @@ export interface HubQuotas {
    * and its store. Beyond them the rank that holds the most is closed. Default: 512 MiB.
    */
   groupBytes?: number | undefined;
-  /** Bytes of one group's store: its values, its keys, and 128 for each. A write past them is a StoreError. Default: 32 MiB. */
+  /** Bytes of one group's store: its values, its keys, and 128 for each. A write past them is a StoreError. Default: 16 MiB. */
   storeBytes?: number | undefined;
   /** Keys of one store, values in queues counted. Default: 65,536. */
   keys?: number | undefined;
@@ -28,7 +28,7 @@ const NAMES: OptionNames<HubQuotas> = {
 };
 
 const DEFAULTS: Required<{ [K in keyof HubQuotas]: number }> = {
-  ...{ groupBytes: 512 * 2 ** 20, storeBytes: 32 * 2 ** 20, keys: 65_536, valueBytes: 8 * 2 ** 20 },
+  ...{ groupBytes: 512 * 2 ** 20, storeBytes: 16 * 2 ** 20, keys: 65_536, valueBytes: 8 * 2 ** 20 },
   ...{ members: 4_096, groups: 1_024, connections: 16_384 },
 };
 

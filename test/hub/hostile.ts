@@ -19,6 +19,7 @@ export interface HubProcess {
   /** Runs `attack`, and tells how many bytes of memory the hub had at most beyond what it had before. */
   growth(attack: () => Promise<unknown>): Promise<number>;
   readonly isAlive: boolean;
+  kill(): void;
 }
 
 export async function hubProcess(options: Parameters<typeof startHub>[0] = {}): Promise<HubProcess> {
@@ -42,6 +43,7 @@ export async function hubProcess(options: Parameters<typeof startHub>[0] = {}): 
     get isAlive() {
       return child.exitCode === null && child.signalCode === null;
     },
+    kill: () => void child.kill("SIGKILL"),
   };
 }
 

@@ -202,7 +202,9 @@ describe("S8 before authentication", () => {
       net.on("close", () => !isOver && setImmediate(hold));
       onTestFinished(() => void net.destroy());
     };
-    onTestFinished(() => void (isOver = true));
+    onTestFinished(() => {
+      isOver = true;
+    });
     for (let i = 0; i < 300; i++) hold();
     for (let rank = 0; rank < 20; rank++) {
       const { welcome } = await connectWebSocket(hub.url, hello({ rank, worldSize: 20 }), {

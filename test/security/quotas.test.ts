@@ -4,6 +4,8 @@ import { StoreError } from "../../src/errors.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { DATA_TYPES } from "../../src/types.ts";
 import { encodeHeader, FoldFlag, FrameKind, HUB_PEER } from "../../src/wire/frame.ts";
+import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
+import { webSocketFrame } from "../fuzz/draws.ts";
 import { besideHealthyGroup, type Hostile, halfMessage, hostile, hubProcess, MIB } from "../hub/hostile.ts";
 import { dataFrame, join, joinConnection, openHub } from "../hub/support.ts";
 
@@ -18,83 +20,111 @@ function fold(slot: number, part: Uint8Array, sequence = 1, group = 7): Uint8Arr
   return [encodeHeader({ kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, ...fields }, fingerprint), part];
 }
 
-/** Does something until it is done so often, or the member has been closed for it. */
-async function repeat({ ws, closed }: Hostile, times: number, act: (i: number) => Promise<unknown>): Promise<void> {
-  let isClosed = false;
-  void closed.then(() => (isClosed = true));
-  for (let i = 0; i < times && !isClosed && ws.readyState === ws.OPEN; i++) await act(i);
-}
-
 const call = (id: number, op: string, ...args: unknown[]) => ({ type: "call", id, op, args });
 
-/** By name: what a member of a group of many does. It reads nothing of what the hub answers. */
+/** Writes `times` frames of WebSocket, many at a time, until the member has been closed for it. */
+async function flood(
+  { net, closed }: Hostile,
+  times: number,
+  frameOf: (i: number) => Buffer,
+  atOnce = 100,
+): Promise<void> {
+  for (let i = 0; i < times && !net.destroyed; i += atOnce) {
+    const frames = Array.from({ length: Math.min(atOnce, times - i) }, (_, k) => frameOf(i + k));
+    await Promise.race([new Promise((resolve) => net.write(Buffer.concat(frames), resolve)), closed]);
+  }
+}
+
+const frameOf = (...parts: readonly Uint8Array[]) => webSocketFrame(Buffer.concat(parts));
+const message = (content: object) => frameOf(...encodeHubFrame(content));
+
+/** By name: what a member of a group of many does. */
 const ATTACKS: Record<string, (member: Hostile) => Promise<unknown>> = {
   "5,000 folds of 4,096 ranks": async (member) => {
     await member.tell({ type: "group", group: 7, ranks: Array.from({ length: 4_096 }, (_, rank) => rank) });
-    await repeat(member, 5_000, (slot) => member.send(...fold(slot, new Uint8Array(0))));
+    await flood(member, 5_000, (slot) => frameOf(...fold(slot, new Uint8Array(0))));
   },
-  "4,096 groups of 4,096 ranks": (member) => {
+  "1,500 groups of 4,096 ranks": (member) => {
     const ranks = Array.from({ length: 4_096 }, (_, rank) => rank);
-    return repeat(member, 4_096, (group) => member.tell({ type: "group", group, ranks }));
+    return flood(member, 1_500, (group) => message({ type: "group", group, ranks }), 10);
   },
-  "300 gets of 8 MiB": async (member) => {
-    await member.tell(call(0, "set", "key", new Uint8Array(8 * MIB)));
+  "300 gets of 8 MiB that nobody reads": async (member) => {
+    await member.tell(call(0, "set", "key", new Uint8Array(8 * MIB - 100)));
     member.net.pause();
-    await repeat(member, 300, (id) => member.tell(call(id, id % 2 ? "get" : "multiGet", id % 2 ? "key" : ["key"], 0)));
+    await flood(member, 300, (id) => message(id % 2 ? call(id, "get", "key", 0) : call(id, "multiGet", ["key"], 0)));
     await member.tell(call(300, "multiGet", Array(300).fill("key"), 0));
   },
-  "1,000 gets that wait for 4 MiB": async (member) => {
+  "1,000 gets that wait for 3 MiB": async (member) => {
     member.net.pause();
-    await repeat(member, 1_000, (id) => member.tell(call(id, "get", `key ${id % 8}`, 60_000)));
-    for (let i = 0; i < 8; i++) await member.tell(call(i, "set", `key ${i}`, new Uint8Array(4 * MIB)));
+    await flood(member, 1_000, (id) => message(call(id, "get", `key ${id % 8}`, 60_000)));
+    for (let i = 0; i < 8; i++) await member.tell(call(i, "set", `key ${i}`, new Uint8Array(3 * MIB)));
   },
-  "100 sets of 15 MiB": (member) =>
-    repeat(member, 100, (id) => member.tell(call(id, "set", `key ${id}`, new Uint8Array(15 * MIB)))),
+  "100 sets of 15 MiB": (member) => {
+    const set = message(call(1, "set", "key", new Uint8Array(15 * MIB)));
+    return flood(member, 100, () => set, 1);
+  },
   "100 sets of 4 MiB": (member) =>
-    repeat(member, 100, (id) => member.tell(call(id, "set", `key ${id}`, new Uint8Array(4 * MIB)))),
-  "20 multiSets of 1,000 keys": (member) =>
-    repeat(member, 20, (id) => {
-      const keys = Array.from({ length: 1_000 }, (_, i) => `${"k".repeat(4_000)}${id * 1_000 + i}`);
-      return member.tell(call(id, "multiSet", keys, Array(1_000).fill(new Uint8Array(1))));
-    }),
-  "30 appends of 15 MiB": (member) =>
-    repeat(member, 30, (id) => member.tell(call(id, "append", "key", new Uint8Array(15 * MIB)))),
-  "200 appends of 1 MiB": (member) =>
-    repeat(member, 200, (id) => member.tell(call(id, "append", "key", new Uint8Array(MIB)))),
-  "1,000 values of 1 MiB in queues": (member) =>
-    repeat(member, 200, (id) => member.tell(call(id, "queuePush", `key ${id % 3}`, new Uint8Array(MIB)))),
+    flood(member, 100, (id) => message(call(id, "set", `key ${id}`, new Uint8Array(4 * MIB))), 1),
+  "20 multiSets of 1,000 long keys": (member) => {
+    const values = Array(1_000).fill(new Uint8Array(1));
+    const keys = (id: number) => Array.from({ length: 1_000 }, (_, i) => `${"k".repeat(4_000)}${id * 1_000 + i}`);
+    return flood(member, 20, (id) => message(call(id, "multiSet", keys(id), values)), 1);
+  },
+  "30 appends of 15 MiB": (member) => {
+    const append = message(call(1, "append", "key", new Uint8Array(15 * MIB)));
+    return flood(member, 30, () => append, 1);
+  },
+  "200 appends of 1 MiB": (member) => {
+    const append = message(call(1, "append", "key", new Uint8Array(MIB)));
+    return flood(member, 200, () => append, 4);
+  },
+  "200 values of 1 MiB in queues": (member) =>
+    flood(member, 200, (id) => message(call(id, "queuePush", `key ${id % 3}`, new Uint8Array(MIB))), 4),
   "1,500 waits for 4,900 keys": (member) => {
-    const keys = Array.from({ length: 4_900 }, (_, i) => `${i}`);
-    return repeat(member, 1_500, (id) => member.tell(call(id, "wait", keys, 600_000)));
+    const wait = message(
+      call(
+        1,
+        "wait",
+        Array.from({ length: 4_900 }, (_, i) => `${i}`),
+        600_000,
+      ),
+    );
+    return flood(member, 1_500, () => wait, 10);
   },
-  "400,000 pings": async (member) => {
+  "200,000 pings whose answers nobody reads": async (member) => {
     member.net.pause();
-    const ping = Buffer.alloc(131, 7);
-    ping.set([0x89, 0x80 | 125, 0, 0, 0, 0]);
-    const pings = Buffer.concat(Array.from({ length: 400 }, () => ping));
-    await repeat(member, 1_000, () => new Promise((resolve) => member.net.write(pings, resolve)));
+    const ping = webSocketFrame(new Uint8Array(125), 0x89);
+    await flood(member, 200_000, () => ping, 1_000);
   },
-  "100,000 empty frames to a rank that does not read": async (member) => {
-    const frame = dataFrame(1, 0);
-    await repeat(member, 1_000, () => Promise.all(Array.from({ length: 100 }, () => member.send(frame))));
+  "100,000 empty frames to a rank that does not read": (member) => {
+    const frame = frameOf(dataFrame(1, 0));
+    return flood(member, 100_000, () => frame, 1_000);
   },
 };
 
 describe("W3 what a member makes a hub keep", () => {
-  it.each(Object.entries(ATTACKS))("%s: at most 64 MiB more", { timeout: 60_000 }, async (_name, attack) => {
-    const hub = await hubProcess();
-    const growth = await hub.growth(() =>
-      besideHealthyGroup(hub, async () => {
-        const worldSize = 4_096;
-        const other = await hostile(hub, { rank: 1, worldSize });
-        other.net.pause();
-        const member = await hostile(hub, { rank: 0, worldSize });
-        await Promise.race([attack(member), member.closed]);
-        member.ws.terminate();
-      }),
-    );
-    expect(hub.isAlive).toBe(true);
-    expect(growth / MIB).toBeLessThan(MOST_GROWTH / MIB);
+  it("is at most 64 MiB, whatever it does", { timeout: 300_000 }, async () => {
+    const growths: Record<string, number> = {};
+    for (const [name, attack] of Object.entries(ATTACKS)) {
+      const hub = await hubProcess();
+      const growth = await hub.growth(() =>
+        besideHealthyGroup(hub, async () => {
+          const worldSize = 4_096;
+          const other = await hostile(hub, { rank: 1, worldSize });
+          other.net.pause();
+          const member = await hostile(hub, { rank: 0, worldSize });
+          // A hub that reads no more of it for now is as good as one that has closed it.
+          const isHeld = new Promise((resolve) => setTimeout(resolve, 10_000).unref());
+          await Promise.race([attack(member), member.closed, isHeld]);
+          member.ws.terminate();
+        }),
+      );
+      expect(hub.isAlive, name).toBe(true);
+      hub.kill();
+      growths[name] = Math.round(growth / MIB);
+    }
+    console.log("MiB at most, by attack:", growths);
+    expect(Object.entries(growths).filter(([, mib]) => mib > MOST_GROWTH / MIB)).toEqual([]);
   });
 
   it("90 half messages: at most their group's quota and 64 MiB more", { timeout: 60_000 }, async () => {
@@ -135,15 +165,18 @@ describe("W4 a hub that has no room", () => {
   });
 
   it("ends the group whose store is the biggest thing in it", async () => {
-    const hub = await openHub({ maxHubBytes: 8 * MIB, quotas: { storeBytes: 7 * MIB } });
+    const hub = await openHub({ maxHubBytes: 32 * MIB, quotas: { storeBytes: 24 * MIB } });
     await besideHealthyGroup(hub, async () => {
       const big = await joinConnection(hub, { group: "big" });
-      await new HubStore(big.connection).set("key", new Uint8Array(5 * MIB));
+      const fill = async (store: HubStore, values: number) => {
+        for (let i = 0; i < values; i++) await store.set(`key ${i}`, new Uint8Array(6 * MIB));
+      };
+      await fill(new HubStore(big.connection), 3);
       const second = await joinConnection(hub, { group: "second" });
-      await new HubStore(second.connection).set("key", new Uint8Array(4 * MIB));
+      await fill(new HubStore(second.connection), 2);
       await big.until(() => big.events.length > 0);
       expect(big.events).toMatchObject([{ type: "closed", code: 1009 }]);
-      expect(await new HubStore(second.connection).check(["key"])).toBe(true);
+      expect(await new HubStore(second.connection).check(["key 0", "key 1"])).toBe(true);
     });
   });
 });

@@ -26,8 +26,8 @@ export interface GreetOptions {
  */
 export class Strangers {
   readonly #maxPerAddress: number;
-  /** By address and then by port, the oldest first. */
-  readonly #byAddress = new Map<string, Map<number, NetSocket>>();
+  /** By address and then by port: how to end each connection, the oldest first. */
+  readonly #byAddress = new Map<string, Map<number, () => void>>();
 
   constructor(maxPerAddress: number) {
     this.#maxPerAddress = maxPerAddress;
@@ -35,48 +35,59 @@ export class Strangers {
 
   get size(): number {
     let size = 0;
-    for (const sockets of this.#byAddress.values()) size += sockets.size;
+    for (const ends of this.#byAddress.values()) size += ends.size;
     return size;
   }
 
   /** Counts whoever connects to `server`. */
   watch(server: Server): void {
-    server.on("connection", (socket) => this.#add(socket));
+    server.on("connection", (socket: NetSocket) => {
+      const forget = this.add(socket, () => socket.destroy());
+      socket.once("close", forget);
+    });
   }
 
-  /** The connection is no stranger's any more. `socket` may be another one over the same connection, such as that of TLS. */
-  forget({ remoteAddress = "", remotePort = 0 }: Pick<NetSocket, "remoteAddress" | "remotePort">): void {
-    const sockets = this.#byAddress.get(remoteAddress);
-    sockets?.delete(remotePort);
-    if (sockets?.size === 0) this.#byAddress.delete(remoteAddress);
+  /** Counts a connection; it is as old as it was if it is counted already, and `end` ends it from now on. Returns how to forget that. */
+  add({ remoteAddress = "", remotePort = 0 }: Ends, end: () => void): () => void {
+    const ends = this.#byAddress.get(remoteAddress) ?? new Map<number, () => void>();
+    this.#byAddress.set(remoteAddress, ends);
+    ends.set(remotePort, end);
+    if (ends.size > this.#maxPerAddress) {
+      for (const [oldest, endOldest] of ends) {
+        ends.delete(oldest);
+        endOldest();
+        break;
+      }
+    }
+    return () => {
+      if (ends.get(remotePort) === end) this.forget({ remoteAddress, remotePort });
+    };
+  }
+
+  /** The connection is no stranger's any more. */
+  forget({ remoteAddress = "", remotePort = 0 }: Ends): void {
+    const ends = this.#byAddress.get(remoteAddress);
+    ends?.delete(remotePort);
+    if (ends?.size === 0) this.#byAddress.delete(remoteAddress);
   }
 
   /** Ends all of them. */
   closeAll(): void {
-    for (const sockets of this.#byAddress.values()) for (const socket of sockets.values()) socket.destroy();
-  }
-
-  #add(socket: NetSocket): void {
-    const { remoteAddress = "", remotePort = 0 } = socket;
-    const sockets = this.#byAddress.get(remoteAddress) ?? new Map<number, NetSocket>();
-    this.#byAddress.set(remoteAddress, sockets);
-    sockets.set(remotePort, socket);
-    socket.once("close", () => {
-      if (sockets.get(remotePort) === socket) this.forget({ remoteAddress, remotePort });
-    });
-    const [oldest] = sockets.values();
-    if (sockets.size > this.#maxPerAddress) oldest?.destroy();
+    for (const ends of [...this.#byAddress.values()]) for (const end of [...ends.values()]) end();
   }
 }
 
-/** Asks a socket that has just opened for its proof; `onAdmitted` is called when it has given it. */
+/** By which a connection is known, also where TLS is spoken over it or another socket has taken it over. */
+type Ends = Pick<NetSocket, "remoteAddress" | "remotePort">;
+
+/** Asks a socket that has just opened for its proof; `onSettled` is called when it has given it, or has been refused. */
 export function greet(
   net: Connection,
   head: Uint8Array,
   options: GreetOptions,
   accept: (hello: Hello, socket: Socket) => Welcome,
-  onAdmitted: () => void,
-): void {
+  onSettled: () => void,
+): NodeSocket {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
   const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
   admit(socket, {
@@ -88,10 +99,11 @@ export function greet(
       socket.watch(options.silenceMs ?? DEFAULT_PEER_TIMEOUT_MS);
       return accept(hello, socket);
     },
-    onSettled: (isAdmitted) => {
+    onSettled: () => {
       socket.trust();
-      if (isAdmitted) onAdmitted();
+      onSettled();
     },
     onError: (error) => options.logger?.error("a connection could not be accepted", error),
   });
+  return socket;
 }

@@ -79,8 +79,12 @@ export async function listenWebSocket(
     if (!hostAllowed(request, allowed)) return reject(net, "403 Forbidden", "unknown Host");
     if (!originAllowed(request, options)) return reject(net, "403 Forbidden", "Origin not allowed");
     const { remoteAddress, remotePort } = net;
-    const forget = () => strangers.forget({ remoteAddress, remotePort });
-    webSockets.handleUpgrade(request, net, head, () => greet(net, head, options, accept, forget));
+    const ends = { remoteAddress, remotePort };
+    webSockets.handleUpgrade(request, net, head, () => {
+      const socket = greet(net, head, options, accept, () => strangers.forget(ends));
+      // The connection may be another socket's from here on.
+      strangers.add(ends, () => socket.terminate());
+    });
   });
 
   const front =

@@ -154,7 +154,7 @@ export class Draws {
         queueLen: ["queue"],
       },
     };
-    const right = args[op] ?? [];
+    const right = Object.hasOwn(args, op) ? args[op]! : [];
     return { type: "call", id: this.#id++, op, args: this.chance(8) ? right.map(() => this.value()) : right };
   }
 

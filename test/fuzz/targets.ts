@@ -32,7 +32,7 @@ export interface Target {
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 /** Within this time whatever is alive answers, on a machine that is busy too. */
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 20_000;
 
 const helloOf = (fields: Partial<Hello>): Hello => {
   return { group: "g", rank: 0, worldSize: 4, purpose: "hub", checksums: false, ...fields };
@@ -45,6 +45,12 @@ async function settles<T>(promise: Promise<T>, name: string): Promise<T> {
     timer = setTimeout(() => reject(new Error(`${name} within ${ANSWER_MS} ms`)), ANSWER_MS);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** How many messages a session has, and of how many one is not as it should be: after that one the rest may be ignored. */
+function lengthOf(draws: Draws): { count: number; mutatedOf: number } {
+  const mutatedOf = draws.random.pick([5, 20, 100, 400]);
+  return { count: 5 + draws.random.below(2 * mutatedOf), mutatedOf };
 }
 
 function expectEqual(actual: unknown, wanted: unknown): void {
@@ -74,7 +80,7 @@ function writeCut(net: NetSocket, draws: Draws, frames: readonly Buffer[]): void
 /** A drawn message as a frame of WebSocket, now and then with other bytes of WebSocket's own. */
 function asFrame(draws: Draws, message: Uint8Array, mutatedOf: number): Buffer[] {
   const frame = webSocketFrame(draws.maybeMutated(message, mutatedOf));
-  const kind = draws.random.below(60);
+  const kind = draws.random.below(4 * mutatedOf);
   if (kind === 0) return [Buffer.from(draws.mutated(frame))];
   if (kind === 1) return [webSocketFrame(draws.bytes(40), 0x89), frame];
   if (kind === 2) return [webSocketFrame(message.subarray(0, 9), 0x02), webSocketFrame(message.subarray(9), 0x80)];
@@ -99,12 +105,12 @@ export async function hubTarget(): Promise<Target> {
       const { ws, net, closed } = await rawSocket(hub.url);
       ws.send(encodeHandshake({ type: "hello", hello: helloOf({ group, rank: 1 }), proof: null }));
       await Promise.race([once(ws, "message"), closed]);
-      const count = 5 + draws.random.below(40);
+      const { count, mutatedOf } = lengthOf(draws);
       const messages = Array.from({ length: count }, () => draws.toHub(1));
       writeCut(
         net,
         draws,
-        messages.flatMap((message) => asFrame(draws, message, 20)),
+        messages.flatMap((message) => asFrame(draws, message, mutatedOf)),
       );
       // Answered after all that came before, unless the connection is closed for it.
       const [header, payload] = encodeHubFrame({ type: "call", id: 2 ** 40, op: "numKeys", args: [] });
@@ -120,7 +126,8 @@ export async function hubTarget(): Promise<Target> {
       return count;
     },
     async healthy() {
-      expectEqual(await store.add("sum", 3), (sum += 3));
+      sum += 3;
+      expectEqual(await store.add("sum", 3), sum);
     },
     close: () => hub.close(),
   };
@@ -185,11 +192,12 @@ export async function rankTarget(): Promise<Target> {
   return {
     async session(draws) {
       const { socket, link } = await linked();
+      socket.onMessage = () => {};
       const rank = rankUnderTest(link);
-      const count = 5 + draws.random.below(40);
+      const { count, mutatedOf } = lengthOf(draws);
       const sent: Promise<void>[] = [];
       for (let i = 0; i < count; i++) {
-        const message = draws.maybeMutated(draws.toPeer(1), 20);
+        const message = draws.maybeMutated(draws.toPeer(1), mutatedOf);
         sent.push(new Promise((resolve) => socket.send([message], resolve)));
       }
       await settles(Promise.all(sent), "the rank reads");
@@ -219,8 +227,8 @@ export async function clientTarget(): Promise<Target> {
       const settled = Promise.allSettled(calls);
       const rank = rankUnderTest(hubLink(connection));
       const hub = accepted.pop()!;
-      const count = 5 + draws.random.below(40);
-      for (let i = 0; i < count; i++) hub.send([draws.maybeMutated(draws.fromHub(), 20)]);
+      const { count, mutatedOf } = lengthOf(draws);
+      for (let i = 0; i < count; i++) hub.send([draws.maybeMutated(draws.fromHub(), mutatedOf)]);
       hub.close(1001, "hub closed");
       await settles(settled, "every call of a store settles");
       await rank.end();
@@ -265,7 +273,7 @@ export async function tcpStoreTarget(): Promise<Target> {
   const store = await TcpStore.connect({ port: server.port });
   let sum = 0;
   const text = (value: string) => Buffer.from(value);
-  const query = (draws: Draws, dialect: "1.x" | "2.x"): Uint8Array => {
+  const query = (draws: Draws, dialect: "1.x" | "2.x", mutatedOf: number): Uint8Array => {
     const { random } = draws;
     const ops = dialect === "1.x" ? [1, 2, 3, 4, 5, 6, 7, 8] : Object.values(Op).slice(1);
     const op = random.pick(ops) as Op;
@@ -275,7 +283,7 @@ export async function tcpStoreTarget(): Promise<Target> {
       i % form.strings === 0 ? text(`/fuzz/${random.below(4)}`) : Buffer.from(draws.bytes(60)),
     );
     const bytes = encodeQuery(op, dialect, strings, BigInt(random.below(5)));
-    return draws.maybeMutated(bytes, 20);
+    return draws.maybeMutated(bytes, mutatedOf);
   };
   return {
     async session(draws) {
@@ -284,8 +292,8 @@ export async function tcpStoreTarget(): Promise<Target> {
       net.on("error", () => {});
       net.resume();
       const closed = new Promise((resolve) => net.once("close", resolve));
-      const count = 5 + draws.random.below(40);
-      const queries = Array.from({ length: count }, () => Buffer.from(query(draws, dialect)));
+      const { count, mutatedOf } = lengthOf(draws);
+      const queries = Array.from({ length: count }, () => Buffer.from(query(draws, dialect, mutatedOf)));
       const begin = dialect === "2.x" ? [Buffer.from(VALIDATE_BYTES)] : [];
       writeCut(net, draws, [...begin, ...queries]);
       net.end();
@@ -293,7 +301,8 @@ export async function tcpStoreTarget(): Promise<Target> {
       return count;
     },
     async healthy() {
-      expectEqual(await store.add("sum", 3), (sum += 3));
+      sum += 3;
+      expectEqual(await store.add("sum", 3), sum);
     },
     async close() {
       await store.close();

@@ -114,7 +114,7 @@ describe("W3 what a member makes a hub keep", () => {
           other.net.pause();
           const member = await hostile(hub, { rank: 0, worldSize });
           // A hub that reads no more of it for now is as good as one that has closed it.
-          const isHeld = new Promise((resolve) => setTimeout(resolve, 10_000).unref());
+          const isHeld = new Promise((resolve) => setTimeout(resolve, 3_000).unref());
           await Promise.race([attack(member), member.closed, isHeld]);
           member.ws.terminate();
         }),

@@ -48,6 +48,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`hashTensors`", interfaces: [["executor/checksum/hash-tensors", "HashTensorsOptions"]] },
   { title: "`mintTicket` of `webccl/hub`", interfaces: [["hub/mint-ticket", "MintTicketOptions"]] },
   { title: "`createHub`", interfaces: [["node/hub", "CreateHubOptions"]] },
+  { title: "`createHub`: `quotas`", interfaces: [["hub/quotas", "HubQuotas"]] },
   { title: "`WorkerServer`", interfaces: [["node/trace/worker-server", "WorkerServerOptions"]] },
   { title: "`HubStore.connect`", interfaces: [["bring-up/meeting/hub-store", "HubStoreOptions"]] },
   { title: "`TcpStore.listen`", interfaces: [["node/tcp-store/tcp-store", "TcpListenOptions"]] },

@@ -176,19 +176,25 @@ export interface WireError {
 export const MAX_WIRE_MESSAGE = 65_536;
 export const MAX_WIRE_TEXT = 4_096;
 /** Most missing ranks that are told. */
-const MAX_WIRE_RANKS = 1_024;
+export const MAX_WIRE_RANKS = 1_024;
 
-/** The part of `error` that peers are told. What is too long for them is cut. */
-export function toWireError(error: WebcclError): WireError {
-  const { cause: _cause, tensors: _tensors, ...told } = error.details;
-  const details = Object.fromEntries(
-    Object.entries(told).map(([field, value]) => [
-      field,
-      typeof value === "string" ? cut(value, MAX_WIRE_TEXT) : value,
-    ]),
-  );
-  if (told.missingRanks) details.missingRanks = told.missingRanks.slice(0, MAX_WIRE_RANKS);
-  return { code: error.code, message: cut(error.message, MAX_WIRE_MESSAGE), details };
+/** The part of `error` that peers are told, whatever its details hold. What is too long for them is cut, what they would refuse left out. */
+export function toWireError({ code, message, details }: WebcclError): WireError {
+  const told: Record<string, unknown> = {};
+  for (const field of ["group", "collective", "url", "field"] as const) {
+    const text = details[field];
+    if (typeof text === "string") told[field] = cut(text, MAX_WIRE_TEXT);
+  }
+  for (const field of ["rank", "peer", "sequence"] as const) if (isCount(details[field])) told[field] = details[field];
+  const { missingRanks } = details;
+  if (Array.isArray(missingRanks)) told.missingRanks = missingRanks.filter(isCount).slice(0, MAX_WIRE_RANKS);
+  const isNameless = code === "PEER_LOST" && told.peer === undefined;
+  return { code: isNameless ? "ABORTED" : code, message: cut(message, MAX_WIRE_MESSAGE), details: told };
+}
+
+/** Is it a rank, or another number that peers take? */
+function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 0xffff_ffff;
 }
 
 function cut(text: string, length: number): string {

@@ -18,8 +18,9 @@ export interface FoldRule {
 export class Fold<P extends Payload> {
   readonly #executor: Executor;
   readonly #rule: FoldRule | null;
-  /** By rank of the group: its part, null for none, undefined before it has come. */
-  readonly #parts: (P | null | undefined)[];
+  readonly #size: number;
+  /** The parts that have come and are not folded in, by rank of the group; null for none. */
+  readonly #parts = new Map<number, P | null>();
   /** The first rank that is not folded in yet. */
   #next = 0;
   #first: P | null = null;
@@ -30,16 +31,16 @@ export class Fold<P extends Payload> {
   constructor(executor: Executor, rule: FoldRule | null, size: number) {
     this.#executor = executor;
     this.#rule = rule;
-    this.#parts = new Array(size).fill(undefined);
+    this.#size = size;
   }
 
   /** Have all ranks come? */
   get isComplete(): boolean {
-    return this.#next === this.#parts.length;
+    return this.#next === this.#size;
   }
 
   has(rank: number): boolean {
-    return this.#parts[rank] !== undefined;
+    return rank < this.#next || this.#parts.has(rank);
   }
 
   /**
@@ -48,13 +49,11 @@ export class Fold<P extends Payload> {
    */
   add(rank: number, part: P | null): boolean {
     if (part && !this.#fits(part.byteLength)) return false;
-    this.#parts[rank] = part;
-    for (; this.#next < this.#parts.length; this.#next++) {
-      const next = this.#parts[this.#next];
-      if (next === undefined) break;
+    this.#parts.set(rank, part);
+    for (; this.#parts.has(this.#next); this.#next++) {
+      const next = this.#parts.get(this.#next);
+      this.#parts.delete(this.#next);
       if (next) this.#foldIn(next);
-      // Its bytes are needed no longer.
-      if (next !== this.#first) this.#parts[this.#next] = null;
     }
     return true;
   }

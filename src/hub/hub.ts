@@ -10,12 +10,14 @@
 
 import { AdmissionError, ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
-import type { Socket } from "../link/link.ts";
+import type { ByteSink, Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { FrameCollector } from "../link/payload/frame-collector.ts";
+import { MessageCollector } from "../link/payload/message-collector.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
 import type { LiveSpace } from "../store/live-space.ts";
-import { startTimer } from "../support/clock.ts";
+import { Account } from "../support/account.ts";
+import { startQuietTimer, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { Checksums } from "../wire/checksum.ts";
 import { decodeControl } from "../wire/control.ts";
@@ -27,10 +29,12 @@ import { expectFields, expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
 import type { HubEvent } from "./events.ts";
+import { Port } from "./port.ts";
+import { type HubQuotas, quotasOf } from "./quotas.ts";
 import { Reduction } from "./reduction.ts";
-import { Port, Relay, type RelayLimits } from "./relay.ts";
-import { type Departure, Room } from "./room.ts";
-import { runStoreCall } from "./store-calls.ts";
+import { Relay, type RelayLimits } from "./relay.ts";
+import type { Departure, Room, RoomOwner } from "./room.ts";
+import { Rooms, type SharedStore } from "./rooms.ts";
 
 /** Largest message a hub takes from a member, and a member from a hub. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
@@ -41,6 +45,9 @@ const MAX_STRAY_FRAMES = 64;
 const MEMBER_MESSAGES = ["call", "goodbye", "members", "group", "group-end", "cancel", "damaged", "checksums"] as const;
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
+const DEFAULT_LEFT_CLOSE_MS = 5_000;
+
+const DISCARD: ByteSink = { push: () => {}, room: () => null };
 
 /** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
 export interface HubOptions extends MayBeAbsent<RelayLimits> {
@@ -51,62 +58,81 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
   checksums: Checksums;
   /** Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
+  quotas?: HubQuotas | undefined;
+  /** How long a fold may wait without anyone coming to it, in milliseconds. Default: an hour. */
+  slotLifeMs?: number | undefined;
+  /** How long a member that has said goodbye may keep its connection, in milliseconds. Default: 5,000. */
+  leftCloseMs?: number | undefined;
   logger?: Logger | undefined;
   /** Hears who goes, and who is evicted. */
   onEvent?: ((event: HubEvent) => void) | undefined;
-  /** The contents of one group's store, of which others serve the keys under `prefix` besides. */
-  shared?: { readonly group: string; readonly prefix: string; readonly space: LiveSpace } | undefined;
+  /** The group of whose store others serve the keys under `prefix` besides. */
+  shared?: SharedStore | undefined;
 }
 
 /** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
 export interface HubStats {
   rooms: number;
   members: number;
+  /** Of frames that wait for ranks. */
   bytesInFlight: number;
+  /** Of all that is kept for ranks and groups: those frames, half messages, parts of folds, calls that wait, stores. */
+  bytesKept: number;
   droppedFrames: number;
 }
 
 /** A meeting place for groups. */
 export class Hub {
-  readonly #rooms = new Map<string, Room>();
+  readonly #rooms: Rooms;
   readonly #ending = new Set<string>();
   readonly #sockets = new Set<Socket>();
   readonly #relay: Relay;
-  readonly #executor: Executor;
   readonly #sums: FrameSums;
-  readonly #hostRank: number | null;
   readonly #maxMessageBytes: number;
+  readonly #maxRankBytes: number;
+  readonly #owner: RoomOwner;
+  readonly #options: HubOptions;
   readonly #logger: Logger | undefined;
   readonly #onEvent: HubOptions["onEvent"];
-  readonly #shared: HubOptions["shared"];
+  /** Of all that is kept here. */
+  readonly account: Account;
   #droppedFrames = 0;
   #closed = false;
   #allClosed = () => {};
 
   constructor(options: HubOptions) {
-    this.#executor = options.executor;
+    this.#options = options;
     this.#sums = new FrameSums(options.checksums);
+    this.#logger = options.logger;
     this.#maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
     const highWaterBytes = options.highWaterBytes ?? DEFAULT_HIGH_WATER_BYTES;
-    const limits = {
-      highWaterBytes,
-      // A rank that is paused at the high-water mark cannot reach it.
-      maxRankBytes: options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes,
-      maxHubBytes: options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES,
-      slowReaderMs: options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS,
+    // A rank that is paused at the high-water mark cannot reach it.
+    this.#maxRankBytes = options.maxRankBytes ?? highWaterBytes + 3 * this.#maxMessageBytes;
+    const maxHubBytes = options.maxHubBytes ?? DEFAULT_MAX_HUB_BYTES;
+    const slowReaderMs = options.slowReaderMs ?? DEFAULT_PEER_TIMEOUT_MS;
+    this.#relay = new Relay({ highWaterBytes, maxRankBytes: this.#maxRankBytes, maxHubBytes, slowReaderMs });
+    this.account = new Account({ name: "this hub", limit: maxHubBytes });
+    this.#owner = {
+      account: this.account,
+      quotas: quotasOf(options.quotas),
+      makeReduction: (room) => this.#makeReduction(room),
+      evictAll: (room, reason) => this.#evictAll(room, 1009, reason),
     };
-    this.#relay = new Relay(limits);
-    this.#hostRank = options.hostRank ?? null;
-    this.#logger = options.logger;
     this.#onEvent = options.onEvent;
-    this.#shared = options.shared;
+    this.#rooms = new Rooms(this.#owner, options.shared);
+  }
+
+  /** The contents of the store that others serve besides, if there is one. */
+  get sharedSpace(): LiveSpace | null {
+    return this.#rooms.sharedSpace;
   }
 
   get stats(): HubStats {
     let members = 0;
-    for (const room of this.#rooms.values()) members += room.members.size;
+    for (const room of this.#rooms) members += room.members.size;
     const { bytesInFlight } = this.#relay;
-    return { rooms: this.#rooms.size, members, bytesInFlight, droppedFrames: this.#droppedFrames };
+    const bytesKept = this.account.held;
+    return { rooms: this.#rooms.size, members, bytesInFlight, bytesKept, droppedFrames: this.#droppedFrames };
   }
 
   /**
@@ -123,29 +149,34 @@ export class Hub {
     }
     if (this.#closed || this.#ending.has(group)) throw new RetryLaterError("this hub is closing");
 
-    const key = roomKey(purpose, group);
-    const room = this.#rooms.get(key) ?? this.#makeRoom(hello);
-    const rank = room.rankFor(hello);
-    this.#rooms.set(key, room);
-    const port: Port = new Port(socket, rank, hello.checksums, (silentMs) => {
-      this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
-      socket.terminate();
+    const { connections } = this.#owner.quotas;
+    if (this.#sockets.size >= connections) {
+      throw new RetryLaterError(`this hub has ${connections} connections, as many as it takes`);
+    }
+    const [room, rank] = this.#rooms.seat(hello);
+    const port: Port = new Port(socket, rank, hello.checksums, room, {
+      maxRankBytes: this.#maxRankBytes,
+      maxMessageBytes: this.#maxMessageBytes,
+      isFull: (to) => this.#relay.isFull(to),
+      reply: (to, result) => this.#guard(room, rank, to, () => this.#send(to, result)),
+      evict: (from, code, reason) => this.#evict(room, rank, from, code, reason),
     });
     port.maxBytesInFlight = maxBytesInFlight ?? Number.POSITIVE_INFINITY;
     room.members.set(rank, port);
     this.#sockets.add(socket);
     const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(room, rank, port, fragments);
-    if (hello.checksums) socket.streamTo(new FrameCollector(onMessage));
-    else socket.onMessage = onMessage;
+    const Collector = hello.checksums ? FrameCollector : MessageCollector;
+    socket.streamTo(new Collector(onMessage, port.begun));
     socket.onClose = (code, reason) => {
       const text = `its connection closed (${code}${reason && ` ${reason}`})`;
       this.#depart(room, port, { type: "lost", rank, reason: text });
+      port.account.close();
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
     };
     const newcomer = room.isStore ? "a client came to store" : `rank ${rank} of ${room.seats} joined group`;
     this.#logger?.info(`hub: ${newcomer} "${group}"`);
-    return { rank, worldSize, epoch: room.epoch, hostRank: this.#hostRank, checksums: hello.checksums };
+    return { rank, worldSize, epoch: room.epoch, hostRank: this.#options.hostRank ?? null, checksums: hello.checksums };
   }
 
   /**
@@ -155,7 +186,7 @@ export class Hub {
   async drained(group: string, timeoutMs: number): Promise<void> {
     const limitMs = timeLimitOf(timeoutMs, "drained: timeoutMs");
     this.#ending.add(group);
-    const room = this.#rooms.get(roomKey("hub", group));
+    const room = this.#rooms.find("hub", group);
     if (!room) return;
     await new Promise<void>((resolve) => {
       const timer = startTimer(limitMs, resolve);
@@ -231,6 +262,8 @@ export class Hub {
       } else this.#drop(port);
       return;
     }
+    // The receiver would take a bad frame for damage on its own connection.
+    if (to.checksums && !port.checksums) this.#sums.check(head, payload.fragments, rank, header.peer);
     setPeer(head, rank);
     const excess = this.#relay.forward(port, to, [head, ...payload.fragments], byteLength);
     if (excess) this.#evict(room, rank, port, 1009, excess);
@@ -251,26 +284,15 @@ export class Hub {
       throw new ProtocolError("too many frames for ranks or groups there are not");
   }
 
-  #makeRoom(hello: Hello): Room {
-    const { group, prefix, space } = this.#shared ?? {};
-    const isShared = hello.purpose === "hub" && hello.group === group;
-    // What the ranks of an earlier room told each other is not for those of this one.
-    const old = isShared && prefix !== undefined ? [...(space?.contents.keys() ?? [])] : [];
-    for (const key of old) if (!key.startsWith(prefix!)) space?.contents.delete(key);
-    return new Room(hello, (made) => this.#makeReduction(made), isShared ? space : undefined);
-  }
-
   #makeReduction(room: Room): Reduction {
     return new Reduction({
-      executor: this.#executor,
+      executor: this.#options.executor,
+      slotLifeMs: this.#options.slotLifeMs,
       seats: () => room.seats,
       hold: (rank, byteLength) => {
-        const port = room.members.get(rank);
-        if (!port) return null;
-        const excess = this.#relay.hold(port, byteLength);
-        if (excess === null) return () => this.#relay.release(port, byteLength);
-        this.#evict(room, rank, port, 1009, excess);
-        return null;
+        const account = room.members.get(rank)?.begun;
+        account?.charge(byteLength);
+        return () => account?.release(byteLength);
       },
       sealPayload: (header, payload) => {
         const isWanted = [...room.members.values()].some(({ checksums }) => checksums);
@@ -291,19 +313,22 @@ export class Hub {
     port.socket.close(code, reason);
   }
 
+  #evictAll(room: Room, code: number, reason: string): void {
+    for (const [rank, port] of [...room.members]) this.#evict(room, rank, port, code, reason);
+  }
+
   #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
     const message = expectFields(decodeControl(payload.toBytes()));
     if (room.isStore) expectOneOf(message, "type", ["call", "goodbye", "damaged"]);
     switch (expectOneOf(message, "type", MEMBER_MESSAGES)) {
       case "call":
-        runStoreCall(room.store, message, this.#maxMessageBytes, (reply) => {
-          this.#guard(room, rank, port, () => this.#send(port, reply));
-        });
+        port.calls.take(message, payload.byteLength);
         break;
       case "goodbye": {
         const cause = message.cause === undefined || message.cause === null ? null : expectWireError(message.cause);
         this.#depart(room, port, { type: "left", rank, cause });
+        startQuietTimer(this.#options.leftCloseMs ?? DEFAULT_LEFT_CLOSE_MS, () => port.socket.close(1000, "goodbye"));
         break;
       }
       case "checksums":
@@ -337,6 +362,8 @@ export class Hub {
     const gone = { group: room.group, rank };
     this.#onEvent?.(type === "left" ? { event: type, ...gone } : { event: type, ...gone, reason: departure.reason });
     this.#relay.remove(port);
+    // Nor is what it still sends collected.
+    port.socket.streamTo(DISCARD);
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.waiting.delete(departure.rank);
@@ -344,26 +371,19 @@ export class Hub {
     if (room.members.size > 0) {
       // Nobody is left who could let these in.
       if (room.members.size > room.waiting.size) return;
-      for (const [rank, last] of [...room.members]) this.#evict(room, rank, last, 1001, "the group has ended");
+      this.#evictAll(room, 1001, "the group has ended");
       return;
     }
-    this.#rooms.delete(roomKey(room.isStore ? "store" : "hub", room.group));
-    void room.store.close();
-    for (const resolve of room.emptied) resolve();
+    this.#rooms.close(room);
   }
 
   #tellOfDeparture(room: Room, departure: Departure): void {
-    room.departed.set(departure.rank, departure);
-    for (const member of room.members.values()) this.#tell(member, departure);
+    room.departed.set(departure.rank, departure.type);
+    const { rank } = departure;
+    const told = departure.type === "left" && departure.cause === null ? { type: "left", rank } : departure;
+    for (const member of room.members.values()) this.#send(member, told);
     this.#logger?.info(
       `hub: rank ${departure.rank} ${departure.type === "left" ? "left" : "was lost from"} group "${room.group}"`,
-    );
-  }
-
-  #tell(port: Port, departure: Departure): void {
-    this.#send(
-      port,
-      departure.type === "left" && departure.cause === null ? { type: "left", rank: departure.rank } : departure,
     );
   }
 
@@ -381,12 +401,8 @@ export class Hub {
     const parts = [header, ...payload];
     const excess = this.#relay.forward(port, port, parts, totalBytes(parts), onSent);
     if (!excess) return;
-    port.socket.close(1009, excess);
+    // It reads nothing, a close neither.
+    port.socket.terminate();
     onSent();
   }
-}
-
-/** By which a room is found: a store may have the name of a group. */
-function roomKey(purpose: Hello["purpose"], name: string): string {
-  return `${purpose} ${name}`;
 }

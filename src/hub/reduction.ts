@@ -6,13 +6,15 @@
  * fingerprint; the result of a slot goes out when all ranks have come to it with the same one. Where they differ nothing
  * goes out, and it is the ranks that find out and say so (docs/protocol.md, "Agreement").
  *
- * A rank's bytes count until their slot is done. Ranks keep to a few segments each; past the rank's cap its connection
- * is closed. A rank is never paused for that: the part that completes a slot might then wait behind the pause.
+ * A rank's bytes are charged to it until their slot is done. Ranks keep to a few segments each; past the rank's cap its
+ * connection is closed. A rank is never paused for that: the part that completes a slot might then wait behind the pause. A
+ * slot to which nobody came for an hour is forgotten when the next one begins.
  */
 import { ProtocolError } from "../errors.ts";
 import type { Executor } from "../executor/executor.ts";
 import type { FragmentsPayload } from "../link/payload/fragments.ts";
 import { REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
+import { now } from "../support/clock.ts";
 import { DATA_TYPES } from "../types.ts";
 import { differingField } from "../wire/fingerprint.ts";
 import {
@@ -31,19 +33,23 @@ import { Fold, type FoldRule } from "./fold.ts";
 
 /** Most groups of one room that may be named at a time. */
 const MAX_GROUPS = 4_096;
-/** Bytes that a rank's arrival at a slot counts beyond its part. */
-const SLOT_BYTES = 512;
+/** Bytes that a rank's arrival at a slot costs beyond its part. */
+const SLOT_BYTES = 1_024;
+/** Bytes that a group costs, and each of its ranks. */
+const GROUP_BYTES = 1_024;
+const RANK_BYTES = 16;
+/** Longer than any call waits that has a timeout by default. */
+const DEFAULT_SLOT_LIFE_MS = 3_600_000;
 
 /** The hub, as a reduction needs it. Ranks are those of the job. */
 export interface ReductionOwner {
   readonly executor: Executor;
   /** How many ranks the job has had. */
   seats(): number;
-  /**
-   * Counts bytes of `rank` as kept until the returned function is called; null if they were too many, and the rank's
-   * connection was closed.
-   */
-  hold(rank: number, byteLength: number): (() => void) | null;
+  /** Charges `rank` with bytes that are kept until the returned function is called. */
+  hold(rank: number, byteLength: number): () => void;
+  /** How long a slot may wait without anyone coming to it, in milliseconds. Default: an hour. */
+  readonly slotLifeMs?: number | undefined;
   /** Writes the payload's checksum into a header, where some rank wants it. */
   sealPayload(header: Uint8Array, payload: readonly Uint8Array[]): void;
   /**
@@ -61,6 +67,8 @@ interface Slot {
   /** The ranks that want the result. */
   readonly wanting: Set<number>;
   broken: boolean;
+  /** When somebody came last. */
+  changedAt: number;
 }
 
 interface Group {
@@ -69,6 +77,8 @@ interface Group {
   readonly ended: Set<number>;
   /** By sequence, then by slot. */
   readonly calls: Map<number, Map<number, Slot>>;
+  /** Ends the charge for the group itself. */
+  readonly release: () => void;
 }
 
 /** The folds of one room. */
@@ -92,16 +102,17 @@ export class Reduction {
     if (known && known.ranks.join() !== ranks.join()) throw new ProtocolError("two members name different ranks");
     if (known) return;
     if (this.#groups.size >= MAX_GROUPS) throw new ProtocolError(`more than ${MAX_GROUPS} groups`);
-    this.#groups.set(group, { ranks, ended: new Set(), calls: new Map() });
+    const release = this.#owner.hold(from, GROUP_BYTES + RANK_BYTES * ranks.length);
+    this.#groups.set(group, { ranks, ended: new Set(), calls: new Map(), release });
   }
 
   /** `{ type: "group-end", group }`: a member needs the group no longer. */
   end(from: number, message: Fields): void {
     const id = groupOf(message);
     const group = this.#groups.get(id);
-    if (!group) return;
+    if (!group?.ranks.includes(from)) return;
     group.ended.add(from);
-    if (group.ranks.every((rank) => group.ended.has(rank))) this.#drop(id, group);
+    if (group.ended.size === group.ranks.length) this.#drop(id, group);
   }
 
   /** `{ type: "cancel", group, sequence }`: a call has failed at a member, and so it cannot end well anywhere. */
@@ -126,9 +137,8 @@ export class Reduction {
     const slot = this.#slot(group, header, fingerprint);
     if (slot.fold.has(index) || slot.held.has(from))
       throw new ProtocolError("a rank comes to a slot for the second time");
-    const release = this.#owner.hold(from, payload.byteLength + SLOT_BYTES);
-    if (!release) return true;
-    slot.held.set(from, release);
+    slot.held.set(from, this.#owner.hold(from, payload.byteLength + SLOT_BYTES));
+    slot.changedAt = now();
     if (header.request & FoldFlag.WANTS) slot.wanting.add(from);
     const part = header.request & FoldFlag.HAS_PART ? payload : null;
     if (slot.broken || differingField(slot.fingerprint, fingerprint) || !slot.fold.add(index, part)) slot.broken = true;
@@ -144,16 +154,27 @@ export class Reduction {
   #slot(group: Group, header: Header, fingerprint: Fingerprint): Slot {
     let call = group.calls.get(header.sequence);
     if (!call) {
+      this.#expire(group);
       call = new Map();
       group.calls.set(header.sequence, call);
     }
     let slot = call.get(header.slot);
     if (!slot) {
       const fold = new Fold<FragmentsPayload>(this.#owner.executor, ruleOf(fingerprint), group.ranks.length);
-      slot = { fingerprint, fold, held: new Map(), wanting: new Set(), broken: false };
+      slot = { fingerprint, fold, held: new Map(), wanting: new Set(), broken: false, changedAt: 0 };
       call.set(header.slot, slot);
     }
     return slot;
+  }
+
+  /** The oldest calls, to which nobody comes any more, are forgotten. */
+  #expire(group: Group): void {
+    const { slotLifeMs = DEFAULT_SLOT_LIFE_MS } = this.#owner;
+    for (const [sequence, call] of group.calls) {
+      if ([...call.values()].some(({ changedAt }) => now() - changedAt < slotLifeMs)) return;
+      for (const slot of call.values()) this.#release(slot);
+      group.calls.delete(sequence);
+    }
   }
 
   /** All have come: each gets the result, or an empty frame if it wanted none. */
@@ -196,6 +217,7 @@ export class Reduction {
 
   #drop(id: number, group: Group): void {
     this.#groups.delete(id);
+    group.release();
     for (const call of group.calls.values()) for (const slot of call.values()) this.#release(slot);
   }
 

@@ -8,58 +8,29 @@
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
  * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
  *
- * Bytes that had been read before the pause took hold still come: about one message. The caps (`maxRankBytes`,
- * `maxHubBytes`) are for senders that go past these marks nevertheless.
+ * Bytes that had been read before the pause took hold still come: about one message. The cap `maxRankBytes` is for a sender
+ * that goes past these marks nevertheless.
+ *
+ * What waits is kept for the member that has not read it, and charged to that member's account: to close its connection is what
+ * gives the memory back.
  */
 
-import type { Socket } from "../link/link.ts";
-import { startTimer, type Timer } from "../support/clock.ts";
+import { startTimer } from "../support/clock.ts";
+import type { Port } from "./port.ts";
+
+/** What a message that waits costs beyond its bytes. */
+const MESSAGE_BYTES = 256;
 
 /** Bounds on the bytes that wait in a hub. */
 export interface RelayLimits {
   /** Bytes waiting for one member, or in flight from one, at which senders are paused. */
   highWaterBytes: number;
-  /** Most bytes in flight from one rank (S9). */
+  /** Most bytes in flight from one rank, and most that are kept for it until others come (S9). */
   maxRankBytes: number;
-  /** Most bytes in flight in the whole hub (S9). */
+  /** Most bytes that the whole hub keeps (S9). */
   maxHubBytes: number;
   /** Milliseconds a member may leave more than the high-water mark unread (S16). */
   slowReaderMs: number;
-}
-
-/** One socket's traffic through the relay. */
-export class Port {
-  readonly socket: Socket;
-  readonly rank: number;
-  /** Its frames have checksums, both ways. */
-  checksums: boolean;
-  /** Bytes that came from this port and wait for others. */
-  bytesInFlight = 0;
-  /** Most of them that its ticket allows, if that is less than the hub does. */
-  maxBytesInFlight = Number.POSITIVE_INFINITY;
-  /** Bytes of this port that are kept until others have come. */
-  heldBytes = 0;
-  /** Frames that belonged nowhere. */
-  strayFrames = 0;
-  /** Ports that are full and for which this one is paused. */
-  readonly pausedFor = new Set<Port>();
-  /** Ports that are paused because this one is full. */
-  readonly pausing = new Set<Port>();
-  /** Paused because it has too much in flight itself. */
-  overdrawn = false;
-  /** Runs while more than the high-water mark waits for it. */
-  slowTimer: Timer | null = null;
-  open = true;
-
-  readonly onSlowReader: (silentMs: number) => void;
-
-  /** `onSlowReader` is called when the socket has not read for too long, and is to close it. */
-  constructor(socket: Socket, rank: number, checksums: boolean, onSlowReader: (silentMs: number) => void) {
-    this.socket = socket;
-    this.rank = rank;
-    this.checksums = checksums;
-    this.onSlowReader = onSlowReader;
-  }
 }
 
 /** Moves messages between ports, and holds their senders back. */
@@ -76,18 +47,25 @@ export class Relay {
     return this.#bytesInFlight;
   }
 
+  /** Does the port leave more than the high-water mark unread? */
+  isFull(port: Port): boolean {
+    return port.socket.bufferedBytes > this.#limits.highWaterBytes;
+  }
+
   /**
    * Sends `parts` to `to`, on `from`'s account.
-   * @returns why `from` must be closed, if it has gone past a cap; then nothing was sent.
+   * @returns why `from` must be closed, if it has gone past its cap; then nothing was sent.
    */
   forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
-    if (from.bytesInFlight + byteLength > this.#mostOf(from)) return "too many bytes in flight from this rank";
-    if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in flight in this hub";
-    from.bytesInFlight += byteLength;
-    this.#bytesInFlight += byteLength;
+    const cost = byteLength + MESSAGE_BYTES;
+    if (from.bytesInFlight + cost > this.#mostOf(from)) return "too many bytes in flight from this rank";
+    from.bytesInFlight += cost;
+    this.#bytesInFlight += cost;
+    to.account.charge(cost);
     to.socket.send(parts, () => {
-      from.bytesInFlight -= byteLength;
-      this.#bytesInFlight -= byteLength;
+      from.bytesInFlight -= cost;
+      this.#bytesInFlight -= cost;
+      to.account.release(cost);
       onSent?.();
       if (to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#drained(to);
       if (from.overdrawn && from.bytesInFlight <= this.#allowanceOf(from) / 2) {
@@ -96,7 +74,7 @@ export class Relay {
       }
     });
     if (!from.open || !to.open) return null;
-    if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
+    if (this.isFull(to)) {
       to.pausing.add(from);
       from.pausedFor.add(to);
       const { slowReaderMs } = this.#limits;
@@ -105,24 +83,6 @@ export class Relay {
     if (from.bytesInFlight > this.#allowanceOf(from)) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
     return null;
-  }
-
-  /**
-   * Counts bytes of `from` that the hub keeps.
-   * @returns why `from` must be closed, if it has gone past a cap; then nothing was counted.
-   */
-  hold(from: Port, byteLength: number): string | null {
-    if (from.heldBytes + byteLength > this.#mostOf(from)) return "too many bytes to fold from this rank";
-    if (this.#bytesInFlight + byteLength > this.#limits.maxHubBytes) return "too many bytes in this hub";
-    from.heldBytes += byteLength;
-    this.#bytesInFlight += byteLength;
-    return null;
-  }
-
-  /** The hub keeps held bytes no longer. */
-  release(from: Port, byteLength: number): void {
-    from.heldBytes -= byteLength;
-    this.#bytesInFlight -= byteLength;
   }
 
   #mostOf({ maxBytesInFlight }: Port): number {
@@ -138,6 +98,7 @@ export class Relay {
   /** Forgets a port that is gone: nobody waits for it any longer. */
   remove(port: Port): void {
     port.open = false;
+    port.calls.close();
     this.#drained(port);
     for (const full of port.pausedFor) full.pausing.delete(port);
     port.pausedFor.clear();
@@ -155,6 +116,7 @@ export class Relay {
       resumeIfFree(source);
     }
     full.pausing.clear();
+    full.calls.goOn();
   }
 }
 

@@ -1,21 +1,41 @@
 /**
- * Room: one group on a hub: its members, how others left, and the group's store. Or a store by itself, whose members are its
- * clients: they come and go, and know nothing of each other.
+ * Room: one group on a hub: its members, how others left, the group's store, and the account of all that is kept for it. Or a
+ * store by itself, whose members are its clients: they come and go, and know nothing of each other.
  */
 
 import { AdmissionError, ProtocolError, type WireError } from "../errors.ts";
-import type { LiveSpace } from "../store/live-space.ts";
-import { SpaceStore } from "../store/space-store.ts";
+import { LiveSpace } from "../store/live-space.ts";
+import { Account } from "../support/account.ts";
 import { type Hello, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 import { expectArray, expectInteger, type Fields } from "../wire/schema.ts";
 import { RetryLaterError } from "./admission.ts";
+import type { Port } from "./port.ts";
+import type { quotasOf } from "./quotas.ts";
 import type { Reduction } from "./reduction.ts";
-import type { Port } from "./relay.ts";
 
 /** How a rank went. */
 export type Departure =
   | { type: "left"; rank: number; cause: WireError | null }
   | { type: "lost"; rank: number; reason: string };
+
+/** The hub, as a room needs it. */
+export interface RoomOwner {
+  readonly account: Account;
+  readonly quotas: ReturnType<typeof quotasOf>;
+  makeReduction(room: Room): Reduction;
+  /** Closes every member's connection. */
+  evictAll(room: Room, reason: string): void;
+}
+
+/** The space of a store that is kept in `parent`. `evict` is called if it has to go. */
+export function openSpace(
+  { storeBytes, keys, valueBytes }: RoomOwner["quotas"],
+  parent: Account,
+  evict: (reason: string) => void,
+): LiveSpace {
+  const account = new Account({ name: "this group's store", limit: storeBytes, parent, evict });
+  return new LiveSpace({ account, keys, valueBytes });
+}
 
 /** A group's members on a hub. */
 export class Room {
@@ -27,24 +47,38 @@ export class Room {
   seats: number;
   /** Those that wait to be let in. */
   readonly waiting = new Set<number>();
-  readonly store: SpaceStore;
+  /** Of its members and its store. */
+  readonly account: Account;
+  /** The contents of its store. */
+  readonly space: LiveSpace;
   readonly reduction: Reduction;
   readonly members = new Map<number, Port>();
-  readonly departed = new Map<number, Departure>();
+  readonly departed = new Map<number, Departure["type"]>();
   /** Called when the last member has gone. */
   readonly emptied: (() => void)[] = [];
 
   /** Is it a store by itself? */
   readonly isStore: boolean;
 
+  readonly #maxMembers: number;
+
   /** `space` has the contents of its store where others serve it besides. */
-  constructor({ group, worldSize, purpose }: Hello, makeReduction: (room: Room) => Reduction, space?: LiveSpace) {
-    this.store = new SpaceStore(space);
+  constructor({ group, worldSize, purpose }: Hello, hub: RoomOwner, space?: LiveSpace) {
+    const { account: parent, quotas } = hub;
     this.group = group;
     this.worldSize = worldSize;
     this.seats = worldSize;
     this.isStore = purpose === "store";
-    this.reduction = makeReduction(this);
+    this.#maxMembers = quotas.members;
+    this.account = new Account({ name: "this group", limit: quotas.groupBytes, parent });
+    this.space = space ?? openSpace(quotas, this.account, (reason) => hub.evictAll(this, reason));
+    this.reduction = hub.makeReduction(this);
+  }
+
+  /** Nothing is kept for it any more. A store that others serve goes on. */
+  close(): void {
+    this.account.close();
+    for (const resolve of this.emptied) resolve();
   }
 
   /**
@@ -56,6 +90,14 @@ export class Room {
     if (worldSize === 0) return this.#newSeat(hello);
     if (worldSize !== this.worldSize) {
       throw new AdmissionError(`group "${group}" has world size ${this.worldSize}, and this rank says ${worldSize}`);
+    }
+    if (worldSize > this.#maxMembers && !this.isStore) {
+      throw new AdmissionError(
+        `group "${group}" has ${worldSize} ranks, and this hub takes at most ${this.#maxMembers}`,
+      );
+    }
+    if (this.members.size >= this.#maxMembers) {
+      throw new RetryLaterError(`store "${group}" has ${this.#maxMembers} clients, as many as this hub takes`);
     }
     if (rank === null && this.departed.size === 0) {
       for (let free = 0; free < worldSize; free++) {
@@ -69,7 +111,7 @@ export class Room {
     const departure = rank === null ? undefined : this.departed.get(rank);
     if (departure) {
       throw new RetryLaterError(
-        `rank ${rank} of group "${group}" has been here and was ${departure.type === "left" ? "ended" : "lost"}; ` +
+        `rank ${rank} of group "${group}" has been here and was ${departure === "left" ? "ended" : "lost"}; ` +
           "its other ranks must end before a new group of that name can start",
       );
     }
@@ -85,6 +127,9 @@ export class Room {
   #newSeat({ group, rank, purpose }: Hello): number {
     if (rank !== null || purpose !== "hub") throw new AdmissionError("a rank that joins a group has no number yet");
     if (this.members.size === 0) throw new RetryLaterError(`there is no group "${group}" here to join`);
+    if (this.members.size >= this.#maxMembers) {
+      throw new RetryLaterError(`group "${group}" has ${this.#maxMembers} ranks, as many as this hub takes`);
+    }
     if (this.seats >= MAX_WORLD_SIZE) throw new AdmissionError(`group "${group}" has had ${MAX_WORLD_SIZE} ranks`);
     this.waiting.add(this.seats);
     return this.seats++;

@@ -1,34 +1,96 @@
-/** Store calls that members make over their link: { type: "call", id, op, args } → { type: "result", id, ok or error }. */
-import { StoreError, toWireError } from "../errors.ts";
+/**
+ * Store calls that a member makes over its link: { type: "call", id, op, args } → { type: "result", id, ok or error }.
+ *
+ * Calls run as they come. An answer waits while the member leaves others unread, and is made only then: until that it is no more
+ * than a view of the store's own bytes, charged to the member all the same, for the store may have let go of them.
+ */
+import { StoreError, toWireError, type WebcclError } from "../errors.ts";
 import { runStoreOp, STORE_OPS, storeErrorOf } from "../store/calls.ts";
-import type { SpaceStore } from "../store/space-store.ts";
+import type { LiveSpace } from "../store/live-space.ts";
+import { SpaceStore } from "../store/space-store.ts";
+import type { Account } from "../support/account.ts";
 import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/schema.ts";
 
-/**
- * Runs one call and hands its result to `reply`, also when the store refuses it.
- * @throws ProtocolError if the message is no store call.
- */
-export function runStoreCall(
-  store: SpaceStore,
-  message: Fields,
-  maxBytes: number,
-  reply: (result: object) => void,
-): void {
-  const id = expectInteger(message, "id", 0, Number.MAX_SAFE_INTEGER);
-  const op = expectOneOf(message, "op", STORE_OPS);
-  void runStoreOp(store, op, expectArray(message, "args")).then(
-    (value) => {
-      const byteLength = valueBytes(value);
-      if (byteLength <= maxBytes - RESULT_OVERHEAD_BYTES) return reply({ type: "result", id, ok: value ?? null });
-      const error = new StoreError(`the value has ${byteLength} bytes, more than one message of this hub carries`);
-      reply({ type: "result", id, error: toWireError(error) });
-    },
-    (error: unknown) => reply({ type: "result", id, error: toWireError(storeErrorOf(error)) }),
-  );
+/** The hub, as the calls of a member need it. */
+export interface CallerOwner {
+  /** Charged with the calls that wait. */
+  readonly account: Account;
+  /** Most bytes of a result. */
+  readonly maxBytes: number;
+  /** Does the member leave too much unread? */
+  isFull(): boolean;
+  reply(result: object): void;
 }
 
+/** What a call costs beyond its message, and each of its keys. */
+const CALL_BYTES = 1_024;
+const KEY_BYTES = 64;
 /** Room for the frame's header, the map around a result, and the lengths of its values. */
 const RESULT_OVERHEAD_BYTES = 65_536;
+
+/** The calls of one member. */
+export class StoreCalls {
+  readonly #store: SpaceStore;
+  readonly #owner: CallerOwner;
+  /** Answers that wait, each of them a function that gives it. */
+  #due: (() => void)[] = [];
+
+  constructor(space: LiveSpace, owner: CallerOwner) {
+    this.#store = new SpaceStore(space, { lends: true });
+    this.#owner = owner;
+  }
+
+  /**
+   * Runs one call and replies with its result, also when the store refuses it.
+   * @throws ProtocolError if the message is no store call.
+   */
+  take(message: Fields, byteLength: number): void {
+    const id = expectInteger(message, "id", 0, Number.MAX_SAFE_INTEGER);
+    const op = expectOneOf(message, "op", STORE_OPS);
+    const args = expectArray(message, "args");
+    const keys = Array.isArray(args[0]) ? args[0].length : 1;
+    const cost = CALL_BYTES + byteLength + keys * KEY_BYTES;
+    this.#owner.account.charge(cost);
+    void runStoreOp(this.#store, op, args).then(
+      (value) => this.#answer(cost, id, value ?? null),
+      (error: unknown) => this.#fail(cost, id, storeErrorOf(error)),
+    );
+  }
+
+  /** The member has read enough for answers that wait. */
+  goOn(): void {
+    let given = 0;
+    while (given < this.#due.length && !this.#owner.isFull()) this.#due[given++]!();
+    if (given > 0) this.#due = this.#due.slice(given);
+  }
+
+  /** The member is gone. */
+  close(): void {
+    this.#due = [];
+    void this.#store.close();
+  }
+
+  #answer(cost: number, id: number, value: unknown): void {
+    const { account, maxBytes, isFull } = this.#owner;
+    const byteLength = valueBytes(value);
+    if (byteLength > maxBytes - RESULT_OVERHEAD_BYTES) {
+      const text = `the value has ${byteLength} bytes, more than one message of this hub carries`;
+      this.#fail(cost, id, new StoreError(text));
+    } else if (isFull()) {
+      account.charge(byteLength);
+      this.#due.push(() => this.#reply(cost + byteLength, { type: "result", id, ok: value }));
+    } else this.#reply(cost, { type: "result", id, ok: value });
+  }
+
+  #fail(cost: number, id: number, error: WebcclError): void {
+    this.#reply(cost, { type: "result", id, error: toWireError(error) });
+  }
+
+  #reply(cost: number, result: object): void {
+    this.#owner.account.release(cost);
+    this.#owner.reply(result);
+  }
+}
 
 function valueBytes(value: unknown): number {
   if (value instanceof Uint8Array) return value.byteLength;

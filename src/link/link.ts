@@ -24,6 +24,8 @@ export interface Socket {
   close(code?: number, reason?: string): void;
   /** Closes at once. */
   terminate(): void;
+  /** Has it closed, whether its owner has been told or not? */
+  readonly isClosed: boolean;
   /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
   onMessage: (fragments: readonly Uint8Array[]) => void;
   /** Instead of calling `onMessage`, hands messages to `sink` as they arrive. */

@@ -12,6 +12,7 @@ import {
   fromWireError,
   MismatchError,
   PeerLostError,
+  ProtocolError,
   toWireError,
   type WebcclError,
   type WireError,
@@ -32,6 +33,9 @@ import type { Probes } from "./probes.ts";
 
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
+
+/** Most calls that are open, of this rank and ahead of it. */
+const MAX_OPEN = 2 ** 17;
 
 /** The mesh makes a channel with these when a group is opened. */
 export interface ChannelOptions {
@@ -329,6 +333,7 @@ export class Channel implements PointToPointOwner {
   #exchange(sequence: number): ChannelExchange {
     let exchange = this.#exchanges.get(sequence);
     if (!exchange) {
+      if (this.#exchanges.size >= MAX_OPEN) throw new ProtocolError("too many calls ahead of this rank's");
       exchange = new ChannelExchange(this, sequence, false);
       this.#exchanges.set(sequence, exchange);
     }

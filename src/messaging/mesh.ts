@@ -6,7 +6,7 @@
  * first cause is the one to name.
  */
 
-import { HubLostError, type WebcclError } from "../errors.ts";
+import { HubLostError, ProtocolError, type WebcclError } from "../errors.ts";
 import type { Link, Payload } from "../link/link.ts";
 import type { Logger } from "../options.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
@@ -14,10 +14,16 @@ import { textOf } from "../support/thrown.ts";
 import { decodeMessage, encodeMessage, isAboutJob, type MeshMessage } from "../wire/control-messages.ts";
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
-import { Peer } from "./peer.ts";
+import { EAGER_BUDGET_BYTES, Peer } from "./peer.ts";
 
 /** How long to wait for other closes before a lost rank is named, in milliseconds. */
 const GRACE_MS = 50;
+
+/** Most bytes of one peer that wait for groups, frames' own costs included: what it may send eagerly, and as much of other frames. */
+const MAX_EARLY_BYTES = 2 * EAGER_BUDGET_BYTES;
+
+/** Most messages that wait for whoever hears of the membership. */
+const MAX_TALK = 4_096;
 
 /** The group number of messages about the job as a whole. */
 const JOB = 0;
@@ -136,7 +142,11 @@ export class Mesh {
     this.#hubLoss = null;
     for (const [group, frames] of this.#early) {
       const newer = frames.filter(({ header }) => header.epoch >= epoch);
-      for (const { peer, header, payload } of frames) if (header.epoch < epoch) this.#drop(peer, header, payload);
+      for (const { peer, header, payload } of frames) {
+        if (header.epoch >= epoch) continue;
+        peer.earlyBytes -= earlyCost(payload);
+        this.#drop(peer, header, payload);
+      }
       if (newer.length > 0) this.#early.set(group, newer);
       else this.#early.delete(group);
     }
@@ -172,6 +182,7 @@ export class Mesh {
     const early = this.#early.get(channel.group) ?? [];
     this.#early.delete(channel.group);
     for (const { peer, header, fingerprint, payload } of early) {
+      peer.earlyBytes -= earlyCost(payload);
       this.#guard(peer, () => this.#dispatch(channel, peer, header, fingerprint, payload));
     }
     for (const peer of this.#peers.values()) {
@@ -264,12 +275,14 @@ export class Mesh {
 
   #onFrame(peer: Peer, bytes: Uint8Array, payload: Payload): void {
     const header = decodeHeader(bytes);
+    if (header.peer !== peer.rank) throw new ProtocolError(`a frame of rank ${header.peer}`);
     const fingerprint = header.flags & FrameFlag.FINGERPRINT ? decodeFingerprint(bytes) : null;
     const { kind, request } = header;
     if (kind === FrameKind.DATA && header.flags & FrameFlag.GRANTED) peer.onGranted(header, payload);
     else if (kind === FrameKind.CLEAR) peer.onClear(request);
     else {
       if (kind !== FrameKind.REQUEST) peer.onConsumed(request);
+      if (kind === FrameKind.DATA) peer.came(payload.byteLength);
       if (kind === FrameKind.CONSUMED) return;
       if (header.group === JOB) this.#onMessage(peer, header, decodeMessage(contents(payload)) as MeshMessage);
       else this.#onGroupFrame(peer, header, fingerprint, payload);
@@ -302,6 +315,8 @@ export class Mesh {
     const frames = this.#early.get(header.group) ?? [];
     frames.push({ peer, header, fingerprint, payload: payload.keep() });
     this.#early.set(header.group, frames);
+    peer.earlyBytes += earlyCost(payload);
+    if (peer.earlyBytes > MAX_EARLY_BYTES) throw new ProtocolError("too much for groups that there are not");
   }
 
   #onMessage(peer: Peer, { epoch }: Header, message: MeshMessage): void {
@@ -313,7 +328,7 @@ export class Mesh {
       for (const channel of [...this.#channels.values()]) channel.onPeerLeft(peer);
     } else if (message.type === "membership") {
       if (this.#membership) this.#membership.onMessage(peer.rank, message.message);
-      else this.#talk.push([peer.rank, message.message]);
+      else if (this.#talk.push([peer.rank, message.message]) > MAX_TALK) throw new ProtocolError("too much talk");
     } else if (message.type === "lost") {
       // Hearsay of an older epoch may be about a link that is of no use to anyone any more.
       const lost = epoch < this.#epoch ? undefined : this.#peers.get(message.rank);
@@ -368,6 +383,9 @@ export class Mesh {
     }
   }
 }
+
+/** What a frame costs that waits for its group. */
+const earlyCost = (payload: Payload) => payload.byteLength + 256;
 
 /** A control message's bytes in one piece. */
 function contents(payload: Payload): Uint8Array {

@@ -15,6 +15,7 @@
  *                           ←   clear r, when a receive meets it
  *   data (granted, r)       →   fills that receive
  */
+import { ProtocolError } from "../errors.ts";
 import type { Handle } from "../executor/executor.ts";
 import { type Link, type Payload, passesHandles } from "../link/link.ts";
 import { encodeHeader, type Fingerprint, FrameFlag, FrameKind, HEADER_BYTES, type Header } from "../wire/frame.ts";
@@ -22,6 +23,9 @@ import type { Arrival, PostedReceive } from "./mailbox.ts";
 
 /** Eager bytes one side may have unconsumed at the other, headers included. */
 export const EAGER_BUDGET_BYTES = 12 * 1024 * 1024;
+
+/** Most requests of a peer that wait for their receives. */
+const MAX_ASKED = 2 ** 17;
 
 /** A message: its bytes, or a span that a rank of this thread reads itself. */
 export type Contents = Uint8Array | Omit<Handle, "release">;
@@ -62,6 +66,10 @@ export class Peer {
   readonly #address: number;
   #eagerBytes = 0;
   #consumedBytes = 0;
+  /** Of its eager traffic that came and is not consumed; of what came for groups that this rank has not made; its open requests. */
+  #unconsumedBytes = 0;
+  earlyBytes = 0;
+  #asked = 0;
   #lastRequest = 0;
   readonly #requests = new Map<number, PendingSend>();
   readonly #grants = new Map<number, PostedReceive>();
@@ -114,6 +122,15 @@ export class Peer {
     this.link.send(this.#header(FrameKind.CONTROL, route, body.byteLength), body);
   }
 
+  /**
+   * Counts an eager message that came.
+   * @throws ProtocolError if the peer sends more than it may before this rank has consumed the rest.
+   */
+  came(byteLength: number): void {
+    this.#unconsumedBytes += messageCost(byteLength);
+    if (this.#unconsumedBytes > EAGER_BUDGET_BYTES) throw new ProtocolError("more eager bytes than a peer may send");
+  }
+
   /** An eager message of this peer, as the mailbox takes it. A payload that has to wait must be a kept one. */
   arrival(payload: Payload): Arrival {
     return {
@@ -132,14 +149,18 @@ export class Peer {
   /** A request of this peer, as the mailbox takes it: to deliver it is to clear it, and to wait for the data. */
   request(header: Header): Arrival {
     const { request, group, sequence, slot } = header;
+    if (++this.#asked > MAX_ASKED) throw new ProtocolError("more requests to send than a peer may have");
     return {
       byteLength: header.payloadBytes,
       deliver: (receive) => {
+        this.#asked--;
         this.#grants.set(request, receive);
         const route = { group, sequence, slot, pointToPoint: (header.flags & FrameFlag.POINT_TO_POINT) !== 0 };
         this.link.send(this.#header(FrameKind.CLEAR, route, 0, null, request), null);
       },
-      drop: () => {},
+      drop: () => {
+        this.#asked--;
+      },
     };
   }
 
@@ -169,6 +190,7 @@ export class Peer {
   /** An eager message of `byteLength` was received or dropped: its share of the budget goes back. */
   consumed(byteLength: number): void {
     this.#consumedBytes += messageCost(byteLength);
+    this.#unconsumedBytes -= messageCost(byteLength);
     if (this.#consumedBytes < EAGER_BUDGET_BYTES / 2 || this.closed) return;
     const route = { group: 0, sequence: 0, slot: 0, pointToPoint: false };
     this.link.send(this.#header(FrameKind.CONSUMED, route, 0), null);

@@ -1,4 +1,5 @@
 /** Greets whoever has connected: asks for the proof, and counts those that have not given it yet. */
+import type { Socket as NetSocket, Server } from "node:net";
 import { type Accept, admit, MAX_HELLO_BYTES } from "../hub/admission.ts";
 import type { Doorkeeper } from "../hub/doorkeeper.ts";
 import type { HubEvent } from "../hub/events.ts";
@@ -20,49 +21,78 @@ export interface GreetOptions {
   onEvent?: ((event: HubEvent) => void) | undefined;
 }
 
-/** The sockets that are open and not yet authenticated. */
-export class Pending {
-  readonly sockets = new Set<NodeSocket>();
+/**
+ * The connections of a server that have not proved anything yet, counted from the moment at which they connect: TLS and HTTP are
+ * spoken before the proof. Where one address has too many of them, its oldest goes, not the one that comes: members behind the
+ * same address prove themselves at once, and whoever only holds connections open gives way to them.
+ */
+export class Strangers {
   readonly #maxPerAddress: number;
-  readonly #byAddress = new Map<string, number>();
+  /** By address and then by port: how to end each connection, the oldest first. */
+  readonly #byAddress = new Map<string, Map<number, () => void>>();
 
   constructor(maxPerAddress: number) {
     this.#maxPerAddress = maxPerAddress;
   }
 
-  isFull(address: string): boolean {
-    return this.#countOf(address) >= this.#maxPerAddress;
+  get size(): number {
+    let size = 0;
+    for (const ends of this.#byAddress.values()) size += ends.size;
+    return size;
   }
 
-  add(socket: NodeSocket, address: string): void {
-    this.sockets.add(socket);
-    this.#byAddress.set(address, this.#countOf(address) + 1);
+  /** Counts whoever connects to `server`. */
+  watch(server: Server): void {
+    server.on("connection", (socket: NetSocket) => {
+      const forget = this.add(socket, () => socket.destroy());
+      socket.once("close", forget);
+    });
   }
 
-  remove(socket: NodeSocket, address: string): void {
-    this.sockets.delete(socket);
-    const left = this.#countOf(address) - 1;
-    if (left > 0) this.#byAddress.set(address, left);
-    else this.#byAddress.delete(address);
+  /** Counts a connection; it is as old as it was if it is counted already, and `end` ends it from now on. Returns how to forget that. */
+  add({ remoteAddress = "", remotePort = 0 }: Ends, end: () => void): () => void {
+    const ends = this.#byAddress.get(remoteAddress) ?? new Map<number, () => void>();
+    this.#byAddress.set(remoteAddress, ends);
+    ends.set(remotePort, end);
+    if (ends.size > this.#maxPerAddress) {
+      for (const [oldest, endOldest] of ends) {
+        ends.delete(oldest);
+        endOldest();
+        break;
+      }
+    }
+    return () => {
+      if (ends.get(remotePort) === end) this.forget({ remoteAddress, remotePort });
+    };
   }
 
-  #countOf(address: string): number {
-    return this.#byAddress.get(address) ?? 0;
+  /** The connection is no stranger's any more. */
+  forget({ remoteAddress = "", remotePort = 0 }: Ends): void {
+    const ends = this.#byAddress.get(remoteAddress);
+    ends?.delete(remotePort);
+    if (ends?.size === 0) this.#byAddress.delete(remoteAddress);
+  }
+
+  /** Ends all of them. */
+  closeAll(): void {
+    for (const ends of [...this.#byAddress.values()]) for (const end of [...ends.values()]) end();
   }
 }
 
-/** Asks a socket that has just opened for its proof. */
+/** By which a connection is known, also where TLS is spoken over it or another socket has taken it over. */
+type Ends = Pick<NetSocket, "remoteAddress" | "remotePort">;
+
+/** Asks a socket that has just opened for its proof; `onSettled` is called when it has given it, or has been refused. */
 export function greet(
   net: Connection,
   head: Uint8Array,
   address: string,
-  pending: Pending,
   options: GreetOptions,
   accept: Accept,
-): void {
+  onSettled: () => void,
+): NodeSocket {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
   const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
-  pending.add(socket, address);
   admit(socket, {
     doorkeeper: options.doorkeeper,
     helloTimeoutMs: options.helloTimeoutMs,
@@ -78,9 +108,10 @@ export function greet(
     },
     onSettled: () => {
       socket.trust();
-      pending.remove(socket, address);
+      onSettled();
     },
     onRefused: (kind, reason) => options.onEvent?.({ event: "refused", kind, address, reason }),
     onError: (error) => options.logger?.error("a connection could not be accepted", error),
   });
+  return socket;
 }

@@ -7,16 +7,17 @@ import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import type { HubEvent } from "../hub/events.ts";
 import { Hub, type HubStats } from "../hub/hub.ts";
+import type { HubQuotas } from "../hub/quotas.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
-import { LiveSpace } from "../store/live-space.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
 export type { HubStats } from "../hub/hub.ts";
 export { type MintTicketOptions, mintTicket } from "../hub/mint-ticket.ts";
+export type { HubQuotas } from "../hub/quotas.ts";
 export type { HubHandle } from "../platform.ts";
 
 /** RFC 6455 has no room for more. */
@@ -44,6 +45,8 @@ export interface CreateHubOptions {
   highWaterBytes?: number | undefined;
   /** Largest message. Default: 16 MiB. */
   maxMessageBytes?: number | undefined;
+  /** What one group may have here, and how many groups and connections there may be. */
+  quotas?: HubQuotas | undefined;
   logger?: Logger | undefined;
 }
 
@@ -58,7 +61,7 @@ const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
     tls: true,
     insecure: true,
   },
-  ...{ highWaterBytes: true, maxMessageBytes: true, logger: true },
+  ...{ highWaterBytes: true, maxMessageBytes: true, quotas: true, logger: true },
 };
 
 /** The counts of {@link HubStats}, and those at the hub's door. */
@@ -114,6 +117,8 @@ export async function startHub(
     onRequest?: RequestListener | undefined;
     sameOrigin?: boolean | undefined;
     slowReaderMs?: number | undefined;
+    slotLifeMs?: number | undefined;
+    leftCloseMs?: number | undefined;
     maxPendingPerAddress?: number | undefined;
     tcpStore?: SharedPart | undefined;
     onEvent?: ((event: HubEvent) => void) | undefined;
@@ -130,9 +135,9 @@ export async function startHub(
   // A TCPStore knows no token and no TLS: where the hub has either, the port serves the hub alone.
   const isOpen = options.token === undefined && options.tls === undefined;
   const part = isOpen ? options.tcpStore : undefined;
-  const shared = part && { ...part, space: new LiveSpace() };
-  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared });
-  const tcpStore = shared && new KeyServer(shared.space, namesUnder(part.prefix));
+  const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared: part });
+  const { sharedSpace: space, account } = hub;
+  const tcpStore = part && space ? new KeyServer(space, account, namesUnder(part.prefix)) : undefined;
   const listener = await listenWebSocket({ ...options, tcpStore }, (...newcomer) => hub.accept(...newcomer));
   options.logger?.info(`hub: listening at ${listener.url}`);
   const close = async (reason = "hub closed") => {

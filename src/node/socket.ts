@@ -61,6 +61,9 @@ export class NodeSocket extends BaseSocket {
   #paused = false;
   /** A message that is collected until it is whole. */
   readonly #pieces = new Pieces();
+  /** A pong waits to be taken by the operating system, and perhaps the payload of the latest ping since. */
+  #isPongWaiting = false;
+  #nextPong: Uint8Array | null = null;
   /** A close frame was sent: nothing else may be. */
   #closing = false;
   #closeTimer: ReturnType<typeof setTimeout> | null = null;
@@ -78,7 +81,7 @@ export class NodeSocket extends BaseSocket {
       maxMessageBytes,
       events: {
         onData: (bytes, last) => this.#onData(bytes, last),
-        onPing: (payload) => this.#control(Opcode.PONG, payload),
+        onPing: (payload) => this.#pong(payload),
         onPong: () => {},
         onClose: (code, reason) => this.#onCloseFrame(code, reason),
       },
@@ -231,8 +234,23 @@ export class NodeSocket extends BaseSocket {
     this.#net.end();
   }
 
-  #control(opcode: number, payload: Uint8Array): void {
-    if (!this.#closing && this.#net.writable) this.#net.write(controlFrame(opcode, payload, this.#isClient));
+  /** Of pings that come while the other side reads no answers, the latest alone is answered, as RFC 6455 allows (5.5.3). */
+  #pong(payload: Uint8Array): void {
+    if (this.#isPongWaiting) {
+      this.#nextPong = payload.slice();
+      return;
+    }
+    this.#isPongWaiting = true;
+    this.#control(Opcode.PONG, payload, () => {
+      this.#isPongWaiting = false;
+      const next = this.#nextPong;
+      this.#nextPong = null;
+      if (next) this.#pong(next);
+    });
+  }
+
+  #control(opcode: number, payload: Uint8Array, onSent?: () => void): void {
+    if (!this.#closing && this.#net.writable) this.#net.write(controlFrame(opcode, payload, this.#isClient), onSent);
   }
 
   #ended(): void {

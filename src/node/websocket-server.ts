@@ -21,14 +21,14 @@ import type { MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import { addressesOf, openAll } from "./doors.ts";
-import { greet, Pending } from "./greet.ts";
+import { greet, Strangers } from "./greet.ts";
 import { Front } from "./tcp-store/front.ts";
 import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
 
-/** Most sockets of one address that are open and not authenticated (S8). */
+/** Most connections of one address that are not authenticated (S8). */
 const MAX_PENDING_PER_ADDRESS = 256;
-/** HTTP headers must be complete within this time (S7). */
+/** TLS must be agreed on within this time, and then HTTP headers be complete (S7). */
 const HEADERS_TIMEOUT_MS = 5_000;
 const CHECKING_INTERVAL_MS = 500;
 
@@ -68,7 +68,7 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
   checkBind(host, addresses, options);
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
-  const pending = new Pending(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
+  const strangers = new Strangers(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
   const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
@@ -79,20 +79,24 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     handleProtocols: () => false,
   });
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
-    const address = request.socket.remoteAddress ?? "";
+    const { remoteAddress = "", remotePort } = net;
     const turnAway = (kind: Refusal, status: string, text: string) => {
-      options.onEvent?.({ event: "refused", kind, address, reason: text });
+      options.onEvent?.({ event: "refused", kind, address: remoteAddress, reason: text });
       reject(net, status, text);
     };
     if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
     if (!originAllowed(request, options)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
-    if (pending.isFull(address)) {
-      return turnAway("crowd", "429 Too Many Requests", "too many connections that have not said hello");
-    }
-    webSockets.handleUpgrade(request, net, head, () => greet(net, head, address, pending, greeting, accept));
+    const ends = { remoteAddress, remotePort };
+    webSockets.handleUpgrade(request, net, head, () => {
+      const socket = greet(net, head, remoteAddress, greeting, accept, () => strangers.forget(ends));
+      // The connection may be another socket's from here on.
+      strangers.add(ends, () => socket.terminate());
+    });
   });
 
-  const front = options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS);
+  const front =
+    options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers);
+  strangers.watch(front?.server ?? server);
   const doors = await openAll(front?.server ?? server, host, addresses, port);
   // It watches over its connections' headers from here on.
   if (front) server.emit("listening");
@@ -105,7 +109,7 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     port: bound,
     url: `${tls ? "wss" : "ws"}://${urlHost(shown)}:${bound}`,
     get pending() {
-      return pending.sockets.size;
+      return strangers.size;
     },
     get usedTickets() {
       return greeting.doorkeeper.usedTickets;
@@ -116,7 +120,7 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
       if (front) server.close();
       front?.closeConnections();
       server.closeAllConnections();
-      for (const socket of pending.sockets) socket.terminate();
+      strangers.closeAll();
     },
   };
 }
@@ -128,7 +132,9 @@ function createServer({ tls, onRequest, logger }: ServerOptions, allowed: Readon
     requestTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: CHECKING_INTERVAL_MS,
   };
-  const server: Server = tls ? createHttpsServer({ ...timeouts, ...tls }) : createHttpServer(timeouts);
+  const server: Server = tls
+    ? createHttpsServer({ ...timeouts, ...tls, handshakeTimeout: HEADERS_TIMEOUT_MS })
+    : createHttpServer(timeouts);
   server.on("request", (request, response) => {
     try {
       (hostAllowed(request, allowed) ? (onRequest ?? answerAlone) : refuseHost)(request, response);

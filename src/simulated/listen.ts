@@ -1,7 +1,8 @@
 /** A port of a simulated process, where whoever connects is greeted as a server of Node greets. */
+import type { Duplex } from "node:stream";
 import type { Accept } from "../hub/admission.ts";
 import { Doorkeeper } from "../hub/doorkeeper.ts";
-import { greet, Pending } from "../node/greet.ts";
+import { greet } from "../node/greet.ts";
 import type { Listener, ListenOptions } from "../platform.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 import type { World } from "./world.ts";
@@ -15,11 +16,14 @@ export function listen(
   options: ListenOptions & { maxMessageBytes?: number },
   accept: Accept,
 ): Listener {
-  const pending = new Pending(Number.POSITIVE_INFINITY);
+  const strangers = new Set<Duplex>();
   const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const host = process.host;
   const port = network.listen(process, host, options.port ?? 0, (connection) => {
-    greet(connection, NOTHING, connection.other.host, pending, greeting, accept);
+    const forget = () => strangers.delete(connection);
+    strangers.add(connection);
+    connection.once("close", forget);
+    greet(connection, NOTHING, connection.other.host, greeting, accept, forget);
   });
   return {
     host,
@@ -27,7 +31,7 @@ export function listen(
     url: `ws://${host}:${port.port}`,
     close: async () => {
       network.unlisten(port);
-      for (const socket of pending.sockets) socket.terminate();
+      for (const connection of strangers) connection.destroy();
     },
   };
 }

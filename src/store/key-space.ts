@@ -1,13 +1,34 @@
 /** KeySpace: the contents of a store, and the effect of each write. No waiting, no clock, no input or output. */
 import { StoreError } from "../errors.ts";
+import type { Account } from "../support/account.ts";
 import { decodeUtf8 } from "../support/utf8.ts";
 import { checkAmount, isInt64, shown, toInt64 } from "./counter.ts";
 import { type CounterValue, equalBytes } from "./store.ts";
 
+/** What a store may hold that a server keeps for others. */
+export interface StoreQuota {
+  /** Charged with every value and its key, {@link ITEM_BYTES} besides; a write past its limit is refused. */
+  readonly account: Account;
+  /** Most keys, and values in queues. */
+  readonly keys: number;
+  /** Most bytes of one value. */
+  readonly valueBytes: number;
+}
+
+/** What a value costs a server beyond its bytes and those of its key. */
+const ITEM_BYTES = 128;
+
 /** Keys with their values, and queues, which are a space of their own. Values are copied in and never changed. */
 export class KeySpace {
+  readonly #quota: StoreQuota | null;
   readonly #values = new Map<string, Uint8Array>();
   readonly #queues = new Map<string, Uint8Array[]>();
+  #queued = 0;
+
+  /** Without a `quota` it holds what it is given. Every write past the quota throws a StoreError, and nothing is written. */
+  constructor(quota: StoreQuota | null = null) {
+    this.#quota = quota;
+  }
 
   get size(): number {
     return this.#values.size;
@@ -53,19 +74,41 @@ export class KeySpace {
   }
 
   set(key: string, value: Uint8Array): void {
-    this.#values.set(key, copyOf(value));
+    this.setAll([[key, value]]);
+  }
+
+  /** All of them or, where they are too many or too long, none. */
+  setAll(pairs: readonly (readonly [key: string, value: Uint8Array])[]): void {
+    let more = 0;
+    for (const [key, value] of pairs) more += this.#growth(key, value.length);
+    this.#admit(more, pairs.filter(([key]) => !this.#values.has(key)).length);
+    for (const [key, value] of pairs) this.#put(key, copyOf(value));
   }
 
   delete(key: string): boolean {
+    const value = this.#values.get(key);
+    if (value) this.#quota?.account.release(costOf(key, value));
     return this.#values.delete(key);
   }
 
+  clear(): void {
+    for (const key of [...this.#values.keys()]) this.delete(key);
+    for (const key of [...this.#queues.keys()]) while (this.pop(key));
+  }
+
+  /** Takes time in the length of the tail, on average: a value that grows has room behind it, which no earlier reader sees. */
   append(key: string, tail: Uint8Array): void {
-    const head = this.#values.get(key) ?? new Uint8Array(0);
-    const joined = new Uint8Array(head.length + tail.length);
-    joined.set(head);
+    const head = this.#values.get(key) ?? NOTHING;
+    const length = head.length + tail.length;
+    const end = head.byteOffset + length;
+    const hasRoom = end <= head.buffer.byteLength;
+    const capacity = hasRoom ? head.buffer.byteLength : length + (head.length >> 1);
+    this.#admit(this.#growth(key, capacity, length), this.#values.has(key) ? 0 : 1);
+    const buffer = hasRoom ? head.buffer : new ArrayBuffer(capacity);
+    const joined = new Uint8Array(buffer, 0, length);
+    if (!hasRoom) joined.set(head);
     joined.set(tail, head.length);
-    this.#values.set(key, joined);
+    this.#put(key, joined);
   }
 
   /** Does compareSet write, and with which result? */
@@ -105,22 +148,67 @@ export class KeySpace {
   }
 
   push(key: string, value: Uint8Array): void {
+    const own = copyOf(value);
+    const cost = costOf(key, own);
+    this.#checkLength(key, own.length);
+    this.#admit(cost, 1);
+    this.#quota?.account.charge(cost);
+    this.#queued++;
     const queue = this.#queues.get(key);
-    if (queue) queue.push(copyOf(value));
-    else this.#queues.set(key, [copyOf(value)]);
+    if (queue) queue.push(own);
+    else this.#queues.set(key, [own]);
   }
 
   pop(key: string): Uint8Array | undefined {
     const queue = this.#queues.get(key);
     const value = queue?.shift();
     if (queue?.length === 0) this.#queues.delete(key);
+    if (!value) return undefined;
+    this.#queued--;
+    this.#quota?.account.release(costOf(key, value));
     return value;
   }
 
   queueLength(key: string): number {
     return this.#queues.get(key)?.length ?? 0;
   }
+
+  #put(key: string, value: Uint8Array): void {
+    this.delete(key);
+    this.#quota?.account.charge(costOf(key, value));
+    this.#values.set(key, value);
+  }
+
+  /** What a value of `length` bytes that takes `capacity` adds to the account in place of the one before. */
+  #growth(key: string, capacity: number, length = capacity): number {
+    this.#checkLength(key, length);
+    const before = this.#values.get(key);
+    return capacity + (before ? -before.buffer.byteLength : costOf(key, NOTHING));
+  }
+
+  #checkLength(key: string, length: number): void {
+    const most = this.#quota?.valueBytes ?? Number.POSITIVE_INFINITY;
+    if (length <= most) return;
+    throw new StoreError(`the value of ${shown(key)} would have ${length} bytes, and this store takes at most ${most}`);
+  }
+
+  #admit(bytes: number, keys: number): void {
+    if (!this.#quota) return;
+    const { account, keys: most } = this.#quota;
+    const remedy = "delete keys that nobody needs, or give its server a larger quota";
+    if (keys > 0 && this.#values.size + this.#queued + keys > most) {
+      throw new StoreError(`the store is full: it holds at most ${most} keys; ${remedy}`);
+    }
+    if (bytes <= 0 || account.fits(bytes)) return;
+    throw new StoreError(
+      `the store is full: it holds ${account.held} bytes, and has no room for ${bytes} more; ${remedy}`,
+    );
+  }
 }
+
+const NOTHING = new Uint8Array(0);
+
+const costOf = (key: string, value: Uint8Array) => ITEM_BYTES + 2 * key.length + value.buffer.byteLength;
 
 /** A copy, also of a Buffer, whose own `slice` makes none. */
 const copyOf = (bytes: Uint8Array) => new Uint8Array(bytes);

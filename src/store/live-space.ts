@@ -2,7 +2,7 @@
  * LiveSpace: the contents of a store, and who waits for them. A call is done when it returns, so every call is atomic; each
  * write wakes those who wait for its key, and nobody else: a waiter is parked at one key that it lacks.
  */
-import { KeySpace } from "./key-space.ts";
+import { KeySpace, type StoreQuota } from "./key-space.ts";
 import type { CounterValue } from "./store.ts";
 
 /** Looks whether a waiter can be served, and serves it: null if it has been, else the key that it lacks. */
@@ -10,12 +10,20 @@ export type Look = () => string | null;
 
 /** Keys with their values, queues, and waiters. Values are copied in and never changed. */
 export class LiveSpace {
-  readonly contents: KeySpace = new KeySpace();
+  readonly contents: KeySpace;
   readonly #parked = new Map<string, Set<Look>>();
 
+  constructor(quota: StoreQuota | null = null) {
+    this.contents = new KeySpace(quota);
+  }
+
   set(key: string, value: Uint8Array): void {
-    this.contents.set(key, value);
-    this.#wake(key);
+    this.setAll([[key, value]]);
+  }
+
+  setAll(pairs: readonly (readonly [key: string, value: Uint8Array])[]): void {
+    this.contents.setAll(pairs);
+    for (const [key] of pairs) this.#wake(key);
   }
 
   append(key: string, value: Uint8Array): void {

@@ -11,13 +11,15 @@ import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, 
 /** Values in this process's memory, for everyone who holds the object. Every call is atomic. */
 export class SpaceStore extends Store {
   readonly #space: LiveSpace;
+  readonly #give: (value: Uint8Array) => Uint8Array;
   readonly #pending = new Set<(error: Error) => void>();
   #closed = false;
 
-  /** A `space` is shared with whoever else serves it. */
-  constructor(space: LiveSpace = new LiveSpace()) {
+  /** A `space` is shared with whoever else serves it. Who `lends` gets the store's own bytes, which are not to be changed. */
+  constructor(space: LiveSpace = new LiveSpace(), { lends = false } = {}) {
     super();
     this.#space = space;
+    this.#give = lends ? (value) => value : (value) => value.slice();
   }
 
   async set(key: string, value: StoreValue): Promise<void> {
@@ -27,14 +29,14 @@ export class SpaceStore extends Store {
   get(key: string, timeoutMs: number = this.timeoutMs): Promise<Uint8Array> {
     return this.#allOf(
       [key],
-      (contents) => contents.get(key)!.slice(),
+      (contents) => this.#give(contents.get(key)!),
       timeoutMs,
       () => `get: the key "${key}" was not set within ${timeoutMs} ms`,
     );
   }
 
   async compareSet(key: string, expected: StoreValue, desired: StoreValue): Promise<Uint8Array> {
-    return this.#open().compareSet(key, toBytes(expected), toBytes(desired)).slice();
+    return this.#give(this.#open().compareSet(key, toBytes(expected), toBytes(desired)));
   }
 
   async add<N extends number | bigint>(key: string, amount: N): Promise<CounterValue<N>> {
@@ -73,7 +75,7 @@ export class SpaceStore extends Store {
   override async multiGet(keys: readonly string[], timeoutMs: number = this.timeoutMs): Promise<Uint8Array[]> {
     return this.#allOf(
       keys,
-      (contents) => keys.map((key) => contents.get(key)!.slice()),
+      (contents) => keys.map((key) => this.#give(contents.get(key)!)),
       timeoutMs,
       () => this.#missing("multiGet", keys, timeoutMs),
     );
@@ -81,8 +83,7 @@ export class SpaceStore extends Store {
 
   override async multiSet(keys: readonly string[], values: readonly StoreValue[]): Promise<void> {
     const pairs = keysWithValues(keys, values).map(([key, value]) => [key, toBytes(value)] as const);
-    const space = this.#open();
-    for (const [key, value] of pairs) space.set(key, value);
+    this.#open().setAll(pairs);
   }
 
   override async queuePush(key: string, value: StoreValue): Promise<void> {

@@ -1,5 +1,12 @@
 /** Errors from the wire: checked field by field before they are rebuilt. */
-import { ERROR_CODES, type ErrorDetails, MAX_WIRE_MESSAGE, ProtocolError, type WireError } from "../errors.ts";
+import {
+  ERROR_CODES,
+  type ErrorDetails,
+  MAX_WIRE_MESSAGE,
+  MAX_WIRE_RANKS,
+  ProtocolError,
+  type WireError,
+} from "../errors.ts";
 import {
   expectArray,
   expectFields,
@@ -16,7 +23,7 @@ const text = (fields: Fields, field: string): string => expectString(fields, fie
 
 /**
  * The error in `value`, unknown fields dropped.
- * @throws ProtocolError if a field is of the wrong type.
+ * @throws ProtocolError if a field is of the wrong type or too long, or a lost rank is not named.
  */
 export function expectWireError(value: unknown): WireError {
   const fields = expectFields(value, "error");
@@ -36,14 +43,16 @@ export function expectWireError(value: unknown): WireError {
   put("peer", rank);
   put("url", text);
   put("field", text);
-  put("missingRanks", (map, field) =>
-    expectArray(map, field).map((entry) => {
-      if (typeof entry !== "number") throw new ProtocolError(`a control message's ${field} must hold ranks`);
-      return entry;
-    }),
-  );
+  put("missingRanks", (map, field) => {
+    const ranks = expectArray(map, field);
+    if (ranks.length > MAX_WIRE_RANKS) throw new ProtocolError(`a control message's ${field} are too many`);
+    return ranks.map((_, i) => rank({ [field]: ranks[i] }, field));
+  });
+  const code = expectOneOf(fields, "code", ERROR_CODES);
+  // Without it the error could be told to nobody else.
+  if (code === "PEER_LOST") rank(from, "peer");
   return {
-    code: expectOneOf(fields, "code", ERROR_CODES),
+    code,
     message: expectString(fields, "message", MAX_WIRE_MESSAGE),
     details,
   };

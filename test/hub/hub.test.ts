@@ -265,7 +265,7 @@ describe("Hub membership", () => {
     }
     const door = { pendingConnections: 0, usedTickets: 0 };
     await vi.waitFor(() =>
-      expect(hub.stats).toEqual({ rooms: 0, members: 0, bytesInFlight: 0, droppedFrames: 0, ...door }),
+      expect(hub.stats).toEqual({ rooms: 0, members: 0, bytesInFlight: 0, bytesKept: 0, droppedFrames: 0, ...door }),
     );
   });
 });

@@ -175,6 +175,22 @@ describe("a hub that folds", () => {
 });
 
 describe("a hub that folds, against members that do not keep the rules", () => {
+  it("S22 forgets the slots to which nobody comes any more when the next begins", async () => {
+    const hub = await openHub({ slotLifeMs: 20 });
+    const { socket, connection } = await joinConnection(hub, { rank: 0 });
+    socket.send(nameGroup([0, 1]));
+    const part = (sequence: number) => [foldHead({ payloadBytes: 400, request: BOTH, sequence }), new Uint8Array(400)];
+    for (let sequence = 1; sequence <= 10; sequence++) socket.send(part(sequence));
+    await connection.call("numKeys", [], 1_000);
+    const full = hub.stats.bytesKept;
+    let sequence = 11;
+    await vi.waitFor(async () => {
+      socket.send(part(sequence++));
+      await connection.call("numKeys", [], 1_000);
+      expect(hub.stats.bytesKept).toBeLessThan(full / 2);
+    });
+  });
+
   it("S10 S21 closes who names an operation with code, or a dtype there is not", async () => {
     for (const bad of [{ op: "custom" }, { dtype: "f128" as never }] as const) {
       const hub = await openHub();
@@ -239,7 +255,7 @@ describe("a hub that folds, against members that do not keep the rules", () => {
       socket.send([foldHead({ payloadBytes: MIB, request: BOTH, slot }), bytes]);
     }
     expect((await closeOf(socket)).code).toBe(1009);
-    await vi.waitFor(() => expect(hub.stats.bytesInFlight).toBe(0));
+    await vi.waitFor(() => expect(hub.stats).toMatchObject({ bytesInFlight: 0, rooms: 1 }));
     const tensors = other.map(() => Float32Array.of(2));
     await Promise.all(other.map((group) => group.allReduce(tensors[group.rank]!)));
     expect(tensors[0]![0]).toBe(6);

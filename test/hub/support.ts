@@ -4,12 +4,14 @@ import { createHmac } from "node:crypto";
 import { connect as connectNet, type Socket as NetSocket } from "node:net";
 import { onTestFinished } from "vitest";
 import { WebSocket } from "ws";
+import { loadChecksums } from "../../src/executor/checksum/checksums.ts";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import type { Socket } from "../../src/link/link.ts";
 import { startHub } from "../../src/node/hub.ts";
 import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
+import { FrameSums } from "../../src/wire/frame-sums.ts";
 import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
 import { helloBytes, type Nonces } from "../../src/wire/proof/proof.ts";
 import { ticketOf } from "../../src/wire/proof/ticket.ts";
@@ -61,7 +63,8 @@ export async function join(
 /** A member that is connected and records what it hears. */
 export async function joinConnection(hub: { url: string }, fields: Partial<Hello> = {}, token?: string) {
   const { socket, welcome } = await join(hub, fields, token);
-  return { ...record(new HubConnection(socket, welcome, hub.url)), socket, welcome };
+  const sums = fields.checksums ? new FrameSums(await loadChecksums(null)) : null;
+  return { ...record(new HubConnection(socket, welcome, hub.url, sums)), socket, welcome };
 }
 
 export interface Heard {

@@ -47,16 +47,17 @@ const GROUP_MESSAGES: GroupMessage[] = [
 ];
 const MESH_MESSAGES: MeshMessage[] = [{ type: "goodbye" }, { type: "lost", rank: 1, reason: "its link closed" }];
 
-const PEER_FRAMES = [
-  ...GROUP_MESSAGES.map((message) => frame({}, encodeMessage(message))),
-  ...MESH_MESSAGES.map((message) => frame({ group: 0 }, encodeMessage(message))),
+/** Towards a hub `peer` is the destination, on a direct link the source. */
+const peerFrames = (peer: number) => [
+  ...GROUP_MESSAGES.map((message) => frame({ peer }, encodeMessage(message))),
+  ...MESH_MESSAGES.map((message) => frame({ peer, group: 0 }, encodeMessage(message))),
   ...[FrameKind.DATA, FrameKind.REQUEST, FrameKind.ANNOUNCE].flatMap((kind) => [
-    frame({ kind }, new Uint8Array(20), CALL),
-    frame({ kind, flags: FrameFlag.POINT_TO_POINT }, new Uint8Array(20), CALL),
+    frame({ peer, kind }, new Uint8Array(20), CALL),
+    frame({ peer, kind, flags: FrameFlag.POINT_TO_POINT }, new Uint8Array(20), CALL),
   ]),
-  frame({ kind: FrameKind.DATA, flags: FrameFlag.GRANTED, request: 1 }, new Uint8Array(20)),
-  frame({ kind: FrameKind.CLEAR, request: 1 }),
-  frame({ kind: FrameKind.CONSUMED, request: 60, group: 0 }),
+  frame({ peer, kind: FrameKind.DATA, flags: FrameFlag.GRANTED, request: 1 }, new Uint8Array(20)),
+  frame({ peer, kind: FrameKind.CLEAR, request: 1 }),
+  frame({ peer, kind: FrameKind.CONSUMED, request: 60, group: 0 }),
 ];
 
 /** Errors that nobody caught. */
@@ -79,9 +80,9 @@ interface Ends {
 
 const send = (socket: Socket) => (bytes: Uint8Array) => socket.send([bytes]);
 
-const LINKS: Record<string, { draws: number; open(): Promise<Ends> }> = {
+const LINKS: Record<string, { draws: number; peer: number; open(): Promise<Ends> }> = {
   memory: {
-    draws: 600,
+    ...{ draws: 600, peer: 1 },
     async open() {
       const [link, other] = MemoryLink.pair(null, null);
       const send = (bytes: Uint8Array) => {
@@ -96,7 +97,7 @@ const LINKS: Record<string, { draws: number; open(): Promise<Ends> }> = {
     },
   },
   websocket: {
-    draws: 150,
+    ...{ draws: 150, peer: 1 },
     async open() {
       let accepted: (socket: Socket) => void = () => {};
       const accepting = new Promise<Socket>((resolve) => {
@@ -118,7 +119,7 @@ const LINKS: Record<string, { draws: number; open(): Promise<Ends> }> = {
     },
   },
   hub: {
-    draws: 150,
+    ...{ draws: 150, peer: 0 },
     async open() {
       const hub = await openHub();
       const { socket, welcome } = await join(hub);
@@ -138,7 +139,7 @@ const LINKS: Record<string, { draws: number; open(): Promise<Ends> }> = {
   },
 };
 
-describe.each(Object.entries(LINKS))("a %s link", (_kind, { draws, open }) => {
+describe.each(Object.entries(LINKS))("a %s link", (_kind, { draws, peer, open }) => {
   it("carries whatever comes to a group that is then whole or dead, and says which", { timeout: 120_000 }, async () => {
     const reasons: string[] = [];
     const run = async (messages: readonly Uint8Array[]) => {
@@ -169,7 +170,7 @@ describe.each(Object.entries(LINKS))("a %s link", (_kind, { draws, open }) => {
       expect(cause).toBeInstanceOf(WebcclError);
       reasons.push(cause.message);
     };
-    const cases = drawn(mutated(PEER_FRAMES), 3 * draws);
+    const cases = drawn(mutated(peerFrames(peer)), 3 * draws);
     for (let i = 0; i < cases.length; i += 30) {
       const batch = cases.slice(i, i + 30);
       await Promise.all(Array.from({ length: batch.length / 3 }, (_, k) => run(batch.slice(3 * k, 3 * k + 3))));

@@ -1,5 +1,7 @@
 /** The lines of the security table that a hub and its admission keep, over real sockets. */
-import { describe, expect, it } from "vitest";
+import { connect as connectNet } from "node:net";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { WebSocket } from "ws";
 import { AdmissionError, HubLostError } from "../../src/errors.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
@@ -177,15 +179,38 @@ describe("S8 before authentication", () => {
     expect(hub.stats.members).toBe(0);
   });
 
-  it("sockets of one address are capped, and room comes back", async () => {
+  it("connections of one address are capped: the oldest goes, and not a member that comes", async () => {
     const hub = await openHub({ maxPendingPerAddress: 3 });
     const waiting = [1, 2, 3].map(() => rawWebSocket(hub.url));
     await Promise.all(waiting.map(({ first }) => first));
-    expect(await rawWebSocket(hub.url).status).toBe(429);
-    waiting[0]!.ws.send(helloMessage(hello()));
-    await new Promise((resolve) => waiting[0]!.ws.once("message", resolve));
+    expect((await join(hub)).welcome.rank).toBe(0);
+    expect((await waiting[0]!.closed).code).toBe(1006);
+    // A member that is in counts no longer.
     const next = rawWebSocket(hub.url);
-    expect(await next.status).toBe(101);
+    await next.first;
+    expect(waiting.slice(1).map(({ ws }) => ws.readyState)).toEqual([WebSocket.OPEN, WebSocket.OPEN]);
+  });
+
+  it("256 strangers, who come again when they are closed, lock out no member of their address", async () => {
+    const hub = await openHub({ token: "right" });
+    let isOver = false;
+    const hold = () => {
+      const net = connectNet(hub.port, "127.0.0.1", () => net.write("GET / HTTP/1.1\r\n"));
+      net.on("error", () => {});
+      net.on("close", () => !isOver && setImmediate(hold));
+      onTestFinished(() => void net.destroy());
+    };
+    onTestFinished(() => {
+      isOver = true;
+    });
+    for (let i = 0; i < 300; i++) hold();
+    for (let rank = 0; rank < 20; rank++) {
+      const { welcome } = await connectWebSocket(hub.url, hello({ rank, worldSize: 20 }), {
+        timeoutMs: 10_000,
+        token: "right",
+      });
+      expect(welcome.rank).toBe(rank);
+    }
   });
 });
 
@@ -242,16 +267,17 @@ describe("S9 after authentication", () => {
     await goOn();
   });
 
-  it("too many bytes in flight in the hub close who adds to them with 1009, and other groups go on", async () => {
+  it("too many bytes in the hub close for whom the most are kept with 1009, and other groups go on", async () => {
     const hub = await openHub({ maxHubBytes: 3 * MIB });
     const goOn = await bystanders(hub);
-    const sink = await join(hub, { rank: 4, worldSize: 5 });
+    const sink = await joinConnection(hub, { rank: 4, worldSize: 5 });
     sink.socket.pause();
-    const floods = await Promise.all([0, 1, 2, 3].map((rank) => join(hub, { rank, worldSize: 5 })));
-    const closed = Promise.race(floods.map(({ socket }) => closeOf(socket)));
+    const floods = await Promise.all([0, 1, 2, 3].map((rank) => joinConnection(hub, { rank, worldSize: 5 })));
     const payload = new Uint8Array(MIB);
     for (let i = 0; i < 32; i++) for (const { socket } of floods) socket.send([dataFrame(4, MIB), payload]);
-    expect((await closed).code).toBe(1009);
+    await floods[0]!.until(() => floods[0]!.events.length > 0);
+    const reason = expect.stringContaining("too many bytes are kept for this hub");
+    expect(floods[0]!.events).toEqual([{ type: "lost", rank: 4, reason }]);
     await goOn();
   });
 });

@@ -1,6 +1,6 @@
 /** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
 
-import { TimeoutError } from "../../errors.ts";
+import { AdmissionError, TimeoutError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
@@ -9,6 +9,7 @@ import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
+import { type Hello, MAX_WORLD_SIZE } from "../../wire/handshake.ts";
 import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
@@ -45,7 +46,7 @@ export async function openWebsocket(
   const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
   // Who joins must not be the first to come, at a store that has just been opened in place of one that is gone.
   const token = settings.join ? decodeUtf8(await store.get(SECRET)) : await agreeOnSecret(store);
-  const arrivals = new Arrivals();
+  const arrivals = new Arrivals(group, rank, worldSize);
   undo.push(() => arrivals.close());
   const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
   const address = addressToAdvertise(host, advertise);
@@ -54,10 +55,7 @@ export async function openWebsocket(
       ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
       ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
     },
-    (hello, socket) => {
-      if (hello.purpose !== "link" || hello.group !== group || hello.rank === null) socket.terminate();
-      else arrivals.add(hello.rank, socket);
-    },
+    (hello, socket) => arrivals.add(hello, socket),
   );
   undo.push(() => listener.close());
 
@@ -126,17 +124,49 @@ function addressToAdvertise(host: string, advertise: string | undefined): { host
   return url;
 }
 
+/** Most sockets that came and that nobody has waited for. */
+const MAX_UNCLAIMED = 4_096;
+
 /** Sockets that came, and those that wait for one. */
 class Arrivals {
+  readonly #group: string;
+  readonly #rank: number;
+  readonly #worldSize: number;
   #isClosed = false;
   readonly #arrived = new Map<number, Socket>();
   readonly #awaited = new Map<number, (socket: Socket) => void>();
+  /** Ranks that have their link, and do not get another. */
+  readonly #linked = new Set<number>();
 
-  add(rank: number, socket: Socket): void {
+  /** `worldSize` is 0 where this rank joined a group that ran. */
+  constructor(group: string, rank: number, worldSize: number) {
+    this.#group = group;
+    this.#rank = rank;
+    this.#worldSize = worldSize;
+  }
+
+  /** @throws AdmissionError for all but the one link that a rank above this one opens. */
+  add({ group, purpose, rank, worldSize }: Hello, socket: Socket): void {
+    const here = `this address takes the links of rank ${this.#rank} of group "${this.#group}"`;
+    if (purpose !== "link" || group !== this.#group) throw new AdmissionError(`${here}, and nothing else`);
+    if (rank === null || rank <= this.#rank || rank >= MAX_WORLD_SIZE) {
+      throw new AdmissionError(`${here}: ranks above it open theirs here, and rank ${rank} is none`);
+    }
+    if (worldSize > 0 && this.#worldSize > 0 && worldSize !== this.#worldSize) {
+      throw new AdmissionError(`${here}, whose world size is ${this.#worldSize}, and this rank says ${worldSize}`);
+    }
+    const waiting = this.#arrived.get(rank);
+    if (this.#linked.has(rank) || waiting?.isClosed === false) {
+      throw new AdmissionError(`rank ${rank} is already linked to rank ${this.#rank}: each rank must be started once`);
+    }
+    if (this.#isClosed || this.#arrived.size >= MAX_UNCLAIMED) throw new AdmissionError(`${here}, which is closing`);
     const waiter = this.#awaited.get(rank);
-    if (this.#isClosed) socket.terminate();
-    else if (waiter) waiter(socket);
-    else this.#arrived.set(rank, socket);
+    if (!waiter) {
+      this.#arrived.set(rank, socket);
+      return;
+    }
+    this.#linked.add(rank);
+    waiter(socket);
   }
 
   /** Ends the sockets that nobody has waited for, and all that still come. */
@@ -149,7 +179,9 @@ class Arrivals {
   of(rank: number): Socket | Promise<Socket> {
     const socket = this.#arrived.get(rank);
     this.#arrived.delete(rank);
-    return socket ?? new Promise((resolve) => this.#awaited.set(rank, resolve));
+    if (!socket || socket.isClosed) return new Promise((resolve) => this.#awaited.set(rank, resolve));
+    this.#linked.add(rank);
+    return socket;
   }
 }
 

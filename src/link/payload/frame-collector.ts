@@ -4,6 +4,7 @@
  * follows is no frame, and is found out.
  */
 import { ProtocolError } from "../../errors.ts";
+import type { Account } from "../../support/account.ts";
 import { carriedBytes, decodeHeader, HEADER_BYTES, headBytes } from "../../wire/frame.ts";
 import type { ByteSink } from "../link.ts";
 import { Pieces } from "./pieces.ts";
@@ -11,7 +12,7 @@ import { Pieces } from "./pieces.ts";
 /** See the file's head. */
 export class FrameCollector implements ByteSink {
   readonly #onFrame: (fragments: readonly Uint8Array[]) => void;
-  readonly #pieces = new Pieces();
+  readonly #pieces: Pieces;
   readonly #header = new Uint8Array(HEADER_BYTES);
   /** Bytes of the message that have come. */
   #bytes = 0;
@@ -19,9 +20,10 @@ export class FrameCollector implements ByteSink {
   /** The frame was handed over; the message should end. */
   #isWhole = false;
 
-  /** `onFrame` gets what was collected, which it checks, and throws nothing. */
-  constructor(onFrame: (fragments: readonly Uint8Array[]) => void) {
+  /** `onFrame` gets what was collected, which it checks, and throws nothing. `account` is charged with what is not whole. */
+  constructor(onFrame: (fragments: readonly Uint8Array[]) => void, account: Account | null = null) {
     this.#onFrame = onFrame;
+    this.#pieces = new Pieces(account);
   }
 
   room(): null {

@@ -3,6 +3,11 @@
  * listens, as may happen between two owners (the handshake, then the mesh), waits for the next listener.
  */
 import type { ByteSink, Socket } from "../link.ts";
+import { totalBytes } from "../payload/fragments.ts";
+
+/** Most bytes that wait for a listener; a rank sends less to a peer that does not listen yet. What a message costs besides. */
+const MAX_WAITING_BYTES = 2 ** 25;
+const MESSAGE_BYTES = 128;
 
 /** Implements the receiving half of {@link Socket}; a runtime adds the sending half. */
 export abstract class BaseSocket implements Socket {
@@ -10,6 +15,7 @@ export abstract class BaseSocket implements Socket {
   #onClose: Socket["onClose"] | null = null;
   #sink: ByteSink | null = null;
   #waiting: (readonly Uint8Array[])[] = [];
+  #waitingBytes = 0;
   #flushing = false;
   #closed: { code: number; reason: string } | null = null;
   #closeTold = false;
@@ -20,6 +26,10 @@ export abstract class BaseSocket implements Socket {
   abstract resume(): void;
   abstract close(code?: number, reason?: string): void;
   abstract terminate(): void;
+
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
 
   get onMessage(): Socket["onMessage"] {
     return this.#onMessage ?? ignore;
@@ -61,7 +71,11 @@ export abstract class BaseSocket implements Socket {
   /** To be called with each message that arrived. */
   protected deliver(fragments: readonly Uint8Array[]): void {
     if (this.#onMessage && this.#waiting.length === 0 && !this.#flushing) this.#onMessage(fragments);
-    else this.#waiting.push(fragments);
+    else {
+      this.#waiting.push(fragments);
+      this.#waitingBytes += MESSAGE_BYTES + totalBytes(fragments);
+      if (this.#waitingBytes > MAX_WAITING_BYTES) this.terminate();
+    }
   }
 
   /**
@@ -101,6 +115,7 @@ export abstract class BaseSocket implements Socket {
       if (!message) break;
       this.#onMessage(message);
     }
+    if (this.#waiting.length === 0) this.#waitingBytes = 0;
     if (this.#closed && !this.#closeTold && this.#waiting.length === 0 && this.#onClose) {
       this.#closeTold = true;
       this.#onClose(this.#closed.code, this.#closed.reason);

@@ -4,9 +4,13 @@
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Strangers } from "../greet.ts";
 import type { KeyServer } from "./key-server.ts";
 import { FORMS } from "./queries.ts";
 import { CLIENT_LIMITS, ServedSocket } from "./served-socket.ts";
+
+/** Most clients of the store. */
+const MAX_CLIENTS = 4_096;
 
 /** A server that hands each connection to `http` or to `store`. */
 export class Front {
@@ -14,15 +18,17 @@ export class Front {
   readonly #http: HttpServer;
   readonly #store: KeyServer;
   readonly #firstByteMs: number;
+  readonly #strangers: Strangers;
   /** Connections that have said nothing, and those to the store. */
   readonly #silent = new Set<Socket>();
   readonly #clients = new Map<Socket, ServedSocket>();
 
   /** A connection that has said nothing for `firstByteMs` is closed. */
-  constructor(http: HttpServer, store: KeyServer, firstByteMs: number) {
+  constructor(http: HttpServer, store: KeyServer, firstByteMs: number, strangers: Strangers) {
     this.#http = http;
     this.#store = store;
     this.#firstByteMs = firstByteMs;
+    this.#strangers = strangers;
     // As a server of node:http is made: the request of a client that has closed its half is answered.
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
   }
@@ -61,7 +67,13 @@ export class Front {
     });
   }
 
+  /** The store has no secret: whoever speaks to it is a client. */
   #serve(socket: Socket): void {
+    if (this.#clients.size >= MAX_CLIENTS) {
+      socket.destroy();
+      return;
+    }
+    this.#strangers.forget(socket);
     socket.unref();
     socket.on("end", () => socket.end());
     this.#clients.set(socket, new ServedSocket(socket, this.#store, CLIENT_LIMITS));

@@ -2,6 +2,7 @@
 import { ProtocolError } from "../../errors.ts";
 import { toInt64 } from "../../store/counter.ts";
 import type { LiveSpace } from "../../store/live-space.ts";
+import type { Account } from "../../support/account.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import {
   encodeString,
@@ -17,6 +18,9 @@ import { checkMagic, type Query } from "./query-reader.ts";
 
 /** Most waits of one client that are not over. */
 const MAX_WAITS = 1_024;
+/** What a wait costs beyond the names of its keys, and each key. */
+const WAIT_BYTES = 1_024;
+const KEY_BYTES = 64;
 
 /** How keys on the wire are named in the store behind. */
 export interface KeyNames {
@@ -53,10 +57,13 @@ const NOTHING = new Uint8Array(0);
 /** One store, for any number of clients. */
 export class KeyServer {
   readonly space: LiveSpace;
+  /** Of all that is kept for its clients. */
+  readonly account: Account;
   readonly names: KeyNames;
 
-  constructor(space: LiveSpace, names: KeyNames = WIRE_NAMES) {
+  constructor(space: LiveSpace, account: Account, names: KeyNames = WIRE_NAMES) {
     this.space = space;
+    this.account = account;
     this.names = names;
   }
 
@@ -76,13 +83,19 @@ export class ServedClient {
   readonly #server: KeyServer;
   readonly #space: LiveSpace;
   readonly #reply: (bytes: Uint8Array) => void;
-  /** The end of each wait that is not over. */
-  readonly #waits = new Set<() => void>();
+  /** The end of each wait that is not over, with what it costs. */
+  readonly #waits = new Map<() => void, number>();
+  #waitBytes = 0;
 
   constructor(server: KeyServer, reply: (bytes: Uint8Array) => void) {
     this.#server = server;
     this.#space = server.space;
     this.#reply = reply;
+  }
+
+  /** What its waits cost. */
+  get waitBytes(): number {
+    return this.#waitBytes;
   }
 
   /**
@@ -122,8 +135,9 @@ export class ServedClient {
 
   /** The client has gone. */
   close(): void {
-    for (const end of this.#waits) end();
+    for (const end of this.#waits.keys()) end();
     this.#waits.clear();
+    this.#waitBytes = 0;
   }
 
   readonly #nameOf = (key: Buffer): string => {
@@ -193,7 +207,9 @@ export class ServedClient {
   }
 
   #multiSet(strings: readonly Buffer[]): void {
-    for (let i = 0; i < strings.length; i += 2) this.#space.set(this.#nameOf(strings[i]!), strings[i + 1]!);
+    const pairs: [string, Buffer][] = [];
+    for (let i = 0; i < strings.length; i += 2) pairs.push([this.#nameOf(strings[i]!), strings[i + 1]!]);
+    this.#space.setAll(pairs);
   }
 
   #append(key: string, value: Uint8Array): void {
@@ -212,18 +228,19 @@ export class ServedClient {
       if (missing === null || !hasQueue(missing)) return missing;
       return keys.find((key) => !contents.has(key) && !hasQueue(key)) ?? null;
     };
-    this.#replyWhen(lacking);
+    const names = keys.reduce((sum, key) => sum + KEY_BYTES + 2 * key.length, 0);
+    this.#replyWhen(lacking, WAIT_BYTES + names);
   }
 
   /** The key counts who has come, and whoever comes when there are enough does not wait, as at PyTorch's server. */
   #barrier(key: string, members: bigint): void {
     const hasCome = () => (toInt64(decodeUtf8(this.#space.contents.get(key) ?? NOTHING)) ?? 0n) >= members;
     this.#space.add(key, 1n);
-    this.#replyWhen(() => (hasCome() ? null : key));
+    this.#replyWhen(() => (hasCome() ? null : key), WAIT_BYTES);
   }
 
-  /** Replies to a wait as soon as `look` lacks no key. */
-  #replyWhen(look: () => string | null): void {
+  /** Replies to a wait, which costs so many bytes, as soon as `look` lacks no key. */
+  #replyWhen(look: () => string | null, bytes: number): void {
     if (look() === null) {
       this.#reply(STOP);
       return;
@@ -232,19 +249,17 @@ export class ServedClient {
       const key = look();
       if (key === null) {
         this.#waits.delete(end);
+        this.#waitBytes -= bytes;
         this.#reply(STOP);
       }
       return key;
     });
-    this.#hold(end);
-  }
-
-  #hold(end: () => void): void {
     if (this.#waits.size >= MAX_WAITS) {
       end();
       throw new ProtocolError(`more than ${MAX_WAITS} waits of one client`);
     }
-    this.#waits.add(end);
+    this.#waits.set(end, bytes);
+    this.#waitBytes += bytes;
   }
 
   /** PyTorch's server says so to a client that waits for nothing, too: the wait's end and its cancel may have crossed. */

@@ -56,6 +56,11 @@ export class QueryReader {
     return this.#part !== null || this.#bytes.length > 0;
   }
 
+  /** Bytes that have come and are in no whole query. */
+  get bytesKept(): number {
+    return this.#bytes.length + (this.#part ? this.#part.byteLength - (this.#part.nextBytes ?? 0) : 0);
+  }
+
   push(bytes: Buffer): void {
     this.#bytes.push(bytes);
   }

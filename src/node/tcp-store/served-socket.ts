@@ -4,6 +4,7 @@
  * other.
  */
 import type { Socket } from "node:net";
+import { Account } from "../../support/account.ts";
 import { textOf } from "../../support/thrown.ts";
 import { type KeyServer, ServedClient } from "./key-server.ts";
 import type { Dialect } from "./queries.ts";
@@ -21,12 +22,14 @@ export interface ClientLimits {
   readonly progressBytes: number;
   /** A client that has replies to read must read some within this time, in milliseconds. */
   readonly slowReaderMs: number;
+  /** Most bytes that are kept for it: a query that is not whole, replies that wait, and waits. */
+  readonly clientBytes: number;
   /** What a client may speak. */
   readonly dialects: readonly Dialect[];
 }
 
 export const CLIENT_LIMITS: ClientLimits = {
-  ...{ halfQueryMs: 30_000, progressBytes: 2 ** 20, slowReaderMs: 60_000 },
+  ...{ halfQueryMs: 30_000, progressBytes: 2 ** 20, slowReaderMs: 60_000, clientBytes: 128 * 2 ** 20 },
   dialects: ["2.x", "1.x"],
 };
 
@@ -37,6 +40,8 @@ export class ServedSocket {
   readonly #onClosed: (reason: string) => void;
   readonly #reader: QueryReader;
   readonly #client: ServedClient;
+  readonly #account: Account;
+  #kept = 0;
   #replies: Uint8Array[] = [];
   #replyBytes = 0;
   #isAnswering = false;
@@ -57,6 +62,15 @@ export class ServedSocket {
       this.#replyBytes += bytes.length;
       if (!this.#isAnswering || this.#replyBytes > BATCH_BYTES) this.#flush();
     });
+    this.#account = new Account({
+      name: "this client",
+      limit: limits.clientBytes,
+      parent: server.account,
+      evict: (reason) => {
+        this.#refuse(reason);
+        socket.destroy();
+      },
+    });
     socket.setNoDelay(true);
     socket.on("data", this.#onData);
     socket.on("drain", () => this.#onDrain());
@@ -65,6 +79,7 @@ export class ServedSocket {
       clearTimeout(this.#halfTimer);
       clearTimeout(this.#slowTimer);
       this.#client.close();
+      this.#account.close();
     });
   }
 
@@ -77,14 +92,26 @@ export class ServedSocket {
     this.#received += bytes.length;
     this.#reader.push(bytes);
     if (!this.#isFull) this.#answer();
+    this.#count();
   };
 
   #onDrain(): void {
-    if (!this.#isFull) return;
+    if (!this.#isFull) {
+      this.#count();
+      return;
+    }
     this.#isFull = false;
     clearTimeout(this.#slowTimer);
     this.#answer();
     if (!this.#isFull) this.#socket.resume();
+    this.#count();
+  }
+
+  /** Brings the account up to date. */
+  #count(): void {
+    const kept = this.#reader.bytesKept + this.#socket.writableLength + this.#client.waitBytes;
+    this.#account.charge(kept - this.#kept);
+    this.#kept = kept;
   }
 
   /** Answers the queries that have come whole. */
@@ -115,6 +142,7 @@ export class ServedSocket {
       for (const part of replies) this.#socket.write(part);
       this.#socket.uncork();
     }
+    if (!this.#isAnswering) this.#count();
     if (this.#socket.writableLength < HIGH_WATER_BYTES || this.#isFull) return;
     this.#isFull = true;
     this.#socket.pause();

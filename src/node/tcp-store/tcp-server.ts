@@ -3,17 +3,21 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { TimeoutError, UnsupportedError } from "../../errors.ts";
 import { toInt64 } from "../../store/counter.ts";
 import { LiveSpace } from "../../store/live-space.ts";
+import { Account } from "../../support/account.ts";
 import { startTimer } from "../../support/clock.ts";
 import { isLoopback } from "../../support/host.ts";
 import { textOf } from "../../support/thrown.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { addressesOf, openAll } from "../doors.ts";
 import { KeyServer } from "./key-server.ts";
-import { JOINED_KEY } from "./queries.ts";
+import { JOINED_KEY, MAX_VALUE_BYTES } from "./queries.ts";
 import { CLIENT_LIMITS, type ClientLimits, ServedSocket } from "./served-socket.ts";
 
 /** Most clients of one server. */
 const MAX_CLIENTS = 16_384;
+/** Most bytes of one server's store, and most that it keeps for its clients besides. */
+const MAX_STORE_BYTES = 2 ** 30;
+const MAX_CLIENTS_BYTES = 2 ** 30;
 
 /** Where a server listens. */
 export interface TcpServerOptions {
@@ -24,8 +28,8 @@ export interface TcpServerOptions {
   readonly fd?: number | undefined;
   /** Allows a bind beyond loopback. */
   readonly insecure?: boolean;
-  /** Bounds on a client where they differ from {@link CLIENT_LIMITS}. */
-  readonly limits?: Partial<ClientLimits>;
+  /** Bounds where they differ from {@link CLIENT_LIMITS}, and from a gibibyte for the store and another for all clients. */
+  readonly limits?: Partial<ClientLimits & { readonly storeBytes: number; readonly clientsBytes: number }>;
 }
 
 /** A running server, whose store is its own. It does not keep the process running. */
@@ -48,9 +52,15 @@ export class TcpServer {
    */
   static async open(options: TcpServerOptions): Promise<TcpServer> {
     const { host, port, fd, insecure = false } = options;
-    const limits = { ...CLIENT_LIMITS, ...options.limits };
-    const space = new LiveSpace();
-    const store = new KeyServer(space);
+    const limits = {
+      ...CLIENT_LIMITS,
+      storeBytes: MAX_STORE_BYTES,
+      clientsBytes: MAX_CLIENTS_BYTES,
+      ...options.limits,
+    };
+    const kept = new Account({ name: "this store", limit: limits.storeBytes });
+    const space = new LiveSpace({ account: kept, keys: Number.POSITIVE_INFINITY, valueBytes: MAX_VALUE_BYTES });
+    const store = new KeyServer(space, new Account({ name: "this server", limit: limits.clientsBytes }));
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
       sockets.add(socket);

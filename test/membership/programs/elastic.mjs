@@ -3,7 +3,7 @@
 import { parentPort } from "node:worker_threads";
 import { initProcessGroup } from "webccl";
 
-const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD } = process.env;
+const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD, LISTEN } = process.env;
 const send = (message) => (parentPort ? parentPort.postMessage(message) : process.send?.(message));
 let stop = 0;
 const onMessage = () => {
@@ -19,6 +19,7 @@ let group = await initProcessGroup({
   ...options,
   ...(JOIN ? { join: true } : {}),
   ...(WEBCCL_INIT_METHOD ? { initMethod: WEBCCL_INIT_METHOD } : {}),
+  ...(LISTEN ? { listen: JSON.parse(LISTEN) } : {}),
 });
 const seat = group.globalRanks[group.rank];
 const tensor = group.alloc("i32", 100_000);
@@ -44,6 +45,7 @@ for (let stopped = false; !stopped; ) {
     if (ADMIT && !stopped) group = await group.admit();
   } catch (error) {
     oldError = `${error.name}: ${error.message}`;
+    send({ error: error.name, lost: error.rank, missing: error.missingRanks, at: Date.now() });
     try {
       group = await group.shrink({ timeoutMs: 5_000 });
     } catch (refusal) {

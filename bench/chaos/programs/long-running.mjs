@@ -1,33 +1,33 @@
-// A rank that makes OPERATIONS calls of all kinds, and tells the size of its heap now and then, and its files and timers before
-// and after.
-import { readdirSync } from "node:fs";
+// A rank that makes OPERATIONS calls of all kinds, and tells the size of its heap now and then, and what it holds in the end that it
+// did not hold before.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { initProcessGroup } from "webccl";
+import { held, heldBeyond } from "./held.mjs";
 
 const { OPERATIONS, TRANSPORT } = process.env;
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc");
-const held = () => ({ files: readdirSync("/proc/self/fd").length, resources: process.getActiveResourcesInfo().sort() });
 
 const life = async (operations) => {
   const group = await initProcessGroup({ transport: TRANSPORT, backend: "cpu", timeoutMs: 60_000 });
   const { rank, size } = group;
   const all = new Float32Array(1_000 * size);
   const one = new Float32Array(1_000);
+  const got = new Float32Array(1_000);
   const calls = [
     () => group.allReduce(one.fill(1)),
     () => group.allGatherIntoTensor(all, one),
     () => group.reduceScatterTensor(one, all),
     () => group.broadcast(one, { root: 0 }),
     () => group.barrier(),
-    () => Promise.all([group.send(one, (rank + 1) % size), group.recv(one, (rank + size - 1) % size)]),
+    () => Promise.all([group.send(one, (rank + 1) % size), group.recv(got, (rank + size - 1) % size)]),
     () => group.allGatherObject({ rank }),
     () => group.allReduce(new Float32Array(10).fill(1)),
   ];
   for (let n = 1; n <= operations; n++) {
     await calls[n % calls.length]();
-    if (n % 8 === 1) {
+    if (n % calls.length === 0) {
       const wrong = one.find((value) => value !== size);
       if (wrong !== undefined) process.send({ wrong });
     }
@@ -41,5 +41,5 @@ const life = async (operations) => {
 await life(100);
 const before = held();
 await life(Number(OPERATIONS));
-process.send({ before, after: held() });
+process.send({ more: await heldBeyond(before) });
 process.disconnect();

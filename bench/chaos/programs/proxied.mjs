@@ -8,7 +8,8 @@ let group = null;
 let made = 0;
 try {
   // Checksums are "auto" beyond one host, and between two ranks of one host off: this network is no loopback.
-  const options = { transport: TRANSPORT, backend: "cpu", integrity: "on", timeoutMs: 20_000 };
+  const logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} };
+  const options = { transport: TRANSPORT, backend: "cpu", integrity: "on", timeoutMs: 20_000, logger };
   group = await initProcessGroup({ ...options, listen });
   const { rank, size } = group;
   for (; made < Number(CALLS); made++) {

@@ -3,7 +3,7 @@
  * bench/results/chaos-<date>-<seed>.json, and ends with code 1 where a promise was broken.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { endProcesses, keepBusy } from "./processes.ts";
@@ -83,7 +83,9 @@ async function runAll({ seed, minutes, repetitions, scenarios, isBusy, asJson }:
   release();
   const machine = `${cpus()[0]?.model}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
   const date = new Date().toISOString();
-  const report = { date, machine, seed, minutes, isBusy, results };
+  // Other programs of the machine make every time longer.
+  const load = loadavg().map((value) => Math.round(value * 10) / 10);
+  const report = { date, machine, load, seed, minutes, isBusy, results };
   const folder = fileURLToPath(new URL("../results/", import.meta.url));
   const file = `chaos-${date.slice(0, 19).replaceAll(":", "-")}-${seed}.json`;
   mkdirSync(folder, { recursive: true });
@@ -91,7 +93,7 @@ async function runAll({ seed, minutes, repetitions, scenarios, isBusy, asJson }:
   const broken = results.filter((result) => !isKept(result)).map(({ id }) => id);
   if (asJson) console.log(JSON.stringify(report));
   else {
-    console.log(`${machine}; seed ${seed}; bench/results/${file}`);
+    console.log(`${machine}, load ${load[1]}; seed ${seed}; bench/results/${file}`);
     console.log(broken.length > 0 ? `broken: ${broken.join(", ")}` : "every promise was kept");
   }
   return broken.length === 0;

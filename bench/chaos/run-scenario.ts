@@ -28,6 +28,9 @@ export interface Result {
 /** An injection that has not ended after so long, and the time that the scenario itself takes, hangs. */
 const HANG_MS = 90_000;
 
+/** Of the description of a fault, where a broken promise is told. */
+const MOST_CHARACTERS = 120;
+
 /** Settings of one run. */
 export interface RunOptions {
   readonly seed: number;
@@ -58,8 +61,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     const faulty = [...outcome.broken, ...late.map((ms) => `${Math.round(ms)} ms, more than ${scenario.limitMs}`)];
     if (faulty.length + outcome.wrong.length === 0) survived++;
     times.push(...outcome.times);
-    wrong.push(...outcome.wrong.map((text) => `${fault.what}: ${text}`));
-    broken.push(...faulty.map((text) => `${fault.what}: ${text}`));
+    const name = fault.what.length > MOST_CHARACTERS ? `${fault.what.slice(0, MOST_CHARACTERS)}…` : fault.what;
+    wrong.push(...outcome.wrong.map((text) => `${name}: ${text}`));
+    broken.push(...faulty.map((text) => `${name}: ${text}`));
     for (const [name, value] of Object.entries(outcome.figures ?? {})) {
       figures[name] = Math.max(figures[name] ?? value, value);
     }

@@ -151,4 +151,30 @@ describe("join: true", () => {
     }
     await endOf(job, [...survivors, joiner]);
   });
+
+  it.each([
+    [0, 1],
+    [1, 0],
+  ])(
+    "goes on when rank %i was lost before it came, and then rank %i dies that hosts the hub",
+    { timeout: 60_000 },
+    async (...victims) => {
+      const [first, host] = victims;
+      const job = await startJob(PROGRAM, 3, { ADMIT: "1" });
+      await reached(job, [0, 1, 2], 3);
+      job.ranks[first]!.kill("SIGKILL");
+      await reached(job, [host, 2], 2);
+      const joiner = job.start({ JOIN: "1", RANK: "", WORLD_SIZE: "" });
+      const { message: grown } = await job.reported(({ rank }) => rank === joiner);
+      expect(grown, JSON.stringify(grown)).toMatchObject({ size: 3, globalRanks: [host, 2, 3], right: true });
+      job.ranks[host]!.kill("SIGKILL");
+      for (const rank of [2, joiner]) {
+        const { message } = await job.reported(
+          (r) => r.rank === rank && ("refused" in r.message || (r.message.size === 2 && r.message.epoch === 3)),
+        );
+        expect(message, JSON.stringify(message)).toMatchObject({ globalRanks: [2, 3], right: true });
+      }
+      await endOf(job, [2, joiner]);
+    },
+  );
 });

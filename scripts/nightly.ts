@@ -25,6 +25,11 @@ const STEPS: readonly Step[] = [
     program: ["scripts/simulate.ts", "--seeds", "20000", "--first-seed", "1"],
   },
   {
+    name: "chaos",
+    purpose: "every promise of docs/reliability.md, with real processes: killed, stopped, cut off, joining, busy",
+    program: ["bench/chaos/run.ts"],
+  },
+  {
     name: "conformance",
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],

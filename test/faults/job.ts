@@ -2,10 +2,11 @@
  * Real processes of the built package, for tests of what happens when one of them dies or stalls. The programs are plain
  * JavaScript that imports "webccl" by its own name, so they run what `npm run build` made.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../helpers/free-port.ts";
+import type { Host } from "../runtime/hosts/hosts.ts";
 
 /** What a rank passed to `process.send`, and when it came. */
 export interface Report {
@@ -13,58 +14,87 @@ export interface Report {
   message: Record<string, unknown>;
 }
 
+/** How a process ended. */
+export interface End {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+const onThisHost: Host["command"] = (command, args) => [command, [...args]];
+
 /** Running ranks. */
-export interface Job {
-  readonly ranks: readonly ChildProcess[];
-  readonly reports: readonly Report[];
+export class Job {
+  readonly ranks: ChildProcess[] = [];
+  readonly reports: Report[] = [];
+  readonly #path: string;
+  readonly #env: Record<string, string>;
+  readonly #ends: Promise<End>[] = [];
+  readonly #watchers = new Set<() => void>();
+
+  /** `program` is a file of ./programs; `env` is for every rank. */
+  constructor(program: string, env: Record<string, string>) {
+    this.#path = fileURLToPath(new URL(`./programs/${program}`, import.meta.url));
+    this.#env = env;
+  }
+
+  /** Starts one more process, whose reports have the number that this returns. `on` says how a command is started on another host. */
+  start(env: Record<string, string>, on: Host["command"] = onThisHost): number {
+    const child = spawn(...on(process.execPath, [this.#path]), {
+      env: { ...process.env, ...this.#env, ...env },
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const rank = this.ranks.push(child) - 1;
+    child.on("message", (message) => {
+      this.reports.push({ rank, message: message as Report["message"] });
+      for (const watch of this.#watchers) watch();
+    });
+    this.#ends.push(new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal }))));
+    return rank;
+  }
+
   /** Resolves with the first report that `matches`; rejects if every rank ends without. */
-  reported(matches: (report: Report) => boolean): Promise<Report>;
-  /** Resolves when all ranks have ended. */
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }[]>;
-  kill(): void;
+  reported(matches: (report: Report) => boolean): Promise<Report> {
+    return this.#when(() => this.reports.find(matches));
+  }
+
+  /** Resolves when a report makes `holds` true; rejects if every rank ends without. */
+  async until(holds: () => boolean): Promise<void> {
+    await this.#when(() => holds() || undefined);
+  }
+
+  #when<T>(look: () => T | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const watch = () => {
+        const seen = look();
+        if (seen === undefined) return;
+        this.#watchers.delete(watch);
+        resolve(seen);
+      };
+      this.#watchers.add(watch);
+      watch();
+      this.ended.then(() => {
+        const last = JSON.stringify(this.reports.slice(-20));
+        reject(new Error(`every rank ended first; the last that they reported is ${last}`));
+      });
+    });
+  }
+
+  /** Resolves when all ranks that were started have ended. */
+  get ended(): Promise<End[]> {
+    return Promise.all(this.#ends);
+  }
+
+  kill(): void {
+    for (const child of this.ranks) child.kill("SIGKILL");
+  }
 }
 
 /** Starts `program` as `size` ranks that meet at env://. */
 export async function startJob(program: string, size: number, env: Record<string, string> = {}): Promise<Job> {
   const port = env.MASTER_PORT ?? String(await freePort());
-  const path = fileURLToPath(new URL(`./programs/${program}`, import.meta.url));
-  const reports: Report[] = [];
-  const watchers = new Set<() => void>();
-  const ranks = Array.from({ length: size }, (_, rank) => {
-    const child = fork(path, {
-      env: { ...process.env, ...env, MASTER_PORT: port, RANK: String(rank), WORLD_SIZE: String(size) },
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    child.on("message", (message) => {
-      reports.push({ rank, message: message as Report["message"] });
-      for (const watch of watchers) watch();
-    });
-    return child;
-  });
-  const ended = Promise.all(
-    ranks.map(
-      (child) =>
-        new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-          child.once("exit", (code, signal) => resolve({ code, signal }));
-        }),
-    ),
-  );
-  const reported: Job["reported"] = (matches) =>
-    new Promise((resolve, reject) => {
-      const watch = () => {
-        const report = reports.find(matches);
-        if (!report) return;
-        watchers.delete(watch);
-        resolve(report);
-      };
-      watchers.add(watch);
-      watch();
-      ended.then(() => reject(new Error(`every rank ended first; they reported ${JSON.stringify(reports)}`)));
-    });
-  const kill = () => {
-    for (const child of ranks) child.kill("SIGKILL");
-  };
-  return { ranks, reports, reported, ended, kill };
+  const job = new Job(program, { ...env, MASTER_PORT: port });
+  for (let rank = 0; rank < size; rank++) job.start({ RANK: String(rank), WORLD_SIZE: String(size) });
+  return job;
 }
 
 /** Resident memory of a process, in bytes. */

@@ -1,10 +1,7 @@
 /** Ranks in processes of their own that are killed, stopped and started, and shrink and admit. */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { mintTicket } from "../../src/node/hub.ts";
 import { type Job, type Report, startJob } from "../faults/job.ts";
-import { freePort } from "../helpers/free-port.ts";
 import { sharedFilesOf } from "../helpers/shared-files.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";
 
@@ -167,38 +164,50 @@ describe("shrink()", () => {
 });
 
 describe("join: true", () => {
-  /** One more rank of a job. */
-  const startJoiner = (port: string, env: Record<string, string>) => {
-    const child = fork(fileURLToPath(new URL("./programs/elastic.mjs", import.meta.url)), {
-      env: { ...process.env, ...env, MASTER_PORT: port, JOIN: "1", ADMIT: "1", RANK: "", WORLD_SIZE: "" },
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
-    const first = new Promise<Report["message"]>((resolve) => child.once("message", resolve as () => void));
-    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
-    return { child: child as ChildProcess, first, ended };
-  };
-
   it.each([
     ["tcp", 2],
     ["tcp", 0],
     ["file", 0],
   ])("replaces a rank: at %s, after the kill of rank %i", { timeout: 60_000 }, async (place, victim) => {
-    const port = String(await freePort());
     const folder = temporaryFolder();
     const env = { ADMIT: "1", ...(place === "file" ? { WEBCCL_INIT_METHOD: `file://${folder}/store` } : {}) };
-    const job = await startJob(PROGRAM, 3, { ...env, MASTER_PORT: port });
+    const job = await startJob(PROGRAM, 3, env);
     await reached(job, [0, 1, 2], 3);
     job.ranks[victim]!.kill("SIGKILL");
     const survivors = [0, 1, 2].filter((rank) => rank !== victim);
     await reached(job, survivors, 2);
-    const joiner = startJoiner(port, env);
-    const grown = await joiner.first;
+    const joiner = job.start({ JOIN: "1", RANK: "", WORLD_SIZE: "" });
+    const { message: grown } = await job.reported(({ rank }) => rank === joiner);
     expect(grown, JSON.stringify(grown)).toMatchObject({ size: 3, rank: 2, right: true });
     for (const rank of survivors) {
       await job.reported((r) => r.rank === rank && r.message.size === 3 && r.message.epoch === grown.epoch);
     }
-    joiner.child.send("end");
-    expect(await joiner.ended).toBe(0);
-    await endOf(job, survivors);
+    await endOf(job, [...survivors, joiner]);
   });
+
+  it.each([
+    [0, 1],
+    [1, 0],
+  ])(
+    "goes on when rank %i was lost before it came, and then rank %i dies that hosts the hub",
+    { timeout: 60_000 },
+    async (...victims) => {
+      const [first, host] = victims;
+      const job = await startJob(PROGRAM, 3, { ADMIT: "1" });
+      await reached(job, [0, 1, 2], 3);
+      job.ranks[first]!.kill("SIGKILL");
+      await reached(job, [host, 2], 2);
+      const joiner = job.start({ JOIN: "1", RANK: "", WORLD_SIZE: "" });
+      const { message: grown } = await job.reported(({ rank }) => rank === joiner);
+      expect(grown, JSON.stringify(grown)).toMatchObject({ size: 3, globalRanks: [host, 2, 3], right: true });
+      job.ranks[host]!.kill("SIGKILL");
+      for (const rank of [2, joiner]) {
+        const { message } = await job.reported(
+          (r) => r.rank === rank && ("refused" in r.message || (r.message.size === 2 && r.message.epoch === 3)),
+        );
+        expect(message, JSON.stringify(message)).toMatchObject({ globalRanks: [2, 3], right: true });
+      }
+      await endOf(job, [2, joiner]);
+    },
+  );
 });

@@ -35,7 +35,7 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
     kind: "hub",
     folds,
     settle: async (roster) => {
-      own = roster[connection.welcome.rank];
+      own = roster.find(({ rank }) => rank === connection.welcome.rank);
       needsHubChecksums = roster.some(({ integrity }) => integrity.wish !== "off") && own?.integrity.wish === "off";
       return roster;
     },

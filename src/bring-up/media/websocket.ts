@@ -75,7 +75,7 @@ export async function openWebsocket(
     kind: "websocket",
     offer: { listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}` },
     settle: async (roster) => {
-      own = roster[rank];
+      own = roster.find((entry) => entry.rank === rank);
       return roster;
     },
     link: async (others, take) => {

@@ -37,15 +37,14 @@ export async function knockAndLink(
   const { timeoutMs, signal } = settings;
   const number = await knock(store, own.rank, encodeControl(own));
   const invitation = await answered(store, number, timeoutMs, signal);
+  const others = invitation.entries.map(entryOf).filter(({ rank }) => rank !== own.rank);
   const roster: RosterEntry[] = [];
-  for (const entry of invitation.entries.map(entryOf)) roster[entry.rank] = entry;
-  roster[own.rank] = own;
-  for (const medium of media.all) await medium.settle(roster);
+  for (const entry of [...others, own]) roster[entry.rank] = entry;
+  for (const medium of media.all) await medium.settle([...others, own]);
   const links = new Map<number, Link>();
   undo.push(() => {
     for (const link of links.values()) link.close();
   });
-  const others = roster.filter(({ rank }) => rank !== own.rank);
   await linkLate(own, others, media.all, LINK_MS, (seat, link) => links.set(seat, link));
   return { epoch: invitation.epoch - 1, members: invitation.members, roster, links };
 }

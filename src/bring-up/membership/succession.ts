@@ -176,7 +176,8 @@ export class Succession implements JobMembership {
     store.timeoutMs = timeoutMs;
     const { hubMedium } = await import("../media/hub.ts");
     const medium = hubMedium(hub, media.executor);
-    await medium.settle(roster as RosterEntry[]);
+    // A rank that joined knows no entry of those that were lost before.
+    await medium.settle(members.flatMap((seat) => roster[seat] ?? []));
     await medium.link([], () => {});
     parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };
     const hosted = seat === parts.seat ? this.#hosted : null;

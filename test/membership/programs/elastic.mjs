@@ -3,7 +3,7 @@
 import { parentPort } from "node:worker_threads";
 import { initProcessGroup } from "webccl";
 
-const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD, TICKETS } = process.env;
+const { TRANSPORT = "auto", JOIN, ADMIT, CALL_MS = "60000", WEBCCL_INIT_METHOD, TICKETS, LISTEN } = process.env;
 // Who comes by a ticket does not know the token.
 const ticket = TICKETS?.split(",")[Number(process.env.RANK)];
 if (ticket) delete process.env.WEBCCL_TOKEN;
@@ -23,6 +23,7 @@ let group = await initProcessGroup({
   ...(JOIN ? { join: true } : {}),
   ...(ticket ? { ticket } : {}),
   ...(WEBCCL_INIT_METHOD ? { initMethod: WEBCCL_INIT_METHOD } : {}),
+  ...(LISTEN ? { listen: JSON.parse(LISTEN) } : {}),
 });
 const seat = group.globalRanks[group.rank];
 const tensor = group.alloc("i32", 100_000);
@@ -48,6 +49,7 @@ for (let stopped = false; !stopped; ) {
     if (ADMIT && !stopped) group = await group.admit();
   } catch (error) {
     oldError = `${error.name}: ${error.message}`;
+    send({ error: error.name, lost: error.rank, missing: error.missingRanks, at: Date.now() });
     try {
       group = await group.shrink({ timeoutMs: 5_000 });
     } catch (refusal) {

@@ -12,6 +12,8 @@ export interface Hosts {
   readonly hosts: readonly [Host, Host];
   /** Are they apart, as two machines are? */
   readonly areApart: boolean;
+  /** Takes the cable between them down, or up again. Only where they are apart. */
+  setCable(state: "up" | "down"): void;
   end(): void;
 }
 
@@ -28,7 +30,10 @@ export function makeHosts(): Hosts {
   const first = ip("netns", "add", names[0]);
   if (/not permitted|denied|read-only/i.test(first)) {
     const hosts = ["127.0.0.2", "127.0.0.3"].map((address) => ({ address, command: sameHost }));
-    return { hosts: hosts as [Host, Host], areApart: false, end: () => {} };
+    const setCable = () => {
+      throw new Error("there is no cable: this user may make no network namespace");
+    };
+    return { hosts: hosts as [Host, Host], areApart: false, setCable, end: () => {} };
   }
   const errors = [
     first,
@@ -50,7 +55,11 @@ export function makeHosts(): Hosts {
     // `ip netns exec` would give every process file systems of its own, as no two processes of one host have.
     command: (command, args) => ["nsenter", [`--net=/run/netns/${names[i]}`, command, ...args]],
   });
-  return { hosts: [hostOf(0), hostOf(1)], areApart: true, end };
+  const setCable = (state: "up" | "down") => {
+    const complaint = ip("-n", names[0], "link", "set", cables[0], state);
+    if (complaint) throw new Error(`the cable does not go ${state}: ${complaint}`);
+  };
+  return { hosts: [hostOf(0), hostOf(1)], areApart: true, setCable, end };
 }
 
 const sameHost: Host["command"] = (command, args) => [command, [...args]];

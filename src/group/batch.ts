@@ -180,6 +180,7 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
   const [one, other] = [a.prepared.request, b.prepared.request];
   const hasForm =
     one.collective === "allReduce" ||
+    one.collective === "broadcast" ||
     one.collective === "allGatherIntoTensor" ||
     one.collective === "reduceScatterTensor";
   // Time limits and signals are this rank's own: they must not decide how many calls the ranks make.
@@ -189,7 +190,8 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     !b.prepared.persistent &&
     one.collective === other.collective &&
     isOneOp(opOf(one), opOf(other)) &&
-    accumulateOf(one) === accumulateOf(other) &&
+    isSame(one, other, "root") &&
+    isSame(one, other, "accumulate") &&
     a.options.algorithm === b.options.algorithm
   );
 }
@@ -198,8 +200,8 @@ function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
 }
 
-function accumulateOf(request: Request): string | undefined {
-  return "accumulate" in request ? request.accumulate : undefined;
+function isSame(a: Request, b: Request, field: "root" | "accumulate"): boolean {
+  return (a as { [field]?: unknown })[field] === (b as { [field]?: unknown })[field];
 }
 
 /** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
@@ -218,6 +220,7 @@ function fusedOf(calls: readonly PreparedCall<unknown>[]): PreparedCall<unknown>
 function coalescedForm(requests: readonly Request[]): Request {
   const outputs = requests.flatMap((request) => ("output" in request ? [request.output] : []));
   const inputs = requests.flatMap((request) => ("input" in request ? [request.input] : []));
+  const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
   const [first] = requests;
   switch (first?.collective) {
     case "allGatherIntoTensor":
@@ -230,10 +233,10 @@ function coalescedForm(requests: readonly Request[]): Request {
         op: first.op,
         accumulate: first.accumulate,
       };
-    case "allReduce": {
-      const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
+    case "broadcast":
+      return { collective: "broadcastCoalesced", tensors, root: first.root };
+    case "allReduce":
       return { collective: "allReduceCoalesced", tensors, op: first.op, accumulate: first.accumulate };
-    }
     default:
       throw new Error(`${first?.collective} has no coalesced form`);
   }

@@ -3,25 +3,39 @@
  * the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that is not, and
  * then nothing has happened.
  */
-import type { ReduceOptions } from "../options.ts";
+import type { ReduceOptions, RootOptions } from "../options.ts";
 import { accumulationOf, type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
 import { describeList, named } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
-import type { Caller } from "./checks.ts";
+import { type Caller, rootOf } from "./checks.ts";
 import { checkApart } from "./claims.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 
 const nothing = () => undefined;
 
+/** Tensors of any memories, those of one memory together; an empty list is one of no memory, for it is a call all the same. */
+export function byMemory(list: readonly Tensor[]): TensorView[][] {
+  const lists = new Map<string, TensorView[]>();
+  for (const view of describedList(list)) {
+    const alike = lists.get(view.memory);
+    if (alike) alike.push(view);
+    else lists.set(view.memory, [view]);
+  }
+  return lists.size === 0 ? [[]] : [...lists.values()];
+}
+
 /** Arguments of `allReduceCoalesced`. */
-export function allReduceCoalesced(
-  list: readonly Tensor[],
+export function allReduceCoalesced(list: readonly Tensor[], options: ReduceOptions): PreparedCall<void> {
+  return allReduceOf(describedList(list), options);
+}
+
+/** Arguments of an allReduce of several tensors, which lie in one memory. */
+export function allReduceOf(
+  tensors: readonly TensorView[],
   { op = ReduceOp.SUM, accumulate }: ReduceOptions,
 ): PreparedCall<void> {
-  checkIsList(list, "tensors");
-  const tensors = describeList(list, "tensors");
   let resolved: Op = ReduceOp.SUM;
   for (const dtype of new Set(tensors.map((tensor) => tensor.dtype))) resolved = resolveReduceOp(op, dtype);
   checkApart([], tensors);
@@ -33,6 +47,19 @@ export function allReduceCoalesced(
       written: tensors,
       value: nothing,
     },
+  };
+}
+
+/** Arguments of a broadcast of several tensors, which lie in one memory. */
+export function broadcastOf(caller: Caller, tensors: readonly TensorView[], options: RootOptions): PreparedCall<void> {
+  const root = rootOf(caller, options);
+  const isRoot = root === caller.rank;
+  if (!isRoot) checkApart([], tensors);
+  return {
+    request: { collective: "broadcastCoalesced", tensors, root },
+    read: isRoot ? tensors : [],
+    written: isRoot ? [] : tensors,
+    value: nothing,
   };
 }
 
@@ -98,6 +125,11 @@ function pairs(
   });
   checkApart(inputs, outputs);
   return { outputs, inputs };
+}
+
+function describedList(list: readonly Tensor[]): TensorView[] {
+  checkIsList(list, "tensors");
+  return describeList(list, "tensors");
 }
 
 function checkIsList(list: readonly Tensor[], name: string): void {

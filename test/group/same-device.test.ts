@@ -56,6 +56,28 @@ describe("ranks of one thread on one GPUDevice", () => {
     },
   );
 
+  it("take lists that lie in host memory and on the device as one Work", async () => {
+    const members = await ranksOnOneDevice();
+    const lists = members.map(({ rank }) => [
+      upload(Float32Array.of(1, 2, 3 + rank)),
+      Float64Array.of(rank),
+      upload(Float32Array.of(rank)),
+      Int16Array.of(rank, 1),
+    ]);
+    const held = () =>
+      Promise.all(
+        lists.map((list) =>
+          Promise.all(list.map(async (one) => [...("buffer" in one && "dtype" in one ? await download(one) : one)])),
+        ),
+      );
+    await Promise.all(members.map((group, i) => group.allReduceAll(lists[i]!)));
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [3], [3], [3, 3]]));
+    (lists[1]![1] as Float64Array).fill(7);
+    await Promise.all(members.map((group, i) => group.broadcastAll(lists[i]!, { root: 1 })));
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [7], [3], [3, 3]]));
+    expect(members.map(({ sequence }) => sequence)).toEqual([4, 4, 4]);
+  });
+
   it("send and recv without any readback, also when the message waits", async () => {
     const members = await ranksOnOneDevice();
     const values = new Float32Array(COUNT).map((_, i) => i);

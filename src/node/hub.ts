@@ -11,6 +11,7 @@ import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
 import { LiveSpace } from "../store/live-space.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
+import { ON_BUN } from "./environment/bun.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -101,9 +102,7 @@ export async function startHub(
   },
 ): Promise<HubServer> {
   if ("bun" in process.versions) {
-    throw new UnsupportedError(
-      "a webccl hub cannot run on Bun, whose own WebSocket has no back-pressure: use Node or Deno",
-    );
+    throw new UnsupportedError(ON_BUN);
   }
   const executor = await createCpuExecutor();
   // It folds whatever its members send.

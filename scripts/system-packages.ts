@@ -38,6 +38,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/bin/redis-server",
     purpose: "the server of RedisStore's tests",
   },
+  {
+    name: "nginx-light",
+    file: "/usr/sbin/nginx",
+    purpose: "a proxy with TLS in front of a hub",
+  },
 ];
 
 /**

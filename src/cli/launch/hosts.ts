@@ -7,6 +7,7 @@ import { connectHubStore } from "../../bring-up/meeting/hub-store.ts";
 import { startHub } from "../../node/hub.ts";
 import { nodePlatform } from "../../node/platform.ts";
 import { DEFAULT_PORT } from "../../options.ts";
+import type { Store } from "../../store/store.ts";
 import { urlHost } from "../../support/host.ts";
 import { asUsageError, hubOptions } from "../hub.ts";
 import { type Flags, integerFlag, textFlag, UsageError } from "../usage.ts";
@@ -17,6 +18,10 @@ const DEFAULT_ID = "run";
 
 /** How long the hub of a job that failed waits for the ranks of other hosts, which have been told, in milliseconds. */
 const FAILED_MS = 10_000;
+
+/** How long the launcher of host 0 waits for other hosts before it says so, in milliseconds. */
+const QUIET_MS = 2_000;
+const WAITS = "the ranks of this host have ended; its hub stays for those of the others";
 
 /** The place of this host among them, and where they meet. */
 export interface Hosts {
@@ -96,11 +101,12 @@ export async function openHosts(hosts: Hosts, ranks: number, hub: string | undef
   const options = { ...hubOptions(hosts.flags), ...endpoint };
   const own = endpoint && hosts.rank === 0 ? await startHub(options).catch(asUsageError) : null;
   const scheme = options.tls ? "wss" : "ws";
-  const url = endpoint ? `${scheme}://${urlHost(endpoint.host)}:${endpoint.port}/${id}` : (hub ?? "");
-  const log = hosts.most > hosts.first ? await connectHubStore(nodePlatform, `${url}-hosts`, {}) : null;
+  const url = endpoint
+    ? `${scheme}://${urlHost(endpoint.host)}:${endpoint.port}/${encodeURIComponent(id)}`
+    : (hub ?? "");
+  const log = hosts.most > hosts.first ? await openLog(url).catch(asUsageError) : null;
   // The first time that a host of the beginning comes it begins; else it joins.
   const joins = log !== null && (hosts.rank >= hosts.first || !(await isFirst(log, hosts.rank)));
-  const groupName = new URL(url).pathname.slice(1);
   const master = endpoint ? { MASTER_ADDR: endpoint.host, MASTER_PORT: String(endpoint.port) } : {};
   return {
     variables: (rank, restarts) => ({
@@ -111,15 +117,21 @@ export async function openHosts(hosts: Hosts, ranks: number, hub: string | undef
     nameOf: (rank) => (joins ? `${hosts.rank}.${rank}` : String(hosts.rank * ranks + rank)),
     async close(hasFailed) {
       await log?.close();
-      if (own && own.stats.members > 0) {
-        process.stderr.write("webccl run: the ranks of this host have ended; its hub stays for those of the others\n");
-        await own.drained(groupName, hasFailed && log === null ? FAILED_MS : Number.POSITIVE_INFINITY);
-      }
+      const say = setTimeout(() => process.stderr.write(`webccl run: ${WAITS}\n`), QUIET_MS);
+      await own?.drained(id, hasFailed && log === null ? FAILED_MS : Number.POSITIVE_INFINITY);
+      clearTimeout(say);
       await own?.close();
     },
   };
 }
 
-async function isFirst(log: Awaited<ReturnType<typeof connectHubStore>>, host: number): Promise<boolean> {
+/** A store beside the job's, with the hosts that have come. It lives as long as any launcher. */
+async function openLog(hub: string): Promise<Store> {
+  const url = new URL(hub);
+  url.pathname += "-hosts";
+  return connectHubStore(nodePlatform, url.href, {});
+}
+
+async function isFirst(log: Store, host: number): Promise<boolean> {
   return (await log.add(`host ${host}`, 1)) === 1;
 }

@@ -108,7 +108,7 @@ describe("webccl run as torchrun", () => {
     ["--nnodes 2 --node-rank 0 --rdzv-endpoint 127.0.0.1:1 --browsers 1 -n 2", "--browsers are of one host"],
     ["--tee -n 1", "--tee goes with --log-dir"],
     ["--log-dir /dev/null/logs -n 1", "--log-dir /dev/null/logs cannot be made"],
-    ["--nnodes 2 --node-rank 0 --rdzv-endpoint 0.0.0.0:1 -n 1", "pass --token-file or WEBCCL_TOKEN"],
+    ["--nnodes 2 --node-rank 0 --rdzv-endpoint 0.0.0.0:1 -n 1", "pass a token in WEBCCL_TOKEN and --cert and --key"],
   ])("refuses %s", async (flags, says) => {
     const { code, stdout, stderr } = await webccl(["run", ...flags.split(" "), PROGRAM], { WEBCCL_TOKEN: "" });
     expect(lines(stderr)[0]).toContain(says);

@@ -23,6 +23,9 @@ const FAILED_MS = 10_000;
 const QUIET_MS = 2_000;
 const WAITS = "the ranks of this host have ended; its hub stays for those of the others";
 
+/** How a user of `webccl run` gives what a hub beyond loopback needs. */
+const REMEDIES = { token: "a token in WEBCCL_TOKEN", tls: "--cert and --key", insecure: "--insecure" };
+
 /** The place of this host among them, and where they meet. */
 export interface Hosts {
   /** The job begins with so many. */
@@ -98,7 +101,7 @@ function endpointOf(text: string): { host: string; port: number } {
  */
 export async function openHosts(hosts: Hosts, ranks: number, hub: string | undefined): Promise<LaunchedJob> {
   const { endpoint, id } = hosts;
-  const options = { ...hubOptions(hosts.flags), ...endpoint };
+  const options = { ...hubOptions(hosts.flags), ...endpoint, remedies: REMEDIES };
   const own = endpoint && hosts.rank === 0 ? await startHub(options).catch(asUsageError) : null;
   const scheme = options.tls ? "wss" : "ws";
   const url = endpoint

@@ -87,6 +87,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
       count: ranks,
       onEnded: ended,
       nameOf: job.nameOf,
+      hasOthers: (hosts?.most ?? 1) > 1,
       mostRestarts: maxRestarts,
       restart: (rank, restarts) => add(rank, startOne(rank, restarts)),
     });

@@ -41,6 +41,8 @@ export interface Supervised {
   /** Gets the result when none is left. */
   onEnded(result: LaunchResult): void;
   nameOf(rank: number): string;
+  /** Has the job ranks on other hosts, which a rank that is started again may join? */
+  readonly hasOthers: boolean;
   /** Ranks that end badly are started again, this often in all. */
   readonly mostRestarts: number;
   /** Starts a rank again; `restarts` counts all of them so far. */
@@ -89,7 +91,8 @@ export class Supervisor {
 
   /** Is there a restart left, and a group to join? */
   #mayRestart(): boolean {
-    return this.#restarted < this.#options.mostRestarts && !this.#failure && !this.#stoppedBy && this.#ranks.size > 0;
+    const isJoinable = this.#ranks.size > 0 || this.#options.hasOthers;
+    return this.#restarted < this.#options.mostRestarts && !this.#failure && !this.#stoppedBy && isJoinable;
   }
 
   #finish(): void {

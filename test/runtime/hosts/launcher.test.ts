@@ -63,6 +63,18 @@ describe("webccl run --nnodes", { timeout: 120_000 }, () => {
     expect((await first.ended).code).toBe(143);
   });
 
+  it("starts the only rank of a host again, which joins those of the others", async () => {
+    const words = ["-n", "1", "--insecure", "--max-restarts", "1", program("grows.mjs"), "2", "2"];
+    const commands = [launch(0, "2", words), launch(1, "2", words)] as const;
+    const [, pid] = await commands[1].printed(/epoch 0: rank 1 of 2 has 3, pid (\d+)/);
+    await commands[0].printed(/epoch 0: rank 0 of 2/);
+    process.kill(Number(pid), "SIGKILL");
+    const [first, second] = await Promise.all(commands.map(({ ended }) => ended));
+    expect([first?.code, second?.code]).toEqual([0, 0]);
+    expect(second?.stderr).toContain("webccl run: rank 1 was killed by SIGKILL, and is started again");
+    expect(second?.stdout).toMatch(/\[1\] epoch [1-9]\d*: rank 1 of 2 has 3/);
+  });
+
   it("lets a host in that comes later, and one that was killed and comes again", async () => {
     const words = ["-n", "2", "--insecure", program("grows.mjs"), "4", "2"];
     const first = launch(0, "1:2", words);

@@ -16,8 +16,8 @@ import { type LaunchedJob, rankVariables } from "./job.ts";
 const EXAMPLE = "webccl run --nnodes 2 --node-rank 0 --rdzv-endpoint 10.0.0.1:29500 -n 4 script.js";
 const DEFAULT_ID = "run";
 
-/** How long the hub of a job that failed waits for the ranks of other hosts, which have been told, in milliseconds. */
-const FAILED_MS = 10_000;
+/** How long the hub of a job that failed, or was stopped, waits for the ranks of other hosts, which have been told, in milliseconds. */
+const ENDING_MS = 10_000;
 
 /** How long the launcher of host 0 waits for other hosts before it says so, in milliseconds. */
 const QUIET_MS = 2_000;
@@ -118,10 +118,12 @@ export async function openHosts(hosts: Hosts, ranks: number, hub: string | undef
       WEBCCL_INIT_METHOD: url,
     }),
     nameOf: (rank) => (joins ? `${hosts.rank}.${rank}` : String(hosts.rank * ranks + rank)),
-    async close(hasFailed) {
+    async close({ failure, stoppedBy }) {
       await log?.close();
+      // The hosts of a job that may grow and shrink go on without this one.
+      const endsSoon = stoppedBy !== null || (failure !== null && log === null);
       const say = setTimeout(() => process.stderr.write(`webccl run: ${WAITS}\n`), QUIET_MS);
-      await own?.drained(id, hasFailed && log === null ? FAILED_MS : Number.POSITIVE_INFINITY);
+      await own?.drained(id, endsSoon ? ENDING_MS : Number.POSITIVE_INFINITY);
       clearTimeout(say);
       await own?.close();
     },

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { startHub } from "../../node/hub.ts";
 import { UsageError } from "../usage.ts";
 import { programPage } from "./browser-page.ts";
+import type { LaunchResult } from "./supervisor.ts";
 
 /** The ranks of this host, as they are told where they belong. */
 export interface LaunchedJob {
@@ -11,8 +12,8 @@ export interface LaunchedJob {
   variables(rank: number, restarts: number): NodeJS.ProcessEnv;
   /** What people call that rank: its number in the job, or `host.rank` where it has none yet. */
   nameOf(rank: number): string;
-  /** Ends the hub, if the launcher opened one. */
-  close(hasFailed: boolean): Promise<void>;
+  /** Ends the hub, if the launcher opened one, after the ranks of this host have ended so. */
+  close(result: LaunchResult): Promise<void>;
 }
 
 /** Where a rank belongs. */

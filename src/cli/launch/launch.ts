@@ -100,7 +100,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
     else for (let rank = 0; rank < ranks; rank++) add(rank, startOne(rank, 0));
   });
   await logs?.close();
-  await job.close(result.failure !== null || result.stoppedBy !== null);
+  await job.close(result);
   return result;
 }
 

@@ -180,7 +180,6 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
   const [one, other] = [a.prepared.request, b.prepared.request];
   const hasForm =
     one.collective === "allReduce" ||
-    one.collective === "broadcast" ||
     one.collective === "allGatherIntoTensor" ||
     one.collective === "reduceScatterTensor";
   // Time limits and signals are this rank's own: they must not decide how many calls the ranks make.
@@ -190,8 +189,7 @@ function isFusible(a: BatchedCall, b: BatchedCall): boolean {
     !b.prepared.persistent &&
     one.collective === other.collective &&
     isOneOp(opOf(one), opOf(other)) &&
-    isSame(one, other, "root") &&
-    isSame(one, other, "accumulate") &&
+    accumulateOf(one) === accumulateOf(other) &&
     a.options.algorithm === b.options.algorithm
   );
 }
@@ -200,8 +198,8 @@ function opOf(request: Request): ReduceOp | null {
   return "op" in request ? request.op : null;
 }
 
-function isSame(a: Request, b: Request, field: "root" | "accumulate"): boolean {
-  return (a as { [field]?: unknown })[field] === (b as { [field]?: unknown })[field];
+function accumulateOf(request: Request): string | undefined {
+  return "accumulate" in request ? request.accumulate : undefined;
 }
 
 /** Are they one operation on every rank? Factors are each rank's own: whether two of them are equal tells nothing of the others'. */
@@ -220,7 +218,6 @@ function fusedOf(calls: readonly PreparedCall<unknown>[]): PreparedCall<unknown>
 function coalescedForm(requests: readonly Request[]): Request {
   const outputs = requests.flatMap((request) => ("output" in request ? [request.output] : []));
   const inputs = requests.flatMap((request) => ("input" in request ? [request.input] : []));
-  const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
   const [first] = requests;
   switch (first?.collective) {
     case "allGatherIntoTensor":
@@ -233,10 +230,10 @@ function coalescedForm(requests: readonly Request[]): Request {
         op: first.op,
         accumulate: first.accumulate,
       };
-    case "broadcast":
-      return { collective: "broadcastCoalesced", tensors, root: first.root };
-    case "allReduce":
+    case "allReduce": {
+      const tensors = requests.flatMap((request) => ("tensor" in request ? [request.tensor] : []));
       return { collective: "allReduceCoalesced", tensors, op: first.op, accumulate: first.accumulate };
+    }
     default:
       throw new Error(`${first?.collective} has no coalesced form`);
   }

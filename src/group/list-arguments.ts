@@ -15,27 +15,13 @@ import type { PreparedCall } from "./prepared-call.ts";
 
 const nothing = () => undefined;
 
-/** Tensors of any memories, those of one memory together; an empty list is one of no memory, for it is a call all the same. */
-export function byMemory(list: readonly Tensor[]): TensorView[][] {
-  const lists = new Map<string, TensorView[]>();
-  for (const view of describedList(list)) {
-    const alike = lists.get(view.memory);
-    if (alike) alike.push(view);
-    else lists.set(view.memory, [view]);
-  }
-  return lists.size === 0 ? [[]] : [...lists.values()];
-}
-
 /** Arguments of `allReduceCoalesced`. */
-export function allReduceCoalesced(list: readonly Tensor[], options: ReduceOptions): PreparedCall<void> {
-  return allReduceOf(describedList(list), options);
-}
-
-/** Arguments of an allReduce of several tensors, which lie in one memory. */
-export function allReduceOf(
-  tensors: readonly TensorView[],
+export function allReduceCoalesced(
+  list: readonly Tensor[],
   { op = ReduceOp.SUM, accumulate }: ReduceOptions,
 ): PreparedCall<void> {
+  checkIsList(list, "tensors");
+  const tensors = describeList(list, "tensors");
   let resolved: Op = ReduceOp.SUM;
   for (const dtype of new Set(tensors.map((tensor) => tensor.dtype))) resolved = resolveReduceOp(op, dtype);
   checkApart([], tensors);
@@ -50,11 +36,13 @@ export function allReduceOf(
   };
 }
 
-/** Arguments of a broadcast of several tensors, which lie in one memory. */
-export function broadcastOf(caller: Caller, tensors: readonly TensorView[], options: RootOptions): PreparedCall<void> {
+/** Arguments of `broadcastAll`. */
+export function broadcastCoalesced(caller: Caller, list: readonly Tensor[], options: RootOptions): PreparedCall<void> {
+  checkIsList(list, "tensors");
+  const tensors = describeList(list, "tensors");
   const root = rootOf(caller, options);
   const isRoot = root === caller.rank;
-  if (!isRoot) checkApart([], tensors);
+  checkApart([], tensors);
   return {
     request: { collective: "broadcastCoalesced", tensors, root },
     read: isRoot ? tensors : [],
@@ -125,11 +113,6 @@ function pairs(
   });
   checkApart(inputs, outputs);
   return { outputs, inputs };
-}
-
-function describedList(list: readonly Tensor[]): TensorView[] {
-  checkIsList(list, "tensors");
-  return describeList(list, "tensors");
 }
 
 function checkIsList(list: readonly Tensor[], name: string): void {

@@ -15,7 +15,6 @@
 import type { Backend, BackendContext, BackendDevice, OwnBackend } from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
 import { AbortedError, WebcclError } from "../errors.ts";
-import type { OptionNames } from "../option-checks.ts";
 import {
   ALL_TO_ALL_SINGLE_OPTIONS,
   type AllToAllSingleOptions,
@@ -54,7 +53,6 @@ import type { BackendSettings, Job, MakeBackend, MembershipEvent } from "./job.t
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
-import type { PreparedCall } from "./prepared-call.ts";
 import type { DumpOptions, TraceDump } from "./trace/dump.ts";
 import type { GroupRecord } from "./trace/recorder.ts";
 import type { GroupStats } from "./trace/stats.ts";
@@ -271,17 +269,20 @@ export class ProcessGroup {
     );
   }
 
-  /** {@link allReduce} of each tensor, as one Work: the tensors of one memory are one call, as of {@link allReduceCoalesced}. */
+  /** {@link allReduceCoalesced}, beside {@link broadcastAll}. */
   allReduceAll(tensors: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
-    return this.#ofAll("allReduceAll", tensors, REDUCE_OPTIONS, options, (list) =>
-      prepareLists.allReduceOf(list, options),
+    return this.#calls.run("allReduceAll", REDUCE_OPTIONS, options, () =>
+      prepareLists.allReduceCoalesced(tensors, options),
     );
   }
 
-  /** {@link broadcast} of each tensor from one root, as one Work: the tensors of one memory are one call, in few large messages. */
+  /**
+   * {@link broadcast} of each tensor from one root, as one call in few large messages. The tensors may have different dtypes and counts,
+   * lie in one memory on each rank, and have no memory in common.
+   */
   broadcastAll(tensors: readonly Tensor[], options: RootOptions = {}): Work<void> {
-    return this.#ofAll("broadcastAll", tensors, ROOT_OPTIONS, options, (list) =>
-      prepareLists.broadcastOf(this, list, options),
+    return this.#calls.run("broadcastAll", ROOT_OPTIONS, options, () =>
+      prepareLists.broadcastCoalesced(this, tensors, options),
     );
   }
 
@@ -310,8 +311,8 @@ export class ProcessGroup {
   /**
    * All calls that `body` makes on this group, started together when it returns, as one Work (NCCL's group calls, c10d's
    * batch_isend_irecv). It settles when all have, and rejects with the first error. If an argument of any call is wrong, or
-   * `body` throws or is async, none is started. Calls of allReduce with one `op`, of broadcast with one `root`,
-   * of allGatherIntoTensor, and of reduceScatterTensor with one `op` run as one call. A `coalesce` within `body` is part of this one.
+   * `body` throws or is async, none is started. Calls of allReduce with one `op`, of allGatherIntoTensor, and of
+   * reduceScatterTensor with one `op` run as the coalesced forms. A `coalesce` within `body` is part of this one.
    */
   coalesce(body: () => void): Work<void> {
     return this.#calls.coalesce(body);
@@ -518,19 +519,6 @@ export class ProcessGroup {
   /** `await using`: {@link destroy}. */
   [asyncDispose](): Promise<void> {
     return this.destroy();
-  }
-
-  /** A call for the tensors of each memory; ranks whose tensors lie otherwise make other calls, which is a mismatch. */
-  #ofAll<O extends CollectiveOptions>(
-    where: string,
-    tensors: readonly Tensor[],
-    names: OptionNames<O>,
-    options: O,
-    prepared: (list: readonly TensorView[]) => PreparedCall<void>,
-  ): Work<void> {
-    return this.coalesce(() => {
-      for (const list of prepareLists.byMemory(tensors)) this.#calls.run(where, names, options, () => prepared(list));
-    });
   }
 
   async #destroy(): Promise<void> {

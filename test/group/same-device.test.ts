@@ -56,26 +56,28 @@ describe("ranks of one thread on one GPUDevice", () => {
     },
   );
 
-  it("take lists that lie in host memory and on the device as one Work", async () => {
+  it("take lists of several tensors on the device as one call, and none that lie in two memories", async () => {
     const members = await ranksOnOneDevice();
     const lists = members.map(({ rank }) => [
       upload(Float32Array.of(1, 2, 3 + rank)),
-      Float64Array.of(rank),
       upload(Float32Array.of(rank)),
-      Int16Array.of(rank, 1),
+      upload(new Float32Array(COUNT).fill(rank)),
     ]);
     const held = () =>
       Promise.all(
-        lists.map((list) =>
-          Promise.all(list.map(async (one) => [...("buffer" in one && "dtype" in one ? await download(one) : one)])),
-        ),
+        lists.map(async (list) => (await Promise.all(list.map(download))).map((all) => [...all.slice(0, 3)])),
       );
     await Promise.all(members.map((group, i) => group.allReduceAll(lists[i]!)));
-    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [3], [3], [3, 3]]));
-    (lists[1]![1] as Float64Array).fill(7);
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [3], [3, 3, 3]]));
+    lists[1]![1] = upload(Float32Array.of(7));
     await Promise.all(members.map((group, i) => group.broadcastAll(lists[i]!, { root: 1 })));
-    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [7], [3], [3, 3]]));
-    expect(members.map(({ sequence }) => sequence)).toEqual([4, 4, 4]);
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [7], [3, 3, 3]]));
+    expect(members.map(({ sequence }) => sequence)).toEqual([2, 2, 2]);
+    const refused = members.map((group, i) => group.broadcastAll([lists[i]![0]!, new Float32Array(1)]));
+    for (const outcome of await Promise.allSettled(refused)) {
+      expect(String((outcome as PromiseRejectedResult).reason)).toMatch(/^TypeError: .*must be in one memory/);
+    }
+    await Promise.all(members.map((group) => group.barrier()));
   });
 
   it("send and recv without any readback, also when the message waits", async () => {

@@ -1,6 +1,6 @@
 /** Bun, on which webccl does not run: every entry refuses in one sentence, and nothing hangs. */
 import { spawn } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,10 +10,14 @@ import { temporaryFolder } from "../../helpers/temporary-folder.ts";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SENTENCE = "webccl does not run on Bun: run this program with Node 20 or later, or Deno 2";
 
-/** The binary: the package's own is put in place by an install script, which may not have run. */
+/** The binary: an install script, which may not have run, moves it from the platform's package into that of Bun. */
 function bun(): string {
-  const require = createRequire(createRequire(import.meta.url).resolve("bun/package.json"));
-  return require.resolve(`@oven/bun-${process.platform}-${process.arch}/bin/bun`);
+  const own = createRequire(import.meta.url).resolve("bun/package.json");
+  const platform = createRequire(own).resolve(`@oven/bun-${process.platform}-${process.arch}/package.json`);
+  const places = [join(platform, "../bin/bun"), join(own, "../bin/bun.exe")];
+  const binary = places.find((path) => existsSync(path));
+  if (binary === undefined) throw new Error(`there is no Bun at ${places.join(" or ")}`);
+  return binary;
 }
 
 /** What Bun, in a project that has webccl, prints of a program, or of the arguments `args`. */

@@ -1,7 +1,8 @@
 /** A hub behind nginx, with docs/hosts/nginx.conf as it is but for names, ports and files. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright";
@@ -9,7 +10,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium } from "../../../src/cli/launch/chromium.ts";
 import { type Command, start } from "../../cli/command.ts";
 import { freePort } from "../../helpers/free-port.ts";
-import { temporaryFolder } from "../../helpers/temporary-folder.ts";
 import { makeCertificate } from "../../security/certificate.ts";
 import { bundle } from "../browser/bundle.ts";
 import type { Job, Outcome } from "../job.ts";
@@ -24,9 +24,10 @@ let browser: Browser;
 let url: string;
 let origin: string;
 let certificate: string;
+let folder: string;
 
 /** The documented server, and one for the page, which has an origin of its own. */
-async function configure(folder: string, hubPort: number): Promise<void> {
+async function configure(hubPort: number): Promise<void> {
   const [hubTls, pageTls] = [await freePort(), await freePort()];
   url = `wss://localhost:${hubTls}`;
   origin = `https://localhost:${pageTls}`;
@@ -52,7 +53,7 @@ async function configure(folder: string, hubPort: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  const folder = temporaryFolder();
+  folder = mkdtempSync(join(tmpdir(), "webccl-nginx-"));
   const { cert, key } = makeCertificate();
   certificate = join(folder, "cert.pem");
   writeFileSync(certificate, cert);
@@ -61,7 +62,7 @@ beforeAll(async () => {
   for (const [name, code] of await bundle(PAGE, "entry.js")) writeFileSync(join(folder, "page", name), code);
   writeFileSync(join(folder, "page", "index.html"), `<!doctype html><script type="module" src="entry.js"></script>`);
   const hubPort = await freePort();
-  await configure(folder, hubPort);
+  await configure(hubPort);
   const flags = ["--port", `${hubPort}`, "--allow-host", "localhost", "--origin", origin];
   hub = start(["hub", ...flags], { WEBCCL_TOKEN: TOKEN });
   await hub.printed(/ws:\/\//);
@@ -74,6 +75,7 @@ afterAll(async () => {
   nginx?.kill();
   hub?.process.kill();
   await Promise.all([nginx && once(nginx, "close"), hub?.ended]);
+  rmSync(folder, { recursive: true });
 });
 
 /** A page of nginx as a rank. */

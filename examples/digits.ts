@@ -5,12 +5,12 @@
  *
  * Every rank takes an equal share of the digits and sums, in whole numbers: how often each digit occurs, its pixels
  * (10 × 784), and the products of all pairs of pixels (784 × 784). Those products are the second moment, from which
- * covariance and PCA follow. One allReduce for each of the three makes them the sums over all digits. The largest sum,
+ * covariance and PCA follow. One allReduceAll makes the three the sums over all digits. The largest sum,
  * 10,000 × 255², fits an i32, so equality is exact. Rank 0 then does all the work alone, and compares.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { initProcessGroup } from "webccl";
+import { evenShare, initProcessGroup } from "webccl";
 
 const SIDE = 28;
 const PIXELS = SIDE * SIDE;
@@ -78,19 +78,20 @@ function draw(digits: readonly number[], { images, pixels }: Sums): string {
 const group = await initProcessGroup();
 const { rank, size } = group;
 
-const start = Math.floor((TOTAL * rank) / size);
-const end = Math.floor((TOTAL * (rank + 1)) / size);
-const sums = sumImages(start, end);
-console.log(`rank ${rank} (process ${process.pid}) summed images ${start} to ${end - 1}`);
+const { start, count } = evenShare(TOTAL, rank, size);
+const sums = sumImages(start, start + count);
+console.log(`rank ${rank} (process ${process.pid}) summed images ${start} to ${start + count - 1}`);
 
 await group.barrier();
 const before = performance.now();
-await Promise.all([group.allReduce(sums.images), group.allReduce(sums.pixels), group.allReduce(sums.products)]);
+await group.allReduceAll([sums.images, sums.pixels, sums.products]);
 const elapsedMs = performance.now() - before;
 
 if (rank === 0) {
   const alone = sumImages(0, TOTAL);
-  console.log(`\n${size} ranks together, allReduce of 3 tensors in ${elapsedMs.toFixed(1)} ms, against one process:`);
+  console.log(
+    `\n${size} ranks together, allReduceAll of 3 tensors in ${elapsedMs.toFixed(1)} ms, against one process:`,
+  );
   let wrong = 0;
   for (const name of ["images", "pixels", "products"] as const) {
     const differing = sums[name].filter((value, i) => value !== alone[name][i]).length;

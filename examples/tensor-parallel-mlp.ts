@@ -13,7 +13,7 @@
  *
  * Every rank computes the loss of the same y, and it counts once: each rank takes 1 / size of its gradient.
  */
-import { initProcessGroup } from "webccl";
+import { evenShare, initProcessGroup } from "webccl";
 import * as nn from "webccl/nn";
 
 const [BATCH, INPUTS, HIDDEN, OUTPUTS] = [16, 24, 64, 10] as const;
@@ -74,9 +74,9 @@ const group = await initProcessGroup();
 const { rank, size } = group;
 
 // This rank's part of the hidden layer.
-const [start, end] = [rank, rank + 1].map((r) => Math.floor((HIDDEN * r) / size)) as [number, number];
-const ownW1 = matrix(INPUTS, end - start, (row, column) => at(w1, row, start + column));
-const ownW2 = matrix(end - start, OUTPUTS, (row, column) => at(w2, start + row, column));
+const { start, count } = evenShare(HIDDEN, rank, size);
+const ownW1 = matrix(INPUTS, count, (row, column) => at(w1, row, start + column));
+const ownW2 = matrix(count, OUTPUTS, (row, column) => at(w2, start + row, column));
 
 const [everywhere, pullX] = await nn.broadcast(group, rank === 0 ? x.values : new Float32Array(x.values.length));
 const own = layers(withValues(x, everywhere), ownW1, ownW2);
@@ -97,11 +97,11 @@ const largest = Float64Array.of(
   rank === 0 ? difference(gx, expected.gx) : 0,
   difference(
     gradients.gw1,
-    matrix(INPUTS, end - start, (row, column) => at(expected.gw1, row, start + column)),
+    matrix(INPUTS, count, (row, column) => at(expected.gw1, row, start + column)),
   ),
   difference(
     gradients.gw2,
-    matrix(end - start, OUTPUTS, (row, column) => at(expected.gw2, start + row, column)),
+    matrix(count, OUTPUTS, (row, column) => at(expected.gw2, start + row, column)),
   ),
 );
 await group.allReduce(largest, { op: "max" });

@@ -22,7 +22,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
     ],
   },
   {
-    title: "`broadcast`, `gather`, `scatter` and their forms for objects also",
+    title: "`broadcast`, `broadcastAll`, `gather`, `scatter` and their forms for objects also",
     interfaces: [["options", "RootOptions"]],
   },
   {

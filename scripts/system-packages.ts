@@ -43,6 +43,11 @@ const PACKAGES: readonly SystemPackage[] = [
     file: "/usr/bin/systemd-analyze",
     purpose: "checks the unit of a hub",
   },
+  {
+    name: "nginx-light",
+    file: "/usr/sbin/nginx",
+    purpose: "a proxy with TLS in front of a hub",
+  },
 ];
 
 /**

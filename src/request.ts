@@ -33,6 +33,7 @@ export type Request =
   | { collective: "registerBackend" | "setDefaultBackend"; device: string }
   | ObjectRequest
   | ({ collective: "allReduceCoalesced"; tensors: readonly TensorView[]; op: ReduceOp } & Accumulating)
+  | { collective: "broadcastCoalesced"; tensors: readonly TensorView[]; root: number }
   | { collective: "allGatherIntoTensorCoalesced"; outputs: readonly TensorView[]; inputs: readonly TensorView[] }
   | ({
       collective: "reduceScatterTensorCoalesced";

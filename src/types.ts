@@ -244,6 +244,7 @@ export const COLLECTIVES = [
   "reduceScatterTensorCoalesced",
   "registerBackend",
   "setDefaultBackend",
+  "broadcastCoalesced",
 ] as const;
 
 /** The name of a collective, as in a request, a message and a trace. */

@@ -54,6 +54,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["tfjs"],
   [
     "node",
+    "node/environment",
     "node/file-store",
     "node/memory-files",
     "node/mapped-memory",
@@ -63,7 +64,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/trace",
     "browser",
   ],
-  ["deno", "simulated", "simulated/network", "simulated/run"],
+  ["deno", "bun", "simulated", "simulated/network", "simulated/run"],
   [
     "cli",
     "cli/bench",
@@ -227,8 +228,8 @@ describe("src", () => {
     expect(leaks).toEqual([]);
   });
 
-  it("names a platform only in node/, deno/, browser/, simulated/, cli/ and testing/", () => {
-    const platform = /^(node|deno|browser|simulated|cli|testing)\//;
+  it("names a platform only in node/, deno/, bun/, browser/, simulated/, cli/ and testing/", () => {
+    const platform = /^(node|deno|bun|browser|simulated|cli|testing)\//;
     const named = [...modules].flatMap(([file, { packages }]) =>
       platform.test(file)
         ? []

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import * as browser from "../src/browser/index.ts";
+import * as bun from "../src/bun/index.ts";
 import * as deno from "../src/deno/index.ts";
 import * as node from "../src/node/index.ts";
 import { spawnRanks, UnsupportedError } from "../src/node/index.ts";
@@ -9,6 +10,7 @@ describe("the entries of the runtimes", () => {
     expect(Object.keys(node).length).toBeGreaterThan(20);
     expect(Object.keys(browser).sort()).toEqual(Object.keys(node).sort());
     expect(Object.keys(deno).sort()).toEqual(Object.keys(node).sort());
+    expect(Object.keys(bun).sort()).toEqual(Object.keys(node).sort());
   });
 
   it("reject what a runtime cannot do, and say what it can", async () => {

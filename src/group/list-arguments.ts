@@ -3,13 +3,13 @@
  * the method of the same name in process-group.ts; each function here throws TypeError or RangeError for one that is not, and
  * then nothing has happened.
  */
-import type { ReduceOptions } from "../options.ts";
+import type { ReduceOptions, RootOptions } from "../options.ts";
 import { accumulationOf, type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
 import { describeList, named } from "../tensor/describe.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
-import type { Caller } from "./checks.ts";
+import { type Caller, rootOf } from "./checks.ts";
 import { checkApart } from "./claims.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 
@@ -33,6 +33,21 @@ export function allReduceCoalesced(
       written: tensors,
       value: nothing,
     },
+  };
+}
+
+/** Arguments of `broadcastAll`. */
+export function broadcastCoalesced(caller: Caller, list: readonly Tensor[], options: RootOptions): PreparedCall<void> {
+  checkIsList(list, "tensors");
+  const tensors = describeList(list, "tensors");
+  const root = rootOf(caller, options);
+  const isRoot = root === caller.rank;
+  checkApart([], tensors);
+  return {
+    request: { collective: "broadcastCoalesced", tensors, root },
+    read: isRoot ? tensors : [],
+    written: isRoot ? [] : tensors,
+    value: nothing,
   };
 }
 

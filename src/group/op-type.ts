@@ -76,4 +76,5 @@ export const OP_TYPES: Readonly<Record<Collective, OpType>> = {
   allReduceCoalesced: "ALLREDUCE_COALESCED",
   allGatherIntoTensorCoalesced: "ALLGATHER_COALESCED",
   reduceScatterTensorCoalesced: "COALESCED",
+  broadcastCoalesced: "COALESCED",
 };

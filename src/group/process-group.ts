@@ -269,6 +269,23 @@ export class ProcessGroup {
     );
   }
 
+  /** {@link allReduceCoalesced}, beside {@link broadcastAll}. */
+  allReduceAll(tensors: readonly Tensor[], options: ReduceOptions = {}): Work<void> {
+    return this.#calls.run("allReduceAll", REDUCE_OPTIONS, options, () =>
+      prepareLists.allReduceCoalesced(tensors, options),
+    );
+  }
+
+  /**
+   * {@link broadcast} of each tensor from one root, as one call in few large messages. The tensors may have different dtypes and counts,
+   * lie in one memory on each rank, and have no memory in common.
+   */
+  broadcastAll(tensors: readonly Tensor[], options: RootOptions = {}): Work<void> {
+    return this.#calls.run("broadcastAll", ROOT_OPTIONS, options, () =>
+      prepareLists.broadcastCoalesced(this, tensors, options),
+    );
+  }
+
   /** {@link allGatherIntoTensor} of each pair, as one call. */
   allGatherIntoTensorCoalesced(
     outputs: readonly Tensor[],

@@ -6,6 +6,7 @@
 import { AdmissionError, ProtocolError, type WireError } from "../errors.ts";
 import { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
+import { CALLED_TWICE } from "../support/called-twice.ts";
 import { type Hello, MAX_WORLD_SIZE } from "../wire/handshake.ts";
 import { expectArray, expectInteger, type Fields } from "../wire/schema.ts";
 import { RetryLaterError } from "./admission.ts";
@@ -106,7 +107,9 @@ export class Room {
       throw new AdmissionError(`group "${group}" is full: all its ${worldSize} ranks are here`);
     }
     if (rank !== null && this.members.has(rank)) {
-      throw new AdmissionError(`rank ${rank} of group "${group}" is already taken: each rank must be started once`);
+      throw new AdmissionError(
+        `rank ${rank} of group "${group}" is already taken: each rank must be started once; ${CALLED_TWICE}`,
+      );
     }
     const departure = rank === null ? undefined : this.departed.get(rank);
     if (departure) {

@@ -1,6 +1,7 @@
 /** Doors: the ports of this machine at which a server listens, one for each address that its host name has here. */
 import { lookup } from "node:dns/promises";
 import { type AddressInfo, createServer, isIP, type Server } from "node:net";
+import { CALLED_TWICE } from "../support/called-twice.ts";
 
 /** The addresses that a host has here, of both families where it has both; none if nobody knows it. */
 export async function addressesOf(host: string): Promise<string[]> {
@@ -56,7 +57,7 @@ const isAbsent = (error: unknown) => ["EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(
 function unopened(host: string, port: number, cause: unknown): RangeError {
   const where = `port ${port} on ${host}`;
   const texts: Readonly<Record<string, string>> = {
-    EADDRINUSE: `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one); a program that has called initProcessGroup before uses that group, or its newGroup`,
+    EADDRINUSE: `${where} is already in use: end the program that has it, or choose another port (MASTER_PORT, --port; 0 picks a free one); ${CALLED_TWICE}`,
     EACCES: `${where} may not be opened by this user: choose a port above 1023 (MASTER_PORT, --port)`,
     EADDRNOTAVAIL: `${where} could not be opened: it is no address of this machine: choose one that is (--host), or start rank 0 where MASTER_ADDR is`,
   };

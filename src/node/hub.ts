@@ -12,6 +12,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
+import { ON_BUN } from "./environment/bun.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -125,9 +126,7 @@ export async function startHub(
   },
 ): Promise<HubServer> {
   if ("bun" in process.versions) {
-    throw new UnsupportedError(
-      "a webccl hub cannot run on Bun, whose own WebSocket has no back-pressure: use Node or Deno",
-    );
+    throw new UnsupportedError(ON_BUN);
   }
   const executor = await createCpuExecutor();
   // It folds whatever its members send.

@@ -1,5 +1,6 @@
 /** Node as a {@link Platform}. */
 import type { MappedMemory, Platform } from "../platform.ts";
+import { variableOf } from "./environment/slurm.ts";
 import { FileStore } from "./file-store/file-store.ts";
 import { openGpu } from "./gpu.ts";
 import { hostIdentity } from "./host-identity.ts";
@@ -26,7 +27,7 @@ export async function openMappedMemory(): Promise<MappedMemory> {
 export const nodePlatform: Platform = {
   runtime: "node",
   version: `node ${process.versions.node}`,
-  env: (name) => process.env[name],
+  env: (name) => variableOf(process.env, name),
   get hostId() {
     return process.env.WEBCCL_HOST ?? hostIdentity();
   },

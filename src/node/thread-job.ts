@@ -23,7 +23,7 @@ export interface ThreadsOptions {
   args: readonly string[];
   /** URL of the tsx module by which the program is to be loaded; null if Node can run it as it is. */
   tsx: string | null;
-  /** Environment of every thread; each finds its RANK and LOCAL_RANK in it besides. */
+  /** Environment of every thread; each finds its RANK, LOCAL_RANK and ROLE_RANK in it besides. */
   environment: NodeJS.ProcessEnv;
   /** Hand stdout and stderr to the caller, who reads them. */
   piped: boolean;
@@ -46,7 +46,7 @@ export function startThreads({ ranks, script, args, tsx, environment, piped }: T
   return Array.from({ length: ranks }, (_, index) => {
     const worker = new Worker(tsx === null ? script : loadedBy(tsx, script, args), {
       argv: [...args],
-      env: { ...environment, RANK: String(index), LOCAL_RANK: String(index) },
+      env: { ...environment, RANK: String(index), LOCAL_RANK: String(index), ROLE_RANK: String(index) },
       workerData: { webccl: { id, memory, index } } satisfies JobData,
       stdout: piped,
       stderr: piped,

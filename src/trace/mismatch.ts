@@ -16,7 +16,7 @@ export interface Mismatch {
 /** Calls whose tensors have one size on every rank, and the side that tells it. */
 const SIZED: Readonly<Record<string, (entry: TraceEntry) => number>> = {
   ...Object.fromEntries(
-    ["broadcast", "allReduce", "reduce", "scan", "exscan", "allReduceCoalesced"].map((name) => [
+    ["broadcast", "allReduce", "reduce", "scan", "exscan", "allReduceCoalesced", "broadcastCoalesced"].map((name) => [
       name,
       ({ read, written }: TraceEntry) => Math.max(read.count, written.count),
     ]),

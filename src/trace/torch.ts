@@ -29,6 +29,7 @@ const NAMES: Partial<Record<Collective, string>> = {
   newGroup: "split",
   split: "split",
   allReduceCoalesced: "allreduce_coalesced",
+  broadcastCoalesced: "broadcast",
   allGatherIntoTensorCoalesced: "all_gather_into_tensor_coalesced",
   reduceScatterTensorCoalesced: "reduce_scatter_tensor_coalesced",
 };
@@ -39,6 +40,7 @@ const IN_PLACE: ReadonlySet<Collective> = new Set<Collective>([
   "allReduce",
   "reduce",
   "allReduceCoalesced",
+  "broadcastCoalesced",
 ]);
 
 const DTYPES: Readonly<Record<string, string>> = {

@@ -35,7 +35,7 @@ function plainBackend(context: BackendContext): Backend {
   const inner = context.builtIn();
   return {
     name: "plain",
-    lacks: ["allReduceCoalesced", "allGatherIntoTensorCoalesced", "reduceScatterTensorCoalesced"],
+    lacks: ["allReduceCoalesced", "broadcastCoalesced", "allGatherIntoTensorCoalesced", "reduceScatterTensorCoalesced"],
     run: (request, call) => inner.run(request, call),
     sitOut: (...args) => inner.sitOut(...args),
     stragglers: (sequence) => inner.stragglers(sequence),

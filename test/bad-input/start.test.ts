@@ -120,6 +120,15 @@ describe("initProcessGroup()", () => {
     expect(thrown.message).toMatch(/first/);
   });
 
+  it("says to the rank that hosts the hub, too, that it has called initProcessGroup before", async () => {
+    const options = { initMethod: `tcp://127.0.0.1:${await freePort()}`, rank: 0, worldSize: 1 };
+    const group = await initProcessGroup(options);
+    const thrown = await errorOf(() => initProcessGroup(options));
+    expect(thrown.message).toMatch(/has called initProcessGroup before uses that group, or its newGroup/);
+    await expectWhole(group);
+    await group.destroy();
+  });
+
   it("names the port where it is in use by something else", async () => {
     const server = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -155,6 +164,7 @@ describe("initProcessGroup()", () => {
       const thrown = await errorOf(() => join(1, 3000));
       expect(thrown).toBeInstanceOf(AdmissionError);
       expect(thrown.message).toMatch(/rank 1/);
+      expect(thrown.message).toMatch(/has called initProcessGroup before uses that group, or its newGroup/);
       await Promise.all(groups.map((group) => expectWhole(group)));
       await Promise.all(groups.map((group) => group.destroy()));
     });

@@ -19,8 +19,9 @@ export function start(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   cwd = process.cwd(),
+  onHost: (command: string, args: readonly string[]) => [string, string[]] = (command, words) => [command, [...words]],
 ): Command {
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(...onHost(process.execPath, [main, ...args]), {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -47,7 +47,8 @@ describe("webccl run", () => {
   it("starts a mixed group of Node, Deno and browsers", { timeout: 120_000 }, async () => {
     const mixed = fileURLToPath(new URL("../../examples/mixed.ts", import.meta.url));
     const { code, stdout, stderr } = await webccl(["run", "-n", "4", "--browsers", "2", "--deno", "1", mixed]);
-    expect(stderr).not.toMatch(/Error/);
+    // Deno opens its GPU, and drivers complain of it where a variable is not set.
+    expect(stderr).not.toMatch(/Error|XDG_RUNTIME_DIR/);
     expect(stdout).toContain("[0] node, deno, browser, browser: all equal");
     expect(code).toBe(0);
   });

@@ -57,6 +57,8 @@ const CALLS: Partial<Record<keyof ProcessGroup, CopiedCall>> = {
     ],
     result: ([output]) => output,
   },
+  allReduceAll: { args: (rank) => [lists(rank), { op: "max" }], result: ([tensors]) => flat(tensors) },
+  broadcastAll: { args: (rank) => [lists(rank), { root: 1 }], result: ([tensors]) => flat(tensors) },
   allReduceCoalesced: { args: (rank) => [lists(rank), { op: "max" }], result: ([tensors]) => flat(tensors) },
   allGatherIntoTensorCoalesced: {
     args: (rank) => [

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { MismatchError } from "../../src/errors.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import type { WorkInfo } from "../../src/group/work.ts";
+import { ReduceOp } from "../../src/reduce-op.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { DATA_TYPES, type DataType, type HostArray, type Tensor } from "../../src/types.ts";
 import { TEST_TRANSPORTS, withGroup, withMemoryGroups } from "../conformance/harness.ts";
@@ -94,6 +95,32 @@ describe.each([...TEST_TRANSPORTS])("coalesced calls over %s", (transport) => {
     },
   );
 
+  it.each(
+    LISTS.filter(({ items }) => items.every(({ count }) => count < 1_000_000)).map(
+      (list) => [nameOf(list), list] as const,
+    ),
+  )("of all tensors, reduced and broadcast, give what the single calls give: %s", async (_, { size, items }) => {
+    await withGroup(transport, size, async (group) => {
+      const single = items.map((item, i) => filled(group, item, i));
+      for (const tensor of single) await group.allReduce(tensor);
+      const all = items.map((item, i) => filled(group, item, i));
+      await group.allReduceAll(all);
+      expect(copies(all)).toEqual(copies(single));
+
+      // broadcast, in place.
+      const root = size - 1;
+      const rooted = items.map((item, i) => filled(group, item, i, root));
+      const received = items.map((item, i) => filled(group, item, i));
+      await group.broadcastAll(received, { root });
+      expect(copies(received)).toEqual(copies(rooted));
+      const inBatch = items.map((item, i) => filled(group, item, i));
+      await group.coalesce(() => {
+        for (const tensor of inBatch) group.broadcast(tensor, { root });
+      });
+      expect(copies(inBatch)).toEqual(copies(rooted));
+    });
+  });
+
   it("never let messages of a batch wait for each other", async () => {
     await withGroup(transport, 3, async (group, rank) => {
       const next = (rank + 1) % 3;
@@ -116,10 +143,64 @@ describe.each([...TEST_TRANSPORTS])("coalesced calls over %s", (transport) => {
         [new Float32Array(3), new Int32Array(3)],
         [new Float32Array(3), new Float32Array(4)],
       ]) {
-        const work = group.allReduceCoalesced([new Float32Array(2), rank === 0 ? a! : b!]);
-        await expect(Promise.resolve(work)).rejects.toThrow(MismatchError);
+        const list = () => [new Float32Array(2), rank === 0 ? a! : b!];
+        await expect(Promise.resolve(group.allReduceCoalesced(list()))).rejects.toThrow(MismatchError);
+        await expect(Promise.resolve(group.allReduceAll(list()))).rejects.toThrow(MismatchError);
       }
       await group.barrier();
+    });
+  });
+});
+
+describe("allReduceAll() and broadcastAll()", () => {
+  it("are one call of one number where all tensors lie in one memory, an empty list too", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const tensors = [Int32Array.of(1 + rank), Float64Array.of(2), new Uint8Array(0)];
+      await group.allReduceAll(tensors, { op: "max" });
+      expect([group.sequence, tensors[0]![0]]).toEqual([1, 2]);
+      await group.broadcastAll([Int32Array.of(rank), BigInt64Array.of(3n)], { root: 1 });
+      await group.allReduceAll([]);
+      await group.broadcastAll([]);
+      expect(group.sequence).toBe(4);
+      // More than one message holds.
+      const long = Array.from({ length: 3 }, () => new Uint8Array(7_000_001).fill(rank + 1));
+      await group.broadcastAll(long, { root: 1 });
+      expect(long.map((tensor) => [tensor[0], tensor.at(-1), tensor.indexOf(1)])).toEqual(long.map(() => [2, 2, -1]));
+      const premul = [Float32Array.of(3), Float32Array.of(5, 7)];
+      await group.allReduceAll(premul, { op: ReduceOp.premulSum(rank + 1) });
+      expect(premul.map((tensor) => [...tensor])).toEqual([[9], [15, 21]]);
+    });
+  });
+
+  it("tell ranks apart whose lists, roots or calls differ, and the group goes on", async () => {
+    await withMemoryGroups(2, async (group, rank) => {
+      const [one, two] = [() => [Int32Array.of(1)], () => [Int32Array.of(1), Int32Array.of(2)]];
+      for (const call of [
+        () => (rank === 0 ? group.allReduceAll(one()) : group.allReduceAll([])),
+        () => group.broadcastAll(rank === 0 ? one() : two()),
+        () => group.broadcastAll(two(), { root: rank }),
+        () => (rank === 0 ? group.broadcastAll(two()) : group.allReduceAll(two())),
+      ]) {
+        await expect(Promise.resolve(call())).rejects.toThrow(MismatchError);
+      }
+      await group.barrier();
+    });
+  });
+
+  it("name the tensor that is none, and the option that there is none of", async () => {
+    await withMemoryGroups(1, async (group) => {
+      const errorOf = (work: PromiseLike<void>) => Promise.resolve(work).then(() => null, String);
+      const wrong = [Int32Array.of(1), [2]] as unknown as Tensor[];
+      expect(await errorOf(group.allReduceAll(wrong))).toMatch(/^TypeError: .*tensors\[1\]: an Array is not a tensor/);
+      expect(await errorOf(group.broadcastAll(wrong))).toMatch(/^TypeError: .*tensors\[1\]: an Array is not a tensor/);
+      const noList = Int32Array.of(1) as unknown as Tensor[];
+      expect(await errorOf(group.broadcastAll(noList))).toMatch(/^TypeError: .*tensors must be a list/);
+      const options = { src: 0 } as object;
+      expect(await errorOf(group.broadcastAll([], options))).toMatch(
+        /broadcastAll: unknown option src; did you mean root/,
+      );
+      const twice = Int32Array.of(1);
+      expect(await errorOf(group.allReduceAll([twice, twice]))).toMatch(/share memory/);
     });
   });
 });

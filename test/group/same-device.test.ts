@@ -56,6 +56,30 @@ describe("ranks of one thread on one GPUDevice", () => {
     },
   );
 
+  it("take lists of several tensors on the device as one call, and none that lie in two memories", async () => {
+    const members = await ranksOnOneDevice();
+    const lists = members.map(({ rank }) => [
+      upload(Float32Array.of(1, 2, 3 + rank)),
+      upload(Float32Array.of(rank)),
+      upload(new Float32Array(COUNT).fill(rank)),
+    ]);
+    const held = () =>
+      Promise.all(
+        lists.map(async (list) => (await Promise.all(list.map(download))).map((all) => [...all.slice(0, 3)])),
+      );
+    await Promise.all(members.map((group, i) => group.allReduceAll(lists[i]!)));
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [3], [3, 3, 3]]));
+    lists[1]![1] = upload(Float32Array.of(7));
+    await Promise.all(members.map((group, i) => group.broadcastAll(lists[i]!, { root: 1 })));
+    expect(await held()).toEqual(lists.map(() => [[3, 6, 12], [7], [3, 3, 3]]));
+    expect(members.map(({ sequence }) => sequence)).toEqual([2, 2, 2]);
+    const refused = members.map((group, i) => group.broadcastAll([lists[i]![0]!, new Float32Array(1)]));
+    for (const outcome of await Promise.allSettled(refused)) {
+      expect(String((outcome as PromiseRejectedResult).reason)).toMatch(/^TypeError: .*must be in one memory/);
+    }
+    await Promise.all(members.map((group) => group.barrier()));
+  });
+
   it("send and recv without any readback, also when the message waits", async () => {
     const members = await ranksOnOneDevice();
     const values = new Float32Array(COUNT).map((_, i) => i);

@@ -211,6 +211,8 @@ function singlesOf(request: Request): Request[] | null {
         op: request.op,
         accumulate: request.accumulate,
       }));
+    case "broadcastCoalesced":
+      return request.tensors.map((tensor) => ({ collective: "broadcast", tensor, root: request.root }));
     case "allGatherIntoTensorCoalesced":
       return request.outputs.map((output, i) => ({
         ...{ collective: "allGatherIntoTensor", output, input: request.inputs[i]! },

@@ -7,13 +7,13 @@ import type { Context } from "../../algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../algorithm/rows.ts";
 import { MOST_BUNDLE_BYTES } from "../../algorithm/tuning.ts";
 import type { Span } from "../../executor/executor.ts";
-import type { ReduceOp } from "../../reduce-op.ts";
 import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";
 import type { CallFacts } from "./call-facts.ts";
 import {
   choose,
   equalParts,
+  isRoot,
   type Plan,
   type Planning,
   plan,
@@ -40,6 +40,18 @@ export function allReduceCoalesced(planning: Planning, { tensors, op }: RequestO
     targets: [spans],
     alone: (row, context, item) => row.run(context, spans[item]!, op),
     together: (row, context, [flat]) => row.run(context, flat!, op),
+  });
+}
+
+/** Plans `broadcastCoalesced`. */
+export function broadcastCoalesced(planning: Planning, { tensors, root }: RequestOf<"broadcastCoalesced">): Plan {
+  const spans = spansOf(planning, tensors);
+  const isSource = isRoot(planning, root);
+  return coalesced(planning, "broadcast", spans, { root }, isSource ? "no" : "as messages come", 1, {
+    sources: [isSource ? spans : null],
+    targets: [isSource ? null : spans],
+    alone: (row, context, item) => row.run(context, spans[item]!, root),
+    together: (row, context, [flat]) => row.run(context, flat!, root),
   });
 }
 
@@ -112,11 +124,11 @@ function ofBundle(parts: Parts, { items }: Bundle): Parts {
 }
 
 /** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */
-function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
+function coalesced<C extends "allReduce" | "broadcast" | "allGather" | "reduceScatter">(
   planning: Planning,
   family: C,
   spans: readonly Span[],
-  { op }: { op?: ReduceOp },
+  { op, root }: Pick<CallFacts, "op" | "root">,
   writes: Plan["writes"],
   parts: number,
   runs: Runs<C>,
@@ -138,16 +150,16 @@ function coalesced<C extends "allReduce" | "allGather" | "reduceScatter">(
   return plan(
     planning,
     combined(rows),
-    factsOf(spans, op),
+    { ...factsOf(spans), op, root },
     writes,
     (context) => inTurn(context, bundles, runIn(context)),
     Math.max(0, ...bundles.map(bytesOf)),
   );
 }
 
-function factsOf(spans: readonly Span[], op: ReduceOp | undefined): CallFacts {
+function factsOf(spans: readonly Span[]): CallFacts {
   const count = spans.reduce((total, span) => total + span.count, 0);
-  return { dtype: spans[0]?.dtype, count, op, detail: spans.map(({ dtype, count }) => `${dtype} ${count}`).join() };
+  return { dtype: spans[0]?.dtype, count, detail: spans.map(({ dtype, count }) => `${dtype} ${count}`).join() };
 }
 
 /** One row in place of all: their names, and the most scratch of any. */

@@ -7,7 +7,12 @@ import { exchangeObjects } from "../../algorithm/messages/exchange-objects.ts";
 import type { ObjectRequest } from "../../request.ts";
 import type { Call } from "../backend.ts";
 import { type CallFacts, factsOfLists } from "./call-facts.ts";
-import { allGatherCoalesced, allReduceCoalesced, reduceScatterCoalesced } from "./coalesced-plan.ts";
+import {
+  allGatherCoalesced,
+  allReduceCoalesced,
+  broadcastCoalesced,
+  reduceScatterCoalesced,
+} from "./coalesced-plan.ts";
 import {
   addSpan,
   type CollectiveRequest,
@@ -57,6 +62,8 @@ export function planCollective(request: CollectiveRequest, call: Call, scope: Pl
       return scan(planning, request);
     case "allReduceCoalesced":
       return allReduceCoalesced(planning, request);
+    case "broadcastCoalesced":
+      return broadcastCoalesced(planning, request);
     case "allGatherIntoTensorCoalesced":
       return allGatherCoalesced(planning, request);
     case "reduceScatterTensorCoalesced":

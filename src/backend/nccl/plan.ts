@@ -32,6 +32,7 @@ const NCCL_COLLECTIVES = [
   "allToAll",
   "allToAllSingle",
   "allReduceCoalesced",
+  "broadcastCoalesced",
   "allGatherIntoTensorCoalesced",
   "reduceScatterTensorCoalesced",
 ] as const;
@@ -161,6 +162,7 @@ function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
         scope,
       );
     case "allReduceCoalesced":
+    case "broadcastCoalesced":
     case "allGatherIntoTensorCoalesced":
     case "reduceScatterTensorCoalesced":
       return coalesced(request, scope);
@@ -168,7 +170,9 @@ function stepsOf(request: NcclRequest, scope: NcclScope): NcclSteps {
 }
 
 function coalesced(
-  request: RequestOf<"allReduceCoalesced" | "allGatherIntoTensorCoalesced" | "reduceScatterTensorCoalesced">,
+  request: RequestOf<
+    "allReduceCoalesced" | "broadcastCoalesced" | "allGatherIntoTensorCoalesced" | "reduceScatterTensorCoalesced"
+  >,
   scope: NcclScope,
 ): NcclSteps {
   switch (request.collective) {
@@ -176,6 +180,11 @@ function coalesced(
       const { tensors, op } = request;
       const singles = tensors.map((tensor) => stepsOf({ collective: "allReduce", tensor, op }, scope));
       return together(singles, { ...factsOfLists(tensors), op });
+    }
+    case "broadcastCoalesced": {
+      const { tensors, root } = request;
+      const singles = tensors.map((tensor) => stepsOf({ collective: "broadcast", tensor, root }, scope));
+      return together(singles, { ...factsOfLists(tensors), root });
     }
     case "allGatherIntoTensorCoalesced": {
       const { outputs, inputs } = request;

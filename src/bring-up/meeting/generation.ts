@@ -17,6 +17,7 @@ import { AdmissionError, fromWireError, PeerLostError, toWireError, type WebcclE
 import type { Platform } from "../../platform.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
 import type { Store } from "../../store/store.ts";
+import { CALLED_TWICE } from "../../support/called-twice.ts";
 import { randomBytes, sleep } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { decodeControl, encodeControl } from "../../wire/control.ts";
@@ -144,8 +145,7 @@ export class Generation {
     if ((await this.store.check(["ended"])) || (await this.store.check([leftOf(rank)]))) return;
     if (state === "alive" || again) {
       throw new AdmissionError(
-        `rank ${rank} of group "${groupName}" is already taken: each rank must be started once. If it is this program's own, ` +
-          "destroy that group first, or give this one another groupName",
+        `rank ${rank} of group "${groupName}" is already taken: each rank must be started once; ${CALLED_TWICE}, or gives another groupName`,
         { rank, group: groupName },
       );
     }

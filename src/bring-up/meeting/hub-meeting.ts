@@ -5,12 +5,16 @@ import { HubConnection } from "../../link/hub/connection.ts";
 import { hubDamage } from "../../link/payload/damage.ts";
 import type { HubHandle, Platform } from "../../platform.ts";
 import { HubStore } from "../../store/hub-store.ts";
+import { now } from "../../support/clock.ts";
 import type { Checksums } from "../../wire/checksum.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import type { Settings } from "../init-options.ts";
 import { hubHasChecksums } from "../integrity.ts";
 import type { Vigil } from "../vigil.ts";
 import type { Coming, Meeting } from "./contract.ts";
+
+/** How long a rank waits for the hub before it says so, in milliseconds. */
+const QUIET_MS = 5_000;
 
 /** Hears at the hub of ranks that are lost, or whose bring-up has ended. One that left in order had all that it needed. */
 function watchHub(hub: HubConnection, { groupName, join }: Settings, vigil: Vigil): void {
@@ -48,7 +52,8 @@ export async function joinHub(
   const checksums = hubHasChecksums(integrity, url);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   const hello = { group: groupName, rank, worldSize, purpose: "hub" as const, checksums };
-  const options = { token, ticket, timeoutMs, silenceMs: peerTimeoutMs, signal };
+  const onRetry = saysOnce(settings, url);
+  const options = { token, ticket, timeoutMs, silenceMs: peerTimeoutMs, signal, onRetry };
   const { socket, welcome, resume } = await platform.connect(url, hello, options);
   const hub = new HubConnection(socket, welcome, url, sums);
   undo.push((cause) => {
@@ -59,6 +64,19 @@ export async function joinHub(
   const store = new HubStore(hub);
   store.timeoutMs = timeoutMs;
   return { rank: welcome.rank, epoch: welcome.epoch, store, hub, resume, hosted, links: null };
+}
+
+/** Hears of tries that fail: one line, once a rank has waited so long that the others are likely to wait for somebody's help. */
+function saysOnce({ logger }: Settings, url: string): (tries: number) => void {
+  const begin = now();
+  let isSaid = false;
+  return (tries) => {
+    if (isSaid || now() - begin < QUIET_MS) return;
+    isSaid = true;
+    logger.warn(
+      `nothing answers at ${url} after ${tries} tries: is the hub, or rank 0, running? It is tried again until timeoutMs is over`,
+    );
+  };
 }
 
 /** Checksums for the connection to the hub, which is made before this rank has an executor. */

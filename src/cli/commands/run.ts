@@ -13,9 +13,9 @@ const MOST_PER_CORE = 16;
  */
 export function runCommand(cli: CAC, argv: readonly string[]): readonly string[] {
   const command = cli
-    .command("run <script>", "Run a program as several ranks on this host; a rank's death ends the others")
+    .command("run <script>", "Run a program as several ranks; a rank's death ends the others")
     .usage(
-      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] <script> [arguments of the script]",
+      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
@@ -27,11 +27,22 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option(
       "--max-restarts <count>",
       "Start ranks again that end badly, so often in all: they join the group that runs",
-    );
+    )
+    .option("--log-dir <folder>", "Keep what each rank prints in files of this folder, in place of printing it")
+    .option("--tee", "--log-dir: print it, too")
+    .option("--nnodes <hosts>", "Number of hosts, each with -n ranks; 1:4 begins with one and lets up to four in")
+    .option("--node-rank <number>", "--nnodes: the number of this host, from 0 on")
+    .option("--rdzv-endpoint <host:port>", "--nnodes: where host 0 keeps the hub at which all meet")
+    .option("--rdzv-id <name>", "--nnodes: the job's name, run if absent")
+    .option("--cert <file>", "--nnodes: TLS certificate of that hub, PEM")
+    .option("--key <file>", "--nnodes: TLS key of that hub, PEM")
+    .option("--insecure", "--nnodes: allow that hub beyond loopback without token and TLS")
+    .option("--standalone", "A job of this host alone, as it is without --nnodes");
   const [name, ...words] = argv;
   const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words.flatMap(asDeclared), []];
   command.action(async (script: string, flags: Flags) => {
     const { run } = await import("../run.ts");
+    const { hostsOf } = await import("../launch/hosts.ts");
     const ranks = integerFlag("-n", flags.n, 1);
     if (ranks === undefined)
       throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
@@ -44,6 +55,9 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       verbose: flags.verbose === true,
       hub: textFlag("--hub", flags.hub),
       maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
+      hosts: hostsOf(flags),
+      logDir: textFlag("--log-dir", flags.logDir),
+      tee: flags.tee === true,
       script,
       args,
     });
@@ -65,10 +79,14 @@ function valueFlags(command: Command): ReadonlySet<string> {
   return new Set(spellingsOf(command.options.filter((option) => !option.isBoolean)));
 }
 
-/** A word as the flags are declared: -n4 is -n 4, and --nproc-per-node, as torchrun has it, is --ranks. */
+/** A word as the flags are declared: -n4 is -n 4, --max_restarts is --max-restarts, and --nproc-per-node, as torchrun has it, is --ranks. */
 function asDeclared(word: string): string[] {
   const [, count] = /^-n(\d+)$/.exec(word) ?? [];
-  return count === undefined ? [word.replace(/^--nproc[-_]per[-_]node(?==|$)/, "--ranks")] : ["-n", count];
+  if (count !== undefined) return ["-n", count];
+  const [flag = "", ...value] = word.split("=");
+  if (!flag.startsWith("--")) return [word];
+  const dashed = flag.replaceAll("_", "-").replace(/^--nproc-per-node$/, "--ranks");
+  return [[dashed, ...value].join("=")];
 }
 
 /**

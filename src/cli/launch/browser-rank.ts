@@ -20,7 +20,9 @@ page.on("console", (message) => {
   else console.log(message.text());
 });
 // The variables reach the page without crossing any wire, the token among them.
-const place = Object.entries(process.env).filter(([name]) => /^(RANK|WORLD_SIZE|LOCAL_|WEBCCL_)/.test(name));
+const place = Object.entries(process.env).filter(([name]) =>
+  /^(RANK|WORLD_SIZE|(LOCAL|GROUP|ROLE|TORCHELASTIC|WEBCCL)_)/.test(name),
+);
 await page.addInitScript({ content: `globalThis.webcclEnvironment = ${JSON.stringify(Object.fromEntries(place))};` });
 await page.goto(new URL("/", hub.replace(/^ws/, "http")).href);
 const exitCode = await ended;

@@ -1,6 +1,7 @@
 /** How a program is run by Deno. */
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { UsageError } from "../usage.ts";
@@ -24,6 +25,11 @@ export function denoExecutable(): string {
   }
   if (spawnSync("deno", ["--version"]).status === 0) return "deno";
   throw new UsageError("Deno is not installed: npm install --save-dev deno, or put deno on the PATH");
+}
+
+/** What a rank in Deno has in its environment beside the others': without it Vulkan's drivers complain twice. */
+export function denoEnvironment(): NodeJS.ProcessEnv {
+  return { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() };
 }
 
 /** Arguments that run `script`, and before it the modules `preloads`. */

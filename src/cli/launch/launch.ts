@@ -1,11 +1,14 @@
-/** Starts the ranks of one host as processes or threads, and resolves when all of them have ended. */
+/** Starts the ranks of this host as processes or threads, and resolves when all of them have ended. */
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { PassThrough } from "node:stream";
 import { siblingModule } from "../sibling-module.ts";
 import { UsageError } from "../usage.ts";
-import { denoArguments, denoExecutable } from "./deno-command.ts";
+import { denoArguments, denoEnvironment, denoExecutable } from "./deno-command.ts";
+import { type Hosts, openHosts } from "./hosts.ts";
 import { openJob } from "./job.ts";
 import { linePrefixer } from "./line-prefixer.ts";
+import { LogFiles } from "./log-files.ts";
 import { type CommandOf, type Rank, startAsThreads, startProcess } from "./ranks.ts";
 import { type LaunchResult, Supervisor } from "./supervisor.ts";
 import { typeScriptLoader } from "./type-script.ts";
@@ -29,6 +32,12 @@ export interface LaunchOptions {
   verbose?: boolean | undefined;
   /** How often ranks that end badly are started again, all together; they join the group that runs. Default: 0. */
   maxRestarts?: number | undefined;
+  /** The hosts of the job, each of which has `ranks` ranks. Default: this one alone. */
+  hosts?: Hosts | null | undefined;
+  /** Folder for files that keep what each rank prints. */
+  logDir?: string | undefined;
+  /** With `logDir`: print it, too. Default: false. */
+  tee?: boolean | undefined;
   /** Put `[rank] ` before every line the ranks print. Default: with more than one rank. */
   prefix?: boolean;
   /** Gets the messages that a rank passes to `process.send`. */
@@ -37,51 +46,80 @@ export interface LaunchOptions {
 
 /**
  * Runs `script` as `ranks` processes and resolves when none is left.
- * @throws UsageError if the script does not exist, or is TypeScript, a rank of Node is to run it, and nothing here can.
+ * @throws UsageError for options that do not go together, or if the script does not exist, or is TypeScript, a rank of Node is to run it, and nothing here can.
  */
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
-  const { ranks, hub, args = [] } = options;
-  const prefix = options.prefix ?? ranks > 1;
+  const { ranks, hub, args = [], hosts = null, logDir } = options;
+  const prefix = options.prefix ?? (ranks > 1 || hosts !== null);
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
   const { deno = 0, browsers = 0, threads = false, verbose = false, maxRestarts = 0 } = options;
-  if (deno + browsers > ranks) {
-    throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
-  }
-  if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
-  if (threads && maxRestarts > 0) throw new UsageError("--max-restarts is for processes: leave --threads out");
+  checkTogether(options);
+  const logs = logDir === undefined ? null : new LogFiles(resolve(logDir));
+  const prints = logs === null || options.tee === true;
   const orphan = siblingModule(import.meta.url, "./orphan");
   const preloads = [orphan, ...(verbose ? [] : [siblingModule(import.meta.url, "./short-failure")])];
   const inNode = [...(deno + browsers < ranks ? [script] : []), ...(deno < ranks ? [orphan.pathname] : [])];
   const loader = typeScriptLoader(inNode, script);
   const commandOf = commands({ ranks, deno, browsers, script, args }, preloads, loader);
-  const { environment, close } = await openJob(ranks, hub, browsers > 0 ? script : null);
-  const startOne = (rank: number, again: boolean) =>
-    startProcess(rank, commandOf, environment, { piped: prefix, again });
+  const job = hosts ? await openHosts(hosts, ranks, hub) : await openJob(ranks, hub, browsers > 0 ? script : null);
+  const environmentOf = (rank: number, restarts: number) => ({
+    ...{ ...process.env, TORCHELASTIC_MAX_RESTARTS: String(maxRestarts) },
+    ...job.variables(rank, restarts),
+    ...(isInDeno(options, rank) ? denoEnvironment() : {}),
+  });
+  const piped = prefix || logs !== null;
+  const startOne = (rank: number, restarts: number) =>
+    startProcess(rank, commandOf, environmentOf(rank, restarts), piped);
 
   const result = await new Promise<LaunchResult>((ended) => {
     const add = (rank: number, running: Rank) => {
-      if (prefix) {
-        running.stdout?.pipe(linePrefixer(rank)).pipe(process.stdout, { end: false });
-        running.stderr?.pipe(linePrefixer(rank)).pipe(process.stderr, { end: false });
+      logs?.keep(job.nameOf(rank), running);
+      if (piped && prints) {
+        const marked = () => (prefix ? linePrefixer(job.nameOf(rank)) : new PassThrough());
+        running.stdout?.pipe(marked()).pipe(process.stdout, { end: false });
+        running.stderr?.pipe(marked()).pipe(process.stderr, { end: false });
       }
       running.onMessage((message) => options.onMessage?.(rank, message));
       supervisor.add(rank, running);
     };
-    const supervisor = new Supervisor(ranks, ended, {
-      most: maxRestarts,
-      restart: (rank) => add(rank, startOne(rank, true)),
+    const supervisor = new Supervisor({
+      count: ranks,
+      onEnded: ended,
+      nameOf: job.nameOf,
+      hasOthers: (hosts?.most ?? 1) > 1,
+      mostRestarts: maxRestarts,
+      restart: (rank, restarts) => add(rank, startOne(rank, restarts)),
     });
     if (threads)
-      startAsThreads({ ranks, script, args, tsx: loader, environment, piped: prefix }, verbose).forEach(
+      startAsThreads({ ranks, script, args, tsx: loader, environment: environmentOf(0, 0), piped }, verbose).forEach(
         (running, rank) => {
           add(rank, running);
         },
       );
-    else for (let rank = 0; rank < ranks; rank++) add(rank, startOne(rank, false));
+    else for (let rank = 0; rank < ranks; rank++) add(rank, startOne(rank, 0));
   });
-  await close();
+  await logs?.close();
+  await job.close(result);
   return result;
+}
+
+/** @throws UsageError for options that do not go together. */
+function checkTogether({ ranks, deno = 0, browsers = 0, threads = false, ...options }: LaunchOptions): void {
+  if (deno + browsers > ranks) {
+    throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
+  }
+  if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
+  if (threads && (options.maxRestarts ?? 0) > 0)
+    throw new UsageError("--max-restarts is for processes: leave --threads out");
+  if (options.hosts && threads) throw new UsageError("--threads are of one host: leave --nnodes out");
+  if (options.hosts && browsers > 0) throw new UsageError("--browsers are of one host: leave --nnodes out");
+  if (options.tee && options.logDir === undefined) throw new UsageError("--tee goes with --log-dir");
+}
+
+/** Does Deno run it? The ranks of Node come first, browsers last. */
+function isInDeno({ ranks, deno = 0, browsers = 0 }: LaunchOptions, rank: number): boolean {
+  return rank >= ranks - browsers - deno && rank < ranks - browsers;
 }
 
 /** The command of each rank: Node, which loads `preloads` and `loader` first, Deno, or a process that opens a browser. */

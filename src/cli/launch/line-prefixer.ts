@@ -2,7 +2,7 @@
 import { Transform } from "node:stream";
 
 /** Passes whole lines on, each with `[rank] ` before it, so that lines of different ranks never mix. */
-export function linePrefixer(rank: number): Transform {
+export function linePrefixer(rank: string): Transform {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   let rest = "";
   const mark = (lines: readonly string[]) => lines.map((line) => `[${rank}] ${line}\n`).join("");

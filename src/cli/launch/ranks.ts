@@ -19,18 +19,12 @@ export interface Rank {
 /** Command and arguments of a rank. */
 export type CommandOf = (rank: number) => readonly [command: string, args: string[]];
 
-/** Starts a process; with `piped` its output is the caller's to read. One that is started again joins the group that runs. */
-export function startProcess(
-  rank: number,
-  commandOf: CommandOf,
-  environment: NodeJS.ProcessEnv,
-  { piped, again }: { piped: boolean; again: boolean },
-): Rank {
+/** Starts a process; with `piped` its output is the caller's to read. */
+export function startProcess(rank: number, commandOf: CommandOf, env: NodeJS.ProcessEnv, piped: boolean): Rank {
   const output = piped ? "pipe" : "inherit";
   const [command, commandArgs] = commandOf(rank);
-  const own = { RANK: String(rank), LOCAL_RANK: String(rank), ...(again ? { WEBCCL_JOIN: "1" } : {}) };
   const child = spawn(command, commandArgs, {
-    env: { ...environment, ...own },
+    env,
     stdio: [rank === 0 ? "inherit" : "ignore", output, output, "ipc"],
   });
   return {

@@ -16,6 +16,8 @@ const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** How one rank ended: one of the two is null. */
 export interface RankEnd {
   rank: number;
+  /** What people call it. */
+  name: string;
   code: number | null;
   signal: NodeJS.Signals | null;
 }
@@ -32,39 +34,43 @@ export interface LaunchResult {
   stoppedBy: NodeJS.Signals | null;
 }
 
-/** Ranks that end badly are started again, this often in all. */
-export interface Restarts {
-  readonly most: number;
-  restart(rank: number): void;
+/** The ranks of a launch. */
+export interface Supervised {
+  /** So many will be added. */
+  readonly count: number;
+  /** Gets the result when none is left. */
+  onEnded(result: LaunchResult): void;
+  nameOf(rank: number): string;
+  /** Has the job ranks on other hosts, which a rank that is started again may join? */
+  readonly hasOthers: boolean;
+  /** Ranks that end badly are started again, this often in all. */
+  readonly mostRestarts: number;
+  /** Starts a rank again; `restarts` counts all of them so far. */
+  restart(rank: number, restarts: number): void;
 }
 
 /** Holds the ranks of one launch, and listens to the launcher's signals, until the last rank has ended. */
 export class Supervisor {
   readonly #ranks = new Map<number, Rank>();
   readonly #ends: RankEnd[] = [];
-  readonly #count: number;
-  readonly #onEnded: (result: LaunchResult) => void;
+  readonly #options: Supervised;
   #failure: RankEnd | null = null;
   #stoppedBy: NodeJS.Signals | null = null;
   #timer: NodeJS.Timeout | undefined;
-  readonly #restarts: Restarts;
   #restarted = 0;
 
-  /** `count` ranks will be added; `onEnded` gets the result when none is left. */
-  constructor(count: number, onEnded: (result: LaunchResult) => void, restarts: Restarts) {
-    this.#count = count;
-    this.#restarts = restarts;
-    this.#onEnded = onEnded;
+  constructor(options: Supervised) {
+    this.#options = options;
     for (const signal of STOP_SIGNALS) process.on(signal, this.#stop);
     process.on("exit", this.#killAll);
     process.stdout.on("error", this.#brokenPipe);
-    expectListeners(count);
+    expectListeners(options.count);
   }
 
   /** Adds a rank that was started. */
   add(rank: number, running: Rank): void {
     this.#ranks.set(rank, running);
-    running.onEnd((code, signal) => this.#end({ rank, code, signal }));
+    running.onEnd((code, signal) => this.#end({ rank, name: this.#options.nameOf(rank), code, signal }));
   }
 
   #end(end: RankEnd): void {
@@ -72,7 +78,7 @@ export class Supervisor {
     if (end.code !== 0 && this.#mayRestart()) {
       this.#restarted++;
       process.stderr.write(`webccl run: ${describeEnd(end)}, and is started again\n`);
-      this.#restarts.restart(end.rank);
+      this.#options.restart(end.rank, this.#restarted);
       return;
     }
     this.#ends.push(end);
@@ -85,7 +91,8 @@ export class Supervisor {
 
   /** Is there a restart left, and a group to join? */
   #mayRestart(): boolean {
-    return this.#restarted < this.#restarts.most && !this.#failure && !this.#stoppedBy && this.#ranks.size > 0;
+    const isJoinable = this.#ranks.size > 0 || this.#options.hasOthers;
+    return this.#restarted < this.#options.mostRestarts && !this.#failure && !this.#stoppedBy && isJoinable;
   }
 
   #finish(): void {
@@ -93,9 +100,9 @@ export class Supervisor {
     for (const signal of STOP_SIGNALS) process.off(signal, this.#stop);
     process.off("exit", this.#killAll);
     process.stdout.off("error", this.#brokenPipe);
-    expectListeners(-this.#count);
+    expectListeners(-this.#options.count);
     const [failure, stoppedBy] = [this.#failure, this.#stoppedBy];
-    this.#onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, stoppedBy });
+    this.#options.onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, stoppedBy });
   }
 
   readonly #terminate = (): void => {
@@ -127,8 +134,8 @@ function expectListeners(count: number): void {
 }
 
 /** `rank 2 was killed by SIGKILL`, `rank 2 exited with code 3`. */
-export function describeEnd({ rank, code, signal }: RankEnd): string {
-  return signal ? `rank ${rank} was killed by ${signal}` : `rank ${rank} exited with code ${code}`;
+export function describeEnd({ name, code, signal }: RankEnd): string {
+  return signal ? `rank ${name} was killed by ${signal}` : `rank ${name} exited with code ${code}`;
 }
 
 function exitCode(stoppedBy: NodeJS.Signals | null, failure: RankEnd | null): number {

@@ -4,6 +4,7 @@
  */
 
 import { AdmissionError } from "../../errors.ts";
+import { CALLED_TWICE } from "../../support/called-twice.ts";
 import type { Link } from "../link.ts";
 import { type Hold, MemoryLink } from "./link.ts";
 
@@ -69,7 +70,9 @@ export function joinMemoryJob<T extends { close(): unknown }>(
   const ownLinks = links[own];
   if (!ownLinks || taken.has(own)) {
     throw new AdmissionError(
-      rank === null ? `memory://${name} has its ${size} ranks already` : `rank ${rank} of memory://${name} is taken`,
+      rank === null
+        ? `memory://${name} has its ${size} ranks already`
+        : `rank ${rank} of memory://${name} is taken: ${CALLED_TWICE}`,
       rank === null ? {} : { rank },
     );
   }

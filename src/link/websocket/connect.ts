@@ -10,6 +10,7 @@ import type { BaseSocket } from "./base-socket.ts";
 import { introduce, RetryableRefusal } from "./introduce.ts";
 
 const FIRST_RETRY_MS = 20;
+/** A rank that waits looks twice a second. */
 const LAST_RETRY_MS = 500;
 
 /** Nothing listens there yet, or it closed the connection: another try may succeed. */
@@ -17,6 +18,7 @@ export class NotThere extends Error {}
 
 /**
  * Connects to a hub or a rank by `open`; each proves the token to the other. A port where nothing listens is tried again until `timeoutMs`.
+ * @param lastRetryMs the longest wait between two tries.
  * @throws TimeoutError if nothing answered; AdmissionError if something did and refused, or holds no token; AbortedError by the
  *   signal; TypeError if the ticket is none, or if the URL is none, or has a query or a user in it: a token must not stand there.
  */
@@ -25,16 +27,17 @@ export async function connect<O extends ConnectOptions>(
   url: string,
   hello: Hello,
   options: O,
+  lastRetryMs = LAST_RETRY_MS,
 ): Promise<Connected> {
   checkUrl(url);
-  const { timeoutMs, token, ticket, signal } = options;
+  const { timeoutMs, token, ticket, signal, onRetry } = options;
   const deadline = now() + timeoutMs;
   const hasNone = token === undefined && ticket === undefined;
   const credential = hasNone ? null : new (await import("./credential.ts")).Credential(options);
   let delayMs = FIRST_RETRY_MS;
   // A refusal says more than the error of the last try, which may only have run out of time.
   let refusal: RetryableRefusal | undefined;
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     try {
       const leftMs = Math.max(1, deadline - now());
       const socket = await open(url, { ...options, timeoutMs: leftMs });
@@ -46,14 +49,15 @@ export async function connect<O extends ConnectOptions>(
       if (now() + delayMs >= deadline) {
         if (refusal) throw refusal;
         const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
-        throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms: ${detail}`, {
+        throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms, in ${tries} tries: ${detail}`, {
           group: hello.group,
           cause: error.cause,
         });
       }
+      onRetry?.(tries);
       // Ranks that were started together do not come again together.
       await sleep(delayMs * (0.5 + (randomBytes(1)[0] ?? 0) / 256), url, signal);
-      delayMs = Math.min(delayMs * 1.5, LAST_RETRY_MS);
+      delayMs = Math.min(delayMs * 1.5, lastRetryMs);
     }
   }
 }

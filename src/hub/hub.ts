@@ -122,9 +122,14 @@ export class Hub {
     const room = this.#rooms.get(key) ?? this.#makeRoom(hello);
     const rank = room.rankFor(hello);
     this.#rooms.set(key, room);
-    const port: Port = new Port(socket, rank, hello.checksums, (silentMs) => {
-      this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
-      socket.terminate();
+    const port: Port = new Port(socket, rank, hello.checksums, {
+      onSlowReader: (silentMs) => {
+        this.#evict(room, rank, port, 1008, `it has not read for ${silentMs} ms`);
+        socket.terminate();
+      },
+      onHeld: (by, isHeld) => {
+        for (const member of room.members.values()) this.#send(member, { type: "held", rank, by: by.rank, isHeld });
+      },
     });
     room.members.set(rank, port);
     this.#sockets.add(socket);

@@ -6,7 +6,8 @@
  *   - a member it sends to has more than the high-water mark waiting, until half of it is left; or
  *   - it has itself more than the high-water mark in flight, until half of it is left; or
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
- * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
+ * A member that stays over the mark for too long is not slow but gone, and is closed (S16). While a sender is held back for
+ * another member, all hear so: neither its questions nor its answers come through, and it is not to blame.
  *
  * Bytes that had been read before the pause took hold still come: about one message. The caps (`maxRankBytes`,
  * `maxHubBytes`) are for senders that go past these marks nevertheless.
@@ -25,6 +26,14 @@ export interface RelayLimits {
   maxHubBytes: number;
   /** Milliseconds a member may leave more than the high-water mark unread (S16). */
   slowReaderMs: number;
+}
+
+/** Told of one port. */
+export interface PortListener {
+  /** The socket has not read for too long, and is to be closed. */
+  onSlowReader(silentMs: number): void;
+  /** From now on this port is paused because another one is full, or is so no longer. */
+  onHeld(by: Port, isHeld: boolean): void;
 }
 
 /** One socket's traffic through the relay. */
@@ -49,14 +58,13 @@ export class Port {
   slowTimer: Timer | null = null;
   open = true;
 
-  readonly onSlowReader: (silentMs: number) => void;
+  readonly listener: PortListener;
 
-  /** `onSlowReader` is called when the socket has not read for too long, and is to close it. */
-  constructor(socket: Socket, rank: number, checksums: boolean, onSlowReader: (silentMs: number) => void) {
+  constructor(socket: Socket, rank: number, checksums: boolean, listener: PortListener) {
     this.socket = socket;
     this.rank = rank;
     this.checksums = checksums;
-    this.onSlowReader = onSlowReader;
+    this.listener = listener;
   }
 }
 
@@ -95,10 +103,12 @@ export class Relay {
     });
     if (!from.open || !to.open) return null;
     if (to.socket.bufferedBytes > this.#limits.highWaterBytes) {
+      const { slowReaderMs } = this.#limits;
+      to.slowTimer ??= startTimer(slowReaderMs, () => to.listener.onSlowReader(slowReaderMs));
+      const wasHeld = to.pausing.has(from);
       to.pausing.add(from);
       from.pausedFor.add(to);
-      const { slowReaderMs } = this.#limits;
-      to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
+      if (!wasHeld && from !== to) from.listener.onHeld(to, true);
     }
     if (from.bytesInFlight > this.#allowance) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
@@ -143,11 +153,13 @@ export class Relay {
   #drained(full: Port): void {
     full.slowTimer?.cancel();
     full.slowTimer = null;
-    for (const source of full.pausing) {
+    const sources = [...full.pausing];
+    full.pausing.clear();
+    for (const source of sources) {
       source.pausedFor.delete(full);
       resumeIfFree(source);
+      if (source !== full) source.listener.onHeld(full, false);
     }
-    full.pausing.clear();
   }
 }
 

@@ -38,7 +38,7 @@ import { ProtocolError } from "../errors.ts";
 export const HEADER_BYTES = 56;
 export const FINGERPRINT_BYTES = 48;
 export const MAGIC = 0xcc;
-export const VERSION = 5;
+export const VERSION = 6;
 /** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
 export const PAYLOAD_SUM_AT = 40;
 export const HEAD_SUM_AT = 48;

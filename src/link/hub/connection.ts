@@ -35,6 +35,8 @@ export interface HubReceiver {
   onFold(header: Header, payload: Payload): void;
   /** The connection between `rank`, which may be this one, and the hub delivered a frame otherwise than it was sent. */
   onDamaged(rank: number, seen: string): void;
+  /** From now on the hub reads nothing of `rank`, which may be this one, because rank `by` is slow; or does so again. */
+  onHeld?(rank: number, by: number, isHeld: boolean): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
   /** `rank` said goodbye, because of `cause` if there is one. Nothing more comes from it. */
@@ -212,7 +214,7 @@ export class HubConnection {
 
   #onControl(payload: FragmentsPayload): void {
     const message = expectFields(decodeControl(payload.toBytes()));
-    const type = expectOneOf(message, "type", ["result", "lost", "left", "damaged", "checksums"]);
+    const type = expectOneOf(message, "type", ["result", "held", "lost", "left", "damaged", "checksums"]);
     if (type === "checksums") {
       // The hub has come to that point: all that follows has them.
       this.#checking = this.#sealing;
@@ -232,6 +234,9 @@ export class HubConnection {
     const rank = expectInteger(message, "rank", 0, HUB_PEER - 1);
     if (type === "damaged") {
       this.#onDamaged(rank, expectString(message, "seen"));
+    } else if (type === "held") {
+      const by = expectInteger(message, "by", 0, HUB_PEER - 1);
+      this.#emit((receiver) => receiver.onHeld?.(rank, by, message.isHeld === true));
     } else if (type === "lost") {
       const reason = expectString(message, "reason");
       this.#emit((receiver) => receiver.onLost(rank, reason));

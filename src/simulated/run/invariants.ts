@@ -132,10 +132,11 @@ function wrongCauses(result: RunResult): string[] {
   const { happened, flipped } = result;
   const culprits = new Set(happened.flatMap(culpritsOf));
   const maySilence = happened.some(isSilent);
-  // A rank whose bring-up failed has left those that were up; and where some are slow, others have done their calls and left.
+  // A rank whose bring-up failed has left those that were up; and where some are slow, others have left a group that lives: they
+  // have done their calls, or a group of a part of the ranks has died.
   const hasLeft = (rank: number) => {
     const other = result.ranks[rank];
-    return other?.failedIn === "meeting" || (maySilence && other?.error === null && other.phase === "gone");
+    return other?.failedIn === "meeting" || (maySilence && other?.cause === null && other.phase === "gone");
   };
   return survivors(result).flatMap(({ rank, cause }) => {
     if (!cause) return [];

@@ -287,14 +287,15 @@ class Run {
   }
 }
 
-/** Why a group is dead. One that lives has ended a call badly for a cause of that call alone. */
+/**
+ * Why a group is dead, or null. It is asked by a message that is refused on this rank: a call that others had to make as well would
+ * be a mismatch on those whose group lives, because what has failed here was a part of it.
+ */
 async function causeOf(group: ProcessGroup): Promise<Error | null> {
-  try {
-    await group.barrier();
-    return null;
-  } catch (error) {
-    return asError(error);
-  }
+  const reason = new Error("this rank asks whether its group is dead");
+  const asked = group.recv(new Uint8Array(1), (group.rank + 1) % group.size, { signal: AbortSignal.abort(reason) });
+  const error = asError(await asked.then(() => reason, asError));
+  return error.cause === reason ? null : error;
 }
 
 function textOfAll({ buffer, byteOffset, byteLength }: ArrayBufferView): string {

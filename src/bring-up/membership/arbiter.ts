@@ -37,6 +37,8 @@ export async function decide(
     return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
   } catch (error) {
     if (!(error instanceof HubLostError) || !meeting.hub) throw error;
+    // Its process may have ended after that, and the verdict with it.
+    if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
     await expectEnded(parts, meeting.hub.url);
   }
   const voters = parts.members.length - (await deadMembers(parts));
@@ -63,12 +65,16 @@ function inTime<T>({ settings, meeting }: JobParts, answer: Promise<T>): Promise
 }
 
 /** @throws AdmissionError if the hub may live: others may reach it, and go on there. */
-async function expectEnded({ platform, settings, roster, meeting }: JobParts, url: string): Promise<void> {
+async function expectEnded(parts: JobParts, url: string): Promise<void> {
+  const { platform, settings, roster, meeting } = parts;
   const host = roster[meeting.hub?.welcome.hostRank ?? -1];
-  if (await hasDied(platform, host, url, settings.groupName)) return;
-  throw new AdmissionError(
-    `group "${settings.groupName}": the connection to the hub at ${url}, which keeps the store, is lost, and the hub may live: only ` +
-      "the side that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
+  if (!(await hasDied(platform, host, url, settings.groupName))) throw shutOut(parts, "is lost, and the hub may live");
+}
+
+function shutOut({ settings, meeting }: JobParts, state: string): AdmissionError {
+  return new AdmissionError(
+    `group "${settings.groupName}": the connection to the hub at ${meeting.hub?.url}, which keeps the store, ${state}. Only the side ` +
+      "that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
   );
 }
 

@@ -45,6 +45,9 @@ export interface HubReceiver {
   onClosed(code: number, reason: string): void;
 }
 
+/** Codes of a close that a program makes at its end, of one without a code, and of a connection that broke. */
+const ENDINGS: readonly number[] = [1000, 1001, 1005, 1006];
+
 interface PendingCall {
   resolve(value: unknown): void;
   reject(error: WebcclError): void;
@@ -68,6 +71,8 @@ export class HubConnection {
   /** What was seen when this connection was found to be damaged. */
   #damage: string | null = null;
   #closed: HubLostError | IntegrityError | null = null;
+  /** Why one end gave the connection up while the other may have lived; null if it was not so. */
+  givenUp: string | null = null;
 
   /** `sums` is null if the frames have no checksums. */
   constructor(socket: Socket, welcome: Welcome, url: string, sums: FrameSums | null = null) {
@@ -254,6 +259,8 @@ export class HubConnection {
   #onClose(code: number, reason: string): void {
     if (this.#closed) return;
     const text = `the link to the hub at ${this.url} closed (${code}${reason && ` ${reason}`})`;
+    // One that was silent for too long has no code of its own.
+    if (!ENDINGS.includes(code) || (code === 1006 && reason !== "")) this.givenUp = reason;
     this.#closed =
       this.#damage === null
         ? new HubLostError(text, { url: this.url })

@@ -88,4 +88,22 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
       faults: [{ kind: "slow-reader", where: "rank 3", bytesPerMs: 50 }],
     },
   ],
+  [
+    "a rank that the hub had shut out made an epoch of its own once the others had ended",
+    {
+      ...{ ...BASE, seed: 240, topology: "hosted", ranks: 2, calls: 5, latencyMs: 0.1, timeoutMs: 3_000, joins: 0 },
+      ...{ peerTimeoutMs: 6_000, faults: [{ kind: "flip", where: "rank 1", other: "rank 0", byte: 19_131 }] },
+    },
+  ],
+  [
+    "a rank that found no new hub left its port open",
+    {
+      ...{ ...BASE, seed: 6_994, topology: "mixed", ranks: 3, calls: 9, latencyMs: 5, timeoutMs: 3_000, joins: 3 },
+      faults: [
+        { kind: "delay", where: "rank 2", other: "rank 0", ms: 100 },
+        { kind: "stall", where: "rank 1", event: 58, other: "rank 0", ms: 60 },
+        { kind: "crash", where: "hub", event: 198, ending: "exit" },
+      ],
+    },
+  ],
 ];

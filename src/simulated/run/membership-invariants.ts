@@ -21,16 +21,23 @@ export const MEMBERSHIP_INVARIANTS: Readonly<Record<string, (result: RunResult) 
   "goes-on": stopped,
 };
 
+/** Faults by which a rank loses the others without a word of theirs. */
+const WORDLESS: readonly string[] = ["cut", "half-open", "stall", "pause", "crash", "throttle", "slow-reader"];
+
 /**
- * Two verdicts of one epoch. Where all members of one have ended before the other was made, nobody could tell their end from their
- * death, so that is none.
+ * Two verdicts of one epoch. A rank that lost all others without a word, and finds that their processes have ended before it decides
+ * for itself, cannot tell their end from their death: that is none.
  */
-function splitVerdicts({ ranks }: RunResult): string[] {
+function splitVerdicts({ ranks, happened }: RunResult): string[] {
+  const isWordless = happened.some(({ kind }) => WORDLESS.includes(kind));
   const all = ranks.flatMap(({ rank, epochs, endedAtMs }) => epochs.map((epoch) => ({ ...epoch, rank, endedAtMs })));
   return all.flatMap(({ epoch, members, atMs, rank }) => {
     const other = all.find(
       (told) =>
-        told.epoch === epoch && told.members.join() !== members.join() && told.atMs <= atMs && told.endedAtMs > atMs,
+        told.epoch === epoch &&
+        told.members.join() !== members.join() &&
+        told.atMs <= atMs &&
+        (!isWordless || told.endedAtMs > atMs),
     );
     return other ? [`epoch ${epoch}: rank ${rank}: ${members}; rank ${other.rank}: ${other.members}`] : [];
   });

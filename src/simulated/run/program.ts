@@ -10,6 +10,10 @@ export interface Life {
   onFailure(group: ProcessGroup): Promise<boolean>;
   /** `next` follows `before`. */
   onEpoch(next: ProcessGroup, before: ProcessGroup): Promise<void>;
+  /** The process of this rank ends, and nothing follows. */
+  end(): Promise<never>;
+  /** The rank with this number in the world begins to join, if it has not: those that join do so only when they are called. */
+  call(rank: number): void;
 }
 
 /**

@@ -95,10 +95,8 @@ export async function runSchedule(
   executors: SimulatedExecutors,
   { program, keepsLines = false }: { program?: Program; keepsLines?: boolean } = {},
 ): Promise<RunResult> {
-  const { seed, ranks, calls, joins } = schedule;
-  await executors.prepare(ranks + (joins ?? 0));
-  const drawn = joins === undefined ? drawnCalls(calls) : elasticCalls(seed, calls);
-  return new Run(schedule, executors, program ?? drawn, keepsLines).run();
+  await executors.prepare(schedule.ranks + (schedule.joins ?? 0));
+  return new Run(schedule, executors, program, keepsLines).run();
 }
 
 class Run {
@@ -110,15 +108,19 @@ class Run {
   readonly #told = new Map<string, Map<number, string>>();
   readonly #thrown: string[] = [];
   readonly #alive: string[] = [];
+  readonly #started = new Set<number>();
+  /** Those that join do so when the program calls them. */
+  readonly #callsJoiners: boolean;
   #hub: HubHandle | null = null;
   #mostBytes = 0;
   #isOver = false;
 
-  constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program, keepsLines: boolean) {
+  constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program | undefined, keepsLines: boolean) {
     this.#schedule = schedule;
-    this.#program = program;
-    const { seed, latencyMs, joins = 0 } = schedule;
-    const ranks = schedule.ranks + joins;
+    const { seed, latencyMs, calls, joins } = schedule;
+    this.#program = program ?? (joins === undefined ? drawnCalls(calls) : elasticCalls(seed, calls));
+    this.#callsJoiners = program !== undefined;
+    const ranks = schedule.ranks + (joins ?? 0);
     this.#world = new World({
       ...{ seed, ranks, latencyMs, executors, keepsLines },
       onDeliver: (process) => this.#onDeliver(process),
@@ -138,10 +140,9 @@ class Run {
     const { topology } = this.#schedule;
     if (topology !== "hosted" && topology !== "memory")
       clock.schedule(hub, 0, "start", "", () => void this.#startHub());
-    for (const [rank, process] of ranks.entries()) {
-      const home = topology === "memory" ? ranks[0]! : process;
-      const startMs = home.random.below(this.#joins(rank) ? JOIN_MS : START_MS);
-      clock.schedule(home, startMs, "start", String(rank), () => void this.#live(rank, process));
+    for (const rank of ranks.keys()) {
+      if (!this.#joins(rank)) this.#start(rank, START_MS);
+      else if (!this.#callsJoiners) this.#start(rank, JOIN_MS);
     }
     const used = this.#usedBytes();
     await clock.run(HORIZON_MS, () => this.#areAllGone());
@@ -157,6 +158,17 @@ class Run {
       ...{ events: clock.count, hash: trace.hash, lines: trace.lines, thrown: this.#thrown, left, alive: this.#alive },
       ...{ flipped: this.#flipped(), mostBytes: this.#mostBytes, unnoticed: this.#unnoticed() },
     };
+  }
+
+  /** Starts a rank within `limitMs`, once. */
+  #start(rank: number, limitMs: number): void {
+    const { clock, ranks } = this.#world;
+    if (this.#started.has(rank)) return;
+    this.#started.add(rank);
+    const process = ranks[rank]!;
+    const home = this.#schedule.topology === "memory" ? ranks[0]! : process;
+    const time = clock.time + (limitMs > 0 ? home.random.below(limitMs) : 0);
+    clock.schedule(home, time, "start", String(rank), () => void this.#live(rank, process));
   }
 
   #onDeliver(process: SimulatedProcess): boolean {
@@ -202,6 +214,11 @@ class Run {
           outcome.epochs.push(epochOf(next));
           if (!(await causeOf(before))) this.#alive.push(`rank ${rank}: that of epoch ${before.epoch}`);
         },
+        end: () => {
+          this.#faults.begin({ kind: "crash", where: process.name, event: process.events, ending: "exit" });
+          return new Promise(() => {});
+        },
+        call: (other) => this.#start(other, 0),
       });
     } catch (error) {
       outcome.error = asError(error);

@@ -15,7 +15,7 @@ const STORE_MS = 5_000;
 /** How long a process whose links have closed may take to be gone, in milliseconds. */
 const DYING_MS = 1_000;
 const LOOK_MS = 20;
-/** How long a connection to an address is tried that is expected to refuse, in milliseconds. */
+/** How long a connection to an address is first tried that is expected to refuse, in milliseconds; then for twice as long. */
 const REFUSAL_MS = 100;
 
 /** Has a proposal voted on, and fails without a majority of so many voters. */
@@ -98,19 +98,20 @@ async function hasDied(
   url: string | null,
   group: string,
 ): Promise<boolean> {
-  for (const deadline = now() + DYING_MS; ; ) {
+  const deadline = now() + DYING_MS;
+  for (let limitMs = REFUSAL_MS; ; limitMs *= 2) {
     if (entry && platform.processState(entry.processId) === "gone") return true;
-    if (url !== null && (await refuses(platform, url, group))) return true;
+    if (url !== null && (await refuses(platform, url, group, limitMs))) return true;
     if (now() >= deadline) return false;
     await sleep(LOOK_MS);
   }
 }
 
 /** Does the machine of this address answer that nothing listens there? */
-async function refuses(platform: Platform, url: string, group: string): Promise<boolean> {
+async function refuses(platform: Platform, url: string, group: string, timeoutMs: number): Promise<boolean> {
   const hello = { group, rank: null, worldSize: 1, purpose: "store" as const, checksums: false };
   try {
-    const { socket } = await platform.connect(url, hello, { timeoutMs: REFUSAL_MS });
+    const { socket } = await platform.connect(url, hello, { timeoutMs });
     socket.terminate();
     return false;
   } catch (error) {

@@ -171,6 +171,8 @@ function wrongCauses(result: RunResult): string[] {
     const isFree = maySilence || result.schedule.joins !== undefined;
     return other?.failedIn === "meeting" || (isFree && other?.cause === null && other.phase === "gone");
   };
+  // An admit ends the group of a rank that the others can no longer reach.
+  const isShutOut = (code: string) => code === "ADMISSION" && result.schedule.joins !== undefined && culprits.size > 0;
   return deaths(result).flatMap(({ rank, epoch, cause: told, error: cause, lost }) => {
     const text = `rank ${rank}: ${told}, and what happened is ${JSON.stringify(happened)}`;
     // Whoever was away, or is slow, finds its connections closed.
@@ -188,7 +190,7 @@ function wrongCauses(result: RunResult): string[] {
       return [];
     if (code === "HUB_LOST") return wasAway || culprits.has("hub") ? [] : [text];
     // What a handshake says has no checksum, and one that is not heard in time is refused.
-    if (code === "ADMISSION" || code === "PROTOCOL") return maySilence ? [] : [text];
+    if (code === "ADMISSION" || code === "PROTOCOL") return maySilence || isShutOut(code) ? [] : [text];
     return [`${text}: ${cause.message}`];
   });
 }

@@ -25,6 +25,11 @@ const STEPS: readonly Step[] = [
     program: ["scripts/simulate.ts", "--seeds", "20000", "--first-seed", "1"],
   },
   {
+    name: "tides",
+    purpose: "a simulated group of 64 ranks shrinks through 20 losses and grows by 20 joins: every allReduce exact",
+    program: ["test/simulation/programs/tides.mjs", "64", "20", "20"],
+  },
+  {
     name: "conformance",
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],

@@ -4,7 +4,7 @@
  * The proof is HMAC-SHA-256, keyed with the token's UTF-8, over these bytes (little-endian):
  *
  *   byte  size  what
- *      0    15  "webccl/5 hello" and a zero byte
+ *      0    15  "webccl/6 hello" and a zero byte
  *     15    32  the nonce of this connection's challenge: a recorded hello is worth nothing on another (S6)
  *     47     4  rank, 0xFFFFFFFF if none is asked for
  *     51     4  world size

@@ -360,13 +360,11 @@ describe("a hub's watch over its members", () => {
     slow!.socket.pause();
     for (let i = 0; i < 24; i++) writer!.connection.sendFrame(dataFrame(0, MIB), new Uint8Array(MIB));
     writer!.connection.sendFrame(dataFrame(2, 1), new Uint8Array([9]));
-    await reader!.until(() => reader!.events.length > 2 && reader!.frames.length > 0);
+    const lost = () => reader!.events.filter((event) => (event as { type: string }).type === "lost");
+    await reader!.until(() => lost().length > 0 && reader!.frames.length > 0);
     // All had heard for whose sake the writer was held back.
-    expect(reader!.events).toMatchObject([
-      { type: "held", rank: 1, by: 0, isHeld: true },
-      { type: "held", rank: 1, by: 0, isHeld: false },
-      { type: "lost", rank: 0, reason: expect.stringMatching(/not read for 200 ms/) },
-    ]);
+    expect(reader!.events[0]).toEqual({ type: "held", rank: 1, by: 0, isHeld: true });
+    expect(lost()).toMatchObject([{ type: "lost", rank: 0, reason: expect.stringMatching(/not read for 200 ms/) }]);
     await vi.waitFor(() => expect(hub.stats).toMatchObject({ members: 2, bytesInFlight: 0 }));
   });
 

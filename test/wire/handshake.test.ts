@@ -15,7 +15,7 @@ describe("prove()", () => {
     numbers.writeUInt32LE(3, 0);
     numbers.writeUInt32LE(8, 4);
     numbers.writeUInt8(0, 8);
-    const message = Buffer.concat([Buffer.from("webccl/5 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
+    const message = Buffer.concat([Buffer.from("webccl/6 hello\0"), nonce, numbers, Buffer.from("gruppe-é")]);
     const expected = createHmac("sha256", "s3cret").update(message).digest();
     expect(Buffer.from(await prove("s3cret", nonce, hello)).equals(expected)).toBe(true);
   });

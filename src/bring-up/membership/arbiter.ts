@@ -99,7 +99,7 @@ async function hasDied(
   group: string,
 ): Promise<boolean> {
   const deadline = now() + DYING_MS;
-  for (let limitMs = REFUSAL_MS; ; limitMs *= 2) {
+  for (let limitMs = REFUSAL_MS; ; limitMs = Math.min(2 * limitMs, DYING_MS)) {
     if (entry && platform.processState(entry.processId) === "gone") return true;
     if (url !== null && (await refuses(platform, url, group, limitMs))) return true;
     if (now() >= deadline) return false;

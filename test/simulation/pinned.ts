@@ -98,11 +98,10 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
   [
     "a rank that found no new hub left its port open",
     {
-      ...{ ...BASE, seed: 6_994, topology: "mixed", ranks: 3, calls: 9, latencyMs: 5, timeoutMs: 3_000, joins: 3 },
+      ...{ ...BASE, seed: 46_555, topology: "mixed", calls: 2, latencyMs: 5, peerTimeoutMs: 6_000, joins: 2 },
       faults: [
-        { kind: "delay", where: "rank 2", other: "rank 0", ms: 100 },
-        { kind: "stall", where: "rank 1", event: 58, other: "rank 0", ms: 60 },
-        { kind: "crash", where: "hub", event: 198, ending: "exit" },
+        { kind: "pause", where: "rank 1", event: 127, ms: 9_000 },
+        { kind: "crash", where: "hub", event: 53, ending: "exit" },
       ],
     },
   ],

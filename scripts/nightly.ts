@@ -30,6 +30,11 @@ const STEPS: readonly Step[] = [
     program: ["bench/chaos/run.ts"],
   },
   {
+    name: "tides",
+    purpose: "a simulated group of 64 ranks shrinks through 20 losses and grows by 20 joins: every allReduce exact",
+    program: ["test/simulation/programs/tides.mjs", "64", "20", "20"],
+  },
+  {
     name: "conformance",
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],

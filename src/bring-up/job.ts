@@ -203,6 +203,7 @@ export class RankJob implements Job {
           root: () => this.#root,
           has: (group) => this.#groups.has(group),
           endAll: (cause) => this.#endEpoch(cause),
+          leave: () => this.#end(true),
         }),
     );
     return this.#succession;
@@ -224,10 +225,13 @@ export class RankJob implements Job {
     this.#groups.add(group);
   }
 
-  /** The job's own group takes the others, the links and the executors with it. */
   async onGroupDestroyed(group: MemberGroup, wasDead: boolean): Promise<void> {
     this.#groups.delete(group);
-    if (group !== this.#root) return;
+    if (group === this.#root) await this.#end(wasDead);
+  }
+
+  /** The end of the job takes all groups, the links and the executors with it. */
+  async #end(wasDead: boolean): Promise<void> {
     const hold = keepAlive();
     for (const other of [...this.#groups]) await other.destroy();
     this.deadlines.close();

@@ -160,6 +160,11 @@ export class Hub {
       isFull: (to) => this.#relay.isFull(to),
       reply: (to, result) => this.#guard(room, rank, to, () => this.#send(to, result)),
       evict: (from, code, reason) => this.#evict(room, rank, from, code, reason),
+      onHeld: (of, by, isHeld) => {
+        for (const member of room.members.values()) {
+          this.#send(member, { type: "held", rank: of.rank, by: by.rank, isHeld });
+        }
+      },
     });
     port.maxBytesInFlight = maxBytesInFlight ?? Number.POSITIVE_INFINITY;
     room.members.set(rank, port);

@@ -17,6 +17,8 @@ export interface PortOwner {
   isFull(port: Port): boolean;
   /** Answers a store call. */
   reply(port: Port, result: object): void;
+  /** From now on a member is paused because another one is full, or is so no longer. */
+  onHeld(port: Port, by: Port, isHeld: boolean): void;
   /** Ends the member's connection; the others are told. */
   evict(port: Port, code: number, reason: string): void;
 }
@@ -70,6 +72,11 @@ export class Port {
       isFull: () => owner.isFull(this),
       reply: (result) => owner.reply(this, result),
     });
+  }
+
+  /** From now on this port is paused because another one is full, or is so no longer. */
+  onHeld(by: Port, isHeld: boolean): void {
+    this.#owner.onHeld(this, by, isHeld);
   }
 
   /** The member has left more than the high-water mark unread for too long. */

@@ -6,7 +6,8 @@
  *   - a member it sends to has more than the high-water mark waiting, until half of it is left; or
  *   - it has itself more than the high-water mark in flight, until half of it is left; or
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
- * A member that stays over the mark for too long is not slow but gone, and is closed (S16).
+ * A member that stays over the mark for too long is not slow but gone, and is closed (S16). While a sender is held back for
+ * another member, all hear so: neither its questions nor its answers come through, and it is not to blame.
  *
  * Bytes that had been read before the pause took hold still come: about one message. The cap `maxRankBytes` is for a sender
  * that goes past these marks nevertheless.
@@ -75,10 +76,12 @@ export class Relay {
     });
     if (!from.open || !to.open) return null;
     if (this.isFull(to)) {
-      to.pausing.add(from);
-      from.pausedFor.add(to);
       const { slowReaderMs } = this.#limits;
       to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
+      const wasHeld = to.pausing.has(from);
+      to.pausing.add(from);
+      from.pausedFor.add(to);
+      if (!wasHeld && from !== to) from.onHeld(to, true);
     }
     if (from.bytesInFlight > this.#allowanceOf(from)) from.overdrawn = true;
     if (isHeld(from)) from.socket.pause();
@@ -111,11 +114,13 @@ export class Relay {
   #drained(full: Port): void {
     full.slowTimer?.cancel();
     full.slowTimer = null;
-    for (const source of full.pausing) {
+    const sources = [...full.pausing];
+    full.pausing.clear();
+    for (const source of sources) {
       source.pausedFor.delete(full);
       resumeIfFree(source);
+      if (source !== full) source.onHeld(full, false);
     }
-    full.pausing.clear();
     full.calls.goOn();
   }
 }

@@ -208,8 +208,10 @@ export class Agreement {
     try {
       const joiners = await surroundings.knocking();
       if (joiners.length === 0) return [];
+      // This rank's links to them first: through a hub, what they say at once would find none.
+      const linking = this.#linkAll(joiners);
       await surroundings.invite(joiners);
-      await this.#linkAll(joiners);
+      await linking;
       return joiners;
     } catch {
       // The store is gone: who decides, finds out.

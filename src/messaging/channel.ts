@@ -29,7 +29,7 @@ import { ChannelExchange } from "./exchange.ts";
 import { callsDiffer, mismatchDetails } from "./mismatch.ts";
 import type { Peer } from "./peer.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
-import type { Probes } from "./probes.ts";
+import type { Between, Probes } from "./probes.ts";
 
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
@@ -47,6 +47,8 @@ export interface ChannelOptions {
   /** The peer of each rank of the group; null for this rank. */
   peers: readonly (Peer | null)[];
   logger: Logger;
+  /** Who may keep a question from `rank`, or its answer from here. Default: nobody. */
+  between?(rank: number): Between;
   /** Called once, when the group dies. */
   onDead(cause: WebcclError): void;
   /** Resolves to the cause of which the group dies on all ranks, if it cannot go on here for this one. Default: this one. */
@@ -67,6 +69,7 @@ export class Channel implements PointToPointOwner {
   readonly #peers: readonly (Peer | null)[];
   readonly #logger: Logger;
   readonly #onDead: (cause: WebcclError) => void;
+  readonly #between: NonNullable<ChannelOptions["between"]>;
   readonly #agree: NonNullable<ChannelOptions["agree"]>;
   #isCondemned = false;
   readonly #exchanges = new Map<number, ChannelExchange>();
@@ -86,6 +89,7 @@ export class Channel implements PointToPointOwner {
     this.#logger = options.logger;
     this.#onDead = options.onDead;
     this.traffic = new Traffic(this.size, (rank) => this.peer(rank).inFlightBytes);
+    this.#between = options.between ?? (() => ({ relay: -1, slow: [] }));
     this.#agree = options.agree ?? (async (cause) => cause);
     this.pointToPoint = new PointToPoint(this);
   }
@@ -310,13 +314,12 @@ export class Channel implements PointToPointOwner {
 
   /** Ranks that keep call `sequence` from ending. */
   async stragglers(sequence: number): Promise<number[]> {
-    const others = this.#peers.flatMap((peer, rank) => (peer ? [rank] : []));
+    // Who has left has done its part: a call that waited for it would have ended.
+    const others = this.#peers.flatMap((peer, rank) => (peer && !this.hasLeft(rank) ? [rank] : []));
     const ask = (id: number) => this.#broadcast({ type: "probe", id, sequence });
     const { Probes } = await import("./probes.ts");
     this.#probes ??= new Probes();
-    // A peer without a relay has this rank here, which is not silent.
-    const relayOf = (rank: number) => this.#peers.indexOf(this.peer(rank).relay);
-    return this.#probes.stragglers(others, ask, relayOf, () => this.#exchanges.get(sequence)?.waitingFor());
+    return this.#probes.stragglers(others, ask, this.#between, () => this.#exchanges.get(sequence)?.waitingFor());
   }
 
   /** Ranks for which call `sequence` waits now. */

@@ -15,6 +15,7 @@ import { decodeMessage, encodeMessage, isAboutJob, type MeshMessage } from "../w
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { EAGER_BUDGET_BYTES, Peer } from "./peer.ts";
+import type { Between } from "./probes.ts";
 
 /** How long to wait for other closes before a lost rank is named, in milliseconds. */
 const GRACE_MS = 50;
@@ -75,6 +76,8 @@ export class Mesh {
   readonly #suspects = new Map<Peer, string>();
   /** Peers that sent what cannot be taken; nothing more of them is. */
   readonly #broken = new Set<Peer>();
+  /** For each rank of which the hub reads nothing, those that are slow. */
+  readonly #held = new Map<number, Set<number>>();
   #hubLoss: HubLostError | null = null;
   #graceTimer: Timer | null = null;
   #closed = false;
@@ -94,6 +97,13 @@ export class Mesh {
   /** A link to a rank that was not here before, and delivery on it. */
   add(rank: number, link: Link): void {
     this.#start(this.#add(rank, link));
+  }
+
+  /** Ranks of the group of `ranks` that may keep this one from hearing of `rank` (of the job). */
+  #between(ranks: readonly number[], rank: number): Between {
+    const { relay, link } = this.#peers.get(rank)!;
+    const slow = link.kind === "hub" ? [this.rank, rank].flatMap((end) => [...(this.#held.get(end) ?? [])]) : [];
+    return { relay: relay ? ranks.indexOf(relay.rank) : -1, slow: slow.map((other) => ranks.indexOf(other)) };
   }
 
   #add(rank: number, link: Link): Peer {
@@ -170,12 +180,21 @@ export class Mesh {
     for (const peer of this.#peers.values()) if (peer.link.kind === "hub" && peer !== relay) peer.relay = relay;
   }
 
+  /** While `isHeld` the hub that relays reads nothing of `rank`, because `by` is slow. Both may be this rank. */
+  held(rank: number, by: number, isHeld: boolean): void {
+    const slow = this.#held.get(rank) ?? new Set();
+    this.#held.set(rank, slow);
+    if (isHeld) slow.add(by);
+    else slow.delete(by);
+  }
+
   /** Makes the channel of a group of `ranks` (of the job, in group order), and hands it the frames that came early. */
-  open(options: Omit<ChannelOptions, "peers" | "rank"> & { ranks: readonly number[] }): Channel {
+  open(options: Omit<ChannelOptions, "peers" | "rank" | "between"> & { ranks: readonly number[] }): Channel {
     const { ranks, ...rest } = options;
     const channel = new Channel({
       ...rest,
       rank: ranks.indexOf(this.rank),
+      between: (rank) => this.#between(ranks, ranks[rank]!),
       peers: ranks.map((rank) => this.#peers.get(rank) ?? null),
     });
     this.#channels.set(channel.group, channel);
@@ -232,6 +251,7 @@ export class Mesh {
 
   /** No rank can be reached by the hub any more. */
   hubClosed(): void {
+    this.#held.clear();
     for (const peer of this.#peers.values()) if (peer.link.kind === "hub") peer.closed = true;
     this.#membership?.onChange();
   }

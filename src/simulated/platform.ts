@@ -80,7 +80,7 @@ function open(
     const { hostname, port } = new URL(url);
     network.connect(process, hostname, Number(port), (connection) => {
       if (isOver) connection?.destroy();
-      else if (!connection) fail(new NotThere(`connect ECONNREFUSED ${hostname}:${port}`));
+      else if (!connection) fail(refused(`connect ECONNREFUSED ${hostname}:${port}`));
       else {
         end();
         const socket = new NodeSocket(connection, NOTHING, { side: "client", maxMessageBytes: MAX_MESSAGE_BYTES });
@@ -89,4 +89,8 @@ function open(
       }
     });
   });
+}
+
+function refused(text: string): NotThere {
+  return new NotThere(text, { cause: Object.assign(new Error(text), { code: "ECONNREFUSED" }) });
 }

@@ -27,7 +27,7 @@ export class SimulatedProcess {
   constructor(seed: number, name: string, index: number) {
     this.name = name;
     this.index = index;
-    this.host = `10.0.0.${index + 1}`;
+    this.host = `10.0.${index >> 8}.${index & 255}`;
     this.random = new SeededRandom(seed, "process", name);
   }
 }

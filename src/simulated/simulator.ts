@@ -1,4 +1,5 @@
 /** Runs schedules one after the other, checks the invariants of each, and shrinks those that break one. */
+import { setMaxListeners } from "node:events";
 import { fileURLToPath } from "node:url";
 import { SimulatedExecutors } from "./executors.ts";
 import { type Violation, violationsOf } from "./run/invariants.ts";
@@ -20,6 +21,11 @@ export interface CheckOptions {
 export class Simulator {
   readonly #executors = new SimulatedExecutors();
   #isWarm: Promise<void> | null = null;
+
+  constructor() {
+    // All links of a bring-up listen to its one signal, and Node warns where there are more than ten.
+    setMaxListeners(0);
+  }
 
   /** A run of `schedule`, and the invariants that it broke. */
   async check(

@@ -82,6 +82,15 @@ describe("timeoutMs", () => {
     expect(await failureOf(members[0]!.barrier())).toBeInstanceOf(TimeoutError);
   });
 
+  it("names nobody who has done its part and left", async () => {
+    const [a, b] = (await memoryGroups(3)) as [ProcessGroup, ProcessGroup, ProcessGroup];
+    const outputs = [0, 1, 2].map(() => new Float32Array(1));
+    const error = failureOf(a.gather(outputs, new Float32Array(1), { timeoutMs: 200 }));
+    await b.gather(null, new Float32Array(1));
+    await b.destroy();
+    expect(await error).toMatchObject({ missingRanks: [2] });
+  });
+
   it("of monitoredBarrier() names the first missing rank, or all", async () => {
     for (const waitAllRanks of [false, true]) {
       const members = await memoryGroups(4);

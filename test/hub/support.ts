@@ -102,6 +102,10 @@ function record(connection: HubConnection) {
       events.push({ type: "damaged", rank, seen });
       changed();
     },
+    onHeld(rank, by, isHeld) {
+      events.push({ type: "held", rank, by, isHeld });
+      changed();
+    },
     onLost(rank, reason) {
       events.push({ type: "lost", rank, reason });
       changed();

@@ -67,4 +67,42 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
       ],
     },
   ],
+  [
+    "ranks whose part of the group had died made a call of the whole group, and the others took it for theirs",
+    {
+      ...{ ...BASE, seed: 801_176, topology: "hosted", ranks: 8, calls: 6, timeoutMs: 3_000, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "pause", where: "rank 3", event: 80, ms: 9_000 }],
+    },
+  ],
+  [
+    "one that left for that reason was no true cause",
+    {
+      ...{ ...BASE, seed: 800_423, topology: "tabs", ranks: 8, calls: 8, latencyMs: 2, timeoutMs: 3_000 },
+      ...{ peerTimeoutMs: 6_000, faults: [{ kind: "pause", where: "rank 4", event: 19, ms: 9_000 }] },
+    },
+  ],
+  [
+    "ranks that a hub held back for the sake of a slow one named all others",
+    {
+      ...{ ...BASE, seed: 801_288, topology: "tabs", ranks: 6, calls: 5, timeoutMs: 3_000, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "slow-reader", where: "rank 3", bytesPerMs: 50 }],
+    },
+  ],
+  [
+    "a rank that the hub had shut out made an epoch of its own once the others had ended",
+    {
+      ...{ ...BASE, seed: 240, topology: "hosted", ranks: 2, calls: 5, latencyMs: 0.1, timeoutMs: 3_000, joins: 0 },
+      ...{ peerTimeoutMs: 6_000, faults: [{ kind: "flip", where: "rank 1", other: "rank 0", byte: 19_131 }] },
+    },
+  ],
+  [
+    "a rank that found no new hub left its port open",
+    {
+      ...{ ...BASE, seed: 46_555, topology: "mixed", calls: 2, latencyMs: 5, peerTimeoutMs: 6_000, joins: 2 },
+      faults: [
+        { kind: "pause", where: "rank 1", event: 127, ms: 9_000 },
+        { kind: "crash", where: "hub", event: 53, ending: "exit" },
+      ],
+    },
+  ],
 ];

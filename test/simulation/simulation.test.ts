@@ -9,6 +9,8 @@ import { PINNED } from "./pinned.ts";
 const MAIN = fileURLToPath(new URL("../../dist/simulated/main.js", import.meta.url));
 const RUN = fileURLToPath(new URL("./programs/run.mjs", import.meta.url));
 
+const TIDES = fileURLToPath(new URL("./programs/tides.mjs", import.meta.url));
+
 /** Of the seeds of R16; `npm run nightly -- simulation` runs more. */
 const SEEDS = 300;
 /** They take 5 s where nothing else runs. */
@@ -79,6 +81,16 @@ describe("a seed", () => {
     const back = run([...schedules].reverse()).map(({ hash }) => hash);
     expect(back.reverse()).toEqual(forth);
     expect(new Set(forth).size).toBe(forth.length);
+  });
+});
+
+describe("a group of 16 ranks", () => {
+  it("shrinks through 8 losses and grows by 8 joins, and every allReduce between is exact", {
+    timeout: 120_000,
+  }, () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [TIDES, "16", "8", "8"], { encoding: "utf8" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(JSON.parse(stdout)).toMatchObject({ epochs: 16, largest: 16, errors: [], violations: [] });
   });
 });
 

@@ -53,6 +53,7 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
         },
         onFold: (header, payload) => folds.deliver(header, payload),
         onDamaged: (rank, seen) => mesh.hubDamaged(rank, connection.url, seen),
+        onHeld: (rank, by, isHeld) => mesh.held(rank, by, isHeld),
         onLost: (rank, reason) => mesh.lost(rank, reason),
         onLeft: (rank, cause) => {
           if (cause) mesh.failed(rank, fromWireError(cause));

@@ -15,7 +15,7 @@ const STORE_MS = 5_000;
 /** How long a process whose links have closed may take to be gone, in milliseconds. */
 const DYING_MS = 1_000;
 const LOOK_MS = 20;
-/** How long a connection to an address is tried that is expected to refuse, in milliseconds. */
+/** How long a connection to an address is first tried that is expected to refuse, in milliseconds; then for twice as long. */
 const REFUSAL_MS = 100;
 
 /** Has a proposal voted on, and fails without a majority of so many voters. */
@@ -37,6 +37,8 @@ export async function decide(
     return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
   } catch (error) {
     if (!(error instanceof HubLostError) || !meeting.hub) throw error;
+    // Its process may have ended after that, and the verdict with it.
+    if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
     await expectEnded(parts, meeting.hub.url);
   }
   const voters = parts.members.length - (await deadMembers(parts));
@@ -63,12 +65,16 @@ function inTime<T>({ settings, meeting }: JobParts, answer: Promise<T>): Promise
 }
 
 /** @throws AdmissionError if the hub may live: others may reach it, and go on there. */
-async function expectEnded({ platform, settings, roster, meeting }: JobParts, url: string): Promise<void> {
+async function expectEnded(parts: JobParts, url: string): Promise<void> {
+  const { platform, settings, roster, meeting } = parts;
   const host = roster[meeting.hub?.welcome.hostRank ?? -1];
-  if (await hasDied(platform, host, url, settings.groupName)) return;
-  throw new AdmissionError(
-    `group "${settings.groupName}": the connection to the hub at ${url}, which keeps the store, is lost, and the hub may live: only ` +
-      "the side that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
+  if (!(await hasDied(platform, host, url, settings.groupName))) throw shutOut(parts, "is lost, and the hub may live");
+}
+
+function shutOut({ settings, meeting }: JobParts, state: string): AdmissionError {
+  return new AdmissionError(
+    `group "${settings.groupName}": the connection to the hub at ${meeting.hub?.url}, which keeps the store, ${state}. Only the side ` +
+      "that reaches it goes on. This rank may join anew (initProcessGroup with join: true)",
   );
 }
 
@@ -92,19 +98,20 @@ async function hasDied(
   url: string | null,
   group: string,
 ): Promise<boolean> {
-  for (const deadline = now() + DYING_MS; ; ) {
+  const deadline = now() + DYING_MS;
+  for (let limitMs = REFUSAL_MS; ; limitMs = Math.min(2 * limitMs, DYING_MS)) {
     if (entry && platform.processState(entry.processId) === "gone") return true;
-    if (url !== null && (await refuses(platform, url, group))) return true;
+    if (url !== null && (await refuses(platform, url, group, limitMs))) return true;
     if (now() >= deadline) return false;
     await sleep(LOOK_MS);
   }
 }
 
 /** Does the machine of this address answer that nothing listens there? */
-async function refuses(platform: Platform, url: string, group: string): Promise<boolean> {
+async function refuses(platform: Platform, url: string, group: string, timeoutMs: number): Promise<boolean> {
   const hello = { group, rank: null, worldSize: 1, purpose: "store" as const, checksums: false };
   try {
-    const { socket } = await platform.connect(url, hello, { timeoutMs: REFUSAL_MS });
+    const { socket } = await platform.connect(url, hello, { timeoutMs });
     socket.terminate();
     return false;
   } catch (error) {

@@ -28,6 +28,8 @@ export interface JobGroups {
   has(group: MemberGroup): boolean;
   /** Ends them all. */
   endAll(cause: WebcclError): void;
+  /** The job ends on this rank, which has no group any more. */
+  leave(): Promise<void>;
 }
 
 /** The epochs of a job on one rank. */
@@ -155,7 +157,13 @@ export class Succession implements JobMembership {
     parts.epoch = epoch;
     parts.members = members;
     parts.mesh.adopt(epoch, members);
-    if (hub) await this.#moveTo(hub);
+    if (hub) {
+      await this.#moveTo(hub).catch(async (error: unknown) => {
+        await this.#hosted?.close();
+        await this.#groups.leave();
+        throw error;
+      });
+    }
     parts.meeting.hub?.tell({ type: "members", epoch, ranks: members });
     return { epoch, globalRanks: members, rank: members.indexOf(parts.seat) };
   }

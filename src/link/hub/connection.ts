@@ -35,6 +35,8 @@ export interface HubReceiver {
   onFold(header: Header, payload: Payload): void;
   /** The connection between `rank`, which may be this one, and the hub delivered a frame otherwise than it was sent. */
   onDamaged(rank: number, seen: string): void;
+  /** From now on the hub reads nothing of `rank`, which may be this one, because rank `by` is slow; or does so again. */
+  onHeld?(rank: number, by: number, isHeld: boolean): void;
   /** `rank` is gone without a goodbye. */
   onLost(rank: number, reason: string): void;
   /** `rank` said goodbye, because of `cause` if there is one. Nothing more comes from it. */
@@ -42,6 +44,9 @@ export interface HubReceiver {
   /** The link is closed, by either side. Called once, and last. */
   onClosed(code: number, reason: string): void;
 }
+
+/** Codes of a close that a program makes at its end, of one without a code, and of a connection that broke. */
+const ENDINGS: readonly number[] = [1000, 1001, 1005, 1006];
 
 interface PendingCall {
   resolve(value: unknown): void;
@@ -66,6 +71,8 @@ export class HubConnection {
   /** What was seen when this connection was found to be damaged. */
   #damage: string | null = null;
   #closed: HubLostError | IntegrityError | null = null;
+  /** Why one end gave the connection up while the other may have lived; null if it was not so. */
+  givenUp: string | null = null;
 
   /** `sums` is null if the frames have no checksums. */
   constructor(socket: Socket, welcome: Welcome, url: string, sums: FrameSums | null = null) {
@@ -212,7 +219,7 @@ export class HubConnection {
 
   #onControl(payload: FragmentsPayload): void {
     const message = expectFields(decodeControl(payload.toBytes()));
-    const type = expectOneOf(message, "type", ["result", "lost", "left", "damaged", "checksums"]);
+    const type = expectOneOf(message, "type", ["result", "held", "lost", "left", "damaged", "checksums"]);
     if (type === "checksums") {
       // The hub has come to that point: all that follows has them.
       this.#checking = this.#sealing;
@@ -232,6 +239,9 @@ export class HubConnection {
     const rank = expectInteger(message, "rank", 0, HUB_PEER - 1);
     if (type === "damaged") {
       this.#onDamaged(rank, expectString(message, "seen"));
+    } else if (type === "held") {
+      const by = expectInteger(message, "by", 0, HUB_PEER - 1);
+      this.#emit((receiver) => receiver.onHeld?.(rank, by, message.isHeld === true));
     } else if (type === "lost") {
       const reason = expectString(message, "reason");
       this.#emit((receiver) => receiver.onLost(rank, reason));
@@ -249,6 +259,8 @@ export class HubConnection {
   #onClose(code: number, reason: string): void {
     if (this.#closed) return;
     const text = `the link to the hub at ${this.url} closed (${code}${reason && ` ${reason}`})`;
+    // One that was silent for too long has no code of its own.
+    if (!ENDINGS.includes(code) || (code === 1006 && reason !== "")) this.givenUp = reason;
     this.#closed =
       this.#damage === null
         ? new HubLostError(text, { url: this.url })

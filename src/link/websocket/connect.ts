@@ -35,8 +35,9 @@ export async function connect<O extends ConnectOptions>(
   const hasNone = token === undefined && ticket === undefined;
   const credential = hasNone ? null : new (await import("./credential.ts")).Credential(options);
   let delayMs = FIRST_RETRY_MS;
-  // A refusal says more than the error of the last try, which may only have run out of time.
+  // A refusal, or the cause of an error, says more than the last try, which may only have run out of time.
   let refusal: RetryableRefusal | undefined;
+  let cause: unknown;
   for (let tries = 1; ; tries++) {
     try {
       const leftMs = Math.max(1, deadline - now());
@@ -46,12 +47,13 @@ export async function connect<O extends ConnectOptions>(
     } catch (error) {
       if (error instanceof RetryableRefusal) refusal = error;
       else if (!(error instanceof NotThere)) throw error instanceof TimeoutError && refusal ? refusal : error;
+      cause = error.cause ?? cause;
       if (now() + delayMs >= deadline) {
         if (refusal) throw refusal;
         const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
         throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms, in ${tries} tries: ${detail}`, {
           group: hello.group,
-          cause: error.cause,
+          cause,
         });
       }
       onRetry?.(tries);

@@ -24,7 +24,7 @@ export class Faults {
     this.#world = world;
     this.#noticeMs = Math.max((1 + TICK) * peerTimeoutMs, HELLO_MS) + NOTICE_SLACK_MS;
     this.#coming = faults.filter((fault) => "event" in fault);
-    for (const fault of faults) if (!("event" in fault)) this.#begin(fault);
+    for (const fault of faults) if (!("event" in fault)) this.begin(fault);
   }
 
   /** `process` is about to get an event; true if it does not any more. */
@@ -32,12 +32,13 @@ export class Faults {
     for (const fault of [...this.#coming]) {
       if (!("event" in fault) || fault.where !== process.name || fault.event !== process.events) continue;
       this.#coming.splice(this.#coming.indexOf(fault), 1);
-      this.#begin(fault);
+      this.begin(fault);
     }
     return process.ended !== null;
   }
 
-  #begin(fault: Fault): void {
+  /** It happens now. */
+  begin(fault: Fault): void {
     const { clock, network, trace } = this.#world;
     const process = this.#world.process(fault.where);
     if (process.ended) return;

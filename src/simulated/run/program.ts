@@ -4,6 +4,18 @@ import { sleep } from "../../support/clock.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 import type { DataType, HostArray } from "../../types.ts";
 
+/** What a rank tells of its groups. */
+export interface Life {
+  /** A call of `group` has failed; resolves to whether the group is dead. */
+  onFailure(group: ProcessGroup): Promise<boolean>;
+  /** `next` follows `before`. */
+  onEpoch(next: ProcessGroup, before: ProcessGroup): Promise<void>;
+  /** The process of this rank ends, and nothing follows. */
+  end(): Promise<never>;
+  /** The rank with this number in the world begins to join, if it has not: those that join do so only when they are called. */
+  call(rank: number): void;
+}
+
 /**
  * What one rank does. `random` gives the same numbers on all ranks. A value that is not what it must be is thrown as a
  * {@link WrongValueError}; `tell` notes bytes that must be equal on all ranks that tell them under one name.
@@ -12,8 +24,11 @@ export type Program = (
   group: ProcessGroup,
   rank: number,
   random: SeededRandom,
-  tell: (name: string, bytes: ArrayBufferView) => void,
+  tell: Tell,
+  life: Life,
 ) => Promise<void>;
+
+type Tell = (name: string, bytes: ArrayBufferView) => void;
 
 /** A call gave another value than it must. */
 export class WrongValueError extends Error {
@@ -55,7 +70,7 @@ interface Step {
   readonly size: number;
   readonly random: SeededRandom;
   readonly call: number;
-  tell(name: string, bytes: ArrayBufferView): void;
+  readonly tell: Tell;
 }
 
 const allRanks = (size: number) => Array.from({ length: size }, (_, rank) => rank);
@@ -130,6 +145,10 @@ const STEPS: Readonly<Record<string, (step: Step) => Promise<void>>> = {
   barrier: async ({ group }) => {
     await group.barrier();
   },
+};
+
+/** Calls of a part of the ranks, whose failure is no end of the whole group. */
+const PARTS: typeof STEPS = {
   part: async ({ group, rank, size, random, call }) => {
     const members = random.shuffle(allRanks(size)).slice(0, 1 + random.below(size));
     const part = await group.newGroup(members);
@@ -143,12 +162,26 @@ const STEPS: Readonly<Record<string, (step: Step) => Promise<void>>> = {
 
 /** A program of `calls` calls, of kinds and sizes that `random` draws, with pauses between some. */
 export function drawnCalls(calls: number): Program {
-  return async (group, rank, random, tell) => {
-    for (let call = 0; call < calls; call++) {
-      const name = random.pick(Object.keys(STEPS));
-      const pauseMs = random.pick([0, 0, 0, 1, 20, 100]);
-      if (pauseMs > 0) await sleep(pauseMs * (1 + (rank % 3)));
-      await STEPS[name]!({ group, rank, size: group.size, random, call, tell });
-    }
+  return async (group, _rank, random, tell) => {
+    for (let call = 0; call < calls; call++) await runDrawn({ ...STEPS, ...PARTS }, group, random, call, tell);
   };
+}
+
+/** One call of all ranks. */
+export function drawnCall(group: ProcessGroup, random: SeededRandom, call: number, tell: Tell): Promise<void> {
+  return runDrawn(STEPS, group, random, call, tell);
+}
+
+async function runDrawn(
+  steps: typeof STEPS,
+  group: ProcessGroup,
+  random: SeededRandom,
+  call: number,
+  tell: Tell,
+): Promise<void> {
+  const { rank, size } = group;
+  const name = random.pick(Object.keys(steps).filter((step) => step !== "ring" || size > 1));
+  const pauseMs = random.pick([0, 0, 0, 1, 20, 100]);
+  if (pauseMs > 0) await sleep(pauseMs * (1 + (rank % 3)));
+  await steps[name]!({ group, rank, size, random, call, tell });
 }

@@ -13,6 +13,7 @@ import { simulatedPlatform } from "../platform.ts";
 import type { SimulatedProcess } from "../simulated-process.ts";
 import { textOfBytes } from "../trace.ts";
 import { World } from "../world.ts";
+import { elasticCalls } from "./elastic.ts";
 import { Faults } from "./faults.ts";
 import { drawnCalls, type Program } from "./program.ts";
 import type { Fault, Schedule } from "./schedule.ts";
@@ -24,8 +25,21 @@ const PORT = 29_500;
 const HORIZON_MS = 600_000;
 /** Beyond a call's timeout: the search for stragglers, and time to tell the others. */
 const SLACK_MS = 2_000;
+/** Beyond the timeout of an epoch change, and the time in which links that are lost are noticed. */
+const CHANGE_SLACK_MS = 10_000;
+/** Within this time all ranks start, in milliseconds, and those that join. */
+const START_MS = 30;
+const JOIN_MS = 3_000;
 /** Destroying a group may take the peer timeout, twice where a hub is left, and the close of connections. */
 const DESTROY_SLACK_MS = 15_000;
+
+/** A group of all ranks, by their seats. */
+export interface Epoch {
+  readonly epoch: number;
+  /** When the rank came to it, or heard that it is over, in virtual milliseconds. */
+  readonly atMs: number;
+  readonly members: readonly number[];
+}
 
 /** What became of one rank. */
 export interface RankOutcome {
@@ -36,6 +50,14 @@ export interface RankOutcome {
   failedIn: RankOutcome["phase"] | null;
   /** Why its group is dead, as every later call tells; null if it is not, or there is none. */
   cause: Error | null;
+  /** The number that it keeps through all epochs; null if it joins, and has not been let in. */
+  seat: number | null;
+  /** The groups of all ranks to which it came, in order. */
+  readonly epochs: Epoch[];
+  /** Those of which it heard that they are dead, and why. */
+  readonly deaths: (Epoch & { readonly cause: Error })[];
+  /** When its program or its process ended, in virtual milliseconds. */
+  endedAtMs: number;
   /** Its process has ended. */
   hasDied: boolean;
   readonly calls: NotedCall[];
@@ -57,6 +79,8 @@ export interface RunResult {
   readonly told: ReadonlyMap<string, ReadonlyMap<number, string>>;
   /** What was thrown where nobody could catch it. */
   readonly thrown: readonly string[];
+  /** Groups that were not dead when the next epoch began on their rank. */
+  readonly alive: readonly string[];
   /** What was left open when all was over. */
   readonly left: readonly string[];
   /** Ends of connections that were lost without a close, and that nobody noticed in time. */
@@ -69,9 +93,9 @@ export interface RunResult {
 export async function runSchedule(
   schedule: Schedule,
   executors: SimulatedExecutors,
-  { program = drawnCalls(schedule.calls), keepsLines = false }: { program?: Program; keepsLines?: boolean } = {},
+  { program, keepsLines = false }: { program?: Program; keepsLines?: boolean } = {},
 ): Promise<RunResult> {
-  await executors.prepare(schedule.ranks);
+  await executors.prepare(schedule.ranks + (schedule.joins ?? 0));
   return new Run(schedule, executors, program, keepsLines).run();
 }
 
@@ -83,14 +107,20 @@ class Run {
   readonly #outcomes: RankOutcome[];
   readonly #told = new Map<string, Map<number, string>>();
   readonly #thrown: string[] = [];
+  readonly #alive: string[] = [];
+  readonly #started = new Set<number>();
+  /** Those that join do so when the program calls them. */
+  readonly #callsJoiners: boolean;
   #hub: HubHandle | null = null;
   #mostBytes = 0;
   #isOver = false;
 
-  constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program, keepsLines: boolean) {
+  constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program | undefined, keepsLines: boolean) {
     this.#schedule = schedule;
-    this.#program = program;
-    const { seed, ranks, latencyMs } = schedule;
+    const { seed, latencyMs, calls, joins } = schedule;
+    this.#program = program ?? (joins === undefined ? drawnCalls(calls) : elasticCalls(seed, calls));
+    this.#callsJoiners = program !== undefined;
+    const ranks = schedule.ranks + (joins ?? 0);
     this.#world = new World({
       ...{ seed, ranks, latencyMs, executors, keepsLines },
       onDeliver: (process) => this.#onDeliver(process),
@@ -100,6 +130,7 @@ class Run {
     });
     this.#outcomes = Array.from({ length: ranks }, (_, rank) => ({
       ...{ rank, phase: "meeting", error: null, failedIn: null, cause: null, hasDied: false, calls: [] },
+      ...{ seat: rank < schedule.ranks ? rank : null, epochs: [], deaths: [], endedAtMs: Number.POSITIVE_INFINITY },
     }));
     this.#faults = new Faults(this.#world, schedule);
   }
@@ -109,9 +140,9 @@ class Run {
     const { topology } = this.#schedule;
     if (topology !== "hosted" && topology !== "memory")
       clock.schedule(hub, 0, "start", "", () => void this.#startHub());
-    for (const [rank, process] of ranks.entries()) {
-      const home = topology === "memory" ? ranks[0]! : process;
-      clock.schedule(home, home.random.below(30), "start", String(rank), () => void this.#live(rank, process));
+    for (const rank of ranks.keys()) {
+      if (!this.#joins(rank)) this.#start(rank, START_MS);
+      else if (!this.#callsJoiners) this.#start(rank, JOIN_MS);
     }
     const used = this.#usedBytes();
     await clock.run(HORIZON_MS, () => this.#areAllGone());
@@ -124,9 +155,20 @@ class Run {
       trace.add(endMs, `rank ${rank}`, phase, error?.message ?? "well");
     return {
       ...{ schedule: this.#schedule, ranks: this.#outcomes, happened: this.#faults.happened, endMs, told: this.#told },
-      ...{ events: clock.count, hash: trace.hash, lines: trace.lines, thrown: this.#thrown, left },
+      ...{ events: clock.count, hash: trace.hash, lines: trace.lines, thrown: this.#thrown, left, alive: this.#alive },
       ...{ flipped: this.#flipped(), mostBytes: this.#mostBytes, unnoticed: this.#unnoticed() },
     };
+  }
+
+  /** Starts a rank within `limitMs`, once. */
+  #start(rank: number, limitMs: number): void {
+    const { clock, ranks } = this.#world;
+    if (this.#started.has(rank)) return;
+    this.#started.add(rank);
+    const process = ranks[rank]!;
+    const home = this.#schedule.topology === "memory" ? ranks[0]! : process;
+    const time = clock.time + (limitMs > 0 ? home.random.below(limitMs) : 0);
+    clock.schedule(home, time, "start", String(rank), () => void this.#live(rank, process));
   }
 
   #onDeliver(process: SimulatedProcess): boolean {
@@ -149,24 +191,39 @@ class Run {
   async #live(rank: number, process: SimulatedProcess): Promise<void> {
     const outcome = this.#outcomes[rank]!;
     const { seed, leaves } = this.#schedule;
+    const watch = {
+      ...{ rank, calls: outcome.calls },
+      limitMs: (name: string, timeoutMs: number | undefined) => this.#limitMs(name, timeoutMs),
+    };
+    const random = new SeededRandom(seed, "program");
     let group: ProcessGroup | null = null;
     try {
       const canListen = this.#canListen(rank);
       const made = await this.#noted(outcome, "initProcessGroup", 0, () =>
         initProcessGroupOn(simulatedPlatform(this.#world, process, canListen), this.#optionsOf(rank, process)),
       );
-      group = watchedGroup(made, {
-        ...{ rank, calls: outcome.calls },
-        limitMs: (name, timeoutMs) => this.#limitMs(name, timeoutMs),
-      });
+      group = watchedGroup(made, watch);
       outcome.phase = "calling";
-      await this.#program(group, rank, new SeededRandom(seed, "program"), (name, bytes) =>
-        this.#tell(name, rank, bytes),
-      );
+      outcome.epochs.push(epochOf(group));
+      outcome.seat = group.globalRanks[group.rank]!;
+      const tell = (name: string, bytes: ArrayBufferView) => this.#tell(name, rank, bytes);
+      await this.#program(group, rank, random, tell, {
+        onFailure: (failed) => this.#noteDeath(outcome, failed),
+        onEpoch: async (next, before) => {
+          group = next;
+          outcome.epochs.push(epochOf(next));
+          if (!(await causeOf(before))) this.#alive.push(`rank ${rank}: that of epoch ${before.epoch}`);
+        },
+        end: () => {
+          this.#faults.begin({ kind: "crash", where: process.name, event: process.events, ending: "exit" });
+          return new Promise(() => {});
+        },
+        call: (other) => this.#start(other, 0),
+      });
     } catch (error) {
       outcome.error = asError(error);
       outcome.failedIn = outcome.phase;
-      if (group) outcome.cause = await causeOf(group);
+      if (group && (await this.#noteDeath(outcome, group))) outcome.cause = outcome.deaths.at(-1)!.cause;
     }
     if (outcome.error && leaves === "exit") {
       this.#world.network.end(process, "exit");
@@ -179,6 +236,19 @@ class Run {
       await group.destroy();
     }
     outcome.phase = "gone";
+  }
+
+  /** Is it one of those that join later? */
+  #joins(rank: number): boolean {
+    return rank >= this.#schedule.ranks;
+  }
+
+  /** Notes why `group` is dead, if it is. */
+  async #noteDeath({ deaths }: RankOutcome, group: ProcessGroup): Promise<boolean> {
+    const cause = await causeOf(group);
+    const isNoted = deaths.some(({ epoch }) => epoch === group.epoch);
+    if (cause && !isNoted) deaths.push({ ...epochOf(group), cause });
+    return cause !== null;
   }
 
   /** A promise that must end as the calls of a group must. */
@@ -201,6 +271,7 @@ class Run {
     const { peerTimeoutMs } = this.#schedule;
     if (name === "destroy") return 2 * peerTimeoutMs + DESTROY_SLACK_MS;
     const limitMs = (timeoutMs ?? this.#schedule.timeoutMs) + SLACK_MS;
+    if (name === "shrink" || name === "admit") return limitMs - SLACK_MS + CHANGE_SLACK_MS + 2 * peerTimeoutMs;
     // It has several steps, each of which has the timeout.
     return name === "initProcessGroup" ? 4 * limitMs : limitMs;
   }
@@ -215,7 +286,8 @@ class Run {
     const { topology, ranks: worldSize, timeoutMs, peerTimeoutMs } = this.#schedule;
     const { ranks, hub, executors } = this.#world;
     const common = {
-      ...{ rank, worldSize, timeoutMs, peerTimeoutMs, backend: "cpu" as const },
+      ...(this.#joins(rank) ? { join: true } : { rank, worldSize }),
+      ...{ timeoutMs, peerTimeoutMs, backend: "cpu" as const },
       ...{ executor: executors.of(rank).executor, logger: this.#loggerOf(process) },
     };
     if (topology === "memory") {
@@ -241,9 +313,11 @@ class Run {
   }
 
   #areAllGone(): boolean {
-    const { ranks } = this.#world;
+    const { ranks, clock } = this.#world;
     for (const outcome of this.#outcomes) {
       if (ranks[outcome.rank]!.ended && outcome.phase !== "gone") outcome.hasDied = true;
+      if (outcome.hasDied || outcome.phase === "leaving" || outcome.phase === "gone")
+        outcome.endedAtMs = Math.min(outcome.endedAtMs, clock.time);
     }
     return this.#outcomes.every(({ phase, hasDied }) => hasDied || phase === "gone");
   }
@@ -287,14 +361,21 @@ class Run {
   }
 }
 
-/** Why a group is dead. One that lives has ended a call badly for a cause of that call alone. */
+function epochOf({ epoch, globalRanks }: ProcessGroup): Epoch {
+  return { epoch, members: globalRanks, atMs: now() };
+}
+
+/**
+ * Why a group is dead, or null. It is asked by a message that is refused on this rank: a call that others had to make as well would
+ * be a mismatch on those whose group lives, because what has failed here was a part of it.
+ */
 async function causeOf(group: ProcessGroup): Promise<Error | null> {
-  try {
-    await group.barrier();
-    return null;
-  } catch (error) {
-    return asError(error);
-  }
+  // Nobody else has to make it.
+  if (group.size === 1) return group.barrier().then(() => null, asError);
+  const reason = new Error("this rank asks whether its group is dead");
+  const asked = group.recv(new Uint8Array(1), (group.rank + 1) % group.size, { signal: AbortSignal.abort(reason) });
+  const error = asError(await asked.then(() => reason, asError));
+  return error.cause === reason ? null : error;
 }
 
 function textOfAll({ buffer, byteOffset, byteLength }: ArrayBufferView): string {

@@ -55,6 +55,8 @@ export interface Schedule {
   /** How a rank goes whose call has failed: it leaves the group, or its process ends. */
   readonly leaves: "destroy" | "exit";
   readonly faults: readonly Fault[];
+  /** So many ranks join later, and all go on after a loss. Absent: the first call that fails is the end of a rank's program. */
+  readonly joins?: number;
 }
 
 const TOPOLOGIES = ["hosted", "hosted", "hub", "tabs", "mixed", "memory"] as const;
@@ -72,7 +74,10 @@ export function drawSchedule(seed: number): Schedule {
   const places = Array.from({ length: ranks }, (_, rank) => `rank ${rank}`);
   if (topology !== "hosted" && topology !== "memory") places.push("hub");
   const count = random.pick([0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4]);
+  const membership = new SeededRandom(seed, "membership");
+  const isElastic = topology !== "memory" && membership.below(4) === 0;
   return {
+    ...(isElastic ? { joins: membership.pick([0, 0, 1, 1, 2, 3]) } : {}),
     seed,
     topology,
     ranks,

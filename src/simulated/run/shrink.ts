@@ -6,13 +6,14 @@ const MOST_TRIES = 200;
 
 /** Schedules that are a little shorter, the shortest first. */
 function* shorter(schedule: Schedule): Generator<Schedule> {
-  const { faults, ranks, calls, topology } = schedule;
+  const { faults, ranks, calls, topology, joins } = schedule;
   for (const dropped of faults) yield { ...schedule, faults: faults.filter((fault) => fault !== dropped) };
   const last = `rank ${ranks - 1}`;
   const needsLast = faults.some((fault) => fault.where === last || ("other" in fault && fault.other === last));
   if (ranks > 2 && !needsLast) yield { ...schedule, ranks: ranks - 1 };
   if (calls > 1) yield { ...schedule, calls: Math.floor(calls / 2) };
   if (calls > 2) yield { ...schedule, calls: calls - 1 };
+  if (joins) yield { ...schedule, joins: joins - 1 };
   if (schedule.latencyMs !== 1) yield { ...schedule, latencyMs: 1 };
   if (schedule.leaves === "exit") yield { ...schedule, leaves: "destroy" };
   if (topology === "mixed") yield { ...schedule, topology: "hub" };

@@ -9,6 +9,7 @@ import {
   WebcclError,
 } from "../errors.ts";
 import { textOf } from "../support/thrown.ts";
+import { FINGERPRINT_LABELS } from "../wire/frame.ts";
 import type { CallName } from "./claims.ts";
 
 /** The error of a call that was aborted for `reason`. */
@@ -38,4 +39,16 @@ export function placedError(
     ...(error instanceof IntegrityError ? {} : { rank }),
     ...{ collective, sequence, tensors: overwritten ? "overwritten" : "untouched", cause: error },
   });
+}
+
+/** Why this rank sits a call out, as the others hear it: with the calls that were refused here before, which no other call tells them. */
+export function afterRefused(obstacle: Error, refused: number): Error {
+  if (refused === 0) return obstacle;
+  const calls = refused === 1 ? "a call that was" : `${refused} calls that were`;
+  return new Error(`after ${calls} refused: ${obstacle.message}`, { cause: obstacle });
+}
+
+/** Does the error tell all ranks how many calls were refused before the one that it ends? A mismatch may be of two other ranks. */
+export function tellsOfRefused(error: Error): boolean {
+  return !(error instanceof MismatchError) || error.details.field === FINGERPRINT_LABELS.refused;
 }

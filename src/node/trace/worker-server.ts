@@ -200,7 +200,7 @@ export class WorkerServer implements AsyncDisposable {
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
       "cross-origin-resource-policy": "same-origin",
-      ...(status === 413 ? { connection: "close" } : {}),
+      connection: "close",
     });
     response.setTimeout(REQUEST_MS, () => response.destroy());
     response.end(body);

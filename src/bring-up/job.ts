@@ -162,6 +162,7 @@ export class RankJob implements Job {
       return loaded(typeof backend === "function" ? backend : builtIn, context);
     } catch (error) {
       for (const one of made) void one.dispose();
+      this.#builtIns.delete(ownerOf(group, settings));
       throw error;
     }
   }
@@ -262,7 +263,7 @@ export class RankJob implements Job {
     const withNccl = backend !== "cpu" && backend !== "webgpu";
     const use = withNccl ? this.#ncclUse(globalRanks) : undefined;
     // Where it comes to nothing on some ranks, the next attempt has another number on all of them.
-    const owner = registeredBy === undefined ? key : `${key}/registered-${registeredBy}`;
+    const owner = ownerOf(group, { registeredBy });
     const index = this.#builtIns.get(owner) ?? 0;
     this.#builtIns.set(owner, index + 1);
     const prefix = `group:${encodeURIComponent(owner)}/backend-${index}`;
@@ -312,6 +313,11 @@ export class RankJob implements Job {
     const { roster, members: all } = this.#parts;
     return roster[all[0] ?? 0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
   }
+}
+
+/** For what built-in backends are made: the group's first backend, or one that a call registers. */
+function ownerOf(group: GroupFacts, { registeredBy }: Pick<BackendSettings, "registeredBy">): string {
+  return registeredBy === undefined ? keyOf(group) : `${keyOf(group)}/registered-${registeredBy}`;
 }
 
 /**

@@ -75,7 +75,7 @@ export interface BackendSettings {
   readonly backend?: BackendChoice | undefined;
   readonly ncclOptions?: NcclOptions | undefined;
   /** The number of the call that registers it; none for a group's first. */
-  readonly registeredBy?: number;
+  readonly registeredBy?: number | undefined;
 }
 
 /** Makes a backend, which is checked and watched where that is wanted. */

@@ -45,7 +45,7 @@ import type { TensorView } from "../tensor/view.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
-import { checkAllocation } from "./checks.ts";
+import { checkAllocation, checkHook } from "./checks.ts";
 import {
   type ChildPlan,
   type ChildSettings,
@@ -122,15 +122,16 @@ export class ProcessGroup {
     this.epoch = own.epoch;
     job.groupNames.add(name);
     this.#record = job.recorder.open(this);
-    this.#calls = new CallRunner({
-      job,
-      record: this.#record,
-      groupName: name,
-      rank,
-      timeoutMs,
-      makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
-      agree: (cause) => job.agree(this, cause),
-    });
+    try {
+      this.#calls = new CallRunner({
+        ...{ job, record: this.#record, groupName: name, rank, timeoutMs },
+        makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
+        agree: (cause) => job.agree(this, cause),
+      });
+    } catch (error) {
+      this.#record.close();
+      throw error;
+    }
     this.#record.backend = () => this.#calls.backend;
     job.onGroupCreated(this);
   }
@@ -419,11 +420,13 @@ export class ProcessGroup {
 
   /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
   onMembership(hook: (event: MembershipEvent) => void): void {
+    checkHook(hook, "onMembership");
     void this.#job.membership().then((membership) => membership.watch(this, hook));
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
+    checkHook(hook, "onCompletion");
     this.#calls.onCompletion(hook);
   }
 
@@ -581,7 +584,15 @@ export class ProcessGroup {
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
     const loaded = await this.#job.loadBackend(plan.backend);
-    const { epoch } = this;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, loaded, epoch, ...settings });
+    const own = { job: this.#job, globalRanks, rank, boundDevice, epoch: this.epoch, ...settings };
+    try {
+      return new ProcessGroup({ ...own, loaded });
+    } catch (error) {
+      // The other ranks have the group by now, and are told why it is dead.
+      const dead = new ProcessGroup({ ...own, backend: { backend: "cpu" }, loaded: null });
+      dead.abort(`its backend could not be made: ${textOf(error)}`);
+      await dead.destroy();
+      throw error;
+    }
   }
 }

@@ -190,6 +190,42 @@ describe.each([...TEST_TRANSPORTS])("registerBackend() over %s", (transport) => 
   });
 });
 
+describe.each([...TEST_TRANSPORTS])("newGroup() over %s", (transport) => {
+  it("whose backend cannot be made on one rank tells the others, whichever rank it is", async () => {
+    const size = 3;
+    const faults = Array.from({ length: 2 }, () => ({ rank: random.u32() % size, late: random.u32() % 2 === 0 }));
+    await withGroup(transport, size, async (group, rank) => {
+      for (const fault of faults) {
+        const backend = (context: BackendContext) => {
+          const inner = rank !== fault.rank || fault.late ? context.builtIn() : null;
+          return rank === fault.rank ? thrower() : inner!;
+        };
+        const made = group.newGroup([0, 1, 2], { backend });
+        if (rank === fault.rank) {
+          await expect(made).rejects.toThrow("the fault");
+        } else {
+          const child = (await made)!;
+          const failure = await outcomeOf(child.barrier());
+          expect(failure).toContain(`rank ${fault.rank} aborted it: its backend could not be made: the fault`);
+          await child.destroy();
+        }
+        await group.barrier();
+      }
+      expect((await group.dumpTrace()).groups.filter(({ left }) => !left).length).toBe(1);
+    });
+  });
+});
+
+describe("hooks", () => {
+  it.each([undefined, null, 5, "log", {}])("that are %s are refused", async (hook) => {
+    await withMemoryGroups(1, async (group) => {
+      expect(() => group.onCompletion(hook as never)).toThrow(/^onCompletion: pass a function/);
+      expect(() => group.onMembership(hook as never)).toThrow(/^onMembership: pass a function/);
+      await group.barrier();
+    });
+  });
+});
+
 describe("registerBackend()", () => {
   it("disposes of what it made for a group that is dead or left", async () => {
     const log = { disposed: 0 };

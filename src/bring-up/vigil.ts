@@ -14,7 +14,6 @@ export class Vigil {
   readonly #controller = new AbortController();
   readonly #over: Promise<never>;
   readonly #callers: AbortSignal | undefined;
-  readonly #ends: (() => void)[] = [];
   #isHeard = false;
   #isClosed = false;
 
@@ -67,15 +66,9 @@ export class Vigil {
     });
   }
 
-  /** Calls `ended` when the bring-up is over. */
-  onClose(ended: () => void): void {
-    this.#ends.push(ended);
-  }
-
   /** The bring-up is over: nothing is watched any more. */
   close(): void {
     this.#isClosed = true;
-    for (const ended of this.#ends) ended();
     this.#callers?.removeEventListener("abort", this.#onSignal);
   }
 

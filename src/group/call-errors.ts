@@ -44,8 +44,7 @@ export function placedError(
 /** Why this rank sits a call out, as the others hear it: with the calls that were refused here before, which no other call tells them. */
 export function afterRefused(obstacle: Error, refused: number): Error {
   if (refused === 0) return obstacle;
-  const calls = refused === 1 ? "a call that was" : `${refused} calls that were`;
-  return new Error(`after ${calls} refused: ${obstacle.message}`, { cause: obstacle });
+  return new Error(`${obstacle.message} (calls refused before: ${refused})`);
 }
 
 /** Does the error tell all ranks how many calls were refused before the one that it ends? A mismatch may be of two other ranks. */

@@ -138,5 +138,5 @@ export function checkRootList({ rank }: Caller, list: readonly unknown[] | null,
 
 /** @throws TypeError unless `hook` is a function. */
 export function checkHook(hook: unknown, where: string): void {
-  if (typeof hook !== "function") throw new TypeError(`${where}: pass a function, got ${typeof hook}`);
+  if (typeof hook !== "function") throw new TypeError(`${where}: pass a function`);
 }

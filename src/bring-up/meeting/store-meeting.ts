@@ -6,7 +6,7 @@ import { checkedStore } from "../../store/checked-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
 import { SpaceStore } from "../../store/space-store.ts";
 import type { Store } from "../../store/store.ts";
-import { startTimer } from "../../support/clock.ts";
+import { startQuietTimer, startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { filePath, type Settings } from "../init-options.ts";
 import type { Coming, Meeting } from "./contract.ts";
@@ -45,8 +45,8 @@ export async function meetAtGiven(
 ): Promise<Meeting> {
   const { timeoutMs, groupName } = settings;
   const late = `group "${groupName}": the store has not answered within ${timeoutMs + ANSWER_MS} ms`;
-  const timer = startTimer(timeoutMs + ANSWER_MS, () => coming.vigil.hear(new TimeoutError(late)));
-  coming.vigil.onClose(() => timer.cancel());
+  // When the bring-up is over nothing is heard any more.
+  startQuietTimer(timeoutMs + ANSWER_MS, () => coming.vigil.hear(new TimeoutError(late)));
   return meetAt(checkedStore(store), platform, settings, coming);
 }
 

@@ -135,8 +135,3 @@ export function checkRootList({ rank }: Caller, list: readonly unknown[] | null,
     throw new TypeError(`${name} is given on rank ${rank}, and only the root (${root}) has them: pass null`);
   }
 }
-
-/** @throws TypeError unless `hook` is a function. */
-export function checkHook(hook: unknown, where: string): void {
-  if (typeof hook !== "function") throw new TypeError(`${where}: pass a function`);
-}

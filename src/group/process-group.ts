@@ -45,7 +45,7 @@ import type { TensorView } from "../tensor/view.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
-import { checkAllocation, checkHook } from "./checks.ts";
+import { checkAllocation } from "./checks.ts";
 import {
   type ChildPlan,
   type ChildSettings,
@@ -420,13 +420,11 @@ export class ProcessGroup {
 
   /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
   onMembership(hook: (event: MembershipEvent) => void): void {
-    checkHook(hook, "onMembership");
     void this.#job.membership().then((membership) => membership.watch(this, hook));
   }
 
   /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
   onCompletion(hook: (info: WorkInfo) => void): void {
-    checkHook(hook, "onCompletion");
     this.#calls.onCompletion(hook);
   }
 

@@ -81,7 +81,8 @@ export class RingWriter {
   #put({ header, payload }: Outgoing, read: number): boolean {
     const headBytes = padded(RECORD_HEAD_BYTES + header.byteLength);
     const payloadBytes = payload?.byteLength ?? 0;
-    const room = () => this.#span.ringBytes - (this.written - read);
+    // Below 0 where the other side has told of a part of a line.
+    const room = () => Math.max(0, this.#span.ringBytes - (this.written - read));
     if (this.#progress < 0) {
       const isShort = payloadBytes <= SHORT_BYTES;
       const firstBytes = headBytes + (isShort ? padded(payloadBytes) : 0);
@@ -224,7 +225,7 @@ export class RingReader {
 
   /** Takes more of a long record out of the ring. */
   #continue(long: LongRecord, written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
-    const part = new Uint8Array(Math.min(long.missing, written - this.#read));
+    const part = new Uint8Array(Math.max(0, Math.min(long.missing, written - this.#read)));
     if (part.byteLength > 0) {
       this.copy(this.#read, part);
       long.parts.push(part);

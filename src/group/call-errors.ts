@@ -47,7 +47,10 @@ export function afterRefused(obstacle: Error, refused: number): Error {
   return new Error(`${obstacle.message} (calls refused before: ${refused})`);
 }
 
-/** Does the error tell all ranks how many calls were refused before the one that it ends? A mismatch may be of two other ranks. */
-export function tellsOfRefused(error: Error): boolean {
-  return !(error instanceof MismatchError) || error.details.field === FINGERPRINT_LABELS.refused;
+/**
+ * Of so many calls that were refused here before the one that ends with `error`, those of which the other ranks have not heard: the
+ * next call tells them. A mismatch may be of two other ranks.
+ */
+export function untold(error: Error, refused: number): number {
+  return error instanceof MismatchError && error.details.field !== FINGERPRINT_LABELS.refused ? refused : 0;
 }

@@ -35,7 +35,7 @@ const FAULTS: Readonly<Record<string, readonly [fields: object, call: RegExp]>> 
     },
     /the fault/,
   ],
-  "run rejects with nothing": [{ run: () => Promise.reject(undefined) }, /rank 0/],
+  "run rejects with nothing": [{ run: () => Promise.reject(undefined) }, /^Error: undefined/],
   "run gives a number": [{ run: () => 5 }, /run returned the number 5/],
   "run gives an object": [{ run: () => ({}) }, /run returned an object of class Object/],
   // biome-ignore lint/suspicious/noThenProperty: that is the fault

@@ -36,9 +36,9 @@ export function checkedStore(store: Store): Store {
     // Its own fields may be private: they are there for no other object.
     get: (target, name) => {
       const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== "function" || name === "constructor" || name === "hasExtendedApi") {
-        return typeof value === "function" ? value.bind(target) : value;
-      }
+      if (typeof value !== "function" || name === "constructor") return value;
+      // The one method that answers at once.
+      if (name === "hasExtendedApi") return value.bind(target);
       return async (...given: unknown[]) => answerOf(String(name), () => value.apply(target, given));
     },
     set: (target, name, value) => Reflect.set(target, name, value, target),

@@ -191,7 +191,7 @@ export class CheckedBackend implements Backend {
   }
 }
 
-/** A Work is handed on as it is, for the caller's asks it. */
+/** A user's Work is handed on as it is: the caller's Work asks it. */
 const isWork = (value: unknown) => (value as { [Symbol.toStringTag]?: string } | null)?.[Symbol.toStringTag] === "Work";
 
 /**

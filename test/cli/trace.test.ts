@@ -72,11 +72,12 @@ describe("webccl trace", () => {
   });
 
   it("prints nothing that a terminal takes for a command", async () => {
-    const { files } = await dumpFiles("missing rank");
-    const dump = readFileSync(files[2]!, "utf8").replaceAll('"name":"default"', '"name":"\\u001b]0;x\\u0007\\nrank 9"');
-    writeFileSync(files[2]!, dump);
+    const { files } = await dumpFiles("healthy");
+    const dump = JSON.parse(readFileSync(files[0]!, "utf8"));
+    dump.groups[0].dead = { code: "ABORTED", message: "\u001b]0;owned\u0007\u009b2J\nrank 9 is at fault", ranks: [] };
+    writeFileSync(files[0]!, JSON.stringify(dump));
     const { stdout } = await webccl(["trace", ...files]);
-    expect(stdout).toMatch(/^\P{Cc}+\n$/u);
+    expect(stdout).toMatch(/^group "default" is dead: \P{Cc}+rank 9 is at fault\n$/u);
   });
 
   it("reads the folder in which ranks left their dumps when their group died", async () => {

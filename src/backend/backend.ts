@@ -132,8 +132,11 @@ export type CollectiveMethods = {
 /** A backend as a user writes it: with `run`, or in its place a method for each collective that it has. */
 export type OwnBackend = Backend | (Omit<Backend, "run"> & CollectiveMethods);
 
-/** The memory that a backend is registered for: host arrays, GPUBuffers, or a CUDA device's. */
-export type BackendDevice = "cpu" | "webgpu" | "cuda";
+/** The memories that a backend is registered for: host arrays, GPUBuffers, and a CUDA device's. */
+export const BACKEND_DEVICES = ["cpu", "webgpu", "cuda"] as const;
+
+/** One of {@link BACKEND_DEVICES}. */
+export type BackendDevice = (typeof BACKEND_DEVICES)[number];
 
 /** Several backends of one group, each for the memory of a device. */
 export interface BackendsByDevice {

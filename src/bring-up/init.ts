@@ -94,7 +94,7 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const here = { threads, mapped, executor: executors.cpu };
   const media = await vigil.race(openMedia(platform, settings, meeting, here, undo));
   const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
-  const start = { platform, settings, meeting, media, executors };
+  const start = { platform, settings, meeting, media, executors, undo };
   if (settings.join) {
     const { knockAndLink } = await import("./membership/enter.ts");
     const entrance = await vigil.race(knockAndLink(own, meeting, media, settings, undo));
@@ -128,10 +128,11 @@ interface Start extends Pick<JobParts, "platform" | "settings" | "meeting" | "me
   readonly links: ReadonlyMap<number, Link>;
   readonly executors: Executors;
   readonly nccl: JobNccl;
+  readonly undo: Cleanup;
 }
 
 /** The job, over a mesh that delivers from the next microtask on. */
-function startJob({ executors, nccl, links, roster, ...start }: Start): RankJob {
+function startJob({ executors, nccl, links, roster, undo, ...start }: Start): RankJob {
   const { settings, platform, meeting, media, epoch } = start;
   const mesh = new Mesh({ rank: meeting.rank, epoch, links, logger: settings.logger });
   const parts: JobParts = { ...start, mesh, seat: meeting.rank, roster: [...roster] };
@@ -145,6 +146,7 @@ function startJob({ executors, nccl, links, roster, ...start }: Start): RankJob 
   const holds = platform.onProgramEnd !== null && meeting.links === null;
   const job = new RankJob({ parts, executors, nccl, holds, onLeave });
   noticesEnd = platform.onProgramEnd?.(() => job.leaveForgotten());
+  undo.push(() => noticesEnd?.());
   queueMicrotask(() => {
     mesh.start();
     media.hub?.start(mesh);

@@ -146,14 +146,25 @@ export class RankJob implements Job {
   ): Backend {
     const { name, globalRanks, rank, timeoutMs } = group;
     const { backend = this.#backend } = settings;
-    const builtIn = () => this.#builtInBackend(group, settings, onDead);
+    const made: Backend[] = [];
+    const builtIn = () => {
+      const one = this.#builtInBackend(group, settings, onDead);
+      made.push(one);
+      return one;
+    };
     if (!loaded) return builtIn();
     const { device } = this;
     const context: BackendContext = {
       ...{ rank, size: globalRanks.length, groupName: name, timeoutMs: timeLimitOf(timeoutMs), device },
       ...{ logger: this.settings.logger, deadlines: this.deadlines, store: this.storeOf(group), onDead, builtIn },
     };
-    return loaded(typeof backend === "function" ? backend : builtIn, context);
+    try {
+      return loaded(typeof backend === "function" ? backend : builtIn, context);
+    } catch (error) {
+      for (const one of made) void one.dispose();
+      this.#builtIns.delete(ownerOf(group, settings));
+      throw error;
+    }
   }
 
   /** The choice that `initProcessGroup` was given. */
@@ -244,7 +255,7 @@ export class RankJob implements Job {
   /** The direct backend, and NCCL over it where this rank is on it. */
   #builtInBackend(
     group: Membership,
-    { backend = this.#backend, ncclOptions }: BackendSettings,
+    { backend = this.#backend, ncclOptions, registeredBy }: BackendSettings,
     onDead: (cause: WebcclError) => void,
   ): Backend {
     const { name, globalRanks } = group;
@@ -255,13 +266,15 @@ export class RankJob implements Job {
     const members = this.#membersOf(globalRanks);
     const withNccl = backend !== "cpu" && backend !== "webgpu";
     const use = withNccl ? this.#ncclUse(globalRanks) : undefined;
-    const index = this.#builtIns.get(key) ?? 0;
-    this.#builtIns.set(key, index + 1);
-    const prefix = `group:${encodeURIComponent(key)}/backend-${index}`;
+    // Where it comes to nothing on some ranks, the next attempt has another number on all of them.
+    const owner = ownerOf(group, { registeredBy });
+    const index = this.#builtIns.get(owner) ?? 0;
+    this.#builtIns.set(owner, index + 1);
+    const prefix = `group:${encodeURIComponent(owner)}/backend-${index}`;
     const store = new PrefixStore(prefix, meeting.store);
     let part: NcclPart | null = null;
     const channel = mesh.open({
-      ...{ group: hash52(index === 0 ? key : prefix), name, ranks: globalRanks, logger },
+      ...{ group: hash52(owner === key && index === 0 ? key : prefix), name, ranks: globalRanks, logger },
       agree: (cause) => this.agree(group, cause),
       onDead: (cause) => {
         part?.die(cause);
@@ -304,6 +317,11 @@ export class RankJob implements Job {
     const { roster, members: all } = this.#parts;
     return roster[all[0] ?? 0]?.segmentBytes ?? segmentBytesOf(slowestLink(members), members.length, hasGpu);
   }
+}
+
+/** For what built-in backends are made: the group's first backend, or one that a call registers. */
+function ownerOf(group: GroupFacts, { registeredBy }: Pick<BackendSettings, "registeredBy">): string {
+  return registeredBy === undefined ? keyOf(group) : `${keyOf(group)}/registered-${registeredBy}`;
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   WebcclError,
 } from "../errors.ts";
 import { textOf } from "../support/thrown.ts";
+import { FINGERPRINT_LABELS } from "../wire/frame.ts";
 import type { CallName } from "./claims.ts";
 
 /** The error of a call that was aborted for `reason`. */
@@ -38,4 +39,18 @@ export function placedError(
     ...(error instanceof IntegrityError ? {} : { rank }),
     ...{ collective, sequence, tensors: overwritten ? "overwritten" : "untouched", cause: error },
   });
+}
+
+/** Why this rank sits a call out, as the others hear it: with the calls that were refused here before, which no other call tells them. */
+export function afterRefused(obstacle: Error, refused: number): Error {
+  if (refused === 0) return obstacle;
+  return new Error(`${obstacle.message} (calls refused before: ${refused})`);
+}
+
+/**
+ * Of so many calls that were refused here before the one that ends with `error`, those of which the other ranks have not heard: the
+ * next call tells them. A mismatch may be of two other ranks.
+ */
+export function untold(error: Error, refused: number): number {
+  return error instanceof MismatchError && error.details.field !== FINGERPRINT_LABELS.refused ? refused : 0;
 }

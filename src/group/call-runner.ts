@@ -15,7 +15,7 @@ import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, workOfAll } from "./batch.ts";
-import { abortedError, placedError } from "./call-errors.ts";
+import { abortedError, afterRefused, placedError, untold } from "./call-errors.ts";
 import type { CallName } from "./claims.ts";
 import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
@@ -241,9 +241,9 @@ export class CallRunner {
   #sitOut(request: Request, sequence: number, obstacle: Error, options: TurnPart): Work<never> {
     const { collective } = request;
     options[TURN]?.mark();
+    this.backend.sitOut(sequence, collective, afterRefused(obstacle, this.#refusedCalls), request);
     this.#begun(request, sequence);
     this.#options.record.refuse(collective, obstacle);
-    this.backend.sitOut(sequence, collective, obstacle, request);
     return this.#rejected(told(obstacle, this.#options.groupName), collective);
   }
 
@@ -268,10 +268,7 @@ export class CallRunner {
     const abortCall = (reason: unknown) => this.#abortCall(request, call, reason);
     const { work, fulfill, reject } = Work.pending<T>({
       opType: OP_TYPES[collective],
-      sequence,
-      logger: settings.logger,
-      onAbort: abortCall,
-      started,
+      ...{ sequence, logger: settings.logger, onAbort: abortCall, started },
       began: () => call.began,
       tensors: () => resultsOf(request),
       own: running instanceof Work ? running : undefined,
@@ -290,6 +287,7 @@ export class CallRunner {
     };
     const fail = (error: Error) => {
       if (!end(error)) return;
+      this.#refusedCalls += untold(error, call.refusedBefore);
       reject(failure(error));
       tellHooks(hooks, work, null, settings.logger);
     };

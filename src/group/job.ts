@@ -74,6 +74,8 @@ export interface BackendSettings {
   /** Default: the job's. */
   readonly backend?: BackendChoice | undefined;
   readonly ncclOptions?: NcclOptions | undefined;
+  /** The number of the call that registers it; none for a group's first. */
+  readonly registeredBy?: number | undefined;
 }
 
 /** Makes a backend, which is checked and watched where that is wanted. */

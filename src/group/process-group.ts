@@ -12,7 +12,13 @@
  * It has more than 400 lines, because it is the list of all calls with their contracts.
  */
 
-import type { Backend, BackendContext, BackendDevice, OwnBackend } from "../backend/backend.ts";
+import {
+  BACKEND_DEVICES,
+  type Backend,
+  type BackendContext,
+  type BackendDevice,
+  type OwnBackend,
+} from "../backend/backend.ts";
 import type { BackendSet } from "../backend/composed/backend-set.ts";
 import { AbortedError, WebcclError } from "../errors.ts";
 import {
@@ -116,15 +122,16 @@ export class ProcessGroup {
     this.epoch = own.epoch;
     job.groupNames.add(name);
     this.#record = job.recorder.open(this);
-    this.#calls = new CallRunner({
-      job,
-      record: this.#record,
-      groupName: name,
-      rank,
-      timeoutMs,
-      makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
-      agree: (cause) => job.agree(this, cause),
-    });
+    try {
+      this.#calls = new CallRunner({
+        ...{ job, record: this.#record, groupName: name, rank, timeoutMs },
+        makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
+        agree: (cause) => job.agree(this, cause),
+      });
+    } catch (error) {
+      this.#record.close();
+      throw error;
+    }
     this.#record.backend = () => this.#calls.backend;
     job.onGroupCreated(this);
   }
@@ -450,20 +457,24 @@ export class ProcessGroup {
    * Lets a backend of your own run the calls whose tensors lie in memory of `device`: "cpu" (host arrays), "webgpu" (GPUBuffers)
    * or "cuda". It is a call of the whole group: ranks that do not register the same device between the same calls get a
    * MismatchError. All ranks make each call with tensors of one kind.
-   * @throws RangeError (as a rejection) if `device` is none, or has a backend already; TypeError if `backend` is no function, or what it returns no backend.
+   * @throws RangeError (as a rejection) if `device` is none, or has a backend already; TypeError if `backend` is no function, or what it
+   * returns no backend; what `backend` throws. Where it fails on one rank, the others get a MismatchError, and none has the backend.
    */
   async registerBackend(device: BackendDevice, backend: (context: BackendContext) => OwnBackend): Promise<void> {
     const set = await this.#backends();
     const loaded = await this.#job.loadBackend({ backend });
-    await this.#calls.run("registerBackend", COLLECTIVE_OPTIONS, {}, () => set.registering(device, backend));
-    set.register(
-      device,
-      this.#job.createBackend(this, { backend }, loaded, (cause) => this.#calls.abort(cause)),
+    const onDead = (cause: WebcclError) => this.#calls.abort(cause);
+    const make = () => this.#job.createBackend(this, { backend, registeredBy: this.sequence + 1 }, loaded, onDead);
+    await set.register(device, backend, make, (prepare) =>
+      this.#calls.run("registerBackend", COLLECTIVE_OPTIONS, {}, prepare),
     );
   }
 
-  /** The backend that runs the calls in memory of `device`: the one registered for it, else the default one. */
+  /** The backend that runs the calls in memory of `device`: the one registered for it, else the default one. @throws RangeError if `device` is none. */
   getBackend(device: BackendDevice): Backend {
+    if (!(BACKEND_DEVICES as readonly string[]).includes(device)) {
+      throw new RangeError(`device is ${JSON.stringify(device)}: use ${BACKEND_DEVICES.join(", ")}`);
+    }
     const { backend } = this.#calls;
     const own: Backend & { readonly given?: Backend } = backend.of?.(device) ?? backend;
     return own.given ?? own;
@@ -588,7 +599,15 @@ export class ProcessGroup {
     const globalRanks = ranks.flatMap((member) => this.globalRanks[member] ?? []);
     const boundDevice = device ?? this.#boundDevice;
     const loaded = await this.#job.loadBackend(plan.backend);
-    const { epoch } = this;
-    return new ProcessGroup({ job: this.#job, globalRanks, rank, boundDevice, loaded, epoch, ...settings });
+    const own = { job: this.#job, globalRanks, rank, boundDevice, epoch: this.epoch, ...settings };
+    try {
+      return new ProcessGroup({ ...own, loaded });
+    } catch (error) {
+      // The other ranks have the group by now, and are told why it is dead.
+      const dead = new ProcessGroup({ ...own, backend: { backend: "cpu" }, loaded: null });
+      dead.abort(`its backend could not be made: ${textOf(error)}`);
+      await dead.destroy();
+      throw error;
+    }
   }
 }

@@ -253,7 +253,7 @@ export class Work<T> implements Promise<T> {
           this.#resolve = resolve;
           this.#reject = reject;
         });
-        if (this.wait !== Work.prototype.wait) this.#follow(this.wait());
+        if (this.wait !== Work.prototype.wait) this.#follow(new Promise((resolve) => resolve(this.wait())));
       }
     }
     return this.#promise as Promise<T>;

@@ -17,6 +17,7 @@ export interface Member {
 /** One group of the job. */
 export interface MergedGroup {
   readonly name: string;
+  readonly epoch: number;
   readonly globalRanks: readonly number[];
   /** The members that left a dump, by rank. */
   readonly members: ReadonlyMap<number, Member>;
@@ -28,7 +29,9 @@ export interface Trace {
   /** In the order of the ranks. */
   readonly dumps: readonly TraceDump[];
   readonly groups: readonly MergedGroup[];
-  /** Ranks of the job without a dump. */
+  /** Of its groups, the last. */
+  readonly epoch: number;
+  /** Ranks of the job without a dump; in a later epoch than the first, its members. */
   readonly missing: readonly number[];
   /** Ranks that do not answer, and milliseconds since they last did; their dumps are as old. */
   readonly silent: ReadonlyMap<number, number>;
@@ -36,7 +39,7 @@ export interface Trace {
 
 /**
  * The dumps of one job as one trace. `silent` says which ranks have stopped answering, where somebody asks them.
- * @throws RangeError if two are of one rank, or of jobs of different sizes.
+ * @throws RangeError if two are of one rank, or of jobs that began with different sizes.
  */
 export function mergeDumps(dumps: readonly TraceDump[], silent: ReadonlyMap<number, number> = new Map()): Trace {
   const sorted = [...dumps].sort((a, b) => a.rank - b.rank);
@@ -44,28 +47,40 @@ export function mergeDumps(dumps: readonly TraceDump[], silent: ReadonlyMap<numb
   if (!first) throw new RangeError("there is no dump: pass at least one");
   for (const [index, { rank, size }] of sorted.entries()) {
     if (rank === sorted[index + 1]?.rank) throw new RangeError(`two dumps are of rank ${rank}: pass one for each rank`);
-    if (size !== first.size) {
+    if (size !== first.size && isOfStart(first) && isOfStart(sorted[index]!)) {
       throw new RangeError(`rank ${first.rank} is of a job of ${first.size} ranks, rank ${rank} of one of ${size}`);
     }
   }
   const ranks = new Set(sorted.map(({ rank }) => rank));
-  const groups = new Map<string, { name: string; globalRanks: readonly number[]; members: Map<number, Member> }>();
+  const groups = new Map<string, MergedGroup & { members: Map<number, Member> }>();
   for (const dump of sorted) {
     for (const [index, group] of dump.groups.entries()) {
-      const { name, globalRanks } = group;
-      const key = `${globalRanks.join()} ${name}`;
-      const merged = groups.get(key) ?? { name, globalRanks, members: new Map() };
+      const { name, globalRanks, epoch } = group;
+      const key = `${epoch} ${globalRanks.join()} ${name}`;
+      const merged = groups.get(key) ?? { name, globalRanks, epoch, members: new Map() };
       groups.set(key, merged);
       merged.members.set(dump.rank, memberOf(dump, index, group));
     }
   }
-  return {
-    size: first.size,
-    dumps: sorted,
-    groups: [...groups.values()],
-    missing: Array.from({ length: first.size }, (_, rank) => rank).filter((rank) => !ranks.has(rank)),
-    silent,
-  };
+  const size = mostOf(sorted.map((dump) => dump.size));
+  const epoch = mostOf([...groups.values()].map((group) => group.epoch));
+  const members = [...groups.values()].flatMap((group) => (group.epoch === epoch ? group.globalRanks : []));
+  const all =
+    epoch === 0 ? Array.from({ length: size }, (_, rank) => rank) : [...new Set(members)].sort((a, b) => a - b);
+  const missing = all.filter((rank) => !ranks.has(rank));
+  return { size, epoch, dumps: sorted, groups: [...groups.values()], missing, silent };
+}
+
+/** Has the job of this dump the ranks that it began with? Later ones know of another number. */
+function isOfStart({ groups }: TraceDump): boolean {
+  return groups.every(({ epoch }) => epoch === 0);
+}
+
+/** The largest; 0 for none. */
+function mostOf(numbers: Iterable<number>): number {
+  let most = 0;
+  for (const number of numbers) most = Math.max(most, number);
+  return most;
 }
 
 function memberOf(dump: TraceDump, index: number, group: TraceGroup): Member {
@@ -76,6 +91,6 @@ function memberOf(dump: TraceDump, index: number, group: TraceGroup): Member {
   return {
     ...{ rank: dump.rank, dump, group, collectives },
     messages: entries.filter(({ isPointToPoint }) => isPointToPoint),
-    last: Math.max(0, ...collectives.keys()),
+    last: Math.max(group.lastSequence, mostOf(collectives.keys())),
   };
 }

@@ -41,6 +41,7 @@ const tensors = record({ tensors: whole, count: whole, bytes: whole });
 
 const GROUP = {
   ...{ name: text, description: text, rank, globalRanks: list(rank), timeoutMs: orNull(number) },
+  ...{ epoch: whole, lastSequence: whole },
   ...{ dead: orNull(error), left: flag, stats: record({ runningBytes: number, peers: list(peer) }) },
   lastRefusal: orNull(record({ collective: text, atMs: number, error })),
 };
@@ -79,6 +80,7 @@ export function parseDump(value: unknown, where = "the dump"): TraceDump {
   checkList(where, "groups", dump.groups, GROUP);
   checkList(where, "entries", dump.entries, ENTRY);
   for (const { globalRanks, rank } of dump.groups) {
+    if (new Set(globalRanks).size < globalRanks.length) throw new TypeError(`${where}: a group has a rank twice`);
     if (globalRanks[rank] !== dump.rank)
       throw new TypeError(`${where}: a group has rank ${dump.rank} at another place`);
   }

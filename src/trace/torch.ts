@@ -56,21 +56,24 @@ export function toTorchPickles(trace: Trace): Map<number, Uint8Array> {
 type Fields = { [key: string]: Picklable };
 
 function dumpOf(trace: Trace, rank: number): Fields {
-  const groups: Fields = {};
+  // A group may have any name, "__proto__" too.
+  const groups = Object.create(null) as Fields;
   const entries: { at: number; fields: Fields }[] = [];
   for (const group of trace.groups) {
     const member = group.members.get(rank);
     if (!member) continue;
-    groups[group.name] = groupOf(group.name, group.globalRanks);
+    const label = labelOf(trace, group);
+    groups[label] = groupOf(label, group.globalRanks);
     // What some rank has overwritten is compared on none.
     const first = Math.max(...[...group.members.values()].map(({ collectives }) => firstOf(collectives)));
     for (const entry of member.collectives.values()) {
-      if (entry.sequence >= first) entries.push({ at: entry.record, fields: collectiveOf(group, member, entry) });
+      if (entry.sequence >= first)
+        entries.push({ at: entry.record, fields: collectiveOf(group, label, member, entry) });
     }
     const counts = new Map<string, number>();
     for (const entry of member.messages) {
       if (entry.peer === null) continue;
-      const message = messageOf(group, member, entry, counts);
+      const message = messageOf(group, label, member, entry, counts);
       groups[message.name] = groupOf(message.name, message.ranks);
       entries.push({ at: entry.record, fields: message.fields });
     }
@@ -84,6 +87,13 @@ function dumpOf(trace: Trace, rank: number): Fields {
   };
 }
 
+/** The group's name, and what else tells it from those of the same name: groups of other ranks, or of other epochs. */
+function labelOf({ groups }: Trace, group: MergedGroup): string {
+  const { name, globalRanks, epoch } = group;
+  const isAlone = groups.every((other) => other === group || other.name !== name);
+  return isAlone ? name : `${name} (ranks ${globalRanks.join(", ")}; epoch ${epoch})`;
+}
+
 function firstOf(collectives: ReadonlyMap<number, TraceEntry>): number {
   const [first = 0] = collectives.keys();
   return first;
@@ -94,11 +104,11 @@ function groupOf(name: string, ranks: readonly number[]): Fields {
   return { name, desc: name, ranks: `[${sorted.join(", ")}]` };
 }
 
-function collectiveOf(group: MergedGroup, { dump }: Member, entry: TraceEntry): Fields {
+function collectiveOf(group: MergedGroup, label: string, { dump }: Member, entry: TraceEntry): Fields {
   const { sequence, collective } = entry;
   const name = isUneven(group, sequence) ? undefined : NAMES[collective];
   return {
-    ...common(group.name, entry, dump.clockZero),
+    ...common(label, entry, dump.clockZero),
     ...{ collective_seq_id: sequence, p2p_seq_id: 0, is_p2p: false, profiling_name: `c10d:${name ?? "coalesced"}` },
     ...(name ? sizesOf(entry) : sizesOf(null)),
   };
@@ -117,10 +127,16 @@ function isUneven(group: MergedGroup, sequence: number): boolean {
 }
 
 /** A message, as a call of the two ranks. */
-function messageOf(group: MergedGroup, { rank, dump }: Member, entry: TraceEntry, counts: Map<string, number>) {
+function messageOf(
+  group: MergedGroup,
+  label: string,
+  { rank, dump }: Member,
+  entry: TraceEntry,
+  counts: Map<string, number>,
+) {
   const peer = group.globalRanks[entry.peer ?? 0] ?? rank;
   const [from, to] = entry.collective === "send" ? [rank, peer] : [peer, rank];
-  const name = `${group.name}: ${from} to ${to}, tag ${entry.tag}`;
+  const name = `${label}: ${from} to ${to}, tag ${entry.tag}`;
   const ranks = [from, to];
   const index = (counts.get(name) ?? 0) + 1;
   counts.set(name, index);

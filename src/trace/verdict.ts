@@ -37,8 +37,9 @@ export interface Verdict {
   readonly waitedMs: number;
 }
 
-/** What is wrong in a trace, the cause before its consequences. */
-export function verdictOf(trace: Trace): Verdict {
+/** What is wrong in a trace, the cause before its consequences. Groups of earlier epochs are over, and nothing is wrong with them. */
+export function verdictOf(whole: Trace): Verdict {
+  const trace = { ...whole, groups: whole.groups.filter(({ epoch }) => epoch === whole.epoch) };
   const blocked = blockedCalls(trace);
   const differing = firstMismatch(trace, blocked);
   if (differing) {
@@ -123,7 +124,8 @@ function absenceText(trace: Trace, { group, entry }: Blocked, culprits: readonly
   }
   const known = culprits.filter((rank) => group.members.has(rank));
   if (known.length === 0) {
-    return `${ranksText(culprits)} left no dump, and ${verb(culprits, "is", "are")} missing in ${call}`;
+    const isThere = trace.dumps.some(({ rank }) => culprits.includes(rank));
+    return `${ranksText(culprits)} ${isThere ? "never came to the group" : "left no dump"}, and ${verb(culprits, "is", "are")} missing in ${call}`;
   }
   const [one] = known;
   const reasons = known.length === 1 && one !== undefined ? reasonOf(group.members.get(one), entry.sequence) : "";
@@ -193,7 +195,11 @@ function stoppedVerdict(trace: Trace): Verdict | null {
     const stopped = behind.filter(({ last }) => last === least).map(({ rank }) => rank);
     const end = members.find(({ last }) => last === most)?.collectives.get(most);
     const own = behind.find(({ last }) => last === least)?.collectives.get(least);
-    const until = own ? `after ${callText(own, group.globalRanks)}` : "before any call";
+    const until = own
+      ? `after ${callText(own, group.globalRanks)}`
+      : least > 0
+        ? `after call #${least}`
+        : "before any call";
     const others = members.filter(({ last }) => last === most).map(({ rank }) => rank);
     const reached = end ? callText(end, group.globalRanks) : `call #${most}`;
     const sentence = `${ranksText(stopped)} stopped ${until}; ${ranksText(others)} went on to ${reached}, and nobody waits`;

@@ -48,6 +48,38 @@ describe("webccl trace", () => {
     }
   });
 
+  it("writes over no dump, mixes no two jobs, and says where it cannot write", async () => {
+    const { folder, files } = await dumpFiles("healthy");
+    const before = readFileSync(files[0]!, "utf8");
+    const torch = join(folder, "torch");
+    const run = (...flags: string[]) => webccl(["trace", ...files, ...flags]);
+    expect((await run("--torch", torch)).code).toBe(0);
+    const wrong = [
+      [["--chrome", files[0]!], "is one of the dumps"],
+      [["--chrome", join(folder, "torch", "..", "1.json")], "is one of the dumps"],
+      [["--chrome", folder], "cannot be written"],
+      [["--chrome", join(folder, "no", "c.json")], "cannot be written"],
+      [["--torch", files[1]!], "cannot be written"],
+      [["--torch", torch], "rank_0 is there already"],
+    ] as const;
+    for (const [flags, says] of wrong) {
+      const { code, stderr, stdout } = await run(...flags);
+      expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toContain(says);
+      expect(stderr).not.toContain("    at ");
+    }
+    expect(readFileSync(files[0]!, "utf8")).toBe(before);
+  });
+
+  it("prints nothing that a terminal takes for a command", async () => {
+    const { files } = await dumpFiles("healthy");
+    const dump = JSON.parse(readFileSync(files[0]!, "utf8"));
+    dump.groups[0].dead = { code: "ABORTED", message: "\u001b]0;owned\u0007\u009b2J\nrank 9 is at fault", ranks: [] };
+    writeFileSync(files[0]!, JSON.stringify(dump));
+    const { stdout } = await webccl(["trace", ...files]);
+    expect(stdout).toMatch(/^group "default" is dead: \P{Cc}+rank 9 is at fault\n$/u);
+  });
+
   it("reads the folder in which ranks left their dumps when their group died", async () => {
     const folder = temporaryFolder();
     const traces = join(folder, "new", "traces");

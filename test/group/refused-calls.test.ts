@@ -145,3 +145,72 @@ describe.each([...TEST_TRANSPORTS])("a call that one rank is refused, over %s", 
     });
   });
 });
+
+/** What a rank does in the round in which ranks differ. */
+const DEEDS: Record<string, (group: ProcessGroup) => PromiseLike<unknown>> = {
+  "makes the call": (group) => group.allReduce(new Float64Array(3)),
+  "is refused": (group) => group.allReduce(new Float64Array(3), { op: "nonsense" as "sum" }),
+  "is refused twice": (group) => {
+    void DEEDS["is refused"]!(group).then(undefined, () => undefined);
+    return DEEDS["is refused"]!(group);
+  },
+  "sits it out": (group) => group.allReduce(new Float64Array(3), { signal: AbortSignal.abort("enough") }),
+  "is refused, then sits one out": (group) => {
+    void DEEDS["is refused"]!(group).then(undefined, () => undefined);
+    return DEEDS["sits it out"]!(group);
+  },
+  "gives another count": (group) => group.allReduce(new Float64Array(4)),
+};
+
+interface Deeds {
+  size: number;
+  deeds: readonly string[];
+}
+const drawnDeeds = (count: number): Deeds[] =>
+  Array.from({ length: count }, () => {
+    const size = oneOf(2, 3, 4);
+    return { size, deeds: Array.from({ length: size }, () => oneOf(...Object.keys(DEEDS))) };
+  });
+
+/** By round of this rank, the deed's first: the value of its call, or how it failed. */
+async function roundsFrom(group: ProcessGroup, deed: string): Promise<(number | string)[]> {
+  const outcomes: (number | string)[] = [String(await failureOf(DEEDS[deed]!(group)))];
+  for (let round = 1; round <= 6; round++) {
+    const tensor = new Float64Array(1).fill(10 ** round);
+    const failure = await failureOf(group.allReduce(tensor, { timeoutMs: 1_500 }));
+    outcomes.push(failure === "no error" ? tensor[0]! : String(failure));
+    if (group.size > 1 && /TimeoutError|AbortedError/.test(String(failure))) break;
+  }
+  return outcomes;
+}
+
+describe.each([...TEST_TRANSPORTS])("ranks that are refused a call, or sit it out, and go on, over %s", (transport) => {
+  it.each([
+    { size: 2, deeds: ["is refused", "sits it out"] },
+    { size: 2, deeds: ["sits it out", "is refused"] },
+    { size: 2, deeds: ["is refused, then sits one out", "makes the call"] },
+    { size: 3, deeds: ["makes the call", "is refused", "gives another count"] },
+    ...drawnDeeds(8),
+  ])(
+    "take no other call for their own unheard, of two ranks by neither, of more by some: %o",
+    async ({ size, deeds }) => {
+      const outcomes = await withGroup(transport, size, async (group, rank) => {
+        const rounds = await roundsFrom(group, deeds[rank]!);
+        group.abort("that is all");
+        return rounds;
+      });
+      const tells = (outcome: unknown) => /refused/.test(String(outcome));
+      for (const [rank, rounds] of outcomes.entries()) {
+        // A third rank that sat out, or gave another count for, the call at which the two others heard of it has an error of its own there.
+        const hearers = size === 2 ? [rounds] : outcomes;
+        for (const [index, outcome] of rounds.entries()) {
+          if (typeof outcome === "string" || outcome === size * 10 ** index) continue;
+          const hasHeard = hearers.some((others) => others.slice(0, index + 1).some(tells));
+          const knows = hasHeard || deeds[rank] === "is refused, then sits one out";
+          expect(knows, `rank ${rank} had ${outcome} in its round ${index}, unwarned`).toBe(true);
+        }
+        expect(rounds.some((outcome) => typeof outcome === "number")).toBe(true);
+      }
+    },
+  );
+});

@@ -1,7 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type RequestOptions, request } from "node:http";
+import { connect } from "node:net";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WorkerServer, type WorkerServerOptions } from "../../src/node/index.ts";
 import { parseDump } from "../../src/trace/index.ts";
@@ -178,5 +180,90 @@ describe("WorkerServer", () => {
     groups[0]!.abort("the test is over");
     await expect(pending).rejects.toThrow();
     expect((await get(server, "/metrics")).text).toContain('webccl_group_dead{group="default",rank="0"} 1');
+  });
+});
+
+/** All that comes for these bytes, until the server closes the connection. */
+function exchange(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve) => {
+    let answer = "";
+    const socket = connect({ host: "127.0.0.1", port }, () => socket.write(bytes));
+    socket.setEncoding("latin1").on("data", (text) => {
+      answer += text;
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => resolve(answer));
+  });
+}
+
+describe("WorkerServer, asked by a stranger of this machine", () => {
+  /** A group that counts the dumps that are made of it. */
+  const counted = () => {
+    const count = { made: 0, now: 0, most: 0 };
+    const dumpTrace = async () => {
+      count.made++;
+      count.most = Math.max(count.most, ++count.now);
+      await new Promise((resolve) => setImmediate(resolve));
+      count.now--;
+      return { entries: "x".repeat(10_000) } as never;
+    };
+    return { count, group: { dumpTrace } };
+  };
+
+  it("answers one request of a connection, whatever comes with it", async () => {
+    const { count, group } = counted();
+    const { port } = await open("127.0.0.1", 0, { group });
+    const target = fc.constantFrom("/handler/fr_trace_json", "/metrics", "/handler/ping", "//", "/[", "*", "/handler/");
+    const requests = fc.array(fc.record({ target, body: fc.nat(300) }), { minLength: 1, maxLength: 60 });
+    await fc.assert(
+      fc.asyncProperty(requests, async (drawn) => {
+        const before = count.made;
+        const bytes = drawn.map(
+          ({ target, body }) =>
+            `POST ${target} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: ${body}\r\n\r\n${"y".repeat(body)}`,
+        );
+        const answer = await exchange(port, bytes.join(""));
+        const statuses = [...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
+        expect(statuses.filter((status) => status !== "503").length).toBe(1);
+        expect(count.made - before).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 25 },
+    );
+    for (const path of ["//", "//[", "/\\["]) {
+      const answer = await exchange(port, `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
+      expect(answer.slice(0, 12)).toMatch(/HTTP\/1\.1 40[04]/);
+    }
+  });
+
+  it("makes one dump at a time, however many ask", async () => {
+    const { count, group } = counted();
+    const server = await open("127.0.0.1", 0, { group });
+    const paths = Array.from({ length: 20 }, () => "/handler/fr_trace_json");
+    const answers = await Promise.all(paths.map((path) => get(server, path)));
+    expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 200));
+    expect(count).toMatchObject({ made: 20, most: 1 });
+  });
+
+  it("has room for so many connections, and closes the others at once", async () => {
+    const server = await open("127.0.0.1", 0);
+    const opened = Array.from({ length: 70 }, () => connect({ host: "127.0.0.1", port: server.port }));
+    onTestFinished(() => {
+      for (const socket of opened) socket.destroy();
+    });
+    const closed = new Set<unknown>();
+    await new Promise<void>((resolve) => {
+      for (const socket of opened) {
+        socket.on("error", () => {});
+        socket.on("close", () => {
+          closed.add(socket);
+          if (closed.size === 6) resolve();
+        });
+        socket.resume();
+      }
+    });
+    for (const socket of opened) socket.destroy();
+    await expect
+      .poll(() => get(server, "/handler/ping").then(({ text }) => text, String), { timeout: 10_000 })
+      .toBe("pong");
   });
 });

@@ -2,25 +2,36 @@
 
 import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
+import { asError } from "../../support/thrown.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, BackendDevice, BackendsByDevice, BackendTraffic, Call } from "../backend.ts";
+import {
+  BACKEND_DEVICES,
+  type Backend,
+  type BackendDevice,
+  type BackendsByDevice,
+  type BackendTraffic,
+  type Call,
+} from "../backend.ts";
 import { trafficOf } from "./traffic-of.ts";
 
 const DEVICE_OF: Readonly<Record<string, BackendDevice>> = { host: "cpu", gpu: "webgpu", cuda: "cuda" };
-const DEVICES: readonly string[] = Object.values(DEVICE_OF);
+const DEVICES: readonly string[] = BACKEND_DEVICES;
 
 /** A call by which all ranks agree on their backends, and which touches no tensor. */
 interface Agreement {
   readonly request: Extract<Request, { collective: "registerBackend" | "setDefaultBackend" }>;
   value(): void;
+  obstacle?: Error;
 }
 
 /** See the file's head. */
 export class BackendSet implements Backend, BackendsByDevice {
   readonly #registered = new Map<BackendDevice, Backend>();
+  /** The devices for which one is being registered. */
+  readonly #coming = new Set<BackendDevice>();
   readonly #first: Backend;
   #default: Backend;
-  /** Who runs each call that has not ended, collectives and messages apart: they are numbered so. */
+  /** Who runs each call that has not ended, collectives and messages apart: they are numbered so. Those before the set are the first's. */
   readonly #running = [new Map<number, Backend>(), new Map<number, Backend>()] as const;
 
   constructor(first: Backend) {
@@ -37,17 +48,47 @@ export class BackendSet implements Backend, BackendsByDevice {
     return this.#default.name;
   }
 
-  /** The call that registers `backend` for `device`. @throws TypeError if it is no function; RangeError if `device` is none, or has one already. */
-  registering(device: BackendDevice, backend: unknown): Agreement {
+  /**
+   * Registers for `device` what `make` makes. It is made before the ranks agree on it, so that none has one where another's could not
+   * be made. `agree` makes the call that it is given.
+   * @throws TypeError if `backend`, from which it is made, is no function; RangeError if `device` is none, or has one already.
+   */
+  async register(
+    device: BackendDevice,
+    backend: unknown,
+    make: () => Backend,
+    agree: (prepare: () => Agreement) => PromiseLike<void>,
+  ): Promise<void> {
+    const attempt: { made?: Backend; hasBegun?: true } = {};
+    try {
+      await agree(() => {
+        this.#requireFree(device, backend);
+        this.#coming.add(device);
+        attempt.hasBegun = true;
+        const call: Agreement = { request: { collective: "registerBackend", device }, value: () => undefined };
+        try {
+          attempt.made = make();
+          return call;
+        } catch (error) {
+          return { ...call, obstacle: asError(error) };
+        }
+      });
+      this.#registered.set(device, attempt.made!);
+    } catch (error) {
+      await attempt.made?.dispose();
+      throw error;
+    } finally {
+      if (attempt.hasBegun) this.#coming.delete(device);
+    }
+  }
+
+  #requireFree(device: BackendDevice, backend: unknown): void {
     if (!DEVICES.includes(device))
       throw new RangeError(`device is ${JSON.stringify(device)}: use ${DEVICES.join(", ")}`);
     if (typeof backend !== "function") throw new TypeError("registerBackend: backend must be a function of a context");
-    if (this.#registered.has(device)) throw new RangeError(`a backend is registered for ${device} already`);
-    return { request: { collective: "registerBackend", device }, value: () => undefined };
-  }
-
-  register(device: BackendDevice, backend: Backend): void {
-    this.#registered.set(device, backend);
+    if (this.#registered.has(device) || this.#coming.has(device)) {
+      throw new RangeError(`a backend is registered for ${device} already`);
+    }
   }
 
   of(device: BackendDevice): Backend {
@@ -86,11 +127,11 @@ export class BackendSet implements Backend, BackendsByDevice {
   }
 
   stragglers(sequence: number): Promise<number[]> {
-    return (this.#running[0].get(sequence) ?? this.#default).stragglers(sequence);
+    return (this.#running[0].get(sequence) ?? this.#first).stragglers(sequence);
   }
 
   waitingFor(sequence: number): readonly number[] {
-    return (this.#running[0].get(sequence) ?? this.#default).waitingFor?.(sequence) ?? [];
+    return (this.#running[0].get(sequence) ?? this.#first).waitingFor?.(sequence) ?? [];
   }
 
   get traffic(): BackendTraffic | undefined {
@@ -98,7 +139,7 @@ export class BackendSet implements Backend, BackendsByDevice {
   }
 
   withdraw(sequence: number, reason: WebcclError): boolean {
-    return this.#running[1].get(sequence)?.withdraw(sequence, reason) ?? false;
+    return (this.#running[1].get(sequence) ?? this.#first).withdraw(sequence, reason);
   }
 
   abort(cause: WebcclError): void {

@@ -4,6 +4,7 @@
  */
 import type { WebcclError } from "../../errors.ts";
 import type { ObjectRequest, Request } from "../../request.ts";
+import { startTimer, type Timer } from "../../support/clock.ts";
 import { asError } from "../../support/thrown.ts";
 import { COLLECTIVES, type Collective } from "../../types.ts";
 import {
@@ -33,17 +34,21 @@ export class CheckedBackend implements Backend {
   constructor(given: unknown, context: BackendContext) {
     this.given = backendOf(given, true);
     this.name = this.given.name;
-    this.lacks = this.given.lacks ?? (typeof this.given.run === "function" ? [] : lackedBy(this.given));
+    const { lacks } = this.given;
+    if (lacks !== undefined && !Array.isArray(lacks)) {
+      throw new TypeError(`backend "${this.name}": lacks must be a list of collectives, got ${kindOf(lacks)}`);
+    }
+    this.lacks = lacks ?? (typeof this.given.run === "function" ? [] : lackedBy(this.given));
     this.#context = context;
     if (this.given.persist) this.persist = (request, call) => this.#persist(request, call);
   }
 
   get traffic(): BackendTraffic | undefined {
-    return this.given.traffic;
+    return this.#guarded("traffic", () => this.given.traffic);
   }
 
   waitingFor(sequence: number): readonly number[] {
-    return this.given.waitingFor?.(sequence) ?? [];
+    return this.#guarded("waitingFor", () => this.given.waitingFor?.(sequence)) ?? [];
   }
 
   run(request: Request, call: Call): ReturnType<Backend["run"]> {
@@ -78,11 +83,20 @@ export class CheckedBackend implements Backend {
   }
 
   async dispose(): Promise<void> {
+    const { timeoutMs } = this.#context;
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = startTimer(timeoutMs, () => {
+        this.#context.logger.error(`backend "${this.name}": dispose did not end within ${timeoutMs} ms`);
+        resolve();
+      });
+    });
     try {
-      await this.given.dispose();
+      await Promise.race([this.given.dispose(), late]);
     } catch (error) {
       this.#tell("dispose", error);
     }
+    timer?.cancel();
   }
 
   #run(request: Request, call: Call): ReturnType<Backend["run"]> {
@@ -150,8 +164,12 @@ export class CheckedBackend implements Backend {
 
   /** @throws TypeError if a method returned neither a promise nor undefined: nobody could tell when the call ends. */
   #awaitable(returned: unknown, method: string, collective: Collective): ReturnType<Backend["run"]> {
-    if (returned === undefined || typeof (returned as Promise<undefined> | null)?.then === "function") {
+    if (returned === undefined || returned instanceof Promise || isWork(returned)) {
       return returned as ReturnType<Backend["run"]>;
+    }
+    // What its `then` does is nobody's promise: it may throw, or answer twice.
+    if (typeof (returned as PromiseLike<undefined> | null)?.then === "function") {
+      return Promise.resolve(returned as PromiseLike<undefined>);
     }
     throw new TypeError(
       `backend "${this.name}": ${method} returned ${kindOf(returned)} for ${collective}: a promise or a Work is needed, or undefined if the call has ended`,
@@ -172,6 +190,9 @@ export class CheckedBackend implements Backend {
     this.#context.logger.error(`backend "${this.name}": ${method} threw ${asError(error).message}`);
   }
 }
+
+/** A user's Work is handed on as it is: the caller's Work asks it. */
+const isWork = (value: unknown) => (value as { [Symbol.toStringTag]?: string } | null)?.[Symbol.toStringTag] === "Work";
 
 /**
  * `given` as a backend, which has a `run`, or where `methods` may stand for it, a method for any collective.

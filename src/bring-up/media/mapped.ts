@@ -146,15 +146,17 @@ class MappedMedium implements Medium {
     const { start, buffer, common, means } = window;
     const { cores, later } = means.system.waits;
     const address = start + position;
+    const turn = () => new Promise<void>((resolve) => later(resolve));
     const sleep = new ProcessSleep({
       words: new Int32Array(buffer, address, gateBytes(size) / 4),
       ...{ rank, size },
       block: (seen, ms) => common.wait(position, seen, ms),
       wakeBlocked: () => common.wake(position),
       wake: (other) => links.wake(channel.peer(other).rank, group),
+      turn,
     });
     this.#sleeps.set(group, sleep);
-    const pace = new Pace(() => new Promise<void>((resolve) => later(resolve)));
+    const pace = new Pace(turn);
     const region = new AddressableRegion({
       ...{ buffer, address, rank, size, executor: means.executor, sleep, cores, pace },
       common: { start, end: start + WINDOW_BYTES },

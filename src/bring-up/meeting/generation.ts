@@ -13,7 +13,14 @@
  * A rank takes its seat in the latest meeting, or opens the next one if that has ended, if a rank of it has died, or if its seat
  * there was another's who has died or left. Loaded where ranks meet at no hub.
  */
-import { AdmissionError, fromWireError, PeerLostError, toWireError, type WebcclError } from "../../errors.ts";
+import {
+  AdmissionError,
+  fromWireError,
+  PeerLostError,
+  StoreError,
+  toWireError,
+  type WebcclError,
+} from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
 import type { Store } from "../../store/store.ts";
@@ -62,8 +69,11 @@ export class Generation {
     guest: Guest,
   ): Promise<{ generation: Generation; rank: number }> {
     const own = `${platform.processId} ${randomBytes(8).join(".")}`;
-    for (;;) {
+    for (let last = ""; ; ) {
       const number = decodeUtf8(await store.compareSet("generation", "", "1"));
+      if (number === last)
+        throw new StoreError(`the store still has ${number} for the key "generation" after compareSet has replaced it`);
+      last = number;
       const latest = new Generation(new PrefixStore(number, store), platform);
       const { rank, holder } = await latest.#takeSeat(own, guest);
       const seated = { ...guest, rank };

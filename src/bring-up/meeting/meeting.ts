@@ -10,7 +10,9 @@ import type { Coming, Meeting } from "./contract.ts";
 /** Finds the store, and this rank's number where a hub gives it. */
 export async function meet(platform: Platform, settings: Settings, coming: Coming): Promise<Meeting> {
   const { method } = settings;
-  const store = settings.store ?? (method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null);
+  if (settings.store)
+    return (await import("./store-meeting.ts")).meetAtGiven(settings.store, platform, settings, coming);
+  const store = method.protocol === "env:" ? await platform.threadJob()?.openStore?.() : null;
   if (store) return (await import("./store-meeting.ts")).meetAt(store, platform, settings, coming);
   switch (method.protocol) {
     case "memory:":

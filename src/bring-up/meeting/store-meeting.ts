@@ -2,10 +2,11 @@
 
 import { TimeoutError, type WebcclError } from "../../errors.ts";
 import type { Platform } from "../../platform.ts";
+import { checkedStore } from "../../store/checked-store.ts";
 import { PrefixStore } from "../../store/prefix-store.ts";
 import { SpaceStore } from "../../store/space-store.ts";
 import type { Store } from "../../store/store.ts";
-import { startTimer } from "../../support/clock.ts";
+import { startQuietTimer, startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { filePath, type Settings } from "../init-options.ts";
 import type { Coming, Meeting } from "./contract.ts";
@@ -13,6 +14,8 @@ import { Generation } from "./generation.ts";
 
 /** Most milliseconds for a rank whose bring-up fails to tell the others by the store, which may be the reason. */
 const TELL_MS = 1_000;
+/** Milliseconds in which a store of the caller's has told who is missing, when the time for the bring-up is over. */
+const ANSWER_MS = 1_000;
 
 const WITHOUT_HUB = { epoch: 0, hub: null, hosted: null, links: null, resume: undefined };
 
@@ -40,6 +43,20 @@ export async function meetAt(store: Store, platform: Platform, settings: Setting
     up: () => generation.up(rank),
     leave: () => generation.leave(rank),
   };
+}
+
+/** Meets at a store of the caller's, of which nobody knows whether it keeps its promises, and how long it takes. */
+export async function meetAtGiven(
+  store: Store,
+  platform: Platform,
+  settings: Settings,
+  coming: Coming,
+): Promise<Meeting> {
+  const { timeoutMs, groupName } = settings;
+  const late = `group "${groupName}": the store has not answered within ${timeoutMs + ANSWER_MS} ms`;
+  // When the bring-up is over nothing is heard any more.
+  startQuietTimer(timeoutMs + ANSWER_MS, () => coming.vigil.hear(new TimeoutError(late)));
+  return meetAt(checkedStore(store), platform, settings, coming);
 }
 
 /** Finds the latest meeting in `store`, of which the group that runs has come, and takes a seat behind all others. */

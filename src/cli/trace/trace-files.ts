@@ -1,5 +1,5 @@
 /** `webccl trace a.json b.json …`: the verdict on the dumps of a job's ranks, and their exports. */
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   mergeDumps,
@@ -21,24 +21,59 @@ export interface TraceOutputs {
 
 /**
  * Prints what is wrong. Returns 0 if all is well, else 1.
- * @throws UsageError if a file is missing or is no dump, or the dumps are not of one job.
+ * @throws UsageError if a file is missing or is no dump, the dumps are not of one job, or an export cannot be written.
  */
 export function traceFiles(paths: readonly string[], { chrome, torch, json }: TraceOutputs): number {
-  const trace = readTrace(paths);
+  const files = paths.flatMap(filesAt);
+  const trace = readTrace(files);
   const verdict = verdictOf(trace);
-  if (chrome !== undefined) writeFileSync(chrome, JSON.stringify(toChromeTrace(trace)));
-  if (torch !== undefined) {
-    mkdirSync(torch, { recursive: true });
-    for (const [rank, bytes] of toTorchPickles(trace)) writeFileSync(join(torch, `rank_${rank}`), bytes);
-  }
+  if (chrome !== undefined) writeChrome(chrome, files, trace);
+  if (torch !== undefined) writeTorch(torch, trace);
   const ranks = trace.dumps.map(({ rank }) => rank);
-  process.stdout.write(`${json ? JSON.stringify({ ...verdict, ranks, missing: trace.missing }) : verdict.sentence}\n`);
+  const sentence = json ? JSON.stringify({ ...verdict, ranks, missing: trace.missing }) : printable(verdict.sentence);
+  process.stdout.write(`${sentence}\n`);
   return verdict.kind === "healthy" ? 0 : 1;
 }
 
-function readTrace(paths: readonly string[]): Trace {
+/** Names and messages in a dump are another process's, and may have what a terminal takes for commands. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (character) =>
+    JSON.stringify(character)
+      .slice(1, -1)
+      .replace(/^\p{Cc}$/u, "?"),
+  );
+}
+
+function writeChrome(path: string, files: readonly string[], trace: Trace): void {
+  const there = statSync(path, { throwIfNoEntry: false }) && realpathSync(path);
+  if (files.some((file) => realpathSync(file) === there)) {
+    throw new UsageError(`--chrome ${path} is one of the dumps: choose another file`);
+  }
+  written(`--chrome ${path}`, () => writeFileSync(path, JSON.stringify(toChromeTrace(trace))));
+}
+
+/** The analyser reads all ranks that lie in the folder, so those of another job are not left there. */
+function writeTorch(folder: string, trace: Trace): void {
+  const where = `--torch ${folder}`;
+  written(where, () => mkdirSync(folder, { recursive: true }));
+  const there = readdirSync(folder).find((name) => /^rank_\d+$/.test(name));
+  if (there) throw new UsageError(`${where}: ${there} is there already: choose a new folder, or remove it`);
+  for (const [rank, bytes] of toTorchPickles(trace)) {
+    written(where, () => writeFileSync(join(folder, `rank_${rank}`), bytes));
+  }
+}
+
+function written(where: string, write: () => void): void {
   try {
-    return mergeDumps(paths.flatMap(filesAt).map(readDump));
+    write();
+  } catch (error) {
+    throw new UsageError(`${where} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+function readTrace(files: readonly string[]): Trace {
+  try {
+    return mergeDumps(files.map(readDump));
   } catch (error) {
     if (error instanceof TypeError || error instanceof RangeError) throw new UsageError(error.message);
     throw error;

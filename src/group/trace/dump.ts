@@ -87,6 +87,10 @@ export interface TraceGroup {
   /** Its members, as ranks of the job, in the order of the group's ranks. */
   readonly globalRanks: readonly number[];
   readonly timeoutMs: number | null;
+  /** How many groups of all ranks the job had before. */
+  readonly epoch: number;
+  /** The number of this rank's last collective in it; 0 if it made none. `entries` may have it no more. */
+  readonly lastSequence: number;
   /** Why it is dead, or null. */
   readonly dead: TraceError | null;
   /** Has this rank left it? */
@@ -145,14 +149,15 @@ export function dumpOf(recorder: Recorder, options: DumpOptions = {}): TraceDump
 }
 
 function groupOf(record: GroupRecord): TraceGroup {
-  const { name, description, rank, globalRanks, timeoutMs } = record.group;
-  const { dead, closed, lastRefusal } = record;
+  const { name, description, rank, globalRanks, timeoutMs, epoch } = record.group;
+  const { dead, closed, lastRefusal, lastSequence } = record;
   return {
     name,
     description,
     rank,
     globalRanks,
     timeoutMs: finite(timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs),
+    ...{ epoch, lastSequence },
     dead: dead && errorOf(dead),
     left: closed,
     lastRefusal: lastRefusal && {

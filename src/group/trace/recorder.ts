@@ -89,6 +89,7 @@ export interface RecordedGroup {
   readonly rank: number;
   readonly globalRanks: readonly number[];
   readonly timeoutMs: number;
+  readonly epoch: number;
 }
 
 /** A call that runs. */
@@ -150,6 +151,8 @@ export class GroupRecord {
   closed = false;
   /** The number of its last record. */
   last = 0;
+  /** The number of its last collective. */
+  lastSequence = 0;
   /** The calls that run, by the numbers of their records. */
   readonly running: Map<number, RunningCall> = new Map();
   /** The group's backend of the moment; the group sets it. */
@@ -173,6 +176,7 @@ export class GroupRecord {
     const code = CODES[request.collective];
     const fields = FIELDS_OF[code] as number;
     const details = request as Details;
+    if (!(fields & HAS_PEER)) this.lastSequence = call.sequence;
     const tag = fields & HAS_PEER ? details.tag : 0;
     lines[at] = this.index;
     lines[at + COLLECTIVE] = code;

@@ -83,8 +83,13 @@ export class FileLink implements Link {
       return;
     }
     this.#writer.push(header, payload, onSent);
-    this.#write();
-    this.#parts.onWork();
+    try {
+      this.#write();
+      this.#parts.onWork();
+    } catch (error) {
+      // The peer's flags are at fault, and not the sender.
+      this.#fail(error);
+    }
   }
 
   start(receiver: LinkReceiver): void {
@@ -134,14 +139,18 @@ export class FileLink implements Link {
   }
 
   #turn(receiver: LinkReceiver): boolean {
-    const { theirs } = this.#parts;
-    theirs.file.read(this.#flags, theirs.controlAt);
+    this.#readFlags();
     this.#wake();
     const moved = this.#receive(receiver);
     this.#write();
     this.#closeIfDone();
     // The peer may be asleep when this rank tells it of something: that shows at the next turn.
     return moved || this.#unseen.data || this.#unseen.room;
+  }
+
+  #readFlags(): void {
+    const { file, controlAt } = this.#parts.theirs;
+    file.read(this.#flags, controlAt);
   }
 
   /** Wakes the peer if it sleeps and has not seen the bytes, or the room, that are there for it. */
@@ -196,14 +205,21 @@ export class FileLink implements Link {
     if (this.#closing && this.#writer.idle) this.#parts.underneath.close();
   }
 
-  /** The link underneath has closed. The records that the peer had written before still count. */
+  /** The link underneath has closed. What the peer had written by then still counts, and what it goes on to write does not. */
   #onPeerGone(): void {
-    // Each turn may leave something for the next.
-    while (!this.#closing && this.attend());
+    const receiver = this.#receiver;
+    try {
+      this.#readFlags();
+      // Each turn may leave something for the next.
+      while (receiver && !this.#closing && !this.#ended && this.#receive(receiver));
+    } catch (error) {
+      this.#fail(error);
+    }
     this.#end();
   }
 
   #fail(error: unknown): void {
+    if (this.#ended) return;
     this.#parts.onError(error);
     this.#parts.underneath.close();
     this.#end();

@@ -56,9 +56,14 @@ export class RingWriter {
   /**
    * Writes the records that wait, as far as there is room when the other side has read `read` bytes. Did it write
    * anything?
+   * @throws ProtocolError if the other side cannot have read so many.
    */
   write(read: number): boolean {
     const before = this.written;
+    const unread = before - read;
+    if (!(unread >= 0 && unread <= this.#span.ringBytes)) {
+      throw new ProtocolError(`${unread} bytes of a ring of ${this.#span.ringBytes} are said to be unread`);
+    }
     for (let first = this.#waiting[0]; first && this.#put(first, read); first = this.#waiting[0]) {
       this.#progress = -1;
       this.#waiting.shift();
@@ -76,8 +81,8 @@ export class RingWriter {
   #put({ header, payload }: Outgoing, read: number): boolean {
     const headBytes = padded(RECORD_HEAD_BYTES + header.byteLength);
     const payloadBytes = payload?.byteLength ?? 0;
-    // The other side may say that it has read more than there was.
-    const room = () => Math.min(this.#span.ringBytes, this.#span.ringBytes - (this.written - read));
+    // Below 0 where the other side has told of a part of a line.
+    const room = () => Math.max(0, this.#span.ringBytes - (this.written - read));
     if (this.#progress < 0) {
       const isShort = payloadBytes <= SHORT_BYTES;
       const firstBytes = headBytes + (isShort ? padded(payloadBytes) : 0);
@@ -220,7 +225,7 @@ export class RingReader {
 
   /** Takes more of a long record out of the ring. */
   #continue(long: LongRecord, written: number, onFrame: (header: Uint8Array, payload: Payload) => void): boolean {
-    const part = new Uint8Array(Math.min(long.missing, written - this.#read));
+    const part = new Uint8Array(Math.max(0, Math.min(long.missing, written - this.#read)));
     if (part.byteLength > 0) {
       this.copy(this.#read, part);
       long.parts.push(part);

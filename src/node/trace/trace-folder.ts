@@ -2,7 +2,7 @@
  * The folder of WEBCCL_TRACE_DIR: each rank's dump when a group of it dies, and, while it runs, a worker server at a socket
  * there, by which `webccl trace --live` looks on.
  */
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TraceDump } from "../../group/trace/dump.ts";
 import type { TracedJob } from "../../platform.ts";
@@ -17,9 +17,11 @@ export async function traceInto(folder: string, job: TracedJob): Promise<() => P
   job.onDeath(() => {
     try {
       const text = JSON.stringify(job.dump({}));
-      // Whoever watches the folder never sees half a dump.
-      writeFileSync(`${file}.part`, text, { mode: 0o600 });
-      renameSync(`${file}.part`, `${file}.json`);
+      // Whoever watches the folder never sees half a dump. A link that lies there in its place is not followed.
+      const part = `${file}.part`;
+      rmSync(part, { force: true });
+      writeFileSync(part, text, { mode: 0o600, flag: "wx" });
+      renameSync(part, `${file}.json`);
       logger.info(`the flight recorder is in ${file}.json`);
     } catch (error) {
       warn(error);

@@ -4,7 +4,8 @@
  * loopback. A page of a browser cannot read it: whatever names another host or comes from another origin is refused.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Server as NetServer } from "node:net";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
 import { asyncDispose } from "../../support/async-dispose.ts";
@@ -16,8 +17,12 @@ import { openUnixSocket } from "./unix-socket.ts";
 
 /** Most bytes of a request's body. */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** A request must be complete within this time, in milliseconds. */
+/** A request must be complete within this time, in milliseconds, and its answer may lie unread for as long. */
 const REQUEST_MS = 5_000;
+/** Most connections at once: whoever reaches the port would else take all descriptors of the rank. */
+const MOST_CONNECTIONS = 64;
+/** The handler of the flight recorder. */
+const TRACE = "fr_trace_json";
 
 /** Options of {@link WorkerServer}. */
 export interface WorkerServerOptions {
@@ -61,6 +66,9 @@ export class WorkerServer implements AsyncDisposable {
   #url = "";
   #port = -1;
   #close: (() => void) | null = null;
+  #connections = 0;
+  /** Ends when the dumps that were asked for are made. */
+  #dumps: Promise<unknown> = Promise.resolve();
   #shutdown: Promise<void> | null = null;
 
   /**
@@ -79,10 +87,13 @@ export class WorkerServer implements AsyncDisposable {
     this.#options = { ...options };
     const timeouts = { headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: 500 };
     this.#server = createServer(timeouts, (request, response) => void this.#respond(request, response));
+    // Requests that come together are all read before the first is answered.
+    this.#server.maxRequestsPerSocket = 1;
+    this.#server.on("connection", (socket: Socket) => this.#admit(socket));
     this.#handlers.set("ping", () => "pong");
     const { group } = options;
     if (group) {
-      this.#handlers.set("fr_trace_json", ({ params }) => group.dumpTrace(flagsOf(params)));
+      this.#handlers.set(TRACE, ({ params }) => group.dumpTrace(flagsOf(params)));
     }
     this.ready = port === -1 ? this.#listenAtFile(hostOrFile) : this.#listenAtPort(hostOrFile, port);
     this.ready.catch(() => {});
@@ -161,6 +172,26 @@ export class WorkerServer implements AsyncDisposable {
     this.#url = `http://${urlHost(host)}:${this.#port}`;
   }
 
+  #admit(socket: Socket): void {
+    if (this.#connections === MOST_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    this.#connections++;
+    socket.once("close", () => this.#connections--);
+  }
+
+  /** Makes dumps one after the other, and rests after each for as long as it took: the rank has other work. */
+  #inTurn(dump: () => Promise<Answer>): Promise<Answer> {
+    const made = this.#dumps.then(async () => {
+      const start = performance.now();
+      const answer = await dump();
+      return { answer, tookMs: performance.now() - start };
+    });
+    this.#dumps = made.then(({ tookMs }) => sleep(tookMs, undefined, { ref: false })).catch(() => {});
+    return made.then(({ answer }) => answer);
+  }
+
   async #respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { status, type, body } = await this.#answer(request).catch((error) => plain(500, textOf(error)));
     if (response.destroyed) return;
@@ -169,8 +200,9 @@ export class WorkerServer implements AsyncDisposable {
       "cache-control": "no-store",
       "x-content-type-options": "nosniff",
       "cross-origin-resource-policy": "same-origin",
-      ...(status === 413 ? { connection: "close" } : {}),
+      connection: "close",
     });
+    response.setTimeout(REQUEST_MS, () => response.destroy());
     response.end(body);
   }
 
@@ -179,7 +211,9 @@ export class WorkerServer implements AsyncDisposable {
     if (this.#allowed && !hostAllowed(request, this.#allowed)) return plain(403, "unknown Host");
     if (isOfPage(request)) return plain(403, "pages may not read a worker server");
     if (method !== "GET" && method !== "POST") return plain(405, "use GET or POST");
-    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+    const { url = "/" } = request;
+    if (!URL.canParse(url, "http://localhost")) return plain(400, "this is no path");
+    const { pathname, searchParams } = new URL(url, "http://localhost");
     if (pathname === "/metrics") return this.#metrics();
     const [, name] = /^\/handler\/([^/]*)$/.exec(pathname) ?? [];
     if (name === "") return json(this.handlers);
@@ -189,15 +223,18 @@ export class WorkerServer implements AsyncDisposable {
     }
     const body = await bodyOf(request);
     if (body === null) return plain(413, `a request has at most ${MAX_BODY_BYTES} bytes`);
-    const result = await handler({ params: Object.fromEntries(searchParams), body });
-    return typeof result === "string" ? plain(200, result) : json(result);
+    const answer = async () => {
+      const result = await handler({ params: Object.fromEntries(searchParams), body });
+      return typeof result === "string" ? plain(200, result) : json(result);
+    };
+    return name === TRACE ? this.#inTurn(answer) : answer();
   }
 
   async #metrics(): Promise<Answer> {
     const { group } = this.#options;
     if (!group) return plain(404, "this worker server has no group: new WorkerServer(hostOrFile, port, { group })");
     const { metricsOf } = await import("../metrics/job-metrics.ts");
-    return metricsOf(await group.dumpTrace({ includeCollectives: false }));
+    return this.#inTurn(async () => metricsOf(await group.dumpTrace({ includeCollectives: false })));
   }
 }
 

@@ -17,6 +17,8 @@ export interface ProcessSleepParts {
   wakeBlocked(): void;
   /** Makes `rank` call `woken`. */
   wake(rank: number): void;
+  /** Resolves when the event loop has turned. */
+  turn(): Promise<void>;
 }
 
 /** See the file's head. */
@@ -34,12 +36,13 @@ export class ProcessSleep implements Sleep {
   }
 
   async wait(seen: number): Promise<void> {
-    const { words, rank } = this.#parts;
+    const { words, rank, turn } = this.#parts;
     const woken = new Promise<void>((resolve) => {
       this.#onWoken = resolve;
     });
     Atomics.store(words, waitsAt(rank), 1);
-    if (Atomics.load(words, WAKE_UPS) === seen) await woken;
+    // A rank that changed the word without end would keep this one from all else.
+    await (Atomics.load(words, WAKE_UPS) === seen ? woken : turn());
     Atomics.store(words, waitsAt(rank), 0);
     this.#onWoken = null;
   }

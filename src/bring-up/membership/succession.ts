@@ -174,7 +174,7 @@ export class Succession implements JobMembership {
     const store = new HubStore(hub);
     store.timeoutMs = timeoutMs;
     const { hubMedium } = await import("../media/hub.ts");
-    const medium = hubMedium(hub, media.executor);
+    const medium = hubMedium(hub, media.executor, media.ports);
     await medium.settle(roster as RosterEntry[]);
     await medium.link([], () => {});
     parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };

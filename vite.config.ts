@@ -7,7 +7,7 @@ const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
 /** Tests in which ranks of several runtimes, browsers or Deno take part: `npm run matrix`. */
 const MATRIX = [
-  "test/runtime/{browser,bundlers,deno,fresh-project,mixed}/*.test.ts",
+  "test/runtime/{browser,bundlers,deno,engines,fresh-project,mixed}/*.test.ts",
   "test/runtime/{hosts,mixed}.test.ts",
   "test/{demo,examples}/*.test.ts",
   "test/ort/page.test.ts",

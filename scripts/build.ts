@@ -86,7 +86,7 @@ export async function build(): Promise<void> {
   for (const file of filesIn(dist)) {
     const pattern = file.endsWith(".d.ts")
       ? /((?:from|import)\s*\(?\s*"\.\.?\/[^"]*)\.ts"/g
-      : /(new Worker\(new URL\("\.[^"]*)\.ts"/g;
+      : /(new (?:Shared)?Worker\(new URL\("\.[^"]*)\.ts"/g;
     const text = readFileSync(file, "utf8");
     const rewritten = text.replace(pattern, '$1.js"');
     if (rewritten !== text) writeFileSync(file, rewritten);

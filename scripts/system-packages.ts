@@ -10,6 +10,8 @@ interface SystemPackage {
   name: string;
   file: string;
   purpose: string;
+  /** `npm run matrix` alone needs it. */
+  inMatrix?: true;
 }
 
 const PACKAGES: readonly SystemPackage[] = [
@@ -17,6 +19,24 @@ const PACKAGES: readonly SystemPackage[] = [
     name: "chromium",
     file: "/usr/lib/chromium/vk_swiftshader_icd.json",
     purpose: "the browser, and SwiftShader, the GPU in software of tests in Node",
+  },
+  {
+    name: "firefox-esr",
+    file: "/usr/bin/firefox-esr",
+    purpose: "the second browser",
+    inMatrix: true,
+  },
+  {
+    name: "webkit2gtk-driver",
+    file: "/usr/bin/WebKitWebDriver",
+    purpose: "WebKit, the third browser",
+    inMatrix: true,
+  },
+  {
+    name: "xvfb",
+    file: "/usr/bin/Xvfb",
+    purpose: "a display for browsers with windows",
+    inMatrix: true,
   },
   {
     name: "mesa-vulkan-drivers",
@@ -51,11 +71,11 @@ const PACKAGES: readonly SystemPackage[] = [
 ];
 
 /**
- * Installs the packages that are missing; without the right to do so, says how.
+ * Installs the packages that `command` needs and are missing; without the right to do so, says how.
  * @throws Error naming the command that installs them, if they are not here at the end.
  */
-export function ensureSystemPackages(): void {
-  const missing = PACKAGES.filter(({ file }) => !existsSync(file));
+export function ensureSystemPackages(command: "tests" | "matrix" = "matrix"): void {
+  const missing = PACKAGES.filter(({ file, inMatrix }) => !existsSync(file) && (command === "matrix" || !inMatrix));
   if (missing.length === 0) return;
   const names = missing.map(({ name }) => name);
   const commands = [

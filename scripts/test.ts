@@ -26,7 +26,7 @@ function skipped(): number {
   return numPendingTests + numTodoTests;
 }
 
-ensureSystemPackages();
+ensureSystemPackages(namesFiles ? "matrix" : command);
 if (!isBuilt()) await build();
 
 mkdirSync(dirname(results), { recursive: true });

@@ -150,6 +150,20 @@ export interface MappedMemory {
   open(path: string, mark: string, byteLength: number): CommonMemory;
 }
 
+/** Where the tabs of one browser find each other, as one of them sees it. */
+export interface PortExchange {
+  /** Equal for the tabs that can give each other ports. */
+  readonly room: string;
+  /** This tab's number among them. */
+  readonly seat: number;
+  /** Set once by the owner, before any tab knows this seat: called with each port that the tab at `seat` gives to this one. */
+  onPort: (seat: number, port: MessagePort) => void;
+  /** Gives `port` to the tab at `seat`. */
+  give(seat: number, port: MessagePort): void;
+  /** Leaves the seat. Ports that were given stay open. */
+  close(): void;
+}
+
 /** A job on this rank, for those who look on from outside. */
 export interface TracedJob {
   /** The name of the group of all its ranks. */
@@ -187,6 +201,8 @@ export interface Platform {
    * @throws UnsupportedError that says what is missing.
    */
   readonly mappedMemory: (() => Promise<MappedMemory>) | null;
+  /** Null where there are no tabs. Rejects with an UnsupportedError that says why this one cannot meet others. */
+  readonly openPortExchange: (() => Promise<PortExchange>) | null;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket, at whose ends each side proves the token to the other. */

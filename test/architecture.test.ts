@@ -36,7 +36,16 @@ const FLOORS: readonly (readonly string[])[] = [
       "executor/webgpu/memory",
       "store",
     ],
-    ...["link/payload", "link/memory", "link/threads", "link/files", "link/mapped", "link/websocket", "link/hub"],
+    ...[
+      "link/payload",
+      "link/memory",
+      "link/threads",
+      "link/files",
+      "link/mapped",
+      "link/message-port",
+      "link/websocket",
+      "link/hub",
+    ],
   ],
   ["elementwise"],
   [

@@ -15,6 +15,7 @@ const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
   "shared-memory": 512 * KIB,
   "mapped-memory": 128 * KIB,
   "shared-file": 128 * KIB,
+  "message-port": 1024 * KIB,
   websocket: 1024 * KIB,
   hub: 512 * KIB,
 };

@@ -46,7 +46,8 @@ export interface InitOptions {
    * Where the ranks meet. Default: the environment's WEBCCL_INIT_METHOD, else "env://".
    * - `env://`: RANK, WORLD_SIZE, MASTER_ADDR (127.0.0.1) and MASTER_PORT (29500); rank 0 hosts the hub there
    * - `tcp://host:port`: rank 0 hosts the hub there
-   * - `ws://host:port/group`, `wss://…`: a hub that is already running
+   * - `ws://host:port/group`, `wss://…`: a hub that is already running; behind a proxy `wss://host/path/group`, where the hub is
+   *   at `wss://host/path/`: the group is what follows the last slash
    * - `file:///path`: a file that all ranks see
    * - `redis://host:port`, `rediss://…`: a Redis server, by the package `redis`
    * - `memory://name`: ranks that are tasks of this thread
@@ -76,10 +77,18 @@ export interface InitOptions {
   ncclOptions?: NcclOptions;
   /**
    * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, mapped-memory between
-   * processes of one host that can all call the C library, else shared-file where there is a tmpfs, else websocket between
-   * ranks that can listen and reach each other, else hub.
+   * processes of one host that can all call the C library, else shared-file where there is a tmpfs, message-port between tabs
+   * of one browser and origin, else websocket between ranks that can listen and reach each other, else hub.
    */
-  transport?: "auto" | "memory" | "shared-memory" | "mapped-memory" | "shared-file" | "websocket" | "hub";
+  transport?:
+    | "auto"
+    | "memory"
+    | "shared-memory"
+    | "mapped-memory"
+    | "shared-file"
+    | "message-port"
+    | "websocket"
+    | "hub";
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -96,7 +105,7 @@ export interface InitOptions {
   timeoutMs?: number;
   /** Milliseconds a silent rank stays a member; 0 or Infinity for no timeout. Default: 60,000. */
   peerTimeoutMs?: number;
-  /** Default: the URL's path, else "default". */
+  /** Default: what follows the last slash in a hub's URL, else "default". */
   groupName?: string;
   /** Secret that all ranks and the hub share: each proves it to the other. Default: WEBCCL_TOKEN. */
   token?: string;
@@ -190,7 +199,16 @@ function checkNames(options: InitOptions & InternalOptions): void {
 
 const SCHEMES = ["env:", "tcp:", "ws:", "wss:", "file:", "redis:", "rediss:", "memory:"];
 const INTEGRITY = ["on", "off"];
-const TRANSPORTS = ["auto", "memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"];
+const TRANSPORTS = [
+  "auto",
+  "memory",
+  "shared-memory",
+  "mapped-memory",
+  "shared-file",
+  "message-port",
+  "websocket",
+  "hub",
+];
 
 /**
  * Fills in defaults from the environment and checks everything that can be checked alone. What the caller does to its
@@ -226,8 +244,8 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     );
   }
   if (options.integrity !== undefined) checkChoice("integrity", options.integrity, INTEGRITY);
-  const path = decoded(method.pathname.replace(/^\//, ""), `initMethod is "${options.initMethod ?? method.href}"`);
-  const groupName = options.groupName ?? (method.protocol.startsWith("ws") && path ? path : "default");
+  const inUrl = method.protocol.startsWith("ws") ? placeAtHub(method).name : "";
+  const groupName = options.groupName ?? (inUrl || "default");
   checkGroupName(groupName, options.groupName === undefined ? "the group's name in initMethod" : "groupName");
   return {
     method,
@@ -284,6 +302,20 @@ function checkChoice(name: string, value: unknown, choices: readonly unknown[]):
  */
 export function filePath(method: URL): string {
   return decoded(method.pathname, `initMethod is "${method.href}"`);
+}
+
+/**
+ * The hub and the name that a URL tells, such as `wss://host/path/name`: what is behind the last slash is the name, "" if
+ * nothing is; the hub is at all that comes before, `wss://host/path/`.
+ * @throws RangeError if the name is not well-formed.
+ */
+export function placeAtHub(
+  { protocol, host, pathname, href }: URL,
+  option = "initMethod",
+): { hub: string; name: string } {
+  const at = pathname.lastIndexOf("/") + 1;
+  const name = decoded(pathname.slice(at), `${option} is "${href}"`);
+  return { hub: `${protocol}//${host}${at > 1 ? pathname.slice(0, at) : ""}`, name };
 }
 
 /** Text in which %XX stand for bytes, decoded. `where` is for the error. */

@@ -8,7 +8,10 @@ import type { Medium } from "./media/medium.ts";
 import type { RosterEntry } from "./roster.ts";
 
 /** Links from the fastest to the slowest. */
-const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"];
+const LINK_SPEED: readonly LinkKind[] = [
+  ...(["memory", "shared-memory", "mapped-memory", "shared-file"] as const),
+  ...(["message-port", "websocket", "hub"] as const),
+];
 
 /**
  * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
@@ -18,6 +21,7 @@ const LINK_SPEED: readonly LinkKind[] = ["memory", "shared-memory", "mapped-memo
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.inMemory && b.inMemory) return "memory";
   if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
+  if (a.tab && b.tab && a.tab.room === b.tab.room) return "message-port";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
   if (lower.hostId !== higher.hostId && isLoopback(new URL(lower.listenUrl).hostname)) return "hub";

@@ -45,6 +45,8 @@ export interface RosterEntry {
   readonly inMemory: boolean;
   /** The job whose threads share their memory, and which of them it is; null if it is none. */
   readonly thread: { readonly job: string; readonly index: number } | null;
+  /** The tabs among which it is one, and its number there; null if it is none. */
+  readonly tab: { readonly room: string; readonly seat: number } | null;
   /** Its file, for other processes of its host. */
   readonly sharedFile: FileOffer;
   /** Ranks whose files it has open. */

@@ -23,6 +23,7 @@ export const browserPlatform: Platform = {
     throw new UnsupportedError("a browser shares no files");
   },
   mappedMemory: null,
+  openPortExchange: async () => (await import("./port-exchange.ts")).openPortExchange(),
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

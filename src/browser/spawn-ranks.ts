@@ -8,6 +8,7 @@ import { checkOptions } from "../option-checks.ts";
 import { SpaceStore } from "../store/space-store.ts";
 import { servePageStore } from "./page-store.ts";
 import type { Report, Start } from "./rank-worker.ts";
+import { whyNoThreads } from "./why-no-threads.ts";
 
 /** What the ranks of one call have in common. */
 interface Crew {
@@ -24,6 +25,9 @@ interface Crew {
   readonly onLost: (error: PeerLostError) => void;
 }
 
+const NOTHING_SHARED = { memory: null, shared: false } as const;
+const NO_ROOM = "this page has too little address space for memory that workers share: close some of its other pages";
+
 /** Starts the ranks: see `spawnRanks` in index.ts. */
 export function startRanks(ranks: number, moduleUrl: string | URL, options: SpawnOptions): SpawnedRanks {
   checkOptions("spawnRanks", SPAWN_OPTIONS, options);
@@ -31,13 +35,10 @@ export function startRanks(ranks: number, moduleUrl: string | URL, options: Spaw
     throw new RangeError(`spawnRanks: ${ranks} ranks; 1 to ${MAX_THREADS} can be started`);
   }
   const { initMethod, worldSize = ranks } = options;
-  const { memory, shared } = createMemory();
+  const reason = whyNoThreads();
+  const { memory, shared } = reason === null ? createMemory() : NOTHING_SHARED;
   if (!shared && initMethod === undefined) {
-    throw new UnsupportedError(
-      "this page is not cross-origin isolated, so its workers cannot share memory: serve it with the headers " +
-        "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, " +
-        "or pass initMethod, a hub's ws://host:port/group",
-    );
+    throw new UnsupportedError(`${reason ?? NO_ROOM}, or pass initMethod, a hub's ws://host:port/group`);
   }
   if (worldSize < ranks || (worldSize > ranks && initMethod === undefined)) {
     throw new RangeError(`spawnRanks: worldSize ${worldSize} for ${ranks} ranks: others join at a hub, by initMethod`);

@@ -7,10 +7,6 @@ import type { Connected, ConnectOptions } from "../platform.ts";
 import { isLoopback } from "../support/host.ts";
 import type { Hello } from "../wire/handshake.ts";
 
-/** Bytes the runtime may hold before `onSent` is held back, and the time between two looks at them then. */
-const LOW_WATER_BYTES = 2 ** 20;
-const POLL_MS = 2;
-
 /** A browser prints two errors for each try that fails, which nobody can prevent. */
 const LAST_RETRY_MS = 5_000;
 
@@ -21,13 +17,12 @@ export function connectWebSocket(url: string, hello: Hello, options: ConnectOpti
 
 /**
  * A built-in WebSocket as a {@link BaseSocket}. It takes one buffer a message and copies it at once, so the parts are
- * joined first (memory that threads share must be copied anyway: `send` refuses it), and `onSent` waits only for room.
- * It cannot be paused: what may come is bounded by the peers' eager budgets.
+ * joined first (memory that threads share must be copied anyway: `send` refuses it), and `onSent` is called at once. No event
+ * tells when a browser has sent it, and a timer that looks is slow in a hidden tab. What a browser holds is bounded by what
+ * the other side acknowledges, as what may come is: by the peers' eager budgets (messaging/peer.ts). It cannot be paused.
  */
 class BuiltInSocket extends BaseSocket {
   readonly #ws: WebSocket;
-  #waiting: (() => void)[] = [];
-  #polling = false;
 
   /** `ws` must be open. */
   constructor(ws: WebSocket) {
@@ -53,9 +48,7 @@ class BuiltInSocket extends BaseSocket {
       at += part.byteLength;
     }
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.send(message);
-    if (!onSent) return;
-    this.#waiting.push(onSent);
-    this.#release();
+    onSent?.();
   }
 
   pause(): void {}
@@ -70,24 +63,7 @@ class BuiltInSocket extends BaseSocket {
   terminate(): void {
     this.#ws.close();
   }
-
-  #release(): void {
-    if (this.#polling) return;
-    if (this.#ws.bufferedAmount > LOW_WATER_BYTES && this.#ws.readyState === WebSocket.OPEN) {
-      this.#polling = true;
-      setTimeout(() => {
-        this.#polling = false;
-        this.#release();
-      }, POLL_MS);
-      return;
-    }
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const onSent of waiting) onSent();
-  }
 }
-
-const NOT_THERE = "the connection failed, or this page's content security policy does not name it in connect-src";
 
 /** Opens a built-in WebSocket. Scripts are not told why one fails; why-not-in.ts finds out. */
 function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
@@ -117,15 +93,13 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
       signal?.removeEventListener("abort", onAbort);
       resolve(new BuiltInSocket(ws));
     };
-    ws.onerror = async () => {
+    ws.onerror = () => {
       signal?.removeEventListener("abort", onAbort);
-      try {
-        const { whyNotIn } = await import("./why-not-in.ts");
-        reject((await whyNotIn(url)) ?? new NotThere(NOT_THERE));
-      } catch {
-        // Nor is the server there from which this page came.
-        reject(new NotThere(NOT_THERE));
-      }
+      // It may be that the server is not there either from which this page came.
+      import("./why-not-in.ts").then(
+        async ({ whyNotIn }) => reject(await whyNotIn(url)),
+        () => reject(new NotThere("the connection failed")),
+      );
     };
   });
 }

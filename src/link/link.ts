@@ -9,7 +9,14 @@ import type { Handle } from "../executor/executor.ts";
 import type { FrameSums } from "../wire/frame-sums.ts";
 
 /** How two ranks are joined; select.ts chooses algorithms by it. */
-export type LinkKind = "memory" | "shared-memory" | "mapped-memory" | "shared-file" | "websocket" | "hub";
+export type LinkKind =
+  | "memory"
+  | "shared-memory"
+  | "mapped-memory"
+  | "shared-file"
+  | "message-port"
+  | "websocket"
+  | "hub";
 
 /** A message-oriented, ordered, reliable connection: a WebSocket of any runtime. */
 export interface Socket {

@@ -38,6 +38,7 @@ export const nodePlatform: Platform = {
   threadJob,
   memoryFiles,
   mappedMemory: openMappedMemory,
+  openPortExchange: null,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -126,7 +126,8 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
 }
 
 /** The HTTP server, which answers whatever asks for no WebSocket. */
-function createServer({ tls, onRequest, logger }: ServerOptions, allowed: ReadonlySet<string>): Server {
+function createServer(options: ServerOptions, allowed: ReadonlySet<string>): Server {
+  const { tls, onRequest = answerAlone, logger } = options;
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
@@ -137,7 +138,11 @@ function createServer({ tls, onRequest, logger }: ServerOptions, allowed: Readon
     : createHttpServer(timeouts);
   server.on("request", (request, response) => {
     try {
-      (hostAllowed(request, allowed) ? (onRequest ?? answerAlone) : refuseHost)(request, response);
+      const isKnown = hostAllowed(request, allowed);
+      const page = pageThatAsks(request);
+      if (page !== null) answerWhyNot(response, isKnown && originAllowed(request, options, page));
+      else if (isKnown) onRequest(request, response);
+      else answer(response, 403, "unknown Host");
     } catch (error) {
       // Nothing that a stranger asks for ends the process.
       logger?.error(`${request.method} ${request.url?.slice(0, 200)} could not be answered`, error);
@@ -159,7 +164,17 @@ const answerAlone: RequestListener = (request, response) => {
   );
 };
 
-const refuseHost: RequestListener = (_, response) => answer(response, 403, "unknown Host");
+/** The origin of a page that asks why its WebSocket did not open (browser/why-not-in.ts); null for every other request. */
+function pageThatAsks({ url = "" }: IncomingMessage): string | null {
+  return URL.canParse(url, "http://localhost") ? new URL(url, "http://localhost").searchParams.get("why-not") : null;
+}
+
+/** Its answer, which every page may read, isolated ones too: it tells no more than whether the upgrade was refused. */
+function answerWhyNot(response: ServerResponse, isLetIn: boolean): void {
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("cross-origin-resource-policy", "cross-origin");
+  answer(response, isLetIn ? 200 : 403, isLetIn ? "This page is let in." : "This page is not let in.");
+}
 
 function answer(response: ServerResponse, status: number, text: string): void {
   if (!response.headersSent) {
@@ -215,8 +230,12 @@ export function isOfPage({ headers }: IncomingMessage): boolean {
 }
 
 /** S2: browsers always send an Origin; programs do not, and have only the token to show. */
-function originAllowed(request: IncomingMessage, { origins = [], sameOrigin, tls }: ServerOptions): boolean {
-  const { origin, host } = request.headers;
+function originAllowed(
+  request: IncomingMessage,
+  { origins = [], sameOrigin, tls }: ServerOptions,
+  origin = request.headers.origin,
+): boolean {
+  const { host } = request.headers;
   if (sameOrigin && origin === `${tls ? "https" : "http"}://${host}`) return true;
   return origin === undefined || (origin !== "null" && origins.includes(origin));
 }

@@ -48,6 +48,7 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     openFileStore: () => Promise.reject(missing("files")),
     openRedisStore: () => Promise.reject(missing("Redis")),
     mappedMemory: null,
+    openPortExchange: null,
     traceInto: null,
   };
 }

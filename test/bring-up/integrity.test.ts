@@ -62,6 +62,7 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
     ...{ rank, runtime: "node", version: "", hostId: hosts[rank], listenUrl: rank === 0 ? url : "ws://127.0.0.1:2" },
     ...{
       inMemory: false,
+      tab: null,
       thread: null,
       sharedFile: { missing: "" },
       shares: [],

@@ -53,6 +53,12 @@ describe("webccl run", () => {
     expect(code).toBe(0);
   });
 
+  it.each(["throws-later", "rejects-later"])("ends at once when the program of a tab %s", async (name) => {
+    const { code, stderr } = await webccl(["run", "-n", "2", "--browsers", "1", program(`${name}.mjs`)]);
+    expect(stderr).toMatch(/\[1\] .*nobody waits for this/);
+    expect(code).toBe(1);
+  });
+
   it.each([[], ["--threads"]])("runs the example of a persistent call, %j", async (...more) => {
     const example = fileURLToPath(new URL("../../examples/persistent.ts", import.meta.url));
     const { code, stdout } = await webccl(["run", "-n", "2", ...more, example]);

@@ -7,6 +7,7 @@ import { HubConnection } from "../../src/link/hub/connection.ts";
 import { HubLinks } from "../../src/link/hub/links.ts";
 import type { Socket } from "../../src/link/link.ts";
 import { MemoryLink } from "../../src/link/memory/link.ts";
+import { MessagePortLink } from "../../src/link/message-port/link.ts";
 import { DIRECTORY_BYTES, Directory } from "../../src/link/threads/directory.ts";
 import { ThreadLinks } from "../../src/link/threads/links.ts";
 import { WebSocketLink } from "../../src/link/websocket/link.ts";
@@ -97,6 +98,18 @@ async function websocket(checksums: boolean): Promise<LinkPair> {
   };
 }
 
+/** Two tabs' ends, here in one thread, over a channel of Node's. */
+async function messagePorts(): Promise<LinkPair> {
+  const { port1, port2 } = new MessageChannel();
+  const ends = [new MessagePortLink(port1, fail), new MessagePortLink(port2, fail)] as const;
+  return {
+    ...{ ends, ranks: [0, 1], peers: [0, 1], leave: () => ends[0].close() },
+    close: () => {
+      for (const end of ends) end.close();
+    },
+  };
+}
+
 /** Two of the three ranks of a group at a hub. */
 async function hub(): Promise<LinkPair> {
   const server = await startHub({ port: 0 });
@@ -140,6 +153,7 @@ const LINKS: readonly [string, () => Promise<LinkPair>][] = [
   ["files", files],
   ["websocket", () => websocket(false)],
   ["websocket with checksums", () => websocket(true)],
+  ["message ports", messagePorts],
   ["hub", hub],
 ];
 

@@ -44,10 +44,7 @@ describe("ranks in tabs, with ONNX Runtime's WebGPU execution provider", { timeo
           timeoutMs: 60_000,
         } as const;
         const job: PageJob = { check, options };
-        const fragment = `#${encodeURIComponent(JSON.stringify(job))}`;
-        return pages.outcome<Outcome<C> | { error: string }>(
-          await pages.show({ scripts: "'wasm-unsafe-eval'" }, fragment),
-        );
+        return pages.outcome<Outcome<C> | { error: string }>(await pages.show({ scripts: "'wasm-unsafe-eval'" }, job));
       }),
     );
     return outcomes.map((outcome) => {
@@ -115,7 +112,7 @@ describe("ranks in tabs, with ONNX Runtime's WebGPU execution provider", { timeo
   it("compute together with a rank in Node that has no GPU", async () => {
     const options = { initMethod: `${hub.url}/mixed`, worldSize: 2, timeoutMs: 60_000 };
     const job: PageJob = { check: "perceptron", options: { ...options, rank: 0, backend: "webgpu" } };
-    const page = await pages.show({ scripts: "'wasm-unsafe-eval'" }, `#${encodeURIComponent(JSON.stringify(job))}`);
+    const page = await pages.show({ scripts: "'wasm-unsafe-eval'" }, job);
     const group = await initProcessGroup({ ...options, rank: 1, backend: "cpu" });
     const session = await createSession(MLP);
     const sums: number[][] = [];

@@ -21,6 +21,7 @@ export async function perform(
       ...result,
       rank: group.rank,
       runtime: ranks[group.rank]!.runtime,
+      links: ranks.map(({ link }) => link),
       executor: executors[0]!.description,
       gpu: executors[1]?.description ?? null,
       isolated: globalThis.crossOriginIsolated,
@@ -49,6 +50,7 @@ async function doTask(task: Task, group: ProcessGroup): Promise<object> {
       const { dtype, bytes, times, algorithm } = task;
       const data = group.alloc(dtype, bytes / bytesPerElement(dtype)) as HostArray;
       const timesMs: number[] = [];
+      const timers = countTimers();
       for (let i = 0; i < times; i++) {
         for (let at = 0; at < data.length; at++) data[at] = ((at % 1000) + group.rank) / 7;
         await group.barrier();
@@ -56,7 +58,25 @@ async function doTask(task: Task, group: ProcessGroup): Promise<object> {
         await group.allReduce(data, algorithm === undefined ? {} : { algorithm });
         timesMs.push(performance.now() - start);
       }
-      return { timesMs, digest: await digest([data]) };
+      const visibility = globalThis.document?.visibilityState;
+      return { timesMs, digest: await digest([data]), timersFired: timers.end(), visibility };
     }
   }
+}
+
+/** Counts the timers that fire until `end`, which tells how many did. Those of a hidden tab fire late. */
+function countTimers(): { end(): number } {
+  const own = globalThis.setTimeout;
+  let fired = 0;
+  const counting = (fire: () => void, delayMs?: number) =>
+    own(() => {
+      fired++;
+      fire();
+    }, delayMs);
+  globalThis.setTimeout = counting as typeof own;
+  const end = () => {
+    globalThis.setTimeout = own;
+    return fired;
+  };
+  return { end };
 }

@@ -10,6 +10,7 @@ import { FrameSums } from "../../wire/frame-sums.ts";
 import { wireHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
 import { type Medium, PLAIN } from "./medium.ts";
+import type { MessagePorts } from "./message-port.ts";
 
 /** The hub of a rank. */
 export interface HubMedium extends Medium {
@@ -18,8 +19,12 @@ export interface HubMedium extends Medium {
   start(mesh: Mesh): void;
 }
 
-/** The medium of a rank with this connection. `executor` computes the checksums of frames. */
-export function hubMedium(connection: HubConnection, executor: HostExecutor): HubMedium {
+/** The medium of a rank with this connection. `executor` computes the checksums of frames; `ports` are told of tabs that are gone. */
+export function hubMedium(
+  connection: HubConnection,
+  executor: HostExecutor,
+  ports: Pick<MessagePorts, "ended"> | null,
+): HubMedium {
   const links = new HubLinks(connection);
   const folds = new HubFolds(connection);
   let own: RosterEntry | undefined;
@@ -54,7 +59,10 @@ export function hubMedium(connection: HubConnection, executor: HostExecutor): Hu
         onFold: (header, payload) => folds.deliver(header, payload),
         onDamaged: (rank, seen) => mesh.hubDamaged(rank, connection.url, seen),
         onHeld: (rank, by, isHeld) => mesh.held(rank, by, isHeld),
-        onLost: (rank, reason) => mesh.lost(rank, reason),
+        onLost: (rank, reason) => {
+          mesh.lost(rank, reason);
+          ports?.ended(rank);
+        },
         onLeft: (rank, cause) => {
           if (cause) mesh.failed(rank, fromWireError(cause));
           links.closed(rank);

@@ -9,6 +9,7 @@ import type { RosterEntry } from "../roster.ts";
 import type { HubMedium } from "./hub.ts";
 import type { Mapped } from "./mapped.ts";
 import type { Medium, Offer } from "./medium.ts";
+import type { MessagePorts } from "./message-port.ts";
 import type { Threads } from "./threads.ts";
 import type { WebsocketMedium } from "./websocket.ts";
 
@@ -21,6 +22,7 @@ export interface Media {
   readonly all: readonly Medium[];
   readonly websocket: WebsocketMedium | null;
   readonly hub: HubMedium | null;
+  readonly ports: MessagePorts | null;
   /** Works in every tensor's memory. */
   readonly executor: HostExecutor;
   /** What they offer together. */
@@ -47,15 +49,28 @@ export async function openMedia(
   const { join } = settings;
   const mapped = websocket && !join ? (await import("./mapped.ts")).mappedMedium(here, options) : null;
   const files = websocket && !join ? (await import("./files.ts")).openFiles(platform, options) : null;
-  const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor);
+  const { transport } = settings;
+  const mayHavePorts = transport === "auto" && connection && !join ? platform.openPortExchange : null;
+  const ports =
+    mayHavePorts || transport === "message-port"
+      ? await (await import("./message-port.ts")).openMessagePorts(platform, settings, rank, connection, undo)
+      : null;
+  const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor, ports);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
-  const all = [memory, ofThreads, mapped, files, websocket, hub].filter((medium) => medium != null);
+  const all = [memory, ofThreads, mapped, files, ports, websocket, hub].filter((medium) => medium != null);
   const missing = { missing: NO_DIRECT_LINKS };
-  const nothing = { listenUrl: null, inMemory: false, thread: null, mappedMemory: missing, sharedFile: missing };
+  const nothing = {
+    listenUrl: null,
+    inMemory: false,
+    thread: null,
+    tab: null,
+    mappedMemory: missing,
+    sharedFile: missing,
+  };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, websocket, hub, executor, offer },
+    ...{ all, websocket, hub, ports, executor, offer },
     settle: async (offers) => {
       let roster = offers;
       for (const medium of all) roster = await medium.settle(roster);

@@ -9,7 +9,9 @@ import type { Channel } from "../../messaging/channel.ts";
 import type { RosterEntry } from "../roster.ts";
 
 /** What a medium writes into its rank's entry of the roster. */
-export type Offer = Partial<Pick<RosterEntry, "inMemory" | "thread" | "listenUrl" | "sharedFile" | "mappedMemory">>;
+export type Offer = Partial<
+  Pick<RosterEntry, "inMemory" | "thread" | "tab" | "listenUrl" | "sharedFile" | "mappedMemory">
+>;
 
 /** One medium on one rank. */
 export interface Medium {

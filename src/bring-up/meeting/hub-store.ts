@@ -7,7 +7,7 @@ import { HubStore } from "../../store/hub-store.ts";
 import { timeLimitOf } from "../../support/timeouts.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import { checkGroupName, MAX_WORLD_SIZE } from "../../wire/handshake.ts";
-import { decoded } from "../init-options.ts";
+import { placeAtHub } from "../init-options.ts";
 import { hubHasChecksums } from "../integrity.ts";
 
 /** Options of `HubStore.connect`. */
@@ -29,13 +29,13 @@ export async function connectHubStore(platform: Platform, url: string, options: 
   checkOptions("HubStore.connect", HUB_STORE_OPTIONS, options);
   const { ticket, token = platform.env("WEBCCL_TOKEN"), timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options;
   const limitMs = timeLimitOf(timeoutMs, "HubStore.connect: timeoutMs");
-  const { origin, name } = placeOf(url);
-  const checksums = hubHasChecksums("auto", origin);
+  const { hub: address, name } = placeOf(url);
+  const checksums = hubHasChecksums("auto", address);
   const sums = checksums ? new FrameSums(await openChecksums()) : null;
   // Clients of a store have numbers as ranks have, the lowest that is free.
   const hello = { group: name, rank: null, worldSize: MAX_WORLD_SIZE, purpose: "store" as const, checksums };
-  const { socket, welcome } = await platform.connect(origin, hello, { token, ticket, timeoutMs: limitMs, signal });
-  const hub = new HubConnection(socket, welcome, origin, sums);
+  const { socket, welcome } = await platform.connect(address, hello, { token, ticket, timeoutMs: limitMs, signal });
+  const hub = new HubConnection(socket, welcome, address, sums);
   const nothing = () => {};
   hub.start({
     ...{ onFrame: nothing, onFold: nothing, onDamaged: nothing, onLost: nothing, onLeft: nothing, onClosed: nothing },
@@ -49,20 +49,20 @@ export async function connectHubStore(platform: Platform, url: string, options: 
 }
 
 /** The hub and the store's name that an address tells. */
-function placeOf(url: string): { origin: string; name: string } {
+function placeOf(url: string): { hub: string; name: string } {
   const wanted = "a hub's address is needed, such as ws://host:port/name";
   if (typeof url !== "string")
     throw new TypeError(`HubStore.connect: url must be a string, got ${typeof url}: ${wanted}`);
   if (!URL.canParse(url) || !/^wss?:$/.test(new URL(url).protocol)) {
     throw new RangeError(`HubStore.connect: url is "${url}": ${wanted}`);
   }
-  const { protocol, host, pathname, search, username, password } = new URL(url);
+  const { search, username, password } = new URL(url);
   if (search !== "" || username !== "" || password !== "") {
     throw new TypeError("HubStore.connect: url has a query or a user: give the token as an option");
   }
-  const name = decoded(pathname.slice(1), `HubStore.connect: url is "${url}"`) || "default";
-  checkGroupName(name, "HubStore.connect: the store's name in url");
-  return { origin: `${protocol}//${host}`, name };
+  const { hub, name } = placeAtHub(new URL(url), "HubStore.connect: url");
+  checkGroupName(name || "default", "HubStore.connect: the store's name in url");
+  return { hub, name: name || "default" };
 }
 
 async function openChecksums() {

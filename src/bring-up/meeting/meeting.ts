@@ -4,7 +4,7 @@
  */
 
 import type { Platform } from "../../platform.ts";
-import type { Settings } from "../init-options.ts";
+import { placeAtHub, type Settings } from "../init-options.ts";
 import type { Coming, Meeting } from "./contract.ts";
 
 /** Finds the store, and this rank's number where a hub gives it. */
@@ -24,13 +24,7 @@ export async function meet(platform: Platform, settings: Settings, coming: Comin
       return (await import("./store-meeting.ts")).meetAtRedis(platform, settings, coming);
     case "ws:":
     case "wss:":
-      return (await import("./hub-meeting.ts")).joinHub(
-        platform,
-        settings,
-        `${method.protocol}//${method.host}`,
-        null,
-        coming,
-      );
+      return (await import("./hub-meeting.ts")).joinHub(platform, settings, placeAtHub(method).hub, null, coming);
     default: {
       const { url, hosted } = await (await import("./hosted-hub.ts")).hubAtRank0(platform, settings, coming.undo);
       return (await import("./hub-meeting.ts")).joinHub(platform, settings, url, hosted, coming);

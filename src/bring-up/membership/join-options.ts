@@ -10,7 +10,12 @@ export function checkJoin({ join, rank, worldSize, transport, backend }: InitOpt
     throw new RangeError("join: true takes no rank and no worldSize: the group that runs gives them");
   }
   const wanted = backend === "nccl" ? 'backend "nccl"' : `transport "${transport}"`;
-  if (backend === "nccl" || transport === "shared-file" || transport === "shared-memory") {
+  if (
+    backend === "nccl" ||
+    transport === "shared-file" ||
+    transport === "shared-memory" ||
+    transport === "message-port"
+  ) {
     throw new UnsupportedError(
       `${wanted} is not for a rank that joins a group, which has messages alone: leave it out`,
     );

@@ -5,10 +5,12 @@ import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { connectWebSocket } from "../../../src/node/websocket-client.ts";
 import { allocSums, expectedSums } from "../../helpers/alloc-sums.ts";
+import { pathProxy } from "../../helpers/path-proxy.ts";
 import { makeCertificate } from "../../security/certificate.ts";
 import type { Job } from "../job.ts";
 import { bundleInParts } from "./bundle.ts";
-import { type PageKind, Pages } from "./pages.ts";
+import type { PageKind } from "./page-server.ts";
+import { Pages } from "./pages.ts";
 import { pagesAndHub } from "./pages-and-hub.ts";
 
 const ENTRY = fileURLToPath(new URL("../../../src/browser/index.ts", import.meta.url));
@@ -40,11 +42,13 @@ const WANTED = {
   links: "memory://",
   mapped: "a job in which some rank offers memory or a file",
   memory: "memory://",
+  "message-port": "a page that meets at a hub",
   offer: "a rank that may have NCCL; no page has",
   "own-backend": "a backend of one's own, and WEBCCL_DEBUG=DETAIL",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",
   "plain-xxh64": "such a page, on a connection without TLS",
+  "port-exchange": "a page that meets at a hub",
   probes: "a call that does not end",
   ranks: "a job in which some rank has CUDA devices",
   "rare-loops": "8-bit floats and custom operations",
@@ -142,7 +146,7 @@ describe("a page", () => {
   }
 
   /** What a page that wants to be rank 0 of 2 says. */
-  async function complaint(change: Partial<Job["options"]>): Promise<string> {
+  async function complaint(change: Partial<Job["options"]>, kind: PageKind = {}): Promise<string> {
     const options = {
       initMethod: `${place.hub.url}/bad-${groups++}`,
       rank: 0,
@@ -150,7 +154,7 @@ describe("a page", () => {
       token: TOKEN,
       timeoutMs: 1_500,
     };
-    const outcome = await place.pages.run({ task: { name: "sum" }, options: { ...options, ...change } });
+    const outcome = await place.pages.run({ task: { name: "sum" }, options: { ...options, ...change } }, kind);
     return "error" in outcome ? String(outcome.error) : "nothing";
   }
 
@@ -175,12 +179,38 @@ describe("a page", () => {
     socket.terminate();
   });
 
-  it("says which origin a hub must let in, and that a hub went away", async () => {
+  it.each([false, true])("says which origin a hub must let in, to a page that is isolated: %s", async (isolated) => {
     const strict = await startHub({ port: 0, origins: ["https://elsewhere.example"] });
-    expect(await complaint({ initMethod: `${strict.url}/g` })).toContain(
-      `start the hub with --origin ${place.pages.origin}`,
-    );
+    const outcome = await complaint({ initMethod: `${strict.url}/g`, timeoutMs: 60_000 }, { isolated });
+    expect(outcome).toContain(`start the hub with --origin ${place.pages.origin}`);
     await strict.close();
+  });
+
+  it("reaches a hub at a path of a proxy, once the proxy has stopped saying that it is not there", async () => {
+    const refusals = [502, 503, 504, 429];
+    const asked: string[] = [];
+    const proxy = await pathProxy(place.hub.port, (path) => {
+      asked.push(path);
+      if (!path.startsWith("/services/hub/")) return { status: 404 };
+      const status = refusals.shift();
+      return status === undefined ? { path: path.replace("/services/hub", "") } : { status };
+    });
+    const options = { initMethod: `${proxy}/services/hub/proxied`, worldSize: 2, token: TOKEN, timeoutMs: 30_000 };
+    const [outcome] = await Promise.all([
+      place.pages.run({ task: { name: "sum" }, options: { ...options, rank: 0 } }),
+      initProcessGroup({ ...options, rank: 1 }).then(async (group) => {
+        expect(group.name).toBe("proxied");
+        await group.allReduce(new Float32Array(100_000));
+        await allocSums(group, 33);
+        await group.destroy();
+      }),
+    ]);
+    expect(outcome).toMatchObject({ first: 1, runtime: "browser" });
+    expect(refusals).toEqual([]);
+    for (const path of asked) expect(path).toMatch(/^\/services\/hub\/(\?why-not=.*)?$/);
+  });
+
+  it("says that a hub went away", async () => {
     const brief = await startHub({ port: 0, origins: [place.pages.origin] });
     const waiting = complaint({ initMethod: `${brief.url}/g`, timeoutMs: 20_000 });
     await vi.waitFor(() => expect(brief.stats.members).toBe(1), { timeout: 10_000 });

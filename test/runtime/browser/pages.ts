@@ -1,100 +1,40 @@
-/** A web server with the pages of these tests, and a browser that opens them. */
-import { readFileSync } from "node:fs";
-import { createServer, type RequestListener } from "node:http";
-import { createServer as createSecureServer } from "node:https";
-import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
+/** A server of pages, and a Chromium that opens them. */
 import type { Browser, Page } from "playwright";
 import { launchChromium } from "../../../src/cli/launch/chromium.ts";
 import type { Job, Outcome, RawJob } from "../job.ts";
-import { bundle } from "./bundle.ts";
-
-const PROGRAM = fileURLToPath(new URL("program.ts", import.meta.url));
-
-/** How the server sends its pages. */
-export interface PageKind {
-  /** The content security policy's script-src beyond 'self'. */
-  scripts?: string;
-  /** Cross-origin isolated, so that memory may be shared. */
-  isolated?: boolean;
-}
-
-/** Where pages come from, and what they load. */
-export interface PagesOptions {
-  programs?: Readonly<Record<string, string>>;
-  /** Files that are served as they are, by name: modules and WebAssembly of packages that load them by address. */
-  files?: Readonly<Record<string, string>>;
-  host?: string;
-  tls?: { cert: string; key: string };
-}
+import { type PageKind, PageServer, type PagesOptions } from "./page-server.ts";
 
 export class Pages {
-  readonly origin: string;
+  readonly #server: PageServer;
   readonly #browser: Browser;
-  readonly #close: () => void;
 
-  private constructor(origin: string, browser: Browser, close: () => void) {
-    this.origin = origin;
+  private constructor(server: PageServer, browser: Browser) {
+    this.#server = server;
     this.#browser = browser;
-    this.#close = close;
   }
 
-  /**
-   * Pages that load "entry.js"; `programs` are modules by the names of their bundles. They come from `host`, over https if
-   * there is a certificate. Every name under "example" is this machine.
-   */
-  static async open({
-    programs = { "entry.js": PROGRAM },
-    files: given = {},
-    host = "127.0.0.1",
-    tls,
-  }: PagesOptions = {}): Promise<Pages> {
-    const [bundles, browser] = await Promise.all([
-      Promise.all(Object.entries(programs).map(([name, entry]) => bundle(entry, name))),
+  /** Every name under "example" is this machine. */
+  static async open(options: PagesOptions = {}): Promise<Pages> {
+    const [server, browser] = await Promise.all([
+      PageServer.open(options),
       launchChromium(["--host-resolver-rules=MAP *.example 127.0.0.1"]),
     ]);
-    const files = new Map(bundles.flatMap((codes) => [...codes]));
-    const listener: RequestListener = (request, response) => {
-      const { pathname } = new URL(request.url ?? "/", "http://localhost");
-      const [, kind = "{}", file] = decodeURIComponent(pathname).split("/");
-      const { scripts = "", isolated = false }: PageKind = JSON.parse(kind || "{}");
-      response.setHeader(
-        "content-security-policy",
-        `default-src 'none'; script-src 'self' ${scripts}; worker-src 'self'; connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:* ws://hub.example:* http://hub.example:*`,
-      );
-      if (isolated) {
-        response.setHeader("cross-origin-opener-policy", "same-origin");
-        response.setHeader("cross-origin-embedder-policy", "require-corp");
-      }
-      const code = files.get(file ?? "");
-      if (code !== undefined) response.setHeader("content-type", "text/javascript").end(code);
-      else if (file !== undefined && Object.hasOwn(given, file)) {
-        response.setHeader("content-type", file.endsWith(".wasm") ? "application/wasm" : "text/javascript");
-        response.end(readFileSync(given[file] ?? ""));
-      } else if (file === "") {
-        response.setHeader("content-type", "text/html");
-        response.end(`<!doctype html><title>rank</title><script type="module" src="entry.js"></script>`);
-      } else response.writeHead(404).end();
-    };
-    const server = tls ? createSecureServer(tls, listener) : createServer(listener);
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const origin = `${tls ? "https" : "http"}://${host}:${(server.address() as AddressInfo).port}`;
-    return new Pages(origin, browser, () => {
-      server.closeAllConnections();
-      server.close();
-    });
+    return new Pages(server, browser);
+  }
+
+  get origin(): string {
+    return this.#server.origin;
   }
 
   /** Opens a page that does `job`. */
   start(job: Job | RawJob, kind: PageKind = {}): Promise<Page> {
-    return this.show(kind, `#${encodeURIComponent(JSON.stringify(job))}`);
+    return this.show(kind, job);
   }
 
   /** Opens a page. */
-  async show(kind: PageKind, fragment = ""): Promise<Page> {
+  async show(kind: PageKind, job?: object): Promise<Page> {
     const page = await this.#browser.newPage({ ignoreHTTPSErrors: true });
-    const path = encodeURIComponent(JSON.stringify(kind));
-    await page.goto(`${this.origin}/${path}/${fragment}`);
+    await page.goto(this.#server.urlOf(kind, job));
     return page;
   }
 
@@ -122,6 +62,6 @@ export class Pages {
 
   async close(): Promise<void> {
     await this.#browser.close();
-    this.#close();
+    this.#server.close();
   }
 }

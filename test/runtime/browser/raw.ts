@@ -6,7 +6,7 @@ const MESSAGE_BYTES = 512 * 1024;
 
 /** Measures in turns, so that a slow moment of the machine falls on both. */
 export async function compareWithRaw({ raw: { url, bytes, times }, options }: RawJob): Promise<RawOutcome> {
-  const group = await initProcessGroup(options);
+  const group = await initProcessGroup({ ...options, transport: "hub" });
   const tensor = new Float32Array(bytes / 4);
   const message = new Uint8Array(MESSAGE_BYTES);
   const ws = new WebSocket(url);

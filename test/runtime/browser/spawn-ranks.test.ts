@@ -5,7 +5,8 @@ import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { CASE_COLLECTIVES } from "../../../src/testing/index.ts";
 import type { CasesReport } from "../../conformance/run-cases.ts";
-import { type PageKind, Pages } from "./pages.ts";
+import type { PageKind } from "./page-server.ts";
+import { Pages } from "./pages.ts";
 
 declare const spawnRanks: typeof Spawn;
 
@@ -96,9 +97,28 @@ describe("spawnRanks()", { timeout: 60_000 }, () => {
     ]);
   });
 
+  it.each([
+    [
+      "SharedArrayBuffer",
+      "delete globalThis.SharedArrayBuffer",
+      /UnsupportedError: this browser has no SharedArrayBuffer/,
+    ],
+    ["Atomics.waitAsync", "delete Atomics.waitAsync", /UnsupportedError: this browser has no Atomics\.waitAsync/],
+  ])("says that a browser has no %s", async (_, without, said) => {
+    const page = await pages.show(ISOLATED);
+    await page.waitForFunction(() => "spawnRanks" in globalThis);
+    await page.evaluate(without);
+    const told = await page.evaluate(() => spawnRanks(2, "rank.js?scene=sum").then(String, String));
+    expect(told).toMatch(said);
+    await page.close();
+  });
+
   it("says what a page that is not isolated can do", async () => {
     await expect(play({ scripts: WASM }, 2, "sum")).rejects.toThrow(
       /UnsupportedError: .*Cross-Origin-Opener-Policy.*or pass initMethod, a hub's/,
+    );
+    await expect(play({ isolated: true }, 2, "sum")).rejects.toThrow(
+      /UnsupportedError: WebAssembly is blocked here.*allow 'wasm-unsafe-eval'.*or pass initMethod, a hub's/,
     );
     await expect(play(ISOLATED, 0, "sum")).rejects.toThrow(/RangeError: spawnRanks: 0 ranks/);
     await expect(play(ISOLATED, 1, "sum", { options: { init_method: "" } as SpawnOptions })).rejects.toThrow(

@@ -29,7 +29,7 @@ export interface RelayLimits {
 }
 
 /** Told of one port. */
-export interface PortListener {
+interface PortListener {
   /** The socket has not read for too long, and is to be closed. */
   onSlowReader(silentMs: number): void;
   /** From now on this port is paused because another one is full, or is so no longer. */

@@ -5,7 +5,7 @@ import type { SeededRandom } from "../../support/seeded-random.ts";
 import type { DataType, HostArray } from "../../types.ts";
 
 /** What a rank tells of its groups. */
-export interface Life {
+interface Life {
   /** A call of `group` has failed; resolves to whether the group is dead. */
   onFailure(group: ProcessGroup): Promise<boolean>;
   /** `next` follows `before`. */

@@ -29,7 +29,7 @@ describe("tabs that come back", { timeout: 120_000 }, () => {
   const openTab = (groupName: string, options: object) =>
     pages.show(
       { scripts: "'wasm-unsafe-eval'" },
-      `#${encodeURIComponent(JSON.stringify({ initMethod: `${hub.url}/${groupName}`, backend: "cpu", ...options }))}`,
+      { initMethod: `${hub.url}/${groupName}`, backend: "cpu", ...options },
     );
 
   /** What the tab found in its latest group, once that has so many ranks and began no earlier than `after`. */

@@ -27,6 +27,8 @@ export interface Result {
 
 /** An injection that has not ended after so long, and the time that the scenario itself takes, hangs. */
 const HANG_MS = 90_000;
+/** A scenario that goes on for a time waits up to ten seconds for each of its faults, and there may be one every second. */
+const LONGEST_MS_PER_MINUTE = 600_000;
 
 /** Of the description of a fault, where a broken promise is told. */
 const MOST_CHARACTERS = 120;
@@ -55,7 +57,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
   let survived = 0;
   for (const [number, fault] of faults.entries()) {
     options.onProgress?.(number, faults.length);
-    const outcome = await outcomeOf(fault, options.extent.minutes * 60_000 + HANG_MS);
+    const outcome = await outcomeOf(fault, options.extent.minutes * LONGEST_MS_PER_MINUTE + HANG_MS);
     await endProcesses();
     const late = outcome.times.filter((ms) => ms > scenario.limitMs);
     const faulty = [...outcome.broken, ...late.map((ms) => `${Math.round(ms)} ms, more than ${scenario.limitMs}`)];

@@ -1,7 +1,7 @@
 /** Probes: questions to all ranks of a group about a call that does not end, and what their answers tell. Loaded when one does not. */
 import { startTimer } from "../support/clock.ts";
 
-/** How long ranks have to answer, in milliseconds. On a machine with more to do than it can, a rank that lives takes some hundreds. */
+/** How long ranks have to answer, in milliseconds: where a machine has more to do than it can, one that lives takes some hundreds. */
 const PROBE_MS = 500;
 
 /** What a rank answers: has it made the call, and for whom does it wait there? */

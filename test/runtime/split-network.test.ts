@@ -6,8 +6,10 @@ import { type Hosts, makeHosts } from "./hosts/hosts.ts";
 
 const PROGRAM = "../../membership/programs/elastic.mjs";
 const CALL_MS = 2_000;
-/** Waiting for the call, for those who are silent, for their links, and for a store that does not answer. */
-const LIMIT_MS = CALL_MS + 5_000 + 10_000;
+/** What the program gives shrink, and how long a store is waited for that does not answer. */
+const [SHRINK_MS, STORE_MS] = [5_000, 5_000] as const;
+/** No link closes: of the far side each rank waits in turn for the members below it, at most two, before it asks the store. */
+const LIMIT_MS = CALL_MS + 2 * SHRINK_MS + STORE_MS + 5_000;
 
 let made: Hosts;
 beforeAll(() => {

@@ -17,7 +17,10 @@ export type Offer = Partial<
 export interface Medium {
   readonly kind: LinkKind;
   readonly offer: Offer;
-  /** The offers of all ranks are known; of a group that runs, those of its members in any order. Returns the roster, with what the ranks have told each other of this medium since. */
+  /**
+   * The offers of all ranks are known; in a group that runs, those of its members, in any order. Returns the roster, with what the
+   * ranks have told each other of this medium since.
+   */
   settle(roster: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
   /**
    * Links this rank to `others`, which the roster joins to it by this medium. `take` gets each link as soon as it is there.

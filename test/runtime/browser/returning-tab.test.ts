@@ -26,11 +26,12 @@ describe("tabs that come back", { timeout: 120_000 }, () => {
     await hub?.close();
   });
 
-  const openTab = (groupName: string, options: object) =>
-    pages.show(
-      { scripts: "'wasm-unsafe-eval'" },
-      { initMethod: `${hub.url}/${groupName}`, backend: "cpu", ...options },
-    );
+  const openTab = async (groupName: string, options: object) => {
+    const job = { initMethod: `${hub.url}/${groupName}`, backend: "cpu", ...options };
+    const page = await pages.show({ scripts: "'wasm-unsafe-eval'" }, job);
+    page.on("console", (message) => console.log(`${groupName}: ${message.text()}`));
+    return page;
+  };
 
   /** What the tab found in its latest group, once that has so many ranks and began no earlier than `after`. */
   const reached = async (page: Page, size: number, after = 0): Promise<Reduced> => {

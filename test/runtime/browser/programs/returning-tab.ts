@@ -9,10 +9,14 @@ const told: Reduced[] = [];
 Object.assign(globalThis, { told });
 const options = JSON.parse(decodeURIComponent(location.hash.slice(1)));
 for (;;) {
-  const group = await initProcessGroup(options);
-  await reduceOn(
-    group,
-    (reduced) => told.push(reduced),
-    () => false,
-  ).catch(() => {});
+  try {
+    const group = await initProcessGroup(options);
+    await reduceOn(
+      group,
+      (reduced) => told.push(reduced),
+      () => false,
+    );
+  } catch (error) {
+    console.log(String(error));
+  }
 }

@@ -35,6 +35,12 @@ const STEPS: readonly Step[] = [
     program: ["test/simulation/programs/tides.mjs", "64", "20", "20"],
   },
   {
+    name: "fuzz",
+    purpose:
+      "100,000 drawn frames against hub, ranks, clients, handshake and a TCPStore's server: no crash, no wrong value",
+    program: ["scripts/fuzz.ts", "--frames", "100000", "--seconds", "1800", "--seed", "20261128"],
+  },
+  {
     name: "conformance",
     purpose: "every collective, dtype, operation and count, at more numbers of ranks than npm test has time for",
     program: ["test/conformance/programs/full-product.ts", "1", "2", "4", "5"],

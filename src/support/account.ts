@@ -72,6 +72,12 @@ export class Account {
     this.#held = 0;
   }
 
+  /** Ends whatever it is for. What is on its way out then, such as bytes in a socket that closes, counts no longer. */
+  expel(reason: string): void {
+    this.#options.evict?.(reason);
+    if (this.#held > 0) this.close();
+  }
+
   #settleSoon(): void {
     if (this.#isSettling) return;
     this.#isSettling = true;
@@ -79,11 +85,10 @@ export class Account {
       this.#isSettling = false;
       const { name } = this.#options;
       while (this.#held > this.#limit) {
-        const holder = this.#biggestHolder() ?? this.#holderAround();
-        if (!holder) return;
-        holder.#options.evict!(`too many bytes are kept for ${name}`);
-        // What is on its way out, such as bytes in a socket that closes, counts no longer.
-        if (holder.#held > 0) holder.close();
+        const inside = this.#biggestHolder();
+        (inside ?? this.#holderAround())?.expel(`too many bytes are kept for ${name}`);
+        // Where whoever it stands in has gone, it has gone too.
+        if (!inside) return;
       }
     });
   }

@@ -88,7 +88,7 @@ function asFrame(draws: Draws, message: Uint8Array, mutatedOf: number): Buffer[]
 }
 
 /** A hub, with a member that sends anything, another that is one of our clients, and a healthy group. */
-export async function hubTarget(): Promise<Target> {
+async function hubTarget(): Promise<Target> {
   const hub = await startHub({ port: 0 });
   const join = async (fields: Partial<Hello>) => {
     const { socket, welcome } = await connectWebSocket(hub.url, helloOf(fields), { timeoutMs: ANSWER_MS });
@@ -177,7 +177,7 @@ function rankUnderTest(link: Link): { end(): Promise<void> } {
 }
 
 /** A rank that takes a direct link. */
-export async function rankTarget(): Promise<Target> {
+async function rankTarget(): Promise<Target> {
   const accepted: ((socket: Socket) => void)[] = [];
   const listener = await listenWebSocket({}, ({ worldSize }, socket) => {
     accepted.shift()?.(socket);
@@ -213,7 +213,7 @@ export async function rankTarget(): Promise<Target> {
 }
 
 /** A rank whose hub sends anything. */
-export async function clientTarget(): Promise<Target> {
+async function clientTarget(): Promise<Target> {
   const accepted: Socket[] = [];
   const listener = await listenWebSocket({}, ({ worldSize }, socket) => {
     socket.onMessage = () => {};
@@ -242,7 +242,7 @@ export async function clientTarget(): Promise<Target> {
 }
 
 /** A hub with a token, before the proof. */
-export async function handshakeTarget(): Promise<Target> {
+async function handshakeTarget(): Promise<Target> {
   const hub = await startHub({ port: 0, token: "right" });
   let rank = 0;
   return {
@@ -271,7 +271,7 @@ export async function handshakeTarget(): Promise<Target> {
 }
 
 /** A server of a TCPStore, in both dialects. */
-export async function tcpStoreTarget(): Promise<Target> {
+async function tcpStoreTarget(): Promise<Target> {
   const server = await TcpServer.open({ host: "127.0.0.1", port: 0 });
   const store = await TcpStore.connect({ port: server.port });
   let sum = 0;

@@ -163,12 +163,12 @@ describe("W7 a listening rank whose secret another has read", () => {
     const closed = closeOf(theirs);
     for (let i = 0; i < 60; i++) theirs.send([new Uint8Array(15 * MIB)]);
     expect((await closed).code).toBe(1006);
-    expect(ours.isClosed).toBe(true);
+    await vi.waitFor(() => expect(ours.isClosed).toBe(true));
   });
 });
 
 describe("W11 a TLS connection that says nothing", () => {
-  it("counts as a stranger's from the first moment, gives way to a member, and is closed after 5 s", {
+  it("counts as a stranger's from the first moment, and is closed after 5 s", {
     timeout: 30_000,
   }, async () => {
     const listener = await listenWebSocket(
@@ -188,7 +188,7 @@ describe("W11 a TLS connection that says nothing", () => {
     });
     await vi.waitFor(() => expect(listener.pending).toBe(20));
     const lives = await Promise.all(silent);
-    expect(listener.pending).toBe(0);
+    await vi.waitFor(() => expect(listener.pending).toBe(0));
     // The cap closed ten at once, and the limit on TLS the others.
     expect(lives.filter((ms) => ms > 4_000)).toHaveLength(20);
     expect(Math.max(...lives)).toBeLessThan(15_000);

@@ -5,6 +5,7 @@
 import { createHmac } from "node:crypto";
 import { pathToFileURL } from "node:url";
 import type { WireError } from "../../../src/errors.ts";
+import type { Message } from "../../../src/membership/messages.ts";
 import { encodeMessage, type GroupMessage, type MeshMessage } from "../../../src/wire/control-messages.ts";
 import { encodeHeader, FrameKind, VERSION } from "../../../src/wire/frame.ts";
 import { encodeHandshake, type Hello } from "../../../src/wire/handshake.ts";
@@ -91,6 +92,23 @@ function betweenRanks() {
   return Object.fromEntries(messages.map((message) => [`rank ${message.type}`, encodeMessage(message)]));
 }
 
+function aboutEpochs() {
+  const verdict = { epoch: 1, members: [0, 2], hub: { url: "ws://127.0.0.1:29500", seat: 0 } };
+  const messages: Message[] = [
+    { type: "here", epoch: 1, kind: "shrink", unreachable: [1], accepted: { ballot: 0, verdict } },
+    { type: "leading", epoch: 1 },
+    { type: "link", epoch: 1, joiners: [{ number: 1, seat: 3, entry: bytes(4, 9) }] },
+    { type: "linked", epoch: 1, unreachable: [] },
+    { type: "propose", epoch: 1, ballot: 0, verdict },
+    { type: "accepted", epoch: 1, ballot: 0 },
+    { type: "verdict", epoch: 1, verdict },
+    { type: "resigned", epoch: 1 },
+    { type: "ended", epoch: 1, error: ERROR },
+  ];
+  const encoded = messages.map((message) => [`epoch ${message.type}`, encodeMessage({ type: "membership", message })]);
+  return Object.fromEntries(encoded) as Record<string, Uint8Array>;
+}
+
 function withHub() {
   const messages = [
     { type: "call", id: 1, op: "compareSet", args: ["key", bytes(2, 0), bytes(3, 5)] },
@@ -111,7 +129,13 @@ function withHub() {
 
 /** By name, the bytes of each message in hexadecimal digits. */
 export function vectors(): Record<string, string> {
-  const all: Record<string, Uint8Array> = { ...handshakes(), ...frames(), ...betweenRanks(), ...withHub() };
+  const all: Record<string, Uint8Array> = {
+    ...handshakes(),
+    ...frames(),
+    ...betweenRanks(),
+    ...aboutEpochs(),
+    ...withHub(),
+  };
   return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, Buffer.from(value).toString("hex")]));
 }
 

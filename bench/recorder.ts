@@ -35,7 +35,14 @@ const MIX: readonly (() => PreparedCall<void>)[] = [
 /** The median time of a record, in nanoseconds. */
 function measure(calls: readonly PreparedCall<void>[]): number {
   const recorder = new Recorder({ rank: 0, size: 2, version: "", takesStacks: () => false });
-  const group = recorder.open({ name: "g", description: "g", rank: 0, globalRanks: [0, 1], timeoutMs: 300_000, epoch: 0 });
+  const group = recorder.open({
+    name: "g",
+    description: "g",
+    rank: 0,
+    globalRanks: [0, 1],
+    timeoutMs: 300_000,
+    epoch: 0,
+  });
   const call: Call = {
     ...{ sequence: 1, algorithm: undefined, deterministic: false, persistent: 0, refusedBefore: 0 },
     ...{ started: performance.now(), began: 0, overwritten: false },

@@ -28,11 +28,14 @@ export interface GreetOptions {
  */
 export class Strangers {
   readonly #maxPerAddress: number;
+  readonly #onCrowd: (address: string) => void;
   /** By address and then by port: how to end each connection, the oldest first. */
   readonly #byAddress = new Map<string, Map<number, () => void>>();
 
-  constructor(maxPerAddress: number) {
+  /** `onCrowd` is called with the address of one that has to go. */
+  constructor(maxPerAddress: number, onCrowd: (address: string) => void) {
     this.#maxPerAddress = maxPerAddress;
+    this.#onCrowd = onCrowd;
   }
 
   get size(): number {
@@ -58,6 +61,7 @@ export class Strangers {
       for (const [oldest, endOldest] of ends) {
         ends.delete(oldest);
         endOldest();
+        this.#onCrowd(remoteAddress);
         break;
       }
     }

@@ -68,7 +68,11 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
   checkBind(host, addresses, options);
   const allowed = allowedHosts(host, options.allowHosts);
   const server = createServer(options, allowed);
-  const strangers = new Strangers(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS);
+  const refused = (kind: Refusal, address: string, reason: string) =>
+    options.onEvent?.({ event: "refused", kind, address, reason });
+  const strangers = new Strangers(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS, (address) =>
+    refused("crowd", address, "the oldest of too many connections that have not said hello"),
+  );
   const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
@@ -81,7 +85,7 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
   server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const { remoteAddress = "", remotePort } = net;
     const turnAway = (kind: Refusal, status: string, text: string) => {
-      options.onEvent?.({ event: "refused", kind, address: remoteAddress, reason: text });
+      refused(kind, remoteAddress, text);
       reject(net, status, text);
     };
     if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");

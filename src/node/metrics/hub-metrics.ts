@@ -8,6 +8,7 @@ const NOW = {
   members: { name: "webccl_hub_members", help: "Ranks and clients of stores that are here" },
   pendingConnections: { name: "webccl_hub_pending_connections", help: "Connections that have proved nothing yet" },
   bytesInFlight: { name: "webccl_hub_in_flight_bytes", help: "Bytes that wait in the hub" },
+  bytesKept: { name: "webccl_hub_kept_bytes", help: "Bytes of all that is kept for members, those that wait too" },
   droppedFrames: { name: "webccl_hub_dropped_frames_total", help: "Frames that belonged nowhere" },
   usedTickets: {
     name: "webccl_hub_used_tickets",

@@ -319,7 +319,7 @@ export function placeAtHub(
 }
 
 /** Text in which %XX stand for bytes, decoded. `where` is for the error. */
-export function decoded(text: string, where: string): string {
+function decoded(text: string, where: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {

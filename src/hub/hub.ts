@@ -9,17 +9,15 @@
  */
 
 import { AdmissionError, ProtocolError } from "../errors.ts";
-import type { Executor } from "../executor/executor.ts";
 import type { ByteSink, Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { FrameCollector } from "../link/payload/frame-collector.ts";
 import { MessageCollector } from "../link/payload/message-collector.ts";
-import { DEFAULT_PEER_TIMEOUT_MS, type Logger, type MayBeAbsent } from "../options.ts";
+import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
 import { startQuietTimer, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
-import type { Checksums } from "../wire/checksum.ts";
 import { decodeControl } from "../wire/control.ts";
 import { carriedBytes, decodeHeader, FrameKind, HUB_PEER, peerOf, setPeer } from "../wire/frame.ts";
 import { DamagedFrameError, FrameSums } from "../wire/frame-sums.ts";
@@ -28,13 +26,13 @@ import { encodeHubFrame } from "../wire/hub-frame.ts";
 import { expectFields, expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
-import type { HubEvent } from "./events.ts";
+import type { HubOptions, HubStats } from "./hub-options.ts";
 import { Port } from "./port.ts";
-import { type HubQuotas, quotasOf } from "./quotas.ts";
+import { quotasOf } from "./quotas.ts";
 import { Reduction } from "./reduction.ts";
-import { Relay, type RelayLimits } from "./relay.ts";
+import { Relay } from "./relay.ts";
 import type { Departure, Room, RoomOwner } from "./room.ts";
-import { Rooms, type SharedStore } from "./rooms.ts";
+import { Rooms } from "./rooms.ts";
 
 /** Largest message a hub takes from a member, and a member from a hub. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 2 ** 20;
@@ -48,38 +46,6 @@ const CLOSE_GRACE_MS = 1_000;
 const DEFAULT_LEFT_CLOSE_MS = 5_000;
 
 const DISCARD: ByteSink = { push: () => {}, room: () => null };
-
-/** Options of a hub. Its limits are by default 16 MiB, the high-water mark and three messages, 1 GiB, and 60 s. */
-export interface HubOptions extends MayBeAbsent<RelayLimits> {
-  /** The rank whose process this hub lives in; null or absent for a hub of its own. */
-  hostRank?: number | null | undefined;
-  /** Folds the parts that ranks send. The hub does not dispose of it. */
-  executor: Executor;
-  checksums: Checksums;
-  /** Default: 16 MiB. */
-  maxMessageBytes?: number | undefined;
-  quotas?: HubQuotas | undefined;
-  /** How long a fold may wait without anyone coming to it, in milliseconds. Default: an hour. */
-  slotLifeMs?: number | undefined;
-  /** How long a member that has said goodbye may keep its connection, in milliseconds. Default: 5,000. */
-  leftCloseMs?: number | undefined;
-  logger?: Logger | undefined;
-  /** Hears who goes, and who is evicted. */
-  onEvent?: ((event: HubEvent) => void) | undefined;
-  /** The group of whose store others serve the keys under `prefix` besides. */
-  shared?: SharedStore | undefined;
-}
-
-/** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
-export interface HubStats {
-  rooms: number;
-  members: number;
-  /** Of frames that wait for ranks. */
-  bytesInFlight: number;
-  /** Of all that is kept for ranks and groups: those frames, half messages, parts of folds, calls that wait, stores. */
-  bytesKept: number;
-  droppedFrames: number;
-}
 
 /** A meeting place for groups. */
 export class Hub {

@@ -6,7 +6,8 @@ import type { RequestListener } from "node:http";
 import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import type { HubEvent } from "../hub/events.ts";
-import { Hub, type HubStats } from "../hub/hub.ts";
+import { Hub } from "../hub/hub.ts";
+import type { HubStats } from "../hub/hub-options.ts";
 import type { HubQuotas } from "../hub/quotas.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
@@ -16,7 +17,7 @@ import { ON_BUN } from "./environment/bun.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
-export type { HubStats } from "../hub/hub.ts";
+export type { HubStats } from "../hub/hub-options.ts";
 export { type MintTicketOptions, mintTicket } from "../hub/mint-ticket.ts";
 export type { HubQuotas } from "../hub/quotas.ts";
 export type { HubHandle } from "../platform.ts";

@@ -74,30 +74,15 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     refused("crowd", address, "the oldest of too many connections that have not said hello"),
   );
   const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
-  const webSockets = new WebSocketServer({
-    ...UPGRADE_OPTIONS,
-    WebSocket: Upgrade,
-    noServer: true,
-    clientTracking: false,
-    // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
-    handleProtocols: () => false,
-  });
-  server.on("upgrade", (request: IncomingMessage, net: NetSocket, head: Buffer) => {
-    const { remoteAddress = "", remotePort } = net;
-    const turnAway = (kind: Refusal, status: string, text: string) => {
-      refused(kind, remoteAddress, text);
-      reject(net, status, text);
-    };
-    if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
-    if (!originAllowed(request, options)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
-    const ends = { remoteAddress, remotePort };
-    webSockets.handleUpgrade(request, net, head, () => {
+  server.on(
+    "upgrade",
+    upgrades(options, allowed, refused, (net, head, ends) => {
+      const { remoteAddress = "" } = ends;
       const socket = greet(net, head, remoteAddress, greeting, accept, () => strangers.forget(ends));
       // The connection may be another socket's from here on.
       strangers.add(ends, () => socket.terminate());
-    });
-  });
-
+    }),
+  );
   const front =
     options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers);
   strangers.watch(front?.server ?? server);
@@ -126,6 +111,33 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
       server.closeAllConnections();
       strangers.closeAll();
     },
+  };
+}
+
+/** Answers whoever asks for a WebSocket; `onOpen` gets those who may have one, and by which ends their connection is known. */
+function upgrades(
+  options: ServerOptions,
+  allowed: ReadonlySet<string>,
+  refused: (kind: Refusal, address: string, reason: string) => void,
+  onOpen: (net: NetSocket, head: Buffer, ends: Pick<NetSocket, "remoteAddress" | "remotePort">) => void,
+) {
+  const webSockets = new WebSocketServer({
+    ...UPGRADE_OPTIONS,
+    WebSocket: Upgrade,
+    noServer: true,
+    clientTracking: false,
+    // S5: a subprotocol is never echoed, so that nothing a client puts there comes back or counts as accepted.
+    handleProtocols: () => false,
+  });
+  return (request: IncomingMessage, net: NetSocket, head: Buffer) => {
+    const { remoteAddress, remotePort } = net;
+    const turnAway = (kind: Refusal, status: string, text: string) => {
+      refused(kind, remoteAddress ?? "", text);
+      reject(net, status, text);
+    };
+    if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
+    if (!originAllowed(request, options)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
+    webSockets.handleUpgrade(request, net, head, () => onOpen(net, head, { remoteAddress, remotePort }));
   };
 }
 

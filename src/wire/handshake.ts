@@ -96,6 +96,11 @@ export function makeNonce(): Uint8Array {
   return randomBytes(NONCE_BYTES);
 }
 
+/** The bytes of what a connecting side says. */
+export function encodeHello({ type, hello, ...proof }: Extract<HandshakeMessage, { type: "hello" }>): Uint8Array {
+  return encodeControl({ type, version: VERSION, ...hello, ...proof });
+}
+
 /** The bytes of one message. */
 export function encodeHandshake(message: HandshakeMessage): Uint8Array {
   const { type } = message;
@@ -103,10 +108,7 @@ export function encodeHandshake(message: HandshakeMessage): Uint8Array {
     case "challenge":
       return encodeControl({ type, version: VERSION, nonce: message.nonce });
     case "hello":
-      return encodeControl({
-        ...{ type, version: VERSION, ...message.hello },
-        ...{ nonce: message.nonce, ticket: message.ticket, proof: message.proof },
-      });
+      return encodeHello(message);
     case "welcome":
       return encodeControl({ type, ...message.welcome, resume: message.resume, proof: message.proof });
     case "refused":
@@ -119,45 +121,54 @@ export function encodeHandshake(message: HandshakeMessage): Uint8Array {
  * @throws ProtocolError if it is not, or is malformed; VersionError if it is of another version of the protocol.
  */
 export function decodeHandshake(bytes: Uint8Array, allowed: readonly HandshakeMessage["type"][]): HandshakeMessage {
-  const fields = expectFields(decodeControl(bytes), "handshake");
+  const fields = fieldsOf(bytes);
+  return expectOneOf(fields, "type", allowed) === "hello" ? helloOf(fields) : answerOf(fields, allowed);
+}
+
+/** {@link decodeHandshake} of what an accepting side says. */
+export function decodeAnswer(bytes: Uint8Array, allowed: readonly HandshakeMessage["type"][]): HandshakeMessage {
+  return answerOf(fieldsOf(bytes), allowed);
+}
+
+const fieldsOf = (bytes: Uint8Array): Fields => expectFields(decodeControl(bytes), "handshake");
+
+function helloOf(fields: Fields): HandshakeMessage {
+  checkVersions(versionOf(fields), VERSION);
+  return {
+    type: "hello",
+    hello: {
+      group: expectString(fields, "group", MAX_GROUP_LENGTH),
+      rank: expectOptional(fields, "rank", (map, field) => expectInteger(map, field, 0, NO_RANK - 1)),
+      worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
+      purpose: expectOneOf(fields, "purpose", PURPOSES),
+      checksums: expectBoolean(fields, "checksums"),
+    },
+    nonce: expectBytes(fields, "nonce", NONCE_BYTES),
+    ticket: expectOptional(fields, "ticket", anyBytes),
+    proof: expectOptional(fields, "proof", anyBytes),
+  };
+}
+
+function answerOf(fields: Fields, allowed: readonly HandshakeMessage["type"][]): HandshakeMessage {
   const type = expectOneOf(fields, "type", allowed);
-  switch (type) {
-    case "challenge":
-      checkVersions(VERSION, versionOf(fields));
-      return { type, nonce: expectBytes(fields, "nonce", NONCE_BYTES) };
-    case "hello":
-      checkVersions(versionOf(fields), VERSION);
-      return {
-        type,
-        hello: {
-          group: expectString(fields, "group", MAX_GROUP_LENGTH),
-          rank: expectOptional(fields, "rank", (map, field) => expectInteger(map, field, 0, NO_RANK - 1)),
-          worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
-          purpose: expectOneOf(fields, "purpose", PURPOSES),
-          checksums: expectBoolean(fields, "checksums"),
-        },
-        nonce: expectBytes(fields, "nonce", NONCE_BYTES),
-        ticket: expectOptional(fields, "ticket", anyBytes),
-        proof: expectOptional(fields, "proof", anyBytes),
-      };
-    case "welcome":
-      return {
-        type,
-        welcome: {
-          rank: expectInteger(fields, "rank", 0, MAX_WORLD_SIZE - 1),
-          worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
-          epoch: expectInteger(fields, "epoch", 0, 0xffffffff),
-          hostRank: expectOptional(fields, "hostRank", (map, field) =>
-            expectInteger(map, field, 0, MAX_WORLD_SIZE - 1),
-          ),
-          checksums: expectBoolean(fields, "checksums"),
-        },
-        resume: expectOptional(fields, "resume", anyBytes),
-        proof: expectOptional(fields, "proof", anyBytes),
-      };
-    case "refused":
-      return { type, reason: expectString(fields, "reason", 1024), retry: fields.retry === true };
+  if (type === "challenge") {
+    checkVersions(VERSION, versionOf(fields));
+    return { type, nonce: expectBytes(fields, "nonce", NONCE_BYTES) };
   }
+  if (type === "refused") return { type, reason: expectString(fields, "reason", 1024), retry: fields.retry === true };
+  const rankOf = (map: Fields, field: string) => expectInteger(map, field, 0, MAX_WORLD_SIZE - 1);
+  return {
+    type: "welcome",
+    welcome: {
+      rank: rankOf(fields, "rank"),
+      worldSize: expectInteger(fields, "worldSize", 0, MAX_WORLD_SIZE),
+      epoch: expectInteger(fields, "epoch", 0, 0xffffffff),
+      hostRank: expectOptional(fields, "hostRank", rankOf),
+      checksums: expectBoolean(fields, "checksums"),
+    },
+    resume: expectOptional(fields, "resume", anyBytes),
+    proof: expectOptional(fields, "proof", anyBytes),
+  };
 }
 
 const anyBytes = (fields: Fields, field: string): Uint8Array => expectBytes(fields, field);

@@ -8,7 +8,6 @@ import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8, type Tensor } from "../../types.ts";
 import type { Checksums } from "../../wire/checksum.ts";
 import type { AddressableExecutor, Admission, HostExecutor, Lease, Span } from "../executor.ts";
-import { arithmeticIdOf } from "../self-test.ts";
 import { copyRun, HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import type { WasmKernels } from "./wasm-kernels.ts";
@@ -23,11 +22,11 @@ export interface CpuExecutorOptions {
 
 /** An executor for tensors in host memory. It works without WebAssembly too: see its `description`. */
 export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promise<HostExecutor> {
+  const selfTest = import("../self-test.ts");
   // An executor has one kind of kernels or the other: neither is loaded where it may not run, or is not needed.
   const wasm = options.wasm === false ? "WebAssembly is switched off" : await loadWasmKernels();
-  if (typeof wasm !== "string") return new CpuExecutor(wasm, wasm);
-  const { PlainLoops } = await import("./plain-loops.ts");
-  return new CpuExecutor(new PlainLoops(wasm), null);
+  const kernels = typeof wasm === "string" ? new (await import("./plain-loops.ts")).PlainLoops(wasm) : wasm;
+  return new CpuExecutor(kernels, typeof wasm === "string" ? null : wasm, (await selfTest).arithmeticIdOf(kernels));
 }
 
 /**
@@ -37,9 +36,9 @@ export async function createCpuExecutor(options: CpuExecutorOptions = {}): Promi
 export async function createAddressableCpuExecutor(
   memory?: WebAssembly.Memory,
 ): Promise<{ executor: AddressableExecutor; heap: WasmMemory } | null> {
-  const wasm = await loadWasmKernels(memory);
+  const [{ arithmeticIdOf }, wasm] = await Promise.all([import("../self-test.ts"), loadWasmKernels(memory)]);
   if (typeof wasm === "string") return null;
-  const executor = new CpuExecutor(wasm, wasm);
+  const executor = new CpuExecutor(wasm, wasm, arithmeticIdOf(wasm));
   await Promise.all([executor.loadMany(wasm.memory), executor.loadRareLoops()]);
   return { executor, heap: wasm.memory };
 }
@@ -71,10 +70,10 @@ class CpuExecutor implements AddressableExecutor {
   #rareLoading: Promise<void> | null = null;
   #checksums: Promise<Checksums> | null = null;
 
-  constructor(kernels: Kernels, wasm: WasmKernels | null) {
+  constructor(kernels: Kernels, wasm: WasmKernels | null, arithmeticId: string) {
     this.#kernels = kernels;
     this.#wasm = wasm;
-    this.arithmeticId = arithmeticIdOf(kernels);
+    this.arithmeticId = arithmeticId;
   }
 
   get description(): string {

@@ -3,8 +3,8 @@
 import { AbortedError, AdmissionError, ProtocolError, TimeoutError, type WebcclError } from "../../errors.ts";
 import { startTimer } from "../../support/clock.ts";
 import {
-  decodeHandshake,
-  encodeHandshake,
+  decodeAnswer,
+  encodeHello,
   GENERIC_REFUSAL,
   type Hello,
   makeNonce,
@@ -55,12 +55,12 @@ export function introduce(
 
     const nonce = makeNonce();
     const say = (proof: Uint8Array | null) =>
-      socket.send([encodeHandshake({ type: "hello", hello, nonce, ticket: credential?.payload ?? null, proof })]);
+      socket.send([encodeHello({ type: "hello", hello, nonce, ticket: credential?.payload ?? null, proof })]);
     let nonces: { challenge: Uint8Array; hello: Uint8Array } | null = null;
     socket.onMessage = (fragments) => {
       try {
         const bytes = new FragmentsPayload(fragments).toBytes();
-        const message = decodeHandshake(bytes, nonces ? ["welcome", "refused"] : ["challenge", "refused"]);
+        const message = decodeAnswer(bytes, nonces ? ["welcome", "refused"] : ["challenge", "refused"]);
         if (message.type === "challenge") {
           nonces = { challenge: message.nonce, hello: nonce };
           if (credential) void credential.prove(nonces, hello).then(say, fail);

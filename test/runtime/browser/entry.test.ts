@@ -52,6 +52,7 @@ const WANTED = {
   probes: "a call that does not end",
   ranks: "a job in which some rank has CUDA devices",
   "rare-loops": "8-bit floats and custom operations",
+  "self-test": "a rank, as it opens its executor",
   "space-store": "HashStore, and ranks of one page",
   "spawn-ranks": "a page that starts ranks",
   "split-plan": "a group that is split",
@@ -211,7 +212,7 @@ describe("a page", () => {
   });
 
   it("says that a hub went away", async () => {
-    const brief = await startHub({ port: 0, origins: [place.pages.origin] });
+    const brief = await startHub({ port: 0, token: TOKEN, origins: [place.pages.origin] });
     const waiting = complaint({ initMethod: `${brief.url}/g`, timeoutMs: 20_000 });
     await vi.waitFor(() => expect(brief.stats.members).toBe(1), { timeout: 10_000 });
     await brief.close();

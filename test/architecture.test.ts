@@ -20,7 +20,7 @@ const FLOORS: readonly (readonly string[])[] = [
     ...[
       "algorithm/context.ts",
       "algorithm/rows.ts",
-      "algorithm/tuning.ts",
+      "algorithm/segments.ts",
       "backend/backend.ts",
       "backend/choice.ts",
       "backend/nccl/library.ts",

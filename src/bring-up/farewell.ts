@@ -7,10 +7,10 @@ import type { Link } from "../link/link.ts";
 import { Peer } from "../messaging/peer.ts";
 import { encodeMessage } from "../wire/control-messages.ts";
 import { hash52 } from "../wire/fingerprint.ts";
+import { agreeOnCause } from "./cause.ts";
 import { keyOf } from "./job.ts";
 import type { Meeting } from "./meeting/contract.ts";
 import type { RosterEntry } from "./roster.ts";
-import { agreeOnCause } from "./verdict.ts";
 
 /** Tells the cause on which the ranks of the group of all, `name`, agree. A hub tells the ranks that it relays by itself. */
 export async function sayFarewell(

@@ -1,5 +1,5 @@
 /** Job: what all groups of one bring-up have in common on this rank. The first group spans it; destroying that one ends it. */
-import { segmentBytesOf, segmentsInFlightOf } from "../algorithm/tuning.ts";
+import { segmentBytesOf, segmentsInFlightOf } from "../algorithm/segments.ts";
 import type { Backend, BackendContext } from "../backend/backend.ts";
 import type { BackendChoice } from "../backend/choice.ts";
 import { DirectBackend } from "../backend/direct/direct.ts";
@@ -116,7 +116,7 @@ export class RankJob implements Job {
   }
 
   async agree(group: Membership, cause: WebcclError): Promise<WebcclError> {
-    const { agreeOnCause } = await import("./verdict.ts");
+    const { agreeOnCause } = await import("./cause.ts");
     return agreeOnCause(this.#parts.meeting.store, keyOf(group), cause, group.rank);
   }
 

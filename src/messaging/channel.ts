@@ -26,7 +26,7 @@ import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
 import { describeCall, differingField } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { ChannelExchange } from "./exchange.ts";
-import { callsDiffer, mismatchDetails } from "./mismatch.ts";
+import { callsDiffer, mismatchDetails } from "./mismatch-errors.ts";
 import type { Peer } from "./peer.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Between, Probes } from "./probes.ts";

@@ -23,7 +23,7 @@ import {
   type Fields,
 } from "./schema.ts";
 
-export const NONCE_BYTES = 32;
+const NONCE_BYTES = 32;
 /** The reason that a refusal gives before the token is proved, whatever the fault was (S4). */
 export const GENERIC_REFUSAL = "refused";
 /** Longest group name, in UTF-16 units. */

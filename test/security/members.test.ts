@@ -1,7 +1,7 @@
 /** What a member of a group does to the hub and to the others of its group, by hand. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { agreeOnCause } from "../../src/bring-up/verdict.ts";
+import { agreeOnCause } from "../../src/bring-up/cause.ts";
 import { ERROR_CODES, PeerLostError, toWireError, WebcclError } from "../../src/errors.ts";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { HubLink } from "../../src/link/hub/link.ts";

@@ -8,7 +8,7 @@
  */
 
 import { exact, KIB, later, one, owned, perPeer, type Row, type Rows, two } from "../rows.ts";
-import { FEW_RANKS } from "../tuning.ts";
+import { FEW_RANKS } from "../segments.ts";
 
 /** Ranks that wait for few others take fewer steps than in a ring, in which each waits for the scheduler; measured with two and four. */
 const fewSockets = { links: ["websocket"], maxRanks: FEW_RANKS } as const;

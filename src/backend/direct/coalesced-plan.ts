@@ -5,7 +5,7 @@
  */
 import type { Context } from "../../algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../algorithm/rows.ts";
-import { MOST_BUNDLE_BYTES } from "../../algorithm/tuning.ts";
+import { MOST_BUNDLE_BYTES } from "../../algorithm/segments.ts";
 import type { Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";

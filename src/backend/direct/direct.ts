@@ -16,10 +16,10 @@ import { type Backend, type BackendTraffic, type Call, type PersistentRun, unsup
 import { isInF32, planInF32 } from "./accumulate.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
-import { Messages } from "./messages.ts";
 import { agreementOn, planCollective } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
 import type { CollectiveRequest, Plan, PlanScope } from "./planning.ts";
+import { Messages } from "./point-to-point.ts";
 import { tableWith } from "./select.ts";
 import type { Turns } from "./turns.ts";
 

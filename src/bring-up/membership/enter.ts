@@ -7,7 +7,7 @@ import type { Settings } from "../init-options.ts";
 import type { Media } from "../media/media.ts";
 import type { Meeting } from "../meeting/contract.ts";
 import type { RosterEntry } from "../roster.ts";
-import { linkLate } from "./late-links.ts";
+import { linkJoiners } from "./joiner-links.ts";
 import { entryOf } from "./succession.ts";
 
 /** How long the links to the members may take, in milliseconds. */
@@ -45,6 +45,6 @@ export async function knockAndLink(
   undo.push(() => {
     for (const link of links.values()) link.close();
   });
-  await linkLate(own, others, media.all, LINK_MS, (seat, link) => links.set(seat, link));
+  await linkJoiners(own, others, media.all, LINK_MS, (seat, link) => links.set(seat, link));
   return { epoch: invitation.epoch - 1, members: invitation.members, roster, links };
 }

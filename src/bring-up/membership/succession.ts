@@ -17,7 +17,7 @@ import { FrameSums } from "../../wire/frame-sums.ts";
 import { hubHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
 import { decide } from "./arbiter.ts";
-import { linkLate } from "./late-links.ts";
+import { linkJoiners } from "./joiner-links.ts";
 import type { JobParts } from "./parts.ts";
 import { watchMembership } from "./watch.ts";
 
@@ -140,7 +140,7 @@ export class Succession implements JobMembership {
     const unlinked = joiners.filter(({ seat }) => !mesh.reaches(seat));
     const entries = unlinked.map(({ entry }) => entryOf(entry));
     for (const entry of entries) roster[entry.rank] = entry;
-    return linkLate(roster[own]!, entries, media.all, limitMs, (seat, link) => mesh.add(seat, link));
+    return linkJoiners(roster[own]!, entries, media.all, limitMs, (seat, link) => mesh.add(seat, link));
   }
 
   /** Makes the verdict hold on this rank. */

@@ -22,6 +22,7 @@ const PACKAGES = { msgpackr: 14 * 1024, "noble-hashes": 4 * 1024 };
 const WANTED = {
   "backend-set": "a group with several backends",
   bystander: "a job in which some rank offers memory or a file",
+  cause: "a group that dies",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "control-calls": "StoreCollectives",
@@ -63,7 +64,6 @@ const WANTED = {
   "tensor-hash": "hashTensors",
   threads: "a rank that is a thread",
   "traced-job": "a rank that leaves traces in a folder; no page does",
-  verdict: "a group that dies",
   "wasm-kernels": "a page where WebAssembly may run",
   "wasm-many": "a fold of more than two operands",
   websocket: "a rank that can listen; no page can",

@@ -9,7 +9,7 @@ import type { RosterEntry } from "../roster.ts";
  * Links this rank to `others`, as far as that works within `limitMs`; `take` gets each link. A link that comes later is closed.
  * Resolves to the seats without one.
  */
-export async function linkLate(
+export async function linkJoiners(
   own: RosterEntry,
   others: readonly RosterEntry[],
   media: readonly Medium[],

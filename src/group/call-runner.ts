@@ -25,8 +25,8 @@ import type { GroupRecord } from "./trace/recorder.ts";
 import { TURN, type TurnPart, told } from "./turns.ts";
 import { type CompletionHook, tellHooks, Work } from "./work.ts";
 
-/** How long the search for stragglers may hold up a TimeoutError, in milliseconds. */
-const STRAGGLER_MS = 500;
+/** How long the search for stragglers may hold up a TimeoutError, in milliseconds: longer than ranks have to answer a probe. */
+const STRAGGLER_MS = 600;
 
 /** The parts and settings of a call runner. */
 export interface CallRunnerOptions {

@@ -168,10 +168,7 @@ export class Channel implements PointToPointOwner {
   /** A frame of this group from `peer`. */
   onFrame(peer: Peer, header: Header, theirs: Fingerprint | null, payload: Payload): void {
     const rank = this.rankOf(peer);
-    if (rank < 0 || this.dead) {
-      this.#drop(peer, header, payload);
-      return;
-    }
+    if (rank < 0 || this.dead) return this.#drop(peer, header, payload);
     if (header.flags & FrameFlag.POINT_TO_POINT) {
       if (!this.pointToPoint.onFrame(peer, rank, header, theirs, payload)) this.#drop(peer, header, payload);
       return;
@@ -344,7 +341,6 @@ export class Channel implements PointToPointOwner {
   }
 
   #drop(peer: Peer, header: Header, payload: Payload): void {
-    if (header.kind === FrameKind.ANNOUNCE) return;
     if (header.kind === FrameKind.DATA) peer.consumed(payload.byteLength);
   }
 

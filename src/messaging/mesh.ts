@@ -14,28 +14,18 @@ import { textOf } from "../support/thrown.ts";
 import { decodeMessage, encodeMessage, isAboutJob, type MeshMessage } from "../wire/control-messages.ts";
 import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
-import { EAGER_BUDGET_BYTES, Peer } from "./peer.ts";
+import { EarlyFrames } from "./early-frames.ts";
+import { Peer } from "./peer.ts";
 import type { Between } from "./probes.ts";
 
 /** How long to wait for other closes before a lost rank is named, in milliseconds. */
 const GRACE_MS = 50;
-
-/** Most bytes of one peer that wait for groups, frames' own costs included: what it may send eagerly, and as much of other frames. */
-const MAX_EARLY_BYTES = 2 * EAGER_BUDGET_BYTES;
 
 /** Most messages that wait for whoever hears of the membership. */
 const MAX_TALK = 4_096;
 
 /** The group number of messages about the job as a whole. */
 const JOB = 0;
-
-/** A frame for a group that this rank has not made yet. */
-interface EarlyFrame {
-  readonly peer: Peer;
-  readonly header: Header;
-  readonly fingerprint: Fingerprint | null;
-  readonly payload: Payload;
-}
 
 /** Hears of what concerns the membership of the job (`membership/`). Ranks are the job's. */
 export interface MembershipListener {
@@ -71,7 +61,7 @@ export class Mesh {
   readonly #peers = new Map<number, Peer>();
   readonly #channels = new Map<number, Channel>();
   readonly #closedGroups = new Set<number>();
-  readonly #early = new Map<number, EarlyFrame[]>();
+  readonly #early = new EarlyFrames();
   /** Peers found gone and not yet named, each with the reason, first cause first. */
   readonly #suspects = new Map<Peer, string>();
   /** Peers that sent what cannot be taken; nothing more of them is. */
@@ -150,16 +140,7 @@ export class Mesh {
     this.#epoch = epoch;
     this.#suspects.clear();
     this.#hubLoss = null;
-    for (const [group, frames] of this.#early) {
-      const newer = frames.filter(({ header }) => header.epoch >= epoch);
-      for (const { peer, header, payload } of frames) {
-        if (header.epoch >= epoch) continue;
-        peer.earlyBytes -= earlyCost(payload);
-        this.#drop(peer, header, payload);
-      }
-      if (newer.length > 0) this.#early.set(group, newer);
-      else this.#early.delete(group);
-    }
+    for (const { peer, header, payload } of this.#early.takeOlder(epoch)) this.#drop(peer, header, payload);
     for (const peer of this.#peers.values()) {
       peer.epoch = epoch;
       if (members.includes(peer.rank)) {
@@ -198,10 +179,7 @@ export class Mesh {
       peers: ranks.map((rank) => this.#peers.get(rank) ?? null),
     });
     this.#channels.set(channel.group, channel);
-    const early = this.#early.get(channel.group) ?? [];
-    this.#early.delete(channel.group);
-    for (const { peer, header, fingerprint, payload } of early) {
-      peer.earlyBytes -= earlyCost(payload);
+    for (const { peer, header, fingerprint, payload } of this.#early.take(channel.group)) {
       this.#guard(peer, () => this.#dispatch(channel, peer, header, fingerprint, payload));
     }
     for (const peer of this.#peers.values()) {
@@ -313,8 +291,9 @@ export class Mesh {
     const channel = this.#channels.get(header.group);
     const isOld = header.epoch < this.#epoch;
     if (channel && header.epoch === this.#epoch) this.#dispatch(channel, peer, header, fingerprint, payload);
-    else if (!isOld && !this.#closedGroups.has(header.group)) this.#keepEarly(peer, header, fingerprint, payload);
-    else this.#drop(peer, header, payload);
+    else if (!isOld && !this.#closedGroups.has(header.group)) {
+      this.#early.keep({ peer, header, fingerprint, payload: payload.keep() });
+    } else this.#drop(peer, header, payload);
   }
 
   #drop(peer: Peer, header: Header, payload: Payload): void {
@@ -329,14 +308,6 @@ export class Mesh {
     }
     const message = decodeMessage(contents(payload));
     if (!isAboutJob(message)) channel.onControl(peer, message);
-  }
-
-  #keepEarly(peer: Peer, header: Header, fingerprint: Fingerprint | null, payload: Payload): void {
-    const frames = this.#early.get(header.group) ?? [];
-    frames.push({ peer, header, fingerprint, payload: payload.keep() });
-    this.#early.set(header.group, frames);
-    peer.earlyBytes += earlyCost(payload);
-    if (peer.earlyBytes > MAX_EARLY_BYTES) throw new ProtocolError("too much for groups that there are not");
   }
 
   #onMessage(peer: Peer, { epoch }: Header, message: MeshMessage): void {
@@ -403,9 +374,6 @@ export class Mesh {
     }
   }
 }
-
-/** What a frame costs that waits for its group. */
-const earlyCost = (payload: Payload) => payload.byteLength + 256;
 
 /** A control message's bytes in one piece. */
 function contents(payload: Payload): Uint8Array {

@@ -2,7 +2,7 @@
 import { startTimer } from "../support/clock.ts";
 
 /** How long ranks have to answer, in milliseconds: where a machine has more to do than it can, one that lives takes some hundreds. */
-const PROBE_MS = 500;
+const PROBE_MS = 400;
 
 /** What a rank answers: has it made the call, and for whom does it wait there? */
 interface Reply {

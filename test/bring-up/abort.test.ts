@@ -211,7 +211,7 @@ describe("a second holder of a rank", () => {
       const here = await PLACES[name]!();
       const first = join(here, 0);
       await expect(join(here, 0)).rejects.toThrow(
-        /rank 0 of group "default" is already taken: .*destroy that group first/,
+        /rank 0 of group "default" is already taken: .*destroys it first/,
       );
       const groups = await Promise.all([first, join(here, 1), join(here, 2)]);
       await expect(join(here, 1)).rejects.toThrow(AdmissionError);

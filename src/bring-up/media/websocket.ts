@@ -43,7 +43,9 @@ export async function openWebsocket(
   platform: Platform,
   { settings, rank, store, executor, undo }: WebsocketOptions,
 ): Promise<WebsocketMedium> {
-  const { listen, logger, groupName: group, worldSize, timeoutMs, peerTimeoutMs, signal } = settings;
+  const { listen, logger, groupName: group, timeoutMs, peerTimeoutMs, signal } = settings;
+  // A rank that joins a group that runs is one more than its members began with.
+  const worldSize = settings.join ? 0 : settings.worldSize;
   // Who joins must not be the first to come, at a store that has just been opened in place of one that is gone.
   const token = settings.join ? decodeUtf8(await store.get(SECRET)) : await agreeOnSecret(store);
   const arrivals = new Arrivals(group, rank, worldSize);

@@ -92,9 +92,9 @@ describe("the packed package", () => {
     expect(files.filter((file) => !existsSync(join(installed, file)))).toEqual([]);
   });
 
-  it("states the export conditions in the order types, browser, deno, node, default", () => {
-    expect(Object.keys(manifest.exports["."])).toEqual(["types", "browser", "deno", "node", "default"]);
-    const order = ["types", "browser", "deno", "node", "default"];
+  it("states the export conditions in the order types, browser, deno, bun, node, default", () => {
+    expect(Object.keys(manifest.exports["."])).toEqual(["types", "browser", "deno", "bun", "node", "default"]);
+    const order = ["types", "browser", "deno", "bun", "node", "default"];
     for (const entry of Object.values(manifest.exports).filter((value) => typeof value === "object")) {
       const conditions = Object.keys(entry as object);
       expect(conditions).toEqual(order.filter((condition) => conditions.includes(condition)));

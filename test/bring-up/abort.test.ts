@@ -210,9 +210,7 @@ describe("a second holder of a rank", () => {
     async (name) => {
       const here = await PLACES[name]!();
       const first = join(here, 0);
-      await expect(join(here, 0)).rejects.toThrow(
-        /rank 0 of group "default" is already taken: .*destroys it first/,
-      );
+      await expect(join(here, 0)).rejects.toThrow(/rank 0 of group "default" is already taken: .*destroys it first/);
       const groups = await Promise.all([first, join(here, 1), join(here, 2)]);
       await expect(join(here, 1)).rejects.toThrow(AdmissionError);
       await Promise.all(groups.map(use));

@@ -28,7 +28,7 @@ createServer(async ({ method, url = "/" }, response) => {
   if (method === "POST" && url === "/ticket") {
     // Who may join is yours to decide: ask here who is logged in.
     response.end(mintTicket(token, { group: "tabs", expiresAt: Date.now() + 60_000 }));
-  } else if (/^\/webccl\/[\w/-]+\.js$/.test(url)) {
+  } else if (/^\/webccl\/([\w-]+\/)*[\w.-]+\.js$/.test(url)) {
     response.setHeader("content-type", "text/javascript");
     response.end(await readFile(new URL(url.slice("/webccl/".length), dist)).catch(() => ""));
   } else {

@@ -4,6 +4,7 @@
  */
 
 import { AbortedError, fromWireError, toWireError, WebcclError } from "../errors.ts";
+import { onAbort } from "../support/abort-listeners.ts";
 import { textOf } from "../support/thrown.ts";
 
 /** A rank of the meeting came once more, and nobody can tell whether the one before has died: the others meet anew with it. */
@@ -14,6 +15,7 @@ export class Vigil {
   readonly #controller = new AbortController();
   readonly #over: Promise<never>;
   readonly #callers: AbortSignal | undefined;
+  readonly #hearNoMore: (() => void) | undefined;
   #isHeard = false;
   #isClosed = false;
 
@@ -24,7 +26,7 @@ export class Vigil {
     });
     this.#over.catch(() => {});
     if (signal?.aborted) this.#onSignal();
-    signal?.addEventListener("abort", this.#onSignal);
+    this.#hearNoMore = signal && onAbort(signal, this.#onSignal);
   }
 
   /** Fires when the bring-up ends before its time; its reason is the cause. */
@@ -69,7 +71,7 @@ export class Vigil {
   /** The bring-up is over: nothing is watched any more. */
   close(): void {
     this.#isClosed = true;
-    this.#callers?.removeEventListener("abort", this.#onSignal);
+    this.#hearNoMore?.();
   }
 
   readonly #onSignal = (): void => {

@@ -4,6 +4,7 @@ import { totalBytes } from "../link/payload/fragments.ts";
 import { BaseSocket } from "../link/websocket/base-socket.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import type { Connected, ConnectOptions } from "../platform.ts";
+import { onAbort } from "../support/abort-listeners.ts";
 import { isLoopback } from "../support/host.ts";
 import type { Hello } from "../wire/handshake.ts";
 
@@ -84,17 +85,17 @@ function open(url: string, { signal }: ConnectOptions): Promise<BuiltInSocket> {
       return;
     }
     ws.binaryType = "arraybuffer";
-    const onAbort = () => {
+    const end = () => {
       reject(aborted(url, signal));
       ws.close();
     };
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const settle = signal && onAbort(signal, end);
     ws.onopen = () => {
-      signal?.removeEventListener("abort", onAbort);
+      settle?.();
       resolve(new BuiltInSocket(ws));
     };
     ws.onerror = () => {
-      signal?.removeEventListener("abort", onAbort);
+      settle?.();
       // It may be that the server is not there either from which this page came.
       import("./why-not-in.ts").then(
         async ({ whyNotIn }) => reject(await whyNotIn(url)),

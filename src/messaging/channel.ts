@@ -168,9 +168,10 @@ export class Channel implements PointToPointOwner {
   /** A frame of this group from `peer`. */
   onFrame(peer: Peer, header: Header, theirs: Fingerprint | null, payload: Payload): void {
     const rank = this.rankOf(peer);
-    if (rank < 0 || this.dead) return this.#drop(peer, header, payload);
-    if (header.flags & FrameFlag.POINT_TO_POINT) {
-      if (!this.pointToPoint.onFrame(peer, rank, header, theirs, payload)) this.#drop(peer, header, payload);
+    const isOfPair = (header.flags & FrameFlag.POINT_TO_POINT) !== 0;
+    if (rank < 0 || this.dead || isOfPair) {
+      const isTaken = rank >= 0 && !this.dead && this.pointToPoint.onFrame(peer, rank, header, theirs, payload);
+      if (!isTaken) this.#drop(peer, header, payload);
       return;
     }
     const { sequence } = header;

@@ -23,6 +23,13 @@ export async function openMappedMemory(): Promise<MappedMemory> {
   return mappedMemory(await openNodeFfi(process.env.WEBCCL_FFI));
 }
 
+/** Who hears that the program has nothing left to do. Node warns of more than ten listeners of its own, and a process may have more groups. */
+const programEnds = new Set<() => void>();
+
+function tellProgramEnd(): void {
+  for (const tell of [...programEnds]) tell();
+}
+
 /** Node, as bring-up/init.ts uses it. */
 export const nodePlatform: Platform = {
   runtime: "node",
@@ -53,8 +60,12 @@ export const nodePlatform: Platform = {
       };
     }),
   onProgramEnd: (listener) => {
-    process.on("beforeExit", listener);
-    return () => process.off("beforeExit", listener);
+    if (programEnds.size === 0) process.on("beforeExit", tellProgramEnd);
+    programEnds.add(listener);
+    return () => {
+      programEnds.delete(listener);
+      if (programEnds.size === 0) process.off("beforeExit", tellProgramEnd);
+    };
   },
   startHub: (options) => startHub({ ...options, isQuiet: true }),
   openGpu,

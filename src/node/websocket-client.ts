@@ -5,6 +5,7 @@ import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import { aborted, connect, NotThere } from "../link/websocket/connect.ts";
 import { RetryableRefusal } from "../link/websocket/introduce.ts";
 import type { Connected, ConnectOptions } from "../platform.ts";
+import { onAbort } from "../support/abort-listeners.ts";
 import { LONGEST_DELAY_MS } from "../support/clock.ts";
 import type { Hello } from "../wire/handshake.ts";
 import { NodeSocket } from "./socket.ts";
@@ -30,12 +31,11 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
       handshakeTimeout: Math.min(Math.ceil(timeoutMs), LONGEST_DELAY_MS),
       followRedirects: false,
     });
-    const onAbort = () => {
+    const end = () => {
       reject(aborted(url, signal));
       ws.terminate();
     };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const settle = () => signal?.removeEventListener("abort", onAbort);
+    const settle = signal ? onAbort(signal, end) : () => {};
 
     ws.onUpgraded = (net, head) => {
       settle();

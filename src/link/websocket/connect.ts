@@ -4,6 +4,7 @@
 
 import { AbortedError, TimeoutError } from "../../errors.ts";
 import type { Connected, ConnectOptions } from "../../platform.ts";
+import { onAbort } from "../../support/abort-listeners.ts";
 import { now, randomBytes, startTimer } from "../../support/clock.ts";
 import type { Hello } from "../../wire/handshake.ts";
 import type { BaseSocket } from "./base-socket.ts";
@@ -81,14 +82,14 @@ export function aborted(url: string, signal: AbortSignal | undefined): AbortedEr
 
 function sleep(delayMs: number, url: string, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => {
+    const end = () => {
       timer.cancel();
       reject(aborted(url, signal));
     };
+    const settle = signal && onAbort(signal, end);
     const timer = startTimer(delayMs, () => {
-      signal?.removeEventListener("abort", onAbort);
+      settle?.();
       resolve();
     });
-    signal?.addEventListener("abort", onAbort, { once: true });
   });
 }

@@ -1,6 +1,7 @@
 /** The connecting side of the handshake, over any socket. */
 
 import { AbortedError, AdmissionError, ProtocolError, TimeoutError, type WebcclError } from "../../errors.ts";
+import { onAbort } from "../../support/abort-listeners.ts";
 import { startTimer } from "../../support/clock.ts";
 import {
   decodeAnswer,
@@ -39,11 +40,11 @@ export function introduce(
   return new Promise((resolve, reject) => {
     const late = `${url} accepted the connection but did not answer within ${timeoutMs} ms: is it a webccl hub?`;
     const timer = startTimer(timeoutMs, () => fail(new TimeoutError(late)));
-    const onAbort = () => fail(new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason }));
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const end = () => fail(new AbortedError(`connecting to ${url} was aborted`, { cause: signal?.reason }));
+    const hearNoMore = signal && onAbort(signal, end);
     const settle = () => {
       timer.cancel();
-      signal?.removeEventListener("abort", onAbort);
+      hearNoMore?.();
       socket.release();
     };
     const fail = (error: WebcclError) => {
@@ -84,7 +85,7 @@ export function introduce(
       if (code === 1008) refused(reason, false);
       else fail(new RetryableRefusal(text));
     };
-    if (signal?.aborted) onAbort();
+    if (signal?.aborted) end();
   });
 }
 

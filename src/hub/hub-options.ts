@@ -1,4 +1,4 @@
-/** What a hub is made with, and what it tells of itself. */
+/** The options of a hub, and its counts. */
 import type { Executor } from "../executor/executor.ts";
 import type { Logger, MayBeAbsent } from "../options.ts";
 import type { Checksums } from "../wire/checksum.ts";

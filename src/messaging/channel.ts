@@ -77,7 +77,6 @@ export class Channel implements PointToPointOwner {
   readonly #verdicts = new Map<number, WebcclError>();
   readonly #left = new Set<number>();
   #entered = 0;
-  /** Loaded when a call does not end. */
   #probes: Probes | null = null;
 
   constructor(options: ChannelOptions) {
@@ -168,12 +167,13 @@ export class Channel implements PointToPointOwner {
   /** A frame of this group from `peer`. */
   onFrame(peer: Peer, header: Header, theirs: Fingerprint | null, payload: Payload): void {
     const rank = this.rankOf(peer);
-    const isOfPair = (header.flags & FrameFlag.POINT_TO_POINT) !== 0;
-    if (rank < 0 || this.dead || isOfPair) {
-      const isTaken = rank >= 0 && !this.dead && this.pointToPoint.onFrame(peer, rank, header, theirs, payload);
-      if (!isTaken) this.#drop(peer, header, payload);
-      return;
-    }
+    if (rank < 0 || this.dead) this.#drop(peer, header, payload);
+    else if (header.flags & FrameFlag.POINT_TO_POINT) {
+      if (!this.pointToPoint.onFrame(peer, rank, header, theirs, payload)) this.#drop(peer, header, payload);
+    } else this.#onCallFrame(peer, rank, header, theirs, payload);
+  }
+
+  #onCallFrame(peer: Peer, rank: number, header: Header, theirs: Fingerprint | null, payload: Payload): void {
     const { sequence } = header;
     const exchange =
       this.#exchanges.get(sequence) ??

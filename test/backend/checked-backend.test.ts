@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Backend, BackendContext, OwnBackend } from "../../src/backend/backend.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup, type Logger, Work } from "../../src/node/index.ts";
+import { WHOLE } from "./whole-backend.ts";
 
 let jobs = 0;
 let groups: ProcessGroup[] = [];
@@ -20,16 +21,6 @@ afterEach(async () => {
   await Promise.all(groups.splice(0).map((group) => group.destroy()));
   lines.length = 0;
 });
-
-const WHOLE: Backend = {
-  name: "own",
-  run: () => undefined,
-  sitOut: () => {},
-  stragglers: async () => [],
-  withdraw: () => false,
-  abort: () => {},
-  dispose: async () => {},
-};
 
 /** {@link WHOLE} with other fields, of any type. */
 const backendWith = (fields: object) => () => ({ ...WHOLE, ...fields }) as Backend;

@@ -6,6 +6,7 @@ import type { ProcessGroup } from "../../src/group/process-group.ts";
 import { initProcessGroup, type Logger, Work } from "../../src/node/index.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { TEST_TRANSPORTS, withGroup, withMemoryGroups } from "../conformance/harness.ts";
+import { WHOLE } from "./whole-backend.ts";
 
 const lines: string[] = [];
 const line = (text: string) => lines.push(text);
@@ -71,16 +72,6 @@ const FAULTS: Readonly<Record<string, readonly [fields: object, call: RegExp]>> 
     /^ended$/,
   ],
   "waitingFor throws": [{ run: never, waitingFor: thrower }, /did not end within 200 ms/],
-};
-
-const WHOLE: Backend = {
-  name: "faulty",
-  run: () => undefined,
-  sitOut: () => {},
-  stragglers: async () => [],
-  withdraw: () => false,
-  abort: () => {},
-  dispose: async () => {},
 };
 
 const outcomeOf = (call: PromiseLike<unknown>) =>

@@ -9,7 +9,8 @@
  * waits for. After that the wait goes on in the event loop.
  *
  * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
- * were in vain they are short, but for one in TRIAL_STEPS, which finds out when the cores are free again.
+ * were in vain they are short. To be woken takes longer than a short loop: ranks that sleep once would sleep at every step
+ * from then on. So all ranks try long loops again at the same steps, TRIALS in a row out of TRIAL_STEPS, until one is in vain.
  *
  * Sleepers sleep on one word (sleep.ts). Who sleeps reads it, says that it sleeps, and looks at the flags for the last time. Who comes
  * sets its flag, and if it sees that all have come, it changes the word and wakes the sleepers. So a wake-up can come twice, or
@@ -27,6 +28,9 @@ const SPIN_MS = 0.25;
 const SHORT_SPIN_MS = 0.01;
 const PATIENCE = 3;
 const TRIAL_STEPS = 32;
+const TRIALS = 5;
+/** As many as so many trials that were not in vain make a rank patient again. */
+const MOST_VAIN = 2 ** TRIALS - 1;
 
 /** Looks at the flags between two looks at the clock. */
 const LOOKS_PER_CLOCK = 64;
@@ -47,8 +51,9 @@ export class AddressableGate {
   readonly #end: number;
   readonly #spins: boolean;
   readonly #sleep: Sleep;
-  /** Rises with every loop that is in vain, and falls faster with others. */
+  /** Rises with every loop that is in vain, to MOST_VAIN, and halves with others. */
   #vain = 0;
+  #wasInVain = false;
   #step = 0;
   /** What one rank is to run at this step, when all have come. */
   #once: (() => void) | undefined;
@@ -142,20 +147,27 @@ export class AddressableGate {
   }
 
   #spin(): boolean {
-    const isLong = this.#vain < PATIENCE || this.#vain % TRIAL_STEPS === 0;
-    const spinMs = !this.#sleep.canBlock ? BLOCK_MS : isLong ? SPIN_MS : SHORT_SPIN_MS;
+    const spinMs = !this.#sleep.canBlock ? BLOCK_MS : this.#isPatient() ? SPIN_MS : SHORT_SPIN_MS;
     // Mostly the first looks tell, and the clock is not looked at.
     for (let end = Infinity, time = 0; time < end; ) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
         if (!this.#isOver()) continue;
         this.#vain >>= 1;
+        this.#wasInVain = false;
         return true;
       }
       time = now();
       if (end === Infinity) end = time + spinMs;
     }
-    this.#vain++;
+    this.#vain = Math.min(this.#vain + 1, MOST_VAIN);
+    this.#wasInVain = true;
     return false;
+  }
+
+  #isPatient(): boolean {
+    if (this.#vain < PATIENCE) return true;
+    const trial = this.#step & (TRIAL_STEPS - 1);
+    return trial === 0 || (trial < TRIALS && !this.#wasInVain);
   }
 
   #block(): boolean {

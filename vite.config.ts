@@ -5,11 +5,11 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
-/** Tests of examples, of the package as others install it, and of ranks in browsers, Deno and several runtimes: `npm run matrix`. */
+/** Tests of examples, of the package as others install it, of NCCL, and of ranks in browsers, Deno and several runtimes: `npm run matrix`. */
 const MATRIX = [
   "test/runtime/{browser,bun,bundlers,deno,engines,fresh-project,hosts,mixed,nginx}/*.test.ts",
   "test/runtime/{hosts,mixed,split-network}.test.ts",
-  "test/{demo,examples}/*.test.ts",
+  "test/{demo,examples,nccl}/*.test.ts",
   "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
   "test/package.test.ts",
@@ -20,6 +20,9 @@ const FAULTS = ["test/faults/*.test.ts"];
 
 /** Tests that hold milliseconds against limits: nothing else runs beside them. */
 const ALONE = ["test/nccl/costs.test.ts", "test/runtime/mixed-speed.test.ts"];
+
+/** Builds the NCCL addon, and the libraries that stand in for NCCL and CUDA. */
+const STAND_INS = "test/nccl/build-stand-ins.ts";
 
 /** The tests that take longest. They begin first, so that none of them runs alone at the end. */
 const LONG = /conformance\/full-product|nccl\/conformance|runtime\/mixed|algorithm\/(algorithms|cost)/;
@@ -66,12 +69,18 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [...MATRIX, ...FAULTS, ...ALONE],
           pool: "forks",
-          globalSetup: "test/nccl/build-stand-ins.ts",
+          globalSetup: STAND_INS,
         },
       },
       {
         extends: true,
-        test: { name: "matrix", include: MATRIX, exclude: [BROWSER_TESTS], pool: "forks" },
+        test: {
+          name: "matrix",
+          include: MATRIX,
+          exclude: [BROWSER_TESTS, ...ALONE],
+          pool: "forks",
+          globalSetup: STAND_INS,
+        },
       },
       {
         extends: true,

@@ -1,6 +1,6 @@
 /**
  * `npm test`: sees that the system packages are here, builds, then runs the tests. `npm run matrix` runs those in which browsers,
- * Deno or several runtimes take part. Words after `npm test --` go to vitest; with a word that names files, tests of both run.
+ * Deno, several runtimes or NCCL take part. Words after `npm test --` go to vitest; with a word that names files, tests of both run.
  *
  * With CI=true a test that was skipped is a failure. The counts are left in test-results/tests.json and test-results/matrix.json.
  */
@@ -12,7 +12,7 @@ import { build, isBuilt, root } from "./build.ts";
 import { ensureSystemPackages } from "./system-packages.ts";
 
 /** The projects of vite.config.ts that each command runs. */
-const PROJECTS = { tests: ["node", "faults", "alone"], matrix: ["matrix", "browser"] };
+const PROJECTS = { tests: ["node", "faults"], matrix: ["matrix", "browser", "alone"] };
 
 const [first, ...rest] = process.argv.slice(2);
 const command = first === "--matrix" ? "matrix" : "tests";

@@ -7,7 +7,7 @@ import type { Link } from "../link/link.ts";
 import { Peer } from "../messaging/peer.ts";
 import { encodeMessage } from "../wire/control-messages.ts";
 import { hash52 } from "../wire/fingerprint.ts";
-import { agreeOnCause } from "./cause.ts";
+import { agreeOnCause } from "./agree-on-cause.ts";
 import { keyOf } from "./job.ts";
 import type { Meeting } from "./meeting/contract.ts";
 import type { RosterEntry } from "./roster.ts";

@@ -115,8 +115,8 @@ export class RankJob implements Job {
     return new PrefixStore(storePrefixOf(group), this.#parts.meeting.store);
   }
 
-  async agree(group: Membership, cause: WebcclError): Promise<WebcclError> {
-    const { agreeOnCause } = await import("./cause.ts");
+  async agreeOnCause(group: Membership, cause: WebcclError): Promise<WebcclError> {
+    const { agreeOnCause } = await import("./agree-on-cause.ts");
     return agreeOnCause(this.#parts.meeting.store, keyOf(group), cause, group.rank);
   }
 
@@ -275,7 +275,7 @@ export class RankJob implements Job {
     let part: NcclPart | null = null;
     const channel = mesh.open({
       ...{ group: hash52(owner === key && index === 0 ? key : prefix), name, ranks: globalRanks, logger },
-      agree: (cause) => this.agree(group, cause),
+      agreeOnCause: (cause) => this.agreeOnCause(group, cause),
       onDead: (cause) => {
         part?.die(cause);
         onDead(cause);

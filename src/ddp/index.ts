@@ -13,7 +13,6 @@ export { decodeSafetensors, encodeSafetensors, type NamedTensors, type Safetenso
 export type { CommHook, HookResult } from "./comm-hook.ts";
 export { DistributedSampler, type DistributedSamplerOptions } from "./distributed-sampler.ts";
 export { GradBucket, type GradBucketParts } from "./grad-bucket.ts";
-export { allReduceHook, noopHook } from "./hooks/all-reduce.ts";
 export { BuiltinCommHookType, builtinCommHook } from "./hooks/builtin.ts";
 export { fp8CompressHook } from "./hooks/fp8.ts";
 export {
@@ -26,6 +25,7 @@ export {
 export { type Int8Options, Int8State, int8Hook } from "./hooks/int8.ts";
 export { type PowerSgdOptions, PowerSgdState, powerSgdHook } from "./hooks/power-sgd.ts";
 export { type TopKOptions, TopKState, topKHook } from "./hooks/top-k.ts";
+export { allReduceHook, noopHook } from "./hooks/uncompressed.ts";
 export { wireBytes } from "./hooks/wire-bytes.ts";
 export { DiLoCo, type DiLoCoOptions } from "./optimizer/diloco.ts";
 export { ShardedOptimizer, type ShardedOptimizerOptions } from "./optimizer/sharded-optimizer.ts";

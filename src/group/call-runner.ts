@@ -40,7 +40,7 @@ export interface CallRunnerOptions {
   /** Makes the group's backend, which calls `onDead` when the group cannot go on. */
   makeBackend(onDead: (cause: WebcclError) => void): Backend;
   /** The one cause of which the group dies on all ranks. */
-  agree(cause: WebcclError): Promise<WebcclError>;
+  agreeOnCause(cause: WebcclError): Promise<WebcclError>;
 }
 
 const NO_HOOKS: readonly CompletionHook[] = [];
@@ -349,7 +349,7 @@ export class CallRunner {
         (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
       { group: groupName, collective: request.collective, sequence: call.sequence, missingRanks: missing },
     );
-    if (!this.dead) this.abort(await this.#options.agree(error));
+    if (!this.dead) this.abort(await this.#options.agreeOnCause(error));
   }
 
   #stragglers(request: Request, call: Call): Promise<number[]> {

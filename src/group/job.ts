@@ -110,7 +110,7 @@ export interface Job {
     onDead: (cause: WebcclError) => void,
   ): Backend;
   /** The one cause of which `group` dies on all its ranks, where it cannot go on here for `cause`. */
-  agree(group: Membership, cause: WebcclError): Promise<WebcclError>;
+  agreeOnCause(group: Membership, cause: WebcclError): Promise<WebcclError>;
   describe(group: Membership, backendName: string): GroupInfo;
   /** Loaded when it is first asked for. */
   membership(): Promise<JobMembership>;

@@ -126,7 +126,7 @@ export class ProcessGroup {
       this.#calls = new CallRunner({
         ...{ job, record: this.#record, groupName: name, rank, timeoutMs },
         makeBackend: (onDead) => job.createBackend(this, this.#backend, own.loaded, onDead),
-        agree: (cause) => job.agree(this, cause),
+        agreeOnCause: (cause) => job.agreeOnCause(this, cause),
       });
     } catch (error) {
       this.#record.close();

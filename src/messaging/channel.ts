@@ -52,7 +52,7 @@ export interface ChannelOptions {
   /** Called once, when the group dies. */
   onDead(cause: WebcclError): void;
   /** Resolves to the cause of which the group dies on all ranks, if it cannot go on here for this one. Default: this one. */
-  agree?(cause: WebcclError): Promise<WebcclError>;
+  agreeOnCause?(cause: WebcclError): Promise<WebcclError>;
 }
 
 /** One group on one rank. */
@@ -70,7 +70,7 @@ export class Channel implements PointToPointOwner {
   readonly #logger: Logger;
   readonly #onDead: (cause: WebcclError) => void;
   readonly #between: NonNullable<ChannelOptions["between"]>;
-  readonly #agree: NonNullable<ChannelOptions["agree"]>;
+  readonly #agreeOnCause: NonNullable<ChannelOptions["agreeOnCause"]>;
   #isCondemned = false;
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
@@ -89,7 +89,7 @@ export class Channel implements PointToPointOwner {
     this.#onDead = options.onDead;
     this.traffic = new Traffic(this.size, (rank) => this.peer(rank).inFlightBytes);
     this.#between = options.between ?? (() => ({ relay: -1, slow: [] }));
-    this.#agree = options.agree ?? (async (cause) => cause);
+    this.#agreeOnCause = options.agreeOnCause ?? (async (cause) => cause);
     this.pointToPoint = new PointToPoint(this);
   }
 
@@ -298,7 +298,7 @@ export class Channel implements PointToPointOwner {
   condemn(cause: WebcclError): void {
     if (this.dead || this.#isCondemned) return;
     this.#isCondemned = true;
-    void this.#agree(cause).then((verdict) => this.abort(verdict));
+    void this.#agreeOnCause(cause).then((verdict) => this.abort(verdict));
   }
 
   /** Kills the group, here and at every other rank. */

@@ -1,7 +1,7 @@
 /** What a member of a group does to the hub and to the others of its group, by hand. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { agreeOnCause } from "../../src/bring-up/cause.ts";
+import { agreeOnCause } from "../../src/bring-up/agree-on-cause.ts";
 import { ERROR_CODES, PeerLostError, toWireError, WebcclError } from "../../src/errors.ts";
 import { HubConnection } from "../../src/link/hub/connection.ts";
 import { HubLink } from "../../src/link/hub/link.ts";
@@ -102,7 +102,7 @@ describe("W1 a cause", () => {
     const store = new HubStore(connection);
     const died = new Promise<WebcclError>((resolve) => {
       const agree = (cause: WebcclError) => agreeOnCause(store, "g", cause, 0);
-      mesh.open({ group: 7, name: "g", ranks: [0, 1], logger: SILENT, agree, onDead: resolve });
+      mesh.open({ group: 7, name: "g", ranks: [0, 1], logger: SILENT, agreeOnCause: agree, onDead: resolve });
     });
     const error = { code: "PEER_LOST" as const, message: "somebody is gone", details: {} };
     const abort = encodeMessage({ type: "abort", error });

@@ -20,8 +20,8 @@ import { agreementOn, planCollective } from "./plan.ts";
 import { PlanCache } from "./plan-cache.ts";
 import type { CollectiveRequest, Plan, PlanScope } from "./planning.ts";
 import { Messages } from "./point-to-point.ts";
+import type { RegionTurns } from "./region-turns.ts";
 import { tableWith } from "./select.ts";
-import type { Turns } from "./turns.ts";
 
 /** What some ranks of a group, this one among them, have beyond messages and do one of its levels by. */
 export interface ClusterReduction {
@@ -46,7 +46,7 @@ export interface GroupRegion {
   /** Are its ranks more than the cores that they run on? */
   readonly crowded: boolean;
   /** Runs the group's calls, which take turns in a region. */
-  turns(scope: GroupScope): Turns;
+  turns(scope: GroupScope): RegionTurns;
   close(): void;
 }
 
@@ -74,7 +74,7 @@ export class DirectBackend implements Backend {
   /** Plans of calls that may be made again. */
   readonly #plans = new PlanCache();
   readonly #messages: Messages;
-  readonly #turns: Turns | null;
+  readonly #turns: RegionTurns | null;
 
   constructor(options: DirectOptions) {
     const { channel, hub, region, segmentBytes, segmentsInFlight, onTransfer } = options;

@@ -6,7 +6,7 @@
 
 import { areasRows } from "../../algorithm/areas/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
-import { Turns } from "../../backend/direct/turns.ts";
+import { RegionTurns } from "../../backend/direct/region-turns.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import { checkLayout, format, type Layout, layoutOf } from "../../link/files/layout.ts";
@@ -117,7 +117,7 @@ class FilesMedium implements Medium {
     this.#region = region;
     return {
       ...{ region, rows: areasRows, crowded: false, close: areas.close },
-      turns: (scope) => new Turns(scope, region.steps, pace),
+      turns: (scope) => new RegionTurns(scope, region.steps, pace),
     };
   }
 

@@ -5,7 +5,7 @@
  */
 import { addressableRows } from "../../algorithm/addressable/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
-import { Turns } from "../../backend/direct/turns.ts";
+import { RegionTurns } from "../../backend/direct/region-turns.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { createAddressableCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import type { AddressableExecutor } from "../../executor/executor.ts";
@@ -163,7 +163,7 @@ class MappedMedium implements Medium {
     });
     return {
       ...{ region, rows: addressableRows, crowded: size > cores },
-      turns: (scope) => new Turns(scope, region.steps, pace),
+      turns: (scope) => new RegionTurns(scope, region.steps, pace),
       close: () => {
         this.#sleeps.delete(group);
         this.#endIfDone();

@@ -2,7 +2,7 @@
 
 import { addressableRows } from "../../algorithm/addressable/rows.ts";
 import type { GroupRegion } from "../../backend/direct/direct.ts";
-import { Turns } from "../../backend/direct/turns.ts";
+import { RegionTurns } from "../../backend/direct/region-turns.ts";
 import { createAddressableCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import type { AddressableExecutor } from "../../executor/executor.ts";
 import { type AddressableHeap, Directory } from "../../link/threads/directory.ts";
@@ -74,7 +74,7 @@ export class Threads {
     const region = new AddressableRegion({ buffer, address, rank, size, executor, common, sleep, cores, pace });
     return {
       ...{ region, rows: addressableRows, crowded: size > cores },
-      turns: (scope) => new Turns(scope, region.steps, pace),
+      turns: (scope) => new RegionTurns(scope, region.steps, pace),
       close: () => this.#directory.release(group),
     };
   }

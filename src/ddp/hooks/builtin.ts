@@ -1,7 +1,7 @@
 /** The hooks that are known by a name, as c10d's BuiltinCommHookType has them. */
 import type { ProcessGroup } from "../../group/process-group.ts";
 import type { CommHook } from "../comm-hook.ts";
-import { allReduceHook } from "./all-reduce.ts";
+import { allReduceHook } from "./uncompressed.ts";
 import { fp16CompressHook } from "./half.ts";
 
 /** The names of the built-in hooks, for `registerBuiltinCommHook`. */

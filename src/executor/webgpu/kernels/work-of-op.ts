@@ -1,12 +1,10 @@
-/**
- * From operations to the work of kernels.
- */
-import { UnsupportedError } from "../../errors.ts";
-import type { ReduceOp } from "../../reduce-op.ts";
-import { bytesPerElement, type DataType, isFloat } from "../../types.ts";
-import type { FoldName } from "../cpu/kernels.ts";
-import type { KernelWork } from "./kernels/source.ts";
-import type { FactorBits } from "./memory/span.ts";
+/** Work of an operation: from a reduce operation and a dtype to the work of a kernel. */
+import { UnsupportedError } from "../../../errors.ts";
+import type { ReduceOp } from "../../../reduce-op.ts";
+import { bytesPerElement, type DataType, isFloat } from "../../../types.ts";
+import type { FoldName } from "../../cpu/kernels.ts";
+import type { FactorBits } from "../memory/span.ts";
+import type { KernelWork } from "./source.ts";
 
 /**
  * The work of a kernel for `op`, once `prepare` has done its part.

@@ -1,5 +1,5 @@
 /**
- * Turns: the calls of a group that has a region run one after the other, in the order in which they were made, which is the
+ * Turns in a region: the calls of a group that has a region run one after the other, in the order in which they were made, which is the
  * same on every rank. A short call whose ranks come together ends without a promise.
  */
 import type { Context } from "../../algorithm/context.ts";
@@ -18,7 +18,7 @@ import { failureOf, foldsOf, type GroupScope, surroundings } from "./group-scope
 import { isOfHub, type Plan } from "./planning.ts";
 
 /** See the file's head. */
-export class Turns {
+export class RegionTurns {
   readonly #scope: GroupScope;
   readonly #steps: Steps;
   readonly #pace: Pace;

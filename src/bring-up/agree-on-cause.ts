@@ -1,6 +1,6 @@
 /**
- * Verdict: the one cause of which a group dies, where its ranks see several: two that die at once, a link whose two ends each
- * take the other for lost, deadlines that pass on all ranks. The first cause that comes to the store is the verdict. Where the
+ * The cause on which the ranks of a group agree when it dies. They may see several: two ranks die at once, each end of a link
+ * takes the other for lost, deadlines pass on all ranks. The first cause that comes to the store is the verdict. Where the
  * store is out of reach, as after the end of the rank that hosts the hub, the lowest rank that is left tells its cause first,
  * and the others hear it while they wait.
  */

@@ -1,6 +1,7 @@
 /** The page of `webccl trace --live`: asks the command for the state of the job twice a second, and shows it. */
 import type { LiveLink, LiveRank, LiveState } from "../../src/cli/trace/live-state.ts";
-import { formatBytes } from "../chart.ts";
+import { cell, explainColumns, setText } from "../display.ts";
+import { formatBytes } from "../format.ts";
 import { drawPicture } from "./picture.ts";
 
 const PERIOD_MS = 500;
@@ -18,16 +19,10 @@ function show(state: LiveState): void {
   byId("links").replaceChildren(...links.map(linkRow));
 }
 
-/** Says it anew only if it is new: a screen reader reads what changes. */
-function setText(id: string, text: string): void {
-  const shown = byId(id);
-  if (shown.textContent !== text) shown.textContent = text;
-}
-
 function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {
   const row = document.createElement("tr");
   row.className = isCulprit ? "culprit" : "";
-  const name = cell(String(one.rank), "", "th");
+  const name = cell(String(one.rank), "th");
   name.setAttribute("scope", "row");
   const runtime = document.createElement("span");
   runtime.className = "runtime";
@@ -36,9 +31,9 @@ function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {
   const call = one.silentMs !== null ? "does not answer" : one.isRunning ? `in ${one.call}` : `after ${one.call}`;
   row.append(
     name,
-    cell(call, "call"),
-    cell(formatTime(one.silentMs ?? one.sinceMs), "number"),
-    cell(formatBytes(one.memoryBytes), "number"),
+    cell(call, "td", "wide"),
+    cell(formatTime(one.silentMs ?? one.sinceMs), "td", "number"),
+    cell(formatBytes(one.memoryBytes), "td", "number"),
   );
   return row;
 }
@@ -47,18 +42,11 @@ function linkRow({ from, to, bytes, bytesPerSecond, waitedMs }: LiveLink): HTMLT
   const row = document.createElement("tr");
   row.append(
     cell(`${from} → ${to}`),
-    cell(`${formatBytes(Math.round(bytesPerSecond))}/s`, "number"),
-    cell(formatBytes(bytes), "number"),
-    cell(formatTime(waitedMs), "number"),
+    cell(`${formatBytes(Math.round(bytesPerSecond))}/s`, "td", "number"),
+    cell(formatBytes(bytes), "td", "number"),
+    cell(formatTime(waitedMs), "td", "number"),
   );
   return row;
-}
-
-function cell(text: string, kind = "", name: "td" | "th" = "td"): HTMLTableCellElement {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
 }
 
 function formatTime(ms: number): string {
@@ -77,4 +65,5 @@ async function ask(): Promise<void> {
   }
 }
 
+explainColumns();
 void ask();

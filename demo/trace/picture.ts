@@ -1,5 +1,6 @@
 /** The picture: ranks on a circle, the links between them, and arrows from who waits to whom. */
 import type { LiveState } from "../../src/cli/trace/live-state.ts";
+import { element } from "../svg.ts";
 
 const SIZE = 320;
 const CENTRE = SIZE / 2;
@@ -69,10 +70,4 @@ function arrowHead(): SVGElement {
   const definitions = element("defs", {});
   definitions.append(marker);
   return definitions;
-}
-
-function element(name: string, attributes: Readonly<Record<string, string | number>>): SVGElement {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-  return made;
 }

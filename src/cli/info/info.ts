@@ -5,8 +5,9 @@ import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
+import { describe } from "./describe.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
-import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
+import { type NcclInfo, ncclInfo } from "./nccl.ts";
 
 const PAGE_BYTES = 65_536;
 
@@ -99,28 +100,4 @@ function whyNoSharedFiles(): string | null {
   } catch (error) {
     return textOf(error);
   }
-}
-
-function describe(found: Info): string {
-  const { system, missing } = found;
-  const rows: [string, string][] = [
-    ["webccl", found.webccl],
-    ["runtime", found.runtime],
-    [
-      "system",
-      `${system.platform} ${system.arch}, ${system.cores} cores, ${(system.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
-    ],
-    ["cpu", `${found.cpu.description}, arithmetic ${found.cpu.arithmeticId}`],
-    ...found.gpus.map(({ runtime, adapter, features, limits, fix }): [string, string] => {
-      const most = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
-      return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
-    }),
-    ["nccl", describeNccl(found.nccl)],
-    ["ffi", found.ffi ?? "none"],
-    ["transports", found.transports.join(", ")],
-    ["TypeScript", found.typeScript],
-    ["host", found.hostId],
-    ...missing.map(({ what, fix }): [string, string] => ["missing", `${what}: ${fix}`]),
-  ];
-  return rows.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join("");
 }

@@ -158,6 +158,8 @@ async function main(): Promise<boolean> {
 try {
   process.exitCode = (await main()) ? 0 : 1;
 } catch (error) {
-  console.error(error instanceof RangeError || error instanceof TypeError ? error.message : error);
+  const isUsage = error instanceof RangeError || error instanceof TypeError;
+  // One sentence: the parser's second one is of words that begin with a dash.
+  console.error(isUsage ? error.message.split(". To ")[0] : error);
   process.exitCode = 2;
 }

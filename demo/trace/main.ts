@@ -15,8 +15,22 @@ function show(state: LiveState): void {
   byId("trouble").hidden = trouble === null || sentence !== null;
   setText("trouble", trouble === null ? "" : `No answer: ${trouble}`);
   byId("picture").replaceChildren(drawPicture(state));
-  byId("ranks").replaceChildren(...ranks.map((rank) => rankRow(rank, culprits.includes(rank.rank))));
-  byId("links").replaceChildren(...links.map(linkRow));
+  fill(
+    "ranks",
+    ranks.map((rank) => rankRow(rank, culprits.includes(rank.rank))),
+    "No rank has answered yet.",
+  );
+  fill("links", links.map(linkRow), "No rank has received a message yet.");
+  for (const section of document.querySelectorAll<HTMLElement>("[data-needs-ranks]")) section.hidden = state.size === 0;
+}
+
+/** The rows of a table, or one that says why there is none. */
+function fill(id: string, rows: readonly HTMLTableRowElement[], none: string): void {
+  const row = document.createElement("tr");
+  const only = cell(none, "td", "wide");
+  only.colSpan = 4;
+  row.append(only);
+  byId(id).replaceChildren(...(rows.length > 0 ? rows : [row]));
 }
 
 function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {

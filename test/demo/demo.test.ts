@@ -1,9 +1,26 @@
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt } from "../../scripts/build.ts";
 import { openPage } from "../../src/cli/demo.ts";
 import { expectAccessible, expectFitsPhone, PHONE, says, Tabs } from "../helpers/tabs.ts";
 
-describe("webccl demo", { timeout: 90_000 }, () => {
+const { homepage: HOMEPAGE }: { homepage?: string } = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+);
+
+/** A page's only row 32 times, with long names: what so many ranks look like. */
+const CROWD = `{
+  const [row] = document.getElementById("ranks").children;
+  for (let rank = 1; rank < 32; rank++) {
+    const other = row.cloneNode(true);
+    other.firstChild.textContent = rank;
+    other.children[1].firstChild.textContent = rank % 2 ? "A browser 156.0.7390.65 on Android" : "Firefox 153 on Windows";
+    other.querySelector(".gpu").textContent = rank % 3 ? "no GPU" : "ANGLE (NVIDIA, NVIDIA GeForce RTX 4090 Laptop GPU (0x00002757) Direct3D11 vs_5_0 ps_5_0, D3D11)";
+    row.after(other);
+  }
+}`;
+
+describe("webccl demo", { timeout: 180_000 }, () => {
   let tabs: Tabs;
   let demo: Awaited<ReturnType<typeof openPage>>;
 
@@ -51,7 +68,15 @@ describe("webccl demo", { timeout: 90_000 }, () => {
     await says(page, "join-where", /on another device/);
     expect(await page.isVisible("#qr svg")).toBe(true);
     expect(await page.isVisible("#join-phones")).toBe(false);
-    await tabs.inspect(page, "reachable");
+    expect(await page.isVisible("#docs"), "nobody has said where the documentation is").toBe(HOMEPAGE !== undefined);
+    await page.route("**/join.json", (route) =>
+      route.fulfill({ json: { urls: demo.urls, docs: "https://docs.example/" } }),
+    );
+    await page.reload();
+    await page.waitForSelector("#docs[href='https://docs.example/']");
+    await says(page, "status", /One rank, this tab/);
+    await page.evaluate(CROWD);
+    await tabs.inspect(page, "reachable-crowd");
   });
 
   it("makes every tab a rank, runs and checks, and goes on when one leaves and another comes", async () => {

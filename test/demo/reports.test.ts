@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Page } from "playwright";
@@ -16,9 +16,8 @@ const CIRCUMSTANCES = {
   command: "npm run bench:peers -- --collectives all_reduce --ranks 2,4 --rounds 11 --only threads,mapped-memory,gloo",
 };
 
-describe("reports", { timeout: 120_000 }, () => {
+describe("reports", { timeout: 240_000 }, () => {
   let tabs: Tabs;
-  const folder = temporaryFolder();
 
   beforeAll(async () => {
     if (!isBuilt()) await build();
@@ -31,7 +30,7 @@ describe("reports", { timeout: 120_000 }, () => {
 
   /** The page that a command writes. */
   async function written(name: string, args: readonly string[]): Promise<Page> {
-    const html = join(folder, `${name}.html`);
+    const html = join(temporaryFolder(), `${name}.html`);
     const { code, stderr } = await webccl([...args, "--html", html], gpuEnvironment());
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(readFileSync(html, "utf8")).not.toMatch(/https?:/);
@@ -93,8 +92,7 @@ describe("reports", { timeout: 120_000 }, () => {
       ratios:
         i > 0 ? [] : [{ peer: "Open MPI", rows: sizes.map((bytes) => ({ bytes, min: 0.8, median: 1.1, max: 123.4 })) }],
     }));
-    const file = join(folder, "peers.html");
-    const { writeFileSync } = await import("node:fs");
+    const file = join(temporaryFolder(), "peers.html");
     writeFileSync(
       file,
       htmlReport([{ collective: "all_reduce", ranks: 4, lines }], CIRCUMSTANCES, ["gloo: PyTorch is not installed"]),

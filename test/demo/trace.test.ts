@@ -15,7 +15,7 @@ const PROGRAM = fileURLToPath(new URL("programs/steady.mjs", import.meta.url));
 const NAMED_MS = 3_000;
 const SIZE = 4;
 
-describe("webccl trace --live", { timeout: 90_000 }, () => {
+describe("webccl trace --live", { timeout: 240_000 }, () => {
   let tabs: Tabs;
 
   beforeAll(async () => {

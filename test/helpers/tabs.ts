@@ -15,7 +15,6 @@ const VIEWS = [
   { name: "light", width: 1200, height: 900, colorScheme: "light" },
   { name: "dark", width: 1200, height: 900, colorScheme: "dark" },
   { name: "phone", width: 390, height: 844, colorScheme: "light" },
-  { name: "phone-dark", width: 390, height: 844, colorScheme: "dark" },
 ] as const;
 
 export class Tabs {

@@ -46,16 +46,16 @@ function gpuSection({ runtime, adapter, features, limits, fix }: GpuInfo): strin
   const most = Object.entries(limits).map(([name, value]) => `${name} ${limitText(name, value)}`);
   return section(`GPU in ${runtime}`, [
     ["adapter", adapter],
-    ["limits", most.join(", ")],
+    ["limits", most.join("\n")],
     ...groupsOf(features).map(([name, some]): Row => [name, some.join(", ")]),
   ]);
 }
 
 /** The features of an adapter by their use; those of one use in the order of the alphabet. */
 const GROUPS: readonly (readonly [name: string, isOne: (feature: string) => boolean])[] = [
-  ["arithmetic", (feature) => /f16|^subgroups|atomic|^dual|packed/.test(feature)],
+  ["arithmetic", (feature) => /f16|^subgroup|atomic|packed/.test(feature)],
   ["timing", (feature) => /timestamp/.test(feature)],
-  ["textures", (feature) => /texture|float32-|filterable|blendable|renderable|bgra8|depth|color-format/.test(feature)],
+  ["textures", (feature) => /texture|sampling|blend|filterable|renderable|bgra8|depth|clip/.test(feature)],
   ["other", () => true],
 ];
 
@@ -82,13 +82,18 @@ function row(name: string, value: string): string {
   return `${head}${wrapped(value, WIDTH - start.length).join(`\n${start}`)}\n`;
 }
 
-/** The words of `text` in lines of `width`; a word that is longer has a line of its own. */
+/** The words of `text` in lines of `width`, and its own lines; a word that is longer has a line of its own. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
-  for (const word of text.split(/\s+/)) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(word);
+  for (const paragraph of text.split("\n")) {
+    let line = "";
+    for (const word of paragraph.split(/\s+/)) {
+      if (line !== "" && line.length + 1 + word.length > width) {
+        lines.push(line);
+        line = word;
+      } else line = line === "" ? word : `${line} ${word}`;
+    }
+    lines.push(line);
   }
   return lines;
 }

@@ -42,8 +42,8 @@ export function installedBrowsers(): InstalledBrowser[] {
   return found.filter((one) => one !== null);
 }
 
-function versionOf(path: string): string {
-  const text = execFileSync(path, ["--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+function versionOf(...[command = "", ...words]: readonly string[]): string {
+  const text = execFileSync(command, [...words, "--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
   return /\d+(\.\d+)*/.exec(text)?.[0] ?? "";
 }
 
@@ -89,7 +89,7 @@ function webkit(path: string | undefined): InstalledBrowser | null {
   const display = process.env.DISPLAY === undefined && xvfb !== undefined ? [xvfb, "-a"] : [];
   return {
     name: "webkit",
-    version: `WebKitGTK ${versionOf(path)}`,
+    version: `WebKitGTK ${versionOf(...display, path)}`,
     settings: "JSC_useSharedArrayBuffer=1",
     command: (url, profile) => {
       const [command = path, ...args] = [...display, path, url];

@@ -96,7 +96,8 @@ export async function reportsOf(
   const silent: SilentBrowser[] = [];
   try {
     for (const browser of browsers) {
-      const { name, version, settings } = browser;
+      const { name, settings } = browser;
+      const version = browser.version();
       onBrowser(version);
       const answer = new Promise<unknown>((resolve) => waiting.set(name, resolve));
       const facts = await openOnce(browser, `${page.url}?name=${name}`, answer);

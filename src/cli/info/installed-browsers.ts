@@ -7,8 +7,8 @@ import { SYSTEM_PATHS } from "../launch/chromium.ts";
 /** How one kind of browser is found and opened. */
 export interface InstalledBrowser {
   readonly name: "chromium" | "firefox" | "webkit";
-  /** Such as "Firefox 153.8.0". */
-  readonly version: string;
+  /** Such as "Firefox 153.8.0", which the browser is asked for. */
+  version(): string;
   /** Settings that its users do not have. */
   readonly settings: string;
   /** The command that opens `url`, with a profile in the empty folder `profile`. */
@@ -43,7 +43,10 @@ export function installedBrowsers(): InstalledBrowser[] {
 }
 
 function versionOf(...[command = "", ...words]: readonly string[]): string {
-  const text = execFileSync(command, [...words, "--version"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+  const text = execFileSync(command, [...words, "--version"], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   return /\d+(\.\d+)*/.exec(text)?.[0] ?? "";
 }
 
@@ -53,7 +56,7 @@ function chromium(path: string | undefined): InstalledBrowser | null {
   const flags = ["--headless=new", "--enable-unsafe-webgpu", "--no-first-run", "--disable-quic", "--disable-sync"];
   return {
     name: "chromium",
-    version: `Chromium ${versionOf(path)}`,
+    version: () => `Chromium ${versionOf(path)}`,
     settings: "--enable-unsafe-webgpu",
     command: (url, profile) => ({
       command: path,
@@ -67,7 +70,7 @@ function firefox(path: string | undefined): InstalledBrowser | null {
   if (path === undefined) return null;
   return {
     name: "firefox",
-    version: `Firefox ${versionOf(path)}`,
+    version: () => `Firefox ${versionOf(path)}`,
     settings: Object.keys(FIREFOX_PREFS).join(", "),
     command: (url, profile) => {
       const prefs = Object.entries(FIREFOX_PREFS).map(([name, value]) => `user_pref("${name}", ${value});`);
@@ -89,7 +92,7 @@ function webkit(path: string | undefined): InstalledBrowser | null {
   const display = process.env.DISPLAY === undefined && xvfb !== undefined ? [xvfb, "-a"] : [];
   return {
     name: "webkit",
-    version: `WebKitGTK ${versionOf(...display, path)}`,
+    version: () => `WebKitGTK ${versionOf(...display, path)}`,
     settings: "JSC_useSharedArrayBuffer=1",
     command: (url, profile) => {
       const [command = path, ...args] = [...display, path, url];

@@ -30,7 +30,8 @@ const SHARES = `<section>
 is the operation's share of that. A rate counts the bytes that the program reads and writes. The memory moves more: before a processor
 writes a line of memory, its cache fetches that line. A copy so moves three bytes for two that count, a sum of two tensors four
 for three, and an operation in place none beside those that count. As fast as memory allows, a sum therefore has up to 112 %
-of a copy, and an operation in place up to 150 %.</p>
+of a copy, and an operation in place up to 150 %. Tensors that fit the caches have no such limit, and other work of the machine
+moves all figures: <code>-b 96M</code> measures the memory.</p>
 </section>
 `;
 

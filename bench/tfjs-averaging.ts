@@ -73,8 +73,8 @@ const USAGE = `npx tsx bench/tfjs-averaging.ts [options]
   --rounds N    turns of each way (30)`;
 const text = { type: "string" } as const;
 const { ranks, rounds } = toldBy(USAGE, { ranks: text, rounds: text }, ({ values }) => ({
-  ranks: wholeOption("ranks", values.ranks ?? "2", 1),
-  rounds: wholeOption("rounds", values.rounds ?? "30", 1),
+  ranks: wholeOption("--ranks", values.ranks ?? "2", 1),
+  rounds: wholeOption("--rounds", values.rounds ?? "30", 1),
 }));
 if (process.env.RANK === undefined) {
   const script = fileURLToPath(import.meta.url);

@@ -112,13 +112,13 @@ const { link, rankCounts, collectives, rounds, maxBytes, isJson } = toldBy(
   { link: text, ranks: text, collectives: text, rounds: text, max: text, json: { type: "boolean" } },
   ({ values }) => ({
     link: choicesOption("--link", [values.link ?? "websocket"], LINKS)[0] ?? "websocket",
-    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("ranks", count, 1)),
+    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("--ranks", count, 1)),
     collectives: choicesOption(
       "--collectives",
       values.collectives?.split(",") ?? Object.keys(FAMILIES),
       Object.keys(FAMILIES),
     ),
-    rounds: wholeOption("rounds", values.rounds ?? "3", 1),
+    rounds: wholeOption("--rounds", values.rounds ?? "3", 1),
     maxBytes: bytesOf(values.max ?? "16M"),
     isJson: values.json === true,
   }),

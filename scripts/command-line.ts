@@ -19,7 +19,7 @@ class WrongWord extends Error {}
 export function wholeOption(name: string, text: string, least: number): number {
   const number = Number(text);
   if (Number.isInteger(number) && number >= least) return number;
-  throw new WrongWord(`--${name} is "${text}": a whole number of at least ${least} is needed`);
+  throw new WrongWord(`${name} is "${text}": a whole number of at least ${least} is needed`);
 }
 
 /** @throws WrongWord, which `toldBy` prints, if one of `words` is none of `choices`. */
@@ -45,8 +45,9 @@ export function toldBy<O extends Options, T>(usage: string, options: O, read: (t
     return read(parseArgs({ args, options, strict: true, allowPositionals: true }));
   } catch (error) {
     if (!(error instanceof WrongWord || error instanceof RangeError || isOfParser(error))) throw error;
-    const [start = ""] = usage.split(/ \[|\n/);
-    console.error(`${sentence(error.message, Object.keys(options))}; "${start} --help" lists the options`);
+    const [start = ""] = usage.split(/ \[|: |\n/);
+    const asked = /^npm .*[^-]$/.test(start) ? `${start} --` : start;
+    console.error(`${sentence(error.message, Object.keys(options))}; "${asked} --help" says more`);
     process.exit(2);
   }
 }

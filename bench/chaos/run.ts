@@ -43,9 +43,9 @@ function readOptions(): Options {
     const ids = SCENARIOS.map(({ id }) => id);
     const wanted = choicesOption("--only", values.only?.split(",") ?? ids, ids);
     return {
-      seed: wholeOption("seed", values.seed ?? new Date().toISOString().slice(0, 10).replaceAll("-", ""), 0),
+      seed: wholeOption("--seed", values.seed ?? new Date().toISOString().slice(0, 10).replaceAll("-", ""), 0),
       minutes,
-      repetitions: values.repetitions === undefined ? undefined : wholeOption("repetitions", values.repetitions, 1),
+      repetitions: values.repetitions === undefined ? undefined : wholeOption("--repetitions", values.repetitions, 1),
       scenarios: SCENARIOS.filter(({ id }) => wanted.includes(id)),
       ...{ isBusy: values.busy === true, asJson: values.json === true },
     };

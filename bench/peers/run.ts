@@ -168,8 +168,8 @@ const told = toldBy(
   },
   ({ values }) => ({
     collectives: choicesOption("--collectives", values.collectives?.split(",") ?? COLLECTIVES, COLLECTIVES),
-    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("ranks", count, 1)),
-    rounds: wholeOption("rounds", values.rounds ?? (values.baseline === undefined ? "5" : "11"), 1),
+    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("--ranks", count, 1)),
+    rounds: wholeOption("--rounds", values.rounds ?? (values.baseline === undefined ? "5" : "11"), 1),
     ...{ minBytes: bytesOf(values.min ?? "64"), maxBytes: bytesOf(values.max ?? "64M") },
     only: (values.only ?? "").toLowerCase().split(","),
     baseline: values.baseline,

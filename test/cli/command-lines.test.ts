@@ -14,7 +14,9 @@ const PROGRAMS = [
     const [, words] = /^tsx (.*)$/.exec(line) ?? [];
     return words === undefined ? [] : [[`npm run ${name}`, words] as const];
   }),
-  ["bench/tfjs-averaging.ts", "bench/tfjs-averaging.ts"] as const,
+  ...["tfjs-averaging", "tabs", "tcp-store", "gpu-overlap"].map(
+    (name) => [`bench/${name}.ts`, `bench/${name}.ts`] as const,
+  ),
 ];
 /** Other programs of npm, which have a usage of their own, and lines that run several. */
 const OTHERS = ["build:native", "lint", "deadcode", "publint", "attw", "typecheck", "bench"];

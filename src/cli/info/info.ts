@@ -4,6 +4,7 @@ import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
+import { statusLine } from "../bench/report.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
 import { describe } from "./describe.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
@@ -32,7 +33,9 @@ export interface Info {
 
 /** Prints it and returns the exit code. A missing part is no failure. */
 export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {
-  const found = await gather(version);
+  const status = statusLine();
+  status("asking Node, Deno and Chromium for their GPUs …");
+  const found = await gather(version).finally(() => status(""));
   process.stdout.write(json ? `${JSON.stringify(found)}\n` : describe(found));
   return 0;
 }

@@ -19,6 +19,10 @@ describe("webccl info --browsers link", { timeout: 180_000 }, () => {
     const { process: child, ended } = start(["info", "--browsers", "link", "--json"]);
     const [asked] = await once(child.stderr ?? child, "data");
     const [url] = /http:\S+/.exec(String(asked)) ?? [];
+    const report = (headers: Record<string, string>) =>
+      fetch(`${url}report/`, { method: "POST", body: '{"threads":{"has":"yes"}}', headers });
+    expect((await report({ origin: "http://elsewhere.example" })).status).toBe(403);
+    expect((await report({})).status, "a report with no facts").toBe(400);
     const page = await tabs.open(url ?? "");
     const { browsers } = JSON.parse((await ended).stdout);
     expect(browsers).toMatchObject([{ browser: expect.stringMatching(/^Chrome \d+ on /), settings: null }]);

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { allowedHosts, hostAllowed } from "../../node/websocket-server.ts";
 import { statusLine } from "../bench/report.ts";
 import { nextSignal } from "../hub.ts";
 import { pathOf, sendFile } from "../page-files.ts";
@@ -40,7 +41,14 @@ async function servePage(
 ): Promise<{ url: string; close(): void }> {
   const folder = FOLDERS.find((url) => existsSync(new URL("index.html", url)));
   if (!folder) throw new UsageError("the page is not built: npm run build");
+  const allowed = allowedHosts("127.0.0.1");
   const server = createServer((request, response) => {
+    // Neither a name that somebody points here nor a page of another origin tells anything.
+    const { host, origin } = request.headers;
+    if (!hostAllowed(request, allowed) || (origin !== undefined && origin !== `http://${host}`)) {
+      response.writeHead(403).end("this page is for this machine alone\n");
+      return;
+    }
     response.setHeader("content-security-policy", POLICY);
     response.setHeader("cross-origin-opener-policy", "same-origin");
     response.setHeader("cross-origin-embedder-policy", "require-corp");

@@ -8,9 +8,14 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
+import { toldBy, wholeOption } from "../scripts/command-line.ts";
 import { gpuEnvironment } from "../test/helpers/gpu.ts";
 
-const [bytes = 2 ** 24, rounds = 15, ...rest] = process.argv.slice(2).map(Number);
+const [bytes = 2 ** 24, rounds = 15, ...rest] = toldBy(
+  "npx tsx bench/gpu-overlap.ts [bytes] [rounds] [segmentBytes] [segmentsInFlight]",
+  {},
+  ({ positionals }) => positionals.map((text, i) => wholeOption(`word ${i + 1}`, text, 1)),
+);
 const server = createServer().listen(0, "127.0.0.1");
 await once(server, "listening");
 const { port } = server.address() as { port: number };

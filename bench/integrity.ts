@@ -4,11 +4,12 @@
  * median of the ratios of neighbouring turns, of which a machine that is busy with other work shifts both.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { medianOf } from "../src/cli/bench/report.ts";
 import { launch } from "../src/cli/launch/launch.ts";
+import { machineText } from "../src/cli/machine.ts";
 import { initProcessGroup } from "../src/node/index.ts";
 import { sizeText } from "./sizes.ts";
 
@@ -60,9 +61,7 @@ async function runRank(folder: string): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
-  console.log(
-    `${cpus()[0]?.model}, ${cpus().length} cores, node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`,
-  );
+  console.log(`${machineText()}, node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}`);
   console.log("allReduce of f32, 2 ranks, websocket; µs of one call, medians");
   const onMessage = (_rank: number, message: unknown) => {
     const { bytes, onUs, offUs } = message as Told;

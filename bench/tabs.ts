@@ -3,15 +3,20 @@
  * Medians; `npx tsx bench/tabs.ts [chromium | firefox | webkit] [MiB]`.
  */
 import { fileURLToPath } from "node:url";
+import { choicesOption, toldBy, wholeOption } from "../scripts/command-line.ts";
 import { startHub } from "../src/node/hub.ts";
 import { PageServer } from "../test/runtime/browser/page-server.ts";
 import { ENGINES, type EngineName, valueIn } from "../test/runtime/engines/engine.ts";
 import type { TabsJob, TabsTimes } from "./tabs-page.ts";
 
-const [name = "chromium", mib = "8"] = process.argv.slice(2);
-const open = ENGINES[name as EngineName];
-if (!open) throw new RangeError(`there is no engine ${name}: use ${Object.keys(ENGINES).join(", ")}`);
-const bytes = Number(mib) * 2 ** 20;
+const NAMES = Object.keys(ENGINES) as EngineName[];
+const USAGE = `npx tsx bench/tabs.ts [engine] [MiB]: ${NAMES.join(", ")} (chromium), and the size of the tensor (8)`;
+const { name, mib } = toldBy(USAGE, {}, ({ positionals: [engine = "chromium", size = "8"] }) => ({
+  name: choicesOption("engine", [engine], NAMES)[0] ?? "chromium",
+  mib: wholeOption("MiB", size, 1),
+}));
+const open = ENGINES[name];
+const bytes = mib * 2 ** 20;
 
 const program = fileURLToPath(new URL("tabs-page.ts", import.meta.url));
 const server = await PageServer.open({ programs: { "entry.js": program } });

@@ -5,10 +5,15 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { toldBy, wholeOption } from "../scripts/command-line.ts";
 import { pytorchPython } from "../scripts/pytorch.ts";
 
+const rounds = toldBy(
+  "npx tsx bench/tcp-store.ts [rounds]: turns of each server (3)",
+  {},
+  ({ positionals: [count = "3"] }) => wholeOption("rounds", count, 1),
+);
 const python = pytorchPython();
-const rounds = Number(process.argv[2] ?? 3);
 const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const LOADS = [
   { clients: 1, adds: 5_000, sets: 50_000 },

@@ -7,10 +7,10 @@
  * alternation, so that they meet the same machine; the ratio is the median of the rounds' ratios on the slowest rank.
  */
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
 import { initProcessGroup, type ProcessGroup } from "webccl";
 import { averageGradients } from "webccl/tfjs";
+import { toldBy, wholeOption } from "../scripts/command-line.ts";
 import { run } from "../src/cli/run.ts";
 
 /** Four layers of 512: 1,050,624 parameters in eight tensors. */
@@ -68,9 +68,15 @@ async function measure(rounds: number): Promise<void> {
   await group.destroy();
 }
 
+const USAGE = `npx tsx bench/tfjs-averaging.ts [options]
+  --ranks N     (2)
+  --rounds N    turns of each way (30)`;
 const text = { type: "string" } as const;
-const { values } = parseArgs({ options: { ranks: { ...text, default: "2" }, rounds: { ...text, default: "30" } } });
+const { ranks, rounds } = toldBy(USAGE, { ranks: text, rounds: text }, ({ values }) => ({
+  ranks: wholeOption("--ranks", values.ranks ?? "2", 1),
+  rounds: wholeOption("--rounds", values.rounds ?? "30", 1),
+}));
 if (process.env.RANK === undefined) {
   const script = fileURLToPath(import.meta.url);
-  process.exitCode = await run({ ranks: Number(values.ranks), script, args: ["--rounds", values.rounds] });
-} else await measure(Number(values.rounds));
+  process.exitCode = await run({ ranks, script, args: ["--rounds", String(rounds)] });
+} else await measure(rounds);

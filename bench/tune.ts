@@ -2,20 +2,19 @@
  * `npm run bench:tune`: where one algorithm gives way to the next. Runs every algorithm of each collective on the same sizes,
  * in alternation, and tells the fastest of each size beside the one that `src/backend/direct/select.ts` takes, whose sizes are
  * set by hand from this.
- *
- *   npm run bench:tune -- [--link websocket] [--ranks 2,4] [--collectives all_reduce,…] [--rounds 3] [--max 16M]
- *
- * `--link` is shared-memory (threads), mapped-memory, shared-file, websocket or hub. Writes bench/results/tune-LINK.json.
+ * Writes bench/results/tune-LINK.json; `--help` lists the options.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
-import { parseArgs } from "node:util";
+import { availableParallelism } from "node:os";
+import { build, isBuilt } from "../scripts/build.ts";
+import { choicesOption, toldBy, wholeOption } from "../scripts/command-line.ts";
 import { addressableRows } from "../src/algorithm/addressable/rows.ts";
 import { areasRows } from "../src/algorithm/areas/rows.ts";
 import type { AlgorithmFamily } from "../src/algorithm/rows.ts";
 import { algorithmNames, selectAlgorithm, tableWith } from "../src/backend/direct/select.ts";
 import { measure } from "../src/cli/bench/bench.ts";
-import { medianOf } from "../src/cli/bench/report.ts";
+import { medianOf, statusLine } from "../src/cli/bench/report.ts";
+import { machineText } from "../src/cli/machine.ts";
 import type { LinkKind } from "../src/link/link.ts";
 import { bytesOf, sizeText } from "./sizes.ts";
 
@@ -66,7 +65,15 @@ function eligible(collective: AlgorithmFamily, ranks: number, link: LinkKind): s
   });
 }
 
-async function tune(name: string, ranks: number, link: Transport, rounds: number, maxBytes: number): Promise<Row[]> {
+/** How a collective is measured. */
+interface TuneOptions {
+  link: Transport;
+  rounds: number;
+  maxBytes: number;
+  onRound(text: string): void;
+}
+
+async function tune(name: string, ranks: number, { link, rounds, maxBytes, onRound }: TuneOptions): Promise<Row[]> {
   const collective = FAMILIES[name]!;
   const algorithms = eligible(collective, ranks, link);
   const times = new Map<number, Map<string, number[]>>();
@@ -82,7 +89,7 @@ async function tune(name: string, ranks: number, link: Transport, rounds: number
         times.set(bytes, row.set(algorithm, [...(row.get(algorithm) ?? []), timeUs.median]));
       }
     }
-    process.stderr.write(`${name}, ${ranks} ranks: round ${round + 1} of ${rounds}\n`);
+    onRound(`${name}, ${ranks} ranks: round ${round + 1} of ${rounds}`);
   }
   return [...times].map(([bytes, row]) => {
     const timeUs = Object.fromEntries([...row].map(([algorithm, all]) => [algorithm, medianOf(all)]));
@@ -91,23 +98,41 @@ async function tune(name: string, ranks: number, link: Transport, rounds: number
   });
 }
 
-const { values } = parseArgs({
-  options: {
-    link: { type: "string", default: "websocket" },
-    ranks: { type: "string", default: "2,4" },
-    collectives: { type: "string", default: Object.keys(FAMILIES).join() },
-    rounds: { type: "string", default: "3" },
-    max: { type: "string", default: "16M" },
-  },
-});
-const link = values.link as Transport;
-const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, node ${process.versions.node}`;
+const LINKS = ["shared-memory", "mapped-memory", "shared-file", "websocket", "hub"] as const satisfies Transport[];
+const USAGE = `npm run bench:tune -- [options]
+  --link L               ${LINKS.join(", ")} (websocket)
+  --ranks 2,4            numbers of ranks
+  --collectives C,…      ${Object.keys(FAMILIES).join(", ")} (all)
+  --rounds N             runs of each algorithm (3)
+  --max SIZE             largest tensor (16M)
+  --json                 prints the tables as JSON`;
+const text = { type: "string" } as const;
+const { link, rankCounts, collectives, rounds, maxBytes, isJson } = toldBy(
+  USAGE,
+  { link: text, ranks: text, collectives: text, rounds: text, max: text, json: { type: "boolean" } },
+  ({ values }) => ({
+    link: choicesOption("--link", [values.link ?? "websocket"], LINKS)[0] ?? "websocket",
+    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("--ranks", count, 1)),
+    collectives: choicesOption(
+      "--collectives",
+      values.collectives?.split(",") ?? Object.keys(FAMILIES),
+      Object.keys(FAMILIES),
+    ),
+    rounds: wholeOption("--rounds", values.rounds ?? "3", 1),
+    maxBytes: bytesOf(values.max ?? "16M"),
+    isJson: values.json === true,
+  }),
+);
+if (!isBuilt()) await build();
+const status = statusLine();
+const machine = `${machineText()}, node ${process.versions.node}`;
 const results: { collective: string; ranks: number; rows: Row[] }[] = [];
-for (const collective of values.collectives.split(",")) {
-  if (!FAMILIES[collective]) throw new RangeError(`${collective} is none of ${Object.keys(FAMILIES).join(", ")}`);
-  for (const ranks of values.ranks.split(",").map(Number)) {
-    const rows = await tune(collective, ranks, link, Number(values.rounds), bytesOf(values.max));
+for (const collective of collectives) {
+  for (const ranks of rankCounts) {
+    const rows = await tune(collective, ranks, { link, rounds, maxBytes, onRound: status });
+    status("");
     results.push({ collective, ranks, rows });
+    if (isJson) continue;
     console.log(`\n${collective}, ${ranks} ranks, ${link}: median µs; select.ts takes the one in brackets`);
     for (const { bytes, timeUs, fastest, selected } of rows) {
       const cells = Object.entries(timeUs).map(([algorithm, time]) => {
@@ -121,3 +146,4 @@ for (const collective of values.collectives.split(",")) {
 const folder = new URL("results/", import.meta.url);
 mkdirSync(folder, { recursive: true });
 writeFileSync(new URL(`tune-${link}.json`, folder), `${JSON.stringify({ machine, link, results }, null, 2)}\n`);
+if (isJson) console.log(JSON.stringify({ machine, link, results }));

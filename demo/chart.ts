@@ -1,107 +1,120 @@
-/** A line chart of bandwidth over size, as SVG. */
-import type { Measured } from "./measure.ts";
+/** A chart of lines that grow while the page runs, by uPlot: it fits its data and fills its room, in the colours of the page. */
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
 
-const NARROWEST = 280;
-const HEIGHT = 260;
-const LEFT = 64;
-const RIGHT = 12;
-const TOP = 24;
-const BOTTOM = 28;
-/** Room for the label of a size. */
-const LABEL_WIDTH = 64;
-/** Each size is 4 times the one before. */
-const SIZE_POWERS = 2;
+/** One line. */
+export interface Line {
+  readonly name: string;
+  /** A colour of look.css, such as "--accent". */
+  readonly color: string;
+}
 
-/** Draws `points` into `host`; the x axis spans `maxBytes` from the start, so that the curve grows as sizes come in. */
-export function drawChart(host: HTMLElement, points: readonly Measured[], maxBytes: number): void {
-  const width = Math.max(NARROWEST, host.clientWidth);
-  const first = Math.log2(Math.min(1024, ...points.map(({ bytes }) => bytes)));
-  const last = Math.max(first + 1, Math.log2(maxBytes));
-  const top = niceTop(Math.max(0.001, ...points.map(({ algBwGBs }) => algBwGBs)));
-  const x = (bytes: number) => LEFT + ((Math.log2(bytes) - first) / (last - first)) * (width - LEFT - RIGHT);
-  const y = (rate: number) => HEIGHT - BOTTOM - (rate / top) * (HEIGHT - TOP - BOTTOM);
-  const svg = element("svg", { width, height: HEIGHT, role: "img" });
-  const best = points.reduce<Measured | null>((a, b) => (a && a.algBwGBs >= b.algBwGBs ? a : b), null);
-  const label = best
-    ? `algbw per size; the best is ${formatRate(best.algBwGBs)} at ${formatBytes(best.bytes)}`
-    : "algbw";
-  svg.setAttribute("aria-label", label);
-  for (let i = 0; i <= 4; i++) {
-    const rate = (top * i) / 4;
-    svg.append(element("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(rate), y2: y(rate) }));
-    svg.append(text(i === 0 ? "0" : formatRate(rate), { x: LEFT - 8, y: y(rate) + 4, "text-anchor": "end" }));
+/** The axes and lines of a chart. */
+export interface ChartOptions {
+  readonly x: { readonly name: string; format(value: number): string };
+  readonly y: { format(value: number): string; readonly startsAtZero: boolean };
+  readonly lines: readonly Line[];
+  /** Each x is a power of 2, and has its mark. */
+  readonly isLog: boolean;
+}
+
+const HEIGHT = 300;
+const NARROWEST = 240;
+/** Room that a mark of the x axis needs, in pixels. */
+const MARK_WIDTH = 68;
+const FONT = "12px system-ui, sans-serif";
+
+export class LineChart {
+  readonly #host: HTMLElement;
+  readonly #options: ChartOptions;
+  #plot: uPlot | null = null;
+  #data: readonly (readonly number[])[] = [];
+  #words = "";
+
+  constructor(host: HTMLElement, options: ChartOptions) {
+    this.#host = host;
+    this.#options = options;
+    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(host);
+    // The colours of lines and legend are those of the moment in which they are made.
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
-  // From the last size down, so that it always has its label; as many others as there is room for.
-  const room = Math.floor((width - LEFT - RIGHT) / LABEL_WIDTH);
-  const step = SIZE_POWERS * Math.ceil((last - first) / SIZE_POWERS / room);
-  for (let power = last; power >= first; power -= step) {
-    svg.append(
-      text(formatBytes(2 ** power), {
-        x: x(2 ** power),
-        y: HEIGHT - 8,
-        "text-anchor": power === last ? "end" : "middle",
-      }),
-    );
+
+  /** Shows the lines: their x, then the values of each. `words` say the same to those who do not see them. */
+  show(data: readonly (readonly number[])[], words: string): void {
+    const [x = [], ...lines] = data;
+    this.#data = [this.#options.isLog ? x.map(Math.log2) : x, ...lines];
+    this.#words = words;
+    if (this.#plot) this.#fill(this.#plot);
+    else this.#draw();
   }
-  const path = points.map(({ bytes, algBwGBs }) => `${x(bytes)},${y(algBwGBs)}`).join(" ");
-  svg.append(element("polyline", { class: "curve", points: path }));
-  for (const { bytes, algBwGBs } of points) {
-    svg.append(element("circle", { class: "point", cx: x(bytes), cy: y(algBwGBs), r: 4 }));
+
+  #draw(): void {
+    if (this.#data.length === 0) return;
+    this.#plot?.destroy();
+    this.#plot = new uPlot(this.#described(), [[]], this.#host);
+    this.#plot.root.querySelector(".u-wrap")?.setAttribute("role", "img");
+    this.#fill(this.#plot);
   }
-  if (best) {
-    const anchor = x(best.bytes) > width - 80 ? "end" : "middle";
-    svg.append(
-      text(formatRate(best.algBwGBs), {
-        class: "value",
-        x: x(best.bytes),
-        y: y(best.algBwGBs) - 9,
-        "text-anchor": anchor,
-      }),
-    );
+
+  #fill(plot: uPlot): void {
+    plot.root.querySelector(".u-wrap")?.setAttribute("aria-label", this.#words);
+    plot.setData(this.#data.map((values) => [...values]) as uPlot.AlignedData);
+    // uPlot draws, and empties the legend, in the next microtask.
+    queueMicrotask(() => this.#tellLast(plot));
   }
-  host.replaceChildren(svg);
-}
 
-/** "1.25 GB/s", "12 MB/s". */
-export function formatRate(rate: number): string {
-  return rate >= 0.9995 ? `${formatNumber(rate)} GB/s` : `${formatNumber(rate * 1000)} MB/s`;
-}
-
-/** "64 KiB". */
-export function formatBytes(bytes: number): string {
-  for (const [unit, size] of [
-    ["MiB", 2 ** 20],
-    ["KiB", 2 ** 10],
-  ] as const) {
-    if (bytes >= size) return `${Number((bytes / size).toFixed(1))} ${unit}`;
+  /** The legend has the figures of the last point while nobody points at another. */
+  #tellLast(plot: uPlot): void {
+    const last = (this.#data[0]?.length ?? 0) - 1;
+    if (plot === this.#plot && last >= 0 && typeof plot.cursor.idx !== "number") plot.setLegend({ idx: last }, false);
   }
-  return `${bytes} B`;
+
+  #size(): { width: number; height: number } {
+    return { width: Math.max(NARROWEST, this.#host.clientWidth), height: HEIGHT };
+  }
+
+  #described(): uPlot.Options {
+    const { x, y, lines, isLog } = this.#options;
+    const xText = (value: number) => x.format(isLog ? 2 ** value : value);
+    const axis = { stroke: colorOf("--soft"), font: FONT, ticks: { show: false } };
+    const grid = { stroke: colorOf("--line"), width: 1 };
+    const marks = { splits: (plot: uPlot) => this.#marks(plot) };
+    return {
+      ...this.#size(),
+      scales: {
+        x: { time: false, range: (_plot, least, most) => padded(least, most) },
+        y: { range: (_plot, least, most) => (y.startsAtZero ? [0, (most || 1) * 1.1] : padded(least, most, 0.08)) },
+      },
+      axes: [
+        { ...axis, grid: { show: false }, size: 28, values: (_plot, marked) => marked.map(xText), ...(isLog && marks) },
+        { ...axis, grid, size: 72, space: 44, values: (_plot, marked) => marked.map((value) => y.format(value)) },
+      ],
+      series: [
+        { label: x.name, value: (_plot, value) => (value === null ? "" : xText(value)) },
+        ...lines.map(({ name, color }): uPlot.Series => {
+          const stroke = colorOf(color);
+          const value = (_plot: uPlot, one: number | null) => (one === null ? "" : y.format(one));
+          return { label: name, stroke, width: 2.5, value, points: { show: isLog, size: 8, fill: stroke, stroke } };
+        }),
+      ],
+      cursor: { drag: { x: false, y: false }, y: false },
+      hooks: { setCursor: [(plot) => this.#tellLast(plot)] },
+      legend: { markers: { width: 0, fill: (_plot, i) => colorOf(lines[i - 1]?.color ?? "--soft") } },
+    };
+  }
+
+  /** The x of the data that have a mark, from the last down, which so always has one: as many as there is room for. */
+  #marks(plot: uPlot): number[] {
+    const all = [...(this.#data[0] ?? [])];
+    const step = Math.ceil(all.length / Math.max(1, Math.floor((plot.width - 80) / MARK_WIDTH)));
+    return all.filter((_, i) => (all.length - 1 - i) % step === 0);
+  }
 }
 
-/** "840 µs", "12.3 ms". */
-export function formatMs(ms: number): string {
-  return ms < 1 ? `${(1000 * ms).toFixed(0)} µs` : `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
-}
+const colorOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function formatNumber(value: number): string {
-  return String(Number(value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2)));
-}
-
-function niceTop(value: number): number {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 4, 6, 8, 10].find((factor) => factor * power >= value * 1.05)!;
-}
-
-/** An SVG element. */
-export function element(name: string, attributes: Readonly<Record<string, string | number>>): SVGElement {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-  return node;
-}
-
-/** A text in an SVG. */
-export function text(content: string, attributes: Readonly<Record<string, string | number>>): SVGElement {
-  const node = element("text", attributes);
-  node.textContent = content;
-  return node;
+/** A little more than from `least` to `most`, so that no point lies on the edge. */
+function padded(least: number, most: number, share = 0.03): [number, number] {
+  const room = share * (most - least) || 0.5;
+  return [least - room, most + room];
 }

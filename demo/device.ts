@@ -1,7 +1,8 @@
 /** This tab's device: its browser, its GPU, and how fast its kernels are. */
+
+import { browserName } from "../src/cli/info/browser-name.ts";
 import { createCpuExecutor } from "../src/executor/cpu/cpu-executor.ts";
 import { ReduceOp } from "../src/reduce-op.ts";
-import { browserName } from "./browser-name.ts";
 
 /** The description of a tab, for the others. */
 export interface Device {

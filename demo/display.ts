@@ -1,4 +1,4 @@
-/** The parts of a page that all pages of a lobby have: the state, a notice, cells of tables. */
+/** The parts of a page that all pages of a lobby have: the state, a notice, cells of tables, and the words that tables explain. */
 
 export const byId = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 
@@ -14,8 +14,14 @@ export function notice(text: string | null, goOn: string | null = null): void {
 export type State = "joining" | "ready" | "running" | "ended";
 
 export function status(text: string, state: State): void {
-  byId("status").textContent = text;
+  setText("status", text);
   byId("status").dataset.state = state;
+}
+
+/** Says it anew only if it is new: a screen reader reads what changes. */
+export function setText(id: string, text: string): void {
+  const shown = byId(id);
+  if (shown.textContent !== text) shown.textContent = text;
 }
 
 export function cell(text: string, tag: "td" | "th" = "td", className = ""): HTMLTableCellElement {
@@ -36,4 +42,12 @@ export function rankCell(rank: number, isOwn: boolean): HTMLTableCellElement {
     number.append(you);
   }
   return number;
+}
+
+/** Each column that the legend explains says so to the mouse, too. */
+export function explainColumns(): void {
+  for (const column of document.querySelectorAll<HTMLElement>("th[aria-describedby]")) {
+    const about = byId(column.getAttribute("aria-describedby") ?? "");
+    column.title = about.textContent?.trim().replace(/\s+/g, " ") ?? "";
+  }
 }

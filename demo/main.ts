@@ -1,15 +1,27 @@
 /** The page: the orders that its tabs give to the group of a round, and their display. */
 import type { ProcessGroup } from "../src/group/process-group.ts";
 import { Attendance } from "./attendance.ts";
-import { drawChart, formatBytes, formatMs, formatRate } from "./chart.ts";
+import { LineChart } from "./chart.ts";
 import { type Device, describeDevice } from "./device.ts";
-import { byId, cell, rankCell, status } from "./display.ts";
+import { byId, cell, explainColumns, rankCell, setText, status } from "./display.ts";
+import { formatBytes, formatMs, formatRate } from "./format.ts";
 import { DEMO_COLLECTIVES, type Measured, measure, type Order } from "./measure.ts";
+import { programText } from "./program-text.ts";
 
 const button = byId<HTMLButtonElement>("run");
+const hubAddress = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
 let devices: readonly Device[] = [];
 let orders = 0;
-let showChart = () => {};
+
+const chart = new LineChart(byId("plot"), {
+  x: { name: "Size", format: formatBytes },
+  y: { format: formatRate, startsAtZero: true },
+  lines: [
+    { name: "algbw", color: "--accent" },
+    { name: "busbw", color: "--second" },
+  ],
+  isLog: true,
+});
 
 const attendance = new Attendance<Device>({
   command: "webccl demo",
@@ -32,9 +44,8 @@ const attendance = new Attendance<Device>({
 });
 
 async function takeOrders(group: ProcessGroup): Promise<void> {
-  const alone = group.size === 1;
-  const ready = alone ? "One rank, this tab. Open the page in another tab to have two." : `${group.size} ranks, ready.`;
-  status(ready, "ready");
+  status(readyText(group.size), "ready");
+  showNext(group.size);
   button.disabled = false;
   for (orders = 0; ; orders++) {
     const ordered = attendance.lobby.ordered<Order>(attendance.round.number, orders);
@@ -44,21 +55,36 @@ async function takeOrders(group: ProcessGroup): Promise<void> {
   }
 }
 
+const readyText = (size: number) =>
+  size === 1 ? "One rank, this tab. Open the page in another tab to have two." : `${size} ranks, ready.`;
+
+/** Where nothing has run: the next thing to do. */
+function showNext(size: number): void {
+  if (!byId("result").hidden) return;
+  const first =
+    size === 1
+      ? "Open this page in a second tab, or more, so that the ranks have something to exchange. Then choose"
+      : "Choose";
+  setText(
+    "next",
+    `${first} a collective and press “Run on all ranks”, in any tab: every rank calls it on tensors from 1 KiB up, checks each element, and the bandwidth is drawn here.`,
+  );
+}
+
 async function perform(current: ProcessGroup, order: Order): Promise<void> {
   button.disabled = true;
   const what = `${order.collective} of ${order.dtype}${order.collective.includes("reduce") ? `, ${order.op}` : ""}`;
   status(`Running ${what}, asked for by rank ${attendance.round.tabs.indexOf(order.by)}…`, "running");
-  byId("verdict").textContent = "Running…";
+  setText("verdict", "Running…");
+  setText("next", "");
   byId("verdict").className = "";
   byId("rows").replaceChildren();
-  byId("chart").hidden = false;
-  byId("measurements").hidden = false;
+  byId("result").hidden = false;
   const measured: Measured[] = [];
   try {
     const onSize = (one: Measured) => {
       measured.push(one);
-      showChart = () => drawChart(byId("plot"), measured, order.maxBytes);
-      showChart();
+      showChart(measured);
       byId("rows").append(measurementRow(one));
     };
     await measure(current, order, onSize, () => attendance.isSuperseded());
@@ -68,7 +94,8 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
       wrong === 0
         ? `✓ ${what} (${order.memory}): every element right on every rank.`
         : `✗ ${what}: ${wrong} wrong elements.`;
-    status(`${current.size} ranks, ready.`, "ready");
+    setText("next", bestText(measured));
+    status(readyText(current.size), "ready");
     button.disabled = false;
   } catch (error) {
     byId("verdict").className = "bad";
@@ -76,6 +103,24 @@ async function perform(current: ProcessGroup, order: Order): Promise<void> {
     const anyLeft = attendance.round.tabs.some((tab) => attendance.lobby.isGone(tab));
     if (!anyLeft) attendance.offerToGoOn("The group has ended.");
   }
+}
+
+const bestOf = (measured: readonly Measured[]) => measured.reduce((a, b) => (a.algBwGBs >= b.algBwGBs ? a : b));
+
+function bestText(measured: readonly Measured[]): string {
+  const { bytes, algBwGBs, busBwGBs } = bestOf(measured);
+  return `Fastest at ${formatBytes(bytes)}: ${formatRate(algBwGBs)} algbw, ${formatRate(busBwGBs)} busbw.`;
+}
+
+function showChart(measured: readonly Measured[]): void {
+  const best = bestOf(measured);
+  const words = `algbw and busbw over ${measured.length} sizes; the best algbw is ${formatRate(best.algBwGBs)} at ${formatBytes(best.bytes)}`;
+  const [sizes, algbw, busbw] = [
+    measured.map(({ bytes }) => bytes),
+    measured.map((one) => one.algBwGBs),
+    measured.map((one) => one.busBwGBs),
+  ];
+  chart.show([sizes, algbw, busbw], words);
 }
 
 function showRanks(): void {
@@ -131,15 +176,24 @@ const OPTIONS: Readonly<Record<string, readonly (readonly [value: string, label:
 };
 const GPU_TYPES = ["f32", "i32", "u32"];
 
-/** Disables choices that do not go together. */
+const value = (id: string) => byId<HTMLSelectElement>(id).value;
+
+/** The run that the form describes. */
+const chosen = () =>
+  ({
+    ...{ collective: value("collective"), op: value("op"), dtype: value("dtype"), memory: value("device") },
+    maxBytes: Number(value("size")),
+  }) as Omit<Order, "by">;
+
+/** Disables choices that do not go together, and shows the program of the others. */
 function adjustForm(): void {
-  const value = (id: string) => byId<HTMLSelectElement>(id).value;
   byId<HTMLSelectElement>("op").disabled = !value("collective").includes("reduce");
   const onGpu = value("device") === "webgpu";
   for (const option of byId<HTMLSelectElement>("dtype").options) {
     option.disabled = onGpu && !GPU_TYPES.includes(option.value);
     if (option.disabled && option.selected) byId<HTMLSelectElement>("dtype").value = "f32";
   }
+  setText("program", programText(chosen(), hubAddress, Math.max(1, devices.length)));
 }
 
 for (const [id, options] of Object.entries(OPTIONS)) {
@@ -149,12 +203,9 @@ for (const [id, options] of Object.entries(OPTIONS)) {
 byId<HTMLSelectElement>("size").value = String(SIZES[1]);
 byId("run-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const value = (id: string) => byId<HTMLSelectElement>(id).value;
-  const order = {
-    ...{ collective: value("collective"), op: value("op"), dtype: value("dtype"), memory: value("device") },
-    ...{ maxBytes: Number(value("size")), by: attendance.lobby.tab },
-  } as Order;
+  const order: Order = { ...chosen(), by: attendance.lobby.tab };
   void attendance.lobby.order(attendance.round.number, orders, order);
 });
-new ResizeObserver(() => showChart()).observe(byId("plot"));
+explainColumns();
+adjustForm();
 void attendance.enter();

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import ts from "typescript";
+import { takesNoWords } from "./command-line.ts";
 
 const OUTPUT = new URL("../docs/options.md", import.meta.url);
 
@@ -142,4 +143,7 @@ function table(rows: readonly Row[]): string {
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...body.map(line)].join("\n");
 }
 
-if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) writeFileSync(OUTPUT, buildOptions());
+if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) {
+  takesNoWords("npm run build:options: writes docs/options.md");
+  writeFileSync(OUTPUT, buildOptions());
+}

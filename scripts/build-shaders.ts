@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { takesNoWords } from "./command-line.ts";
 
 const OUTPUT = new URL("../src/executor/webgpu/kernels/shaders.generated.ts", import.meta.url);
 const SOURCE_FOLDER = new URL("../shaders/", import.meta.url);
@@ -32,4 +33,7 @@ export async function buildShaders(): Promise<string> {
   ].join("\n");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await writeFile(OUTPUT, await buildShaders());
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  takesNoWords("npm run build:shaders: writes shaders.generated.ts from shaders/");
+  await writeFile(OUTPUT, await buildShaders());
+}

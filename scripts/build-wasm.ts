@@ -6,6 +6,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
 import asc from "assemblyscript/asc";
+import { takesNoWords } from "./command-line.ts";
 
 /** The modules: of each its source in wasm/, and the file that holds it. */
 export const WASM_MODULES = ["cpu/kernels", "cpu/many", "checksum/xxh64"].map((path) => {
@@ -84,5 +85,6 @@ export async function buildWasm(source: string): Promise<string> {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  takesNoWords("npm run build:wasm: compiles the kernels of wasm/");
   for (const { source, output } of WASM_MODULES) await writeFile(output, await buildWasm(source));
 }

@@ -7,12 +7,23 @@
  * entry are then put together without those of modules that no public signature names.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { rollup } from "rollup";
 import { dts } from "rollup-plugin-dts";
+import { takesNoWords } from "./command-line.ts";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
@@ -94,15 +105,18 @@ export async function build(): Promise<void> {
   await rollUpDeclarations();
   const vite = join(dirname(require.resolve("vite/package.json")), "bin", "vite.js");
   run(vite, ["build", "--config", "scripts/packages.vite.config.ts"]);
+  for (const style of ["look.css", "report.css"])
+    copyFileSync(join(root, "src/cli/page", style), join(dist, "cli/page", style));
   const page = (source: string, target: string) =>
-    run(vite, [
-      ...["build", source, "--outDir", target, "--emptyOutDir", "--base", "./", "--assetsDir", "assets"],
-      ...["--logLevel", "warn"],
-    ]);
+    run(vite, [...["build", source, "--outDir", target, "--config", "scripts/pages.vite.config.ts"]]);
   page("demo", "../dist/demo");
   page("demo/trace", "../../dist/demo/trace");
+  page("demo/browser", "../../dist/demo/browser");
   writeFileSync(command, readFileSync(command));
   chmodSync(command, 0o755);
 }
 
-if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) await build();
+if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) {
+  takesNoWords("npm run build: compiles src/ and demo/ into dist/");
+  await build();
+}

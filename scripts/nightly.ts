@@ -4,6 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { root } from "./build.ts";
+import { choicesOption, toldBy } from "./command-line.ts";
 
 interface Step {
   readonly name: string;
@@ -98,18 +99,28 @@ const STEPS: readonly Step[] = [
   },
 ];
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((name) => !STEPS.some((step) => step.name === name));
-if (unknown.length > 0) {
-  console.error(`there is no step ${unknown.join(", ")}; the steps are ${STEPS.map(({ name }) => name).join(", ")}`);
-  process.exit(2);
-}
-const failed: string[] = [];
+const NAMES = STEPS.map(({ name }) => name);
+const USAGE = `npm run nightly -- [steps] [--json]
+  the steps, all if none is named:
+${STEPS.map(({ name, purpose }) => `    ${name.padEnd(18)}${purpose}`).join("\n")}
+  --json    prints the outcome of each step as JSON; what the steps print themselves goes to stderr`;
+
+const { wanted, isJson } = toldBy(USAGE, { json: { type: "boolean" } }, ({ values, positionals }) => ({
+  wanted: choicesOption("npm run nightly", positionals, NAMES),
+  isJson: values.json === true,
+}));
+const outcomes: { step: string; isRight: boolean; seconds: number }[] = [];
 for (const { name, purpose, program } of STEPS) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  console.log(`\n${name}: ${purpose}`);
-  const { status } = spawnSync(process.execPath, ["--import", "tsx", ...program], { cwd: root, stdio: "inherit" });
-  if (status !== 0) failed.push(name);
+  if (!isJson) console.log(`\n${name}: ${purpose}`);
+  const start = performance.now();
+  const { status } = spawnSync(process.execPath, ["--import", "tsx", ...program], {
+    cwd: root,
+    stdio: ["inherit", isJson ? 2 : "inherit", "inherit"],
+  });
+  outcomes.push({ step: name, isRight: status === 0, seconds: Math.round((performance.now() - start) / 1000) });
 }
-if (failed.length > 0) console.error(`\nfailed: ${failed.join(", ")}`);
+const failed = outcomes.filter(({ isRight }) => !isRight).map(({ step }) => step);
+if (isJson) console.log(JSON.stringify({ outcomes }));
+else if (failed.length > 0) console.error(`\nfailed: ${failed.join(", ")}`);
 process.exitCode = failed.length > 0 ? 1 : 0;

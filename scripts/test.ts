@@ -19,6 +19,14 @@ const command = first === "--matrix" ? "matrix" : "tests";
 const words = command === "matrix" ? rest : process.argv.slice(2);
 const namesFiles = words.some((word) => !word.startsWith("-"));
 const results = join(root, "test-results", `${command}.json`);
+const isJson = words.includes("--json");
+
+if (words.includes("--help")) {
+  console.log(`npm ${command === "tests" ? "test" : "run matrix"} -- [files] [options of vitest run]
+  --json    prints the counts and each test's outcome as JSON, which test-results/${command}.json has in any case
+  -t NAME   the tests whose name matches; npx vitest run --help lists all options of vitest`);
+  process.exit(0);
+}
 
 /** Tests that did not run. */
 function skipped(): number {
@@ -33,10 +41,15 @@ mkdirSync(dirname(results), { recursive: true });
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${results}`];
 const projects = namesFiles ? [] : PROJECTS[command].map((project) => `--project=${project}`);
-const { status } = spawnSync(process.execPath, [vitest, "run", ...reporters, ...projects, ...words], {
-  cwd: root,
-  stdio: "inherit",
-});
+const { status } = spawnSync(
+  process.execPath,
+  [vitest, "run", ...reporters, ...projects, ...words.filter((word) => word !== "--json")],
+  {
+    cwd: root,
+    stdio: ["inherit", isJson ? 2 : "inherit", "inherit"],
+  },
+);
+if (isJson) process.stdout.write(readFileSync(results, "utf8"));
 if (status !== 0) process.exit(status ?? 1);
 if (process.env.CI === "true" && skipped() > 0) {
   console.error(`${skipped()} tests were skipped, which CI counts as failures`);

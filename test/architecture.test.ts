@@ -81,6 +81,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "cli/info",
     "cli/kernels",
     "cli/launch",
+    "cli/page",
     "cli/trace",
     "testing",
     "testing/stores",

@@ -3,16 +3,18 @@
  * bench/results/chaos-<date>-<seed>.json, and ends with code 1 where a promise was broken.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
+import { availableParallelism, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { build, isBuilt } from "../../scripts/build.ts";
+import { choicesOption, toldBy, wholeOption } from "../../scripts/command-line.ts";
+import { machineText } from "../../src/cli/machine.ts";
 import { endProcesses, keepBusy } from "./processes.ts";
 import { lineOf } from "./report.ts";
 import { isKept, type Result, runScenario } from "./run-scenario.ts";
 import type { Scenario } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios/all.ts";
 
-const HELP = `npm run chaos -- [options]
+const USAGE = `npm run chaos -- [options]
   --minutes M        how long R7 and R15 go on, each (10)
   --seed S           draws the faults: the same seed, the same faults at the same points (the day)
   --only R1,R3       these promises alone: ${SCENARIOS.map(({ id }) => id).join(" ")}
@@ -29,42 +31,25 @@ interface Options {
   readonly asJson: boolean;
 }
 
-/** @throws RangeError if an option has an impossible value; TypeError if there is no such option. */
-function readOptions(): Options | null {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: "string", default: "10" },
-      seed: { type: "string", default: new Date().toISOString().slice(0, 10).replaceAll("-", "") },
-      only: { type: "string" },
-      repetitions: { type: "string" },
-      busy: { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return null;
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0 && minutes < 1_000))
-    throw new RangeError(`--minutes is "${values.minutes}": a number above 0 is needed`);
-  const wanted = values.only?.split(",");
-  const unknown = wanted?.filter((id) => !SCENARIOS.some((scenario) => scenario.id === id)) ?? [];
-  if (unknown.length > 0) {
-    throw new RangeError(
-      `--only: there is no ${unknown.join(", ")}; there are ${SCENARIOS.map(({ id }) => id).join(", ")}`,
-    );
-  }
-  return {
-    ...{ seed: whole("seed", values.seed, 0), minutes },
-    repetitions: values.repetitions === undefined ? undefined : whole("repetitions", values.repetitions, 1),
-    scenarios: SCENARIOS.filter(({ id }) => wanted?.includes(id) ?? true),
-    ...{ isBusy: values.busy, asJson: values.json },
-  };
-}
+const text = { type: "string" } as const;
+const BOOLEAN = { type: "boolean" } as const;
 
-function whole(name: string, text: string, least: number): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= least) return number;
-  throw new RangeError(`--${name} is "${text}": a whole number of at least ${least} is needed`);
+function readOptions(): Options {
+  const options = { minutes: text, seed: text, only: text, repetitions: text, busy: BOOLEAN, json: BOOLEAN };
+  return toldBy(USAGE, options, ({ values }) => {
+    const minutes = Number(values.minutes ?? 10);
+    if (!(minutes > 0 && minutes < 1_000))
+      throw new RangeError(`--minutes is "${values.minutes}": a number above 0 is needed`);
+    const ids = SCENARIOS.map(({ id }) => id);
+    const wanted = choicesOption("--only", values.only?.split(",") ?? ids, ids);
+    return {
+      seed: wholeOption("--seed", values.seed ?? new Date().toISOString().slice(0, 10).replaceAll("-", ""), 0),
+      minutes,
+      repetitions: values.repetitions === undefined ? undefined : wholeOption("--repetitions", values.repetitions, 1),
+      scenarios: SCENARIOS.filter(({ id }) => wanted.includes(id)),
+      ...{ isBusy: values.busy === true, asJson: values.json === true },
+    };
+  });
 }
 
 async function runAll({ seed, minutes, repetitions, scenarios, isBusy, asJson }: Options): Promise<boolean> {
@@ -81,7 +66,7 @@ async function runAll({ seed, minutes, repetitions, scenarios, isBusy, asJson }:
     if (!asJson) console.log(lineOf(result));
   }
   release();
-  const machine = `${cpus()[0]?.model}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+  const machine = `${machineText()}, node ${process.versions.node}`;
   const date = new Date().toISOString();
   // Other programs of the machine make every time longer.
   const load = loadavg().map((value) => Math.round(value * 10) / 10);
@@ -99,13 +84,12 @@ async function runAll({ seed, minutes, repetitions, scenarios, isBusy, asJson }:
   return broken.length === 0;
 }
 
+const options = readOptions();
+if (!isBuilt()) await build();
 try {
-  const options = readOptions();
-  if (options) process.exitCode = (await runAll(options)) ? 0 : 1;
-  else console.log(HELP);
+  process.exitCode = (await runAll(options)) ? 0 : 1;
 } catch (error) {
-  const isUsage = error instanceof RangeError || error instanceof TypeError;
-  console.error(isUsage ? error.message : error);
+  console.error(error);
   process.exitCode = 2;
 } finally {
   await endProcesses();

@@ -18,6 +18,8 @@ export interface BuildsOptions {
   sizes: readonly number[];
   /** How many times each build runs. */
   rounds: number;
+  /** Called after each, with words for whoever watches. */
+  onRound(text: string): void;
 }
 
 /** One transport, number of ranks and size; times are medians over the rounds, in microseconds. */
@@ -54,14 +56,14 @@ export async function compareBuilds(options: BuildsOptions): Promise<BuildsCompa
 
 /** The cells of one transport and number of ranks. */
 async function compareOne(transport: string, how: Transport, ranks: number, options: BuildsOptions): Promise<Cell[]> {
-  const { baseline, sizes, rounds } = options;
+  const { baseline, sizes, rounds, onRound } = options;
   const here = webcclBuild("here", fileURLToPath(new URL("../..", import.meta.url)), how);
   const there = webcclBuild("there", resolve(baseline), how);
   const [hereTimes, thereTimes] = [new Map<number, number[]>(), new Map<number, number[]>()];
   for (let round = 0; round < rounds; round++) {
     keepTimes(hereTimes, here.name, await here.run({ collective: "all_reduce", ranks, sizes }));
     keepTimes(thereTimes, there.name, await there.run({ collective: "all_reduce", ranks, sizes }));
-    process.stderr.write(`${transport}, ${ranks} ranks: round ${round + 1} of ${rounds}\n`);
+    onRound(`${transport}, ${ranks} ranks: round ${round + 1} of ${rounds}`);
   }
   return [...hereTimes].map(([bytes, own]) => {
     const other = thereTimes.get(bytes);

@@ -1,17 +1,14 @@
 /**
  * `npm run bench:peers`: webccl beside Open MPI, gloo and bare sockets, on the same sizes and ranks, in alternation, so that
  * whatever else the machine does meets all of them. Prints ratios, and writes bench/results/peers.json and peers.html.
- *
- *   npm run bench:peers -- [--collectives all_reduce,…] [--ranks 2,4] [--rounds 5] [--min 64] [--max 64M] [--only threads,mpi]
- *
- * With --baseline it is webccl beside another build of webccl, whose dist/ is in FOLDER (baseline.ts).
- *
- *   npm run bench:peers -- --baseline FOLDER [--ranks 2,4] [--rounds 11] [--sizes 64,4K,256K,4M] [--only threads] [--json]
+ * `--help` lists the options. With --baseline it is webccl beside another build of webccl (baseline.ts).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
-import { parseArgs } from "node:util";
-import { medianOf } from "../../src/cli/bench/report.ts";
+import { build, isBuilt } from "../../scripts/build.ts";
+import { choicesOption, toldBy, wholeOption } from "../../scripts/command-line.ts";
+import { medianOf, statusLine } from "../../src/cli/bench/report.ts";
+import { machineText } from "../../src/cli/machine.ts";
+import { circumstances, commandLine } from "../../src/cli/page/circumstances.ts";
 import { bytesOf, sizeText } from "../sizes.ts";
 import { buildsTable, compareBuilds } from "./baseline.ts";
 import { type Contender, gloo, keepTimes, openMpi, sockets, type Task, type Transport, webccl } from "./contenders.ts";
@@ -72,7 +69,7 @@ async function compare(
         }
       }
     }
-    process.stderr.write(`${task.collective}, ${task.ranks} ranks: round ${round + 1} of ${rounds}\n`);
+    status(`${task.collective}, ${task.ranks} ranks: round ${round + 1} of ${rounds}`);
   }
   const lines = everyone
     .filter(({ name }) => times.get(name)!.size > 0)
@@ -120,49 +117,76 @@ async function comparePeers(): Promise<void> {
     if (typeof peer === "string") missing.push(peer);
     return typeof peer !== "string" && isAsked(peer.name);
   });
-  for (const text of missing) console.log(`not here: ${text}`);
+  if (!told.isJson) for (const text of missing) console.log(`not here: ${text}`);
   const ours = transports.map(([name, how]) => webccl(`webccl, ${name}`, how));
   const sizes: number[] = [];
-  for (let size = bytesOf(values.min); size <= bytesOf(values.max); size *= 4) sizes.push(size);
+  for (let size = told.minBytes; size <= told.maxBytes; size *= 4) sizes.push(size);
 
   const comparisons: Comparison[] = [];
-  for (const collective of values.collectives.split(",")) {
-    for (const ranks of rankCounts) {
-      const comparison = await compare({ collective, ranks }, sizes, ours, peers, Number(values.rounds ?? 5));
+  for (const collective of told.collectives) {
+    for (const ranks of told.rankCounts) {
+      const comparison = await compare({ collective, ranks }, sizes, ours, peers, told.rounds);
       comparisons.push(comparison);
-      print(comparison);
+      status("");
+      if (!told.isJson) print(comparison);
     }
   }
   const results = new URL("../results/", import.meta.url);
+  if (told.isJson) console.log(JSON.stringify({ machine, missing, comparisons }));
   mkdirSync(results, { recursive: true });
   writeFileSync(new URL("peers.json", results), `${JSON.stringify({ machine, missing, comparisons }, null, 2)}\n`);
-  writeFileSync(new URL("peers.html", results), htmlReport(comparisons, machine, missing));
+  writeFileSync(
+    new URL("peers.html", results),
+    htmlReport(
+      comparisons,
+      circumstances(commandLine(["npm", "run", "bench:peers", "--", ...process.argv.slice(2)])),
+      missing,
+    ),
+  );
 }
 
-const { values } = parseArgs({
-  options: {
-    collectives: { type: "string", default: "all_reduce,reduce_scatter,all_gather,broadcast,all_to_all" },
-    ranks: { type: "string", default: "2,4" },
-    rounds: { type: "string" },
-    min: { type: "string", default: "64" },
-    max: { type: "string", default: "64M" },
-    only: { type: "string", default: "" },
-    baseline: { type: "string" },
-    sizes: { type: "string", default: "64,4K,256K,4M" },
-    json: { type: "boolean", default: false },
-  },
-});
-const isAsked = (name: string) =>
-  values.only.split(",").some((part) => name.toLowerCase().includes(part.toLowerCase()));
-const transports = TRANSPORTS.filter(([name]) => isAsked(`webccl, ${name}`));
-const rankCounts = values.ranks.split(",").map(Number);
-const machine = `${cpus().length} × ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.versions.node}`;
+const COLLECTIVES = ["all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all"] as const;
+const USAGE = `npm run bench:peers -- [options]
+  --collectives C,…   ${COLLECTIVES.join(", ")} (all)
+  --ranks 2,4         numbers of ranks
+  --rounds N          runs of each program (5; with --baseline 11)
+  --min SIZE          smallest tensor (64)
+  --max SIZE          largest tensor (64M)
+  --only A,B          programs and transports whose name has one of these words
+  --json              prints the results as JSON
 
-if (values.baseline === undefined) await comparePeers();
+npm run bench:peers -- --baseline FOLDER [options]: beside another build of webccl, whose dist/ is in FOLDER
+  --ranks, --rounds, --only and --json as above
+  --sizes SIZE,…      sizes of tensors (64,4K,256K,4M)`;
+
+const text = { type: "string" } as const;
+const told = toldBy(
+  USAGE,
+  {
+    ...{ collectives: text, ranks: text, rounds: text, min: text, max: text, only: text, baseline: text, sizes: text },
+    json: { type: "boolean" },
+  },
+  ({ values }) => ({
+    collectives: choicesOption("--collectives", values.collectives?.split(",") ?? COLLECTIVES, COLLECTIVES),
+    rankCounts: (values.ranks ?? "2,4").split(",").map((count) => wholeOption("--ranks", count, 1)),
+    rounds: wholeOption("--rounds", values.rounds ?? (values.baseline === undefined ? "5" : "11"), 1),
+    ...{ minBytes: bytesOf(values.min ?? "64"), maxBytes: bytesOf(values.max ?? "64M") },
+    only: (values.only ?? "").toLowerCase().split(","),
+    baseline: values.baseline,
+    sizes: (values.sizes ?? "64,4K,256K,4M").split(",").map(bytesOf),
+    isJson: values.json === true,
+  }),
+);
+const isAsked = (name: string) => told.only.some((part) => name.toLowerCase().includes(part));
+const transports = TRANSPORTS.filter(([name]) => isAsked(`webccl, ${name}`));
+const machine = `${machineText()}, node ${process.versions.node}`;
+const status = statusLine();
+
+if (!isBuilt()) await build();
+if (told.baseline === undefined) await comparePeers();
 else {
-  const [rounds, sizes] = [Number(values.rounds ?? 11), values.sizes.split(",").map(bytesOf)];
-  const comparison = await compareBuilds({ baseline: values.baseline, transports, rankCounts, sizes, rounds });
-  console.log(
-    values.json ? JSON.stringify({ machine, rounds, ...comparison }) : `${machine}\n${buildsTable(comparison)}`,
-  );
+  const { baseline, rankCounts, sizes, rounds, isJson } = told;
+  const options = { baseline, transports, rankCounts, sizes, rounds, onRound: status };
+  const comparison = await compareBuilds(options).finally(() => status(""));
+  console.log(isJson ? JSON.stringify({ machine, rounds, ...comparison }) : `${machine}\n${buildsTable(comparison)}`);
 }

@@ -1,6 +1,7 @@
 /** The page of `webccl trace --live`: asks the command for the state of the job twice a second, and shows it. */
 import type { LiveLink, LiveRank, LiveState } from "../../src/cli/trace/live-state.ts";
-import { formatBytes } from "../chart.ts";
+import { cell, explainColumns, setText } from "../display.ts";
+import { formatBytes } from "../format.ts";
 import { drawPicture } from "./picture.ts";
 
 const PERIOD_MS = 500;
@@ -14,20 +15,28 @@ function show(state: LiveState): void {
   byId("trouble").hidden = trouble === null || sentence !== null;
   setText("trouble", trouble === null ? "" : `No answer: ${trouble}`);
   byId("picture").replaceChildren(drawPicture(state));
-  byId("ranks").replaceChildren(...ranks.map((rank) => rankRow(rank, culprits.includes(rank.rank))));
-  byId("links").replaceChildren(...links.map(linkRow));
+  fill(
+    "ranks",
+    ranks.map((rank) => rankRow(rank, culprits.includes(rank.rank))),
+    "No rank has answered yet.",
+  );
+  fill("links", links.map(linkRow), "No rank has received a message yet.");
+  for (const section of document.querySelectorAll<HTMLElement>("[data-needs-ranks]")) section.hidden = state.size === 0;
 }
 
-/** Says it anew only if it is new: a screen reader reads what changes. */
-function setText(id: string, text: string): void {
-  const shown = byId(id);
-  if (shown.textContent !== text) shown.textContent = text;
+/** The rows of a table, or one that says why there is none. */
+function fill(id: string, rows: readonly HTMLTableRowElement[], none: string): void {
+  const row = document.createElement("tr");
+  const only = cell(none, "td", "wide");
+  only.colSpan = 4;
+  row.append(only);
+  byId(id).replaceChildren(...(rows.length > 0 ? rows : [row]));
 }
 
 function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {
   const row = document.createElement("tr");
   row.className = isCulprit ? "culprit" : "";
-  const name = cell(String(one.rank), "", "th");
+  const name = cell(String(one.rank), "th");
   name.setAttribute("scope", "row");
   const runtime = document.createElement("span");
   runtime.className = "runtime";
@@ -36,9 +45,9 @@ function rankRow(one: LiveRank, isCulprit: boolean): HTMLTableRowElement {
   const call = one.silentMs !== null ? "does not answer" : one.isRunning ? `in ${one.call}` : `after ${one.call}`;
   row.append(
     name,
-    cell(call, "call"),
-    cell(formatTime(one.silentMs ?? one.sinceMs), "number"),
-    cell(formatBytes(one.memoryBytes), "number"),
+    cell(call, "td", "wide"),
+    cell(formatTime(one.silentMs ?? one.sinceMs), "td", "number"),
+    cell(formatBytes(one.memoryBytes), "td", "number"),
   );
   return row;
 }
@@ -47,18 +56,11 @@ function linkRow({ from, to, bytes, bytesPerSecond, waitedMs }: LiveLink): HTMLT
   const row = document.createElement("tr");
   row.append(
     cell(`${from} → ${to}`),
-    cell(`${formatBytes(Math.round(bytesPerSecond))}/s`, "number"),
-    cell(formatBytes(bytes), "number"),
-    cell(formatTime(waitedMs), "number"),
+    cell(`${formatBytes(Math.round(bytesPerSecond))}/s`, "td", "number"),
+    cell(formatBytes(bytes), "td", "number"),
+    cell(formatTime(waitedMs), "td", "number"),
   );
   return row;
-}
-
-function cell(text: string, kind = "", name: "td" | "th" = "td"): HTMLTableCellElement {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
 }
 
 function formatTime(ms: number): string {
@@ -77,4 +79,5 @@ async function ask(): Promise<void> {
   }
 }
 
+explainColumns();
 void ask();

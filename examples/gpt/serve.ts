@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { build } from "vite";
+import { pageParts } from "../../demo/page-parts.ts";
 import { demo } from "../../src/cli/demo.ts";
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
@@ -20,6 +21,7 @@ const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 export async function buildPage(folder: string): Promise<URL> {
   await build({
     configFile: false,
+    plugins: [pageParts()],
     root: path("page"),
     base: "./",
     publicDir: path("../../demo/public"),

@@ -1,5 +1,5 @@
 /** `webccl demo`: a hub that serves a page; every tab with that page becomes a rank. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { startHub } from "../node/hub.ts";
@@ -10,6 +10,10 @@ import { type Flags, UsageError } from "./usage.ts";
 
 /** Where the build puts the page, seen from source and from build. */
 const FOLDERS = [new URL("../demo/", import.meta.url), new URL("../../dist/demo/", import.meta.url)];
+
+/** Where the documentation is, if the package says so. */
+const HOMEPAGE: string | null =
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).homepage ?? null;
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the page's addresses. */
 export async function demo(flags: Flags, folder = demoFolder()): Promise<number> {
@@ -53,7 +57,7 @@ export async function openPage(
   return { urls: urls(), close: () => server.close() };
 }
 
-/** The page and its files; `join.json` has the addresses at which other devices find it. */
+/** The page and its files; `join.json` has the addresses at which other devices find it, and that of the documentation. */
 function answer(folder: URL, urls: () => string[], request: IncomingMessage, response: ServerResponse): void {
   const path = pathOf(request);
   const own = `${"encrypted" in request.socket ? "wss" : "ws"}://${request.headers.host}`;
@@ -67,7 +71,7 @@ function answer(folder: URL, urls: () => string[], request: IncomingMessage, res
   response.setHeader("cache-control", "no-cache");
   if (path === "/join.json") {
     response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ urls: urls() }));
+    response.end(JSON.stringify({ urls: urls(), docs: HOMEPAGE }));
     return;
   }
   sendFile(folder, path, response);

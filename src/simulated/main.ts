@@ -1,6 +1,6 @@
 /**
- * `npm run simulate`: runs seeded schedules on all cores, and says which invariants they broke. Each core has a process of its
- * own, which prints one line of JSON for each schedule that broke one.
+ * The program of `npm run simulate`, whose usage is in scripts/simulate.ts: runs seeded schedules on all cores, and says which
+ * invariants they broke. Each core has a process of its own, which prints one line of JSON for each schedule that broke one.
  */
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -10,16 +10,6 @@ import { parseArgs } from "node:util";
 import type { Violation } from "./run/invariants.ts";
 import { drawSchedule, lineOf, type Schedule } from "./run/schedule.ts";
 import { Simulator } from "./simulator.ts";
-
-const HELP = `npm run simulate -- [options]
-  --seeds N          how many schedules are drawn and run (1,000)
-  --first-seed S     the first seed (1)
-  --seed S           runs the schedule of this seed alone
-  --schedule JSON    runs this schedule alone
-  --trace            with --seed or --schedule: prints every event
-  --jobs N           processes at a time (the number of cores)
-  --no-shrink        does not look for shorter schedules
-  --json             prints the result as JSON`;
 
 /** What one process tells: a schedule that broke an invariant, or how far it has come. */
 type Line =
@@ -134,13 +124,8 @@ async function main(): Promise<boolean> {
       "no-shrink": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       work: { type: "string" },
-      help: { type: "boolean", default: false },
     },
   });
-  if (values.help) {
-    console.log(HELP);
-    return true;
-  }
   if (values.work !== undefined) {
     const [first = 0, step = 1, end = 0, shrinks = 0] = values.work.split(",").map(Number);
     await work(first, step, end, shrinks === 1);

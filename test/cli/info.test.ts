@@ -38,7 +38,7 @@ describe("webccl info", () => {
 
   it("says what to do where there is no adapter", async () => {
     const { stdout } = await webccl(["info"], { VK_ICD_FILENAMES: "/nonexistent.json" });
-    expect(stdout).toMatch(/^gpu node +no adapter: .*VK_ICD_FILENAMES/m);
+    expect(stdout.replace(/\s+/g, " ")).toMatch(/GPU in node adapter none: [^:]*VK_ICD_FILENAMES/);
   });
 
   it("asks each adapter once, whichever way it is found", async () => {
@@ -60,8 +60,17 @@ describe("webccl info", () => {
     expect(await probe(undefined)).toEqual([]);
   });
 
-  it("prints it as text", async () => {
-    const { stdout } = await webccl(["info"]);
-    expect(stdout).toMatch(new RegExp(`^runtime +node ${process.versions.node}$`, "m"));
+  it("prints it as text, within 80 columns, features by their use", async () => {
+    const { stdout } = await webccl(["info"], gpuEnvironment());
+    expect(stdout).toMatch(new RegExp(`^  runtime +node ${process.versions.node}$`, "m"));
+    for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+    expect(stdout).toMatch(/^GPU in node\n {2}adapter /m);
+    expect(stdout).toMatch(/^ {2}timing +timestamp-query$/m);
+  });
+
+  it("refuses a browser that is not there, and names those that are", async () => {
+    const { code, stderr } = await webccl(["info", "--browsers", "netscape"]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--browsers netscape: there is none here; there are .*link/);
   });
 });

@@ -1,44 +1,34 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { AxeResults } from "axe-core";
-import type { Browser, Page } from "playwright";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import type { Page } from "playwright";
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { build, isBuilt } from "../../scripts/build.ts";
-import { launchChromium } from "../../src/cli/launch/chromium.ts";
+import type { LiveState } from "../../src/cli/trace/live-state.ts";
 import { openLive } from "../../src/cli/trace/trace-live.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { Tabs } from "../helpers/tabs.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const PICTURES = fileURLToPath(new URL("../../test-results/trace/", import.meta.url));
 const PROGRAM = fileURLToPath(new URL("programs/steady.mjs", import.meta.url));
-const VIEWS = {
-  light: { viewport: { width: 1200, height: 900 } },
-  dark: { viewport: { width: 1200, height: 900 }, colorScheme: "dark" },
-  phone: { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 },
-} as const;
 /** A stalled rank is named within this time. */
 const NAMED_MS = 3_000;
 const SIZE = 4;
 
-describe("webccl trace --live", { timeout: 90_000 }, () => {
-  let browser: Browser;
+describe("webccl trace --live", { timeout: 240_000 }, () => {
+  let tabs: Tabs;
 
   beforeAll(async () => {
     if (!isBuilt()) await build();
-    mkdirSync(PICTURES, { recursive: true });
-    browser = await launchChromium();
+    tabs = await Tabs.launch("trace");
   }, 90_000);
 
-  afterAll(() => browser?.close());
+  afterEach(() => tabs.closeAll());
 
-  /** Ranks that reduce, and a page on them in each view. */
-  async function open(
-    env: Record<string, string>,
-  ): Promise<{ ranks: ChildProcess[]; pages: Page[]; problems: string[] }> {
+  afterAll(() => tabs?.close());
+
+  /** Ranks that reduce, and a page on them. */
+  async function open(env: Record<string, string>): Promise<{ ranks: ChildProcess[]; page: Page }> {
     const folder = temporaryFolder();
     const port = String(await freePort());
     const ranks = Array.from({ length: SIZE }, (_, rank) =>
@@ -57,19 +47,7 @@ describe("webccl trace --live", { timeout: 90_000 }, () => {
     await Promise.all(ranks.map((rank) => once(rank, "message")));
     const live = await openLive([folder], 0);
     onTestFinished(() => live.close());
-    const problems: string[] = [];
-    const pages = await Promise.all(
-      Object.values(VIEWS).map(async (view) => {
-        const context = await browser.newContext(view);
-        onTestFinished(() => context.close());
-        const page = await context.newPage();
-        page.on("pageerror", (error) => problems.push(String(error)));
-        page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-        await page.goto(live.url);
-        return page;
-      }),
-    );
-    return { ranks, pages, problems };
+    return { ranks, page: await tabs.open(live.url) };
   }
 
   const says = (page: Page, text: RegExp) =>
@@ -79,30 +57,12 @@ describe("webccl trace --live", { timeout: 90_000 }, () => {
       { timeout: 20_000 },
     );
 
-  async function expectWell(pages: readonly Page[], name: string): Promise<void> {
-    for (const [index, page] of pages.entries()) {
-      await page.screenshot({ path: `${PICTURES}${name}-${Object.keys(VIEWS)[index]}.png`, fullPage: true });
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate<AxeResults>("axe.run()");
-      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
-      const width = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      expect(width, "what is wider than the view").toBeLessThanOrEqual(0);
-      const cut = await page.evaluate(() =>
-        [...document.querySelectorAll(".scroll")]
-          .filter((box) => box.scrollWidth > box.clientWidth)
-          .map((box) => box.textContent?.replace(/\s+/g, " ")),
-      );
-      expect(cut, "tables that do not fit").toEqual([]);
-    }
-  }
-
   it("shows ranks that go on, and names one that is stopped within 3 s, however they are linked", async () => {
     for (const [index, transport] of ["shared-file", "websocket"].entries()) {
-      const { ranks, pages, problems } = await open({ TRANSPORT: transport });
-      const [page] = pages as [Page];
-      for (const one of pages) await says(one, /^all ranks go on$/);
+      const { ranks, page } = await open({ TRANSPORT: transport });
+      await says(page, /^all ranks go on$/);
       await page.waitForFunction(() => document.querySelectorAll("#links tr").length === 12);
-      if (index === 0) await expectWell(pages, "well");
+      if (index === 0) await tabs.inspect(page, "well");
       const victim = 1 + index;
       const stoppedAt = performance.now();
       ranks[victim]!.kill("SIGSTOP");
@@ -114,14 +74,13 @@ describe("webccl trace --live", { timeout: 90_000 }, () => {
       console.log(`${transport}: the page named the stopped rank after ${namedMs.toFixed()} ms`);
       expect(namedMs).toBeLessThanOrEqual(NAMED_MS);
       expect(await page.locator("tr.culprit").count()).toBe(1);
-      if (index === 0) await expectWell(pages, "stopped");
-      expect(problems).toEqual([]);
+      if (index === 0) await tabs.inspect(page, "stopped");
+      expect(tabs.problems).toEqual([]);
     }
   });
 
   it("names a rank that lives and calls nothing more", async () => {
-    const { ranks, pages, problems } = await open({});
-    const [page] = pages as [Page];
+    const { ranks, page } = await open({});
     await says(page, /^all ranks go on$/);
     const sleptAt = performance.now();
     ranks[3]!.send("sleep");
@@ -134,6 +93,41 @@ describe("webccl trace --live", { timeout: 90_000 }, () => {
     expect(namedMs).toBeLessThanOrEqual(NAMED_MS);
     expect(await page.locator(".wait").count()).toBe(3);
     expect(await page.locator("svg").getAttribute("aria-label")).toContain("rank 0 waits for rank 3");
-    expect(problems).toEqual([]);
+    expect(tabs.problems).toEqual([]);
+  });
+
+  it("has room for one rank, for 32 with long names, and for none", async () => {
+    const live = await openLive([temporaryFolder()], 0);
+    onTestFinished(() => live.close());
+    for (const size of [0, 1, 32]) {
+      const page = await tabs.open("about:blank");
+      await page.route("**/state.json", (route) => route.fulfill({ json: crowd(size) }));
+      await page.goto(live.url);
+      await says(page, size === 0 ? /^Waiting for the first rank/ : /^all ranks go on$/);
+      await tabs.inspect(page, `ranks-${size}`);
+    }
+    expect(tabs.problems).toEqual([]);
   });
 });
+
+/** A job of `size` ranks in a ring, of which two wait. */
+function crowd(size: number): LiveState {
+  const all = Array.from({ length: size }, (_, rank) => rank);
+  return {
+    sentence: size === 0 ? null : "all ranks go on",
+    ...{ isStalled: false, culprits: [], size, trouble: null },
+    ranks: all.map((rank) => ({
+      ...{ rank, silentMs: null, isRunning: rank % 2 === 0, sinceMs: 12.5 * rank },
+      runtime: rank % 3 === 0 ? "node 20.20.2" : "chromium 156.0.7390.65 on linux",
+      call: rank % 5 === 0 ? "reduceScatterTensorCoalesced #1234567 (persistent)" : `allReduce #${rank}`,
+      memoryBytes: 1.5 * 2 ** 30,
+    })),
+    waits: size > 2 ? [1, 3].map((from) => ({ from, to: 2 })) : [],
+    links:
+      size < 2
+        ? []
+        : all.map((from) => ({
+            ...{ from, to: (from + 1) % size, bytes: 2 ** 34, bytesPerSecond: 2 ** 24 * (1 + from), waitedMs: 123_456 },
+          })),
+  };
+}

@@ -10,6 +10,12 @@ import { launchChromium } from "../../src/cli/launch/chromium.ts";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: "dark" } as const;
 const DESKTOP = { viewport: { width: 1200, height: 900 } } as const;
+/** The widths and colours in which pages are looked at. */
+const VIEWS = [
+  { name: "light", width: 1200, height: 900, colorScheme: "light" },
+  { name: "dark", width: 1200, height: 900, colorScheme: "dark" },
+  { name: "phone", width: 390, height: 844, colorScheme: "light" },
+] as const;
 
 export class Tabs {
   /** Errors of all tabs. */
@@ -44,6 +50,21 @@ export class Tabs {
     return page.screenshot({ path: `${this.#pictures}${name}.png`, fullPage: true });
   }
 
+  /** Looks at a page in light, dark and on a phone: leaves pictures, and everything is accessible and fits. */
+  async inspect(page: Page, name: string): Promise<void> {
+    for (const { name: view, width, height, colorScheme } of VIEWS) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height });
+      await this.picture(page, `${name}-${view}`);
+      await expectAccessible(page);
+      const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      expect(wider, `${name} in ${view} is wider than its view`).toBeLessThanOrEqual(0);
+      expect(await page.evaluate(SMALL_WORDS), `${name} in ${view} has words below 12 px`).toEqual([]);
+    }
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize(DESKTOP.viewport);
+  }
+
   /** Closes the tabs that were opened. */
   async closeAll(): Promise<void> {
     for (const context of this.#contexts.splice(0)) await context.close();
@@ -53,6 +74,14 @@ export class Tabs {
     await this.#browser.close();
   }
 }
+
+/** Words that are shown smaller than 12 pixels. Those of a drawing shrink with it. */
+const SMALL_WORDS = `[...document.querySelectorAll("body *")].filter((one) => {
+  const hasWords = [...one.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim() !== "");
+  if (!hasWords || one.closest("script, style, [hidden]") || one.getClientRects().length === 0) return false;
+  const scale = one instanceof SVGElement ? one.getScreenCTM().d : 1;
+  return parseFloat(getComputedStyle(one).fontSize) * scale < 11.99;
+}).map((one) => one.textContent.slice(0, 40))`;
 
 /** Resolves when an element's text matches. */
 export function says(page: Page, id: string, text: RegExp): Promise<unknown> {

@@ -6,15 +6,15 @@ import * as tf from "@tensorflow/tfjs";
 import type { ProcessGroup } from "webccl";
 import { distributed } from "webccl/tfjs";
 import { Attendance } from "../../../demo/attendance.ts";
-import { browserName } from "../../../demo/browser-name.ts";
-import { formatMs } from "../../../demo/chart.ts";
 import { byId, cell, notice, rankCell, status } from "../../../demo/display.ts";
+import { formatMs } from "../../../demo/format.ts";
+import { browserName } from "../../../src/cli/info/browser-name.ts";
 import { randomOf } from "../../shared/random.ts";
 import { lossOf, nextCharacter } from "../model.ts";
 import { SHAPE } from "../shape.ts";
 import { batchOf, decode, encode } from "../text.ts";
 import { TrainingState } from "../training-state.ts";
-import { drawLoss } from "./loss-chart.ts";
+import { openLossChart } from "./loss-chart.ts";
 
 /** Pieces of text for each rank and step: a step takes about 100 ms on tf.js's cpu backend. */
 const PIECES = 4;
@@ -37,6 +37,7 @@ interface Told {
 }
 
 const state = new TrainingState(SHAPE);
+const drawLoss = openLossChart(byId("plot"));
 const random = randomOf(Math.floor(2 ** 32 * Math.random()));
 const written = encode("\n");
 let tabs: readonly Tab[] = [];
@@ -144,7 +145,7 @@ function showProgress(): void {
   const recent = state.losses.slice(-20);
   const mean = recent.reduce((sum, loss) => sum + loss, 0) / recent.length;
   byId("progress").textContent = `Step ${steps}, ${state.samples} pieces of text, loss ${mean.toFixed(3)}`;
-  drawLoss(byId("plot"), state.losses);
+  drawLoss(state.losses);
 }
 
 function showRanks(told: readonly Told[]): void {
@@ -167,5 +168,4 @@ function showRanks(told: readonly Told[]): void {
 
 await tf.setBackend("cpu");
 notice(null);
-new ResizeObserver(() => state.losses.length > 0 && showProgress()).observe(byId("plot"));
 void attendance.enter();

@@ -1,10 +1,13 @@
 /** `webccl bench`: starts the ranks, gathers what they measured, prints nccl-tests' columns or JSON. */
+import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { InitOptions } from "../../bring-up/init-options.ts";
 import type { DataType } from "../../types.ts";
 import { launch } from "../launch/launch.ts";
+import { circumstances, commandLine } from "../page/circumstances.ts";
 import { describeFailure } from "../run.ts";
 import { siblingModule } from "../sibling-module.ts";
+import { benchPage } from "./page.ts";
 import { typicalCost } from "./readback.ts";
 import {
   type BenchReport,
@@ -137,10 +140,10 @@ class BenchError extends Error {
 }
 
 /**
- * Measures and prints. With `json`, one object per collective and nothing else on stdout.
+ * Measures and prints. With `json`, one object per collective and nothing else on stdout; with `html`, a page in that file too.
  * @returns the exit code: 1 if any element was wrong.
  */
-export async function bench(config: BenchConfig, { json }: { json: boolean }): Promise<number> {
+export async function bench(config: BenchConfig, { json, html }: { json: boolean; html?: string }): Promise<number> {
   const print = (text: string) => process.stdout.write(`${text}\n`);
   const status = statusLine();
   const reports = await measure(config, {
@@ -154,5 +157,8 @@ export async function bench(config: BenchConfig, { json }: { json: boolean }): P
   }).finally(() => status(""));
   if (json) for (const report of reports) print(JSON.stringify(report));
   else print(tableFooter(reports));
+  if (html !== undefined) {
+    await writeFile(html, benchPage(reports, circumstances(commandLine(["webccl", ...process.argv.slice(2)]))));
+  }
   return reports.some((report) => report.results.some((result) => result.wrong > 0)) ? 1 : 0;
 }

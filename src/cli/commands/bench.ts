@@ -30,7 +30,7 @@ export function benchCommand(cli: CAC): void {
       "--device <name>",
       `${DEVICES.join(", ")}: host arrays, GPUBuffers or CUDA memory; cpu if absent, kernels: both`,
     )
-    .option("--html <file>", "kernels: write a page with the plot")
+    .option("--html <file>", "Write a page with the figures, too")
     .option("--threads", "Ranks are threads of one process, which share memory")
     .option("--transport <name>", `${TRANSPORTS.join(", ")}`)
     .option(
@@ -109,12 +109,13 @@ async function runComparison(comparison: Comparison, flags: Flags, { json, devic
 }
 
 async function runCollective(name: string, flags: Flags, common: CommonFlags): Promise<number> {
-  for (const flag of ["html", "deno", "browser"]) {
+  for (const flag of ["deno", "browser"]) {
     if (flags[flag] !== undefined) throw new UsageError(`--${flag} is for bench kernels`);
   }
   const config = collectiveConfig(name, flags, common);
+  const html = textFlag("--html", flags.html);
   const { bench } = await import("../bench/bench.ts");
-  return bench(config, { json: common.json });
+  return bench(config, { json: common.json, ...(html === undefined ? {} : { html }) });
 }
 
 /** @throws UsageError if a flag has no use or a wrong value. */

@@ -4,9 +4,11 @@ import { availableParallelism, totalmem } from "node:os";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
+import { statusLine } from "../bench/report.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
+import { describe } from "./describe.ts";
 import { type GpuInfo, gpuInfos } from "./gpu.ts";
-import { describeNccl, type NcclInfo, ncclInfo } from "./nccl.ts";
+import { type NcclInfo, ncclInfo } from "./nccl.ts";
 
 const PAGE_BYTES = 65_536;
 
@@ -31,7 +33,9 @@ export interface Info {
 
 /** Prints it and returns the exit code. A missing part is no failure. */
 export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {
-  const found = await gather(version);
+  const status = statusLine();
+  status("asking Node, Deno and Chromium for their GPUs …");
+  const found = await gather(version).finally(() => status(""));
   process.stdout.write(json ? `${JSON.stringify(found)}\n` : describe(found));
   return 0;
 }
@@ -99,28 +103,4 @@ function whyNoSharedFiles(): string | null {
   } catch (error) {
     return textOf(error);
   }
-}
-
-function describe(found: Info): string {
-  const { system, missing } = found;
-  const rows: [string, string][] = [
-    ["webccl", found.webccl],
-    ["runtime", found.runtime],
-    [
-      "system",
-      `${system.platform} ${system.arch}, ${system.cores} cores, ${(system.memoryBytes / 2 ** 30).toFixed(1)} GiB`,
-    ],
-    ["cpu", `${found.cpu.description}, arithmetic ${found.cpu.arithmeticId}`],
-    ...found.gpus.map(({ runtime, adapter, features, limits, fix }): [string, string] => {
-      const most = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
-      return [`gpu ${runtime}`, adapter ? [adapter, ...most, ...features].join(", ") : `no adapter: ${fix}`];
-    }),
-    ["nccl", describeNccl(found.nccl)],
-    ["ffi", found.ffi ?? "none"],
-    ["transports", found.transports.join(", ")],
-    ["TypeScript", found.typeScript],
-    ["host", found.hostId],
-    ...missing.map(({ what, fix }): [string, string] => ["missing", `${what}: ${fix}`]),
-  ];
-  return rows.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join("");
 }

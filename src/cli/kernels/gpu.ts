@@ -35,7 +35,7 @@ export async function gpuRates(
   say(`# f32 sum of four in one pass: ${fold.fourShare.toFixed(2)} of the time of three passes`);
   return {
     device,
-    yardstick: "copyBufferToBuffer",
+    yardstick: "a copy (the faster of copyBufferToBuffer and a kernel)",
     rows: rows.map(({ dtype, op, gpuGBs, copyGBs, share }) => ({ dtype, op, GBs: gpuGBs, copyGBs, share })),
     fold,
   };

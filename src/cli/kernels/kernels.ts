@@ -4,6 +4,7 @@ import { NoAdapterError } from "../../errors.ts";
 import { createWebgpuExecutor } from "../../executor/webgpu/create-executor.ts";
 import { nodePlatform } from "../../node/platform.ts";
 import { kernelLine, statusLine } from "../bench/report.ts";
+import { circumstances, commandLine } from "../page/circumstances.ts";
 import { type BenchKernelsOptions, benchKernels, type KernelRow } from "./bench-kernels.ts";
 import { browserRates, denoRates } from "./elsewhere.ts";
 import { type GpuRatesOptions, gpuRates } from "./gpu.ts";
@@ -59,14 +60,15 @@ export async function kernels(
   if (browser) devices.push(await browserRates(options, say));
   status("");
   if (json) print(JSON.stringify({ collective: "kernels", results, devices }));
-  if (html !== undefined) await writeFile(html, kernelsPage(devices));
+  if (html !== undefined)
+    await writeFile(html, kernelsPage(devices, circumstances(commandLine(["webccl", ...process.argv.slice(2)]))));
   return 0;
 }
 
 function ratesOf(device: string, rows: readonly KernelRow[], rate: (row: KernelRow) => number): DeviceRates {
   return {
     device,
-    yardstick: "memcpy",
+    yardstick: "a copy (memcpy)",
     rows: rows.map((row) => {
       const { dtype, op, memcpyGBs: copyGBs } = row;
       return { dtype, op, GBs: rate(row), copyGBs, share: rate(row) / copyGBs };

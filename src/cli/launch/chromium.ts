@@ -5,7 +5,7 @@ import { importOptional } from "../optional.ts";
 import { UsageError } from "../usage.ts";
 
 /** Where distributions put it, if playwright's own download is not there. */
-const SYSTEM_PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+export const SYSTEM_PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 const FLAGS = [
   "--enable-unsafe-webgpu",

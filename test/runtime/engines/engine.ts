@@ -34,6 +34,9 @@ export const ENGINES = { chromium: openChromium, firefox: openFirefox, webkit: o
 
 export type EngineName = keyof typeof ENGINES;
 
+/** Engines without WebGPU. */
+export const NO_GPU: readonly EngineName[] = ["webkit"];
+
 /** The value of `expression`, once it is one. */
 export function valueIn<T>(tab: Tab, expression: string, timeoutMs = 120_000): Promise<T> {
   const look = async () => {

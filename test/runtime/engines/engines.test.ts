@@ -10,15 +10,13 @@ import type { CasesReport } from "../../conformance/run-cases.ts";
 import { type PageKind, PageServer } from "../browser/page-server.ts";
 import type { Job, Outcome } from "../job.ts";
 import { runProcess } from "../processes.ts";
-import { ENGINES, type Engine, type EngineName, type Tab, valueIn } from "./engine.ts";
+import { ENGINES, type Engine, type EngineName, NO_GPU, type Tab, valueIn } from "./engine.ts";
 
 const TOKEN = "a token of this test";
 const WASM = "'wasm-unsafe-eval'";
 const ISOLATED: PageKind = { scripts: WASM, isolated: true };
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-/** Engines without WebGPU. */
-const NO_GPU: readonly EngineName[] = ["webkit"];
 const NAMES = Object.keys(ENGINES) as EngineName[];
 
 let server: PageServer;

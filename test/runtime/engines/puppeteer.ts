@@ -1,6 +1,7 @@
 /** Chromium and Firefox, driven by puppeteer: the one over its own protocol, the other over WebDriver BiDi. */
 import type { Browser, LaunchOptions } from "puppeteer-core";
 import { launch } from "puppeteer-core";
+import { FIREFOX_PREFS } from "../../../src/cli/info/installed-browsers.ts";
 import { openDisplay } from "./display.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 
@@ -29,11 +30,7 @@ export function openFirefox(options: EngineOptions = {}): Promise<Engine> {
   return open(options, {
     browser: "firefox",
     executablePath: "/usr/bin/firefox-esr",
-    extraPrefsFirefox: {
-      "dom.webgpu.enabled": true,
-      "dom.webgpu.allow-in-parent": true,
-      "gfx.webgpu.ignore-blocklist": true,
-    },
+    extraPrefsFirefox: FIREFOX_PREFS,
     env: { ...process.env, VK_ICD_FILENAMES: SWIFTSHADER, XDG_RUNTIME_DIR: "/tmp" },
   });
 }

@@ -1,25 +1,19 @@
 /** WebKit: the MiniBrowser of WebKitGTK on a display without a screen, driven over WebDriver by selenium. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { Builder, type WebDriver } from "selenium-webdriver";
+import { MINI_BROWSER, WEBKIT_ENVIRONMENT } from "../../../src/cli/info/installed-browsers.ts";
 import { freePort } from "../../helpers/free-port.ts";
 import { openDisplay } from "./display.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import { poll } from "./poll.ts";
-
-const MACHINES: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
-const BROWSER = `/usr/lib/${MACHINES[process.arch]}-linux-gnu/webkit2gtk-4.1/MiniBrowser`;
-
-/** WebKit shares memory only if it is told to. */
-const SHARES_MEMORY = { JSC_useSharedArrayBuffer: "1" };
 
 /** WebKit, which always has a window. */
 export async function openWebkit(_: EngineOptions = {}): Promise<Engine> {
   const [display, port] = await Promise.all([openDisplay(), freePort()]);
   const env = {
     ...process.env,
-    ...SHARES_MEMORY,
+    ...WEBKIT_ENVIRONMENT,
     DISPLAY: display.name,
-    WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1",
   };
   // A group of its own: the browser is the driver's child, and ends with it.
   const server = spawn("WebKitWebDriver", [`--port=${port}`], { env, stdio: "ignore", detached: true });
@@ -27,7 +21,7 @@ export async function openWebkit(_: EngineOptions = {}): Promise<Engine> {
   await poll(() => fetch(`${url}/status`), 20_000);
   const options = {
     browserName: "MiniBrowser",
-    "webkitgtk:browserOptions": { binary: BROWSER, args: ["--automation"] },
+    "webkitgtk:browserOptions": { binary: MINI_BROWSER, args: ["--automation"] },
   };
   const driver = await new Builder().usingServer(url).withCapabilities(options).build();
   await driver.manage().setTimeouts({ script: 150_000 });

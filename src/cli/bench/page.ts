@@ -1,0 +1,67 @@
+/** The page of `webccl bench <collective> --html`: bandwidth over size as a plot, and a table with two bars for each size. */
+import { linePlot } from "../page/line-plot.ts";
+import { type Circumstances, colorOf, escapeHtml, keys, placesOf, reportPage, sizeName } from "../page/report-page.ts";
+import type { BenchReport, BenchResult } from "./report.ts";
+
+/** The whole page. */
+export function benchPage(reports: readonly BenchReport[], circumstances: Circumstances): string {
+  return reportPage({
+    title: `webccl bench ${reports.map(({ collective }) => collective).join(", ")}`,
+    lead: `A time is that of one call on the slowest rank, over the timed runs. algbw is size over time; busbw is algbw times the share
+of the bytes that must cross a link, as nccl-tests has it. Both are of the median time, in decimal GB/s.`,
+    circumstances,
+    body: reports.map(section).join(""),
+  });
+}
+
+function section(report: BenchReport): string {
+  const { collective, ranks, dtype, op, device, transport, integrity, algorithm, results } = report;
+  const what = [dtype, op, `${ranks} ranks`, transport, device, `algorithm ${algorithm}`, `integrity ${integrity}`];
+  const wrong = results.reduce((sum, result) => sum + result.wrong, 0);
+  const verdict =
+    wrong === 0
+      ? `<p class="good">✓ every element right on every rank</p>`
+      : `<p class="bad">✗ ${wrong} wrong elements</p>`;
+  const head = ["Size", "Time, median", "min – p99", "Bandwidth, GB/s"].map(
+    (name, i) => `<th scope="col"${i === 1 || i === 2 ? ' class="number"' : ""}>${name}</th>`,
+  );
+  return `<section>
+<h2>${escapeHtml(collective)}</h2>
+<p class="note">${escapeHtml(what.filter((one) => one !== null).join(" · "))}</p>
+${verdict}
+${pictureOf(report)}<div class="scroll" tabindex="0" role="region" aria-label="Figures of ${escapeHtml(collective)}"><table class="rows">
+<thead><tr>${head.join("")}</tr></thead>
+<tbody>
+${results.map((result) => rowOf(result, Math.max(...results.map(({ algBwGBs, busBwGBs }) => Math.max(algBwGBs, busBwGBs))))).join("\n")}
+</tbody>
+</table></div>
+</section>
+`;
+}
+
+function pictureOf({ collective, results }: BenchReport): string {
+  const moving = results.filter(({ bytes }) => bytes > 0);
+  if (moving.length < 2) return keys(["algbw", "busbw"]);
+  const best = moving.reduce((a, b) => (a.algBwGBs >= b.algBwGBs ? a : b));
+  const label = `Bandwidth of ${collective} over size; the best algbw is ${placesOf(best.algBwGBs)} GB/s at ${sizeName(best.bytes)}`;
+  return linePlot(label, [
+    { name: "algbw", points: moving.map(({ bytes, algBwGBs }) => [bytes, algBwGBs]) },
+    { name: "busbw", points: moving.map(({ bytes, busBwGBs }) => [bytes, busBwGBs]) },
+  ]);
+}
+
+function rowOf({ bytes, timeUs, algBwGBs, busBwGBs }: BenchResult, most: number): string {
+  const bar = (rate: number, i: number) =>
+    `<i style="--color: ${colorOf(i)}; --share: ${((100 * rate) / (most || 1)).toFixed(1)}%"></i>`;
+  const time = `<td class="number">${timeText(timeUs.median)}</td><td class="number">${timeText(timeUs.min)} – ${timeText(timeUs.p99)}</td>`;
+  const rates =
+    bytes > 0
+      ? `<span>${placesOf(algBwGBs)} · ${placesOf(busBwGBs)}</span>${bar(algBwGBs, 0)}${bar(busBwGBs, 1)}`
+      : "–";
+  return `<tr><th scope="row">${sizeName(bytes)}</th>${time}<td class="bar">${rates}</td></tr>`;
+}
+
+/** "84 µs", "12.3 ms". */
+function timeText(us: number): string {
+  return us < 1000 ? `${placesOf(us)} µs` : `${placesOf(us / 1000)} ms`;
+}

@@ -62,6 +62,7 @@ interface Flat {
 }
 
 export class DiLoCo {
+  /** The group whose ranks average. */
   readonly group: ProcessGroup;
   readonly #localSteps: number;
   readonly #rate: number;

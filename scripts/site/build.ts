@@ -26,8 +26,7 @@ export async function buildSite(base = "/"): Promise<void> {
   }
   const reference = await Reference.read(root);
   if (reference.complaints.length > 0) throw new Error(reference.complaints.join("\n"));
-  await reference.write(join(pagesFolder, "api"));
-  write("api/modules.json", JSON.stringify(reference.modules));
+  await reference.write();
   await build(fileURLToPath(new URL(".", import.meta.url)), { base });
 }
 

@@ -1,10 +1,19 @@
 /** How VitePress makes the site: build.ts puts its pages into site/pages/. */
 import GithubSlugger from "github-slugger";
 import { defineConfig } from "vitepress";
-import { scrollable } from "./scrollable.ts";
 import { SECTIONS } from "./navigation.ts";
+import { scrollable } from "./scrollable.ts";
 
-const ENTRIES = ["webccl", "webccl/hub", "webccl/ddp", "webccl/nn", "webccl/ort", "webccl/tfjs", "webccl/trace", "webccl/testing"];
+const ENTRIES = [
+  "webccl",
+  "webccl/hub",
+  "webccl/ddp",
+  "webccl/nn",
+  "webccl/ort",
+  "webccl/tfjs",
+  "webccl/trace",
+  "webccl/testing",
+];
 
 const sections = SECTIONS.map(({ title, pages }, index) => ({
   text: title,

@@ -31,7 +31,10 @@ export function anchors(text: string): Set<string> {
 
 /** A heading's text without its marks. */
 function plain(heading: string): string {
-  return heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/`/g, "").trim();
+  return heading
+    .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replace(/`/g, "")
+    .trim();
 }
 
 function outsideCode(text: string, change: (part: string) => string): string {

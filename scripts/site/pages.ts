@@ -28,14 +28,22 @@ hero:
 ---
 `;
 
-const LANGUAGES: Readonly<Record<string, string>> = { ".yaml": "yaml", ".ts": "ts", ".sh": "sh", ".conf": "nginx", ".mjs": "js" };
+const LANGUAGES: Readonly<Record<string, string>> = {
+  ".yaml": "yaml",
+  ".ts": "ts",
+  ".sh": "sh",
+  ".conf": "nginx",
+  ".mjs": "js",
+};
 
 /** Files that links may show as pages. Others, such as pictures, are copied. */
 const TEXTS = /(\.(ts|mjs|js|yaml|conf|sh|json|html|wgsl|py|cc|h|service)|Dockerfile|LICENSE)$/;
 
 /** Every Markdown file that is a page, as a path from the root of the repository. */
 export function markdownFiles(root: string): string[] {
-  const docs = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).map((name) => posix.join("docs", name));
+  const docs = readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" }).map((name) =>
+    posix.join("docs", name),
+  );
   return ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...docs.filter((name) => name.endsWith(".md")).sort()];
 }
 

@@ -24,8 +24,6 @@ function entries(root: string): Map<string, string> {
 /** The public items of the package, and what typedoc complains of: an item without a docstring, a link that leads nowhere. */
 export class Reference {
   readonly complaints: readonly string[];
-  /** Every name that a module exports. */
-  readonly modules: readonly { name: string; page: string }[];
   readonly #app: Application;
   readonly #project: ProjectReflection;
 
@@ -33,7 +31,6 @@ export class Reference {
     this.#app = app;
     this.#project = project;
     this.complaints = complaints;
-    this.modules = modulesOf(project).map(({ name }) => ({ name, page: `api/${name}/index` }));
   }
 
   /** Reads the code of the repository in `root`. */
@@ -44,7 +41,7 @@ export class Reference {
       entryPoints: [...names.values()],
       tsconfig: join(root, "tsconfig.json"),
       plugin: ["typedoc-plugin-markdown"],
-      outputs: [],
+      out: join(root, "site/pages/api"),
       readme: "none",
       name: "API reference",
       skipErrorChecking: true,
@@ -57,10 +54,26 @@ export class Reference {
       sort: ["source-order"],
       kindSortOrder: ["Class", "Function", "Interface", "TypeAlias", "Variable"],
       requiredToBeDocumented: [...DOCUMENTED],
-      validation: { notDocumented: true, invalidLink: true, notExported: false, invalidPath: false, rewrittenLink: false },
+      validation: {
+        notDocumented: true,
+        invalidLink: true,
+        notExported: false,
+        invalidPath: false,
+        rewrittenLink: false,
+      },
       logLevel: LogLevel.Warn,
-      ...{ hidePageHeader: true, hideBreadcrumbs: false, entryFileName: "index", useCodeBlocks: true, sanitizeComments: true },
-      ...{ parametersFormat: "table", indexFormat: "table", pageTitleTemplates: { module: "{name}", member: "{name}" } },
+      ...{
+        hidePageHeader: true,
+        hideBreadcrumbs: false,
+        entryFileName: "index",
+        useCodeBlocks: true,
+        sanitizeComments: true,
+      },
+      ...{
+        parametersFormat: "table",
+        indexFormat: "table",
+        pageTitleTemplates: { module: "{name}", member: "{name}" },
+      },
     });
     app.logger.log = (message, level) => {
       // The members of an anonymous type are told by the item that has it.
@@ -78,9 +91,8 @@ export class Reference {
     return new Reference(app, project, complaints);
   }
 
-  /** Writes the pages into `folder`. */
-  async write(folder: string): Promise<void> {
-    this.#app.options.setValue("outputs", [{ name: "markdown", path: folder }]);
+  /** Writes the pages into site/pages/api/. */
+  async write(): Promise<void> {
     await this.#app.generateOutputs(this.#project);
   }
 }

@@ -77,7 +77,12 @@ describe("the pages of docs/", () => {
   it("lead to each task of a newcomer from the first page", () => {
     const tasks = read("docs/README.md").match(/## I want to …\n\n([\s\S]*?)\n\n/)![1]!;
     expect(tasks.split("\n").length - 2).toBeGreaterThanOrEqual(10);
-    expect(tasks.split("\n").slice(2).filter((row) => !row.includes("](") || row.includes("README"))).toEqual([]);
+    expect(
+      tasks
+        .split("\n")
+        .slice(2)
+        .filter((row) => !row.includes("](") || row.includes("README")),
+    ).toEqual([]);
   });
 });
 
@@ -93,7 +98,7 @@ describe("rewriteLinks()", () => {
 
 describe("anchors()", () => {
   it("are those that a code host makes", () => {
-    expect([...anchors("# A & b\n## `x: \"f32\"`\n## PEER_LOST\n## [l](m.md) n\n## A & b\n```\n# no\n```\n")]).toEqual([
+    expect([...anchors('# A & b\n## `x: "f32"`\n## PEER_LOST\n## [l](m.md) n\n## A & b\n```\n# no\n```\n')]).toEqual([
       ...["a--b", "x-f32", "peer_lost", "l-n", "a--b-1"],
     ]);
   });

@@ -26,7 +26,9 @@ interface Program {
 }
 
 function programsOf(page: string): Program[] {
-  const blocks = page.matchAll(/```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)\n```(?:\n\n```console\n\$ (.*)\n([\s\S]*?)\n```)?/g);
+  const blocks = page.matchAll(
+    /```ts\n\/\/ ([\w-]+\.ts)\n([\s\S]*?)\n```(?:\n\n```console\n\$ (.*)\n([\s\S]*?)\n```)?/g,
+  );
   return [...blocks].map(([, name, code, command, lines]) => ({
     name: name!,
     code: code!,
@@ -60,7 +62,11 @@ describe("the programs in docs/", { timeout: 60_000 }, () => {
     const [npx, command = "", ...args] = shown!.command.split(" ");
     expect(npx).toBe("npx");
     const paths = args.map((arg) => (arg.endsWith(".ts") ? join(folder, basename(file), arg) : arg));
-    const output = await outputOf({ command: process.execPath, args: [...COMMANDS[command]!, ...paths], env: process.env });
+    const output = await outputOf({
+      command: process.execPath,
+      args: [...COMMANDS[command]!, ...paths],
+      env: process.env,
+    });
     expect(output.trim().split("\n").sort()).toEqual(shown!.lines.toSorted());
   });
 

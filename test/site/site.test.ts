@@ -10,11 +10,26 @@ import { expectAccessible, PHONE, Tabs } from "../helpers/tabs.ts";
 
 const html = fileURLToPath(new URL("../../site/html/", import.meta.url));
 const TYPES: Readonly<Record<string, string>> = {
-  ...{ ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png" },
+  ...{
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+  },
 };
 
 /** The pages that are looked at: one of each kind. */
-const LOOKED_AT = ["", "getting-started", "errors", "options", "performance", "architecture", "api/webccl/", "api/webccl/interfaces/ProcessGroup"];
+const LOOKED_AT = [
+  "",
+  "getting-started",
+  "errors",
+  "options",
+  "performance",
+  "architecture",
+  "api/webccl/",
+  "api/webccl/interfaces/ProcessGroup",
+];
 
 const VIEWS = {
   light: { viewport: { width: 1280, height: 900 }, colorScheme: "light" },
@@ -29,7 +44,8 @@ function readPages(): Map<string, { anchors: Set<string>; targets: string[] }> {
   return new Map(
     files.map((file) => {
       const text = readFileSync(join(html, file), "utf8");
-      const values = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, value]) => decodeURI(value!.replaceAll("&amp;", "&")));
+      const values = (pattern: RegExp) =>
+        [...text.matchAll(pattern)].map(([, value]) => decodeURI(value!.replaceAll("&amp;", "&")));
       return [`/${file}`, { anchors: new Set(values(/ id="([^"]*)"/g)), targets: values(/ (?:href|src)="([^"]*)"/g) }];
     }),
   );
@@ -69,7 +85,8 @@ describe("the documentation site", { timeout: 120_000 }, () => {
       for (const target of targets) {
         if (/^(https?:|mailto:|data:)/.test(target)) continue;
         const [path = "", anchor] = target.split("#");
-        const to = path === "" ? page : posix.resolve(posix.dirname(page), path) + (path.endsWith("/") ? "/index.html" : "");
+        const to =
+          path === "" ? page : posix.resolve(posix.dirname(page), path) + (path.endsWith("/") ? "/index.html" : "");
         const isThere = pages.has(to) || (existsSync(join(html, to)) && statSync(join(html, to)).isFile());
         if (!isThere || (anchor && !pages.get(to)?.anchors.has(anchor))) dead.push(`${page}: ${target}`);
       }
@@ -87,7 +104,9 @@ describe("the documentation site", { timeout: 120_000 }, () => {
       await page.waitForSelector("#VPContent");
       await tabs.picture(page, `${path.replace(/\/$/, "").replaceAll("/", "-") || "home"}-${name}`);
       await expectAccessible(page);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(view.viewport.width);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(
+        view.viewport.width,
+      );
       await tabs.closeAll();
     }
     expect(tabs.problems).toEqual([]);

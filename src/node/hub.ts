@@ -1,5 +1,6 @@
 /**
  * The entry `webccl/hub`: a hub in this process, for Node and Deno.
+ * @module
  */
 import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";

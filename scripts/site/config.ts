@@ -31,10 +31,7 @@ export default defineConfig({
   markdown: {
     // The anchors that a code host gives the same pages.
     anchor: { slugify: (heading) => new GithubSlugger().slug(heading) },
-    // The lines of the sources are long.
-    lineNumbers: false,
     config: scrollable,
-    languageAlias: { mermaid: "text" },
   },
   themeConfig: {
     search: { provider: "local" },

@@ -70,7 +70,8 @@ export function sitePages(root: string): { pages: Map<string, string>; assets: M
 
   for (const file of markdownFiles(root)) {
     const text = readFileSync(join(root, file), "utf8");
-    const page = rewriteLinks(text, (target) => placeOf(file, target));
+    // A code host draws a diagram of Mermaid's; here its text stands.
+    const page = rewriteLinks(text, (target) => placeOf(file, target)).replaceAll("```mermaid", "```text");
     pages.set(pagePath(file), file === "docs/README.md" ? HOME + page.replace(/^# .*\n/, "") : page);
   }
   // A list of files names more files.

@@ -85,8 +85,7 @@ describe("the documentation site", { timeout: 120_000 }, () => {
       for (const target of targets) {
         if (/^(https?:|mailto:|data:)/.test(target)) continue;
         const [path = "", anchor] = target.split("#");
-        const to =
-          path === "" ? page : posix.resolve(posix.dirname(page), path) + (path.endsWith("/") ? "/index.html" : "");
+        const to = path === "" ? page : posix.resolve(posix.dirname(page), path.replace(/\/$/, "/index.html"));
         const isThere = pages.has(to) || (existsSync(join(html, to)) && statSync(join(html, to)).isFile());
         if (!isThere || (anchor && !pages.get(to)?.anchors.has(anchor))) dead.push(`${page}: ${target}`);
       }

@@ -10,6 +10,7 @@ const MATRIX = [
   "test/runtime/{browser,bun,bundlers,deno,engines,fresh-project,hosts,mixed,nginx}/*.test.ts",
   "test/runtime/{hosts,mixed,split-network}.test.ts",
   "test/{demo,examples,nccl}/*.test.ts",
+  "test/site/{programs,site}.test.ts",
   "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
   "test/package.test.ts",

@@ -23,9 +23,13 @@ export type ErrorCode =
  * are ranks of the named group.
  */
 export interface ErrorDetails {
+  /** The group's name. */
   group?: string;
+  /** The rank on which it happened first. */
   rank?: number;
+  /** The call's name, such as "allReduce". */
   collective?: string;
+  /** The call's number in its group. */
   sequence?: number;
   /** What became of the caller's tensors: "untouched", or "overwritten" if any byte of them may have changed. */
   tensors?: "untouched" | "overwritten";
@@ -37,15 +41,20 @@ export interface ErrorDetails {
   url?: string;
   /** The differing field and both sides, for MismatchError. */
   field?: string;
+  /** The error that led to this one; it does not cross the wire. */
   cause?: unknown;
 }
 
 /** Base of webccl's errors. */
 export class WebcclError extends Error {
+  /** The name of the class. */
   override readonly name: string = "WebcclError";
+  /** Tells the kind of error, and stays the same from version to version: docs/errors.md has each. */
   readonly code: ErrorCode;
+  /** The facts of the message, as fields. */
   readonly details: Readonly<ErrorDetails>;
 
+  /** An error with this code, this message, and the facts of it as fields. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
@@ -60,7 +69,9 @@ export class WebcclError extends Error {
 
 /** Ranks called different collectives, or the same with different arguments. The group is whole. */
 export class MismatchError extends WebcclError {
+  /** "MismatchError". */
   override readonly name = "MismatchError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("MISMATCH", message, details);
   }
@@ -68,9 +79,11 @@ export class MismatchError extends WebcclError {
 
 /** A rank's process, tab or link went away. The group is dead. */
 export class PeerLostError extends WebcclError {
+  /** "PeerLostError". */
   override readonly name = "PeerLostError";
   /** The rank that was lost, in the group of the call that rejects. */
   readonly rank: number;
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails & { peer: number }) {
     super("PEER_LOST", message, details);
     this.rank = details.peer;
@@ -79,9 +92,11 @@ export class PeerLostError extends WebcclError {
 
 /** An operation or a wait took longer than its `timeoutMs`. For a collective, the group is dead. */
 export class TimeoutError extends WebcclError {
+  /** "TimeoutError". */
   override readonly name = "TimeoutError";
   /** The ranks that had not arrived, as far as known. */
   readonly missingRanks: readonly number[];
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("TIMEOUT", message, details);
     this.missingRanks = details.missingRanks ?? [];
@@ -90,7 +105,9 @@ export class TimeoutError extends WebcclError {
 
 /** The group was aborted, by this rank or another, or an AbortSignal fired. The group is dead. */
 export class AbortedError extends WebcclError {
+  /** "AbortedError". */
   override readonly name = "AbortedError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("ABORTED", message, details);
   }
@@ -98,8 +115,11 @@ export class AbortedError extends WebcclError {
 
 /** The link to the hub closed, and no rank hosted it. The group is dead. */
 export class HubLostError extends WebcclError {
+  /** "HubLostError". */
   override readonly name = "HubLostError";
+  /** The hub's address. */
   readonly url: string;
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails & { url: string }) {
     super("HUB_LOST", message, details);
     this.url = details.url;
@@ -111,7 +131,9 @@ export class HubLostError extends WebcclError {
  * message names the two ends of the link. The group is dead.
  */
 export class IntegrityError extends WebcclError {
+  /** "IntegrityError". */
   override readonly name = "IntegrityError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("INTEGRITY", message, details);
   }
@@ -119,7 +141,9 @@ export class IntegrityError extends WebcclError {
 
 /** No GPU adapter answered; the message says what to install or switch on in this runtime. */
 export class NoAdapterError extends WebcclError {
+  /** "NoAdapterError". */
   override readonly name = "NoAdapterError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("NO_ADAPTER", message, details);
   }
@@ -127,7 +151,9 @@ export class NoAdapterError extends WebcclError {
 
 /** The GPU device was lost or destroyed while work was under way. The group is dead. */
 export class DeviceLostError extends WebcclError {
+  /** "DeviceLostError". */
   override readonly name = "DeviceLostError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("DEVICE_LOST", message, details);
   }
@@ -135,7 +161,9 @@ export class DeviceLostError extends WebcclError {
 
 /** Something this runtime, backend, executor or transport cannot do; the message says which one can. */
 export class UnsupportedError extends WebcclError {
+  /** "UnsupportedError". */
   override readonly name = "UnsupportedError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("UNSUPPORTED", message, details);
   }
@@ -143,7 +171,9 @@ export class UnsupportedError extends WebcclError {
 
 /** A store could not do what it was asked: a key misused, a file or server out of reach. */
 export class StoreError extends WebcclError {
+  /** "StoreError". */
   override readonly name = "StoreError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("STORE", message, details);
   }
@@ -151,7 +181,9 @@ export class StoreError extends WebcclError {
 
 /** A hub or a rank refused the connection: token, ticket, origin, group size, or a rank already taken. Or it did not prove the token. */
 export class AdmissionError extends WebcclError {
+  /** "AdmissionError". */
   override readonly name = "AdmissionError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("ADMISSION", message, details);
   }
@@ -159,7 +191,9 @@ export class AdmissionError extends WebcclError {
 
 /** The other side sent what the protocol does not allow. */
 export class ProtocolError extends WebcclError {
+  /** "ProtocolError". */
   override readonly name = "ProtocolError";
+  /** An error with this message, and the facts of it as fields. */
   constructor(message: string, details: ErrorDetails = {}) {
     super("PROTOCOL", message, details);
   }

@@ -68,6 +68,7 @@ export {
   ReduceOp,
   type ReduceOpLike,
   type ReduceOpName,
+  type ReduceOps,
 } from "./reduce-op.ts";
 export type { ObjectRequest, Request } from "./request.ts";
 export { HashStore } from "./store/hash-store.ts";

@@ -4,9 +4,13 @@ import type { ReduceOpLike } from "./reduce-op.ts";
 
 /** Where diagnostics go. `console` fits. */
 export interface Logger {
+  /** Takes an error: something failed, and nobody else hears of it. */
   error(message: string, ...details: unknown[]): void;
+  /** Takes a warning. */
   warn(message: string, ...details: unknown[]): void;
+  /** Takes a choice of the bring-up, or the progress of one. */
   info(message: string, ...details: unknown[]): void;
+  /** Takes the details of calls, at the level DETAIL. */
   debug(message: string, ...details: unknown[]): void;
 }
 
@@ -87,7 +91,9 @@ export const POINT_TO_POINT_OPTIONS: OptionNames<PointToPointOptions> = { ...COL
 
 /** Options of `allToAllSingle`: elements for and from each rank. Default: equal shares. */
 export interface AllToAllSingleOptions extends CollectiveOptions {
+  /** Elements that come from each rank, in the order of the ranks. Default: equal shares. */
   outputSplits?: readonly number[];
+  /** Elements that go to each rank, in the order of the ranks. Default: equal shares. */
   inputSplits?: readonly number[];
 }
 

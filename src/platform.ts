@@ -58,13 +58,16 @@ export interface SharedPart {
 
 /** A running hub, hosted by this process. */
 export interface HubHandle {
+  /** The address at which ranks reach it, `ws://` or `wss://`. */
   readonly url: string;
+  /** The port that it listens on. */
   readonly port: number;
   /**
    * Resolves when every member of `group` has left, or after `timeoutMs`; 0 or Infinity for no timeout.
    * @throws RangeError if `timeoutMs` is below 0 or NaN.
    */
   drained(group: string, timeoutMs: number): Promise<void>;
+  /** Closes the port and every connection. */
   close(): Promise<void>;
 }
 

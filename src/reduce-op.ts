@@ -33,24 +33,31 @@ export const REDUCE_OP_NAMES = [
 
 /** An operation that needs nothing beyond its name. */
 export interface NamedReduceOp {
+  /** Tells the operation. */
   readonly name: Exclude<ReduceOpName, "premul-sum" | "custom">;
 }
 
 /** Each rank's input times this rank's own factor, rounded, then summed (c10d and NCCL's PREMUL_SUM). */
 export interface PremulSumReduceOp {
+  /** Tells the operation. */
   readonly name: "premul-sum";
+  /** This rank's factor; whole for integers. A bigint for i64 and u64. */
   readonly factor: number | bigint;
 }
 
 /** A user's operation. `wgsl` and `js` must compute the same function; their fingerprint is `label` and `wgsl`. */
 export interface CustomReduceOp {
+  /** Tells the operation. */
   readonly name: "custom";
+  /** Your name for it. */
   readonly label: string;
   /** A WGSL expression over `a` and `b`, in the dtype's WGSL type. `a` is the lower rank's element. */
   readonly wgsl: string;
   /** The same function on the cpu: numbers, or bigints for i64 and u64. The result is rounded or wrapped to the dtype. */
   readonly js: (a: never, b: never) => number | bigint;
+  /** The element that changes nothing. */
   readonly identity: number | bigint;
+  /** May the operands be swapped and grouped as is fastest? If not, it is folded strictly in rank order. */
   readonly commutative: boolean;
 }
 
@@ -60,12 +67,17 @@ export type ReduceOp = NamedReduceOp | PremulSumReduceOp | CustomReduceOp;
 /** What `op:` takes: a `ReduceOp`, or its name for the eight that have no argument. */
 export type ReduceOpLike = ReduceOp | NamedReduceOp["name"];
 
-/** What {@link ReduceOp.custom} is given. */
+/** What `ReduceOp.custom` is given. */
 export interface CustomReduceOpOptions {
+  /** Your name for it: the same on every rank, and not "". */
   name: string;
+  /** A WGSL expression over `a`, the lower rank's element, and `b`, in the dtype's WGSL type; for tensors in GPUBuffers. */
   wgsl: string;
+  /** The same function for host memory: of numbers, or of bigints for i64 and u64. */
   js: ((a: number, b: number) => number) | ((a: bigint, b: bigint) => bigint);
+  /** The element that changes nothing. */
   identity: number | bigint;
+  /** May the operands be swapped and grouped as is fastest? If not, it is folded strictly in rank order. */
   commutative: boolean;
 }
 
@@ -82,13 +94,21 @@ export interface ReduceOps {
   new (op: ReduceOpLike): ReduceOp;
   /** Is it an operation that this class made? */
   [Symbol.hasInstance](value: unknown): value is ReduceOp;
+  /** Left plus right; integers wrap. */
   readonly SUM: NamedReduceOp;
+  /** The sum over the number of ranks; of integers cut off towards zero. */
   readonly AVG: NamedReduceOp;
+  /** Left times right; integers wrap. */
   readonly PRODUCT: NamedReduceOp;
+  /** The lesser by value; NaN if either is. */
   readonly MIN: NamedReduceOp;
+  /** The greater by value; NaN if either is. */
   readonly MAX: NamedReduceOp;
+  /** Bitwise and, of integers. */
   readonly BAND: NamedReduceOp;
+  /** Bitwise or, of integers. */
   readonly BOR: NamedReduceOp;
+  /** Bitwise exclusive or, of integers. */
   readonly BXOR: NamedReduceOp;
   /**
    * SUM of each rank's input times that rank's `factor`; the product is rounded (floats) or wraps (integers).
@@ -128,7 +148,7 @@ class Operation {
   }
 }
 
-/** See {@link ReduceOps}. */
+/** The reductions: `ReduceOp.SUM` and its siblings, and those with arguments. {@link ReduceOps} has each. */
 export const ReduceOp = Operation as unknown as ReduceOps;
 
 const BY_NAME: ReadonlyMap<unknown, ReduceOp> = new Map(NAMED.map((name) => [name, new ReduceOp(name as "sum")]));

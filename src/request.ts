@@ -52,9 +52,13 @@ export type Request =
  * what each of `sources` sends is put at its index of `received`.
  */
 export interface ObjectRequest {
+  /** The call's name. */
   collective: "allGatherObject" | "broadcastObject" | "gatherObject" | "scatterObject" | "split";
+  /** The bytes for each rank; null: nothing. */
   outgoing: readonly (Uint8Array | null)[];
+  /** The ranks that send bytes to this one. */
   sources: readonly number[];
+  /** Where the bytes of each source are put, at its index of `sources`. */
   received: (Uint8Array | null)[];
   /** Null where every rank is a source. */
   root: number | null;

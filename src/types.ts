@@ -79,17 +79,28 @@ export function isFloat(dtype: DataType): boolean {
 
 /** A `Float16Array`, which not every runtime has, and not every compiler knows. */
 export interface Float16ArrayLike extends ArrayBufferView {
+  /** Tells the class. */
   readonly [Symbol.toStringTag]: "Float16Array";
+  /** 2. */
   readonly BYTES_PER_ELEMENT: number;
+  /** How many elements it has. */
   readonly length: number;
   [index: number]: number;
+  /** The elements, in order. */
   [Symbol.iterator](): ArrayIterator<number>;
+  /** The element at `index`, from the end if that is negative. */
   at(index: number): number | undefined;
+  /** Copies elements `start` to `end` to `target`. */
   copyWithin(target: number, start: number, end?: number): this;
+  /** Sets elements `start` to `end` to `value`. */
   fill(value: number, start?: number, end?: number): this;
+  /** The elements as one text. */
   join(separator?: string): string;
+  /** Copies `values` to the elements from `offset` on. */
   set(values: ArrayLike<number>, offset?: number): void;
+  /** A copy of elements `start` to `end`. */
   slice(start?: number, end?: number): Float16ArrayLike;
+  /** Elements `start` to `end`, in the same memory. */
   subarray(start?: number, end?: number): Float16ArrayLike;
 }
 
@@ -112,26 +123,41 @@ export type HostArray =
  * `Uint8Array`, any other in its own class.
  */
 export interface HostTensor {
+  /** The elements, or their bits. */
   data: HostArray;
+  /** Their type. */
   dtype: DataType;
 }
 
 /** A tensor in host memory of each dtype, as `group.alloc` gives it: an array of the dtype's own class, else a tensor of its bits. */
 export interface HostTensorOf {
+  /** Signed, of 8 bits. */
   i8: Int8Array;
+  /** Unsigned, of 8 bits. */
   u8: Uint8Array;
+  /** Signed, of 16 bits. */
   i16: Int16Array;
+  /** Unsigned, of 16 bits. */
   u16: Uint16Array;
+  /** Signed, of 32 bits. */
   i32: Int32Array;
+  /** Unsigned, of 32 bits. */
   u32: Uint32Array;
+  /** Signed, of 64 bits: bigints. */
   i64: BigInt64Array;
+  /** Unsigned, of 64 bits: bigints. */
   u64: BigUint64Array;
+  /** The bits of each element. */
   f8e4m3: { data: Uint8Array; dtype: "f8e4m3" };
+  /** The bits of each element. */
   f8e5m2: { data: Uint8Array; dtype: "f8e5m2" };
   /** A `Float16Array` where the runtime has that class. */
   f16: Float16ArrayLike | { data: Uint16Array; dtype: "f16" };
+  /** The bits of each element. */
   bf16: { data: Uint16Array; dtype: "bf16" };
+  /** IEEE binary32. */
   f32: Float32Array;
+  /** IEEE binary64. */
   f64: Float64Array;
 }
 
@@ -160,7 +186,9 @@ export type GpuDeviceLike = GlobalClass<
  * submitted before the call that is given it.
  */
 export interface GpuTensor {
+  /** The buffer, of the group's device. It needs the usages STORAGE, COPY_SRC and COPY_DST, and must not be mapped. */
   buffer: GpuBufferLike;
+  /** The type of its elements. */
   dtype: DataType;
   /** Where the elements begin, a multiple of 4. Default: 0. */
   byteOffset?: number;
@@ -170,6 +198,7 @@ export interface GpuTensor {
 
 /** Memory of a CUDA device: a DeviceBuffer of `@webccl/nccl`. */
 export interface DeviceBuffer {
+  /** How many bytes it has. */
   readonly byteLength: number;
   /** The device's number in this process. */
   readonly device: number;
@@ -177,13 +206,17 @@ export interface DeviceBuffer {
   readonly disposed: boolean;
   /** Bytes of the device to and from host memory, from `byteOffset` on. */
   copyFrom(host: HostArray, byteOffset?: number): Promise<void>;
+  /** Copies from the device to host memory. */
   copyTo(host: HostArray, byteOffset?: number): Promise<void>;
+  /** Frees the memory. */
   dispose(): void;
 }
 
 /** Elements in a DeviceBuffer. Work on other streams that writes them must be done before the call that is given it. */
 export interface CudaTensor {
+  /** Memory of a CUDA device, by @webccl/nccl. */
   cuda: DeviceBuffer;
+  /** The type of its elements. */
   dtype: DataType;
   /** Where the elements begin, a multiple of the element's size. Default: 0. */
   byteOffset?: number;
@@ -196,12 +229,15 @@ export interface CudaTensor {
  * its count the product of `dims`: the buffers of ONNX Runtime are longer.
  */
 export interface OrtTensor {
+  /** The element type, by ONNX Runtime's names. */
   readonly type: string;
+  /** Its dims. */
   readonly dims: readonly number[];
   /** The product of `dims`. */
   readonly size: number;
   /** "cpu" or "gpu-buffer": then `data` is a typed array, or `gpuBuffer` a GPUBuffer. */
   readonly location: string;
+  /** The buffer of a tensor on the GPU. */
   readonly gpuBuffer: unknown;
 }
 
@@ -210,7 +246,9 @@ export type Tensor = HostArray | HostTensor | GpuTensor | CudaTensor | OrtTensor
 
 /** A tensor whose shape matters. The product of `shape` is the tensor's count; an empty shape is one element. */
 export interface ShapedTensor {
+  /** The tensor. */
   tensor: Tensor;
+  /** Its shape, whose product is the number of elements. */
   shape: readonly number[];
 }
 

@@ -63,7 +63,6 @@ const UNNAMED = {
   HubStore$1: "what HubStore is without connect",
   NcclConfig: "a part of NcclOptions",
   PersistentCallsOf: "makes PersistentCalls",
-  ReduceOps: "the type of ReduceOp",
   StoreCaller: "what the class of HubStore is made of",
 };
 

@@ -38,19 +38,25 @@ export interface Call {
 export interface CallTimers {
   /** Calls `expire` once, `delayMs` from now, unless what this returns is given to `clear` before. */
   set(delayMs: number, expire: () => void): object;
+  /** Gives up a timer that `set` returned, if it has not expired. */
   clear(timer: object): void;
 }
 
 /** The parts and settings of a backend. */
 export interface BackendContext {
+  /** This rank in the group, from 0 on. */
   readonly rank: number;
+  /** How many ranks the group has. */
   readonly size: number;
+  /** The group's name, which errors tell. */
   readonly groupName: string;
   /** Milliseconds for each call that names none, which the group enforces; Infinity for no timeout. */
   readonly timeoutMs: number;
   /** The group's own key space: `group.store`. */
   readonly store: Store;
+  /** Where diagnostics go: the group's own. */
   readonly logger: Logger;
+  /** Timers of the backend's calls. */
   readonly deadlines: CallTimers;
   /** The GPUDevice on which GPUBuffers lie: `group.device`. */
   readonly device: GpuDeviceLike | null;
@@ -135,7 +141,7 @@ export type OwnBackend = Backend | (Omit<Backend, "run"> & CollectiveMethods);
 /** The memories that a backend is registered for: host arrays, GPUBuffers, and a CUDA device's. */
 export const BACKEND_DEVICES = ["cpu", "webgpu", "cuda"] as const;
 
-/** One of {@link BACKEND_DEVICES}. */
+/** A memory that a backend is registered for: host arrays, GPUBuffers, or a CUDA device's. */
 export type BackendDevice = (typeof BACKEND_DEVICES)[number];
 
 /** Several backends of one group, each for the memory of a device. */

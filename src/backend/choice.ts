@@ -18,6 +18,7 @@ export function checkBackend(backend: BackendChoice): void {
 export interface NcclOptions {
   /** The streams of collectives go before others' on the device. Default: false. */
   isHighPriorityStream?: boolean;
+  /** Settings of NCCL's `ncclConfig_t`, by NCCL's names. Default: NCCL's own. */
   config?: NcclConfig;
 }
 

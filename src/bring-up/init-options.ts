@@ -36,7 +36,9 @@ export interface ListenOptions {
 
 /** Certificate and key in PEM. */
 export interface TlsOptions {
+  /** The certificate, in PEM. */
   cert: string;
+  /** Its private key, in PEM. */
   key: string;
 }
 

@@ -76,6 +76,7 @@ export class DistributedSampler implements Iterable<number> {
     this.#epoch = epoch;
   }
 
+  /** The indices of this rank, in the order of this epoch. */
   *[Symbol.iterator](): Iterator<number> {
     const { count, rank, worldSize } = this.#options;
     const order = this.#order();

@@ -9,6 +9,7 @@ import type { ShapedTensor, Tensor } from "../types.ts";
 
 /** The parts of a {@link GradBucket}. */
 export interface GradBucketParts {
+  /** Which bucket of the Reducer it is, from 0 on. */
   index: number;
   /** All gradients, flat. */
   buffer: Tensor;
@@ -16,6 +17,7 @@ export interface GradBucketParts {
   offsets: readonly number[];
   /** The parameters, whose shapes are those of the gradients. */
   parameters: readonly ShapedTensor[];
+  /** Is it the last bucket of the step? */
   isLast: boolean;
 }
 

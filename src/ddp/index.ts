@@ -1,4 +1,7 @@
-/** `webccl/ddp`: data-parallel training with gradient buckets, as torch.nn.parallel.DistributedDataParallel does it. */
+/**
+ * `webccl/ddp`: data-parallel training with gradient buckets, as torch.nn.parallel.DistributedDataParallel does it.
+ * @module
+ */
 export type { ShapedTensor } from "../types.ts";
 export { type BroadcastCoalescedOptions, broadcastCoalesced } from "./broadcast-coalesced.ts";
 export { computeBucketAssignmentBySize } from "./bucket-assignment.ts";

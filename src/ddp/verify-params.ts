@@ -12,6 +12,7 @@ import type { ShapedTensor } from "../types.ts";
 
 /** A parameter of a model, which may have a name for messages. */
 export interface NamedTensor extends ShapedTensor {
+  /** Its name in errors and files. */
   name?: string;
 }
 

@@ -11,14 +11,19 @@ import type { Checksums } from "../wire/checksum.ts";
 
 /** A run of elements in an executor's memory. Only the executor that made it knows where they lie. */
 export interface Span {
+  /** The type of its elements. */
   readonly dtype: DataType;
+  /** How many elements it has. */
   readonly count: number;
+  /** How many bytes these take. */
   readonly byteLength: number;
 }
 
 /** Bytes on loan between an executor and a transport. `release` ends the loan; afterwards `bytes` must not be used. */
 export interface Lease {
+  /** The bytes, valid until `release`. */
   readonly bytes: Uint8Array;
+  /** Ends the loan. */
   release(): void;
 }
 
@@ -48,18 +53,23 @@ export interface AddressableExecutor extends HostExecutor {
  * that reads it has been queued: the commands that the lender queues from then on come after them.
  */
 export interface Handle {
+  /** Bytes of the span. */
   readonly byteLength: number;
   /** The memory both must have, such as a GPUDevice. */
   readonly memory: object;
+  /** The elements on loan. */
   readonly span: Span;
   /** The bytes, for a borrower without that memory. */
   read(): Lease | Promise<Lease>;
+  /** Ends the loan. */
   release(): void;
 }
 
 /** How much of a call is under way at once. */
 export interface Flow {
+  /** Bytes of a segment. */
   readonly segmentBytes: number;
+  /** Segments that are under way at once. */
   readonly segments: number;
   /** Segments of scratch that each of them takes. */
   readonly scratch: number;
@@ -88,6 +98,7 @@ export interface Executor {
   slice(span: Span, start: number, count: number): Span;
   /** Memory for intermediate results, contents undefined. Give it back with `release`. */
   scratch(dtype: DataType, count: number): Span;
+  /** Gives back what `scratch` gave. */
   release(scratch: Span): void;
   /** A tensor that this executor reduces without copying it first. Freed with the array; a GPUBuffer by its `destroy()`. */
   alloc(dtype: DataType, count: number): Tensor;

@@ -5,13 +5,17 @@ import type { Runtime } from "../types.ts";
 
 /** What `group.info()` returns. */
 export interface GroupInfo {
+  /** The group's name. */
   name: string;
+  /** This rank in the group. */
   rank: number;
+  /** How many ranks the group has. */
   size: number;
   /** As of the group. */
   epoch: number;
   /** Frames of epochs that are over, which this rank has dropped. */
   droppedFrames: number;
+  /** The backend that runs the group's calls. */
   backend: string;
   /** Whose memory and arithmetic this rank has: the cpu's, and a GPU's if one is open. */
   executors: { name: string; description: string; arithmeticId: string }[];
@@ -29,8 +33,11 @@ export interface GroupInfo {
   notes: readonly string[];
   /** Do all ranks compute the same bits? If not, algorithms in which several ranks compute an element are not used. */
   sameArithmetic: boolean;
+  /** Do results depend on inputs and rank order alone? */
   deterministic: boolean;
+  /** Milliseconds for each call that names none. */
   timeoutMs: number;
+  /** Most bytes of a long tensor that travel as one message. */
   segmentBytes: number;
   /**
    * How the ranks of this group are joined to this one; this rank's own entry has link "self". `cudaDevice` is the device

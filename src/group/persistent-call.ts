@@ -55,6 +55,7 @@ export const PERSISTENT_COLLECTIVES = [
   "barrier",
 ] as const;
 
+/** The collectives that may be persistent: those of tensors, and `barrier`. */
 export type PersistentCollective = (typeof PERSISTENT_COLLECTIVES)[number];
 
 /** Makes a persistent call for each of these methods of a group, with the arguments that it takes. */

@@ -85,9 +85,13 @@ export type PersistentCalls = PersistentCallsOf<ProcessGroup>;
 
 /** A group of ranks that call collectives together. */
 export class ProcessGroup {
+  /** This rank in the group, from 0 on. */
   readonly rank: number;
+  /** How many ranks the group has. */
   readonly size: number;
+  /** The group's name, which errors tell. */
   readonly name: string;
+  /** What the group is for, as whoever made it said; "" by default. */
   readonly description: string;
   /** The job's rank of each rank of this group. */
   readonly globalRanks: readonly number[];
@@ -154,6 +158,7 @@ export class ProcessGroup {
     return this.#boundDevice;
   }
 
+  /** @throws TypeError for another device than `group.device`. */
   set boundDevice(device: GpuDeviceLike | null) {
     if (device !== null && device !== this.device) throw new TypeError("boundDevice must be group.device or null");
     this.#boundDevice = device;

@@ -21,13 +21,16 @@ const NOTHING = Promise.resolve(undefined);
 
 /** What `onCompletion` is told of a Work. */
 export interface WorkInfo {
+  /** The kind of call, by c10d's names. */
   readonly opType: OpType;
+  /** The call's number in its group. */
   readonly sequence: number;
   /**
    * When the call was made, and when it ended (NaN while it runs), in milliseconds since 1970: those of two ranks compare as far
    * as the clocks of their machines agree.
    */
   readonly timeStarted: number;
+  /** When the call ended; NaN while it runs. */
   readonly timeFinished: number;
   /** Milliseconds in the backend, without the time that the call waited for earlier ones of its rank, and 0 before it has begun; a change of the machine's clock does not count. */
   readonly activeDurationMs: number;
@@ -35,8 +38,11 @@ export interface WorkInfo {
 
 /** How a Work is made: by the process group, or by yourself through {@link Work.fromPromise} or a subclass. */
 export interface WorkOptions {
+  /** The kind of call, by c10d's names. */
   opType: OpType;
+  /** The call's number in its group. */
   sequence: number;
+  /** Where a rejection goes that nobody observes. Default: nowhere. */
   logger?: Logger | undefined;
   /** When the call was made, as `performance.now()`. Default: now. */
   started?: number;
@@ -57,6 +63,7 @@ export interface WorkOptions {
  * promise that its `wait()` returns. The `run` of a backend may return one, and the Work that the caller has then asks it.
  */
 export class Work<T> implements Promise<T> {
+  /** The kind of call, by c10d's names. */
   readonly opType: OpType;
   /** The call's number in its group. */
   readonly sequence: number;
@@ -72,6 +79,7 @@ export class Work<T> implements Promise<T> {
   #resolve: ((value: unknown) => void) | null = null;
   #reject: ((error: Error) => void) | null = null;
 
+  /** A Work of your own. `options` may lack whatever it does not need. */
   constructor(options: Partial<WorkOptions> = {}) {
     this.opType = options.opType ?? "UNKNOWN";
     this.sequence = options.sequence ?? 0;
@@ -99,6 +107,7 @@ export class Work<T> implements Promise<T> {
     return work;
   }
 
+  /** "Work". */
   get [Symbol.toStringTag](): string {
     return "Work";
   }

@@ -30,11 +30,14 @@ export interface HubOptions extends MayBeAbsent<RelayLimits> {
 
 /** Counts of what is in a hub at this moment, and of the frames it has dropped so far. */
 export interface HubStats {
+  /** Groups and stores that are here. */
   rooms: number;
+  /** Ranks and clients of stores that are here. */
   members: number;
   /** Of frames that wait for ranks. */
   bytesInFlight: number;
   /** Of all that is kept for ranks and groups: those frames, half messages, parts of folds, calls that wait, stores. */
   bytesKept: number;
+  /** Frames that belonged nowhere. */
   droppedFrames: number;
 }

@@ -56,6 +56,7 @@ export interface ByteSink {
 
 /** The bytes behind a frame's header as they arrive; valid during the call that hands them over. */
 export interface Payload {
+  /** How many bytes it has. */
   readonly byteLength: number;
   /** The message itself, where it was passed by reference; then there are no bytes to copy. */
   readonly handle?: Handle;
@@ -72,6 +73,7 @@ export interface Payload {
 
 /** Where a message's bytes belong. */
 export interface Destination {
+  /** Where the bytes go. */
   readonly into: Uint8Array;
   /** From now on nothing may be written to `into`. */
   readonly cancelled: boolean;
@@ -112,6 +114,7 @@ export function passesHandles(link: Link): link is HandleLink {
 
 /** An ordered, reliable way to one peer. */
 export interface Link {
+  /** What it runs over. */
   readonly kind: LinkKind;
   /** Sends one frame. `header` and `payload` must not change until `onSent` is called. */
   send(header: Uint8Array, payload: Uint8Array | null, onSent?: () => void): void;

@@ -1,4 +1,7 @@
-/** `webccl/nn`: the collectives with gradients, each as `[y, pullback]`. */
+/**
+ * `webccl/nn`: the collectives with gradients, each as `[y, pullback]`.
+ * @module
+ */
 export type { ShapedTensor } from "../types.ts";
 export { allGather, allGatherBase, type OutputSplitsOptions } from "./all-gather.ts";
 export { allReduce } from "./all-reduce.ts";

@@ -1,5 +1,6 @@
 /**
  * The entry `webccl/hub`: a hub in this process, for Node and Deno.
+ * @module
  */
 import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
@@ -49,6 +50,7 @@ export interface CreateHubOptions {
   maxMessageBytes?: number | undefined;
   /** What one group may have here, and how many groups and connections there may be. */
   quotas?: HubQuotas | undefined;
+  /** Where diagnostics go. Default: nowhere. */
   logger?: Logger | undefined;
 }
 
@@ -160,6 +162,10 @@ export async function startHub(
   };
 }
 
+/**
+ * The token of these options, or the first line of their file.
+ * @internal
+ */
 export function readToken({ token, tokenFile }: CreateHubOptions): string | undefined {
   if (tokenFile === undefined) return token;
   if (token !== undefined) throw new TypeError("createHub: give token or tokenFile, not both");

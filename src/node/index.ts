@@ -1,4 +1,7 @@
-/** webccl on Node. */
+/**
+ * webccl on Node. Deno and pages have the same names.
+ * @module
+ */
 import { initProcessGroupOn } from "../bring-up/init.ts";
 import type { InitOptions, InternalOptions } from "../bring-up/init-options.ts";
 import type { HubStoreOptions } from "../bring-up/meeting/hub-store.ts";

@@ -1,4 +1,7 @@
-/** `webccl/ort`: models of ONNX Runtime Web over several ranks, by parts of their matrices or stage after stage. */
+/**
+ * `webccl/ort`: models of ONNX Runtime Web over several ranks, by parts of their matrices or stage after stage.
+ * @module
+ */
 export type { OrtTensor } from "../types.ts";
 export { type RecvActivationOptions, recvActivation, sendActivation } from "./activation.ts";
 export { type ColumnParallelOptions, runColumnParallel } from "./column-parallel.ts";

@@ -12,12 +12,15 @@ export interface OrtOutput extends OrtTensor {
 
 /** An `ort.InferenceSession` whose feeds are `F` and whose outputs are `R`. */
 export interface OrtSession<F, R> {
+  /** The names of the model's outputs, in order. */
   readonly outputNames: readonly string[];
+  /** Runs the model on its inputs, by name. */
   run(feeds: F): Promise<R>;
 }
 
 /** `ort.env`, of a build that has the WebGPU execution provider. */
 export interface OrtEnv {
+  /** The settings of the WebGPU execution provider, with its device. */
   readonly webgpu: { readonly device?: unknown };
 }
 
@@ -43,10 +46,12 @@ export type OrtType = keyof typeof ARRAY_CLASSES;
 /** Every such type, in the order of its code in the header of an activation. */
 export const ORT_TYPES = Object.keys(ARRAY_CLASSES) as readonly OrtType[];
 
+/** The typed array that holds the elements of an ort.Tensor of a type. */
 export type DataOf<T extends OrtType> = InstanceType<(typeof ARRAY_CLASSES)[T]>;
 
 /** The types of which ONNX Runtime keeps tensors in GPUBuffers. */
 const GPU_TYPES = ["float32", "float16", "int32", "int64", "uint32", "uint8", "bool"] as const;
+/** The element types that an ort.Tensor on the GPU may have. */
 export type GpuType = (typeof GPU_TYPES)[number];
 
 /** Does ONNX Runtime keep tensors of this type in GPUBuffers? */
@@ -56,7 +61,9 @@ export function isGpuType(type: OrtType): type is GpuType {
 
 /** The class `ort.Tensor`, whose objects are `T`. */
 export interface OrtTensorClass<T> {
+  /** A tensor of these elements and dims. */
   new (type: OrtType, data: DataOf<OrtType>, dims: readonly number[]): T;
+  /** A tensor on the GPU over a buffer. */
   fromGpuBuffer(
     buffer: GpuBufferLike,
     options: {

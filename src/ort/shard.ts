@@ -24,13 +24,17 @@ const SHARD_OPTIONS: OptionNames<ShardOptions> = { blocks: true, unit: true };
 
 /** One rank's share, and its dims, as `new ort.Tensor(type, data, dims)` takes them. */
 export interface Shard<A extends HostArray> {
+  /** Its elements, a copy. */
   data: A;
+  /** Its dims. */
   dims: number[];
 }
 
 /** This rank among so many: a ProcessGroup is one. */
 export interface Member {
+  /** Which shard it is, from 0 on. */
   readonly rank: number;
+  /** How many shards there are. */
   readonly size: number;
 }
 

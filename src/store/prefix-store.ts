@@ -7,6 +7,7 @@ import { type CounterValue, Store, type StoreValue } from "./store.ts";
  * `timeoutMs` is the store's own. `numKeys` counts the keys of the whole store, and `close` leaves it open.
  */
 export class PrefixStore extends Store {
+  /** In the store below, keys begin with this and a slash. */
   readonly prefix: string;
   /** The store given to the constructor. */
   readonly underlyingStore: Store;

@@ -12,8 +12,11 @@ const load = () => import("./control-calls.ts");
  * looks once, Infinity waits for good), and names the ranks that did not come.
  */
 export class StoreCollectives {
+  /** The store that all ranks see. */
   readonly store: Store;
+  /** This rank, from 0 on. */
   readonly rank: number;
+  /** How many ranks there are. */
   readonly worldSize: number;
   /** @internal The keys that have served. */
   readonly used: Set<string> = new Set();

@@ -52,6 +52,7 @@ export abstract class Store {
     return this.#timeoutMs;
   }
 
+  /** @throws RangeError for anything but a number of at least 0. */
   set timeoutMs(timeoutMs: number) {
     this.#timeoutMs = storeWaitOf(timeoutMs, "the store's timeoutMs");
   }

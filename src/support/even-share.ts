@@ -2,7 +2,9 @@
 
 /** A run of elements. */
 export interface Share {
+  /** The first element of the share. */
   start: number;
+  /** How many elements it has. */
   count: number;
 }
 

@@ -12,31 +12,43 @@ import type {
 
 /** `count` elements of `dtype`, from `byteOffset` on. */
 interface Elements {
+  /** The type of its elements. */
   readonly dtype: DataType;
+  /** How many elements it has. */
   readonly count: number;
+  /** Where the first one lies in the buffer, in bytes. */
   readonly byteOffset: number;
+  /** How many bytes all of them take. */
   readonly byteLength: number;
 }
 
 /** A tensor in host memory. */
 export interface HostView extends Elements {
+  /** Tells the kind of memory. */
   readonly memory: "host";
   /** What the caller passed. */
   readonly tensor: HostArray | HostTensor | OrtTensor;
+  /** The memory in which they lie. */
   readonly buffer: ArrayBufferLike;
 }
 
 /** A tensor in a GPUBuffer. */
 export interface GpuView extends Elements {
+  /** Tells the kind of memory. */
   readonly memory: "gpu";
+  /** What the caller passed. */
   readonly tensor: GpuTensor | OrtTensor;
+  /** The memory in which they lie. */
   readonly buffer: GpuBufferLike;
 }
 
 /** A tensor in memory of a CUDA device. */
 export interface CudaView extends Elements {
+  /** Tells the kind of memory. */
   readonly memory: "cuda";
+  /** What the caller passed. */
   readonly tensor: CudaTensor;
+  /** The memory in which they lie. */
   readonly buffer: DeviceBuffer;
 }
 

@@ -11,6 +11,7 @@ import { ConformanceError } from "./stage.ts";
 
 /** One case, of at least two ranks. */
 export interface BackendCase {
+  /** The case in words. */
   readonly name: string;
   /** Is the group dead afterwards? Then the next case needs another one. */
   readonly ends: boolean;

@@ -26,11 +26,15 @@ export type Inputs = "exact" | "normal" | "random";
 
 /** All that determines the data of a case. */
 export interface DataKey {
+  /** The type of the elements. */
   readonly dtype: DataType;
   /** null for data that is only moved: any bits. */
   readonly op: CaseOp | null;
+  /** The kind of numbers. */
   readonly inputs: Inputs;
+  /** How many ranks the group has. */
   readonly size: number;
+  /** Other numbers for each. */
   readonly seed: number;
 }
 

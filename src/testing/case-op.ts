@@ -4,6 +4,8 @@ import { type DataType, isFloat } from "../types.ts";
 
 /** The operations a case may name; the last two are custom ones, `custom-ordered` neither commutative nor associative. */
 export type CaseOp = ReduceOpName | "custom-ordered";
+
+/** The operations of the cases: every one of webccl, and a custom one that is folded in rank order. */
 export const CASE_OPS: readonly CaseOp[] = [...REDUCE_OP_NAMES, "custom-ordered"];
 
 /** Is `op` defined for `dtype`? Bitwise operations are for integers, and so is the ordered custom one of these cases. */

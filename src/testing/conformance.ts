@@ -29,6 +29,7 @@ export const CASE_COUNTS: readonly number[] = [0, 1, 3, 17, 1000, 65537];
 
 /** One case. */
 export interface ConformanceCase {
+  /** The case as it was asked for. */
   readonly spec: CaseSpec;
   /** The case in words. */
   readonly name: string;
@@ -90,9 +91,13 @@ export function isCase(name: string, dtype: DataType, op: CaseOp | null, size: n
 
 /** Which cases {@link conformanceCases} makes. An absent field means all. */
 export interface CaseFilter {
+  /** Names of CASE_COLLECTIVES. */
   collectives?: readonly string[];
+  /** Types of the elements. */
   dtypes?: readonly DataType[];
+  /** Operations, of the calls that reduce. */
   ops?: readonly CaseOp[];
+  /** Numbers of elements. */
   counts?: readonly number[];
   /** Ranks of the group the cases are for. Default: 2. */
   size?: number;

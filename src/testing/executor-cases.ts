@@ -16,6 +16,7 @@ import { ConformanceError } from "./stage.ts";
 
 /** One case. */
 export interface ExecutorCase {
+  /** The case in words. */
   readonly name: string;
   /**
    * Runs the case in `memory`, host arrays by default, which is of the executor's kind. What `memory` says cannot be reduced must be refused.

@@ -1,6 +1,7 @@
 /**
  * For people who write a backend, a transport or a store: the conformance suites of a process group, with its
  * reference arithmetic, and of a store. Nothing here depends on a test runner or on a platform.
+ * @module
  */
 export { DebugBackend } from "../backend/composed/debug.ts";
 export { FakeBackend } from "../backend/composed/fake.ts";

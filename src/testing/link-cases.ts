@@ -9,6 +9,7 @@ import { ConformanceError } from "./stage.ts";
 
 /** The two ends of a link, neither of which was started. */
 export interface LinkPair {
+  /** The link's two ends. */
   readonly ends: readonly [Link, Link];
   /** The ranks of the job at the two ends. */
   readonly ranks: readonly [number, number];
@@ -22,6 +23,7 @@ export interface LinkPair {
 
 /** One case. */
 export interface LinkCase {
+  /** The case in words. */
   readonly name: string;
   /** @throws ConformanceError that says what was not as it must be. */
   run(open: () => Promise<LinkPair>): Promise<void>;

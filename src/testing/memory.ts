@@ -15,6 +15,7 @@ export const GUARD_BYTES = 16;
 
 /** A tensor in its region. */
 export interface Placement {
+  /** The tensor, to be passed to a call. */
   readonly tensor: Tensor;
   /** Elements `start` to `start + count`, in the same memory; null where this memory has no tensor that begins there. */
   part(start: number, count: number): Tensor | null;

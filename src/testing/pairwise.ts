@@ -1,7 +1,9 @@
 /** Pairwise covering arrays: few rows in which every pair of values of two factors still occurs. */
 import { SeededRandom } from "../support/seeded-random.ts";
 
+/** The values of each factor, by its name. */
 export type Factors = Readonly<Record<string, readonly unknown[]>>;
+
 /** One value of each factor. */
 export type Row<F extends Factors> = { [Name in keyof F]: F[Name][number] };
 

@@ -14,12 +14,15 @@ import { viewOf } from "./reference.ts";
 
 /** One case, as `conformanceCase` takes it. */
 export interface CaseSpec {
+  /** One of CASE_COLLECTIVES. */
   readonly collective: string;
+  /** The type of the elements. */
   readonly dtype: DataType;
   /** null where nothing is reduced. */
   readonly op: CaseOp | null;
   /** Elements of the smallest unit: of a tensor, of one rank's share, or about so many where lengths differ. */
   readonly count: number;
+  /** Other data for each. */
   readonly seed: number;
   /** Default: "exact". */
   readonly inputs?: Inputs;
@@ -39,6 +42,7 @@ export function nameOf({ collective, dtype, op, count, seed, persistent }: CaseS
 
 /** The group did something other than it must. */
 export class ConformanceError extends Error {
+  /** The name of the class. */
   override readonly name = "ConformanceError";
 }
 

@@ -10,7 +10,9 @@ import { abortUnlessTold, throughBuckets } from "./through-buckets.ts";
 
 /** A weight of a tf.LayersModel: a tf.Variable in a cover. */
 export interface TfLayerVariable {
+  /** The variable's name. */
   readonly name: string;
+  /** The variable's value. */
   read(): TfTensor;
 }
 

@@ -11,8 +11,11 @@ import { abortUnlessTold, cloneOf } from "./through-buckets.ts";
 
 /** A tf.Optimizer. */
 export interface TfOptimizer {
+  /** The loss, and its gradients by variable name. */
   computeGradients(f: () => TfTensor, varList?: TfVariable[]): { value: TfTensor; grads: Record<string, TfTensor> };
+  /** Changes the variables by the gradients. */
   applyGradients(gradients: Record<string, TfTensor> | NamedGradient[]): void;
+  /** Computes gradients and applies them. */
   minimize(f: () => TfTensor, returnCost?: boolean, varList?: TfVariable[]): TfTensor | null;
 }
 

@@ -9,24 +9,35 @@ import type { GpuBufferLike } from "../types.ts";
 
 /** A tf.Tensor. */
 export interface TfTensor {
+  /** Its shape. */
   readonly shape: readonly number[];
+  /** Its type, such as "float32". */
   readonly dtype: string;
+  /** How many elements it has. */
   readonly size: number;
+  /** Has it been disposed of? */
   readonly isDisposed: boolean;
+  /** Resolves to its elements. */
   data(): Promise<ArrayLike<unknown>>;
+  /** Its elements as a GPUBuffer, on the WebGPU backend. */
   dataToGPU(): { tensorRef: TfTensor; buffer?: GpuBufferLike };
+  /** Frees its memory. */
   dispose(): void;
 }
 
 /** A tf.Variable. */
 export interface TfVariable extends TfTensor {
+  /** Its name. */
   readonly name: string;
+  /** Changes its value. */
   assign(value: TfTensor): void;
 }
 
 /** A gradient with its variable's name, as `applyGradients` takes it. */
 export interface NamedGradient {
+  /** The name of its variable. */
   name: string;
+  /** The gradient. */
   tensor: TfTensor;
 }
 

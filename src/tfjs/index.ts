@@ -1,4 +1,7 @@
-/** `webccl/tfjs`: TensorFlow.js over the ranks of a group. */
+/**
+ * `webccl/tfjs`: TensorFlow.js over the ranks of a group.
+ * @module
+ */
 export { type AverageOptions, averageGradients } from "./average-gradients.ts";
 export {
   type BroadcastVariablesOptions,

@@ -18,20 +18,29 @@ const TOGETHER: ReadonlySet<Collective> = new Set<Collective>([
 
 /** One event of a Chrome trace. Times are microseconds. */
 export interface ChromeEvent {
+  /** The text of the bar: the call, with its number. */
   readonly name: string;
   /** "X" has a duration, "M" names a process or a thread. */
   readonly ph: "X" | "M";
+  /** The rank. */
   readonly pid: number;
+  /** The group. */
   readonly tid: number;
+  /** When it began, in microseconds. */
   readonly ts?: number;
+  /** How long it took, in microseconds. */
   readonly dur?: number;
+  /** The kind of call. */
   readonly cat?: string;
+  /** What is shown of the call when it is selected. */
   readonly args: Readonly<Record<string, unknown>>;
 }
 
 /** What Perfetto opens. */
 export interface ChromeTrace {
+  /** The unit in which times are shown. */
   readonly displayTimeUnit: "ms";
+  /** All bars. */
   readonly traceEvents: readonly ChromeEvent[];
 }
 

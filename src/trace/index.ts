@@ -1,6 +1,7 @@
 /**
  * The entry `webccl/trace`: what the dumps of a job's ranks show. `group.dumpTrace()` makes a dump, the command
  * `webccl trace` reads its files.
+ * @module
  */
 export type { TraceDump, TraceEntry, TraceError, TraceGroup, TraceTensors } from "../group/trace/dump.ts";
 export type { CollectiveStats, GroupStats, PeerStats } from "../group/trace/stats.ts";

@@ -3,8 +3,11 @@ import type { TraceDump, TraceEntry, TraceGroup } from "../group/trace/dump.ts";
 
 /** One member of a group, as its dump shows it. */
 export interface Member {
+  /** The rank, of the job. */
   readonly rank: number;
+  /** The dump that it left. */
   readonly dump: TraceDump;
+  /** The group, as this dump has it. */
   readonly group: TraceGroup;
   /** Its collectives in the group that the dump still has, by sequence. */
   readonly collectives: ReadonlyMap<number, TraceEntry>;
@@ -16,8 +19,11 @@ export interface Member {
 
 /** One group of the job. */
 export interface MergedGroup {
+  /** The group's name. */
   readonly name: string;
+  /** How many groups of all ranks the job had before. */
   readonly epoch: number;
+  /** Its members, as ranks of the job, in the order of the group's ranks. */
   readonly globalRanks: readonly number[];
   /** The members that left a dump, by rank. */
   readonly members: ReadonlyMap<number, Member>;
@@ -25,9 +31,11 @@ export interface MergedGroup {
 
 /** All dumps of one job. */
 export interface Trace {
+  /** How many ranks the job has. */
   readonly size: number;
   /** In the order of the ranks. */
   readonly dumps: readonly TraceDump[];
+  /** The groups of all ranks. */
   readonly groups: readonly MergedGroup[];
   /** Of its groups, the last. */
   readonly epoch: number;

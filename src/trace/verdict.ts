@@ -27,7 +27,9 @@ export type VerdictKind =
 
 /** What a trace shows. */
 export interface Verdict {
+  /** What is wrong, in one word. */
   readonly kind: VerdictKind;
+  /** The same in one sentence. */
   readonly sentence: string;
   /** The ranks at fault, as far as can be told. */
   readonly culprits: readonly number[];

@@ -18,6 +18,7 @@ export interface Checksums {
 
 /** A checksum of bytes that come in pieces. */
 export interface RunningChecksum {
+  /** Takes further bytes. */
   add(bytes: Uint8Array): void;
   /** The checksum of all bytes so far, to `target` from `at` on. Nothing is added afterwards. */
   end(target: Uint8Array, at: number): void;

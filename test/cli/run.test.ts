@@ -244,7 +244,11 @@ describe("webccl run", () => {
     const folder = mkdtempSync(join(tmpdir(), "webccl-run-"));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, "package.json"), "{}");
+    const own = `import { StoreError } from "${new URL("../../dist/node/index.js", import.meta.url)}"; throw new StoreError("gone");`;
+    const ownLine = /^\[\d\] StoreError: gone \([jk]\.mjs:1:\d+\) \[STORE: docs\/errors\.md#store\]$/;
     const cases = [
+      ["j.mjs", [], own, ownLine],
+      ["k.mjs", ["--threads"], own, ownLine],
       ["a.mjs", [], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(a\.mjs:1:7\)$/],
       ["b.mjs", ["--threads"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(b\.mjs:1:7\)$/],
       ["c.mjs", ["--deno", "2"], "throw new RangeError('wrong')", /^\[\d\] RangeError: wrong \(c\.mjs:1:7\)$/],

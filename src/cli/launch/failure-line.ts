@@ -23,8 +23,15 @@ export function failureLine(error: unknown): string {
   const remedy = remedyOf(error);
   return oneLine(
     `${error.name}: ${error.message}${place && ` (${place})`}${cause ? `, caused by ${cause.name}: ${cause.message}` : ""}` +
-      (remedy ? `; ${remedy}` : ""),
+      (remedy ? `; ${remedy}` : "") +
+      anchorOf(error),
   );
+}
+
+/** The code of an error of webccl, and where the docs tell of it; "" for any other. Told by its fields: the program may have a webccl of its own. */
+function anchorOf(error: Error & { code?: unknown; details?: unknown }): string {
+  if (typeof error.code !== "string" || typeof error.details !== "object") return "";
+  return ` [${error.code}: docs/errors.md#${error.code.toLowerCase()}]`;
 }
 
 /** Does the line of `error` tell a place in the program, or a remedy? */

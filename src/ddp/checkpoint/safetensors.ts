@@ -55,7 +55,9 @@ export type NamedTensors = Readonly<Record<string, ShapedTensor>> | ReadonlyMap<
 
 /** The contents of a file. The tensors are in host memory. */
 export interface Safetensors {
+  /** The tensors by name, each with its shape. */
   tensors: Map<string, ShapedTensor>;
+  /** Texts by name, which say what the file is; none is meant for programs. */
   metadata: Map<string, string>;
 }
 

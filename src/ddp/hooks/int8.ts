@@ -42,8 +42,11 @@ const DEFAULT_BLOCK = 256;
 
 /** The state of {@link int8Hook}, one for each Reducer and rank. */
 export class Int8State {
+  /** The group whose ranks reduce. */
   readonly group: ProcessGroup;
+  /** Elements that share a scale. */
   readonly blockSize: number;
+  /** Is the error of one step added to the gradient of the next? */
   readonly errorFeedback: boolean;
   /** @internal */
   readonly hostBuckets: BucketStates<HostKept> = new BucketStates<HostKept>();

@@ -85,7 +85,9 @@ interface Kept {
 
 /** The state of {@link powerSgdHook}, one for each Reducer and rank. */
 export class PowerSgdState {
+  /** The group whose ranks reduce. */
   readonly group: ProcessGroup;
+  /** The options, with every default filled in. */
   readonly options: Readonly<Required<PowerSgdOptions>>;
   /** @internal */
   readonly buckets: BucketStates<Kept> = new BucketStates<Kept>();

@@ -38,8 +38,11 @@ const DEFAULT_RATIO = 0.01;
 
 /** The state of {@link topKHook}, one for each Reducer and rank. */
 export class TopKState {
+  /** The group whose ranks reduce. */
   readonly group: ProcessGroup;
+  /** The share of the elements that is sent, above 0 and at most 1. */
   readonly ratio: number;
+  /** Is what was not sent added to the gradient of the next step? */
   readonly errorFeedback: boolean;
   /** @internal */
   readonly buckets: BucketStates<Float32Array> = new BucketStates<Float32Array>();

@@ -61,7 +61,9 @@ interface Flat {
   readonly velocity: FlatBuffer;
 }
 
+/** An optimizer around the local one of each rank: every so many steps the ranks average what their parameters have changed, and take an outer step. */
 export class DiLoCo {
+  /** The group whose ranks average. */
   readonly group: ProcessGroup;
   readonly #localSteps: number;
   readonly #rate: number;

@@ -65,6 +65,7 @@ interface Flat<S> {
 }
 
 export class ShardedOptimizer<S> implements Joinable {
+  /** The group whose ranks have a shard each. */
   readonly group: ProcessGroup;
   joinContext: JoinContext | null = null;
   readonly #parameters: readonly KnownParameter[];

@@ -9,7 +9,9 @@ import { numbersOf } from "../reducer/memory.ts";
 
 /** One update of some parameters. The tensors have as many elements as each other, and the rule changes `parameters` and `state`. */
 export interface Update<S> {
+  /** The elements, which are changed in place. */
   parameters: Tensor;
+  /** The gradient of each element. */
   gradients: Tensor;
   /** What the rule keeps between updates. */
   state: S;
@@ -23,6 +25,7 @@ export interface UpdateRule<S = unknown> {
   check?(parameter: Tensor): void;
   /** The state of `count` elements of `dtype` before the first update. */
   initialState(count: number, dtype: DataType): S;
+  /** Makes one step on the elements of one shard. */
   update(update: Update<S>): void | PromiseLike<void>;
 }
 

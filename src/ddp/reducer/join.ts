@@ -26,6 +26,7 @@ const JOIN_OPTIONS: OptionNames<JoinOptions> = { divideByInitialWorldSize: true,
 
 /** A part of training that a rank without inputs can take part in: a Reducer, or a ShardedOptimizer. */
 export interface Joinable {
+  /** The group of its collectives. */
   readonly group: ProcessGroup;
   /** Set while a `join` runs. `notify` of it is called before each step, and `end` after it. */
   joinContext: JoinContext | null;
@@ -39,6 +40,7 @@ export interface Joinable {
 
 /** What the joinables of one `join` know together. */
 export class JoinContext {
+  /** The option of this name. */
   readonly divideByInitialWorldSize: boolean;
   /** How many ranks had inputs in the running step. */
   activeCount = 0;

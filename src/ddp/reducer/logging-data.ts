@@ -3,28 +3,41 @@ import { now } from "../../support/clock.ts";
 
 /** Sizes are in bytes, times in milliseconds of this rank; a time is 0 before the first step has ended. */
 export interface DdpLoggingData {
+  /** This rank in the group. */
   rank: number;
+  /** How many ranks the group has. */
   worldSize: number;
+  /** The backend of the group. */
   backendName: string;
   /** Steps that were reduced. Those within `noSync` do not count. */
   iteration: number;
+  /** How many parameters there are. */
   numParameterTensors: number;
+  /** Bytes of all parameters. */
   totalParameterSizeBytes: number;
   /** The dtypes of the parameters, each once. */
   dtypes: string[];
+  /** Most bytes of a bucket; a parameter that is longer has one of its own. */
   bucketCapBytes: number;
+  /** The same of the first bucket. */
   firstBucketBytes: number;
+  /** Bytes of each bucket. */
   bucketSizesBytes: number[];
   /** The parameters of each bucket. */
   perBucketParamIndices: number[][];
+  /** Were the buckets made anew, in the order in which gradients come? */
   hasRebuiltBuckets: boolean;
   /** Empty before the buckets are rebuilt, which they are once, after the first step; never with `findUnusedParameters`. */
   rebuiltBucketSizesBytes: number[];
+  /** The parameters of each rebuilt bucket. */
   rebuiltPerBucketParamIndices: number[][];
+  /** How many buckets a step reduces. */
   numBucketsReduced: number;
+  /** The option of this name. */
   findUnusedParameters: boolean;
   /** Bytes of the parameters that this rank did not use in the last step. */
   unusedParameterSizeBytes: number;
+  /** The option of this name. */
   gradientAsBucketView: boolean;
   /** The order in which the last step's gradients were marked. */
   prevIterationGradReadyOrderIndices: number[];
@@ -38,8 +51,11 @@ export interface DdpLoggingData {
   backwardCommTimeMs: number;
   /** The part of both that was at the same time. */
   backwardComputeCommOverlapTimeMs: number;
+  /** The mean of `backwardComputeTimeMs` over the steps. */
   avgBackwardComputeTimeMs: number;
+  /** The mean of `backwardCommTimeMs` over the steps. */
   avgBackwardCommTimeMs: number;
+  /** The mean of `backwardComputeCommOverlapTimeMs` over the steps. */
   avgBackwardComputeCommOverlapTimeMs: number;
   /** The message of the last step's error, or null if it went well. */
   error: string | null;

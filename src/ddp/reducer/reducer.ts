@@ -46,6 +46,7 @@ const REMEDY =
 
 /** Averages gradients over the ranks of a group. */
 export class Reducer implements Joinable {
+  /** The group whose ranks average. */
   readonly group: ProcessGroup;
   joinContext: JoinContext | null = null;
 

@@ -28,6 +28,7 @@ const DUMP_OPTIONS: OptionNames<DumpOptions> = {
 export interface TraceError {
   /** The stable code of a WebcclError, else the error's name. */
   readonly code: string;
+  /** The error's message. */
   readonly message: string;
   /** Ranks of the group that a TimeoutError or a PeerLostError names. */
   readonly ranks: readonly number[];
@@ -35,9 +36,11 @@ export interface TraceError {
 
 /** Tensors of one call that are read, or written. */
 export interface TraceTensors {
+  /** How many there are. */
   readonly tensors: number;
   /** Elements and bytes of all of them. */
   readonly count: number;
+  /** Bytes of all of them. */
   readonly bytes: number;
 }
 
@@ -47,7 +50,9 @@ export interface TraceEntry {
   readonly record: number;
   /** The index of its group in `groups`. */
   readonly group: number;
+  /** The call's name. */
   readonly collective: Collective;
+  /** Is it a message between two ranks? */
   readonly isPointToPoint: boolean;
   /** The call's number among the group's collectives, or among this rank's point-to-point calls of it. */
   readonly sequence: number;
@@ -57,7 +62,9 @@ export interface TraceEntry {
   readonly state: "scheduled" | "started" | "completed";
   /** Has its Work settled, so that no timeout watches it any more? */
   readonly retired: boolean;
+  /** The error with which it rejected, or null. */
   readonly error: TraceError | null;
+  /** When the call was made. */
   readonly scheduledMs: number;
   /** Null while it is scheduled. */
   readonly startedMs: number | null;
@@ -65,12 +72,19 @@ export interface TraceEntry {
   readonly completedMs: number | null;
   /** Null: none. */
   readonly timeoutMs: number | null;
+  /** The tensors that it reads. */
   readonly read: TraceTensors;
+  /** The tensors that it writes. */
   readonly written: TraceTensors;
+  /** The types of its tensors, each once. */
   readonly dtypes: readonly DataType[];
+  /** Its operation; null for a call that reduces nothing. */
   readonly op: string | null;
+  /** Its root; null for a call without one. */
   readonly root: number | null;
+  /** The other rank of a message; null for a collective. */
   readonly peer: number | null;
+  /** The tag of a message; null for a collective. */
   readonly tag: number | null;
   /** Ranks of the group for which it waits now, as far as this rank knows. */
   readonly waitingFor: readonly number[];
@@ -80,12 +94,15 @@ export interface TraceEntry {
 
 /** One group of this rank. */
 export interface TraceGroup {
+  /** The group's name. */
   readonly name: string;
+  /** What it is for, as whoever made it said. */
   readonly description: string;
   /** This rank in the group. */
   readonly rank: number;
   /** Its members, as ranks of the job, in the order of the group's ranks. */
   readonly globalRanks: readonly number[];
+  /** Milliseconds for each call that names none; null: no timeout. */
   readonly timeoutMs: number | null;
   /** How many groups of all ranks the job had before. */
   readonly epoch: number;
@@ -97,16 +114,21 @@ export interface TraceGroup {
   readonly left: boolean;
   /** The last call of this rank that was refused and never began. */
   readonly lastRefusal: { readonly collective: string; readonly atMs: number; readonly error: TraceError } | null;
+  /** Its figures since it was made. */
   readonly stats: GroupStats;
 }
 
 /** What `group.dumpTrace()` resolves to. */
 export interface TraceDump {
+  /** Tells such a file from others. */
   readonly format: "webccl-trace";
+  /** The version of the format. */
   readonly version: 1;
   /** This rank in the job, and how many ranks that has. */
   readonly rank: number;
+  /** How many ranks the job has. */
   readonly size: number;
+  /** The runtime and its version, such as "node 20.20.2". */
   readonly runtime: string;
   /** When the monotonic clock was 0, in milliseconds since 1970, by this machine's clock. */
   readonly clockZero: number;
@@ -114,7 +136,9 @@ export interface TraceDump {
   readonly takenMs: number;
   /** Calls that were recorded; the last 2,048 of them are kept. */
   readonly recorded: number;
+  /** The groups of this rank, those that it left among them. */
   readonly groups: readonly TraceGroup[];
+  /** The calls that are kept, in the order in which they were made. */
   readonly entries: readonly TraceEntry[];
 }
 

@@ -6,7 +6,9 @@ import { type GroupRecord, SUMS } from "./recorder.ts";
 
 /** The calls of one collective that have ended. */
 export interface CollectiveStats {
+  /** The call's name. */
   readonly collective: Collective;
+  /** How many have ended. */
   readonly calls: number;
   /** Those that rejected. */
   readonly failed: number;
@@ -22,10 +24,15 @@ export interface CollectiveStats {
 
 /** The traffic with one peer. Ranks whose memory the others address (threads) send no messages: these count none. */
 export interface PeerStats {
+  /** The other rank. */
   readonly rank: number;
+  /** Bytes sent to it. */
   readonly sentBytes: number;
+  /** Messages sent to it. */
   readonly sentMessages: number;
+  /** Bytes that came from it. */
   readonly receivedBytes: number;
+  /** Messages that came from it. */
   readonly receivedMessages: number;
   /** Milliseconds for which calls waited for this rank. */
   readonly waitedMs: number;
@@ -37,13 +44,17 @@ export interface PeerStats {
 
 /** What `group.stats()` resolves to. */
 export interface GroupStats {
+  /** The group's name. */
   readonly group: string;
+  /** This rank in the group. */
   readonly rank: number;
+  /** How many ranks the group has. */
   readonly size: number;
   /** Milliseconds since the group was made. */
   readonly upMs: number;
   /** Calls that run now, and the bytes of their tensors. */
   readonly running: number;
+  /** Bytes of the tensors of calls that run. */
   readonly runningBytes: number;
   /** Collectives that were called, in the order of their codes. */
   readonly collectives: readonly CollectiveStats[];

@@ -32,6 +32,7 @@ const LAST_POLL_MS = 20;
 
 /** A store in the file at `path`, made when it is first written. */
 export class FileStore extends Store {
+  /** The file, as it was given. */
   readonly path: string;
   /** How many processes share the file, or -1 if unknown. */
   readonly worldSize: number;

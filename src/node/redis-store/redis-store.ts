@@ -26,6 +26,7 @@ const GRACE_MS = 5_000;
 
 /** A connected client of the package `redis`, 4 or later, in the part that is used. A cluster's client is none. */
 export interface RedisClientLike {
+  /** Sends one command of Redis, its name first, and resolves to the reply. */
   sendCommand(command: readonly (string | Uint8Array)[], options?: object): Promise<unknown>;
 }
 
@@ -42,6 +43,7 @@ const BYTES = { returnBuffers: true, typeMapping: { 36: Buffer } };
 
 /** Keys stay on the server until they are deleted. `close` leaves the client open: it is the caller's. */
 export class RedisStore extends Store {
+  /** How the names of this store's keys in Redis begin. */
   readonly prefix: string;
   readonly #client: RedisClientLike;
   readonly #sleepers = new Set<() => void>();

@@ -59,7 +59,9 @@ const LISTEN_OPTIONS: OptionNames<TcpListenOptions> = {
 
 /** How often a kind of call was made, and how long it took on average. */
 export interface ClientCounter {
+  /** How many calls were made. */
   readonly count: number;
+  /** Milliseconds that a call took on average. */
   readonly meanMs: number;
 }
 
@@ -69,7 +71,9 @@ export interface ClientCounter {
  * way at once, and `close` sees that they have come. On a server of 1.x `append` and the queues are built from its other calls.
  */
 export class TcpStore extends Store {
+  /** The server's host. */
   readonly host: string;
+  /** The server's port. */
   readonly port: number;
   /** What `useLibUv` said; true for a store that connected. */
   readonly libuvBackend: boolean;

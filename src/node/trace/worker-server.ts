@@ -40,6 +40,7 @@ const WORKER_SERVER_OPTIONS: OptionNames<WorkerServerOptions> = { group: true, a
 export interface WorkerRequest {
   /** The query of the address. */
   readonly params: Readonly<Record<string, string>>;
+  /** What the request carries. */
   readonly body: string;
 }
 

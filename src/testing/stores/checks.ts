@@ -4,6 +4,7 @@ import { ConformanceError } from "../stage.ts";
 
 /** A store that is tried. */
 export interface StoreUnderTest {
+  /** A client of the store. */
   readonly store: Store;
   /** A second client of the same keys; the same object where there is only one. */
   readonly other: Store;

@@ -10,7 +10,8 @@ export async function showJoin(command: string): Promise<void> {
   const { urls }: { urls: string[] } = await (await fetch("./join.json")).json();
   // The address this page came from works here; one of the network's works for others too.
   const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const url = (isLocal && urls.find((each) => !/\/\/(127\.|localhost|\[::1\])/.test(each))) || `${location.origin}/`;
+  const url =
+    (isLocal && urls.find((each) => !/\/\/(127\.|localhost|\[::1\])/.test(each))) || new URL(".", location.href).href;
   const link = byId<HTMLAnchorElement>("join-link");
   link.href = url;
   link.textContent = url;

@@ -7,10 +7,11 @@ const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
 /** Tests of examples, of the package as others install it, of NCCL, and of ranks in browsers, Deno and several runtimes: `npm run matrix`. */
 const MATRIX = [
-  "test/runtime/{browser,bun,bundlers,deno,engines,fresh-project,hosts,mixed,nginx}/*.test.ts",
+  "test/runtime/{browser,bun,bundlers,deno,engines,fresh-project,hosts,mixed,proxies}/*.test.ts",
   "test/runtime/{hosts,mixed,split-network}.test.ts",
   "test/{demo,examples,nccl}/*.test.ts",
   "test/site/{programs,site}.test.ts",
+  "test/runtime/node/versions.test.ts",
   "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
   "test/package.test.ts",

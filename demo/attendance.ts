@@ -29,7 +29,8 @@ export interface Attendant<D> {
 
 export class Attendance<D extends object> {
   readonly #attendant: Attendant<D>;
-  readonly #address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
+  /** The hub is where the page came from, in a folder too, as behind a proxy. */
+  readonly #address = new URL(".", location.href).href.replace(/^http(.*)\/$/, "ws$1");
   #token: string | undefined;
   #lobby: Lobby | null = null;
   #round: Round | null = null;
@@ -90,7 +91,7 @@ export class Attendance<D extends object> {
 
   async #admitted(): Promise<Lobby | null> {
     try {
-      const lobby = await Lobby.enter(this.#address, this.#token);
+      const lobby = await Lobby.enter(`${this.#address}/lobby`, this.#token);
       lobby.onLeft = (tab) => {
         const rank = this.#round?.tabs.indexOf(tab) ?? -1;
         if (rank >= 0) this.#attendant.onLeft(rank);

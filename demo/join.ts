@@ -18,7 +18,7 @@ interface Place {
 export async function showJoin(command: string): Promise<void> {
   const { urls, docs }: Place = await (await fetch("./join.json")).json();
   // The address this page came from works here; one of the network's works for others too.
-  const own = `${location.origin}/`;
+  const own = new URL(".", location.href).href;
   const url = (LOOPBACK.test(own) && urls.find((each) => !LOOPBACK.test(each))) || own;
   const isReachable = !LOOPBACK.test(url);
   const link = byId<HTMLAnchorElement>("join-link");

@@ -67,6 +67,13 @@ const PACKAGES: readonly SystemPackage[] = [
     name: "nginx-light",
     file: "/usr/sbin/nginx",
     purpose: "a proxy with TLS in front of a hub",
+    inMatrix: true,
+  },
+  {
+    name: "caddy",
+    file: "/usr/bin/caddy",
+    purpose: "another one",
+    inMatrix: true,
   },
 ];
 

@@ -289,7 +289,7 @@ export const COLLECTIVES = [
 export type Collective = (typeof COLLECTIVES)[number];
 
 /** The runtime a rank runs in. */
-export type Runtime = "node" | "deno" | "browser";
+export type Runtime = "node" | "deno" | "bun" | "browser";
 
 /** Names as the values of an enumeration, each its own. */
 export function valuesOf<N extends string>(names: readonly N[]): { readonly [K in N]: K } {

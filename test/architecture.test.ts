@@ -68,6 +68,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/memory-files",
     "node/mapped-memory",
     "node/metrics",
+    "node/proxies",
     "node/redis-store",
     "node/tcp-store",
     "node/trace",

@@ -52,11 +52,27 @@ export class WorkerServer {
   }
 }
 
+/** The part of an extension's names that is used here. */
+type Extension = { chrome?: { extension?: { getBackgroundPage?(): unknown } } };
+
+/**
+ * Is this a service worker, or the background page of an extension? Browsers end both when nothing happens in them for a while. A
+ * service worker may load nothing later, so this is asked here.
+ */
+const isShortLived = () =>
+  "skipWaiting" in globalThis || (globalThis as Extension).chrome?.extension?.getBackgroundPage?.() === globalThis;
+
 /** Joins a group through a hub, or one of tasks in this thread (`memory://`). As on Node; `listen` has no use here. */
 export function initProcessGroup(options?: InitOptions): Promise<ProcessGroup>;
 /** @internal */
 export function initProcessGroup(options?: InitOptions & InternalOptions): Promise<ProcessGroup>;
 export function initProcessGroup(options: InitOptions & InternalOptions = {}): Promise<ProcessGroup> {
+  if (isShortLived())
+    return Promise.reject(
+      new UnsupportedError(
+        "a service worker or an extension's background page cannot be a rank: use a page or a worker",
+      ),
+    );
   return initProcessGroupOn(browserPlatform, options);
 }
 

@@ -3,8 +3,10 @@ import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { networkInterfaces } from "node:os";
 import { startHub } from "../node/hub.ts";
+import { type PublicUrl, publicUrlOf } from "../node/proxies/public-url.ts";
 import { urlHost } from "../support/host.ts";
 import { asUsageError, hubOptions, nextSignal } from "./hub.ts";
+import { printWarning } from "./hub-watch.ts";
 import { pathOf, sendFile } from "./page-files.ts";
 import { type Flags, UsageError } from "./usage.ts";
 
@@ -42,28 +44,39 @@ export async function openPage(
 ): Promise<{ urls: string[]; close(): Promise<void> }> {
   const options = hubOptions(flags);
   const { host = "127.0.0.1", tls } = options;
+  let publicUrl: PublicUrl | null = null;
   const isEverywhere = host === "0.0.0.0" || host === "::";
   const addresses = isEverywhere ? ownAddresses() : [host];
   let port = 0;
   const scheme = tls ? "https" : "http";
-  const urls = () => addresses.map((address) => `${scheme}://${urlHost(address)}:${port}/`);
+  const own = () => addresses.map((address) => `${scheme}://${urlHost(address)}:${port}/`);
+  const urls = () => [...(publicUrl ? [publicUrl.http] : []), ...own()];
   const server = await startHub({
     ...options,
     sameOrigin: true,
     allowHosts: [...(options.allowHosts ?? []), ...addresses.map(urlHost)],
-    onRequest: (request, response) => answer(folder, urls, request, response),
+    onRequest: (request, response) => answer(folder, urls(), publicUrl, request, response),
+    onEvent: printWarning,
   }).catch(asUsageError);
   port = server.port;
+  if (options.publicUrl !== undefined) publicUrl = publicUrlOf(options.publicUrl);
   return { urls: urls(), close: () => server.close() };
 }
 
 /** The page and its files; `join.json` has the addresses at which other devices find it, and that of the documentation. */
-function answer(folder: URL, urls: () => string[], request: IncomingMessage, response: ServerResponse): void {
+function answer(
+  folder: URL,
+  urls: readonly string[],
+  publicUrl: PublicUrl | null,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const path = pathOf(request);
-  const own = `${"encrypted" in request.socket ? "wss" : "ws"}://${request.headers.host}`;
+  const scheme = "encrypted" in request.socket ? "wss" : "ws";
+  const hubs = [`${scheme}://${request.headers.host}`, ...(publicUrl ? [new URL(publicUrl.ws).origin] : [])].join(" ");
   response.setHeader(
     "content-security-policy",
-    `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self' ${own}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self' ${hubs}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   );
   response.setHeader("cross-origin-opener-policy", "same-origin");
   response.setHeader("cross-origin-embedder-policy", "require-corp");
@@ -71,7 +84,7 @@ function answer(folder: URL, urls: () => string[], request: IncomingMessage, res
   response.setHeader("cache-control", "no-cache");
   if (path === "/join.json") {
     response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ urls: urls(), docs: HOMEPAGE }));
+    response.end(JSON.stringify({ urls, docs: HOMEPAGE }));
     return;
   }
   sendFile(folder, path, response);

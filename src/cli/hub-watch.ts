@@ -4,6 +4,11 @@ import type { HubServer } from "../node/hub.ts";
 import { EventLog } from "../node/metrics/event-log.ts";
 import { type Flags, integerFlag, textFlag } from "./usage.ts";
 
+/** Prints the warnings of a hub whose events nobody logs. */
+export function printWarning(event: HubEvent): void {
+  if (event.event === "warning") process.stderr.write(`webccl: warning: ${event.reason} (--token-file)\n`);
+}
+
 /** Watches over one hub. */
 export interface HubWatch {
   onEvent(event: HubEvent): void;
@@ -25,7 +30,8 @@ export async function openWatch(flags: Flags): Promise<HubWatch> {
   return {
     onEvent(event) {
       metrics?.count(event);
-      log?.add(event);
+      if (log) log.add(event);
+      else printWarning(event);
     },
     async listen(server, allowHosts) {
       if (!metrics || port === undefined) return null;

@@ -14,6 +14,8 @@ export async function hub(flags: Flags): Promise<number> {
   try {
     const figures = await watch.listen(server, options.allowHosts).catch(asUsageError);
     process.stdout.write(`${server.url}\n${howToJoin(server.url, options)}`);
+    if (server.listensAt !== server.url)
+      process.stdout.write(`  proxy    passes on what it gets to ${server.listensAt}\n`);
     if (figures) process.stdout.write(`  metrics  ${figures}/metrics, and ${figures}/healthz\n`);
     // Members hear why they lose their hub.
     await server.close(`the hub was ended by ${await stopped}`);
@@ -55,6 +57,8 @@ export function hubOptions(flags: Flags): Parameters<typeof startHub>[0] {
     token: readToken({ tokenFile, token: tokenFile === undefined ? process.env.WEBCCL_TOKEN : undefined }),
     origins: list(flags.origin),
     allowHosts: list(flags.allowHost),
+    publicUrl: textFlag("--public-url", flags.publicUrl),
+    trustProxy: list(flags.trustProxy).flatMap((entry) => (entry === "true" ? "loopback" : entry.split(","))),
     tls: cert === undefined || key === undefined ? undefined : { cert: pem("--cert", cert), key: pem("--key", key) },
     insecure: flags.insecure === true,
     remedies: { token: "--token-file or WEBCCL_TOKEN", tls: "--cert and --key", insecure: "--insecure" },

@@ -2,8 +2,7 @@
 /** The `webccl` command. Each subcommand has its flags in commands/; its code is loaded when it is called. */
 import { readFileSync } from "node:fs";
 import { type CAC, type Command, cac } from "cac";
-import { UnsupportedError, WebcclError } from "../errors.ts";
-import { ON_BUN } from "../node/environment/bun.ts";
+import { WebcclError } from "../errors.ts";
 import { benchCommand } from "./commands/bench.ts";
 import { infoCommand } from "./commands/info.ts";
 import { runCommand } from "./commands/run.ts";
@@ -57,7 +56,6 @@ function checkFlags(cli: CAC, command: Command): void {
 }
 
 try {
-  if ("bun" in process.versions) throw new UnsupportedError(ON_BUN);
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   const failure = error as Error & { exitCode?: number };

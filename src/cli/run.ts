@@ -5,6 +5,7 @@ import { describeEnd, type LaunchResult, type RankEnd } from "./launch/superviso
 
 export interface RunOptions {
   ranks: number;
+  bun?: number | undefined;
   deno?: number | undefined;
   browsers?: number | undefined;
   threads?: boolean | undefined;

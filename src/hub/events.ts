@@ -21,11 +21,13 @@ export const REFUSALS: readonly Refusal[] = [
   ...(["ticket", "group", "later", "fault"] as const),
 ];
 
-/** Who came, went, or was refused. Addresses are those of the connection, a proxy's where there is one. */
+/** Who came, went, or was refused. Addresses are those of the connection; of a trusted proxy's, the address that it names. */
 export type HubEvent =
   | { event: "joined"; group: string; rank: number; as: "rank" | "store"; address: string }
   | { event: "left"; group: string; rank: number }
   /** Evicted members are lost as well. */
   | { event: "lost"; group: string; rank: number; reason: string }
   | { event: "evicted"; group: string; rank: number; code: number; reason: string }
-  | { event: "refused"; kind: Refusal; address: string; reason: string };
+  | { event: "refused"; kind: Refusal; address: string; reason: string }
+  /** Somebody should look at how the hub is run. */
+  | { event: "warning"; reason: string };

@@ -29,8 +29,10 @@ export interface GreetOptions {
 export class Strangers {
   readonly #maxPerAddress: number;
   readonly #onCrowd: (address: string) => void;
-  /** By address and then by port: how to end each connection, the oldest first. */
-  readonly #byAddress = new Map<string, Map<number, () => void>>();
+  /** How to end each connection, by the address for which it counts, and by the connection's name: the oldest first. */
+  readonly #byAddress = new Map<string, Map<string, () => void>>();
+  /** The address for which each connection counts. */
+  readonly #addresses = new Map<string, string>();
 
   /** `onCrowd` is called with the address of one that has to go. */
   constructor(maxPerAddress: number, onCrowd: (address: string) => void) {
@@ -39,9 +41,7 @@ export class Strangers {
   }
 
   get size(): number {
-    let size = 0;
-    for (const ends of this.#byAddress.values()) size += ends.size;
-    return size;
+    return this.#addresses.size;
   }
 
   /** Counts whoever connects to `server`. */
@@ -52,39 +52,56 @@ export class Strangers {
     });
   }
 
-  /** Counts a connection; it is as old as it was if it is counted already, and `end` ends it from now on. Returns how to forget that. */
-  add({ remoteAddress = "", remotePort = 0 }: Ends, end: () => void): () => void {
-    const ends = this.#byAddress.get(remoteAddress) ?? new Map<number, () => void>();
-    this.#byAddress.set(remoteAddress, ends);
-    ends.set(remotePort, end);
-    if (ends.size > this.#maxPerAddress) {
-      for (const [oldest, endOldest] of ends) {
-        ends.delete(oldest);
-        endOldest();
-        this.#onCrowd(remoteAddress);
-        break;
-      }
-    }
+  /**
+   * Counts a connection for `address`; it is as old as it was if it is counted there already, and `end` ends it from now on.
+   * Returns how to forget that.
+   */
+  add(ends: Ends, end: () => void, address: string = ends.remoteAddress ?? ""): () => void {
+    const name = nameOf(ends);
+    if (this.#addresses.get(name) !== address) this.forget(ends);
+    const counted = this.#byAddress.get(address) ?? new Map<string, () => void>();
+    this.#byAddress.set(address, counted);
+    this.#addresses.set(name, address);
+    counted.set(name, end);
+    if (counted.size > this.#maxPerAddress) this.#endOldest(address, counted);
     return () => {
-      if (ends.get(remotePort) === end) this.forget({ remoteAddress, remotePort });
+      if (counted.get(name) === end) this.forget(ends);
     };
   }
 
   /** The connection is no stranger's any more. */
-  forget({ remoteAddress = "", remotePort = 0 }: Ends): void {
-    const ends = this.#byAddress.get(remoteAddress);
-    ends?.delete(remotePort);
-    if (ends?.size === 0) this.#byAddress.delete(remoteAddress);
+  forget(ends: Ends): void {
+    this.#forget(nameOf(ends));
   }
 
   /** Ends all of them. */
   closeAll(): void {
-    for (const ends of [...this.#byAddress.values()]) for (const end of [...ends.values()]) end();
+    for (const counted of [...this.#byAddress.values()]) for (const end of [...counted.values()]) end();
+  }
+
+  #endOldest(address: string, counted: Map<string, () => void>): void {
+    for (const [oldest, end] of counted) {
+      this.#forget(oldest);
+      end();
+      this.#onCrowd(address);
+      return;
+    }
+  }
+
+  #forget(name: string): void {
+    const address = this.#addresses.get(name);
+    if (address === undefined) return;
+    this.#addresses.delete(name);
+    const counted = this.#byAddress.get(address);
+    counted?.delete(name);
+    if (counted?.size === 0) this.#byAddress.delete(address);
   }
 }
 
 /** By which a connection is known, also where TLS is spoken over it or another socket has taken it over. */
-type Ends = Pick<NetSocket, "remoteAddress" | "remotePort">;
+export type Ends = Pick<NetSocket, "remoteAddress" | "remotePort">;
+
+const nameOf = ({ remoteAddress = "", remotePort = 0 }: Ends) => `${remoteAddress} ${remotePort}`;
 
 /** Asks a socket that has just opened for its proof; `onSettled` is called when it has given it, or has been refused. */
 export function greet(

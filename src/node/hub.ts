@@ -4,7 +4,6 @@
  */
 import { readFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
-import { UnsupportedError } from "../errors.ts";
 import { createCpuExecutor } from "../executor/cpu/cpu-executor.ts";
 import type { HubEvent } from "../hub/events.ts";
 import { Hub } from "../hub/hub.ts";
@@ -14,7 +13,6 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
-import { ON_BUN } from "./environment/bun.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -40,6 +38,16 @@ export interface CreateHubOptions {
   origins?: readonly string[] | undefined;
   /** Host names under which this hub is reached, beyond loopback's and `host`. */
   allowHosts?: readonly string[] | undefined;
+  /**
+   * The address under which others reach this hub, where a proxy with TLS stands before it, such as "wss://example.org/hub/": it
+   * is then the `url` of the hub, and its host needs no `allowHosts`.
+   */
+  publicUrl?: string | undefined;
+  /**
+   * Proxies that say whose connections they pass on, by X-Forwarded-For or Forwarded: addresses, networks such as "10.0.0.0/8", or
+   * "loopback". Limits for each address, and the log, then count the clients' addresses. Default: none.
+   */
+  trustProxy?: readonly string[] | undefined;
   /** Certificate and key in PEM: the address is then wss://. */
   tls?: { cert: string; key: string } | undefined;
   /** Allows a bind beyond loopback without token and TLS. Default: false. */
@@ -62,6 +70,8 @@ const CREATE_HUB_OPTIONS: OptionNames<CreateHubOptions> = {
     tokenFile: true,
     origins: true,
     allowHosts: true,
+    publicUrl: true,
+    trustProxy: true,
     tls: true,
     insecure: true,
   },
@@ -78,6 +88,8 @@ export interface HubServerStats extends HubStats {
 
 /** A running hub. */
 export interface HubServer extends HubHandle, AsyncDisposable {
+  /** Where it listens itself: the `url`, unless a proxy stands before it. */
+  readonly listensAt: string;
   /** Groups and members that are here now, bytes that wait, frames dropped so far. */
   readonly stats: HubServerStats;
   /**
@@ -90,16 +102,17 @@ export interface HubServer extends HubHandle, AsyncDisposable {
 /**
  * Starts a hub, where ranks of any number of groups meet: it keeps their stores, and relays between ranks that cannot
  * connect to each other, such as browser tabs.
- * @throws RangeError if the bind is not safe or the port is in use; TypeError if the token file is empty, or both token
- *   and tokenFile are given; UnsupportedError on Bun.
+ * @throws RangeError if the bind is not safe, the port is in use, or `publicUrl` or `trustProxy` has no such thing; TypeError if the token file is empty, or both token
+ *   and tokenFile are given.
  */
 export async function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
   checkOptions("createHub", CREATE_HUB_OPTIONS, options);
-  const { port = DEFAULT_PORT, origins, allowHosts, tls } = options;
+  const { port = DEFAULT_PORT, origins, allowHosts, trustProxy, tls } = options;
   // Copies: what the caller does to its lists while the hub runs lets nobody in.
   const copies = {
     origins: origins && [...origins],
     allowHosts: allowHosts && [...allowHosts],
+    trustProxy: trustProxy && [...trustProxy],
     tls: tls && { ...tls },
   };
   return startHub({ ...options, ...copies, token: readToken(options), port });
@@ -128,9 +141,6 @@ export async function startHub(
     onEvent?: ((event: HubEvent) => void) | undefined;
   },
 ): Promise<HubServer> {
-  if ("bun" in process.versions) {
-    throw new UnsupportedError(ON_BUN);
-  }
   const executor = await createCpuExecutor();
   // It folds whatever its members send.
   await executor.loadRareLoops();
@@ -151,7 +161,8 @@ export async function startHub(
     await executor.dispose();
   };
   return {
-    url: listener.url,
+    url: listener.publicUrl?.ws ?? listener.url,
+    listensAt: listener.url,
     port: listener.port,
     get stats() {
       return { ...hub.stats, pendingConnections: listener.pending, usedTickets: listener.usedTickets };

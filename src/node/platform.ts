@@ -46,6 +46,7 @@ export const nodePlatform: Platform = {
   memoryFiles,
   mappedMemory: openMappedMemory,
   openPortExchange: null,
+  openPageEnds: null,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

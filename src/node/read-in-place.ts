@@ -23,7 +23,7 @@ function readBuffer(): Uint8Array {
 
 /** The parts of a socket that Node does not document. */
 interface Innards {
-  _handle: { useUserBuffer(buffer: Uint8Array): void } | null;
+  _handle: { useUserBuffer?(buffer: Uint8Array): void } | null;
 }
 
 /** Takes the bytes that are read. */
@@ -44,13 +44,14 @@ export interface ReadsInPlace {
 /**
  * Takes a TCP connection over from `net`, which is destroyed without it. Somebody must have taken all bytes that `net`
  * has read.
- * @returns null if `net` is no plain TCP connection, but for example an encrypted one; then nothing has changed.
+ * @returns null if `net` is no plain TCP connection, but for example an encrypted one, or not one of Node's or Deno's making; then
+ *   nothing has changed.
  */
 export function readInPlace(net: Duplex, { onBytes, room }: Reader): ReadsInPlace | null {
   const innards = net as unknown as Innards;
   const handle = innards._handle;
   const isPlain = (net.constructor as unknown) === NetSocket;
-  if (!isPlain || !handle || net.readableLength > 0) return null;
+  if (!isPlain || !handle?.useUserBuffer || net.readableLength > 0) return null;
   const buffer = readBuffer();
   /** The operating system fills it next. */
   let target = buffer;
@@ -79,7 +80,7 @@ export function readInPlace(net: Duplex, { onBytes, room }: Reader): ReadsInPlac
       // After a call of `onBytes` room is asked for in any case.
       if (handsOver || target.buffer === buffer.buffer || taken.destroyed) return;
       target = buffer;
-      handle.useUserBuffer(buffer);
+      handle.useUserBuffer?.(buffer);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Upgrade: the HTTP upgrade and its checks, which `ws` does for both sides. The connection is then a NodeSocket's. */
 import type { Socket as NetSocket } from "node:net";
-import { WebSocket } from "ws";
+import { WebSocket } from "./environment/ws.ts";
 
 /** Options of `ws` that both sides share. */
 export const UPGRADE_OPTIONS = {

@@ -6,6 +6,7 @@
 
 import {
   createServer as createHttpServer,
+  type IncomingHttpHeaders,
   type IncomingMessage,
   type RequestListener,
   type Server,
@@ -13,7 +14,6 @@ import {
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
-import { WebSocketServer } from "ws";
 import type { Accept } from "../hub/admission.ts";
 import { Doorkeeper } from "../hub/doorkeeper.ts";
 import type { HubEvent, Refusal } from "../hub/events.ts";
@@ -21,7 +21,11 @@ import type { MayBeAbsent } from "../options.ts";
 import type { BindRemedies, Listener, ListenOptions } from "../platform.ts";
 import { bareHost, isLoopback, urlHost } from "../support/host.ts";
 import { addressesOf, openAll } from "./doors.ts";
-import { greet, Strangers } from "./greet.ts";
+import { WebSocketServer } from "./environment/ws.ts";
+import { type Ends, greet, Strangers } from "./greet.ts";
+import { isForwarded } from "./proxies/forwarded.ts";
+import { type PublicUrl, publicUrlOf } from "./proxies/public-url.ts";
+import { TrustedProxies } from "./proxies/trusted-proxies.ts";
 import { Front } from "./tcp-store/front.ts";
 import type { KeyServer } from "./tcp-store/key-server.ts";
 import { UPGRADE_OPTIONS, Upgrade } from "./upgrade.ts";
@@ -39,8 +43,12 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxPendingPerAddress?: number | undefined;
   /** Answers plain HTTP requests whose Host is known. Default: a page that says what this is at /, and 426 elsewhere. */
   onRequest?: RequestListener | undefined;
-  /** Lets pages in that this server's own address sent. Default: false. */
+  /** Lets pages in that this server's own address sent, or its public one. Default: false. */
   sameOrigin?: boolean | undefined;
+  /** The address under which others reach this server, where a proxy stands before it. */
+  publicUrl?: string | undefined;
+  /** Proxies whose word is taken for the address of their clients: see {@link TrustedProxies}. Default: none. */
+  trustProxy?: readonly string[] | undefined;
   /** Hears who joins, and who is refused. */
   onEvent?: ((event: HubEvent) => void) | undefined;
   /** A TCPStore that the same port serves. It has no secret: for a server without token and TLS alone. */
@@ -53,12 +61,26 @@ export interface WebSocketListener extends Listener {
   readonly pending: number;
   /** Ids of used tickets that are kept. */
   readonly usedTickets: number;
+  /** The address that others use, if it was given. */
+  readonly publicUrl: PublicUrl | null;
+}
+
+/** What the checks of a request need to know. */
+interface Checks {
+  readonly options: ServerOptions;
+  readonly allowed: ReadonlySet<string>;
+  readonly publicUrl: PublicUrl | null;
+  readonly proxies: TrustedProxies;
+  refused(kind: Refusal, address: string, reason: string): void;
+  /** Called with each request's headers. */
+  look(headers: IncomingHttpHeaders): void;
 }
 
 /**
  * Opens a port and admits who proves the token. `accept` takes over the socket and answers with the welcome; it must not
  * send before it returns, and refuses by throwing AdmissionError.
- * @throws RangeError if the bind is not safe (S1), or the port is in use or out of reach.
+ * @throws RangeError if the bind is not safe (S1), or the port is in use or out of reach; or for a public address or a proxy
+ *   that is none.
  */
 export async function listenWebSocket(options: ServerOptions, accept: Accept): Promise<WebSocketListener> {
   const { port = 0, tls } = options;
@@ -66,21 +88,18 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
   const addresses = await addressesOf(host);
   const isLocal = addresses.every(isLoopback);
   checkBind(host, addresses, options);
-  const allowed = allowedHosts(host, options.allowHosts);
-  const server = createServer(options, allowed);
-  const refused = (kind: Refusal, address: string, reason: string) =>
-    options.onEvent?.({ event: "refused", kind, address, reason });
+  const checks = checksOf(options, host, isLocal);
+  const server = createServer(checks);
   const strangers = new Strangers(options.maxPendingPerAddress ?? MAX_PENDING_PER_ADDRESS, (address) =>
-    refused("crowd", address, "the oldest of too many connections that have not said hello"),
+    checks.refused("crowd", address, "the oldest of too many connections that have not said hello"),
   );
   const greeting = { ...options, doorkeeper: new Doorkeeper(options.token) };
   server.on(
     "upgrade",
-    upgrades(options, allowed, refused, (net, head, ends) => {
-      const { remoteAddress = "" } = ends;
-      const socket = greet(net, head, remoteAddress, greeting, accept, () => strangers.forget(ends));
-      // The connection may be another socket's from here on.
-      strangers.add(ends, () => socket.terminate());
+    upgrades(checks, (net, head, ends, client) => {
+      // The connection may be another socket's once it is greeted.
+      strangers.add(ends, () => socket.terminate(), client);
+      const socket = greet(net, head, client, greeting, accept, () => strangers.forget(ends));
     }),
   );
   const front =
@@ -97,6 +116,7 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     host,
     port: bound,
     url: `${tls ? "wss" : "ws"}://${urlHost(shown)}:${bound}`,
+    publicUrl: checks.publicUrl,
     get pending() {
       return strangers.size;
     },
@@ -114,12 +134,32 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
   };
 }
 
-/** Answers whoever asks for a WebSocket; `onOpen` gets those who may have one, and by which ends their connection is known. */
+function checksOf(options: ServerOptions, host: string, isLocal: boolean): Checks {
+  const { publicUrl: url, allowHosts = [], token, logger, onEvent } = options;
+  const publicUrl = url === undefined ? null : publicUrlOf(url);
+  let isWarned = token !== undefined || !isLocal;
+  return {
+    options,
+    publicUrl,
+    allowed: allowedHosts(host, [...allowHosts, ...(publicUrl ? [publicUrl.host] : [])]),
+    proxies: new TrustedProxies(options.trustProxy),
+    refused: (kind, address, reason) => onEvent?.({ event: "refused", kind, address, reason }),
+    look(headers) {
+      if (isWarned || !isForwarded(headers)) return;
+      isWarned = true;
+      logger?.warn(`hub: ${OPEN_TO_PROXY}`);
+      onEvent?.({ event: "warning", reason: OPEN_TO_PROXY });
+    },
+  };
+}
+
+const OPEN_TO_PROXY =
+  "a proxy forwards requests to this hub, which has no token: whoever reaches the proxy may join any group. Give it a token";
+
+/** Answers whoever asks for a WebSocket; `onOpen` gets those who may have one, by which ends their connection is known, and their address. */
 function upgrades(
-  options: ServerOptions,
-  allowed: ReadonlySet<string>,
-  refused: (kind: Refusal, address: string, reason: string) => void,
-  onOpen: (net: NetSocket, head: Buffer, ends: Pick<NetSocket, "remoteAddress" | "remotePort">) => void,
+  { options, allowed, publicUrl, proxies, refused, look }: Checks,
+  onOpen: (net: NetSocket, head: Buffer, ends: Ends, client: string) => void,
 ) {
   const webSockets = new WebSocketServer({
     ...UPGRADE_OPTIONS,
@@ -131,19 +171,21 @@ function upgrades(
   });
   return (request: IncomingMessage, net: NetSocket, head: Buffer) => {
     const { remoteAddress, remotePort } = net;
+    look(request.headers);
+    const client = proxies.clientOf(remoteAddress ?? "", request.headers);
     const turnAway = (kind: Refusal, status: string, text: string) => {
-      refused(kind, remoteAddress ?? "", text);
+      refused(kind, client, text);
       reject(net, status, text);
     };
     if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
-    if (!originAllowed(request, options)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
-    webSockets.handleUpgrade(request, net, head, () => onOpen(net, head, { remoteAddress, remotePort }));
+    if (!originAllowed(request, options, publicUrl)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
+    webSockets.handleUpgrade(request, net, head, () => onOpen(net, head, { remoteAddress, remotePort }, client));
   };
 }
 
 /** The HTTP server, which answers whatever asks for no WebSocket. */
-function createServer(options: ServerOptions, allowed: ReadonlySet<string>): Server {
-  const { tls, onRequest = answerAlone, logger } = options;
+function createServer({ options, allowed, publicUrl, look }: Checks): Server {
+  const { tls, onRequest = answerAlone(publicUrl), logger } = options;
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: HEADERS_TIMEOUT_MS,
@@ -154,9 +196,10 @@ function createServer(options: ServerOptions, allowed: ReadonlySet<string>): Ser
     : createHttpServer(timeouts);
   server.on("request", (request, response) => {
     try {
+      look(request.headers);
       const isKnown = hostAllowed(request, allowed);
       const page = pageThatAsks(request);
-      if (page !== null) answerWhyNot(response, isKnown && originAllowed(request, options, page));
+      if (page !== null) answerWhyNot(response, isKnown && originAllowed(request, options, publicUrl, page));
       else if (isKnown) onRequest(request, response);
       else answer(response, 403, "unknown Host");
     } catch (error) {
@@ -169,16 +212,18 @@ function createServer(options: ServerOptions, allowed: ReadonlySet<string>): Ser
 }
 
 /** The answer of a server that has nothing but a WebSocket address: who opens it in a browser learns what it is. */
-const answerAlone: RequestListener = (request, response) => {
-  if (request.url !== "/") return answer(response, 426, "This is a webccl WebSocket address.");
-  const scheme = "encrypted" in request.socket ? "wss" : "ws";
-  answer(
-    response,
-    200,
-    `This is a webccl hub, and it is running.\n\nRanks join a group here with\n\n` +
-      `  initProcessGroup({ initMethod: "${scheme}://${request.headers.host}/my-group", worldSize: 2 })`,
-  );
-};
+const answerAlone =
+  (publicUrl: PublicUrl | null): RequestListener =>
+  (request, response) => {
+    if (request.url !== "/") return answer(response, 426, "This is a webccl WebSocket address.");
+    const own = `${"encrypted" in request.socket ? "wss" : "ws"}://${request.headers.host}`;
+    answer(
+      response,
+      200,
+      `This is a webccl hub, and it is running.\n\nRanks join a group here with\n\n` +
+        `  initProcessGroup({ initMethod: "${publicUrl?.ws ?? own}/my-group", worldSize: 2 })`,
+    );
+  };
 
 /** The origin of a page that asks why its WebSocket did not open (browser/why-not-in.ts); null for every other request. */
 function pageThatAsks({ url = "" }: IncomingMessage): string | null {
@@ -249,10 +294,12 @@ export function isOfPage({ headers }: IncomingMessage): boolean {
 function originAllowed(
   request: IncomingMessage,
   { origins = [], sameOrigin, tls }: ServerOptions,
+  publicUrl: PublicUrl | null,
   origin = request.headers.origin,
 ): boolean {
   const { host } = request.headers;
-  if (sameOrigin && origin === `${tls ? "https" : "http"}://${host}`) return true;
+  const own = [`${tls ? "https" : "http"}://${host}`, publicUrl?.origin];
+  if (sameOrigin && origin !== undefined && own.includes(origin)) return true;
   return origin === undefined || (origin !== "null" && origins.includes(origin));
 }
 

@@ -49,6 +49,7 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     openRedisStore: () => Promise.reject(missing("Redis")),
     mappedMemory: null,
     openPortExchange: null,
+    openPageEnds: null,
     traceInto: null,
   };
 }
@@ -85,7 +86,7 @@ function open(
       else {
         end();
         const socket = new NodeSocket(connection, NOTHING, { side: "client", maxMessageBytes: MAX_MESSAGE_BYTES });
-        socket.watch(silenceMs);
+        if (silenceMs < Number.POSITIVE_INFINITY) socket.watch(silenceMs);
         resolve(socket);
       }
     });

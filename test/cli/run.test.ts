@@ -80,8 +80,8 @@ describe("webccl run", () => {
 
   it("refuses more ranks of a kind than there are ranks, and kinds that do not go together", async () => {
     for (const [args, text] of [
-      [["-n", "2", "--browsers", "2", "--deno", "1"], "--deno 1 and --browsers 2 are more than -n 2"],
-      [["-n", "2", "--threads", "--deno", "1"], "--threads are of Node"],
+      [["-n", "2", "--browsers", "2", "--deno", "1"], "--bun 0, --deno 1 and --browsers 2 are more than -n 2"],
+      [["-n", "2", "--threads", "--deno", "1"], "--threads are of one process"],
       [["-n", "2", "--hub", "ws://127.0.0.1:1", "--browsers", "1"], "leave --hub out"],
     ] as const) {
       const { code, stderr } = await webccl(["run", ...args, program("environment.mjs")]);

@@ -40,7 +40,15 @@ async function doTask(task: Task, group: ProcessGroup): Promise<object> {
       tensor.fill(group.rank + 1);
       await group.allReduce(tensor);
       const sums = await allocSums(group, 33);
-      return { first: tensor[0], last: tensor.at(-1), sharedTensor: !(tensor.buffer instanceof ArrayBuffer), sums };
+      const half = group.alloc("f16", 1);
+      const f16 = Object.prototype.toString.call("data" in half ? half.data : half).slice(8, -1);
+      return {
+        f16,
+        first: tensor[0],
+        last: tensor.at(-1),
+        sharedTensor: !(tensor.buffer instanceof ArrayBuffer),
+        sums,
+      };
     }
     case "conformance": {
       const cases = conformanceCases({ size: group.size, ...task.cases });

@@ -1,14 +1,24 @@
-/** Ranks of tests as processes of Node and of Deno. */
+/** Ranks of tests as processes of Node, in the version that runs this or in another, of Bun and of Deno. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import { denoExecutable } from "../../src/cli/launch/deno-command.ts";
+import { bunExecutable, denoExecutable } from "../../src/cli/launch/other-runtimes.ts";
 import { bundled } from "../helpers/bundled.ts";
+import { NODES, type NodeVersion, nodeFolder } from "../helpers/nodes.ts";
 import type { Job, Outcome } from "./job.ts";
+
+type CommandOf = (file: string) => Promise<string[]>;
+
+const ofNode = (version: NodeVersion): [`node-${NodeVersion}`, CommandOf] => [
+  `node-${version}`,
+  async (file) => [`${nodeFolder(version)}/node`, await bundled(file)],
+];
 
 /** How each runtime is given the path of a program. */
 const COMMANDS = {
+  ...(Object.fromEntries(NODES.map(ofNode)) as Record<`node-${NodeVersion}`, CommandOf>),
   node: async (file: string) => [process.execPath, await bundled(file)],
+  bun: async (file: string) => [bunExecutable(), "run", file],
   deno: async (file: string) => [denoExecutable(), "run", "--allow-all", "--quiet", file],
 } as const;
 
@@ -31,7 +41,10 @@ export async function startProgram(
 
 /** A rank in a process of its own; resolves with its outcome when it has ended by itself. */
 export async function runProcess(runtime: ProcessRuntime, job: Job, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const child = await startProgram(runtime, `${runtime}/program.ts`, { ...env, JOB: JSON.stringify(job) });
+  const child = await startProgram(runtime, `${runtime.replace(/-.*/, "")}/program.ts`, {
+    ...env,
+    JOB: JSON.stringify(job),
+  });
   let stdout = "";
   let stderr = "";
   child.stdout!.on("data", (chunk) => {

@@ -15,12 +15,13 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
   const command = cli
     .command("run <script>", "Run a program as several ranks; a rank's death ends the others")
     .usage(
-      "run -n <ranks> [--threads | --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
+      "run -n <ranks> [--threads | --bun <count> --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
     .option("--verbose", "Print all of an error that ends a rank, instead of one line")
     .option("--threads", "Start threads of one process, which share memory, instead of processes")
+    .option("--bun <count>", "How many of them run in Bun; all that are no others', if this command does")
     .option("--deno <count>", "How many of them run in Deno")
     .option("--browsers <count>", "How many of them run in a browser")
     .option("--hub <url>", "Meet at this hub instead of in rank 0")
@@ -49,6 +50,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     if (flags.threads !== true && flags.oversubscribe !== true) checkCores(ranks);
     return run({
       ranks,
+      bun: integerFlag("--bun", flags.bun, 0),
       deno: integerFlag("--deno", flags.deno, 0),
       browsers: integerFlag("--browsers", flags.browsers, 0),
       threads: flags.threads === true,

@@ -22,6 +22,8 @@ const serveCommand = (cli: CAC, name: string, description: string) =>
     .option("--token-file <file>", "File with the group's secret; else WEBCCL_TOKEN")
     .option("--origin <url>", "Let pages of this origin in (repeatable)")
     .option("--allow-host <name>", "Accept this Host header (repeatable)")
+    .option("--public-url <url>", "Address under which others reach this, behind a proxy with TLS")
+    .option("--trust-proxy [list]", "Proxies that name their clients: addresses, networks, or loopback (if absent)")
     .option("--cert <file>", "TLS certificate, PEM")
     .option("--key <file>", "TLS key, PEM")
     .option("--insecure", "Allow a bind beyond loopback without token and TLS");

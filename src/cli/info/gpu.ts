@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { BROWSER_GPU_HINT } from "../../browser/gpu.ts";
 import { DENO_GPU_HINT } from "../../deno/gpu.ts";
 import { NODE_GPU_HINT } from "../../node/gpu.ts";
-import { denoExecutable } from "../launch/deno-command.ts";
+import { denoExecutable } from "../launch/other-runtimes.ts";
 import { siblingModule } from "../sibling-module.ts";
 import { UsageError } from "../usage.ts";
 import { GPU_PROBE, type GpuAdapter } from "./gpu-probe.ts";

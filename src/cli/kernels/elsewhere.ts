@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { programPage } from "../launch/browser-page.ts";
 import { launchChromium } from "../launch/chromium.ts";
-import { denoArguments, denoExecutable } from "../launch/deno-command.ts";
+import { denoArguments, denoExecutable } from "../launch/other-runtimes.ts";
 import { siblingModule } from "../sibling-module.ts";
 import type { GpuRatesOptions } from "./gpu.ts";
 import type { DeviceRates } from "./page.ts";

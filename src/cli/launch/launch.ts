@@ -4,19 +4,21 @@ import { resolve } from "node:path";
 import { PassThrough } from "node:stream";
 import { siblingModule } from "../sibling-module.ts";
 import { UsageError } from "../usage.ts";
-import { denoArguments, denoEnvironment, denoExecutable } from "./deno-command.ts";
 import { type Hosts, openHosts } from "./hosts.ts";
 import { openJob } from "./job.ts";
 import { linePrefixer } from "./line-prefixer.ts";
 import { LogFiles } from "./log-files.ts";
+import { bunArguments, bunExecutable, denoArguments, denoEnvironment, denoExecutable } from "./other-runtimes.ts";
 import { type CommandOf, type Rank, startAsThreads, startProcess } from "./ranks.ts";
 import { type LaunchResult, Supervisor } from "./supervisor.ts";
 import { typeScriptLoader } from "./type-script.ts";
 
 /** The ranks to start. */
 export interface LaunchOptions {
-  /** Number of ranks, at least 1: processes of Node first, then those of Deno, then browsers. */
+  /** Number of ranks, at least 1: processes of Node first, then those of Bun, those of Deno, and browsers. */
   ranks: number;
+  /** How many of them run in Bun. Default: 0, or all where the launcher runs in Bun itself. */
+  bun?: number | undefined;
   /** How many of them run in Deno. Default: 0. */
   deno?: number | undefined;
   /** How many of them run in a page of a browser of their own. Default: 0. */
@@ -53,20 +55,24 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const prefix = options.prefix ?? (ranks > 1 || hosts !== null);
   const script = resolve(options.script);
   if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
-  const { deno = 0, browsers = 0, threads = false, verbose = false, maxRestarts = 0 } = options;
-  checkTogether(options);
+  const { threads = false, verbose = false, maxRestarts = 0 } = options;
+  const counts = countsOf(options);
+  checkTogether(options, counts);
   const logs = logDir === undefined ? null : new LogFiles(resolve(logDir));
   const prints = logs === null || options.tee === true;
   const orphan = siblingModule(import.meta.url, "./orphan");
   const preloads = [orphan, ...(verbose ? [] : [siblingModule(import.meta.url, "./short-failure")])];
-  const inNode = [...(deno + browsers < ranks ? [script] : []), ...(deno < ranks ? [orphan.pathname] : [])];
+  const inNode = counts.node > 0 ? [script] : [];
+  if (!IN_BUN && counts.node + counts.browsers > 0) inNode.push(orphan.pathname);
   const loader = typeScriptLoader(inNode, script);
-  const commandOf = commands({ ranks, deno, browsers, script, args }, preloads, loader);
-  const job = hosts ? await openHosts(hosts, ranks, hub) : await openJob(ranks, hub, browsers > 0 ? script : null);
+  const commandOf = commands(counts, { script, args, preloads, loader });
+  const job = hosts
+    ? await openHosts(hosts, ranks, hub)
+    : await openJob(ranks, hub, counts.browsers > 0 ? script : null);
   const environmentOf = (rank: number, restarts: number) => ({
     ...{ ...process.env, TORCHELASTIC_MAX_RESTARTS: String(maxRestarts) },
     ...job.variables(rank, restarts),
-    ...(isInDeno(options, rank) ? denoEnvironment() : {}),
+    ...(runnerOf(counts, rank) === "deno" ? denoEnvironment() : {}),
   });
   const piped = prefix || logs !== null;
   const startOne = (rank: number, restarts: number) =>
@@ -104,12 +110,26 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   return result;
 }
 
+/** Who runs how many ranks, in their order. */
+type Counts = Readonly<Record<"node" | "bun" | "deno" | "browsers", number>>;
+
+/** A launcher in Bun starts what Node would start elsewhere in Bun. */
+const IN_BUN = "bun" in process.versions;
+
+function countsOf({ ranks, bun = 0, deno = 0, browsers = 0 }: LaunchOptions): Counts {
+  const left = ranks - bun - deno - browsers;
+  return IN_BUN ? { node: 0, bun: bun + left, deno, browsers } : { node: left, bun, deno, browsers };
+}
+
 /** @throws UsageError for options that do not go together. */
-function checkTogether({ ranks, deno = 0, browsers = 0, threads = false, ...options }: LaunchOptions): void {
-  if (deno + browsers > ranks) {
-    throw new UsageError(`--deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
+function checkTogether({ ranks, threads = false, ...options }: LaunchOptions, counts: Counts): void {
+  const { bun = 0, deno = 0, browsers = 0 } = options;
+  if (counts.node < 0 || counts.bun < bun) {
+    throw new UsageError(`--bun ${bun}, --deno ${deno} and --browsers ${browsers} are more than -n ${ranks}`);
   }
-  if (threads && deno + browsers > 0) throw new UsageError("--threads are of Node: leave --deno and --browsers out");
+  if (threads && bun + deno + browsers > 0) {
+    throw new UsageError("--threads are of one process: leave --bun, --deno and --browsers out");
+  }
   if (threads && (options.maxRestarts ?? 0) > 0)
     throw new UsageError("--max-restarts is for processes: leave --threads out");
   if (options.hosts && threads) throw new UsageError("--threads are of one host: leave --nnodes out");
@@ -117,25 +137,33 @@ function checkTogether({ ranks, deno = 0, browsers = 0, threads = false, ...opti
   if (options.tee && options.logDir === undefined) throw new UsageError("--tee goes with --log-dir");
 }
 
-/** Does Deno run it? The ranks of Node come first, browsers last. */
-function isInDeno({ ranks, deno = 0, browsers = 0 }: LaunchOptions, rank: number): boolean {
-  return rank >= ranks - browsers - deno && rank < ranks - browsers;
+/** Who runs a rank: the ranks of Node come first, browsers last. */
+function runnerOf({ node, bun, deno }: Counts, rank: number): keyof Counts {
+  if (rank < node) return "node";
+  if (rank < node + bun) return "bun";
+  return rank < node + bun + deno ? "deno" : "browsers";
 }
 
-/** The command of each rank: Node, which loads `preloads` and `loader` first, Deno, or a process that opens a browser. */
+/** The command of each rank: Node, which loads `preloads` and `loader` first, Bun, Deno, or a process that opens a browser. */
 function commands(
-  job: { ranks: number; deno: number; browsers: number; script: string; args: readonly string[] },
-  preloads: readonly URL[],
-  loader: string | null,
+  counts: Counts,
+  program: { script: string; args: readonly string[]; preloads: readonly URL[]; loader: string | null },
 ): CommandOf {
-  const { ranks, deno, browsers, script, args } = job;
+  const { script, args, preloads, loader } = program;
   const imported = [...(loader ? [loader] : []), ...preloads.map(({ href }) => href)];
-  const node = (program: string) => [...imported.flatMap((url) => ["--import", url]), program];
+  const node = (file: string) => [...imported.flatMap((url) => ["--import", url]), file];
   const browserRank = siblingModule(import.meta.url, "./browser-rank").pathname;
-  const denoCommand = deno > 0 ? denoExecutable() : "";
+  const [denoCommand, bunCommand] = [counts.deno > 0 ? denoExecutable() : "", counts.bun > 0 ? bunExecutable() : ""];
   return (rank) => {
-    if (rank >= ranks - browsers) return [process.execPath, node(browserRank)];
-    if (rank >= ranks - browsers - deno) return [denoCommand, denoArguments(script, args, preloads)];
-    return [process.execPath, [...node(script), ...args]];
+    switch (runnerOf(counts, rank)) {
+      case "node":
+        return [process.execPath, [...node(script), ...args]];
+      case "bun":
+        return [bunCommand, bunArguments(script, args, preloads)];
+      case "deno":
+        return [denoCommand, denoArguments(script, args, preloads)];
+      case "browsers":
+        return [process.execPath, IN_BUN ? bunArguments(browserRank, [], preloads) : node(browserRank)];
+    }
   };
 }

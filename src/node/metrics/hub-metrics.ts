@@ -40,7 +40,7 @@ export class HubMetrics {
   count(event: HubEvent): void {
     if (event.event === "refused") increment(this.#refused, event.kind);
     else if (event.event === "evicted") increment(this.#evicted, event.code);
-    else this.#counts[event.event]++;
+    else if (event.event !== "warning") this.#counts[event.event]++;
   }
 
   /** The page `/metrics`. */

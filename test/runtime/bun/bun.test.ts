@@ -1,73 +1,129 @@
-/** Bun, on which webccl does not run: every entry refuses in one sentence, and nothing hangs. */
+/** Bun as a rank beside Node and Deno, and as the host of a hub. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { once } from "node:events";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { bunExecutable } from "../../../src/cli/launch/other-runtimes.ts";
+import { PeerLostError } from "../../../src/errors.ts";
+import { initProcessGroup } from "../../../src/node/index.ts";
+import { expectedSums } from "../../helpers/alloc-sums.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { temporaryFolder } from "../../helpers/temporary-folder.ts";
+import { runProcess, startProgram } from "../processes.ts";
+import { itRunsEveryCollective, itServesAHub } from "../runtime-cases.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const SENTENCE = "webccl does not run on Bun: run this program with Node 20 or later, or Deno 2";
 
-/** The binary: an install script, which may not have run, moves it from the platform's package into that of Bun. */
-function bun(): string {
-  const own = createRequire(import.meta.url).resolve("bun/package.json");
-  const platform = createRequire(own).resolve(`@oven/bun-${process.platform}-${process.arch}/package.json`);
-  const places = [join(platform, "../bin/bun"), join(own, "../bin/bun.exe")];
-  const binary = places.find((path) => existsSync(path));
-  if (binary === undefined) throw new Error(`there is no Bun at ${places.join(" or ")}`);
-  return binary;
-}
+/** A rank as users write one, which prints its runtime, its links and a sum. */
+const PROGRAM = `
+import { initProcessGroup } from "webccl";
+const group = await initProcessGroup({ backend: "cpu", timeoutMs: 30_000 });
+const tensor = group.alloc("f32", 1_000).fill(group.rank + 1);
+await group.allReduce(tensor);
+const { runtime, link } = group.info().ranks[group.rank === 0 ? 1 : 0];
+const own = group.info().ranks[group.rank].runtime;
+console.log([own, link, tensor[999]].join(" "));
+await group.destroy();
+`;
 
-/** What Bun, in a project that has webccl, prints of a program, or of the arguments `args`. */
-async function printed(
-  text: string,
-  args: readonly string[] = ["program.mjs"],
-): Promise<{ code: number; said: string }> {
+/** Runs the command by `executable` in a project that has webccl. */
+async function webccl(
+  executable: string,
+  args: readonly string[],
+): Promise<{ code: number; lines: string[]; said: string }> {
   const folder = temporaryFolder();
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(ROOT, join(folder, "node_modules", "webccl"));
-  writeFileSync(join(folder, "program.mjs"), text);
-  const ranks = { RANK: "0", WORLD_SIZE: "2", MASTER_PORT: "1" };
-  const child = spawn(bun(), args, {
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+  writeFileSync(join(folder, "program.js"), PROGRAM);
+  const child = spawn(executable, [join(ROOT, "dist/cli/main.js"), ...args, "program.js"], {
     cwd: folder,
-    env: { ...process.env, ...ranks },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const closed = once(child, "close");
   const [out, error] = await Promise.all([child.stdout.toArray(), child.stderr.toArray()]);
-  const code = child.exitCode ?? (await new Promise<number>((resolve) => child.once("close", resolve)));
-  return { code, said: [...out, ...error].join("") };
+  const [code] = await closed;
+  return { code, lines: out.join("").trim().split("\n").sort(), said: error.join("") };
 }
 
-describe("Bun", () => {
+describe("Bun ranks", { timeout: 60_000 }, () => {
+  itRunsEveryCollective([
+    ["websocket", "bun", "node", "deno"],
+    ["hub", "bun", "node", "deno"],
+    ["hub", "node", "bun", "bun"],
+    ["mapped-memory", "bun", "node", "deno"],
+    ["shared-file", "deno", "bun", "bun"],
+  ]);
+
+  it("get tensors from alloc() that are summed as their dtype", async () => {
+    const initMethod = `tcp://127.0.0.1:${await freePort()}`;
+    const outcomes = await Promise.all(
+      [0, 1].map((rank) =>
+        runProcess("bun", { task: { name: "sum" }, options: { initMethod, rank, worldSize: 2, timeoutMs: 25_000 } }),
+      ),
+    );
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ runtime: "bun", sums: expectedSums(2) });
+  });
+
+  it("are started by webccl run beside Node and Deno", async () => {
+    const { code, lines, said } = await webccl(process.execPath, ["run", "-n", "4", "--bun", "2", "--deno", "1"]);
+    expect({ code, said }).toEqual({ code: 0, said: "" });
+    const runtimes = ["node", "bun", "bun", "deno"];
+    expect(lines).toEqual(runtimes.map((runtime, rank) => `[${rank}] ${runtime} mapped-memory 10`));
+  });
+
   it.each([
-    ["initProcessGroup()", "import { initProcessGroup } from 'webccl'; await initProcessGroup();"],
-    ["spawnRanks()", "import { spawnRanks } from 'webccl'; await spawnRanks(2, 'rank.js');"],
-    ["FileStore", "import { FileStore } from 'webccl'; new FileStore('/tmp/x');"],
-    [
-      "TcpStore.connect()",
-      "import { TcpStore } from 'webccl'; await TcpStore.connect({ host: '127.0.0.1', port: 1 });",
-    ],
-    ["HubStore.connect()", "import { HubStore } from 'webccl'; await HubStore.connect('ws://127.0.0.1:1/a');"],
-    ["WorkerServer", "import { WorkerServer } from 'webccl'; new WorkerServer({ port: 0 });"],
-    ["createHub()", "import { createHub } from 'webccl/hub'; await createHub({ port: 0 });"],
-  ])("is refused by %s", async (_, text) => {
-    const { code, said } = await printed(
-      `try { await (async () => { ${text.replace(/import (.*?) from '(.*?)';/, "const $1 = await import('$2');")} })(); } catch (error) { console.log(String(error)); process.exit(3); }`,
-    );
-    expect({ code, said }).toEqual({ code: 3, said: `UnsupportedError: ${SENTENCE}\n` });
+    ["processes", [], "mapped-memory"],
+    ["threads", ["--threads"], "shared-memory"],
+  ] as const)("are started as %s by the command where Bun runs it", async (_, flags, link) => {
+    const { code, lines, said } = await webccl(bunExecutable(), ["run", "-n", "3", ...flags]);
+    expect({ code, said }).toEqual({ code: 0, said: "" });
+    expect(lines).toEqual([0, 1, 2].map((rank) => `[${rank}] bun ${link} 6`));
   });
 
-  it("is refused by the command", async () => {
-    const { code, said } = await printed("", [join(ROOT, "dist/cli/main.js"), "run", "-n", "2", "program.mjs"]);
-    expect({ code, said }).toEqual({ code: 1, said: `webccl: ${SENTENCE}\n` });
-  });
+  /** A rank in Bun that goes on for ever, and rank 0 here, over a hub in Bun or links of their own. */
+  async function besideBun(transport: "hub" | "websocket", peerTimeoutMs: number) {
+    const initMethod = `tcp://127.0.0.1:${await freePort()}`;
+    const options = { initMethod, worldSize: 2, transport, peerTimeoutMs, timeoutMs: 60_000, backend: "cpu" } as const;
+    const task = { name: "allReduce", dtype: "f32", bytes: 4_000, times: 1_000_000 } as const;
+    const child = await startProgram("bun", "bun/program.ts", {
+      JOB: JSON.stringify({ task, options: { ...options, rank: 1 } }),
+    });
+    const group = await initProcessGroup({ ...options, rank: 0 });
+    const data = new Float32Array(1_000);
+    const untilFailed = async () => {
+      for (;;) {
+        await group.barrier();
+        await group.allReduce(data);
+      }
+    };
+    await group.barrier();
+    await group.allReduce(data);
+    return { child, group, untilFailed };
+  }
 
-  it("has what needs no ranks", async () => {
-    const { said } = await printed(
-      "import { evenShare } from 'webccl'; import * as ddp from 'webccl/ddp'; console.log(evenShare(7, 1, 2).count, typeof ddp.Reducer);",
-    );
-    expect(said).toBe("3 function\n");
-  });
+  it.each([
+    ["hub", "SIGKILL"],
+    ["websocket", "SIGKILL"],
+    ["hub", "SIGSTOP"],
+    ["websocket", "SIGSTOP"],
+  ] as const)(
+    "are lost to the others over %s by %s, which leaves a connection half-open",
+    async (transport, signal) => {
+      const { child, group, untilFailed } = await besideBun(transport, 2_000);
+      const failed = untilFailed();
+      child.kill(signal);
+      await expect(failed).rejects.toThrow(PeerLostError);
+      await expect(failed).rejects.toThrow(/rank 1 was lost/);
+      child.kill("SIGKILL");
+      await group.destroy();
+    },
+  );
+});
+
+describe("createHub() on Bun", () => {
+  itServesAHub("bun");
 });

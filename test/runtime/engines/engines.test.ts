@@ -176,10 +176,13 @@ describe.each(NAMES)("ranks in %s", { timeout: 120_000 }, (name) => {
   });
 });
 
-describe("a group of Chromium, Firefox, WebKit, Node and Deno", () => {
+/** The processes of the group of all, behind the browsers. */
+const PROCESSES = ["bun", "deno", "node-20", "node-26"] as const;
+
+describe("a group of Chromium, Firefox, WebKit, Bun, Deno, Node 20 and Node 26", () => {
   it("runs every collective, with results that are equal on all", { timeout: 180_000 }, async () => {
     const engines = await Promise.all(NAMES.map((name) => ENGINES[name]()));
-    const worldSize = NAMES.length + 2;
+    const worldSize = NAMES.length + PROCESSES.length;
     const jobOf = (rank: number): Job => ({
       task: { name: "conformance", cases: MIXED, memory: "host" },
       options: { ...optionsOf(rank, worldSize, "mixed"), backend: "cpu" },
@@ -192,17 +195,18 @@ describe("a group of Chromium, Firefox, WebKit, Node and Deno", () => {
       );
     const outcomes = await Promise.all([
       ...engines.map(inEngine),
-      runProcess("node", jobOf(NAMES.length)),
-      runProcess("deno", jobOf(NAMES.length + 1)),
+      ...PROCESSES.map((runtime, i) => runProcess(runtime, jobOf(NAMES.length + i))),
     ]);
     await Promise.all(engines.map((engine) => engine.close()));
     expect(outcomes.map((outcome) => ("error" in outcome ? outcome.error : outcome.runtime))).toEqual([
       ...NAMES.map(() => "browser"),
-      ...["node", "deno"],
+      ...["bun", "deno", "node", "node"],
     ]);
     const { ran, digests } = expectSame(outcomes as unknown as CasesReport[]);
     const all = createHash("sha256").update(digests.join()).digest("hex");
-    console.log(`${engines.map(({ version }) => version).join(", ")}, Node, Deno: ${ran} cases, SHA-256 ${all}`);
+    console.log(
+      `${engines.map(({ version }) => version).join(", ")}, ${PROCESSES.join(", ")}: ${ran} cases, SHA-256 ${all}`,
+    );
     expect(ran).toBeGreaterThan(CASE_COLLECTIVES.length * 6);
   });
 });

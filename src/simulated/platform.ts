@@ -49,6 +49,7 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     openRedisStore: () => Promise.reject(missing("Redis")),
     mappedMemory: null,
     openPortExchange: null,
+    loadPeerConnection: null,
     traceInto: null,
   };
 }

@@ -76,7 +76,7 @@ export async function openMedia(
     ...{ all, websocket, hub, tabs, executor, offer },
     settle: async (offers) =>
       (await import("./settle.ts")).settleMedia(
-        { all, websocket, tabs },
+        { all, websocket, webrtc: tabs?.webrtc ?? null },
         { rank, settings, store, executor, undo },
         NO_DIRECT_LINKS,
         offers,

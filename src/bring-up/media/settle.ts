@@ -5,11 +5,19 @@
 import type { RosterEntry } from "../roster.ts";
 import { type FilesOptions, withoutFile } from "./files.ts";
 import { withoutMapped } from "./mapped.ts";
-import type { Media } from "./media.ts";
+import type { Medium } from "./medium.ts";
+import type { WebRtc } from "./webrtc.ts";
+
+/** The media of a rank: all of them, and two that are settled apart. */
+export interface OfferedMedia {
+  readonly all: readonly Medium[];
+  readonly websocket: Medium | null;
+  readonly webrtc: WebRtc | null;
+}
 
 /** The roster, with what came of its offers. `missing` is why a rank without direct links shares nothing. */
 export async function settleMedia(
-  { all, websocket, tabs }: Pick<Media, "all" | "websocket" | "tabs">,
+  { all, websocket, webrtc: channels }: OfferedMedia,
   options: Omit<FilesOptions, "underneath">,
   missing: string,
   offers: readonly RosterEntry[],
@@ -18,7 +26,7 @@ export async function settleMedia(
   for (const medium of all) roster = await medium.settle(roster);
   if (!websocket) roster = await settleBeside({ ...options, underneath: null }, missing, roster);
   if (!offers.some(({ webrtc }) => webrtc)) return roster;
-  return (await import("./webrtc.ts")).settleChannels(options, tabs?.webrtc ?? null, roster);
+  return (await import("./webrtc.ts")).settleChannels(options, channels, roster);
 }
 
 /** What those have told that map memory and share files, of which this rank does neither. */

@@ -4,9 +4,9 @@
  * more. A pair without one stays at the hub. Loaded where some rank of the job may have any.
  */
 import { UnsupportedError } from "../../errors.ts";
+import { compare, ROUNDS } from "../../link/webrtc/compare.ts";
 import type { DataChannel } from "../../link/webrtc/data-channel.ts";
 import { WebRtcLinks } from "../../link/webrtc/links.ts";
-import { measure, PROBE_BYTES, ROUNDS } from "../../link/webrtc/measure.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { now } from "../../support/clock.ts";
@@ -20,7 +20,9 @@ import { type Medium, PLAIN } from "./medium.ts";
 
 /** How long a channel may take to open, and then to be compared with the hub, in milliseconds. */
 const CONNECT_MS = 5_000;
-const MEASURE_MS = 5_000;
+const COMPARE_MS = 5_000;
+/** Each rank's bytes through the hub, up and down. Over channels an allReduce of so many moves 2/n of them each way in each of n - 1. */
+const PROBE_BYTES = 256 * 1024;
 /** A channel is used that takes at most this share of the hub's time: one that is about as fast saves nothing. */
 const WORTH = 0.8;
 /** Of more ranks none opens channels unless it is told to: each would have one to every other. */
@@ -106,7 +108,8 @@ class Channels implements WebRtc {
     const opened = await Promise.all(partners.map(async (other) => [other, await this.#connect(other.rank)] as const));
     const there = opened.filter((pair): pair is [RosterEntry, DataChannel] => pair[1] !== null);
     const doubtful = there.filter(([other]) => !isWanted(own, other));
-    const slow = await this.#slowerThanHub(doubtful);
+    const bytes = Math.ceil((2 * PROBE_BYTES) / offers.filter(({ webrtc }) => webrtc).length);
+    const slow = await this.#slowerThanHub(doubtful, bytes);
     return there.map(([other]) => other.rank).filter((other) => !slow.has(other));
   }
 
@@ -142,18 +145,23 @@ class Channels implements WebRtc {
   }
 
   /** Compares these channels with the hub, all at once: in a call they are used at once, too. */
-  async #slowerThanHub(channels: readonly (readonly [RosterEntry, DataChannel])[]): Promise<Set<number>> {
+  async #slowerThanHub(
+    channels: readonly (readonly [RosterEntry, DataChannel])[],
+    bytes: number,
+  ): Promise<Set<number>> {
     const slow = new Set<number>();
     if (channels.length === 0) return slow;
-    const hubMs = this.#hubMs(channels[0]![0].rank);
+    const hub = this.#hubMs(channels[0]![0].rank);
+    hub.catch(() => {});
     await Promise.all(
       channels.map(async ([{ rank: other }, channel]) => {
-        const late = () => new Error(`it was not measured within ${MEASURE_MS} ms`);
+        const late = () => new Error(`it was not compared with the hub within ${COMPARE_MS} ms`);
         try {
-          const [hub, direct] = await inTime(Promise.all([hubMs, measure(channel)]), MEASURE_MS, late);
-          if (direct <= WORTH * hub) return;
-          const size = `${PROBE_BYTES / 1024} KiB`;
-          this.#reasons.set(other, `${size} take ${direct.toFixed(1)} ms by it, and ${hub.toFixed(1)} by the hub`);
+          const { channelMs, hubMs } = await inTime(compare(channel, bytes, hub), COMPARE_MS, late);
+          if (channelMs <= WORTH * hubMs) return;
+          const size = `an allReduce of ${PROBE_BYTES / 1024} KiB`;
+          const times = `${channelMs.toFixed(1)} ms by a channel and ${hubMs.toFixed(1)} by the hub`;
+          this.#reasons.set(other, `${size} would take ${times}`);
         } catch (error) {
           this.#reasons.set(other, textOf(error));
         }
@@ -171,7 +179,7 @@ class Channels implements WebRtc {
       const start = now();
       await store.set(probeOf(rank), new Uint8Array(PROBE_BYTES));
       const middle = now();
-      await store.wait([probeOf(other)], MEASURE_MS);
+      await store.wait([probeOf(other)], COMPARE_MS);
       const again = now();
       await store.get(probeOf(other));
       best = Math.min(best, middle - start + now() - again);

@@ -55,7 +55,10 @@ function cuttable(): { platform: Platform; cut(): void } {
       } as typeof RTCPeerConnection;
     },
   };
-  return { platform, cut: () => made.forEach((connection) => connection.close()) };
+  const cut = () => {
+    for (const connection of made) connection.close();
+  };
+  return { platform, cut };
 }
 
 /** A platform that makes peer connections which find no address. */
@@ -107,7 +110,8 @@ describe("data channels", () => {
         if (other === rank) continue;
         expect(linksOf(joined[other]!)[rank]).toBe(link);
         if (link === "webrtc") expect(told).toMatch(new RegExp(`^with .*rank ${other}`));
-        else expect(told).toMatch(new RegExp(`not with rank ${other}: an allReduce of 256 KiB would take .* by the hub`));
+        else
+          expect(told).toMatch(new RegExp(`not with rank ${other}: an allReduce of 256 KiB would take .* by the hub`));
       }
     }
     await expectSums(joined);
@@ -141,7 +145,11 @@ describe("data channels", () => {
         return class extends Connection {
           override get localDescription() {
             const { type, sdp } = super.localDescription!;
-            return { type, sdp: `${sdp}m=video 9 UDP/TLS/RTP/SAVPF 96\r\n`, toJSON: () => ({}) } as RTCSessionDescription;
+            return {
+              type,
+              sdp: `${sdp}m=video 9 UDP/TLS/RTP/SAVPF 96\r\n`,
+              toJSON: () => ({}),
+            } as RTCSessionDescription;
           }
         } as typeof RTCPeerConnection;
       },
@@ -152,7 +160,9 @@ describe("data channels", () => {
       ),
     );
     expect(linksOf(joined[0]!)).toEqual(["self", "webrtc", "hub"]);
-    expect(joined[0]!.info().webrtc).toMatch(/not with rank 2: a signal describes something else than one data channel/);
+    expect(joined[0]!.info().webrtc).toMatch(
+      /not with rank 2: a signal describes something else than one data channel/,
+    );
     await expectSums(joined);
     await destroyAll(joined);
   });
@@ -195,7 +205,10 @@ describe("data channels", () => {
       const options = { initMethod: "memory://never", rank: 0, worldSize: 1, iceServers } as InitOptions;
       await expect(initProcessGroup(options), JSON.stringify(iceServers)).rejects.toThrow(says);
     }
-    const right = [{ urls: ["stun:127.0.0.1:9"] }, { urls: "turn:127.0.0.1:9?transport=udp", username: "", credential: "" }];
+    const right = [
+      { urls: ["stun:127.0.0.1:9"] },
+      { urls: "turn:127.0.0.1:9?transport=udp", username: "", credential: "" },
+    ];
     const joined = await join([{ iceServers: right }, {}]);
     await expectSums(joined);
     await destroyAll(joined);

@@ -9,7 +9,7 @@ export async function openChannels(): Promise<[DataChannel, DataChannel]> {
   const Connection = await loadPeerConnection();
   const ends = [0, 1].map(() => new DataChannel(new Connection()));
   const told: ((signal: Signal) => void)[] = [];
-  const heard = ends.map((_, end) => new Promise<Signal>((resolve) => told.push(resolve)));
+  const heard = ends.map(() => new Promise<Signal>((resolve) => told.push(resolve)));
   const opening = ends.map((channel, end) =>
     connect(channel, end === 0, { tell: async (signal) => told[end]!(signal), hear: () => heard[1 - end]! }),
   );

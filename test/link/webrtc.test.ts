@@ -97,7 +97,9 @@ describe("connect()", () => {
     await expect(connect(new DataChannel(new Connection()), false, hears(garbage))).rejects.toThrow("garbage");
     expect(told).toEqual([{ type: "none", reason: "the store has garbage" }]);
     const none = hears({ type: "none", reason: "it has no network" });
-    await expect(connect(new DataChannel(new Connection()), true, none)).rejects.toThrow(/no channel: it has no network/);
+    await expect(connect(new DataChannel(new Connection()), true, none)).rejects.toThrow(
+      /no channel: it has no network/,
+    );
     expect(told).toMatchObject([{}, { type: "offer" }]);
     const nonsense = hears({ type: "offer", sdp: "v=0\r\nnonsense" });
     await expect(connect(new DataChannel(new Connection()), false, nonsense)).rejects.toThrow();
@@ -188,12 +190,15 @@ describe("compare()", () => {
     near.terminate();
   });
 
-  it.each(["took 1 2", "took NaN 1.000", "took 1.000", "nothing"])("rejects when the other end says %s", async (text) => {
-    const [near, far] = await openChannels();
-    far.send(text);
-    await expect(compare(near, 1_000, Promise.resolve(1))).rejects.toThrow(/no comparison/);
-    near.terminate();
-  });
+  it.each(["took 1 2", "took NaN 1.000", "took 1.000", "nothing"])(
+    "rejects when the other end says %s",
+    async (text) => {
+      const [near, far] = await openChannels();
+      far.send(text);
+      await expect(compare(near, 1_000, Promise.resolve(1))).rejects.toThrow(/no comparison/);
+      near.terminate();
+    },
+  );
 
   it("rejects when the channel closes, or the hub fails", async () => {
     for (const end of ["channel", "hub"] as const) {

@@ -63,11 +63,15 @@ export function compare(channel: DataChannel, bytes: number, hubMs: Promise<numb
       if (++rounds < ROUNDS) begin();
       else tell().catch(reject);
     };
+    const take = (message: ArrayBuffer) => {
+      cameBytes += message.byteLength;
+      if (cameBytes % bytes === 0) channel.send(GOT);
+    };
     channel.read({
       onMessage: (message) => {
         try {
           if (typeof message === "string") hear(message);
-          else if ((cameBytes += message.byteLength) % bytes === 0) channel.send(GOT);
+          else take(message);
         } catch (error) {
           reject(error);
         }

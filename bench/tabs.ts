@@ -1,12 +1,13 @@
 /**
- * Two tabs of one browser: 8 MiB sent one way, and allReduced, through a hub and over message ports, by turns within one run.
- * Medians; `npx tsx bench/tabs.ts [chromium | firefox | webkit] [MiB]`.
+ * Two tabs of one browser: 8 MiB sent one way, and allReduced, through a hub and over message ports, and one way over a bare
+ * WebSocket, by a server that only passes on, and a bare MessagePort, by turns within one run. Medians; `npx tsx bench/tabs.ts [chromium | firefox | webkit] [MiB]`.
  */
 import { fileURLToPath } from "node:url";
 import { choicesOption, toldBy, wholeOption } from "../scripts/command-line.ts";
 import { startHub } from "../src/node/hub.ts";
 import { PageServer } from "../test/runtime/browser/page-server.ts";
 import { ENGINES, type EngineName, valueIn } from "../test/runtime/engines/engine.ts";
+import { relayServer } from "./raw-socket.ts";
 import type { TabsJob, TabsTimes } from "./tabs-page.ts";
 
 const NAMES = Object.keys(ENGINES) as EngineName[];
@@ -21,10 +22,11 @@ const bytes = mib * 2 ** 20;
 const program = fileURLToPath(new URL("tabs-page.ts", import.meta.url));
 const server = await PageServer.open({ programs: { "entry.js": program } });
 const hub = await startHub({ port: 0, origins: [server.origin] });
+const relay = await relayServer();
 const engine = await open();
 const tabs = [];
 for (const rank of [0, 1] as const) {
-  const job: TabsJob = { url: hub.url, rank, bytes, times: 15 };
+  const job: TabsJob = { url: hub.url, relay: relay.url, rank, bytes, times: 15 };
   tabs.push(await engine.open(server.urlOf({ scripts: "'wasm-unsafe-eval'" }, job)));
 }
 const [times] = await Promise.all(tabs.map((tab) => valueIn<TabsTimes>(tab, "globalThis.outcome", 300_000)));
@@ -35,4 +37,5 @@ for (const [way, all] of Object.entries(times!)) {
 }
 await engine.close();
 await hub.close();
+relay.close();
 server.close();

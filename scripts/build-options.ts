@@ -45,6 +45,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   { title: "`nn.scatter` also", interfaces: [["nn/scatter", "ScatterOptions"]] },
   { title: "`initProcessGroup`", interfaces: [["bring-up/init-options", "InitOptions"]] },
   { title: "`initProcessGroup`: `listen`", interfaces: [["bring-up/init-options", "ListenOptions"]] },
+  { title: "`initProcessGroup`: `iceServers`", interfaces: [["bring-up/init-options", "IceServer"]] },
   { title: "`initProcessGroup`: `ncclOptions`", interfaces: [["backend/choice", "NcclOptions"]] },
   { title: "`hashTensors`", interfaces: [["executor/checksum/hash-tensors", "HashTensorsOptions"]] },
   { title: "`mintTicket` of `webccl/hub`", interfaces: [["hub/mint-ticket", "MintTicketOptions"]] },

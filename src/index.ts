@@ -13,7 +13,7 @@ export type {
 } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { BackendChoice, NcclOptions } from "./backend/choice.ts";
-export type { InitOptions, ListenOptions, TlsOptions } from "./bring-up/init-options.ts";
+export type { IceServer, InitOptions, ListenOptions, TlsOptions } from "./bring-up/init-options.ts";
 export type { HubStoreOptions } from "./bring-up/meeting/hub-store.ts";
 export type { SpawnedRanks, SpawnOptions } from "./bring-up/spawned-ranks.ts";
 export {

@@ -211,6 +211,11 @@ export interface Platform {
   readonly openPortExchange: (() => Promise<PortExchange>) | null;
   /** Null where there are no pages, and in a worker of one. */
   readonly openPageEnds: (() => Promise<PageEnds>) | null;
+  /**
+   * The class of peer connections, by which data channels are made; undefined where a page or worker has none. Null where nobody
+   * makes any. Rejects with an UnsupportedError that says what is missing.
+   */
+  readonly loadPeerConnection: (() => Promise<typeof RTCPeerConnection | undefined>) | null;
   /** Can this runtime accept connections? If not, `listen` and `startHub` throw UnsupportedError. */
   readonly canListen: boolean;
   /** Opens a WebSocket, at whose ends each side proves the token to the other. */

@@ -17,6 +17,7 @@ const SEGMENT_BYTES: Readonly<Record<LinkKind, number>> = {
   "shared-file": 128 * KIB,
   "message-port": 1024 * KIB,
   websocket: 1024 * KIB,
+  webrtc: 512 * KIB,
   hub: 512 * KIB,
 };
 

@@ -42,6 +42,16 @@ export interface TlsOptions {
   key: string;
 }
 
+/** A STUN or TURN server. */
+export interface IceServer {
+  /** Such as "stun:stun.example:3478" or "turns:turn.example:5349?transport=tcp"; one or several of one server. */
+  urls: string | readonly string[];
+  /** Of a TURN server, as its operator gave it. Default: none. */
+  username?: string;
+  /** Of a TURN server, as its operator gave it. Default: none. */
+  credential?: string;
+}
+
 /** Options of `initProcessGroup`. */
 export interface InitOptions {
   /**
@@ -80,7 +90,9 @@ export interface InitOptions {
   /**
    * "auto": memory for memory://, shared-memory between threads that `webccl run --threads` started, mapped-memory between
    * processes of one host that can all call the C library, else shared-file where there is a tmpfs, message-port between tabs
-   * of one browser and origin, else websocket between ranks that can listen and reach each other, else hub.
+   * of one browser and origin, else websocket between ranks that can listen and reach each other, else webrtc between pages where
+   * a data channel is measured to be faster than the hub, else hub. "webrtc": data channels to all ranks that can make them, pages
+   * and others that say the same, whatever is measured; docs/webrtc.md says when there is none.
    */
   transport?:
     | "auto"
@@ -90,7 +102,13 @@ export interface InitOptions {
     | "shared-file"
     | "message-port"
     | "websocket"
+    | "webrtc"
     | "hub";
+  /**
+   * STUN and TURN servers by which data channels find ways out of this rank's network. Default: none, and nothing is asked:
+   * channels use the addresses of this machine alone.
+   */
+  iceServers?: readonly IceServer[];
   /** Runs this algorithm for every call. Default: WEBCCL_ALGO, else the one `select.ts` picks. */
   algorithm?: string;
   /** Results that depend on inputs and rank order alone: the left fold in rank order. Default: false. */
@@ -155,6 +173,7 @@ export interface Settings {
   readonly ncclOptions: NonNullable<InitOptions["ncclOptions"]>;
   readonly device: GpuDeviceLike | undefined;
   readonly transport: NonNullable<InitOptions["transport"]>;
+  readonly iceServers: readonly IceServer[] | undefined;
   readonly algorithm: string | undefined;
   readonly deterministic: boolean;
   readonly listen: NonNullable<InitOptions["listen"]>;
@@ -180,6 +199,7 @@ const INIT_OPTIONS: OptionNames<InitOptions & InternalOptions> = {
   ...{
     join: true,
     transport: true,
+    iceServers: true,
     algorithm: true,
     deterministic: true,
     listen: true,
@@ -209,6 +229,7 @@ const TRANSPORTS = [
   "shared-file",
   "message-port",
   "websocket",
+  "webrtc",
   "hub",
 ];
 
@@ -260,6 +281,7 @@ export function resolveSettings(options: InitOptions & InternalOptions, platform
     ncclOptions: nccl,
     device: options.device,
     transport,
+    iceServers: options.iceServers,
     algorithm: options.algorithm ?? platform.env("WEBCCL_ALGO"),
     deterministic: options.deterministic ?? false,
     listen: { ...listen, ...(listen?.tls && { tls: { ...listen.tls } }) },

@@ -49,7 +49,10 @@ export function initProcessGroupOn(platform: Platform, options: InitOptions & In
 }
 
 async function begin(platform: Platform, options: InitOptions & InternalOptions): Promise<ProcessGroup> {
-  const settings = resolveSettings(options, platform);
+  let settings = resolveSettings(options, platform);
+  if (settings.iceServers !== undefined) {
+    settings = { ...settings, iceServers: (await import("./ice-servers.ts")).iceServersOf(settings.iceServers) };
+  }
   if (options.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
   const hold = keepAlive();
   try {
@@ -177,6 +180,7 @@ function entryOf(
     version,
     hostId,
     processId,
+    channels: [],
     shares: [],
     maps: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),

@@ -10,12 +10,12 @@ import type { RosterEntry } from "./roster.ts";
 /** Links from the fastest to the slowest. */
 const LINK_SPEED: readonly LinkKind[] = [
   ...(["memory", "shared-memory", "mapped-memory", "shared-file"] as const),
-  ...(["message-port", "websocket", "hub"] as const),
+  ...(["message-port", "websocket", "webrtc", "hub"] as const),
 ];
 
 /**
  * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
- * reach the lower one's address, else the hub relays; over a direct link they have memory in common if both have mapped it, else
+ * reach the lower one's address, else a data channel if both say that they use theirs, else the hub relays; over a direct link they have memory in common if both have mapped it, else
  * share files if each has the other's open.
  */
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
@@ -23,8 +23,10 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.thread && b.thread && a.thread.job === b.thread.job) return "shared-memory";
   if (a.tab && b.tab && a.tab.room === b.tab.room) return "message-port";
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
-  if (lower.listenUrl === null || higher.listenUrl === null) return "hub";
-  if (lower.hostId !== higher.hostId && isLoopback(new URL(lower.listenUrl).hostname)) return "hub";
+  const url = higher.listenUrl && lower.listenUrl;
+  if (url === null || (lower.hostId !== higher.hostId && isLoopback(new URL(url).hostname))) {
+    return lower.channels.includes(higher.rank) && higher.channels.includes(lower.rank) ? "webrtc" : "hub";
+  }
   if (lower.maps.includes(higher.rank) && higher.maps.includes(lower.rank)) return "mapped-memory";
   return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";
 }

@@ -47,6 +47,10 @@ export interface RosterEntry {
   readonly thread: { readonly job: string; readonly index: number } | null;
   /** The tabs among which it is one, and its number there; null if it is none. */
   readonly tab: { readonly room: string; readonly seat: number } | null;
+  /** It can make data channels, and uses them "always", or where they are "faster" than the hub; null if it makes none. */
+  readonly webrtc: "always" | "faster" | null;
+  /** Ranks to which it has a data channel, and uses it. */
+  readonly channels: readonly number[];
   /** Its file, for other processes of its host. */
   readonly sharedFile: FileOffer;
   /** Ranks whose files it has open. */

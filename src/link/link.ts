@@ -16,6 +16,7 @@ export type LinkKind =
   | "shared-file"
   | "message-port"
   | "websocket"
+  | "webrtc"
   | "hub";
 
 /** A message-oriented, ordered, reliable connection: a WebSocket of any runtime. */

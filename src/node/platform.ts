@@ -12,6 +12,7 @@ import { loadNccl } from "./nccl.ts";
 import { processIdentity, processState } from "./process-identity.ts";
 import { openRedisStore } from "./redis-store/open-redis-store.ts";
 import { threadJob } from "./thread-job.ts";
+import { loadPeerConnection } from "./webrtc/peer-connection.ts";
 import { connectWebSocket } from "./websocket-client.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -47,6 +48,7 @@ export const nodePlatform: Platform = {
   mappedMemory: openMappedMemory,
   openPortExchange: null,
   openPageEnds: null,
+  loadPeerConnection,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -50,6 +50,7 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     mappedMemory: null,
     openPortExchange: null,
     openPageEnds: null,
+    loadPeerConnection: null,
     traceInto: null,
   };
 }

@@ -64,6 +64,7 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
       inMemory: false,
       tab: null,
       thread: null,
+      ...{ webrtc: null, channels: [] },
       sharedFile: { missing: "" },
       shares: [],
       mappedMemory: { missing: "" },

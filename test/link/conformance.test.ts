@@ -10,6 +10,7 @@ import { MemoryLink } from "../../src/link/memory/link.ts";
 import { MessagePortLink } from "../../src/link/message-port/link.ts";
 import { DIRECTORY_BYTES, Directory } from "../../src/link/threads/directory.ts";
 import { ThreadLinks } from "../../src/link/threads/links.ts";
+import { WebRtcLink } from "../../src/link/webrtc/link.ts";
 import { WebSocketLink } from "../../src/link/websocket/link.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { memoryFiles } from "../../src/node/memory-files/memory-files.ts";
@@ -18,6 +19,7 @@ import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { LINK_CASES, type LinkPair } from "../../src/testing/index.ts";
 import { peerOf } from "../../src/wire/frame.ts";
 import { FrameSums } from "../../src/wire/frame-sums.ts";
+import { openChannels } from "../helpers/data-channels.ts";
 
 const fail = (error: unknown) => {
   throw error;
@@ -110,6 +112,17 @@ async function messagePorts(): Promise<LinkPair> {
   };
 }
 
+async function dataChannels(): Promise<LinkPair> {
+  const [near, far] = await openChannels();
+  const ends = [new WebRtcLink(near, fail), new WebRtcLink(far, fail)] as const;
+  return {
+    ...{ ends, ranks: [0, 1], peers: [0, 1], leave: () => ends[0].close() },
+    close: () => {
+      for (const end of ends) end.close();
+    },
+  };
+}
+
 /** Two of the three ranks of a group at a hub. */
 async function hub(): Promise<LinkPair> {
   const server = await startHub({ port: 0 });
@@ -154,6 +167,7 @@ const LINKS: readonly [string, () => Promise<LinkPair>][] = [
   ["websocket", () => websocket(false)],
   ["websocket with checksums", () => websocket(true)],
   ["message ports", messagePorts],
+  ["data channels", dataChannels],
   ["hub", hub],
 ];
 

@@ -9,7 +9,8 @@ import type { RosterEntry } from "../roster.ts";
 import type { HubMedium } from "./hub.ts";
 import type { Mapped } from "./mapped.ts";
 import type { Medium, Offer } from "./medium.ts";
-import type { MessagePorts } from "./message-port.ts";
+import type { ProcessMedia } from "./processes.ts";
+import type { TabMedia } from "./tabs.ts";
 import type { Threads } from "./threads.ts";
 import type { WebsocketMedium } from "./websocket.ts";
 
@@ -22,64 +23,68 @@ export interface Media {
   readonly all: readonly Medium[];
   readonly websocket: WebsocketMedium | null;
   readonly hub: HubMedium | null;
-  readonly ports: MessagePorts | null;
+  readonly tabs: TabMedia | null;
   /** Works in every tensor's memory. */
   readonly executor: HostExecutor;
   /** What they offer together. */
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
   settle(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
-  /** With which ranks this one maps memory and shares files, or why with none. */
-  reasons(): { mappedMemory: string; sharedFile: string };
+  /** With which ranks this one maps memory, shares files and has data channels, or why with none. */
+  reasons(): { mappedMemory: string; sharedFile: string; webrtc: string };
 }
 
 /** Opens the media of this rank, which has met the others. */
 export async function openMedia(
   platform: Platform,
   settings: Settings,
-  { rank, store, hub: connection, links }: Meeting,
-  { threads, mapped: here, executor }: { threads: Threads | null; mapped: Mapped | null; executor: HostExecutor },
+  meeting: Meeting,
+  { threads, mapped: mappedHere, executor }: { threads: Threads | null; mapped: Mapped | null; executor: HostExecutor },
   undo: Cleanup,
 ): Promise<Media> {
-  const listens = platform.canListen && !links && settings.transport !== "hub";
-  const websocket = listens
-    ? await (await import("./websocket.ts")).openWebsocket(platform, { settings, rank, store, executor, undo })
-    : null;
-  const options = { rank, settings, store, executor, underneath: websocket, undo };
-  const { join } = settings;
-  const mapped = websocket && !join ? (await import("./mapped.ts")).mappedMedium(here, options) : null;
-  const files = websocket && !join ? (await import("./files.ts")).openFiles(platform, options) : null;
-  const { transport } = settings;
-  const mayHavePorts = transport === "auto" && connection && !join ? platform.openPortExchange : null;
-  const ports =
-    mayHavePorts || transport === "message-port"
-      ? await (await import("./message-port.ts")).openMessagePorts(platform, settings, rank, connection, undo)
+  const { rank, store, hub: connection, links } = meeting;
+  const { transport, join } = settings;
+  const here = { mapped: mappedHere, executor };
+  const processes: ProcessMedia | null =
+    platform.canListen && !links && transport !== "hub" && transport !== "webrtc"
+      ? await (await import("./processes.ts")).openProcessMedia(platform, settings, meeting, here, undo)
       : null;
-  const hub = connection && (await import("./hub.ts")).hubMedium(platform, connection, executor, ports);
+  const { websocket = null, mapped = null, files = null } = processes ?? {};
+  const mayBeTab = transport === "auto" && connection && !join ? platform.openPortExchange : null;
+  const tabs: TabMedia | null =
+    mayBeTab || transport === "message-port" || transport === "webrtc"
+      ? await (await import("./tabs.ts")).openTabMedia(platform, settings, meeting, undo)
+      : null;
+  const hub = connection && (await import("./hub.ts")).hubMedium(platform, connection, executor, tabs?.ports ?? null);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
-  const all = [memory, ofThreads, mapped, files, ports, websocket, hub].filter((medium) => medium != null);
+  const all = [memory, ofThreads, mapped, files, tabs?.ports, websocket, tabs?.webrtc, hub].filter(
+    (medium) => medium != null,
+  );
   const missing = { missing: NO_DIRECT_LINKS };
   const nothing = {
     listenUrl: null,
     inMemory: false,
     thread: null,
     tab: null,
+    webrtc: null,
     mappedMemory: missing,
     sharedFile: missing,
   };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, websocket, hub, ports, executor, offer },
-    settle: async (offers) => {
-      let roster = offers;
-      for (const medium of all) roster = await medium.settle(roster);
-      // Ranks that share memory or files settle among all ranks of the job, those without them too.
-      return websocket ? roster : (await import("./bystander.ts")).settleBeside(options, NO_DIRECT_LINKS, roster);
-    },
+    ...{ all, websocket, hub, tabs, executor, offer },
+    settle: async (offers) =>
+      (await import("./settle.ts")).settleMedia(
+        { all, websocket, webrtc: tabs?.webrtc ?? null },
+        { rank, settings, store, executor, undo },
+        NO_DIRECT_LINKS,
+        offers,
+      ),
     reasons: () => {
       const otherwise = join ? JOINED : NO_DIRECT_LINKS;
-      return { mappedMemory: mapped?.description ?? otherwise, sharedFile: files?.description ?? otherwise };
+      const saidBy = (medium: Medium | null | undefined) => medium?.description ?? otherwise;
+      return { mappedMemory: saidBy(mapped), sharedFile: saidBy(files), webrtc: saidBy(tabs?.webrtc) };
     },
   };
 }

@@ -10,7 +10,7 @@ import type { RosterEntry } from "../roster.ts";
 
 /** What a medium writes into its rank's entry of the roster. */
 export type Offer = Partial<
-  Pick<RosterEntry, "inMemory" | "thread" | "tab" | "listenUrl" | "sharedFile" | "mappedMemory">
+  Pick<RosterEntry, "inMemory" | "thread" | "tab" | "listenUrl" | "webrtc" | "sharedFile" | "mappedMemory">
 >;
 
 /** One medium on one rank. */

@@ -3,11 +3,11 @@ import { TimeoutError, UnsupportedError } from "../../errors.ts";
 import type { HubConnection } from "../../link/hub/connection.ts";
 import { MessagePortLinks } from "../../link/message-port/links.ts";
 import type { Platform } from "../../platform.ts";
-import { startTimer } from "../../support/clock.ts";
 import { textOf } from "../../support/thrown.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import type { RosterEntry } from "../roster.ts";
+import { inTime } from "./in-time.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
 /** The message ports of a rank. */
@@ -64,7 +64,7 @@ function mediumOf(tab: RosterEntry["tab"], links: MessagePortLinks, settings: Se
         take(other, await links.link(seat, rank < other));
         pending.delete(other);
       });
-      await inTime(Promise.all(linking), settings, rank, pending);
+      await inTime(Promise.all(linking), settings.timeoutMs, () => unlinked(settings, rank, pending));
       links.close();
     },
     ended: (other) => {
@@ -74,18 +74,8 @@ function mediumOf(tab: RosterEntry["tab"], links: MessagePortLinks, settings: Se
   };
 }
 
-function inTime(
-  linking: Promise<unknown>,
-  { groupName: group, timeoutMs }: Settings,
-  rank: number,
-  pending: ReadonlySet<number>,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = startTimer(timeoutMs, () => {
-      const missingRanks = [...pending];
-      const text = `rank ${rank}: no message port to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
-      reject(new TimeoutError(text, { group, rank, missingRanks }));
-    });
-    linking.finally(() => timer.cancel()).then(() => resolve(), reject);
-  });
+function unlinked({ groupName: group, timeoutMs }: Settings, rank: number, pending: ReadonlySet<number>): TimeoutError {
+  const missingRanks = [...pending];
+  const text = `rank ${rank}: no message port to rank ${missingRanks.join(", rank ")} within ${timeoutMs} ms`;
+  return new TimeoutError(text, { group, rank, missingRanks });
 }

@@ -6,7 +6,7 @@ import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
 import type { Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
-import { randomBytes, startTimer } from "../../support/clock.ts";
+import { randomBytes } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import { type Hello, MAX_WORLD_SIZE } from "../../wire/handshake.ts";
@@ -15,6 +15,7 @@ import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import { wireHasChecksums } from "../integrity.ts";
 import type { RosterEntry } from "../roster.ts";
+import { inTime } from "./in-time.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
 /** The store's key of the secret that the ranks' links have. */
@@ -185,14 +186,6 @@ class Arrivals {
     this.#linked.add(rank);
     return socket;
   }
-}
-
-/** The same promise, unless `timeoutMs` pass first. */
-function inTime<T>(promise: Promise<T>, timeoutMs: number, expired: () => Error): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = startTimer(timeoutMs, () => reject(expired()));
-    promise.finally(() => timer.cancel()).then(resolve, reject);
-  });
 }
 
 /** The first rank to come makes a random secret; the store shows it to the others. */

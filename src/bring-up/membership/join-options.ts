@@ -14,7 +14,8 @@ export function checkJoin({ join, rank, worldSize, transport, backend }: InitOpt
     backend === "nccl" ||
     transport === "shared-file" ||
     transport === "shared-memory" ||
-    transport === "message-port"
+    transport === "message-port" ||
+    transport === "webrtc"
   ) {
     throw new UnsupportedError(
       `${wanted} is not for a rank that joins a group, which has messages alone: leave it out`,

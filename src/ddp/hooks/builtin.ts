@@ -1,8 +1,8 @@
 /** The hooks that are known by a name, as c10d's BuiltinCommHookType has them. */
 import type { ProcessGroup } from "../../group/process-group.ts";
 import type { CommHook } from "../comm-hook.ts";
-import { allReduceHook } from "./uncompressed.ts";
 import { fp16CompressHook } from "./half.ts";
+import { allReduceHook } from "./uncompressed.ts";
 
 /** The names of the built-in hooks, for `registerBuiltinCommHook`. */
 export const BuiltinCommHookType = { ALLREDUCE: "ALLREDUCE", FP16_COMPRESS: "FP16_COMPRESS" } as const;

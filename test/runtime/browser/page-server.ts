@@ -21,7 +21,10 @@ export interface PagesOptions {
   programs?: Readonly<Record<string, string>>;
   /** Files that are served as they are, by name: modules and WebAssembly of packages that load them by address. */
   files?: Readonly<Record<string, string>>;
+  /** Under this name. Default: 127.0.0.1. */
   host?: string;
+  /** At this address. Default: 127.0.0.1. */
+  address?: string;
   tls?: { cert: string; key: string };
 }
 
@@ -42,6 +45,7 @@ export class PageServer {
     programs = { "entry.js": PROGRAM },
     files: given = {},
     host = "127.0.0.1",
+    address = "127.0.0.1",
     tls,
   }: PagesOptions = {}): Promise<PageServer> {
     const bundles = await Promise.all(Object.entries(programs).map(([name, entry]) => bundle(entry, name)));
@@ -69,7 +73,7 @@ export class PageServer {
       } else response.writeHead(404).end();
     };
     const server = tls ? createSecureServer(tls, listener) : createServer(listener);
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(0, address, resolve));
     const origin = `${tls ? "https" : "http"}://${host}:${(server.address() as AddressInfo).port}`;
     return new PageServer(origin, () => {
       server.closeAllConnections();

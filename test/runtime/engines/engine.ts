@@ -1,4 +1,5 @@
 /** Engine: a browser that tests drive, whichever it is. Each has one driver in this folder, and one file of tests runs in all. */
+import type { Host } from "../hosts/hosts.ts";
 import { poll } from "./poll.ts";
 import { openChromium, openFirefox } from "./puppeteer.ts";
 import { openWebkit } from "./webkit.ts";
@@ -27,6 +28,8 @@ export interface Tab {
 export interface EngineOptions {
   /** With a window on a display, so that tabs can hide each other. Default: none where it can do without. */
   headed?: boolean;
+  /** On another host, where `*.example` is at `address`. Chromium alone. */
+  on?: { host: Host; address: string };
 }
 
 /** How each engine is started, by name. */

@@ -1,9 +1,15 @@
 /** Chromium and Firefox, driven by puppeteer: the one over its own protocol, the other over WebDriver BiDi. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Browser, LaunchOptions } from "puppeteer-core";
 import { launch } from "puppeteer-core";
 import { FIREFOX_PREFS } from "../../../src/cli/info/installed-browsers.ts";
+import type { Host } from "../hosts/hosts.ts";
 import { openDisplay } from "./display.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
+
+const CHROMIUM = "/usr/bin/chromium";
 
 /** SwiftShader, the GPU in software that comes with Debian's Chromium. */
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
@@ -17,11 +23,19 @@ const UNTHROTTLED = [
 
 /** Chromium, whose hidden tabs are throttled. */
 export function openChromium(options: EngineOptions = {}): Promise<Engine> {
+  const { host, address } = options.on ?? { host: null, address: "127.0.0.1" };
   return open(options, {
     browser: "chrome",
-    executablePath: "/usr/bin/chromium",
+    executablePath: host ? startedOn(host, CHROMIUM) : CHROMIUM,
+    // By a pipe: nobody reaches the loopback of another host.
+    pipe: host !== null,
     ignoreDefaultArgs: UNTHROTTLED,
-    args: ["--no-sandbox", "--enable-unsafe-webgpu", "--disable-quic", "--host-resolver-rules=MAP *.example 127.0.0.1"],
+    args: [
+      "--no-sandbox",
+      "--enable-unsafe-webgpu",
+      "--disable-quic",
+      `--host-resolver-rules=MAP *.example ${address}`,
+    ],
   });
 }
 
@@ -33,6 +47,16 @@ export function openFirefox(options: EngineOptions = {}): Promise<Engine> {
     extraPrefsFirefox: FIREFOX_PREFS,
     env: { ...process.env, VK_ICD_FILENAMES: SWIFTSHADER, XDG_RUNTIME_DIR: "/tmp" },
   });
+}
+
+/** A program that starts `program` on another host; it is removed with this process. */
+function startedOn(host: Host, program: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "webccl-engine-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "start");
+  const [command, args] = host.command(program, ['"$@"']);
+  writeFileSync(path, `#!/bin/sh\nexec ${command} ${args.join(" ")}\n`, { mode: 0o700 });
+  return path;
 }
 
 async function open({ headed = false }: EngineOptions, options: LaunchOptions): Promise<Engine> {

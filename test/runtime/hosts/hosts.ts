@@ -65,8 +65,13 @@ export function makeHosts(): Hosts {
 const sameHost: Host["command"] = (command, args) => [command, [...args]];
 
 /** What `ip` complained about; "" if it did not. */
-function ip(...args: string[]): string {
-  const { status, stderr, error } = spawnSync("ip", args, { encoding: "utf8" });
+export function ip(...args: string[]): string {
+  return complaintOf("ip", ...args);
+}
+
+/** What a command of iproute2 complained about; "" if it did not. */
+export function complaintOf(command: "ip" | "tc", ...args: string[]): string {
+  const { status, stderr, error } = spawnSync(command, args, { encoding: "utf8" });
   if (error) return error.message;
-  return status === 0 ? "" : stderr || `ip ${args.join(" ")} ended with ${status}`;
+  return status === 0 ? "" : stderr || `${command} ${args.join(" ")} ended with ${status}`;
 }

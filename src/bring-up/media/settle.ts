@@ -1,0 +1,46 @@
+/**
+ * Settle: what the ranks tell each other of their media when all offers are known. Every rank of a job takes part in all of it, in
+ * one order, whatever media it has: all have to know how any two are joined.
+ */
+import type { RosterEntry } from "../roster.ts";
+import { type FilesOptions, withoutFile } from "./files.ts";
+import { withoutMapped } from "./mapped.ts";
+import type { Medium } from "./medium.ts";
+import type { WebRtc } from "./webrtc.ts";
+
+/** The media of a rank: all of them, and two that are settled apart. */
+export interface OfferedMedia {
+  readonly all: readonly Medium[];
+  readonly websocket: Medium | null;
+  readonly webrtc: WebRtc | null;
+}
+
+/** The roster, with what came of its offers. `missing` is why a rank without direct links shares nothing. */
+export async function settleMedia(
+  { all, websocket, webrtc: channels }: OfferedMedia,
+  options: Omit<FilesOptions, "underneath">,
+  missing: string,
+  offers: readonly RosterEntry[],
+): Promise<readonly RosterEntry[]> {
+  let roster = offers;
+  for (const medium of all) roster = await medium.settle(roster);
+  if (!websocket) roster = await settleBeside({ ...options, underneath: null }, missing, roster);
+  if (!offers.some(({ webrtc }) => webrtc)) return roster;
+  return (await import("./webrtc.ts")).settleChannels(options, channels, roster);
+}
+
+/** What those have told that map memory and share files, of which this rank does neither. */
+async function settleBeside(
+  options: FilesOptions,
+  missing: string,
+  offers: readonly RosterEntry[],
+): Promise<readonly RosterEntry[]> {
+  const { transport } = options.settings;
+  let roster = offers;
+  const mayMap = (entry: RosterEntry) => "path" in entry.mappedMemory;
+  if (transport === "mapped-memory" || offers.some(mayMap))
+    roster = await withoutMapped(options, missing).settle(roster);
+  const mayShare = (entry: RosterEntry) => "path" in entry.sharedFile;
+  if (transport === "shared-file" || offers.some(mayShare)) roster = await withoutFile(options, missing).settle(roster);
+  return roster;
+}

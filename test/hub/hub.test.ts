@@ -371,6 +371,25 @@ describe("a hub's watch over its members", () => {
     await vi.waitFor(() => expect(hub.stats).toMatchObject({ members: 2, bytesInFlight: 0 }));
   });
 
+  it("says for whom it holds a member back that has too much in flight, though nobody is over the mark", async () => {
+    // Half of its cap may wait in the hub.
+    const hub = await openHub({ maxHubBytes: 8 * MIB });
+    const [slow, writer, reader] = await Promise.all(
+      [0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })),
+    );
+    slow!.socket.pause();
+    for (let i = 0; i < 24; i++) writer!.connection.sendFrame(dataFrame(0, MIB), new Uint8Array(MIB));
+    await reader!.until(() => reader!.events.length > 0);
+    slow!.socket.resume();
+    await reader!.until(() => reader!.events.length > 1);
+    const held = { type: "held", rank: 1, by: 0 };
+    expect(reader!.events.slice(0, 2)).toEqual([
+      { ...held, isHeld: true },
+      { ...held, isHeld: false },
+    ]);
+    await slow!.until(() => slow!.frames.length === 24);
+  });
+
   it("S14 closes who keeps sending to ranks there are not, and not who sends to one that has just gone", async () => {
     const hub = await openHub();
     const [zero, one, two] = await Promise.all([0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })));

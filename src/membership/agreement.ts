@@ -8,7 +8,8 @@
  */
 import { AdmissionError, fromWireError, TimeoutError, toWireError } from "../errors.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
-import type { Joiner, Kind, Message, Vote } from "./messages.ts";
+import type { Ballots } from "./ballots.ts";
+import type { Joiner, Kind, Message } from "./messages.ts";
 import { chooseMembers, type Verdict } from "./verdict.ts";
 
 /** How long a rank is waited for that the death of the group was blamed on, in milliseconds. */
@@ -50,6 +51,7 @@ export interface AgreementOptions {
   readonly timeoutMs: number;
   /** Members that the group's death was blamed on. */
   readonly silent: readonly number[];
+  readonly ballots: Ballots;
   readonly surroundings: Surroundings;
 }
 
@@ -67,7 +69,6 @@ export class Agreement {
   readonly #givenUp = new Set<number>();
   readonly #votes = new Set<number>();
   readonly #timers = new Set<Timer>();
-  #accepted: Vote | null = null;
   #leader = -1;
   #patience: Timer | null = null;
   #watchers: (() => void)[] = [];
@@ -114,8 +115,8 @@ export class Agreement {
         this.#linked.set(from, message.unreachable);
         break;
       case "propose":
-        if (message.ballot < this.#leader) break;
-        this.#accepted = message;
+        if (message.ballot < this.#options.ballots.promised) break;
+        this.#options.ballots.accepted = message;
         this.#tell(from, { type: "accepted", ballot: message.ballot });
         break;
       case "accepted":
@@ -140,12 +141,13 @@ export class Agreement {
   }
 
   #follow(): void {
-    const { own, members } = this.#options;
+    const { own, members, ballots } = this.#options;
     const leader = members.find((seat) => seat === own || (this.#canHear(seat) && !this.#givenUp.has(seat)));
     if (leader === undefined) {
       this.#end(new AdmissionError(`${this.#name} has no member left that this rank can reach`));
     } else if (leader !== this.#leader) {
       this.#leader = leader;
+      if (leader !== own) ballots.promised = Math.max(ballots.promised, leader);
       this.#patience?.cancel();
       if (leader === own) void this.#lead().catch((error) => this.#end(error));
       else {
@@ -156,10 +158,10 @@ export class Agreement {
   }
 
   #voice(): Voice {
-    const { kind, members, own } = this.#options;
+    const { kind, members, own, ballots } = this.#options;
     const seats = [...members, ...[...this.#voices.keys()].filter((seat) => !members.includes(seat))];
     const unreachable = seats.filter((seat) => seat !== own && !this.#canHear(seat));
-    return { kind, unreachable, accepted: this.#accepted };
+    return { kind, unreachable, accepted: ballots.accepted };
   }
 
   async #lead(): Promise<void> {
@@ -267,13 +269,14 @@ export class Agreement {
 
   /** Has the members vote, and resolves to the verdict that a majority of `voters` has taken. */
   async #vote(proposal: Verdict, voters: number): Promise<Verdict> {
-    const { own } = this.#options;
+    const { own, ballots } = this.#options;
     const here = this.#here();
-    if (here.length * 2 <= voters) throw this.#minority(here.length, voters);
+    if (ballots.promised > own || here.length * 2 <= voters) throw this.#minority(here.length, voters);
+    ballots.promised = own;
     const votes = here.flatMap((seat) => this.#voices.get(seat)?.accepted ?? []);
     votes.sort((a, b) => b.ballot - a.ballot);
     const verdict = votes[0]?.verdict ?? proposal;
-    this.#accepted = { ballot: own, verdict };
+    ballots.accepted = { ballot: own, verdict };
     this.#votes.add(own);
     for (const seat of here) if (seat !== own) this.#tell(seat, { type: "propose", ballot: own, verdict });
     const isWon = () => this.#votes.size * 2 > voters;
@@ -307,9 +310,7 @@ export class Agreement {
 
   #announceEnd(error: TimeoutError | null): void {
     const { own, members } = this.#options;
-    const notIn = new AdmissionError(
-      `${this.#name} goes on without this rank, which could not be linked to all others in time`,
-    );
+    const notIn = new AdmissionError(`${this.#name} goes on without this rank, which was not linked to all in time`);
     for (const [seat] of this.#voices) {
       const told = members.includes(seat) ? error : notIn;
       if (seat !== own) this.#tell(seat, { type: "ended", error: told && toWireError(told) });

@@ -96,6 +96,47 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
     },
   ],
   [
+    "a rank that a hub held back for what it had in flight itself was named beside the one that was slow",
+    {
+      ...{
+        seed: 965_440,
+        topology: "tabs",
+        ranks: 8,
+        calls: 5,
+        latencyMs: 0.5,
+        timeoutMs: 3_000,
+        peerTimeoutMs: 6_000,
+      },
+      leaves: "exit",
+      faults: [
+        { kind: "throttle", where: "rank 1", other: "rank 3", bytesPerMs: 50 },
+        { kind: "crash", where: "rank 0", event: 18, ending: "power" },
+        { kind: "pause", where: "rank 6", event: 12, ms: 9_000 },
+      ],
+    },
+  ],
+  [
+    "two ends of a link that was half-open named each other, and the rest was divided, once the store had gone",
+    {
+      ...{ ...BASE, seed: 1_211_566, topology: "hosted", ranks: 5, calls: 3, latencyMs: 20, timeoutMs: 3_000 },
+      faults: [{ kind: "half-open", where: "rank 2", event: 50, other: "rank 1", both: true }],
+    },
+  ],
+  [
+    "a leader whose program ended after a shrink took the new hub along before the others had come to it",
+    {
+      ...{ ...BASE, seed: 83_736, topology: "hosted", latencyMs: 5, timeoutMs: 3_000, joins: 2 },
+      faults: [{ kind: "crash", where: "rank 0", event: 122, ending: "exit" }],
+    },
+  ],
+  [
+    "a leader that had been followed during an admit was refused the votes of those that came back to their hub",
+    {
+      ...{ ...BASE, seed: 5, topology: "tabs", ranks: 4, calls: 30, latencyMs: 2, peerTimeoutMs: 6_000, joins: 0 },
+      faults: [{ kind: "restart", where: "hub", event: 110, ms: 400 }],
+    },
+  ],
+  [
     "a rank that found no new hub left its port open",
     {
       ...{ ...BASE, seed: 46_555, topology: "mixed", calls: 2, latencyMs: 5, peerTimeoutMs: 6_000, joins: 2 },

@@ -1,6 +1,6 @@
 /** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
 
-import { AdmissionError, TimeoutError } from "../../errors.ts";
+import { AdmissionError, PeerLostError, TimeoutError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
@@ -68,9 +68,19 @@ export async function openWebsocket(
     const { rank: other, listenUrl } = to;
     if (other > rank || listenUrl === null) return arrivals.of(other);
     const hello = { group, rank, worldSize, purpose: "link" as const, checksums: hasChecksums(to) };
-    const options = { token, timeoutMs, silenceMs: peerTimeoutMs, signal };
-    const { socket } = await platform.connect(listenUrl, hello, options);
-    return socket;
+    let wasCut = false;
+    const onRetry = () => {
+      wasCut = true;
+    };
+    try {
+      const options = { token, timeoutMs, silenceMs: peerTimeoutMs, signal, onRetry };
+      return (await platform.connect(listenUrl, hello, options)).socket;
+    } catch (error) {
+      if (!wasCut || !(error instanceof AdmissionError)) throw error;
+      // The other rank took the first connection for the link, which ended before this rank heard of that.
+      const text = `rank ${other} was lost during the bring-up: the link to it was cut while it was made`;
+      throw new PeerLostError(text, { group, peer: other, cause: error });
+    }
   };
   return {
     ...PLAIN,

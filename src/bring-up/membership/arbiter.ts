@@ -1,6 +1,7 @@
 /**
  * Arbiter: by which a leader decides an epoch change. The store, where it can be reached; if a hub kept it, and is proved to have
- * ended, a majority of the members that are not proved to have died, and a new hub in the leader's process.
+ * ended, a majority of the members that are not proved to have died, and a new hub: in the leader's process, or the same one, which
+ * was started again.
  */
 import { AdmissionError, HubLostError, TimeoutError, UnsupportedError } from "../../errors.ts";
 import { decodeVerdict, encodeVerdict, type Verdict } from "../../membership/verdict.ts";
@@ -21,17 +22,27 @@ const REFUSAL_MS = 100;
 /** Has a proposal voted on, and fails without a majority of so many voters. */
 export type Vote = (proposal: Verdict, voters: number) => Promise<Verdict>;
 
+/** How a leader decides. */
+export interface DecideOptions {
+  /** The hub was started again, and the members have come back to it: its store knows nothing of earlier verdicts. */
+  readonly isBack: boolean;
+  /** Gets the hub that was started for the verdict. */
+  keep(hosted: HubHandle): void;
+}
+
 /**
- * The verdict; `keep` gets the hub that was started for it.
+ * The verdict.
  * @throws AdmissionError if this side may decide nothing; TimeoutError if the store does not answer; UnsupportedError if this rank cannot host a hub.
  */
 export async function decide(
   parts: JobParts,
   proposal: Verdict,
   vote: Vote,
-  keep: (hosted: HubHandle) => void,
+  { isBack, keep }: DecideOptions,
 ): Promise<Verdict> {
   const { meeting } = parts;
+  // Members with direct links may not be there yet.
+  if (isBack) return vote({ ...proposal, hub: { url: meeting.hub!.url, seat: parts.seat } }, await votersOf(parts));
   try {
     const key = `membership/verdict/${proposal.epoch}`;
     return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
@@ -41,7 +52,7 @@ export async function decide(
     if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
     await expectEnded(parts, meeting.hub.url);
   }
-  const voters = parts.members.length - (await deadMembers(parts));
+  const voters = await votersOf(parts);
   const hosted = await startHub(parts, meeting.hub.url);
   try {
     const verdict = await vote({ ...proposal, hub: { url: hosted.url, seat: parts.seat } }, voters);
@@ -78,14 +89,14 @@ function shutOut({ settings, meeting }: JobParts, state: string): AdmissionError
   );
 }
 
-/** How many members are proved to have died. */
-async function deadMembers({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
+/** How many members are not proved to have died. */
+async function votersOf({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
   const lost = members.filter((member) => member !== seat && !mesh.reaches(member));
   const { groupName } = settings;
   const states = await Promise.all(
     lost.map((member) => hasDied(platform, roster[member], roster[member]?.listenUrl ?? null, groupName)),
   );
-  return states.filter(Boolean).length;
+  return members.length - states.filter(Boolean).length;
 }
 
 /**

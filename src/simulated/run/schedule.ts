@@ -27,6 +27,8 @@ export type Fault =
   | ({ readonly kind: "pause"; readonly ms: number } & At)
   /** Its time of day is set anew. */
   | ({ readonly kind: "jump"; readonly ms: number } & At)
+  /** The hub's program ends and is started again, after so long, with an empty store. */
+  | ({ readonly kind: "restart"; readonly ms: number } & At)
   /** Its connections with `other` end, and both ends are told. */
   | ({ readonly kind: "cut"; readonly other: string } & At)
   /** What it sends to `other` is lost from now on, and nobody is told; with `both`, what it gets from there is lost, too. */
@@ -61,10 +63,12 @@ export interface Schedule {
 
 const TOPOLOGIES = ["hosted", "hosted", "hub", "tabs", "mixed", "memory"] as const;
 const DURATIONS_MS = [5, 60, 400, 2_500, 9_000, 40_000];
+/** In so many schedules in which ranks go on after a loss, their hub is started again. */
+const RESTART_IN = 3;
 const KINDS = [
   ...["crash", "crash", "crash", "crash", "cut", "half-open", "half-open", "pause", "pause"],
   ...["stall", "flip", "flip", "jump", "delay", "throttle", "slow-reader"],
-] as readonly Fault["kind"][];
+] as readonly Exclude<Fault["kind"], "restart">[];
 
 /** The schedule of a seed. */
 export function drawSchedule(seed: number): Schedule {
@@ -76,6 +80,9 @@ export function drawSchedule(seed: number): Schedule {
   const count = random.pick([0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4]);
   const membership = new SeededRandom(seed, "membership");
   const isElastic = topology !== "memory" && membership.below(4) === 0;
+  const restart = new SeededRandom(seed, "restart");
+  const isRestarted = isElastic && topology !== "hosted" && restart.below(RESTART_IN) === 0;
+  const restarts = isRestarted ? [drawRestart(restart)] : [];
   return {
     ...(isElastic ? { joins: membership.pick([0, 0, 1, 1, 2, 3]) } : {}),
     seed,
@@ -86,8 +93,13 @@ export function drawSchedule(seed: number): Schedule {
     timeoutMs: random.pick([3_000, 10_000]),
     peerTimeoutMs: random.pick([1_500, 6_000]),
     leaves: random.pick(["destroy", "destroy", "exit"]),
-    faults: topology === "memory" ? [] : Array.from({ length: count }, () => drawFault(random, places)),
+    faults:
+      topology === "memory" ? [] : [...Array.from({ length: count }, () => drawFault(random, places)), ...restarts],
   };
+}
+
+function drawRestart(random: SeededRandom): Fault {
+  return { kind: "restart", where: "hub", event: 1 + random.below(400), ms: random.pick(DURATIONS_MS) };
 }
 
 function drawFault(random: SeededRandom, places: readonly string[]): Fault {

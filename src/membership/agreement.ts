@@ -67,6 +67,8 @@ export class Agreement {
   /** What each member said of its links to those that join. */
   readonly #linked = new Map<number, readonly number[]>();
   readonly #givenUp = new Set<number>();
+  /** Leaders that can decide nothing. */
+  readonly #resigned = new Set<number>();
   readonly #votes = new Set<number>();
   readonly #timers = new Set<Timer>();
   #leader = -1;
@@ -126,6 +128,7 @@ export class Agreement {
         this.#conclude(message.verdict);
         break;
       case "resigned":
+        this.#resigned.add(from);
         this.#giveUp(from);
         break;
       case "ended":
@@ -141,7 +144,7 @@ export class Agreement {
   }
 
   #follow(): void {
-    const { own, members, ballots } = this.#options;
+    const { own, members, silent, timeoutMs, ballots } = this.#options;
     const leader = members.find((seat) => seat === own || (this.#canHear(seat) && !this.#givenUp.has(seat)));
     if (leader === undefined) {
       this.#end(new AdmissionError(`${this.#name} has no member left that this rank can reach`));
@@ -152,7 +155,7 @@ export class Agreement {
       if (leader === own) void this.#lead().catch((error) => this.#end(error));
       else {
         this.#tell(leader, { type: "here", ...this.#voice() });
-        this.#bePatient(this.#patienceWith(leader));
+        this.#bePatient(silent.includes(leader) ? Math.min(SILENT_MS, timeoutMs) : timeoutMs);
       }
     }
   }
@@ -198,10 +201,11 @@ export class Agreement {
     await this.#until(() => awaited().length === 0);
   }
 
-  /** Members that can be reached and have not said "here". */
+  /** Members that can be reached and have said nothing of this change. */
   #missing(): number[] {
     const { members, own } = this.#options;
-    return members.filter((seat) => seat !== own && this.#canHear(seat) && !this.#voices.has(seat));
+    const isHeard = (seat: number) => this.#voices.has(seat) || this.#resigned.has(seat);
+    return members.filter((seat) => seat !== own && this.#canHear(seat) && !isHeard(seat));
   }
 
   /** Those that knocked, linked with the members as far as that works. */
@@ -337,12 +341,7 @@ export class Agreement {
     this.#tick();
   }
 
-  /** How long this rank waits until a sign of its leader comes. */
-  #patienceWith(leader: number): number {
-    const { silent, timeoutMs } = this.#options;
-    return silent.includes(leader) ? Math.min(SILENT_MS, timeoutMs) : timeoutMs;
-  }
-
+  /** Until a sign of the leader comes. */
   #bePatient(ms: number): void {
     this.#patience?.cancel();
     const leader = this.#leader;

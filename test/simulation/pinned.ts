@@ -123,6 +123,31 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
     },
   ],
   [
+    "a link that was cut while it was made was refused as one of a rank that was started twice",
+    {
+      ...{ ...BASE, seed: 2_000_716, topology: "hub", ranks: 8, latencyMs: 20, timeoutMs: 3_000, peerTimeoutMs: 6_000 },
+      faults: [{ kind: "cut", where: "rank 1", event: 19, other: "rank 7" }],
+    },
+  ],
+  [
+    "a leader that could decide nothing was named as missing, long before the time was over",
+    {
+      ...{ ...BASE, seed: 2_001_538, topology: "hosted", calls: 5, latencyMs: 0.1, peerTimeoutMs: 6_000, joins: 1 },
+      leaves: "exit",
+      faults: [
+        { kind: "half-open", where: "rank 2", event: 244, other: "rank 0", both: true },
+        { kind: "crash", where: "rank 0", event: 49, ending: "power" },
+      ],
+    },
+  ],
+  [
+    "ranks with direct links stood still where their hub was started again while they looked whether it had ended",
+    {
+      ...{ ...BASE, seed: 2_000_178, topology: "hub", ranks: 4, calls: 5, latencyMs: 20, timeoutMs: 3_000, joins: 3 },
+      faults: [{ kind: "restart", where: "hub", event: 153, ms: 400 }],
+    },
+  ],
+  [
     "a leader whose program ended after a shrink took the new hub along before the others had come to it",
     {
       ...{ ...BASE, seed: 83_736, topology: "hosted", latencyMs: 5, timeoutMs: 3_000, joins: 2 },

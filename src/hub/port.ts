@@ -39,6 +39,8 @@ export class Port {
   readonly waiting = new Map<Port, number>();
   /** Most of them that its ticket allows, if that is less than the hub does. */
   maxBytesInFlight = Number.POSITIVE_INFINITY;
+  /** A frame has come: the member knows that it is one. */
+  hasSpoken = false;
   /** Frames that belonged nowhere. */
   strayFrames = 0;
   /** Ports that are full and for which this one is paused. */

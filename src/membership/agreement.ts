@@ -63,6 +63,7 @@ export class Agreement {
   /** The verdict; null if an admit found nobody who waits. */
   readonly outcome: Promise<Verdict | null>;
   readonly #options: AgreementOptions;
+  readonly #name: string;
   readonly #voices = new Map<number, Voice>();
   /** What each member said of its links to those that join. */
   readonly #linked = new Map<number, readonly number[]>();
@@ -80,6 +81,7 @@ export class Agreement {
 
   constructor(options: AgreementOptions) {
     this.#options = options;
+    this.#name = `group "${options.group}"`;
     this.outcome = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
@@ -132,7 +134,10 @@ export class Agreement {
         this.#giveUp(from);
         break;
       case "ended":
-        if (from === this.#leader) this.#end(message.error && fromWireError(message.error));
+        this.#options.ballots.withdraw(from);
+        // Another than the leader may find that an admit takes too long: the group is dead then.
+        if (from !== this.#leader && (!message.error || this.#options.kind !== "admit")) break;
+        this.#end(message.error && fromWireError(message.error));
         break;
     }
     this.#tick();
@@ -150,7 +155,7 @@ export class Agreement {
       this.#end(new AdmissionError(`${this.#name} has no member left that this rank can reach`));
     } else if (leader !== this.#leader) {
       this.#leader = leader;
-      if (leader !== own) ballots.promised = Math.max(ballots.promised, leader);
+      if (leader !== own) ballots.promise(leader);
       this.#patience?.cancel();
       if (leader === own) void this.#lead().catch((error) => this.#end(error));
       else {
@@ -276,7 +281,7 @@ export class Agreement {
     const { own, ballots } = this.#options;
     const here = this.#here();
     if (ballots.promised > own || here.length * 2 <= voters) throw this.#minority(here.length, voters);
-    ballots.promised = own;
+    ballots.promise(own);
     const votes = here.flatMap((seat) => this.#voices.get(seat)?.accepted ?? []);
     votes.sort((a, b) => b.ballot - a.ballot);
     const verdict = votes[0]?.verdict ?? proposal;
@@ -315,9 +320,9 @@ export class Agreement {
   #announceEnd(error: TimeoutError | null): void {
     const { own, members } = this.#options;
     const notIn = new AdmissionError(`${this.#name} goes on without this rank, which was not linked to all in time`);
-    for (const [seat] of this.#voices) {
+    for (const seat of new Set([...members, ...this.#voices.keys()])) {
       const told = members.includes(seat) ? error : notIn;
-      if (seat !== own) this.#tell(seat, { type: "ended", error: told && toWireError(told) });
+      if (seat !== own && this.#canHear(seat)) this.#tell(seat, { type: "ended", error: told && toWireError(told) });
     }
     this.#end(error);
   }
@@ -374,10 +379,6 @@ export class Agreement {
 
   #tell(seat: number, message: Unstamped<Message>): void {
     this.#options.surroundings.tell(seat, { ...message, epoch: this.#options.epoch } as Message);
-  }
-
-  get #name(): string {
-    return `group "${this.#options.group}"`;
   }
 
   #timeout(): TimeoutError {

@@ -4,7 +4,7 @@ import { AdmissionError, PeerLostError, TimeoutError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
-import type { Platform } from "../../platform.ts";
+import type { ConnectOptions, Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes, startTimer } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
@@ -68,19 +68,7 @@ export async function openWebsocket(
     const { rank: other, listenUrl } = to;
     if (other > rank || listenUrl === null) return arrivals.of(other);
     const hello = { group, rank, worldSize, purpose: "link" as const, checksums: hasChecksums(to) };
-    let wasCut = false;
-    const onRetry = () => {
-      wasCut = true;
-    };
-    try {
-      const options = { token, timeoutMs, silenceMs: peerTimeoutMs, signal, onRetry };
-      return (await platform.connect(listenUrl, hello, options)).socket;
-    } catch (error) {
-      if (!wasCut || !(error instanceof AdmissionError)) throw error;
-      // The other rank took the first connection for the link, which ended before this rank heard of that.
-      const text = `rank ${other} was lost during the bring-up: the link to it was cut while it was made`;
-      throw new PeerLostError(text, { group, peer: other, cause: error });
-    }
+    return openLink(platform, listenUrl, hello, { token, timeoutMs, silenceMs: peerTimeoutMs, signal }, other);
   };
   return {
     ...PLAIN,
@@ -107,6 +95,30 @@ export async function openWebsocket(
     secret: token,
     close: () => listener.close(),
   };
+}
+
+/**
+ * Connects to rank `other`.
+ * @throws PeerLostError if the connection is cut while it is made: the other rank has taken it for the link, and takes no second one.
+ */
+async function openLink(
+  platform: Platform,
+  url: string,
+  hello: Hello,
+  options: ConnectOptions,
+  other: number,
+): Promise<Socket> {
+  let wasCut = false;
+  const onRetry = () => {
+    wasCut = true;
+  };
+  try {
+    return (await platform.connect(url, hello, { ...options, onRetry })).socket;
+  } catch (error) {
+    if (!wasCut || !(error instanceof AdmissionError)) throw error;
+    const text = `rank ${other} was lost during the bring-up: the link to it was cut while it was made`;
+    throw new PeerLostError(text, { group: hello.group, peer: other, cause: error });
+  }
 }
 
 function unlinked({ groupName: group, timeoutMs }: Settings, rank: number, pending: ReadonlySet<number>): TimeoutError {

@@ -18,6 +18,16 @@ interface MoveOptions {
   readonly signal?: AbortSignal;
 }
 
+const nothing = () => {};
+const DEAF = {
+  onFrame: nothing,
+  onFold: nothing,
+  onDamaged: nothing,
+  onLost: nothing,
+  onLeft: nothing,
+  onClosed: nothing,
+};
+
 /**
  * Connects this rank to the hub at `url`, which takes the place of its hub and store, and relays between those whom no other link
  * joins.
@@ -33,6 +43,9 @@ export async function moveToHub(parts: JobParts, url: string, { timeoutMs, signa
   const options = { token, ticket: meeting.resume, timeoutMs, silenceMs, signal };
   const { socket, welcome, resume } = await platform.connect(url, hello, options);
   const hub = new HubConnection(socket, welcome, url, sums);
+  // Where the hub of a process that is stopped goes on, nobody here hears of it any more.
+  meeting.hub?.start(DEAF);
+  meeting.hub?.close();
   try {
     const store = new HubStore(hub);
     store.timeoutMs = settings.timeoutMs;
@@ -70,7 +83,6 @@ export function missHub(parts: JobParts, url: string, host: number | null): void
 }
 
 function closedSocket(): Socket {
-  const nothing = () => {};
   return {
     ...{ bufferedBytes: 0, isClosed: true, pause: nothing, resume: nothing, close: nothing, terminate: nothing },
     ...{ onMessage: nothing, streamTo: nothing, withdrawRoom: nothing, onClose: nothing },

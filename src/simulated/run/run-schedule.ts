@@ -117,12 +117,12 @@ class Run {
 
   constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program | undefined, keepsLines: boolean) {
     this.#schedule = schedule;
-    const { seed, latencyMs, calls, joins } = schedule;
+    const { seed, latencyMs, calls, joins, isOneMachine = false } = schedule;
     this.#program = program ?? (joins === undefined ? drawnCalls(calls) : elasticCalls(seed, calls));
     this.#callsJoiners = program !== undefined;
     const ranks = schedule.ranks + (joins ?? 0);
     this.#world = new World({
-      ...{ seed, ranks, latencyMs, executors, keepsLines },
+      ...{ seed, ranks, latencyMs, executors, isOneMachine, keepsLines },
       onDeliver: (process) => this.#onDeliver(process),
       onThrown: (error, process) => {
         this.#thrown.push(`${process?.name ?? "world"}: ${asError(error).stack}`);

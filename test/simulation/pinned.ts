@@ -148,6 +148,48 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
     },
   ],
   [
+    "ranks that had done all they had to and left were awaited by one whose bring-up took longer",
+    {
+      ...{ ...BASE, seed: 2_021_213, topology: "mixed", ranks: 8, latencyMs: 0.1, peerTimeoutMs: 6_000 },
+      faults: [
+        { kind: "delay", where: "hub", other: "rank 0", ms: 300 },
+        { kind: "delay", where: "rank 6", other: "rank 1", ms: 20 },
+        { kind: "stall", where: "rank 5", event: 90, other: "rank 3", ms: 5 },
+      ],
+    },
+  ],
+  [
+    "a member that came to a new hub after another had left there was refused",
+    {
+      ...{ ...BASE, seed: 3_001_093, topology: "hosted", ranks: 8, latencyMs: 20, timeoutMs: 3_000, joins: 3 },
+      ...{ isOneMachine: true, peerTimeoutMs: 60_000, leaves: "exit" },
+      faults: [
+        { kind: "pause", where: "rank 0", event: 103, ms: 40_000 },
+        { kind: "crash", where: "rank 4", event: 237, ending: "exit" },
+      ],
+    },
+  ],
+  [
+    "what ranks had promised in an admit that came to nothing kept a leader from a majority, once rank 0 was stopped",
+    {
+      ...{
+        ...BASE,
+        seed: 3_025_684,
+        topology: "hosted",
+        ranks: 5,
+        calls: 6,
+        latencyMs: 20,
+        timeoutMs: 3_000,
+        joins: 1,
+      },
+      ...{ isOneMachine: true, peerTimeoutMs: 60_000, leaves: "exit" },
+      faults: [
+        { kind: "pause", where: "rank 0", event: 72, ms: 90_000 },
+        { kind: "crash", where: "rank 3", event: 250, ending: "exit" },
+      ],
+    },
+  ],
+  [
     "a leader whose program ended after a shrink took the new hub along before the others had come to it",
     {
       ...{ ...BASE, seed: 83_736, topology: "hosted", latencyMs: 5, timeoutMs: 3_000, joins: 2 },

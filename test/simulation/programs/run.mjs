@@ -18,7 +18,10 @@ const results = [];
 for (const schedule of JSON.parse(await text(process.stdin))) {
   const { result, violations } = await simulator.check(schedule, options);
   const shrunk = options.program && violations[0] ? await simulator.shrink(schedule, violations[0], options) : null;
-  const causes = result.ranks.flatMap(({ cause, deaths }) => [cause, ...deaths.map((death) => death.cause)]);
+  const causes = result.ranks.flatMap(({ hasDied, cause, deaths }) => [
+    hasDied ? new Error("its process ended") : cause,
+    ...deaths.map((death) => death.cause),
+  ]);
   results.push({
     hash: result.hash,
     events: result.events,

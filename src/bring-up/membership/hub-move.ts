@@ -64,7 +64,7 @@ export async function moveToHub(parts: JobParts, url: string, { timeoutMs, signa
       await store.set(SECRET, media.websocket.secret);
     }
     parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };
-    parts.meeting = { ...meeting, hub, resume, store };
+    parts.meeting = { ...meeting, hub, resume, store, hosted: null };
     medium.start(mesh);
   } catch (error) {
     hub.close();

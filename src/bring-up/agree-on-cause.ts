@@ -13,8 +13,8 @@ import { expectWireError } from "../wire/wire-error.ts";
 
 /** How long a rank waits for the store, or else for the cause of another, in milliseconds; each rank longer than the one before. */
 const WAIT_MS = 250;
-const STEP_MS = 25;
-const LONGEST_WAIT_MS = 500;
+const STEP_MS = 75;
+const LONGEST_WAIT_MS = 750;
 
 /** `store` is the job's; `key` tells the group from all others, and `rank` is this rank in it. Never rejects. */
 export async function agreeOnCause(store: Store, key: string, cause: WebcclError, rank: number): Promise<WebcclError> {

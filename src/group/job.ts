@@ -50,6 +50,8 @@ export interface JobMembership {
    * @throws AdmissionError if this rank may not go on; TimeoutError if an admit misses a rank, or the store does not answer.
    */
   change(kind: "shrink" | "admit", request: EpochRequest): Promise<NextEpoch | null>;
+  /** The job ends on this rank, which comes to no group any more. */
+  leave(): Promise<void>;
   /** Calls `hook` until `group` is replaced or destroyed. */
   watch(group: MemberGroup, hook: (event: MembershipEvent) => void): void;
 }

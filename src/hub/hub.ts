@@ -186,6 +186,7 @@ export class Hub {
 
   #onMessage(room: Room, rank: number, port: Port, fragments: readonly Uint8Array[]): void {
     if (!port.open) return;
+    port.hasSpoken = true;
     const byteLength = totalBytes(fragments);
     if (byteLength > this.#maxMessageBytes) this.#evict(room, rank, port, 1009, "message too large");
     else this.#guard(room, rank, port, () => this.#onFrame(room, rank, port, fragments, byteLength));
@@ -338,7 +339,8 @@ export class Hub {
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.waiting.delete(departure.rank);
-    if (!room.isStore) this.#tellOfDeparture(room, departure);
+    // Who was cut off before it could say anything may not have heard its welcome, and comes again.
+    if (!room.isStore && (port.hasSpoken || type === "left")) this.#tellOfDeparture(room, departure);
     if (room.members.size > 0) {
       // Nobody is left who could let these in.
       if (room.members.size > room.waiting.size) return;

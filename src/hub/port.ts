@@ -17,7 +17,7 @@ export interface PortOwner {
   isFull(port: Port): boolean;
   /** Answers a store call. */
   reply(port: Port, result: object): void;
-  /** From now on a member is paused because another one is full, or is so no longer. */
+  /** From now on a member is paused because another one reads too little, or is so no longer. */
   onHeld(port: Port, by: Port, isHeld: boolean): void;
   /** Ends the member's connection; the others are told. */
   evict(port: Port, code: number, reason: string): void;
@@ -34,18 +34,21 @@ export class Port {
   /** Of what the member has begun, and others or it must end: half messages, parts of folds, calls. It stands in `account`. */
   readonly begun: Account;
   readonly calls: StoreCalls;
-  /** Bytes that came from this port and wait for others. */
+  /** Bytes that came from this port and wait for others; and for which they wait. */
   bytesInFlight = 0;
+  readonly waiting = new Map<Port, number>();
   /** Most of them that its ticket allows, if that is less than the hub does. */
   maxBytesInFlight = Number.POSITIVE_INFINITY;
+  /** A frame has come: the member knows that it is one. */
+  hasSpoken = false;
   /** Frames that belonged nowhere. */
   strayFrames = 0;
   /** Ports that are full and for which this one is paused. */
   readonly pausedFor = new Set<Port>();
   /** Ports that are paused because this one is full. */
   readonly pausing = new Set<Port>();
-  /** Paused because it has too much in flight itself. */
-  overdrawn = false;
+  /** The port for which most waited when this one had too much in flight: until it has less, it is paused. */
+  overdrawnFor: Port | null = null;
   /** Runs while more than the high-water mark waits for it. */
   slowTimer: Timer | null = null;
   open = true;
@@ -74,7 +77,7 @@ export class Port {
     });
   }
 
-  /** From now on this port is paused because another one is full, or is so no longer. */
+  /** From now on this port is paused because another one reads too little, or is so no longer. */
   onHeld(by: Port, isHeld: boolean): void {
     this.#owner.onHeld(this, by, isHeld);
   }

@@ -6,8 +6,9 @@
  *   - a member it sends to has more than the high-water mark waiting, until half of it is left; or
  *   - it has itself more than the high-water mark in flight, until half of it is left; or
  *   - the hub holds more than half of its cap, and the sender has anything in flight.
- * A member that stays over the mark for too long is not slow but gone, and is closed (S16). While a sender is held back for
- * another member, all hear so: neither its questions nor its answers come through, and it is not to blame.
+ * A member that stays over the mark for too long is not slow but gone, and is closed (S16). While a sender is held back, all hear
+ * for which member: neither its questions nor its answers come through, and it is not to blame. One that has too much in flight
+ * is held back for the member for which most of it waits.
  *
  * Bytes that had been read before the pause took hold still come: about one message. The cap `maxRankBytes` is for a sender
  * that goes past these marks nevertheless.
@@ -60,32 +61,48 @@ export class Relay {
   forward(from: Port, to: Port, parts: readonly Uint8Array[], byteLength: number, onSent?: () => void): string | null {
     const cost = byteLength + MESSAGE_BYTES;
     if (from.bytesInFlight + cost > this.#mostOf(from)) return "too many bytes in flight from this rank";
-    from.bytesInFlight += cost;
-    this.#bytesInFlight += cost;
+    this.#count(from, to, cost);
     to.account.charge(cost);
     to.socket.send(parts, () => {
-      from.bytesInFlight -= cost;
-      this.#bytesInFlight -= cost;
+      this.#count(from, to, -cost);
       to.account.release(cost);
       onSent?.();
       if (to.socket.bufferedBytes <= this.#limits.highWaterBytes / 2) this.#drained(to);
-      if (from.overdrawn && from.bytesInFlight <= this.#allowanceOf(from) / 2) {
-        from.overdrawn = false;
-        resumeIfFree(from);
-      }
+      if (from.overdrawnFor) this.#weigh(from, this.#allowanceOf(from) / 2);
     });
     if (!from.open || !to.open) return null;
     if (this.isFull(to)) {
       const { slowReaderMs } = this.#limits;
       to.slowTimer ??= startTimer(slowReaderMs, () => to.onSlowReader(slowReaderMs));
-      const wasHeld = to.pausing.has(from);
-      to.pausing.add(from);
-      from.pausedFor.add(to);
-      if (!wasHeld && from !== to) from.onHeld(to, true);
+      change(from, () => {
+        to.pausing.add(from);
+        from.pausedFor.add(to);
+      });
     }
-    if (from.bytesInFlight > this.#allowanceOf(from)) from.overdrawn = true;
+    if (!from.overdrawnFor) this.#weigh(from, this.#allowanceOf(from));
     if (isHeld(from)) from.socket.pause();
     return null;
+  }
+
+  /** `bytes` more are in flight from one port to another, or fewer. */
+  #count(from: Port, to: Port, bytes: number): void {
+    from.bytesInFlight += bytes;
+    this.#bytesInFlight += bytes;
+    const waiting = (from.waiting.get(to) ?? 0) + bytes;
+    if (waiting > 0) from.waiting.set(to, waiting);
+    else from.waiting.delete(to);
+  }
+
+  /** Holds a port back that has more than `most` in flight, for as long as a part of it waits for the same member. */
+  #weigh(from: Port, most: number): void {
+    const isOver = from.bytesInFlight > most;
+    if (isOver && from.overdrawnFor && from.waiting.has(from.overdrawnFor)) return;
+    const [largest] = isOver ? [...from.waiting].sort(([, a], [, b]) => b - a) : [];
+    const next = largest?.[0] ?? null;
+    if (next === from.overdrawnFor) return;
+    change(from, () => {
+      from.overdrawnFor = next;
+    });
   }
 
   #mostOf({ maxBytesInFlight }: Port): number {
@@ -105,7 +122,7 @@ export class Relay {
     this.#drained(port);
     for (const full of port.pausedFor) full.pausing.delete(port);
     port.pausedFor.clear();
-    port.overdrawn = false;
+    port.overdrawnFor = null;
     // So that its close is read, after the bytes before it, which are ignored.
     port.socket.resume();
   }
@@ -116,19 +133,26 @@ export class Relay {
     full.slowTimer = null;
     const sources = [...full.pausing];
     full.pausing.clear();
-    for (const source of sources) {
-      source.pausedFor.delete(full);
-      resumeIfFree(source);
-      if (source !== full) source.onHeld(full, false);
-    }
+    for (const source of sources) change(source, () => source.pausedFor.delete(full));
     full.calls.goOn();
   }
 }
 
 function isHeld(port: Port): boolean {
-  return port.overdrawn || port.pausedFor.size > 0;
+  return port.overdrawnFor !== null || port.pausedFor.size > 0;
 }
 
-function resumeIfFree(port: Port): void {
-  if (!isHeld(port)) port.socket.resume();
+/** The members for which a port is held back; itself, where it reads too little of what is for it. */
+function heldFor({ pausedFor, overdrawnFor }: Port): Set<Port> {
+  return new Set(overdrawnFor ? [...pausedFor, overdrawnFor] : pausedFor);
+}
+
+/** Makes a change to what holds `port` back: the port goes on if nothing does any more, and all are told of each other member. */
+function change(port: Port, make: () => void): void {
+  const before = heldFor(port);
+  make();
+  const after = heldFor(port);
+  if (before.size > 0 && after.size === 0) port.socket.resume();
+  const differing = [...new Set([...before, ...after])].filter((by) => by !== port && before.has(by) !== after.has(by));
+  for (const by of differing) port.onHeld(by, after.has(by));
 }

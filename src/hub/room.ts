@@ -118,7 +118,7 @@ export class Room {
           "its other ranks must end before a new group of that name can start",
       );
     }
-    if (rank === null || this.departed.size > 0) {
+    if (rank === null || (this.departed.size > 0 && this.epoch === 0)) {
       // It will never be complete: the newcomer is for the group that follows.
       throw new RetryLaterError(
         `group "${group}" is ending: ${this.departed.size} of its ${worldSize} ranks have gone`,

@@ -32,7 +32,7 @@ export interface Socket {
   close(code?: number, reason?: string): void;
   /** Closes at once. */
   terminate(): void;
-  /** Has it closed, whether its owner has been told or not? */
+  /** Has it closed, and waits no message for its owner that came before? Whether the owner has been told of the close or not. */
   readonly isClosed: boolean;
   /** Set once by the owner, before anything can arrive. Fragments belong to the receiver and stay valid. */
   onMessage: (fragments: readonly Uint8Array[]) => void;

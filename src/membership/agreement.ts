@@ -8,7 +8,8 @@
  */
 import { AdmissionError, fromWireError, TimeoutError, toWireError } from "../errors.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
-import type { Joiner, Kind, Message, Vote } from "./messages.ts";
+import type { Ballots } from "./ballots.ts";
+import type { Joiner, Kind, Message } from "./messages.ts";
 import { chooseMembers, type Verdict } from "./verdict.ts";
 
 /** How long a rank is waited for that the death of the group was blamed on, in milliseconds. */
@@ -50,6 +51,7 @@ export interface AgreementOptions {
   readonly timeoutMs: number;
   /** Members that the group's death was blamed on. */
   readonly silent: readonly number[];
+  readonly ballots: Ballots;
   readonly surroundings: Surroundings;
 }
 
@@ -61,13 +63,15 @@ export class Agreement {
   /** The verdict; null if an admit found nobody who waits. */
   readonly outcome: Promise<Verdict | null>;
   readonly #options: AgreementOptions;
+  readonly #name: string;
   readonly #voices = new Map<number, Voice>();
   /** What each member said of its links to those that join. */
   readonly #linked = new Map<number, readonly number[]>();
   readonly #givenUp = new Set<number>();
+  /** Leaders that can decide nothing. */
+  readonly #resigned = new Set<number>();
   readonly #votes = new Set<number>();
   readonly #timers = new Set<Timer>();
-  #accepted: Vote | null = null;
   #leader = -1;
   #patience: Timer | null = null;
   #watchers: (() => void)[] = [];
@@ -77,6 +81,7 @@ export class Agreement {
 
   constructor(options: AgreementOptions) {
     this.#options = options;
+    this.#name = `group "${options.group}"`;
     this.outcome = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
@@ -114,8 +119,8 @@ export class Agreement {
         this.#linked.set(from, message.unreachable);
         break;
       case "propose":
-        if (message.ballot < this.#leader) break;
-        this.#accepted = message;
+        if (message.ballot < this.#options.ballots.promised) break;
+        this.#options.ballots.accepted = message;
         this.#tell(from, { type: "accepted", ballot: message.ballot });
         break;
       case "accepted":
@@ -125,10 +130,14 @@ export class Agreement {
         this.#conclude(message.verdict);
         break;
       case "resigned":
+        this.#resigned.add(from);
         this.#giveUp(from);
         break;
       case "ended":
-        if (from === this.#leader) this.#end(message.error && fromWireError(message.error));
+        this.#options.ballots.withdraw(from);
+        // Another than the leader may find that an admit takes too long: the group is dead then.
+        if (from !== this.#leader && (!message.error || this.#options.kind !== "admit")) break;
+        this.#end(message.error && fromWireError(message.error));
         break;
     }
     this.#tick();
@@ -140,26 +149,27 @@ export class Agreement {
   }
 
   #follow(): void {
-    const { own, members } = this.#options;
+    const { own, members, silent, timeoutMs, ballots } = this.#options;
     const leader = members.find((seat) => seat === own || (this.#canHear(seat) && !this.#givenUp.has(seat)));
     if (leader === undefined) {
       this.#end(new AdmissionError(`${this.#name} has no member left that this rank can reach`));
     } else if (leader !== this.#leader) {
       this.#leader = leader;
+      if (leader !== own) ballots.promise(leader);
       this.#patience?.cancel();
       if (leader === own) void this.#lead().catch((error) => this.#end(error));
       else {
         this.#tell(leader, { type: "here", ...this.#voice() });
-        this.#bePatient(this.#patienceWith(leader));
+        this.#bePatient(silent.includes(leader) ? Math.min(SILENT_MS, timeoutMs) : timeoutMs);
       }
     }
   }
 
   #voice(): Voice {
-    const { kind, members, own } = this.#options;
+    const { kind, members, own, ballots } = this.#options;
     const seats = [...members, ...[...this.#voices.keys()].filter((seat) => !members.includes(seat))];
     const unreachable = seats.filter((seat) => seat !== own && !this.#canHear(seat));
-    return { kind, unreachable, accepted: this.#accepted };
+    return { kind, unreachable, accepted: ballots.accepted };
   }
 
   async #lead(): Promise<void> {
@@ -196,10 +206,11 @@ export class Agreement {
     await this.#until(() => awaited().length === 0);
   }
 
-  /** Members that can be reached and have not said "here". */
+  /** Members that can be reached and have said nothing of this change. */
   #missing(): number[] {
     const { members, own } = this.#options;
-    return members.filter((seat) => seat !== own && this.#canHear(seat) && !this.#voices.has(seat));
+    const isHeard = (seat: number) => this.#voices.has(seat) || this.#resigned.has(seat);
+    return members.filter((seat) => seat !== own && this.#canHear(seat) && !isHeard(seat));
   }
 
   /** Those that knocked, linked with the members as far as that works. */
@@ -267,13 +278,14 @@ export class Agreement {
 
   /** Has the members vote, and resolves to the verdict that a majority of `voters` has taken. */
   async #vote(proposal: Verdict, voters: number): Promise<Verdict> {
-    const { own } = this.#options;
+    const { own, ballots } = this.#options;
     const here = this.#here();
-    if (here.length * 2 <= voters) throw this.#minority(here.length, voters);
+    if (ballots.promised > own || here.length * 2 <= voters) throw this.#minority(here.length, voters);
+    ballots.promise(own);
     const votes = here.flatMap((seat) => this.#voices.get(seat)?.accepted ?? []);
     votes.sort((a, b) => b.ballot - a.ballot);
     const verdict = votes[0]?.verdict ?? proposal;
-    this.#accepted = { ballot: own, verdict };
+    ballots.accepted = { ballot: own, verdict };
     this.#votes.add(own);
     for (const seat of here) if (seat !== own) this.#tell(seat, { type: "propose", ballot: own, verdict });
     const isWon = () => this.#votes.size * 2 > voters;
@@ -307,12 +319,10 @@ export class Agreement {
 
   #announceEnd(error: TimeoutError | null): void {
     const { own, members } = this.#options;
-    const notIn = new AdmissionError(
-      `${this.#name} goes on without this rank, which could not be linked to all others in time`,
-    );
-    for (const [seat] of this.#voices) {
+    const notIn = new AdmissionError(`${this.#name} goes on without this rank, which was not linked to all in time`);
+    for (const seat of new Set([...members, ...this.#voices.keys()])) {
       const told = members.includes(seat) ? error : notIn;
-      if (seat !== own) this.#tell(seat, { type: "ended", error: told && toWireError(told) });
+      if (seat !== own && this.#canHear(seat)) this.#tell(seat, { type: "ended", error: told && toWireError(told) });
     }
     this.#end(error);
   }
@@ -336,12 +346,7 @@ export class Agreement {
     this.#tick();
   }
 
-  /** How long this rank waits until a sign of its leader comes. */
-  #patienceWith(leader: number): number {
-    const { silent, timeoutMs } = this.#options;
-    return silent.includes(leader) ? Math.min(SILENT_MS, timeoutMs) : timeoutMs;
-  }
-
+  /** Until a sign of the leader comes. */
   #bePatient(ms: number): void {
     this.#patience?.cancel();
     const leader = this.#leader;
@@ -374,10 +379,6 @@ export class Agreement {
 
   #tell(seat: number, message: Unstamped<Message>): void {
     this.#options.surroundings.tell(seat, { ...message, epoch: this.#options.epoch } as Message);
-  }
-
-  get #name(): string {
-    return `group "${this.#options.group}"`;
   }
 
   #timeout(): TimeoutError {

@@ -22,7 +22,10 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     env: () => undefined,
     hostId: process.host,
     processId: process.name,
-    processState: () => "unknown",
+    processState: (name) => {
+      if (!world.isOneMachine) return "unknown";
+      return world.process(name).ended ? "gone" : "alive";
+    },
     threadJob: () => null,
     memoryFiles: () => {
       throw missing("files in memory");

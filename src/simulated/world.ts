@@ -13,6 +13,8 @@ export interface WorldOptions extends ClockListener {
   /** Of the fastest wire. */
   readonly latencyMs: number;
   readonly executors: SimulatedExecutors;
+  /** Processes can tell whether others live. */
+  readonly isOneMachine: boolean;
   /** Keeps a line for each event. */
   readonly keepsLines: boolean;
 }
@@ -26,12 +28,14 @@ export class World {
   /** The process of a hub that no rank hosts. */
   readonly hub: SimulatedProcess;
   readonly executors: SimulatedExecutors;
+  readonly isOneMachine: boolean;
   /** The hub that a process hosts. */
   readonly hubs = new Map<SimulatedProcess, Hub>();
 
   constructor(options: WorldOptions) {
     const { seed, ranks, latencyMs, executors, keepsLines } = options;
     this.executors = executors;
+    this.isOneMachine = options.isOneMachine;
     this.trace = new Trace(keepsLines);
     this.clock = new VirtualClock(seed, options, this.trace);
     this.ranks = Array.from({ length: ranks }, (_, rank) => new SimulatedProcess(seed, `rank ${rank}`, rank));

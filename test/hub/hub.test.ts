@@ -371,6 +371,40 @@ describe("a hub's watch over its members", () => {
     await vi.waitFor(() => expect(hub.stats).toMatchObject({ members: 2, bytesInFlight: 0 }));
   });
 
+  it("says for whom it holds a member back that has too much in flight, though nobody is over the mark", async () => {
+    // Half of its cap may wait in the hub.
+    const hub = await openHub({ maxHubBytes: 8 * MIB });
+    const [slow, writer, reader] = await Promise.all(
+      [0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })),
+    );
+    slow!.socket.pause();
+    for (let i = 0; i < 24; i++) writer!.connection.sendFrame(dataFrame(0, MIB), new Uint8Array(MIB));
+    await reader!.until(() => reader!.events.length > 0);
+    slow!.socket.resume();
+    await reader!.until(() => reader!.events.length > 1);
+    const held = { type: "held", rank: 1, by: 0 };
+    expect(reader!.events.slice(0, 2)).toEqual([
+      { ...held, isHeld: true },
+      { ...held, isHeld: false },
+    ]);
+    await slow!.until(() => slow!.frames.length === 24);
+  });
+
+  it("gives a rank its seat again that was cut off before it could say anything, and tells nobody", async () => {
+    const hub = await openHub();
+    const zero = await joinConnection(hub, { rank: 0 });
+    const { socket } = await join(hub, { rank: 1 });
+    socket.terminate();
+    await vi.waitFor(() => expect(hub.stats.members).toBe(1));
+    const one = await joinConnection(hub, { rank: 1 });
+    one.connection.sendFrame(dataFrame(0, 1), new Uint8Array([7]));
+    await zero.until(() => zero.frames.length === 1);
+    expect(zero.events).toEqual([]);
+    one.socket.terminate();
+    await zero.until(() => zero.events.length === 1);
+    expect(zero.events).toMatchObject([{ type: "lost", rank: 1 }]);
+  });
+
   it("S14 closes who keeps sending to ranks there are not, and not who sends to one that has just gone", async () => {
     const hub = await openHub();
     const [zero, one, two] = await Promise.all([0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })));

@@ -1,16 +1,22 @@
 /** Groups of ranks of this thread, for tests of the membership. */
 import { loseMemoryRank } from "../../src/link/memory/links.ts";
-import { initProcessGroup, type PrefixStore, type ProcessGroup } from "../../src/node/index.ts";
+import { type InitOptions, initProcessGroup, type PrefixStore, type ProcessGroup } from "../../src/node/index.ts";
 
 let jobs = 0;
 
-/** A group of `size` ranks of this thread, and what a test does with them. */
-export async function memoryJob(size: number, timeoutMs = 5_000) {
+/** A group of `size` ranks of this thread, and what a test does with them. `backendOf` gives each its backend. */
+export async function memoryJob(
+  size: number,
+  timeoutMs = 5_000,
+  backendOf: (rank: number) => NonNullable<InitOptions["backend"]> = () => "cpu",
+) {
   const name = `membership-${jobs++}`;
   const initMethod = `memory://${name}`;
   const options = { initMethod, timeoutMs, backend: "cpu" as const };
   const groups = await Promise.all(
-    Array.from({ length: size }, (_, rank) => initProcessGroup({ ...options, rank, worldSize: size })),
+    Array.from({ length: size }, (_, rank) =>
+      initProcessGroup({ ...options, rank, worldSize: size, backend: backendOf(rank) }),
+    ),
   );
   return {
     groups,

@@ -1,6 +1,12 @@
 /** shrink, admit and join between ranks of this thread. */
 import { describe, expect, it } from "vitest";
-import { AdmissionError, initProcessGroup, type ProcessGroup, UnsupportedError } from "../../src/node/index.ts";
+import {
+  AdmissionError,
+  type BackendContext,
+  initProcessGroup,
+  type ProcessGroup,
+  UnsupportedError,
+} from "../../src/node/index.ts";
 import { memoryJob, sums } from "./memory-job.ts";
 
 const shrinkAll = (groups: readonly ProcessGroup[]) => Promise.all(groups.map((group) => group.shrink()));
@@ -19,6 +25,20 @@ describe("shrink()", () => {
     );
     expect(await sums(shrunk)).toEqual([8, 8, 8]);
     await Promise.all(shrunk.map((group) => group.destroy()));
+  });
+
+  it("ends the job of a rank whose group cannot be made, and the others hear that it has left", async () => {
+    let made = 0;
+    const ownBackend = (context: BackendContext) => {
+      if (made++ > 0) throw new Error("no second one");
+      return context.builtIn();
+    };
+    const { groups } = await memoryJob(2, 5_000, (rank) => (rank === 1 ? ownBackend : "cpu"));
+    const [zero, one] = await Promise.allSettled(groups.map((group) => group.shrink()));
+    expect(one).toMatchObject({ status: "rejected", reason: { message: "no second one" } });
+    const { value: alone } = zero as PromiseFulfilledResult<ProcessGroup>;
+    await expect(alone.barrier()).rejects.toMatchObject({ code: "PEER_LOST", rank: 1 });
+    await Promise.all([alone, groups[1]!].map((group) => group.destroy()));
   });
 
   it("agrees when two ranks die at once, the leader among them", async () => {

@@ -115,6 +115,8 @@ describe("what the simulator found", () => {
 
   it.each(PINNED.map(([name], index) => [name, index] as const))("%s: mended", (_, index) => {
     expect(outcomes[index]?.violations).toEqual([]);
-    expect(outcomes[index]?.causes.some((cause) => cause !== null)).toBe(true);
+    // Faults that only slow things down end no group.
+    const mayEnd = PINNED[index]![1].faults.some(({ kind }) => kind !== "delay" && kind !== "stall");
+    expect(outcomes[index]?.causes.some((cause) => cause !== null)).toBe(mayEnd);
   });
 });

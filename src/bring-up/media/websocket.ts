@@ -1,10 +1,10 @@
 /** Sockets: ranks that can listen, each linked to the others directly. Loaded where a rank can; a page cannot. */
 
-import { AdmissionError, TimeoutError } from "../../errors.ts";
+import { AdmissionError, PeerLostError, TimeoutError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Socket } from "../../link/link.ts";
 import { WebSocketLink } from "../../link/websocket/link.ts";
-import type { Platform } from "../../platform.ts";
+import type { ConnectOptions, Platform } from "../../platform.ts";
 import type { Store } from "../../store/store.ts";
 import { randomBytes } from "../../support/clock.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
@@ -69,9 +69,7 @@ export async function openWebsocket(
     const { rank: other, listenUrl } = to;
     if (other > rank || listenUrl === null) return arrivals.of(other);
     const hello = { group, rank, worldSize, purpose: "link" as const, checksums: hasChecksums(to) };
-    const options = { token, timeoutMs, silenceMs: peerTimeoutMs, signal };
-    const { socket } = await platform.connect(listenUrl, hello, options);
-    return socket;
+    return openLink(platform, listenUrl, hello, { token, timeoutMs, silenceMs: peerTimeoutMs, signal }, other);
   };
   return {
     ...PLAIN,
@@ -98,6 +96,30 @@ export async function openWebsocket(
     secret: token,
     close: () => listener.close(),
   };
+}
+
+/**
+ * Connects to rank `other`.
+ * @throws PeerLostError if the connection is cut while it is made: the other rank has taken it for the link, and takes no second one.
+ */
+async function openLink(
+  platform: Platform,
+  url: string,
+  hello: Hello,
+  options: ConnectOptions,
+  other: number,
+): Promise<Socket> {
+  let wasCut = false;
+  const onRetry = () => {
+    wasCut = true;
+  };
+  try {
+    return (await platform.connect(url, hello, { ...options, onRetry })).socket;
+  } catch (error) {
+    if (!wasCut || !(error instanceof AdmissionError)) throw error;
+    const text = `rank ${other} was lost during the bring-up: the link to it was cut while it was made`;
+    throw new PeerLostError(text, { group: hello.group, peer: other, cause: error });
+  }
 }
 
 function unlinked({ groupName: group, timeoutMs }: Settings, rank: number, pending: ReadonlySet<number>): TimeoutError {

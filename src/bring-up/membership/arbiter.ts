@@ -1,6 +1,12 @@
 /**
  * Arbiter: by which a leader decides an epoch change. The store, where it can be reached; if a hub kept it, and is proved to have
- * ended, a majority of the members that are not proved to have died, and a new hub in the leader's process.
+ * ended, a majority of the members that are not proved to have died, and a new hub: in the leader's process, or the same one, which
+ * was started again.
+ *
+ * A store that gives no answer counts as one that has ended if its process is on this machine: it is stopped, and what was written to
+ * it lies in its sockets, to be read before anything else when it wakes. So it is told first that the others have left:
+ *
+ *   membership/left         they went on without the rank that hosts this store
  */
 import { AdmissionError, HubLostError, TimeoutError, UnsupportedError } from "../../errors.ts";
 import { decodeVerdict, encodeVerdict, type Verdict } from "../../membership/verdict.ts";
@@ -15,36 +21,54 @@ const STORE_MS = 5_000;
 /** How long a process whose links have closed may take to be gone, in milliseconds. */
 const DYING_MS = 1_000;
 const LOOK_MS = 20;
+/** An answer of a store in this process that took so long may have been overtaken by the others, in milliseconds. */
+const TRUSTED_MS = 2_500;
+const LEFT = "membership/left";
 /** How long a connection to an address is first tried that is expected to refuse, in milliseconds; then for twice as long. */
 const REFUSAL_MS = 100;
 
 /** Has a proposal voted on, and fails without a majority of so many voters. */
 export type Vote = (proposal: Verdict, voters: number) => Promise<Verdict>;
 
+/** How a leader decides. */
+export interface DecideOptions {
+  /** The hub was started again, and the members have come back to it: its store knows nothing of earlier verdicts. */
+  readonly isBack: boolean;
+  /** Gets the hub that was started for the verdict. */
+  keep(hosted: HubHandle): void;
+}
+
 /**
- * The verdict; `keep` gets the hub that was started for it.
+ * The verdict.
  * @throws AdmissionError if this side may decide nothing; TimeoutError if the store does not answer; UnsupportedError if this rank cannot host a hub.
  */
 export async function decide(
   parts: JobParts,
   proposal: Verdict,
   vote: Vote,
-  keep: (hosted: HubHandle) => void,
+  { isBack, keep }: DecideOptions,
 ): Promise<Verdict> {
   const { meeting } = parts;
+  // Members with direct links may not be there yet.
+  if (isBack) return vote({ ...proposal, hub: { url: meeting.hub!.url, seat: parts.seat } }, await votersOf(parts));
+  let stopped = -1;
   try {
-    const key = `membership/verdict/${proposal.epoch}`;
-    return decodeVerdict(await inTime(parts, meeting.store.compareSet(key, "", encodeVerdict(proposal))));
+    return await askStore(parts, proposal);
   } catch (error) {
-    if (!(error instanceof HubLostError) || !meeting.hub) throw error;
+    if (!meeting.hub) throw error;
+    if (error instanceof TimeoutError && isStopped(parts)) {
+      stopped = meeting.hub.welcome.hostRank!;
+      meeting.store.set(LEFT, "").catch(() => {});
+    } else if (!(error instanceof HubLostError)) throw error;
     // Its process may have ended after that, and the verdict with it.
-    if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
-    await expectEnded(parts, meeting.hub.url);
+    else if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
+    else await expectEnded(parts, meeting.hub.url);
   }
-  const voters = parts.members.length - (await deadMembers(parts));
+  const voters = (await votersOf(parts)) - (stopped >= 0 ? 1 : 0);
+  const members = proposal.members.filter((member) => member !== stopped);
   const hosted = await startHub(parts, meeting.hub.url);
   try {
-    const verdict = await vote({ ...proposal, hub: { url: hosted.url, seat: parts.seat } }, voters);
+    const verdict = await vote({ ...proposal, members, hub: { url: hosted.url, seat: parts.seat } }, voters);
     if (verdict.hub?.url === hosted.url) keep(hosted);
     else await hosted.close();
     return verdict;
@@ -52,6 +76,31 @@ export async function decide(
     await hosted.close();
     throw error;
   }
+}
+
+/** The store's verdict. */
+async function askStore(parts: JobParts, proposal: Verdict): Promise<Verdict> {
+  const { settings, meeting, seat } = parts;
+  const { store, hub } = meeting;
+  const key = `membership/verdict/${proposal.epoch}`;
+  const began = now();
+  const verdict = decodeVerdict(await inTime(parts, store.compareSet(key, "", encodeVerdict(proposal))));
+  if (hub?.welcome.hostRank !== seat) return verdict;
+  const name = `group "${settings.groupName}"`;
+  if (await inTime(parts, store.check([LEFT]))) {
+    throw new AdmissionError(
+      `${name} goes on without this rank, whose process was stopped: it may join anew (initProcessGroup with join: true)`,
+    );
+  }
+  if (now() - began > TRUSTED_MS)
+    throw new TimeoutError(`${name}: the store in this rank's process did not answer in time`);
+  return verdict;
+}
+
+/** Is the process of the store one of this machine, which lives, and another than this rank's? */
+function isStopped({ platform, roster, meeting: { hub }, seat, mesh }: JobParts): boolean {
+  const host = hub?.welcome.hostRank ?? seat;
+  return host !== seat && mesh.reaches(host) && platform.processState(roster[host]?.processId ?? "") === "alive";
 }
 
 /** The store's answer. A store whose process is stopped gives none, and may go on later: so nobody goes on without it. */
@@ -78,14 +127,14 @@ function shutOut({ settings, meeting }: JobParts, state: string): AdmissionError
   );
 }
 
-/** How many members are proved to have died. */
-async function deadMembers({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
+/** How many members are not proved to have died. */
+async function votersOf({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
   const lost = members.filter((member) => member !== seat && !mesh.reaches(member));
   const { groupName } = settings;
   const states = await Promise.all(
     lost.map((member) => hasDied(platform, roster[member], roster[member]?.listenUrl ?? null, groupName)),
   );
-  return states.filter(Boolean).length;
+  return members.length - states.filter(Boolean).length;
 }
 
 /**

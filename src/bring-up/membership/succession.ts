@@ -2,24 +2,27 @@
  * Succession: from one epoch of a job to the next, on one rank. It runs the agreement (`membership/agreement.ts`) over the mesh, and
  * then makes what was agreed hold here: links, hub and store, and the end of the old groups. Loaded by the first `shrink` or `admit`.
  */
-import { AbortedError, TimeoutError, UnsupportedError, type WebcclError } from "../../errors.ts";
+import { AbortedError, HubLostError, TimeoutError, UnsupportedError, type WebcclError } from "../../errors.ts";
 import type { EpochRequest, JobMembership, MemberGroup, MembershipEvent, NextEpoch } from "../../group/job.ts";
-import { HubConnection } from "../../link/hub/connection.ts";
 import { Agreement, type Surroundings } from "../../membership/agreement.ts";
+import { Ballots } from "../../membership/ballots.ts";
 import { answer, serve, unanswered } from "../../membership/knocks.ts";
 import { expectMessage, type Joiner, type Kind, type Message } from "../../membership/messages.ts";
 import type { Verdict } from "../../membership/verdict.ts";
 import type { HubHandle } from "../../platform.ts";
-import { HubStore } from "../../store/hub-store.ts";
-import { keepAlive } from "../../support/clock.ts";
+import { keepAlive, startTimer } from "../../support/clock.ts";
 import { decodeControl, encodeControl } from "../../wire/control.ts";
-import { FrameSums } from "../../wire/frame-sums.ts";
-import { hubHasChecksums } from "../integrity.ts";
+import { linkBetween } from "../linking.ts";
 import type { RosterEntry } from "../roster.ts";
 import { decide } from "./arbiter.ts";
+import { missHub, moveToHub } from "./hub-move.ts";
+import { hasLostHub, returnToHub } from "./hub-return.ts";
 import { linkJoiners } from "./joiner-links.ts";
 import type { JobParts } from "./parts.ts";
 import { watchMembership } from "./watch.ts";
+
+/** How long the host of a new hub waits for the others to come there, in milliseconds. */
+const GUESTS_MS = 5_000;
 
 /** The groups of a job on one rank. */
 export interface JobGroups {
@@ -43,13 +46,24 @@ export class Succession implements JobMembership {
   #early: [from: number, message: Message][] = [];
   /** The hub that this rank started for a verdict of its own. */
   #hosted: HubHandle | null = null;
+  /** Members that have come to it. */
+  readonly #guests = new Set<number>();
+  /** Members that have come back to the hub, which was started again; null if it was not. */
+  #back: ReadonlySet<number> | null = null;
+  /** What this rank has promised and voted in changes to the next epoch. */
+  #ballots = new Ballots();
+  /** Asked again when a link has gone, or a guest has come. */
+  readonly #watchers = new Set<() => void>();
 
   constructor(parts: JobParts, groups: JobGroups) {
     this.#parts = parts;
     this.#groups = groups;
     parts.mesh.listen({
       onMessage: (from, value) => this.#onMessage(from, expectMessage(value)),
-      onChange: () => this.#agreement?.onChange(),
+      onChange: () => {
+        this.#agreement?.onChange();
+        this.#tick();
+      },
     });
   }
 
@@ -73,8 +87,10 @@ export class Succession implements JobMembership {
     const hold = keepAlive();
     const cause = dead();
     const silent = cause instanceof TimeoutError ? cause.missingRanks.flatMap((rank) => members[rank] ?? []) : [];
-    const agreement = this.#begin(kind, epoch + 1, timeoutMs, silent, () => dead() !== null);
+    let agreement: Agreement | null = null;
     try {
+      if (this.#back || hasLostHub(this.#parts)) this.#back = await returnToHub(this.#parts, timeoutMs);
+      agreement = this.#begin(kind, epoch + 1, timeoutMs, silent, () => dead() !== null);
       const verdict = await agreement.outcome;
       return verdict && (await this.#adopt(verdict));
     } finally {
@@ -83,12 +99,19 @@ export class Succession implements JobMembership {
     }
   }
 
+  leave(): Promise<void> {
+    return this.#groups.leave();
+  }
+
   #begin(kind: Kind, epoch: number, timeoutMs: number, silent: readonly number[], isDead: () => boolean): Agreement {
     const { settings, seat, members } = this.#parts;
     this.#agreement?.close(new AbortedError(`group "${settings.groupName}": another shrink or admit has begun`));
     const surroundings = this.#surroundings(epoch, isDead);
     const group = settings.groupName;
-    const agreement = new Agreement({ ...{ group, epoch, own: seat, members, kind, timeoutMs, silent, surroundings } });
+    const ballots = this.#ballots;
+    const agreement = new Agreement({
+      ...{ group, epoch, own: seat, members, kind, timeoutMs, silent, ballots, surroundings },
+    });
     this.#agreement = agreement;
     const early = this.#early;
     this.#early = [];
@@ -104,6 +127,9 @@ export class Succession implements JobMembership {
     } else if (message.epoch > epoch) this.#early.push([from, message]);
     else if (message.type === "here" && this.#verdict) {
       mesh.tell(from, { type: "verdict", epoch: message.epoch, verdict: this.#verdict } satisfies Message);
+    } else if (message.type === "linked") {
+      this.#guests.add(from);
+      this.#tick();
     }
   }
 
@@ -111,16 +137,26 @@ export class Succession implements JobMembership {
     const { mesh } = this.#parts;
     return {
       isDead,
-      reaches: (seat) => mesh.reaches(seat),
+      reaches: (seat) => mesh.reaches(seat) && this.#isHere(seat),
       tell: (seat, message) => mesh.tell(seat, message),
       knocking: async () => this.#knocking(),
       invite: (joiners) => this.#invite(epoch, joiners),
       link: (joiners, limitMs) => this.#link(joiners, limitMs),
       decide: (proposal, vote) =>
-        decide(this.#parts, proposal, vote, (hosted) => {
-          this.#hosted = hosted;
+        decide(this.#parts, proposal, vote, {
+          isBack: this.#back !== null,
+          keep: (hosted) => {
+            this.#hosted = hosted;
+          },
         }),
     };
+  }
+
+  /** Where the hub relays, a member has to be back there. */
+  #isHere(seat: number): boolean {
+    const { roster, seat: own } = this.#parts;
+    const [entry, other] = [roster[own], roster[seat]];
+    return this.#back?.has(seat) !== false || !entry || !other || linkBetween(entry, other) !== "hub";
   }
 
   async #knocking(): Promise<Joiner[]> {
@@ -149,6 +185,9 @@ export class Succession implements JobMembership {
     const parts = this.#parts;
     const { groupName } = parts.settings;
     this.#verdict = verdict;
+    this.#back = null;
+    this.#ballots = new Ballots();
+    this.#guests.clear();
     this.#groups.endAll(
       new AbortedError(
         `group "${groupName}" has ended: epoch ${epoch} follows it. Use the group of that shrink or admit`,
@@ -157,42 +196,76 @@ export class Succession implements JobMembership {
     parts.epoch = epoch;
     parts.members = members;
     parts.mesh.adopt(epoch, members);
-    if (hub) {
-      await this.#moveTo(hub).catch(async (error: unknown) => {
-        await this.#hosted?.close();
-        await this.#groups.leave();
-        throw error;
-      });
+    try {
+      if (hub && !this.#isAt(hub.url)) await this.#moveTo(hub);
+      else parts.meeting.hub?.tell({ type: "members", epoch, ranks: members });
+    } catch (error) {
+      await this.#hosted?.close();
+      await this.leave();
+      throw error;
     }
-    parts.meeting.hub?.tell({ type: "members", epoch, ranks: members });
     return { epoch, globalRanks: members, rank: members.indexOf(parts.seat) };
   }
 
-  /** Meets the others at a new hub, which one of them hosts. */
-  async #moveTo({ url, seat }: NonNullable<Verdict["hub"]>): Promise<void> {
+  #isAt(url: string): boolean {
+    const { hub } = this.#parts.meeting;
+    return hub?.url === url && !hub.isClosed;
+  }
+
+  /** Meets the others at a new hub, which one of them hosts, or has come back to. */
+  async #moveTo({ url, seat: host }: NonNullable<Verdict["hub"]>): Promise<void> {
     const parts = this.#parts;
-    const { platform, settings, members, media, meeting, mesh, roster } = parts;
-    const { groupName: group, token, timeoutMs, integrity } = settings;
-    const checksums = hubHasChecksums(integrity, url);
-    const { loadChecksums } = await import("../../executor/checksum/checksums.ts");
-    const sums = checksums ? new FrameSums(await loadChecksums(null)) : null;
-    const hello = { group, rank: parts.seat, worldSize: 1 + Math.max(...members), purpose: "hub" as const, checksums };
-    const options = { token, ticket: meeting.resume, timeoutMs };
-    const { socket, welcome, resume } = await platform.connect(url, hello, options);
-    const hub = new HubConnection(socket, welcome, url, sums);
-    const store = new HubStore(hub);
-    store.timeoutMs = timeoutMs;
-    const { hubMedium } = await import("../media/hub.ts");
-    const medium = hubMedium(platform, hub, media.executor, media.tabs?.ports ?? null);
-    // A rank that joined knows no entry of those that were lost before.
-    await medium.settle(members.flatMap((seat) => roster[seat] ?? []));
-    await medium.link([], () => {});
-    parts.media = { ...media, hub: medium, all: [...media.all.filter(({ kind }) => kind !== "hub"), medium] };
-    const hosted = seat === parts.seat ? this.#hosted : null;
-    parts.meeting = { ...meeting, hub, resume, store, hosted };
-    const { SECRET } = await import("../media/websocket.ts");
-    if (hosted && media.websocket) await store.set(SECRET, media.websocket.secret);
-    medium.start(mesh);
+    const { mesh, seat, epoch, members, settings } = parts;
+    const { timeoutMs } = settings;
+    if (this.#hosted && host === seat) {
+      await moveToHub(parts, url, { timeoutMs });
+      parts.meeting = { ...parts.meeting, hosted: this.#hosted };
+      // Its program may end, and the hub with it.
+      const isThere = (member: number) => member === seat || this.#guests.has(member) || !mesh.reaches(member);
+      return this.#until(() => members.every(isThere), GUESTS_MS);
+    }
+    const { hub } = parts.meeting;
+    const isSame = hub?.url === url && hub.welcome.hostRank === null;
+    const moving = new AbortController();
+    const stop = this.#watch(() => {
+      if (!mesh.reaches(host)) moving.abort();
+    });
+    try {
+      await moveToHub(parts, url, { timeoutMs, signal: moving.signal });
+      mesh.tell(host, { type: "linked", epoch, unreachable: [] } satisfies Message);
+    } catch (error) {
+      // The host is gone again: this epoch's group dies of that, and the next change finds who lives.
+      if (!moving.signal.aborted && !(error instanceof HubLostError)) throw error;
+      missHub(parts, url, isSame ? null : host);
+    } finally {
+      stop();
+    }
+  }
+
+  /** Resolves when `holds` does, or after `limitMs`. */
+  #until(holds: () => boolean, limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        timer.cancel();
+        stop();
+        resolve();
+      };
+      const timer = startTimer(limitMs, end);
+      const stop = this.#watch(() => {
+        if (holds()) queueMicrotask(end);
+      });
+    });
+  }
+
+  /** Calls `look` now and whenever a link has gone or a guest has come, until the function that it returns is called. */
+  #watch(look: () => void): () => void {
+    this.#watchers.add(look);
+    look();
+    return () => this.#watchers.delete(look);
+  }
+
+  #tick(): void {
+    for (const look of [...this.#watchers]) look();
   }
 }
 

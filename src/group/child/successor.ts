@@ -49,7 +49,12 @@ export class Successor<G extends MemberGroup> {
       group.abort(new AbortedError(`group "${name}": rank ${group.rank} called shrink`, { group: name }));
     try {
       const next = await membership.change(kind, { timeoutMs, dead });
-      return next ? await make(next) : group;
+      if (!next) return group;
+      return await make(next).catch(async (error: unknown) => {
+        // The old group has ended, and no group is there whose end would close the links.
+        await membership.leave();
+        throw error;
+      });
     } catch (error) {
       if (error instanceof WebcclError && !(error instanceof UnsupportedError)) group.abort(error);
       throw error;

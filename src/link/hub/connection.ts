@@ -110,6 +110,10 @@ export class HubConnection {
     this.#sealing = sums;
   }
 
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
   /** Starts delivery; all that came before is delivered now, in order. */
   start(receiver: HubReceiver): void {
     this.#receiver = receiver;

@@ -28,7 +28,7 @@ export abstract class BaseSocket implements Socket {
   abstract terminate(): void;
 
   get isClosed(): boolean {
-    return this.#closed !== null;
+    return this.#closed !== null && this.#waiting.length === 0;
   }
 
   get onMessage(): Socket["onMessage"] {

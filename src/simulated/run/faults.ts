@@ -20,8 +20,12 @@ export class Faults {
   /** Within this time a connection that is lost must be noticed. */
   readonly #noticeMs: number;
 
-  constructor(world: World, { faults, peerTimeoutMs }: Schedule) {
+  readonly #restartHub: (afterMs: number) => void;
+
+  /** `restartHub` ends the hub's program, and starts it again `afterMs` later. */
+  constructor(world: World, { faults, peerTimeoutMs }: Schedule, restartHub: (afterMs: number) => void) {
     this.#world = world;
+    this.#restartHub = restartHub;
     this.#noticeMs = Math.max((1 + TICK) * peerTimeoutMs, HELLO_MS) + NOTICE_SLACK_MS;
     this.#coming = faults.filter((fault) => "event" in fault);
     for (const fault of faults) if (!("event" in fault)) this.begin(fault);
@@ -55,6 +59,9 @@ export class Faults {
       case "jump":
         process.wallShiftMs += fault.ms;
         return;
+      case "restart":
+        this.#restartHub(fault.ms);
+        return;
       case "slow-reader":
         for (const from of [...this.#world.ranks, this.#world.hub]) {
           if (from !== process) network.wire(from, process).bytesPerMs = fault.bytesPerMs;
@@ -65,11 +72,7 @@ export class Faults {
     }
   }
 
-  #beginBetween(
-    fault: Exclude<Fault, { kind: "crash" | "pause" | "jump" | "slow-reader" }>,
-    process: SimulatedProcess,
-    other: SimulatedProcess,
-  ): void {
+  #beginBetween(fault: Extract<Fault, { other: string }>, process: SimulatedProcess, other: SimulatedProcess): void {
     const { clock, network } = this.#world;
     const wire = network.wire(process, other);
     switch (fault.kind) {

@@ -146,6 +146,7 @@ function culpritsOf(fault: Fault): string[] {
       return [];
     case "crash":
     case "pause":
+    case "restart":
     case "slow-reader":
       return [fault.where];
     default:
@@ -202,6 +203,7 @@ const WINDOWS = 15;
 
 /** Faults that may end nothing: a delay that every timeout bears, and a new time of day. */
 function isHarmless(fault: Fault): boolean {
+  if (fault.kind === "restart") return false;
   return fault.kind === "jump" || fault.kind === "delay" || ("ms" in fault && fault.ms <= 400);
 }
 

@@ -22,7 +22,15 @@ export const MEMBERSHIP_INVARIANTS: Readonly<Record<string, (result: RunResult) 
 };
 
 /** Faults by which a rank loses the others without a word of theirs. */
-const WORDLESS: readonly string[] = ["cut", "half-open", "stall", "pause", "crash", "throttle", "slow-reader"];
+const WORDLESS: readonly string[] = [
+  ...["cut", "half-open", "stall", "pause", "crash", "throttle", "slow-reader", "restart"],
+];
+
+/** A rank that is paused for so many timeouts is given up by all others; after less, some may have given it up, and others not. */
+const MANY_TIMEOUTS = 6;
+
+/** A hub that is away for so long is awaited: the time of the shortest timeout, less the longest wait between two tries. */
+const SHORT_RESTART_MS = 2_000;
 
 /**
  * Two verdicts of one epoch. A rank that lost all others without a word, and finds that their processes have ended before it decides
@@ -49,16 +57,28 @@ function isInOrder(before: Epoch, next: Epoch): boolean {
   return stay.every((seat, at) => next.members[at] === seat);
 }
 
-/** Where nothing happens but that ranks end, and their systems close their connections, all others come to the end. */
+/**
+ * Where nothing happens but that ranks end, and their systems close their connections, all others come to the end. Where
+ * the hub was started again, and no rank ended, half of them may not: others had come to the end before, and these were no majority.
+ */
 function stopped({ schedule, happened, ranks }: RunResult): string[] {
-  const { joins, ranks: worldSize, topology } = schedule;
+  const { joins, ranks: worldSize, topology, isOneMachine } = schedule;
   const isClear = happened.every(
-    (fault) => fault.kind === "jump" || (fault.kind === "crash" && fault.ending === "exit" && fault.where !== "hub"),
+    (fault) =>
+      fault.kind === "jump" ||
+      (fault.kind === "crash" && fault.ending === "exit" && fault.where !== "hub") ||
+      (fault.kind === "restart" && fault.ms <= SHORT_RESTART_MS) ||
+      (fault.kind === "pause" && isOneMachine && fault.ms > MANY_TIMEOUTS * schedule.timeoutMs),
   );
   const members = ranks.filter(({ rank }) => rank < worldSize);
   // A bring-up ends with the first rank that is lost, and with a store that a rank hosted go those that wait at it.
   const hasMet = members.every(({ seat, hasDied }) => seat !== null || hasDied);
   const wasUp = members.every(({ failedIn }) => failedIn !== "meeting");
   if (joins === undefined || !isClear || !hasMet || !wasUp) return [];
-  return members.flatMap(({ rank, error }) => (error ? [`${topology}, rank ${rank}: ${error.message}`] : []));
+  const wasPaused = (rank: number) => happened.some(({ kind, where }) => kind === "pause" && where === `rank ${rank}`);
+  const others = members.filter(({ rank }) => !wasPaused(rank));
+  const stuck = others.flatMap(({ rank, error }) => (error ? [`${topology}, rank ${rank}: ${error.message}`] : []));
+  const wasRestarted = happened.some(({ kind }) => kind === "restart");
+  const mayStop = wasRestarted && (stuck.length * 2 <= worldSize || members.some(({ hasDied }) => hasDied));
+  return mayStop ? [] : stuck;
 }

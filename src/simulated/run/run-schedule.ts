@@ -25,7 +25,7 @@ const PORT = 29_500;
 const HORIZON_MS = 600_000;
 /** Beyond a call's timeout: the search for stragglers, and time to tell the others. */
 const SLACK_MS = 2_000;
-/** Beyond the timeout of an epoch change, and the time in which links that are lost are noticed. */
+/** Beyond the timeout of an epoch change, and the time in which links that are lost are noticed. A hub is awaited for as long. */
 const CHANGE_SLACK_MS = 10_000;
 /** Within this time all ranks start, in milliseconds, and those that join. */
 const START_MS = 30;
@@ -117,12 +117,12 @@ class Run {
 
   constructor(schedule: Schedule, executors: SimulatedExecutors, program: Program | undefined, keepsLines: boolean) {
     this.#schedule = schedule;
-    const { seed, latencyMs, calls, joins } = schedule;
+    const { seed, latencyMs, calls, joins, isOneMachine = false } = schedule;
     this.#program = program ?? (joins === undefined ? drawnCalls(calls) : elasticCalls(seed, calls));
     this.#callsJoiners = program !== undefined;
     const ranks = schedule.ranks + (joins ?? 0);
     this.#world = new World({
-      ...{ seed, ranks, latencyMs, executors, keepsLines },
+      ...{ seed, ranks, latencyMs, executors, isOneMachine, keepsLines },
       onDeliver: (process) => this.#onDeliver(process),
       onThrown: (error, process) => {
         this.#thrown.push(`${process?.name ?? "world"}: ${asError(error).stack}`);
@@ -132,7 +132,7 @@ class Run {
       ...{ rank, phase: "meeting", error: null, failedIn: null, cause: null, hasDied: false, calls: [] },
       ...{ seat: rank < schedule.ranks ? rank : null, epochs: [], deaths: [], endedAtMs: Number.POSITIVE_INFINITY },
     }));
-    this.#faults = new Faults(this.#world, schedule);
+    this.#faults = new Faults(this.#world, schedule, (afterMs) => void this.#restartHub(afterMs));
   }
 
   async run(): Promise<RunResult> {
@@ -185,6 +185,16 @@ class Run {
     const { peerTimeoutMs } = this.#schedule;
     const options = { port: PORT, silenceMs: peerTimeoutMs, slowReaderMs: peerTimeoutMs };
     this.#hub = await startSimulatedHub(this.#world, this.#world.hub, options);
+  }
+
+  async #restartHub(afterMs: number): Promise<void> {
+    const { clock, network, ranks, hub } = this.#world;
+    const ended = this.#hub;
+    this.#hub = null;
+    if (!ended) return;
+    for (const rank of ranks) network.cut(rank, hub);
+    await ended.close();
+    clock.schedule(hub, clock.time + afterMs, "start", "", () => void (this.#isOver || this.#startHub()));
   }
 
   /** The life of one rank. */
@@ -271,7 +281,11 @@ class Run {
     const { peerTimeoutMs } = this.#schedule;
     if (name === "destroy") return 2 * peerTimeoutMs + DESTROY_SLACK_MS;
     const limitMs = (timeoutMs ?? this.#schedule.timeoutMs) + SLACK_MS;
-    if (name === "shrink" || name === "admit") return limitMs - SLACK_MS + CHANGE_SLACK_MS + 2 * peerTimeoutMs;
+    if (name === "shrink" || name === "admit") {
+      // A hub that no rank hosts may be started again.
+      const graceMs = this.#schedule.topology === "hosted" ? 0 : Math.min(limitMs, CHANGE_SLACK_MS);
+      return limitMs - SLACK_MS + CHANGE_SLACK_MS + 2 * peerTimeoutMs + graceMs;
+    }
     // It has several steps, each of which has the timeout.
     return name === "initProcessGroup" ? 4 * limitMs : limitMs;
   }

@@ -27,6 +27,8 @@ export type Fault =
   | ({ readonly kind: "pause"; readonly ms: number } & At)
   /** Its time of day is set anew. */
   | ({ readonly kind: "jump"; readonly ms: number } & At)
+  /** The hub's program ends and is started again, after so long, with an empty store. */
+  | ({ readonly kind: "restart"; readonly ms: number } & At)
   /** Its connections with `other` end, and both ends are told. */
   | ({ readonly kind: "cut"; readonly other: string } & At)
   /** What it sends to `other` is lost from now on, and nobody is told; with `both`, what it gets from there is lost, too. */
@@ -57,14 +59,21 @@ export interface Schedule {
   readonly faults: readonly Fault[];
   /** So many ranks join later, and all go on after a loss. Absent: the first call that fails is the end of a rank's program. */
   readonly joins?: number;
+  /** All processes are on one machine: they can tell whether others live, and their connections close where one ends. */
+  readonly isOneMachine?: boolean;
 }
 
 const TOPOLOGIES = ["hosted", "hosted", "hub", "tabs", "mixed", "memory"] as const;
 const DURATIONS_MS = [5, 60, 400, 2_500, 9_000, 40_000];
+/** In so many schedules in which ranks go on after a loss, their hub is started again. */
+const RESTART_IN = 3;
+/** In so many of those in which rank 0 hosts the hub, all are on one machine, and rank 0 is stopped for a while. */
+const STOPPED_IN = 3;
+const MINUTE_MS = 60_000;
 const KINDS = [
   ...["crash", "crash", "crash", "crash", "cut", "half-open", "half-open", "pause", "pause"],
   ...["stall", "flip", "flip", "jump", "delay", "throttle", "slow-reader"],
-] as readonly Fault["kind"][];
+] as readonly Exclude<Fault["kind"], "restart">[];
 
 /** The schedule of a seed. */
 export function drawSchedule(seed: number): Schedule {
@@ -76,18 +85,42 @@ export function drawSchedule(seed: number): Schedule {
   const count = random.pick([0, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4]);
   const membership = new SeededRandom(seed, "membership");
   const isElastic = topology !== "memory" && membership.below(4) === 0;
+  const machine = new SeededRandom(seed, "machine");
+  const isOneMachine = isElastic && topology === "hosted" && machine.below(STOPPED_IN) === 0;
+  const restart = new SeededRandom(seed, "restart");
+  const isRestarted = isElastic && topology !== "hosted" && restart.below(RESTART_IN) === 0;
+  const restarts = isRestarted ? [drawRestart(restart)] : [];
   return {
     ...(isElastic ? { joins: membership.pick([0, 0, 1, 1, 2, 3]) } : {}),
+    ...(isOneMachine ? { isOneMachine } : {}),
     seed,
     topology,
     ranks,
     calls: 1 + random.below(10),
     latencyMs: random.pick([0.1, 0.5, 2, 5, 20]),
     timeoutMs: random.pick([3_000, 10_000]),
-    peerTimeoutMs: random.pick([1_500, 6_000]),
+    // Else connections are given up before a store can be told that the others have left it.
+    peerTimeoutMs: isOneMachine ? MINUTE_MS : random.pick([1_500, 6_000]),
     leaves: random.pick(["destroy", "destroy", "exit"]),
-    faults: topology === "memory" ? [] : Array.from({ length: count }, () => drawFault(random, places)),
+    faults: isOneMachine
+      ? drawStop(machine, places)
+      : topology === "memory"
+        ? []
+        : [...Array.from({ length: count }, () => drawFault(random, places)), ...restarts],
   };
+}
+
+/** Rank 0 is stopped; in half of these schedules another rank dies. */
+function drawStop(random: SeededRandom, places: readonly string[]): Fault[] {
+  const ms = random.pick([2_500, 9_000, 40_000, 90_000]);
+  const stop: Fault = { kind: "pause", where: "rank 0", event: 40 + random.below(200), ms };
+  const where = random.pick(places.slice(1));
+  const crash: Fault = { kind: "crash", where, event: 40 + random.below(400), ending: "exit" };
+  return random.below(2) === 0 ? [stop] : [stop, crash];
+}
+
+function drawRestart(random: SeededRandom): Fault {
+  return { kind: "restart", where: "hub", event: 1 + random.below(400), ms: random.pick(DURATIONS_MS) };
 }
 
 function drawFault(random: SeededRandom, places: readonly string[]): Fault {

@@ -18,7 +18,16 @@ const results = [];
 for (const schedule of JSON.parse(await text(process.stdin))) {
   const { result, violations } = await simulator.check(schedule, options);
   const shrunk = options.program && violations[0] ? await simulator.shrink(schedule, violations[0], options) : null;
-  const causes = result.ranks.map(({ cause }) => cause?.message ?? null);
-  results.push({ hash: result.hash, events: result.events, violations, causes, shrunk });
+  const causes = result.ranks.flatMap(({ hasDied, cause, deaths }) => [
+    hasDied ? new Error("its process ended") : cause,
+    ...deaths.map((death) => death.cause),
+  ]);
+  results.push({
+    hash: result.hash,
+    events: result.events,
+    violations,
+    causes: causes.map((cause) => cause?.message ?? null),
+    shrunk,
+  });
 }
 console.log(JSON.stringify(results));

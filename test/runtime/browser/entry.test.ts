@@ -44,6 +44,7 @@ const WANTED = {
   mapped: "a job in which some rank offers memory or a file",
   memory: "memory://",
   "message-port": "a page that meets at a hub",
+  "mismatch-errors": "ranks whose calls differ",
   offer: "a rank that may have NCCL; no page has",
   "own-backend": "a backend of one's own, and WEBCCL_DEBUG=DETAIL",
   "page-store": "ranks that meet in their page",

@@ -44,7 +44,7 @@ function measure(calls: readonly PreparedCall<void>[]): number {
     epoch: 0,
   });
   const call: Call = {
-    ...{ sequence: 1, algorithm: undefined, deterministic: false, persistent: 0, refusedBefore: 0 },
+    ...{ sequence: 1, algorithm: undefined, deterministic: false, number: 1, persistent: 0, refusedBefore: 0 },
     ...{ started: performance.now(), began: 0, overwritten: false },
   };
   call.began = call.started;

@@ -21,6 +21,11 @@ const STEPS: readonly Step[] = [
     program: ["test/integrity/programs/flips.ts", "10000"],
   },
   {
+    name: "pairing",
+    purpose: "2,000 programs of calls that are awaited or not, over every medium: no call has the value of another one",
+    program: ["test/group/programs/pairing.ts", "200"],
+  },
+  {
     name: "simulation",
     purpose: "20,000 schedules of faults in simulated worlds: every invariant holds",
     program: ["scripts/simulate.ts", "--seeds", "20000", "--first-seed", "1"],

@@ -55,7 +55,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ],
   ["backend/direct", "backend/composed"],
   ["backend/nccl"],
-  ["group", "group/child", "group/trace"],
+  ["group", "group/child", "group/pairing", "group/trace"],
   ["membership"],
   ["bring-up", "bring-up/media", "bring-up/membership", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],

@@ -19,9 +19,13 @@ export interface Call {
   /** Bits must not depend on anything but the inputs and the rank order. */
   readonly deterministic: boolean;
   /**
+   * The call's number among the collectives that the program has made, or that of the composed call (`inTurn`) of which it is a part among
+   * those. Two calls are the same only if this is equal.
+   */
+  readonly number: number;
+  /**
    * The sequence of the making of the persistent call that this one makes (then it is the call's own sequence) or starts; a
-   * number from 2^52 on for a part of a composed call (`inTurn`), another one for each; 0 for any other call. Two calls are the same
-   * only if this is equal.
+   * number from 2^52 on for a part of a composed call, by its kind; 0 for any other call. Two calls are the same only if this is equal.
    */
   readonly persistent: number;
   /** How many calls this rank made since the last one that was begun, and was refused for their arguments. */
@@ -85,6 +89,10 @@ export interface PersistentRun {
   start(call: Call): ReturnType<Backend["run"]>;
 }
 
+/** The error of the other ranks' calls, which all of them have; or nothing, where nobody can tell. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a user's backend may return nothing
+export type SatOut = Promise<WebcclError | undefined> | undefined | void;
+
 /** Runs collectives for one group. */
 export interface Backend {
   /** "direct", "nccl", or your own. */
@@ -114,8 +122,9 @@ export interface Backend {
   /**
    * This rank does not make the collective `sequence`, for a reason that the other ranks need not have: it rejects there too,
    * with a MismatchError that tells `reason`, and the group goes on at the next one. `request` is the call as it would have been.
+   * May tell the error with which the other ranks' calls reject, so that this rank hears of it too where it is not about this one.
    */
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void;
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut;
   /** Ranks that have not arrived at call `sequence`, as far as can be told now; for a TimeoutError. */
   stragglers(sequence: number): Promise<number[]>;
   /** The ranks for which collective `sequence` waits now, for traces. A backend without this method is not asked. */

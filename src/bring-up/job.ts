@@ -167,6 +167,16 @@ export class RankJob implements Job {
     }
   }
 
+  openChannel(group: Membership, purpose: string, onDead: (cause: WebcclError) => void) {
+    const { mesh } = this.#parts;
+    const { name, globalRanks } = group;
+    const channel = mesh.open({
+      ...{ group: hash52(`group:${encodeURIComponent(keyOf(group))}/${purpose}`), name, ranks: globalRanks, onDead },
+      ...{ logger: this.settings.logger, agreeOnCause: (cause: WebcclError) => this.agreeOnCause(group, cause) },
+    });
+    return { channel, close: () => mesh.close(channel) };
+  }
+
   /** The choice that `initProcessGroup` was given. */
   get #backend(): BackendChoice {
     return this.settings.makeBackend ?? this.settings.backend;

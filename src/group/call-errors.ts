@@ -4,12 +4,12 @@ import {
   fromWireError,
   IntegrityError,
   MismatchError,
+  TimeoutError,
   toWireError,
   UnsupportedError,
   WebcclError,
 } from "../errors.ts";
 import { textOf } from "../support/thrown.ts";
-import { FINGERPRINT_LABELS } from "../wire/frame.ts";
 import type { CallName } from "./claims.ts";
 
 /** The error of a call that was aborted for `reason`. */
@@ -41,16 +41,16 @@ export function placedError(
   });
 }
 
-/** Why this rank sits a call out, as the others hear it: with the calls that were refused here before, which no other call tells them. */
-export function afterRefused(obstacle: Error, refused: number): Error {
-  if (refused === 0) return obstacle;
-  return new Error(`${obstacle.message} (calls refused before: ${refused})`);
-}
-
-/**
- * Of so many calls that were refused here before the one that ends with `error`, those of which the other ranks have not heard: the
- * next call tells them. A mismatch may be of two other ranks.
- */
-export function untold(error: Error, refused: number): number {
-  return error instanceof MismatchError && error.details.field !== FINGERPRINT_LABELS.refused ? refused : 0;
+/** The error of a call that did not end in time; `missing` are the ranks that had not come to it, as far as known. */
+export function timeoutError(
+  group: string,
+  { collective, sequence }: CallName,
+  timeoutMs: number,
+  missing: number[],
+): TimeoutError {
+  return new TimeoutError(
+    `group "${group}": ${collective} ${sequence} did not end within ${timeoutMs} ms; ` +
+      (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
+    { group, collective, sequence, missingRanks: missing },
+  );
 }

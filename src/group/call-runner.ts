@@ -4,7 +4,7 @@
  */
 
 import type { Backend, BackendsByDevice, Call } from "../backend/backend.ts";
-import { TimeoutError, type WebcclError } from "../errors.ts";
+import type { WebcclError } from "../errors.ts";
 import { checkOptions, type OptionNames } from "../option-checks.ts";
 import type { CollectiveOptions } from "../options.ts";
 import { isMessage, isMessageName, type Request, resultsOf } from "../request.ts";
@@ -12,17 +12,18 @@ import { onAbort } from "../support/abort-listeners.ts";
 import { now, sleep, startTimer } from "../support/clock.ts";
 import { asError } from "../support/thrown.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
-import type { TensorView } from "../tensor/view.ts";
 import type { Collective } from "../types.ts";
 import { Batch, type FusedCall, workOfAll } from "./batch.ts";
-import { abortedError, afterRefused, placedError, untold } from "./call-errors.ts";
-import type { CallName } from "./claims.ts";
+import { abortedError, placedError, timeoutError } from "./call-errors.ts";
 import type { Job } from "./job.ts";
 import { OP_TYPES } from "./op-type.ts";
+import { type Begun, CallNumbers } from "./pairing/call-numbers.ts";
+import { afterRefused, obstacleTo, tellsOfRefused, untold } from "./pairing/refusals.ts";
+import { workOfSatOut } from "./pairing/sat-out.ts";
 import { Making, type PersistentCall } from "./persistent-call.ts";
 import type { PreparedCall } from "./prepared-call.ts";
 import type { GroupRecord } from "./trace/recorder.ts";
-import { TURN, type TurnPart, told } from "./turns.ts";
+import { TURN, type Turn, type TurnPart, told } from "./turns.ts";
 import { type CompletionHook, tellHooks, Work } from "./work.ts";
 
 /** How long the search for stragglers may hold up a TimeoutError, in milliseconds: longer than ranks have to answer a probe. */
@@ -44,7 +45,6 @@ export interface CallRunnerOptions {
 }
 
 const NO_HOOKS: readonly CompletionHook[] = [];
-const NO_VIEWS: readonly TensorView[] = [];
 const asItIs = (error: Error) => error;
 
 /** Calls of one group on one rank. */
@@ -53,6 +53,7 @@ export class CallRunner {
   sequence = 0;
   /** Why the group is dead, or null. */
   dead: WebcclError | null = null;
+  readonly numbers = new CallNumbers();
 
   /** Replaced when backends are registered beside it. */
   backend: Backend & Partial<BackendsByDevice>;
@@ -183,18 +184,20 @@ export class CallRunner {
 
   /** Starts a call. `hooks` are told of its end: none for a part of a batch, whose Work tells them. */
   #start<T>(prepared: PreparedCall<T>, options: CollectiveOptions, hooks: readonly CompletionHook[]): Work<T> {
-    const { request, read = NO_VIEWS, written = NO_VIEWS, persistent } = prepared;
+    const { request, persistent } = prepared;
     const { collective } = request;
     if (this.dead) return this.#refused(this.#placed(this.dead, request), collective);
     const pointToPoint = isMessage(request);
     const sequence = (pointToPoint ? this.#pointToPointSequence : this.sequence) + 1;
-    const obstacle = prepared.obstacle ?? this.#obstacle({ collective, sequence }, read, written, options);
+    const obstacle = prepared.obstacle ?? obstacleTo(prepared, { collective, sequence }, options.signal, this.#options);
     if (obstacle && pointToPoint) return this.#refused(obstacle, collective);
     if (obstacle) return this.#sitOut(request, sequence, obstacle, options);
     const started = now();
+    const turn = (options as TurnPart)[TURN];
     const call: Call = {
       sequence,
-      persistent: persistent ? persistent.sequence || sequence : ((options as TurnPart)[TURN]?.mark() ?? 0),
+      number: pointToPoint ? sequence : (turn?.begin() ?? this.numbers.next),
+      persistent: persistent ? persistent.sequence || sequence : (turn?.mark ?? 0),
       refusedBefore: pointToPoint ? 0 : this.#refusedCalls,
       algorithm: options.algorithm ?? this.#job.settings.algorithm,
       deterministic: this.#job.settings.deterministic,
@@ -209,7 +212,7 @@ export class CallRunner {
       return this.#refused(asError(error), collective);
     }
     if (pointToPoint) this.#pointToPointSequence = sequence;
-    else this.#begun(request, sequence);
+    else this.#begun(request, sequence, turn);
     const { record, timeoutMs } = this.#options;
     const id = record.begin(prepared, call, timeLimitOf(options.timeoutMs ?? timeoutMs), running !== undefined);
     if (running) return this.#pend(running, prepared, call, options, hooks, id);
@@ -220,34 +223,32 @@ export class CallRunner {
     return persistent.done as Work<T>;
   }
 
-  /** What keeps this rank from a call that the others may well make: it depends on the moment. */
-  #obstacle(
-    call: CallName,
-    read: readonly TensorView[],
-    written: readonly TensorView[],
-    { signal }: CollectiveOptions,
-  ): Error | null {
-    if (signal?.aborted)
-      return abortedError(this.#options.groupName, call, "was aborted before it began", signal.reason);
-    try {
-      this.#job.claims.check(call, read, written);
-      return null;
-    } catch (error) {
-      return asError(error);
-    }
-  }
-
   /** A collective that this rank does not make has its number all the same; the other ranks' calls of that number reject. */
   #sitOut(request: Request, sequence: number, obstacle: Error, options: TurnPart): Work<never> {
     const { collective } = request;
-    options[TURN]?.mark();
-    this.backend.sitOut(sequence, collective, afterRefused(obstacle, this.#refusedCalls), request);
-    this.#begun(request, sequence);
+    const turn = options[TURN];
+    turn?.begin();
+    const refused = this.#refusedCalls;
+    const verdict = this.backend.sitOut(sequence, collective, afterRefused(obstacle, refused), request);
+    this.#begun(request, sequence, turn);
     this.#options.record.refuse(collective, obstacle);
-    return this.#rejected(told(obstacle, this.#options.groupName), collective);
+    const { begun } = this.numbers;
+    if (!verdict) return this.#rejected(told(obstacle, this.#options.groupName), collective);
+    return workOfSatOut(verdict, this.#options, {
+      ...{ call: { collective, sequence }, obstacle, refused, pending: this.#pending },
+      timeoutMs: timeLimitOf(options.timeoutMs ?? this.#options.timeoutMs),
+      onHeard: (error) => this.#hear(error, sequence, begun, refused),
+    });
   }
 
-  #begun(request: Request, sequence: number): void {
+  /** A collective, before which calls were refused here, has ended with `error` on all ranks; so many calls had begun with it. */
+  #hear(error: Error, sequence: number, begun: Begun, refused: number): void {
+    this.#refusedCalls += untold(error, refused);
+    if (tellsOfRefused(error)) this.numbers.resume(sequence, begun);
+  }
+
+  #begun(request: Request, sequence: number, turn: Turn | undefined): void {
+    if (!turn) this.numbers.begin();
     this.sequence = sequence + (this.backend.numbers?.(request) ?? 1) - 1;
     this.#refusedCalls = 0;
   }
@@ -264,6 +265,7 @@ export class CallRunner {
     const { deadlines, claims, settings } = this.#job;
     const { collective } = request;
     const { sequence, started } = call;
+    const { begun } = this.numbers;
     const claim = claims.claim({ collective, sequence }, read, written);
     const abortCall = (reason: unknown) => this.#abortCall(request, call, reason);
     const { work, fulfill, reject } = Work.pending<T>({
@@ -287,7 +289,7 @@ export class CallRunner {
     };
     const fail = (error: Error) => {
       if (!end(error)) return;
-      this.#refusedCalls += untold(error, call.refusedBefore);
+      this.#hear(error, sequence, begun, call.refusedBefore);
       reject(failure(error));
       tellHooks(hooks, work, null, settings.logger);
     };
@@ -343,12 +345,8 @@ export class CallRunner {
   async #expire(request: Request, call: Call, timeoutMs: number): Promise<void> {
     if (this.dead) return;
     const missing = await this.#stragglers(request, call);
-    const { groupName } = this.#options;
-    const error = new TimeoutError(
-      `group "${groupName}": ${request.collective} ${call.sequence} did not end within ${timeoutMs} ms; ` +
-        (missing.length > 0 ? `missing: rank ${missing.join(", rank ")}` : "which rank is missing could not be told"),
-      { group: groupName, collective: request.collective, sequence: call.sequence, missingRanks: missing },
-    );
+    const name = { collective: request.collective, sequence: call.sequence };
+    const error = timeoutError(this.#options.groupName, name, timeoutMs, missing);
     if (!this.dead) this.abort(await this.#options.agreeOnCause(error));
   }
 

@@ -21,6 +21,11 @@ export function checkRank(rank: number, size: number, name: string): number {
   return rank;
 }
 
+/** A function that is told of events. */
+export function checkHook(where: string, hook: unknown): void {
+  if (typeof hook !== "function") throw new TypeError(`${where}: the hook must be a function, got ${typeof hook}`);
+}
+
 /** A peer of a point-to-point call. */
 export function checkPeer(peer: number, self: number, size: number, name: string): number {
   checkRank(peer, size, name);

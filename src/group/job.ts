@@ -1,6 +1,8 @@
 /** Job: what the groups of one bring-up have in common on one rank, as a group sees it. `bring-up/job.ts` makes it. */
+
 import type { Backend, BackendContext, OwnBackend } from "../backend/backend.ts";
 import type { BackendChoice, NcclOptions } from "../backend/choice.ts";
+import type { WitnessChannel } from "../backend/composed/witness.ts";
 import type { WebcclError } from "../errors.ts";
 import type { Logger } from "../options.ts";
 import type { Store } from "../store/store.ts";
@@ -111,6 +113,8 @@ export interface Job {
     loaded: MakeBackend | null,
     onDead: (cause: WebcclError) => void,
   ): Backend;
+  /** A channel of the group's own beside those of its backends, of this purpose; it calls `onDead` when the group cannot go on. */
+  openChannel(group: Membership, purpose: string, onDead: (cause: WebcclError) => void): WitnessChannel;
   /** The one cause of which `group` dies on all its ranks, where it cannot go on here for `cause`. */
   agreeOnCause(group: Membership, cause: WebcclError): Promise<WebcclError>;
   describe(group: Membership, backendName: string): GroupInfo;

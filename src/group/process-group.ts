@@ -45,7 +45,7 @@ import type { TensorView } from "../tensor/view.ts";
 import type { DataType, GpuDeviceLike, HostTensorOf, Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
 import { CallRunner } from "./call-runner.ts";
-import { checkAllocation } from "./checks.ts";
+import { checkAllocation, checkHook } from "./checks.ts";
 import {
   type ChildPlan,
   type ChildSettings,
@@ -58,6 +58,7 @@ import type { GroupInfo } from "./info.ts";
 import type { BackendSettings, Job, MakeBackend, MembershipEvent } from "./job.ts";
 import * as prepareLists from "./list-arguments.ts";
 import * as prepareObjects from "./object-arguments.ts";
+import type { CallNumbers } from "./pairing/call-numbers.ts";
 import { type PersistentCallsOf, persistentCallsOf } from "./persistent-call.ts";
 import type { DumpOptions, TraceDump } from "./trace/dump.ts";
 import type { GroupRecord } from "./trace/recorder.ts";
@@ -440,13 +441,18 @@ export class ProcessGroup {
     return this.#follow("admit", options);
   }
 
-  /** Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced. */
+  /**
+   * Calls `hook` when a rank of this group is lost or leaves, and when one waits to be let in; until the group is dead or replaced.
+   * @throws TypeError if `hook` is no function.
+   */
   onMembership(hook: (event: MembershipEvent) => void): void {
+    checkHook("onMembership", hook);
     void this.#job.membership().then((membership) => membership.watch(this, hook));
   }
 
-  /** Calls `hook` after each Work of this group. What it throws rejects that Work. */
+  /** Calls `hook` after each Work of this group. What it throws rejects that Work. @throws TypeError if `hook` is no function. */
   onCompletion(hook: (info: WorkInfo) => void): void {
+    checkHook("onCompletion", hook);
     this.#calls.onCompletion(hook);
   }
 
@@ -505,6 +511,11 @@ export class ProcessGroup {
   async stats(): Promise<GroupStats> {
     const { statsOf } = await import("./trace/stats.ts");
     return statsOf(this.#record);
+  }
+
+  /** @internal The numbers of its calls. */
+  get numbers(): CallNumbers {
+    return this.#calls.numbers;
   }
 
   /** @internal Claims memory for a composed call. @throws TypeError if a pending Work has it. @returns how to release it. */
@@ -566,7 +577,8 @@ export class ProcessGroup {
 
   async #backends(): Promise<BackendSet> {
     const { BackendSet } = await import("../backend/composed/backend-set.ts");
-    this.#calls.backend = BackendSet.of(this.#calls.backend);
+    const openChannel = () => this.#job.openChannel(this, "backends", (cause) => this.#calls.abort(cause));
+    this.#calls.backend = BackendSet.of(this.#calls.backend, openChannel);
     return this.#calls.backend as BackendSet;
   }
 

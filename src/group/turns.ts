@@ -4,8 +4,8 @@
  * not mix their collectives: that order is the same on all ranks.
  *
  * A plain collective takes no turn, so one that is made while a composed call runs may fall between its collectives on one rank and
- * behind them on another. Therefore the collectives of a turn tell the others of which call they are a part, and such a pair is a
- * MismatchError on all ranks.
+ * behind them on another. Therefore every collective tells the others of which kind of call it is a part, and that call's number
+ * (pairing/call-numbers.ts); a pair that differs in either is a MismatchError on all ranks.
  */
 import { MismatchError, TimeoutError, type WebcclError } from "../errors.ts";
 import type { CollectiveOptions } from "../options.ts";
@@ -13,11 +13,13 @@ import { now, startTimer, type Timer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { TensorView } from "../tensor/view.ts";
 import { type ComposedCall, composedMark } from "../wire/fingerprint.ts";
+import type { CallNumbers } from "./pairing/call-numbers.ts";
 
 /** The part of a ProcessGroup that turns need. */
 interface TurnGroup {
   readonly name: string;
   readonly timeoutMs: number;
+  readonly numbers: CallNumbers;
   coalesce(body: () => void): PromiseLike<void>;
   abort(reason: WebcclError): void;
   hold(owner: string, read: readonly TensorView[], written: readonly TensorView[]): () => void;
@@ -28,8 +30,6 @@ interface Queue {
   /** Ends when the last of them has ended, whether well or not. */
   tail: Promise<void>;
   waiting: number;
-  /** Composed calls that have made a collective here; the others have not happened, and the other ranks do not count them. */
-  begun: number;
   /** Since when one waits. */
   since: number;
 }
@@ -41,7 +41,7 @@ const nothing = () => {};
 function queueOf(group: TurnGroup): Queue {
   const known = queues.get(group);
   if (known) return known;
-  const queue = { tail: ENDED, waiting: 0, begun: 0, since: 0 };
+  const queue = { tail: ENDED, waiting: 0, since: 0 };
   queues.set(group, queue);
   return queue;
 }
@@ -68,8 +68,10 @@ export class Turn {
   /** Options that make a collective a part of this call. */
   readonly part: TurnPart = { [TURN]: this };
   readonly #group: TurnGroup;
-  readonly #call: ComposedCall;
-  #number = 0;
+  /** What a collective of this turn tells the others: the kind of its call. */
+  readonly mark: number;
+  /** The place of the composed call among those of the group that have begun, from 1; 0 before it has. */
+  #place = 0;
   #releases: (() => void)[] = [];
   #last: Promise<unknown> = ENDED;
   #hasEnded = false;
@@ -78,13 +80,14 @@ export class Turn {
 
   constructor(group: TurnGroup, call: ComposedCall) {
     this.#group = group;
-    this.#call = call;
+    this.mark = composedMark(call);
   }
 
-  /** What a collective of this turn tells the others: the kind of its call, and the call's number among those of the group. */
-  mark(): number {
-    this.#number ||= ++queueOf(this.#group).begun;
-    return composedMark(this.#call, this.#number);
+  /** A collective of this turn is made. Returns the number of the composed call; one that makes no collective has none. */
+  begin(): number {
+    const { numbers } = this.#group;
+    this.#place ||= numbers.beginComposed();
+    return numbers.ofComposed(this.#place);
   }
 
   /**

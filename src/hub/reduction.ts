@@ -16,7 +16,7 @@ import type { FragmentsPayload } from "../link/payload/fragments.ts";
 import { REDUCE_OP_NAMES, type ReduceOp } from "../reduce-op.ts";
 import { now } from "../support/clock.ts";
 import { DATA_TYPES } from "../types.ts";
-import { differingField } from "../wire/fingerprint.ts";
+import { isSameCall } from "../wire/fingerprint.ts";
 import {
   decodeFingerprint,
   encodeHeader,
@@ -141,7 +141,7 @@ export class Reduction {
     slot.changedAt = now();
     if (header.request & FoldFlag.WANTS) slot.wanting.add(from);
     const part = header.request & FoldFlag.HAS_PART ? payload : null;
-    if (slot.broken || differingField(slot.fingerprint, fingerprint) || !slot.fold.add(index, part)) slot.broken = true;
+    if (slot.broken || !isSameCall(slot.fingerprint, fingerprint) || !slot.fold.add(index, part)) slot.broken = true;
     if (slot.held.size === group.ranks.length) this.#finish(group, header, slot);
     return true;
   }

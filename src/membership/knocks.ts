@@ -5,7 +5,7 @@
  *   membership/served       how many of them have been answered
  *   membership/answer/n     the answer to the n-th: an invitation, or why there is none
  */
-import { AdmissionError, TimeoutError } from "../errors.ts";
+import { AdmissionError, StoreError, TimeoutError } from "../errors.ts";
 import type { Store } from "../store/store.ts";
 import { now } from "../support/clock.ts";
 import { decodeControl, encodeControl } from "../wire/control.ts";
@@ -26,13 +26,28 @@ export interface Invitation {
   readonly entries: readonly Uint8Array[];
 }
 
-/** Knocks for the rank of `seat`, and returns the number of the knock: the first that nobody has. */
-export async function knock(store: Store, seat: number, entry: Uint8Array): Promise<number> {
-  for (let number = (await served(store)) + 1; ; number++) {
+/**
+ * Knocks for the rank of `seat`, and returns the number of the knock: the first that nobody has.
+ * @throws TimeoutError if it has none after `timeoutMs`; StoreError if the store keeps nothing.
+ */
+export async function knock(
+  store: Store,
+  seat: number,
+  entry: Uint8Array,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const deadline = now() + timeoutMs;
+  for (let number = (await served(store)) + 1; now() < deadline; number++) {
+    signal?.throwIfAborted();
     const own = encodeControl({ number, seat, entry });
     const holder = await store.compareSet(knockOf(number), "", own);
+    if (holder.byteLength === 0) {
+      throw new StoreError(`the store did not keep ${knockOf(number)}: its compareSet must set a key that is absent`);
+    }
     if (holder.byteLength === own.byteLength && holder.every((byte, at) => byte === own[at])) return number;
   }
+  throw new TimeoutError(`the store gave this rank no number to join by within ${timeoutMs} ms: others have them all`);
 }
 
 /**

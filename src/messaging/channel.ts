@@ -10,7 +10,7 @@
 
 import {
   fromWireError,
-  MismatchError,
+  PeerLostError,
   ProtocolError,
   toWireError,
   type WebcclError,
@@ -22,14 +22,16 @@ import type { Logger } from "../options.ts";
 import { Traffic } from "../support/traffic.ts";
 import type { Collective } from "../types.ts";
 import { encodeMessage, type GroupMessage } from "../wire/control-messages.ts";
-import { describeCall, differingField } from "../wire/fingerprint.ts";
+import { isSameCall } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { ChannelExchange } from "./exchange.ts";
-import { callsDiffer, mismatchDetails } from "./mismatch-errors.ts";
 import type { Peer } from "./peer.ts";
 import { peerLoss } from "./peer-loss.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Between, Probes } from "./probes.ts";
+import { Verdicts } from "./verdicts.ts";
+
+type MismatchErrors = typeof import("./mismatch-errors.ts");
 
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
@@ -74,7 +76,7 @@ export class Channel implements PointToPointOwner {
   #isCondemned = false;
   readonly #exchanges = new Map<number, ChannelExchange>();
   readonly #finished = new Map<number, Fingerprint>();
-  readonly #verdicts = new Map<number, WebcclError>();
+  readonly #verdicts = new Verdicts();
   readonly #left = new Set<number>();
   #entered = 0;
   #probes: Probes | null = null;
@@ -108,7 +110,7 @@ export class Channel implements PointToPointOwner {
   enter(sequence: number): void {
     if (this.dead) throw this.dead;
     this.#entered = Math.max(this.#entered, sequence);
-    const verdict = this.#verdicts.size > 0 && this.#verdicts.get(sequence);
+    const verdict = this.#verdicts.on(sequence);
     if (verdict) throw verdict;
   }
 
@@ -137,23 +139,19 @@ export class Channel implements PointToPointOwner {
   }
 
   /** This rank cannot make the call it has opened: every other rank's rejects, too. */
-  refuse(exchange: ChannelExchange, reason: string): void {
-    const error = new MismatchError(
-      `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${this.rank} cannot take part: ${reason}`,
-      mismatchDetails(this.name, exchange.sequence, exchange.call, "tensor"),
-    );
-    this.#tellJudge(exchange.sequence, toWireError(error));
+  refuse({ sequence, call }: ChannelExchange, reason: string): void {
+    this.#report(sequence, ({ cannotTakePart }) => cannotTakePart(this.name, sequence, call, this.rank, reason));
   }
 
-  /** This rank does not make call `sequence`: every other rank's rejects. */
-  sitOut(sequence: number, collective: Collective, reason: string): void {
+  /** This rank does not make call `sequence`: every other rank's rejects. Resolves to the error with which it does. */
+  sitOut(sequence: number, collective: Collective, reason: Error): Promise<WebcclError> {
     this.#entered = Math.max(this.#entered, sequence);
-    if (this.#verdicts.has(sequence)) return;
-    const error = new MismatchError(
-      `group "${this.name}", ${collective}, call ${sequence}: rank ${this.rank} does not take part: ${reason}`,
-      { group: this.name, sequence, collective },
-    );
-    this.#tellJudge(sequence, toWireError(error));
+    const known = this.#verdicts.on(sequence) ?? this.dead;
+    if (known) return Promise.resolve(known);
+    const verdict = this.#verdicts.next(sequence);
+    const { name, rank } = this;
+    this.#report(sequence, ({ doesNotTakePart }) => doesNotTakePart(name, sequence, collective, rank, reason));
+    return verdict;
   }
 
   /** This rank's call is done. It is remembered, unless all ranks are known to have made the same. */
@@ -177,7 +175,7 @@ export class Channel implements PointToPointOwner {
     const { sequence } = header;
     const exchange =
       this.#exchanges.get(sequence) ??
-      (sequence > this.#entered && !this.#verdicts.has(sequence) ? this.#exchange(sequence) : null);
+      (sequence > this.#entered && !this.#verdicts.on(sequence) ? this.#exchange(sequence) : null);
     if (!exchange) {
       this.#late(rank, sequence, theirs);
       this.#drop(peer, header, payload);
@@ -229,28 +227,27 @@ export class Channel implements PointToPointOwner {
     }
   }
 
-  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void {
-    this.#report(exchange.sequence, field, exchange.call, rank, theirs);
+  onMismatch({ sequence, call }: ChannelExchange, rank: number, theirs: Fingerprint): void {
+    this.onDisagreement(sequence, [this.rank, rank], [call, theirs]);
   }
 
-  /** Every rank found at once that the calls of these two ranks differ: each makes the same verdict by itself. */
-  onDisagreement(
-    exchange: ChannelExchange,
-    ranks: readonly [number, number],
-    calls: readonly [Fingerprint, Fingerprint],
-  ): void {
-    const field = differingField(...calls) ?? "call";
-    this.#convict(exchange.sequence, callsDiffer(this.name, exchange.sequence, field, ranks, calls));
+  /** These two ranks' calls of number `sequence` differ: tells the judge, in the order of the ranks. */
+  onDisagreement(sequence: number, ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): void {
+    const [[first, second], [one, other]] = [ranks, calls];
+    this.#report(sequence, ({ callsDiffer }) =>
+      first < second
+        ? callsDiffer(this.name, sequence, ranks, calls)
+        : callsDiffer(this.name, sequence, [second, first], [other, one]),
+    );
   }
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
-    const error = new MismatchError(
-      `group "${this.name}", ${describeCall(exchange.call)}, call ${exchange.sequence}: rank ${rank} sent ${sentBytes} bytes where rank ${this.rank} ` +
-        `expected ${expectedBytes}: count differs`,
-      mismatchDetails(this.name, exchange.sequence, exchange.call, "count"),
-    );
-    if (exchange.pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
-    else this.#tellJudge(exchange.sequence, toWireError(error));
+    const { sequence, call, pointToPoint } = exchange;
+    void import("./mismatch-errors.ts").then(({ lengthsDiffer }) => {
+      const error = lengthsDiffer(this.name, sequence, call, [rank, this.rank], [sentBytes, expectedBytes]);
+      if (pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
+      else this.#tellJudge(sequence, toWireError(error));
+    });
   }
 
   hasLeft(rank: number): boolean {
@@ -347,16 +344,12 @@ export class Channel implements PointToPointOwner {
   #late(rank: number, sequence: number, theirs: Fingerprint | null): void {
     const ours = this.#finished.get(sequence);
     if (!ours || !theirs) return;
-    const field = differingField(ours, theirs);
-    if (field) this.#report(sequence, field, ours, rank, theirs);
+    if (!isSameCall(ours, theirs)) this.onDisagreement(sequence, [this.rank, rank], [ours, theirs]);
   }
 
-  #report(sequence: number, field: string, ours: Fingerprint, rank: number, theirs: Fingerprint): void {
-    const error =
-      this.rank < rank
-        ? callsDiffer(this.name, sequence, field, [this.rank, rank], [ours, theirs])
-        : callsDiffer(this.name, sequence, field, [rank, this.rank], [theirs, ours]);
-    this.#tellJudge(sequence, toWireError(error));
+  /** Tells the judge of an error, whose words are loaded when they are first wanted. */
+  #report(sequence: number, make: (words: MismatchErrors) => WebcclError): void {
+    void import("./mismatch-errors.ts").then((words) => this.#tellJudge(sequence, toWireError(make(words))));
   }
 
   #tellJudge(sequence: number, error: WireError): void {
@@ -366,16 +359,14 @@ export class Channel implements PointToPointOwner {
 
   /** Rank 0: the first report of a sequence is the verdict. */
   #judge(sequence: number, error: WireError): void {
-    if (this.rank !== 0 || this.dead || this.#verdicts.has(sequence)) return;
+    if (this.rank !== 0 || this.dead || this.#verdicts.on(sequence)) return;
     this.#broadcast({ type: "verdict", sequence, error });
     this.#convict(sequence, fromWireError(error));
   }
 
   #convict(sequence: number, error: WebcclError): void {
-    if (this.#verdicts.has(sequence)) return;
-    this.#verdicts.set(sequence, error);
-    const [oldest] = this.#verdicts.keys();
-    if (this.#verdicts.size > REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
+    if (this.#verdicts.on(sequence)) return;
+    this.#verdicts.add(sequence, error);
     this.#exchanges.get(sequence)?.fail(error);
     this.#exchanges.delete(sequence);
   }
@@ -386,6 +377,7 @@ export class Channel implements PointToPointOwner {
     this.#logger.debug(`group "${this.name}" is dead: ${cause.message}`);
     for (const exchange of this.#exchanges.values()) exchange.fail(cause);
     this.#exchanges.clear();
+    this.#verdicts.end(cause);
     this.pointToPoint.fail(cause);
     this.#onDead(cause);
   }

@@ -10,7 +10,7 @@ import type { Handle } from "../executor/executor.ts";
 import { type Exchange, type Payload, passesHandles, type Traffic } from "../link/link.ts";
 import { now } from "../support/clock.ts";
 import type { Traffic as GroupTraffic } from "../support/traffic.ts";
-import { differingField } from "../wire/fingerprint.ts";
+import { isSameCall } from "../wire/fingerprint.ts";
 import type { Fingerprint } from "../wire/frame.ts";
 import { type Arrival, Mailbox, type PostedReceive } from "./mailbox.ts";
 import type { Contents, Peer, Route } from "./peer.ts";
@@ -22,7 +22,7 @@ export interface ExchangeOwner {
   readonly traffic: GroupTraffic;
   peer(rank: number): Peer;
   /** `rank` sent a different call than this rank's. */
-  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint, field: string): void;
+  onMismatch(exchange: ChannelExchange, rank: number, theirs: Fingerprint): void;
   /** A message of `rank` has another length than the receive posted for it. */
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void;
   /** Has `rank` left the group, or the job? */
@@ -264,10 +264,9 @@ export class ChannelExchange implements Exchange {
   }
 
   #compare(ours: Fingerprint, rank: number, theirs: Fingerprint): void {
-    const field = differingField(ours, theirs);
-    if (!field || this.error) return;
+    if (this.error || isSameCall(ours, theirs)) return;
     this.#frozen = true;
-    this.#owner.onMismatch(this, rank, theirs, field);
+    this.#owner.onMismatch(this, rank, theirs);
   }
 
   #route(slot: number): Route {

@@ -7,10 +7,9 @@
  *
  * A message may also be announced alone, to go another way once it has met its receive (backend/nccl/messages.ts).
  */
-import { MismatchError, toWireError, type WebcclError } from "../errors.ts";
+import { toWireError, type WebcclError } from "../errors.ts";
 import type { Payload } from "../link/link.ts";
 import type { GroupMessage } from "../wire/control-messages.ts";
-import { describeCall } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameKind, type Header } from "../wire/frame.ts";
 import { ChannelExchange, type ExchangeOwner } from "./exchange.ts";
 import type { Peer } from "./peer.ts";
@@ -174,21 +173,22 @@ export class PointToPoint {
   }
 
   #meet(receive: Receive, envelope: Envelope): void {
-    const { exchange, source, call } = envelope;
+    const { exchange, call } = envelope;
     const field = differingEnvelope(call, receive.call);
     if (!field) {
       exchange.enter(call);
       receive.resolve(envelope);
       return;
     }
+    void this.#refuseEnvelope(receive, envelope, field);
+  }
+
+  async #refuseEnvelope(receive: Receive, { exchange, source, call }: Envelope, field: string): Promise<void> {
     const { name, rank } = this.#channel;
-    const error = new MismatchError(
-      `group "${name}", message ${exchange.sequence} from rank ${source} to rank ${rank}: ${field} differs: ` +
-        `rank ${source} called ${describeCall(call)}, rank ${rank} called ${describeCall(receive.call)}`,
-      { group: name, sequence: exchange.sequence, field, collective: "recv" },
-    );
+    const { messagesDiffer } = await import("./mismatch-errors.ts");
+    const error = messagesDiffer(name, exchange.sequence, field, [source, rank], [call, receive.call]);
     this.refuse(exchange, source, error);
-    receive.reject(error);
+    receive.reject(exchange.error ?? error);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type RequestListener,
   type Server,
   type ServerResponse,
+  STATUS_CODES,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Socket as NetSocket } from "node:net";
@@ -177,7 +178,8 @@ function upgrades(
       refused(kind, client, text);
       reject(net, status, text);
     };
-    if (!hostAllowed(request, allowed)) return turnAway("host", "403 Forbidden", "unknown Host");
+    const fault = hostFault(request, allowed);
+    if (fault) return turnAway("host", `${fault.status} ${STATUS_CODES[fault.status]}`, fault.text);
     if (!originAllowed(request, options, publicUrl)) return turnAway("origin", "403 Forbidden", "Origin not allowed");
     webSockets.handleUpgrade(request, net, head, () => onOpen(net, head, { remoteAddress, remotePort }, client));
   };
@@ -197,11 +199,11 @@ function createServer({ options, allowed, publicUrl, look }: Checks): Server {
   server.on("request", (request, response) => {
     try {
       look(request.headers);
-      const isKnown = hostAllowed(request, allowed);
+      const fault = hostFault(request, allowed);
       const page = pageThatAsks(request);
-      if (page !== null) answerWhyNot(response, isKnown && originAllowed(request, options, publicUrl, page));
-      else if (isKnown) onRequest(request, response);
-      else answer(response, 403, "unknown Host");
+      if (page !== null) answerWhyNot(response, fault === null && originAllowed(request, options, publicUrl, page));
+      else if (fault) answer(response, fault.status, fault.text);
+      else onRequest(request, response);
     } catch (error) {
       // Nothing that a stranger asks for ends the process.
       logger?.error(`${request.method} ${request.url?.slice(0, 200)} could not be answered`, error);
@@ -275,7 +277,18 @@ export function allowedHosts(host: string, more: readonly string[] = []): Readon
   return new Set(["localhost", "127.0.0.1", "[::1]", urlHost(host), ...more].map((name) => name.toLowerCase()));
 }
 
-export function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
+/**
+ * Why a request is refused for its header Host, or null. Of two such headers a proxy in front may have gone by the other one.
+ */
+export function hostFault(
+  request: IncomingMessage,
+  allowed: ReadonlySet<string>,
+): { status: 400 | 403; text: string } | null {
+  if ((request.headersDistinct.host?.length ?? 0) > 1) return { status: 400, text: "more than one header Host" };
+  return hostAllowed(request, allowed) ? null : { status: 403, text: "unknown Host" };
+}
+
+function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
   const [, host] = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "") ?? [];
   if (host === undefined) return false;
   const name = host.toLowerCase();

@@ -39,8 +39,8 @@ export interface SteppingCall {
   watch(wait: { missing(): readonly number[]; reject(error: Error): void }): () => void;
   /** The call of `rank` is known to be another one. */
   hear(rank: number, call: Fingerprint): void;
-  /** Ends the call: every rank has found at once that the calls of these two differ. Returns the error. */
-  disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): Error;
+  /** Every rank has found that the calls of these two differ; one that came early may have found others. The call's verdict is on the way. */
+  disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): void;
 }
 
 /** The parts and settings of steps. */
@@ -124,15 +124,18 @@ export class Steps {
   }
 
   /**
-   * At a call's first step, when all have come: the first rank whose call is not rank 0's, and rank 0, are named. Where some
-   * rank has skipped the call its verdict is on the way, and awaited.
+   * At a call's first step, when all have come: the first rank whose call is not rank 0's, and rank 0, are named to the judge. Then, and
+   * where some rank has skipped the call, its verdict is on the way, and awaited.
    */
   #agree(): Late {
     if (this.#agreed) return undefined;
     const { board } = this.#options;
     if (this.#isSkipped()) return this.failed();
     const rank = this.#firstToDiffer();
-    if (rank > 0) throw this.#current.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
+    if (rank > 0) {
+      this.#current.disagree([0, rank], [board.callOf(0), board.callOf(rank)]);
+      return this.failed();
+    }
     this.#agreed = true;
     return undefined;
   }

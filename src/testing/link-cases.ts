@@ -36,7 +36,7 @@ const CONTROL_BYTES = 4_096;
 const GROUP = 77;
 
 const FINGERPRINT: Fingerprint = {
-  ...{ refused: 0, persistent: 0, collective: 1, dtype: 10, op: 0, customOp: 0, root: 3, count: 2 ** 40 + 5 },
+  ...{ refused: 0, persistent: 0, ahead: 0, collective: 1, dtype: 10, op: 0, customOp: 0, root: 3, count: 2 ** 40 + 5 },
   ...{ detail: 2 ** 50 + 1, algorithm: 99, segmentBytes: 65_536 },
 };
 

@@ -5,7 +5,7 @@
 import type { Fingerprint } from "./frame.ts";
 
 /** Numbers of a record. */
-export const CALL_FIELDS = 11;
+export const CALL_FIELDS = 12;
 
 /** Writes `call` at index `at`. */
 export function writeCall(floats: Float64Array, at: number, call: Fingerprint): void {
@@ -20,6 +20,7 @@ export function writeCall(floats: Float64Array, at: number, call: Fingerprint): 
   setWord(floats, at + 8, call.algorithm);
   setWord(floats, at + 9, call.segmentBytes);
   setWord(floats, at + 10, call.persistent);
+  setWord(floats, at + 11, call.ahead);
 }
 
 /** Writes a word where it differs: a line that is not written stays in the other cores' caches. */
@@ -54,6 +55,7 @@ export function readCall(floats: Float64Array, at: number): Fingerprint {
     algorithm: field(8),
     segmentBytes: field(9),
     persistent: field(10),
+    ahead: field(11),
   };
 }
 

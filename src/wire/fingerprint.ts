@@ -1,14 +1,8 @@
-/**
- * Fingerprints, by which ranks tell each other of their calls: how two are compared, and how a difference is put into
- * words.
- */
-
-import { REDUCE_OP_NAMES } from "../reduce-op.ts";
-import { COLLECTIVES, DATA_TYPES } from "../types.ts";
-import { FINGERPRINT_LABELS, type Fingerprint, IN_F32, NO_CODE, NO_COUNT, NO_ROOT } from "./frame.ts";
+/** Fingerprints, by which ranks tell each other of their calls: what stands in some fields, and how two are compared. */
+import type { Fingerprint } from "./frame.ts";
 
 /** Calls that are made of several collectives, as errors name them; the index is the code on the wire. */
-const COMPOSED_CALLS = [
+export const COMPOSED_CALLS = [
   "nn",
   "Reducer",
   "ShardedOptimizer",
@@ -24,53 +18,37 @@ const COMPOSED_CALLS = [
 export type ComposedCall = (typeof COMPOSED_CALLS)[number];
 
 /** The least value that the field `persistent` has in a part of a composed call. */
-const COMPOSED = 2 ** 52;
-/** How many kinds of composed calls there can be. */
-const KINDS = 64;
+export const COMPOSED = 2 ** 52;
 
-/** The field `persistent` of a collective that is a part of the composed call of this number. */
-export function composedMark(call: ComposedCall, number: number): number {
-  return COMPOSED + number * KINDS + COMPOSED_CALLS.indexOf(call);
+/** The field `persistent` of a collective that is a part of a composed call of this kind. */
+export function composedMark(call: ComposedCall): number {
+  return COMPOSED + COMPOSED_CALLS.indexOf(call);
 }
 
-const FIELDS = Object.keys(FINGERPRINT_LABELS) as (keyof Fingerprint)[];
+/** Whose backend a call is for, where a group has several, as errors name it; the index, from 1, is the field `customOp`. */
+export const BACKENDS = ["cpu", "webgpu", "cuda", null] as const;
 
-/** The first field that differs between two calls, in a user's words, or null. */
-export function differingField(a: Fingerprint, b: Fingerprint): string | null {
-  const field = FIELDS.find((name) => a[name] !== b[name]);
-  if (field === "op" && (a.op ^ b.op) === IN_F32) return "accumulate";
-  if (field === "detail" && COLLECTIVES[a.collective] === "newGroup") return "list of ranks, or name";
-  if (field === "customOp" && a.op === NO_CODE) return COLLECTIVES[a.collective] === "newGroup" ? "backend" : "device";
-  if (field === "detail" && COLLECTIVES[a.collective]?.endsWith("Coalesced")) return "list of dtypes and counts";
-  if (field === "persistent" && Math.max(a.persistent, b.persistent) >= COMPOSED) return "call of which it is a part";
-  return field ? FINGERPRINT_LABELS[field] : null;
+/** The field `customOp` of a call without an operation that is for the backend of a device, or the default one for null. */
+export function forBackend(device: (typeof BACKENDS)[number]): number {
+  return BACKENDS.indexOf(device) + 1;
 }
 
-/** A call in words: `allReduce(f32, count 5, op sum)`. */
-export function describeCall(call: Fingerprint): string {
-  const parts: string[] = [];
-  if (call.dtype !== NO_CODE) parts.push(DATA_TYPES[call.dtype] ?? `dtype ${call.dtype}`);
-  if (call.count !== NO_COUNT) parts.push(`count ${call.count}`);
-  if (call.op !== NO_CODE) parts.push(`op ${REDUCE_OP_NAMES[call.op % IN_F32] ?? call.op}`);
-  if (call.op !== NO_CODE && call.op >= IN_F32) parts.push("accumulate f32");
-  const collective = COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
-  const pointToPoint = collective === "send" || collective === "recv" || collective === "recvAnySource";
-  if (call.root !== NO_ROOT) parts.push(`${pointToPoint ? "tag" : "root"} ${call.root}`);
-  const { refused, persistent } = call;
-  const after = refused > 0 ? ` after ${refused === 1 ? "a call that was" : `${refused} calls that were`} refused` : "";
-  return `${collective}(${parts.join(", ")})${wholeOf(persistent)}${after}`;
-}
-
-/** The persistent or composed call to which a collective belongs, in words. */
-function wholeOf(persistent: number): string {
-  if (persistent < COMPOSED) return persistent > 0 ? ` of persistent call ${persistent}` : "";
-  const [number, kind] = [Math.floor((persistent - COMPOSED) / KINDS), persistent % KINDS];
-  return ` of ${COMPOSED_CALLS[kind] ?? "a library"} (composed call ${number})`;
-}
-
-/** The collective's name, for an error's details. */
-export function collectiveName(call: Fingerprint): string {
-  return COLLECTIVES[call.collective] ?? `collective ${call.collective}`;
+/** Are the two calls the same? */
+export function isSameCall(a: Fingerprint, b: Fingerprint): boolean {
+  return (
+    a.refused === b.refused &&
+    a.persistent === b.persistent &&
+    a.collective === b.collective &&
+    a.dtype === b.dtype &&
+    a.op === b.op &&
+    a.customOp === b.customOp &&
+    a.root === b.root &&
+    a.count === b.count &&
+    a.detail === b.detail &&
+    a.algorithm === b.algorithm &&
+    a.segmentBytes === b.segmentBytes &&
+    a.ahead === b.ahead
+  );
 }
 
 /**

@@ -4,7 +4,7 @@
  *
  *   byte  size  header
  *      0     1  magic 0xCC
- *      1     1  version 6
+ *      1     1  version 7
  *      2     1  kind: 1 data · 2 request to send · 3 clear to send · 4 consumed · 5 announce · 6 control ·
  *                7 fold · 8 wake
  *      3     1  flags: 1 fingerprint follows · 2 granted (answers a clear-to-send) · 4 point-to-point
@@ -30,20 +30,23 @@
  *                one is registered; 0 if none
  *     32     4  hash of the algorithm's name
  *     36     4  segment bytes
- *     40     8  the persistent call that is made or started: the sequence of its making (below 2^52); the composed call of which it is a
- *               part: 2^52 + 64 × its number among those of its group + its kind (COMPOSED_CALLS of fingerprint.ts); 0 for any other call
+ *     40     8  the persistent call that is made or started: the sequence of its making (below 2^52); of a part of a composed call 2^52
+ *               + that call's kind (COMPOSED_CALLS of fingerprint.ts); 0 for any other call
+ *     48     8  number of the call among the plain ones of the rank's program, or of the composed call of which it is a part among those
+ *               (call-numbers.ts of the group); of a point-to-point message its sequence
  */
 import { ProtocolError } from "../errors.ts";
 
 export const HEADER_BYTES = 56;
-export const FINGERPRINT_BYTES = 48;
+export const FINGERPRINT_BYTES = 56;
 export const MAGIC = 0xcc;
-export const VERSION = 6;
+export const VERSION = 7;
 /** Where the payload's checksum stands in a header, and that of the header and the fingerprint. */
 export const PAYLOAD_SUM_AT = 40;
 export const HEAD_SUM_AT = 48;
 /** Where the field `peer` stands. */
 export const PEER_AT = 4;
+const SEQUENCE_AT = 24;
 
 /** Destination or source of a frame that is for, or from, the hub itself. */
 export const HUB_PEER = 0xffffffff;
@@ -76,26 +79,31 @@ export interface Header {
 }
 
 /**
- * The fields of a fingerprint, in the order in which two are compared, each with a user's words for it. The functions that
- * write and read a fingerprint name the fields once more, one by one, which is four times as fast as a loop: `encodeHeader`,
- * `decodeFingerprint`, `writeCall`. test/wire/fingerprint.test.ts holds them against this table.
+ * The part of a call that must be equal on every rank. Each field has a line in the tables and functions that name them all, one by one, which
+ * is four times as fast as a loop: `encodeHeader`, `decodeFingerprint`, `writeCall`, `isSameCall`, `FINGERPRINT_LABELS`
+ * (call-words.ts). test/wire/fingerprint.test.ts holds them against each other.
  */
-export const FINGERPRINT_LABELS = {
-  refused: "number of calls refused before this one",
-  persistent: "persistent call",
-  collective: "collective",
-  dtype: "dtype",
-  op: "reduce op",
-  customOp: "custom reduce op (its name or its wgsl)",
-  root: "root",
-  count: "count",
-  detail: "list of counts",
-  algorithm: "algorithm",
-  segmentBytes: "segment size",
-} as const;
+export interface Fingerprint {
+  refused: number;
+  persistent: number;
+  collective: number;
+  dtype: number;
+  op: number;
+  customOp: number;
+  root: number;
+  count: number;
+  detail: number;
+  algorithm: number;
+  segmentBytes: number;
+  /**
+   * The call's number in the program less its sequence, which stays the same from one plain call to the next: so a repeated call has the
+   * same fingerprint, and it is kept. It may be below 0.
+   */
+  ahead: number;
+}
 
-/** The part of a call that must be equal on every rank. */
-export type Fingerprint = Record<keyof typeof FINGERPRINT_LABELS, number>;
+/** A user's words for the field `refused`, by which every rank knows that all have heard of a refused call. */
+export const REFUSED_LABEL = "number of calls refused before this one";
 
 /** The value of `dtype` and `op` where there is none. */
 export const NO_CODE = 255;
@@ -135,7 +143,7 @@ export function encodeHeader(header: Header, fingerprint: Fingerprint | null): U
   data.setUint32(8, header.epoch, true);
   data.setUint32(12, header.slot, true);
   setU64(data, 16, header.group);
-  setU64(data, 24, header.sequence);
+  setU64(data, SEQUENCE_AT, header.sequence);
   data.setUint32(32, header.payloadBytes, true);
   data.setUint32(36, header.request, true);
   if (fingerprint) {
@@ -151,6 +159,7 @@ export function encodeHeader(header: Header, fingerprint: Fingerprint | null): U
     data.setUint32(at + 32, fingerprint.algorithm, true);
     data.setUint32(at + 36, fingerprint.segmentBytes, true);
     setU64(data, at + 40, fingerprint.persistent);
+    setU64(data, at + 48, header.sequence + fingerprint.ahead);
   }
   return bytes;
 }
@@ -179,7 +188,7 @@ export function decodeHeader(bytes: Uint8Array): Header {
     epoch: data.getUint32(8, true),
     slot: data.getUint32(12, true),
     group: getU64(data, 16),
-    sequence: getU64(data, 24),
+    sequence: getU64(data, SEQUENCE_AT),
     payloadBytes: data.getUint32(32, true),
     request: data.getUint32(36, true),
   };
@@ -207,6 +216,7 @@ export function decodeFingerprint(bytes: Uint8Array): Fingerprint {
     algorithm: data.getUint32(at + 32, true),
     segmentBytes: data.getUint32(at + 36, true),
     persistent: getU64(data, at + 40),
+    ahead: getU64(data, at + 48) - getU64(data, SEQUENCE_AT),
   };
 }
 

@@ -20,6 +20,7 @@ export const FINGERPRINT: Fingerprint = {
   refused: 0,
   segmentBytes: 0,
   persistent: 0,
+  ahead: 0,
 };
 
 let jobs = 0;

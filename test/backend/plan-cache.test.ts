@@ -16,6 +16,7 @@ const CALL: Call = {
   sequence: 1,
   algorithm: undefined,
   deterministic: false,
+  number: 1,
   persistent: 0,
   refusedBefore: 0,
   started: 0,

@@ -8,7 +8,7 @@ import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
 export const GROUP = 77;
 export const CALL: Fingerprint = {
   ...{ collective: 0, dtype: 10, op: 0, root: 0xffffffff, count: 5 },
-  ...{ detail: 0, customOp: 0, algorithm: 1, segmentBytes: 65_536, refused: 0, persistent: 0 },
+  ...{ detail: 0, customOp: 0, algorithm: 1, segmentBytes: 65_536, refused: 0, persistent: 0, ahead: 0 },
 };
 
 const NUMBERS = [0, 1, 2, 3, 7, 64, 255, 256, 4_096, 65_535, 2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1, -1, 1.5, Number.NaN];

@@ -33,6 +33,17 @@ async function expectWhole(members: readonly ProcessGroup[]): Promise<void> {
   await Promise.all(members.map((group) => group.barrier()));
 }
 
+describe("onCompletion() and onMembership()", () => {
+  it.each([5, null, undefined, "hook", {}])("refuse %j as a hook, and the group goes on", async (hook) => {
+    const groups = await memoryGroups(2);
+    for (const group of groups) {
+      expect(() => group.onCompletion(hook as never)).toThrow(/^onCompletion: the hook must be a function, got/);
+      expect(() => group.onMembership(hook as never)).toThrow(/^onMembership: the hook must be a function, got/);
+    }
+    await Promise.all(groups.map((group) => group.barrier()));
+  });
+});
+
 describe("onCompletion()", () => {
   it("tells each Work's kind, number and times", async () => {
     const [a, b] = (await memoryGroups(2)) as [ProcessGroup, ProcessGroup];

@@ -46,6 +46,7 @@ function foldHead(fields: {
     refused: 0,
     segmentBytes: 0,
     persistent: 0,
+    ahead: 0,
   };
   return encodeHeader(
     { kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, slot, group, sequence, payloadBytes, request },

@@ -25,6 +25,7 @@ const CALL: Fingerprint = {
   algorithm: 9,
   refused: 0,
   persistent: 0,
+  ahead: 0,
   segmentBytes: 4,
 };
 

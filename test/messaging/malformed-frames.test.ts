@@ -21,7 +21,7 @@ import { hello, helloMessage, join, joinConnection, openHub, rawWebSocket } from
 const GROUP = 77;
 const CALL: Fingerprint = {
   ...{ collective: 0, dtype: 10, op: 0, root: 0xffffffff, count: 5 },
-  ...{ detail: 0, customOp: 0, algorithm: 1, segmentBytes: 65_536, refused: 0, persistent: 0 },
+  ...{ detail: 0, customOp: 0, algorithm: 1, segmentBytes: 65_536, refused: 0, persistent: 0, ahead: 0 },
 };
 const ERROR = { code: "MISMATCH" as const, message: "count differs", details: { group: "g", sequence: 1 } };
 

@@ -229,6 +229,8 @@ describe("WorkerServer, asked by a stranger of this machine", () => {
       }),
       { numRuns: 25 },
     );
+    const twoHosts = `GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nHost: localhost\r\n\r\n`;
+    expect((await exchange(port, twoHosts)).slice(0, 12)).toBe("HTTP/1.1 400");
     for (const path of ["//", "//[", "/\\["]) {
       const answer = await exchange(port, `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
       expect(answer.slice(0, 12)).toMatch(/HTTP\/1\.1 40[04]/);

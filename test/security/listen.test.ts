@@ -1,5 +1,5 @@
 /** Who may bind, and who may knock. */
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { WebSocketServer } from "ws";
 import { AbortedError, AdmissionError, TimeoutError } from "../../src/errors.ts";
@@ -107,6 +107,46 @@ describe("S3 Host", () => {
     }
     const headers = { host: "localhost", "x-forwarded-host": "evil.example" };
     expect(await rawWebSocket(listener.url, { headers }).status).toBe(101);
+  });
+});
+
+describe("S3 two headers Host", () => {
+  /** What the server at `port` answers to these lines. */
+  const answerTo = (port: number, lines: readonly string[]) =>
+    new Promise<string>((resolve, reject) => {
+      let answer = "";
+      const net = connect(port, "127.0.0.1", () => net.write(`${lines.join("\r\n")}\r\n\r\n`));
+      net.setEncoding("latin1");
+      net.on("data", (text) => {
+        answer += text;
+        if (answer.includes("\r\n\r\n")) net.destroy();
+      });
+      net.on("close", () => resolve(answer));
+      net.on("error", reject);
+    });
+
+  it("get 400, whichever is first and whatever is asked for", async () => {
+    const hub = await openHub({});
+    const { port } = hub;
+    const upgrade = [
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      "Sec-WebSocket-Version: 13",
+      `Sec-WebSocket-Key: ${"A".repeat(22)}==`,
+    ];
+    for (const more of [[], upgrade]) {
+      for (const hosts of [
+        ["localhost", "evil.example"],
+        ["evil.example", "localhost"],
+        ["localhost", "localhost"],
+      ]) {
+        const answer = await answerTo(port, ["GET / HTTP/1.1", ...hosts.map((host) => `Host: ${host}`), ...more]);
+        expect([hosts, answer.slice(0, 12)]).toEqual([hosts, "HTTP/1.1 400"]);
+        expect(answer).toContain("more than one header Host");
+      }
+      const alone = await answerTo(port, ["GET / HTTP/1.1", "Host: localhost", ...more]);
+      expect(alone).not.toContain("HTTP/1.1 400");
+    }
   });
 });
 

@@ -1,17 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { COLLECTIVES } from "../../src/types.ts";
 import { CALL_FIELDS, readCall, sameCalls, writeCall } from "../../src/wire/call-record.ts";
-import { differingField } from "../../src/wire/fingerprint.ts";
-import {
-  decodeFingerprint,
-  encodeHeader,
-  FINGERPRINT_LABELS,
-  type Fingerprint,
-  FrameKind,
-  HEADER_BYTES,
-} from "../../src/wire/frame.ts";
+import { differingField, FINGERPRINT_LABELS } from "../../src/wire/call-words.ts";
+import { isSameCall } from "../../src/wire/fingerprint.ts";
+import { decodeFingerprint, encodeHeader, type Fingerprint, FrameKind, HEADER_BYTES } from "../../src/wire/frame.ts";
 
-const HEADER = { kind: FrameKind.DATA, flags: 0, peer: 0, epoch: 0, slot: 0, group: 1, sequence: 1 };
+const HEADER = { kind: FrameKind.DATA, flags: 0, peer: 0, epoch: 0, slot: 0, group: 1, sequence: 0 };
 const ZERO: Fingerprint = {
   ...{
     refused: 0,
@@ -25,6 +19,7 @@ const ZERO: Fingerprint = {
     algorithm: 0,
     segmentBytes: 0,
     persistent: 0,
+    ahead: 0,
   },
 };
 
@@ -41,6 +36,7 @@ const FIELDS = [
   { name: "detail", at: 16 },
   { name: "algorithm", at: 32 },
   { name: "segmentBytes", at: 36 },
+  { name: "ahead", at: 48 },
 ] as const;
 const encode = (call: Fingerprint) => encodeHeader({ ...HEADER, payloadBytes: 0, request: 0 }, call);
 
@@ -60,6 +56,14 @@ describe("FINGERPRINT_LABELS", () => {
     expect(decodeFingerprint(bytes)).toEqual(call);
   });
 
+  it.each([-4, 0, 2 ** 40])("a call %i ahead of its sequence crosses the wire as its number", (ahead) => {
+    const sequence = 2 ** 33 + 5;
+    const bytes = encodeHeader({ ...HEADER, sequence, payloadBytes: 0, request: 0 }, { ...ZERO, ahead });
+    const number = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(HEADER_BYTES + 48, true);
+    expect(Number(number)).toBe(sequence + ahead);
+    expect(decodeFingerprint(bytes)).toEqual({ ...ZERO, ahead });
+  });
+
   it.each(FIELDS)("$name stands in a call record, in the order of bytes", ({ name, at }) => {
     const call = { ...ZERO, [name]: 7 };
     const floats = new Float64Array(2 * CALL_FIELDS);
@@ -74,6 +78,11 @@ describe("FINGERPRINT_LABELS", () => {
     const call = { ...ZERO, [name]: 7 };
     expect(differingField(call, ZERO)).toBe(FINGERPRINT_LABELS[name]);
     expect(differingField(call, { ...call })).toBeNull();
+    expect([isSameCall(call, ZERO), isSameCall(ZERO, call), isSameCall(call, { ...call })]).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 });
 
@@ -93,6 +102,7 @@ describe("the labels", () => {
         "list of counts",
         "algorithm",
         "segment size",
+        "number in the program",
       ],
     ]);
   });

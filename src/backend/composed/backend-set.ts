@@ -1,7 +1,12 @@
-/** BackendSet: several backends in one group. The memory of a call's tensors tells which runs it. */
+/**
+ * BackendSet: several backends in one group. The memory of a call's tensors tells which runs it. From the first that is registered on the
+ * ranks tell each other which that is before a collective begins (witness.ts).
+ */
 
 import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request, tensorsOf } from "../../request.ts";
+import { now } from "../../support/clock.ts";
+import { InOrder } from "../../support/in-order.ts";
 import { asError } from "../../support/thrown.ts";
 import type { Collective } from "../../types.ts";
 import {
@@ -11,8 +16,10 @@ import {
   type BackendsByDevice,
   type BackendTraffic,
   type Call,
+  type SatOut,
 } from "../backend.ts";
 import { trafficOf } from "./traffic-of.ts";
+import { Witness, type WitnessChannel } from "./witness.ts";
 
 const DEVICE_OF: Readonly<Record<string, BackendDevice>> = { host: "cpu", gpu: "webgpu", cuda: "cuda" };
 const DEVICES: readonly string[] = BACKEND_DEVICES;
@@ -30,18 +37,23 @@ export class BackendSet implements Backend, BackendsByDevice {
   /** The devices for which one is being registered. */
   readonly #coming = new Set<BackendDevice>();
   readonly #first: Backend;
+  readonly #witness: Witness;
+  readonly #starts = new InOrder();
+  /** Collectives of which the other ranks' backend is not known yet. */
+  readonly #agreeing = new Set<number>();
   #default: Backend;
   /** Who runs each call that has not ended, collectives and messages apart: they are numbered so. Those before the set are the first's. */
   readonly #running = [new Map<number, Backend>(), new Map<number, Backend>()] as const;
 
-  constructor(first: Backend) {
+  constructor(first: Backend, witness: Witness) {
     this.#first = first;
     this.#default = first;
+    this.#witness = witness;
   }
 
   /** `backend` itself, if it is a set, else a set with it as the default. */
-  static of(backend: Backend): BackendSet {
-    return backend instanceof BackendSet ? backend : new BackendSet(backend);
+  static of(backend: Backend, openChannel: () => WitnessChannel): BackendSet {
+    return backend instanceof BackendSet ? backend : new BackendSet(backend, new Witness(openChannel()));
   }
 
   get name(): string {
@@ -109,6 +121,37 @@ export class BackendSet implements Backend, BackendsByDevice {
 
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     const backend = this.#backendOf(request);
+    if (!this.#isWitnessed(request)) return this.#run(backend, request, call);
+    call.began = Number.NaN;
+    const { sequence } = call;
+    this.#agreeing.add(sequence);
+    const agreed = this.#witness.agree(request, call, this.#deviceOf(backend));
+    const over = () => this.#agreeing.delete(sequence);
+    agreed.then(over, over);
+    return this.#starts.run(agreed, async () => {
+      call.began = now();
+      try {
+        return this.#run(backend, request, call);
+      } catch (error) {
+        // It cannot be refused any more: the others begin it.
+        void backend.sitOut(sequence, request.collective, asError(error), request);
+        throw error;
+      }
+    });
+  }
+
+  /** That all ranks register a backend is agreed on by the first one. */
+  #isWitnessed(request: Request): boolean {
+    if (isMessage(request) || request.collective === "registerBackend") return false;
+    return this.#registered.size + this.#coming.size > 0;
+  }
+
+  /** The device for which `backend` is registered; null for none. */
+  #deviceOf(backend: Backend): BackendDevice | null {
+    return BACKEND_DEVICES.find((device) => this.#registered.get(device) === backend) ?? null;
+  }
+
+  #run(backend: Backend, request: Request, call: Call): Promise<number | undefined> | undefined {
     const running = backend.run(request, call);
     if (!running) return undefined;
     const calls = this.#running[isMessage(request) ? 1 : 0];
@@ -122,16 +165,17 @@ export class BackendSet implements Backend, BackendsByDevice {
     return this.#backendOf(request).numbers?.(request) ?? 1;
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
-    this.#backendOf(request).sitOut(sequence, collective, reason, request);
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
+    if (this.#isWitnessed(request)) return this.#witness.channel.sitOut(sequence, collective, reason);
+    return this.#backendOf(request).sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {
-    return (this.#running[0].get(sequence) ?? this.#first).stragglers(sequence);
+    return this.#whereIs(sequence).stragglers(sequence);
   }
 
   waitingFor(sequence: number): readonly number[] {
-    return (this.#running[0].get(sequence) ?? this.#first).waitingFor?.(sequence) ?? [];
+    return this.#whereIs(sequence).waitingFor?.(sequence) ?? [];
   }
 
   get traffic(): BackendTraffic | undefined {
@@ -143,11 +187,19 @@ export class BackendSet implements Backend, BackendsByDevice {
   }
 
   abort(cause: WebcclError): void {
+    this.#witness.channel.abort(cause);
     for (const backend of this.#all) backend.abort(cause);
   }
 
   async dispose(): Promise<void> {
     await Promise.all([...this.#all].map((backend) => backend.dispose()));
+    this.#witness.close();
+  }
+
+  /** Where collective `sequence` waits for other ranks. */
+  #whereIs(sequence: number): Pick<Backend, "stragglers" | "waitingFor"> {
+    if (this.#agreeing.has(sequence)) return this.#witness.channel;
+    return this.#running[0].get(sequence) ?? this.#first;
   }
 
   get #all(): Set<Backend> {

@@ -2,7 +2,7 @@
  * CheckedBackend: a backend that a user wrote, held to the contract. What it lacks is told when it is made; what it returns or
  * throws against the contract is told at the call, and ends in no other place.
  */
-import type { WebcclError } from "../../errors.ts";
+import { WebcclError } from "../../errors.ts";
 import type { ObjectRequest, Request } from "../../request.ts";
 import { startTimer, type Timer } from "../../support/clock.ts";
 import { asError } from "../../support/thrown.ts";
@@ -13,6 +13,7 @@ import {
   type BackendTraffic,
   type Call,
   type PersistentRun,
+  type SatOut,
   unsupported,
 } from "../backend.ts";
 
@@ -60,12 +61,24 @@ export class CheckedBackend implements Backend {
     return Math.max(1, this.#singlesOf(request)?.length ?? 1);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
     const singles = this.#singlesOf(request);
-    if (!singles) this.#guarded("sitOut", () => this.given.sitOut(sequence, collective, reason, request));
-    singles?.forEach((single, i) => {
-      this.#guarded("sitOut", () => this.given.sitOut(sequence + i, single.collective, reason, single));
+    const verdicts = (singles ?? [request]).map((one, i) => {
+      const name = singles ? one.collective : collective;
+      return this.#guarded("sitOut", () => this.given.sitOut(sequence + i, name, reason, one));
     });
+    return this.#verdictOf(verdicts[0]);
+  }
+
+  /** The user's code may have given anything. */
+  async #verdictOf(given: SatOut): Promise<WebcclError | undefined> {
+    try {
+      const verdict: unknown = await given;
+      return verdict instanceof WebcclError ? verdict : undefined;
+    } catch (error) {
+      this.#tell("sitOut", error);
+      return undefined;
+    }
   }
 
   async stragglers(sequence: number): Promise<number[]> {

@@ -15,7 +15,7 @@ import { textOf } from "../../support/thrown.ts";
 import { overlapOf, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Checksums } from "../../wire/checksum.ts";
-import type { Backend, BackendContext, BackendTraffic, Call, PersistentRun } from "../backend.ts";
+import type { Backend, BackendContext, BackendTraffic, Call, PersistentRun, SatOut } from "../backend.ts";
 import { backendOf } from "./checked-backend.ts";
 
 /** Frames of the caller's stack in an error. */
@@ -74,9 +74,9 @@ export class DebugBackend implements Backend {
     return this.#inner.numbers?.(request) ?? 1;
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
     this.#context.logger.debug(`${collective} ${sequence} is not made: ${reason.message}`);
-    this.#inner.sitOut(sequence, collective, reason, request);
+    return this.#inner.sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -2,7 +2,7 @@
 import type { WebcclError } from "../../errors.ts";
 import { isMessage, type Request } from "../../request.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, BackendTraffic, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call, SatOut } from "../backend.ts";
 import { backendOf } from "./checked-backend.ts";
 import { trafficOf } from "./traffic-of.ts";
 
@@ -24,8 +24,8 @@ export class RoundRobinBackend implements Backend {
     return (isMessage(request) ? this.#first : this.#of(call.sequence)).run(request, call);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
-    this.#of(sequence).sitOut(sequence, collective, reason, request);
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
+    return this.#of(sequence).sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -38,17 +38,24 @@ export function fingerprintOf(
     segmentBytes,
     refused: 0,
     persistent: 0,
+    ahead: 0,
   };
 }
 
-/** A plan's fingerprint as that of one call: with the calls that were refused before it, and the persistent call of which it is a start. */
+/**
+ * A plan with its fingerprint as that of one call: with the calls that were refused before it, the persistent call of which it is a start,
+ * and its number in the program. The plan itself if it has that one already.
+ */
 export function fingerprintOfCall<P extends { readonly fingerprint: Fingerprint }>(
   plan: P,
-  { refusedBefore, persistent }: Call,
+  { refusedBefore, persistent, number, sequence }: Call,
 ): P {
-  if (refusedBefore === 0 && plan.fingerprint.persistent === persistent) return plan;
+  const { fingerprint } = plan;
+  const ahead = number - sequence;
   const refused = Math.min(refusedBefore, MOST_REFUSED);
-  return { ...plan, fingerprint: { ...plan.fingerprint, refused, persistent } };
+  const { persistent: before } = fingerprint;
+  if (refused === fingerprint.refused && persistent === before && ahead === fingerprint.ahead) return plan;
+  return { ...plan, fingerprint: { ...fingerprint, refused, persistent, ahead } };
 }
 
 /** The fingerprint of a point-to-point message; its tag stands where a root does. */
@@ -68,7 +75,7 @@ export function messageFingerprint(
 
 const EMPTY: Fingerprint = {
   ...{ collective: 0, dtype: NO_CODE, op: NO_CODE, root: NO_ROOT, count: NO_COUNT },
-  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0, refused: 0, persistent: 0 },
+  ...{ detail: 0, customOp: 0, algorithm: 0, segmentBytes: 0, refused: 0, persistent: 0, ahead: 0 },
 };
 
 /** Lists whose lengths every rank must agree on. */

@@ -12,7 +12,14 @@ import { isMessage, type Request, tensorsOf } from "../../request.ts";
 import { textOf } from "../../support/thrown.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import { type Backend, type BackendTraffic, type Call, type PersistentRun, unsupported } from "../backend.ts";
+import {
+  type Backend,
+  type BackendTraffic,
+  type Call,
+  type PersistentRun,
+  type SatOut,
+  unsupported,
+} from "../backend.ts";
 import { isInF32, planInF32 } from "./accumulate.ts";
 import { fingerprintOfCall } from "./call-facts.ts";
 import { failureOf, faultOf, flowOf, foldsOf, type GroupScope, surroundings } from "./group-scope.ts";
@@ -87,7 +94,11 @@ export class DirectBackend implements Backend {
   run(request: Request, call: Call): Promise<number | undefined> | undefined {
     if (isMessage(request)) return this.#messages.run(request, this.#executorOf(tensorsOf(request)), call);
     const kept = this.#plans.find(request, call);
-    if (kept) return this.#again(kept, call);
+    if (kept) {
+      const numbered = fingerprintOfCall(kept, call);
+      if (numbered !== kept) this.#plans.keep(request, call, numbered);
+      return this.#again(numbered, call);
+    }
     const scope = this.#planScopeOf(this.#executorOf(tensorsOf(request)));
     if (isInF32(request)) return this.#runInF32(request, call, scope);
     const plan = planCollective(request, call, scope);
@@ -102,7 +113,7 @@ export class DirectBackend implements Backend {
     const plan = inF32 ? planInF32(request, call, scope) : planCollective(request, call, scope);
     const agreement = agreementOn(plan, call, scope);
     const made = this.#runPlan(agreement, this.#admit(agreement), call);
-    const started = fingerprintOfCall(plan, { ...call, refusedBefore: 0 });
+    let started = plan;
     // A start that overtakes the making may come before the executor has what the making asked it for.
     let isMade = made === undefined;
     void made?.then(
@@ -111,16 +122,19 @@ export class DirectBackend implements Backend {
       },
       () => {},
     );
-    const start = (next: Call) =>
-      isMade ? this.#again(started, next) : this.#runPlan(started, this.#admit(started), next);
+    const start = (next: Call) => {
+      started = fingerprintOfCall(started, next);
+      return isMade ? this.#again(started, next) : this.#runPlan(started, this.#admit(started), next);
+    };
     return { made, start: inF32 ? (next) => this.#runInF32(request, next, scope) : start };
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error): void {
+  sitOut(sequence: number, collective: Collective, reason: Error): SatOut {
     const { channel } = this.#options;
-    if (channel.dead) return;
-    channel.sitOut(sequence, collective, reason.message);
+    if (channel.dead) return undefined;
+    const verdict = channel.sitOut(sequence, collective, reason);
     void this.#turns?.sitOut();
+    return verdict;
   }
 
   stragglers(sequence: number): Promise<number[]> {

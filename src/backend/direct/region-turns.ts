@@ -192,10 +192,8 @@ class Turn implements SteppingCall {
     this.exchange.hear(rank, call);
   }
 
-  disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): Error {
-    const { exchange } = this;
-    this.#channel.onDisagreement(exchange, ranks, calls);
-    return exchange.error ?? new Error(`the calls of rank ${ranks.join(" and rank ")} differ`);
+  disagree(ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): void {
+    this.#channel.onDisagreement(this.#sequence, ranks, calls);
   }
 
   /** The call has ended, and all ranks are known to have made the same. */

@@ -10,7 +10,7 @@ import { InOrder } from "../../support/in-order.ts";
 import { describeHost } from "../../tensor/host.ts";
 import type { CudaView, TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, BackendTraffic, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call, SatOut } from "../backend.ts";
 
 /** A backend of host memory that takes CUDA memory, too. */
 export class HostTwinBackend implements Backend {
@@ -45,8 +45,11 @@ export class HostTwinBackend implements Backend {
     });
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
-    void this.#starts.run(undefined, async () => this.#host.sitOut(sequence, collective, reason, request));
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
+    return this.#starts.run(
+      undefined,
+      async () => (await this.#host.sitOut(sequence, collective, reason, request)) || undefined,
+    );
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -12,7 +12,7 @@ import type { ChannelExchange } from "../../messaging/exchange.ts";
 import { type Request, tensorsOf } from "../../request.ts";
 import type { Store } from "../../store/store.ts";
 import type { Collective } from "../../types.ts";
-import type { Backend, BackendTraffic, Call } from "../backend.ts";
+import type { Backend, BackendTraffic, Call, SatOut } from "../backend.ts";
 import { fingerprintOfCall } from "../direct/call-facts.ts";
 import { LazyCommunicator } from "./communicator.ts";
 import { ncclFailure } from "./failure.ts";
@@ -76,8 +76,8 @@ export class NcclBackend implements Backend {
     return this.#host.run(request, call);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): void {
-    this.#host.sitOut(sequence, collective, reason, request);
+  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
+    return this.#host.sitOut(sequence, collective, reason, request);
   }
 
   stragglers(sequence: number): Promise<number[]> {

@@ -35,7 +35,7 @@ export async function knockAndLink(
   undo: Cleanup,
 ): Promise<Entrance> {
   const { timeoutMs, signal } = settings;
-  const number = await knock(store, own.rank, encodeControl(own));
+  const number = await knock(store, own.rank, encodeControl(own), timeoutMs, signal);
   const invitation = await answered(store, number, timeoutMs, signal);
   const others = invitation.entries.map(entryOf).filter(({ rank }) => rank !== own.rank);
   const roster: RosterEntry[] = [];

@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allowedHosts, hostAllowed } from "../../node/websocket-server.ts";
+import { allowedHosts, hostFault } from "../../node/websocket-server.ts";
 import { statusLine } from "../bench/report.ts";
 import { nextSignal } from "../hub.ts";
 import { pathOf, sendFile } from "../page-files.ts";
@@ -45,7 +45,7 @@ async function servePage(
   const server = createServer((request, response) => {
     // Neither a name that somebody points here nor a page of another origin tells anything.
     const { host, origin } = request.headers;
-    if (!hostAllowed(request, allowed) || (origin !== undefined && origin !== `http://${host}`)) {
+    if (hostFault(request, allowed) || (origin !== undefined && origin !== `http://${host}`)) {
       response.writeHead(403).end("this page is for this machine alone\n");
       return;
     }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { allowedHosts, hostAllowed } from "../../node/websocket-server.ts";
+import { allowedHosts, hostFault } from "../../node/websocket-server.ts";
 import { nextSignal } from "../hub.ts";
 import { pathOf, sendFile } from "../page-files.ts";
 import { UsageError } from "../usage.ts";
@@ -35,8 +35,9 @@ export async function openLive(places: readonly string[], port: number): Promise
   const watcher = new Watcher(places);
   const allowed = allowedHosts("127.0.0.1");
   const server = createServer((request, response) => {
-    if (hostAllowed(request, allowed)) answer(folder, watcher, request, response);
-    else response.writeHead(403).end("unknown Host\n");
+    const fault = hostFault(request, allowed);
+    if (fault) response.writeHead(fault.status).end(`${fault.text}\n`);
+    else answer(folder, watcher, request, response);
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { bareHost, urlHost } from "../../support/host.ts";
 import { textOf } from "../../support/thrown.ts";
 import { addressesOf, openAll } from "../doors.ts";
-import { allowedHosts, hostAllowed, isOfPage } from "../websocket-server.ts";
+import { allowedHosts, hostFault, isOfPage } from "../websocket-server.ts";
 import type { MetricsPage } from "./figures.ts";
 
 /** A request must be complete within this time, in milliseconds. */
@@ -66,7 +66,8 @@ async function pageOf(
   metrics: MetricsServerOptions["metrics"],
 ): Promise<{ status: number; type: string; body: string }> {
   const { method = "GET", url = "/" } = request;
-  if (!hostAllowed(request, allowed)) return plain(403, "unknown Host");
+  const fault = hostFault(request, allowed);
+  if (fault) return plain(fault.status, fault.text);
   if (isOfPage(request)) return plain(403, "pages may not read a hub's figures");
   if (method !== "GET" && method !== "HEAD") return plain(405, "use GET");
   const [path] = url.split("?", 1);

@@ -12,7 +12,7 @@ import { asyncDispose } from "../../support/async-dispose.ts";
 import { isLoopback, urlHost } from "../../support/host.ts";
 import { asError, textOf } from "../../support/thrown.ts";
 import { addressesOf, openAll } from "../doors.ts";
-import { allowedHosts, hostAllowed, isOfPage } from "../websocket-server.ts";
+import { allowedHosts, hostFault, isOfPage } from "../websocket-server.ts";
 import { openUnixSocket } from "./unix-socket.ts";
 
 /** Most bytes of a request's body. */
@@ -209,7 +209,8 @@ export class WorkerServer implements AsyncDisposable {
 
   async #answer(request: IncomingMessage): Promise<Answer> {
     const { method = "GET" } = request;
-    if (this.#allowed && !hostAllowed(request, this.#allowed)) return plain(403, "unknown Host");
+    const fault = this.#allowed && hostFault(request, this.#allowed);
+    if (fault) return plain(fault.status, fault.text);
     if (isOfPage(request)) return plain(403, "pages may not read a worker server");
     if (method !== "GET" && method !== "POST") return plain(405, "use GET or POST");
     const { url = "/" } = request;

@@ -43,6 +43,7 @@ const WANTED = {
   mapped: "a rank that may map memory; no page does",
   memory: "memory://",
   "message-port": "a page that meets at a hub",
+  "mismatch-errors": "ranks whose calls differ",
   offer: "a rank that may have NCCL; no page has",
   "own-backend": "a backend of one's own, and WEBCCL_DEBUG=DETAIL",
   "page-ends": "a page that meets at a hub",

@@ -65,7 +65,17 @@ function frames() {
     ...{ payloadBytes: 1024, request: 7 },
   };
   const fingerprint = {
-    ...{ refused: 1, persistent: 2 ** 52 + 64, collective: 2, dtype: 12, op: 0, customOp: 3, root: 1, count: 2 ** 35 },
+    ...{
+      refused: 1,
+      persistent: 2 ** 52,
+      ahead: 12,
+      collective: 2,
+      dtype: 12,
+      op: 0,
+      customOp: 3,
+      root: 1,
+      count: 2 ** 35,
+    },
     ...{ detail: 4, algorithm: 5, segmentBytes: 65_536 },
   };
   const kinds = Object.entries(FrameKind).map(([name, kind]) => [

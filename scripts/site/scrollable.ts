@@ -2,7 +2,6 @@
 import type { MarkdownRenderer } from "vitepress";
 
 export function scrollable(markdown: MarkdownRenderer): void {
-  markdown.renderer.rules.table_open = () =>
-    '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>\n';
+  markdown.renderer.rules.table_open = () => '<div class="wide" tabindex="0"><table>\n';
   markdown.renderer.rules.table_close = () => "</table></div>\n";
 }

@@ -1,6 +1,7 @@
 /** `webccl info`: the parts that are here, and those that are missing, each with its fix. */
 
 import { availableParallelism, totalmem } from "node:os";
+import { bunPlatform } from "../../bun/platform.ts";
 import { createCpuExecutor } from "../../executor/cpu/cpu-executor.ts";
 import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
@@ -63,7 +64,7 @@ async function gather(version: string): Promise<Info> {
   if (files !== null) missing.push({ what: "transport shared-file", fix: `${files}; ranks of one host use websocket` });
   return {
     webccl: version,
-    runtime: nodePlatform.version,
+    runtime: ("bun" in process.versions ? bunPlatform : nodePlatform).version,
     system: {
       platform: process.platform,
       arch: process.arch,

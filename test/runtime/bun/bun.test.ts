@@ -22,7 +22,7 @@ import { initProcessGroup } from "webccl";
 const group = await initProcessGroup({ backend: "cpu", timeoutMs: 30_000 });
 const tensor = group.alloc("f32", 1_000).fill(group.rank + 1);
 await group.allReduce(tensor);
-const { runtime, link } = group.info().ranks[group.rank === 0 ? 1 : 0];
+const { link } = group.info().ranks[group.rank === 0 ? 1 : 0];
 const own = group.info().ranks[group.rank].runtime;
 console.log([own, link, tensor[999]].join(" "));
 await group.destroy();

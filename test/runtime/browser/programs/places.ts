@@ -38,13 +38,4 @@ async function idle(options: object): Promise<{ before: number; after: number; m
   return { before, after, memory: executors[0]!.description };
 }
 
-/** A page that an extension has in its background, as its scripts see it. */
-async function inBackgroundPage(): Promise<string> {
-  Object.assign(globalThis, { chrome: { extension: { getBackgroundPage: () => globalThis } } });
-  return initProcessGroup({ initMethod: "ws://127.0.0.1:1/group", worldSize: 1 }).then(
-    () => "it is one",
-    (error: unknown) => String(error),
-  );
-}
-
-Object.assign(globalThis, { idle, inBackgroundPage, inServiceWorker, inSharedWorker });
+Object.assign(globalThis, { idle, inServiceWorker, inSharedWorker });

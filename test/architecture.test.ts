@@ -71,6 +71,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/redis-store",
     "node/tcp-store",
     "node/trace",
+    "node/turns",
     "browser",
   ],
   ["deno", "bun", "simulated", "simulated/network", "simulated/run"],

@@ -86,7 +86,8 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     }),
   );
   const front =
-    options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers);
+    options.tcpStore &&
+    new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers, options.logger);
   strangers.watch(front?.server ?? server);
   const doors = await openAll(front?.server ?? server, host, addresses, port);
   // It watches over its connections' headers from here on.

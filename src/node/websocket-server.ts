@@ -234,6 +234,9 @@ export function allowedHosts(host: string, more: readonly string[] = []): Readon
 }
 
 export function hostAllowed(request: IncomingMessage, allowed: ReadonlySet<string>): boolean {
+  // Of several, Node shows the first, and a proxy in front of it may have read the last.
+  const { rawHeaders } = request;
+  if (rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === "host").length > 1) return false;
   const [, host] = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d{1,5})?$/i.exec(request.headers.host ?? "") ?? [];
   if (host === undefined) return false;
   const name = host.toLowerCase();

@@ -80,14 +80,15 @@ async function joins(): Promise<Row> {
   };
 }
 
-/** Ranks that have the hub alone come, reduce and leave. */
-async function tabs({ tabs: count }: Extent): Promise<Row> {
+/** Ranks that have the hub alone come, reduce and leave: by the wire alone, or as whole process groups, of which each meets all others. */
+async function tabs(program: "tabs" | "ranks", count: number): Promise<Row> {
   const hub = await openHub();
   const before = await hub.memory();
   const share = Math.ceil(count / PROCESSES);
   const children = Array.from({ length: PROCESSES }, (_, i) => {
     const first = i * share;
-    return new Child("ranks", `${hub.url}/tabs`, `${count}`, `${first}`, `${Math.min(share, count - first)}`);
+    const url = program === "tabs" ? hub.url : `${hub.url}/tabs`;
+    return new Child(program, url, `${count}`, `${first}`, `${Math.min(share, count - first)}`);
   });
   const joined = await Promise.all(children.map((child) => child.ask<Joined>()));
   const atHub = ((await hub.memory()) - before) / count;
@@ -100,7 +101,11 @@ async function tabs({ tabs: count }: Extent): Promise<Row> {
   const wrong = sum(reduced.map((one) => one.wrong));
   const reducedMs = Math.max(...reduced.map(({ ms }) => ms));
   return {
-    ...{ id: "R18", what: `${count} simulated tabs join, reduce, leave`, target: "10 s, all right" },
+    ...{
+      id: "R18",
+      what: `${count} ${program === "tabs" ? "simulated tabs" : "ranks of one process group"} join, reduce, leave`,
+      target: "10 s, all right",
+    },
     isKept: joinedMs <= WITHIN_MS && wrong === 0 && left.rooms === 0,
     measured:
       `joined in ${round(joinedMs / 1_000)} s, reduced in ${round(reducedMs / 1_000)} s, ${wrong} wrong; ` +
@@ -120,6 +125,9 @@ export const crowds: Part = {
   async *measure(extent, isWanted) {
     if (isWanted("R10")) yield await idle(extent);
     if (isWanted("W9")) yield await joins();
-    if (isWanted("R18")) yield await tabs(extent);
+    if (isWanted("R18")) {
+      yield await tabs("tabs", extent.tabs);
+      yield await tabs("ranks", Math.ceil(extent.tabs / 10));
+    }
   },
 };

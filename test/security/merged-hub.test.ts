@@ -69,6 +69,7 @@ describe("the port for figures", () => {
     const refused = await open();
     await once(refused.resume(), "close");
     for (const socket of idle) socket.destroy();
-    await vi.waitFor(async () => expect((await fetch(`${figures.url}/healthz`)).status).toBe(200));
+    const answers = async () => expect((await fetch(`${figures.url}/healthz`)).status).toBe(200);
+    await vi.waitFor(answers, { timeout: 20_000 });
   });
 });

@@ -103,12 +103,14 @@ export const ATTACKS: Record<string, (member: Hostile) => Promise<unknown>> = {
 /** After so long a hub that reads no more of a member for now is as good as one that has closed it, in milliseconds. */
 const HELD_MS = 1_500;
 
+let attacks = 0;
+
 /** Runs one of {@link ATTACKS} in a group of its own, in which another rank reads nothing. */
 export async function attackHub(hub: { url: string }, attack: (member: Hostile) => Promise<unknown>): Promise<void> {
-  const worldSize = 4_096;
-  const other = await enter(hub, { rank: 1, worldSize });
+  const fields = { group: `attacked ${process.pid} ${attacks++}`, worldSize: 4_096 };
+  const other = await enter(hub, { ...fields, rank: 1 });
   other.net.pause();
-  const member = await enter(hub, { rank: 0, worldSize });
+  const member = await enter(hub, { ...fields, rank: 0 });
   const isHeld = new Promise((resolve) => setTimeout(resolve, HELD_MS).unref());
   await Promise.race([attack(member), member.closed, isHeld]);
   member.ws.terminate();

@@ -16,7 +16,6 @@ export async function openHub(options: Parameters<typeof startHubProcess>[0] = {
 /** A program of bench/hub/programs. */
 export class Child {
   readonly #process: ChildProcess;
-  #ended = false;
 
   /** `words` are its arguments. */
   constructor(name: string, ...words: readonly string[]) {
@@ -25,7 +24,6 @@ export class Child {
       execArgv: ["--import", "tsx"],
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
-    this.#process.once("exit", () => (this.#ended = true));
     open.add(this);
   }
 
@@ -41,12 +39,6 @@ export class Child {
     if (message) this.#process.send(message);
     const [said] = await Promise.race([answer, ended]);
     return said;
-  }
-
-  /** Resolves with its exit code. */
-  async ended(): Promise<number | null> {
-    if (!this.#ended) await once(this.#process, "exit");
-    return this.#process.exitCode;
   }
 
   kill(): void {

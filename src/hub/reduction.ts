@@ -94,8 +94,14 @@ export class Reduction {
   name(from: number, message: Fields): void {
     const group = groupOf(message);
     const ranks = expectArray(message, "ranks") as readonly number[];
-    const valid = ranks.every((rank) => Number.isInteger(rank) && rank >= 0 && rank < this.#owner.seats());
-    if (!valid || new Set(ranks).size !== ranks.length || !ranks.includes(from)) {
+    // A byte for each seat: a set of very many ranks would be much garbage.
+    const seen = new Uint8Array(this.#owner.seats());
+    const isNew = (rank: number) => {
+      const isFirst = Number.isInteger(rank) && seen[rank] === 0;
+      if (isFirst) seen[rank] = 1;
+      return isFirst;
+    };
+    if (!ranks.every(isNew) || !ranks.includes(from)) {
       throw new ProtocolError("a group's ranks must be different ranks of the job, the sender's among them");
     }
     const known = this.#groups.get(group);

@@ -15,22 +15,22 @@ async function attacked(id: string, name: string): Promise<Row> {
   await healthy.ask();
   const times = () => healthy.ask<number[]>({});
   const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-  // Until the code of both is compiled.
+  const attacker = new Child("attacker", hub.url, name, String(ATTACK_SECONDS));
+  await attacker.ask();
+  // Until the code of all is compiled.
   await wait(QUIET_MS / 2);
   await times();
   await wait(QUIET_MS);
   const quiet = await times();
   const growth = await hub.growth(async () => {
     await times();
-    const attacker = new Child("attacker", hub.url, name, String(ATTACK_SECONDS));
-    await attacker.ended();
+    await attacker.ask({});
   });
   const during = await times();
   await wait(QUIET_MS);
   const after = await times();
   const isAlive = hub.isAlive;
-  healthy.kill();
-  hub.kill();
+  for (const one of [healthy, attacker, hub]) one.kill();
   // The quieter of both, because other programs of the machine make one of them longer.
   const quietP99 = Math.min(quantile(quiet, 0.99), quantile(after, 0.99));
   const p99 = quantile(during, 0.99);

@@ -1,9 +1,11 @@
 /**
- * Calls a second of the same PyTorch client at PyTorch's TCPStore server and at this library's, in turns: `npx tsx
- * bench/tcp-store.ts [rounds]` after `npm run build`. It needs PyTorch (WEBCCL_PYTORCH, or scripts/pytorch.ts installs it). Each server is a process of its own.
+ * Calls a second of the same PyTorch client at PyTorch's TCPStore server and at this library's, in turns, and the memory of each with
+ * 1,000 idle clients: `npx tsx bench/tcp-store.ts [rounds]` after `npm run build`. It needs PyTorch (WEBCCL_PYTORCH, or scripts/pytorch.ts installs it). Each server is a process of its own.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { toldBy, wholeOption } from "../scripts/command-line.ts";
 import { pytorchPython } from "../scripts/pytorch.ts";
@@ -33,11 +35,49 @@ console.log(store.port);
 process.stdin.resume();
 `;
 
-/** Starts a server, measures, and ends it. */
-async function measure(command: string, args: string[], load: (typeof LOADS)[number]) {
+type Command = readonly [command: string, args: readonly string[]];
+const SERVERS: Readonly<Record<"PyTorch's server" | "webccl's", Command>> = {
+  "PyTorch's server": [python, ["-c", PYTORCH]],
+  "webccl's": [process.execPath, ["--input-type=module", "-e", WEBCCL]],
+};
+
+const IDLE_CLIENTS = 1_000;
+/** validate, and a ping of 7. */
+const GREETING = Buffer.from("00cef7853c0d07000000", "hex");
+
+async function start([command, args]: Command) {
   const server = spawn(command, args, { stdio: ["pipe", "pipe", "ignore"] });
   const [said] = await once(server.stdout, "data");
-  const words = [String(Number(String(said))), load.clients, load.adds, load.sets].map(String);
+  return { server, port: Number(String(said)) };
+}
+
+/** Bytes of memory of a server for each of many clients that have come and say nothing. */
+async function idleBytes(command: Command): Promise<number> {
+  const { server, port } = await start(command);
+  const memory = () => {
+    const [, kib] = /VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8")) ?? [];
+    return Number(kib) * 1_024;
+  };
+  const join = async () => {
+    const socket = connect(port, "127.0.0.1");
+    socket.write(GREETING);
+    await once(socket, "data");
+    return socket;
+  };
+  const first = await join();
+  const before = memory();
+  const sockets: Socket[] = [first];
+  for (let i = 0; i < IDLE_CLIENTS; i++) sockets.push(await join());
+  const bytes = (memory() - before) / IDLE_CLIENTS;
+  for (const socket of sockets) socket.destroy();
+  server.kill();
+  return bytes;
+}
+
+/** Starts a server, measures, and ends it. */
+async function measure(command: Command, load: (typeof LOADS)[number]) {
+  const { server, port } = await start(command);
+  const words = [port, load.clients, load.adds, load.sets].map(String);
   const { stdout, status } = spawnSync(python, [path("tcp-store-load.py"), ...words], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "ignore"],
@@ -53,8 +93,8 @@ const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor
 for (const load of LOADS) {
   const seen = { pytorch: [] as { adds: number; sets: number }[], webccl: [] as { adds: number; sets: number }[] };
   for (let round = 0; round < rounds; round++) {
-    seen.pytorch.push(await measure(python, ["-c", PYTORCH], load));
-    seen.webccl.push(await measure(process.execPath, ["--input-type=module", "-e", WEBCCL], load));
+    seen.pytorch.push(await measure(SERVERS["PyTorch's server"], load));
+    seen.webccl.push(await measure(SERVERS["webccl's"], load));
   }
   for (const kind of ["adds", "sets"] as const) {
     const [theirs, ours] = [seen.pytorch, seen.webccl].map((all) => median(all.map((one) => one[kind]))) as [
@@ -65,4 +105,9 @@ for (const load of LOADS) {
       `${load.clients} clients, ${kind}/s: PyTorch's server ${theirs.toFixed(0)}, webccl's ${ours.toFixed(0)} (${(ours / theirs).toFixed(2)}×)`,
     );
   }
+}
+
+for (const [name, command] of Object.entries(SERVERS)) {
+  const kib = (await idleBytes(command)) / 1_024;
+  console.log(`${IDLE_CLIENTS} idle clients, ${name}: ${kib.toFixed(1)} KiB each`);
 }

@@ -1,14 +1,18 @@
 /** `webccl hub`: a hub of its own, until a signal ends it. */
 import { existsSync, readFileSync } from "node:fs";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "../hub/hub.ts";
 import { readToken, startHub } from "../node/hub.ts";
 import { DEFAULT_PORT } from "../options.ts";
 import { openWatch } from "./hub-watch.ts";
+import { quotaOptions } from "./quota-flags.ts";
 import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address and how to join there, never the token. */
 export async function hub(flags: Flags): Promise<number> {
   const stopped = nextSignal(["SIGINT", "SIGTERM"]);
-  const options = hubOptions(flags);
+  const bounds = quotaOptions(flags);
+  checkBounds(bounds);
+  const options = { ...hubOptions(flags), ...bounds };
   const watch = await openWatch(flags);
   const server = await startHub({ ...options, onEvent: watch.onEvent }).catch(asUsageError);
   try {
@@ -26,6 +30,14 @@ export async function hub(flags: Flags): Promise<number> {
     watch.close();
   }
   return 0;
+}
+
+/** @throws UsageError if a rank could not send the largest message. */
+function checkBounds({ maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES, maxRankBytes }: ReturnType<typeof quotaOptions>) {
+  if (maxRankBytes === undefined || maxRankBytes >= maxMessageBytes) return;
+  throw new UsageError(
+    `--max-rank-bytes ${maxRankBytes} has no room for one message: give at least --max-message-bytes, ${maxMessageBytes}`,
+  );
 }
 
 /** What a program and a page need to join. `my-group` is any name: ranks that give the same one form a group. */

@@ -19,6 +19,9 @@ import {
 /** How many ids of tickets are kept before those that have expired are dropped for the first time. */
 const FIRST_SWEEP = 1_024;
 
+/** How often a ticket may let its holder come again, by the tickets for that, so that its ids cannot grow without end. */
+const MOST_TIMES_AGAIN = 32;
+
 /** Somebody whose proof was right. */
 export interface Guest {
   /** The hello; of a ticket for one rank with that rank. */
@@ -48,6 +51,8 @@ export class Doorkeeper {
   readonly #token: string | undefined;
   /** When the tickets that were used expire, by their ids. */
   readonly #used = new Map<string, number>();
+  /** Tickets for coming again that are not used: how many came before each of them, and when it expires, by their ids. */
+  readonly #again = new Map<string, { readonly times: number; readonly expiresAt: number }>();
   #sweepAt = FIRST_SWEEP;
 
   /** Without a token everybody is let in, and nothing is proved. */
@@ -112,13 +117,24 @@ export class Doorkeeper {
         "this ticket has been used, and lets in once: get a new one from the server that minted it",
       );
     }
+    if ((this.#again.get(id.join())?.times ?? 0) > MOST_TIMES_AGAIN) {
+      throw new TicketError(
+        `this ticket has let its holder come again ${MOST_TIMES_AGAIN} times: get a new one from the server that minted it`,
+      );
+    }
     return rank === null ? hello : { ...hello, rank };
   }
 
-  #use(ticket: TicketFacts, rank: number, mask: Uint8Array): Uint8Array {
-    this.#used.set(ticket.id.join(), ticket.expiresAt);
+  /** The ticket is used. Returns one by which a rank may come again; clients of a store are no ranks, and any number may be there at once. */
+  #use(ticket: TicketFacts, rank: number, mask: Uint8Array): Uint8Array | null {
+    const id = ticket.id.join();
+    const times = 1 + (this.#again.get(id)?.times ?? 0);
+    this.#again.delete(id);
+    this.#used.set(id, ticket.expiresAt);
     if (this.#used.size > this.#sweepAt) this.#sweep();
-    const again = { ...ticket, id: randomBytes(TICKET_ID_BYTES), rank: ticket.role === "rank" ? rank : null };
+    if (ticket.role !== "rank") return null;
+    const again = { ...ticket, id: randomBytes(TICKET_ID_BYTES), rank };
+    this.#again.set(again.id.join(), { times, expiresAt: ticket.expiresAt });
     const payload = encodePayload(again);
     const resume = new Uint8Array(KEY_BYTES + payload.length);
     resume.set(masked(ticketKey(this.#token ?? "", payload), mask));
@@ -130,6 +146,7 @@ export class Doorkeeper {
   #sweep(): void {
     const time = wallTimeOf(now());
     for (const [id, expiresAt] of this.#used) if (expiresAt <= time) this.#used.delete(id);
+    for (const [id, { expiresAt }] of this.#again) if (expiresAt <= time) this.#again.delete(id);
     this.#sweepAt = FIRST_SWEEP + 2 * this.#used.size;
   }
 }

@@ -18,14 +18,14 @@ import type { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
 import { startQuietTimer, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
-import { decodeControl } from "../wire/control.ts";
 import { carriedBytes, decodeHeader, FrameKind, HUB_PEER, peerOf, setPeer } from "../wire/frame.ts";
 import { DamagedFrameError, FrameSums } from "../wire/frame-sums.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
 import { encodeHubFrame } from "../wire/hub-frame.ts";
-import { expectFields, expectOneOf, expectString } from "../wire/schema.ts";
+import { expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
+import { ControlReader } from "./control-reader.ts";
 import type { HubOptions, HubStats } from "./hub-options.ts";
 import { Port } from "./port.ts";
 import { quotasOf } from "./quotas.ts";
@@ -54,6 +54,7 @@ export class Hub {
   readonly #sockets = new Set<Socket>();
   readonly #relay: Relay;
   readonly #sums: FrameSums;
+  readonly #control = new ControlReader();
   readonly #maxMessageBytes: number;
   readonly #maxRankBytes: number;
   readonly #owner: RoomOwner;
@@ -137,7 +138,7 @@ export class Hub {
     this.#sockets.add(socket);
     const onMessage = (fragments: readonly Uint8Array[]) => this.#onMessage(room, rank, port, fragments);
     const Collector = hello.checksums ? FrameCollector : MessageCollector;
-    socket.streamTo(new Collector(onMessage, port.begun));
+    socket.streamTo(new Collector(onMessage, port.begun, this.#control.copy));
     socket.onClose = (code, reason) => {
       const text = `its connection closed (${code}${reason && ` ${reason}`})`;
       this.#depart(room, port, { type: "lost", rank, reason: text });
@@ -261,8 +262,8 @@ export class Hub {
       executor: this.#options.executor,
       slotLifeMs: this.#options.slotLifeMs,
       seats: () => room.seats,
-      hold: (rank, byteLength) => {
-        const account = room.members.get(rank)?.begun;
+      hold: (rank, byteLength, kind) => {
+        const account = room.members.get(rank)?.[kind];
         account?.charge(byteLength);
         return () => account?.release(byteLength);
       },
@@ -291,7 +292,7 @@ export class Hub {
 
   #onControl(room: Room, rank: number, port: Port, kind: number, payload: FragmentsPayload): void {
     if (kind !== FrameKind.CONTROL) throw new ProtocolError(`a frame of kind ${kind} is not for a hub`);
-    const message = expectFields(decodeControl(payload.toBytes()));
+    const message = this.#control.read(payload);
     if (room.isStore) expectOneOf(message, "type", ["call", "goodbye", "damaged"]);
     switch (expectOneOf(message, "type", MEMBER_MESSAGES)) {
       case "call":

@@ -7,6 +7,8 @@ import { StoreCalls } from "./store-calls.ts";
 
 /** A member that is closed for what is kept for it, and has so much to read, is closed at once. */
 const MOST_UNREAD_BYTES = 65_536;
+/** Bytes that a member's lists may take beyond those of one message. */
+const LISTS_BYTES = 2 ** 20;
 
 /** The hub, as a port needs it. */
 export interface PortOwner {
@@ -33,6 +35,8 @@ export class Port {
   readonly account: Account;
   /** Of what the member has begun, and others or it must end: half messages, parts of folds, calls. It stands in `account`. */
   readonly begun: Account;
+  /** Of the keys for which its calls wait, and the ranks of groups that it has named. It stands in `begun`. */
+  readonly lists: Account;
   readonly calls: StoreCalls;
   /** Bytes that came from this port and wait for others; and for which they wait. */
   bytesInFlight = 0;
@@ -69,8 +73,11 @@ export class Port {
     const name = "this rank";
     this.account = new Account({ name, parent: room.account, evict: (reason) => this.#evict(reason) });
     this.begun = new Account({ name, limit: owner.maxRankBytes, parent: this.account });
+    // Room for the longest call. A list takes more memory, and leaves more garbage, than as many bytes of data.
+    this.lists = new Account({ name, limit: owner.maxMessageBytes + LISTS_BYTES, parent: this.begun });
     this.calls = new StoreCalls(room.space, {
       account: this.begun,
+      lists: this.lists,
       maxBytes: owner.maxMessageBytes,
       isFull: () => owner.isFull(this),
       reply: (result) => owner.reply(this, result),

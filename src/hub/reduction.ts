@@ -46,8 +46,8 @@ export interface ReductionOwner {
   readonly executor: Executor;
   /** How many ranks the job has had. */
   seats(): number;
-  /** Charges `rank` with bytes that are kept until the returned function is called. */
-  hold(rank: number, byteLength: number): () => void;
+  /** Charges `rank` with bytes of a part or a list that are kept until the returned function is called. */
+  hold(rank: number, byteLength: number, kind: "begun" | "lists"): () => void;
   /** How long a slot may wait without anyone coming to it, in milliseconds. Default: an hour. */
   readonly slotLifeMs?: number | undefined;
   /** Writes the payload's checksum into a header, where some rank wants it. */
@@ -94,15 +94,21 @@ export class Reduction {
   name(from: number, message: Fields): void {
     const group = groupOf(message);
     const ranks = expectArray(message, "ranks") as readonly number[];
-    const valid = ranks.every((rank) => Number.isInteger(rank) && rank >= 0 && rank < this.#owner.seats());
-    if (!valid || new Set(ranks).size !== ranks.length || !ranks.includes(from)) {
+    // A byte for each seat: a set of very many ranks would be much garbage.
+    const seen = new Uint8Array(this.#owner.seats());
+    const isNew = (rank: number) => {
+      const isFirst = Number.isInteger(rank) && seen[rank] === 0;
+      if (isFirst) seen[rank] = 1;
+      return isFirst;
+    };
+    if (!ranks.every(isNew) || !ranks.includes(from)) {
       throw new ProtocolError("a group's ranks must be different ranks of the job, the sender's among them");
     }
     const known = this.#groups.get(group);
     if (known && known.ranks.join() !== ranks.join()) throw new ProtocolError("two members name different ranks");
     if (known) return;
     if (this.#groups.size >= MAX_GROUPS) throw new ProtocolError(`more than ${MAX_GROUPS} groups`);
-    const release = this.#owner.hold(from, GROUP_BYTES + RANK_BYTES * ranks.length);
+    const release = this.#owner.hold(from, GROUP_BYTES + RANK_BYTES * ranks.length, "lists");
     this.#groups.set(group, { ranks, ended: new Set(), calls: new Map(), release });
   }
 
@@ -137,7 +143,7 @@ export class Reduction {
     const slot = this.#slot(group, header, fingerprint);
     if (slot.fold.has(index) || slot.held.has(from))
       throw new ProtocolError("a rank comes to a slot for the second time");
-    slot.held.set(from, this.#owner.hold(from, payload.byteLength + SLOT_BYTES));
+    slot.held.set(from, this.#owner.hold(from, payload.byteLength + SLOT_BYTES, "begun"));
     slot.changedAt = now();
     if (header.request & FoldFlag.WANTS) slot.wanting.add(from);
     const part = header.request & FoldFlag.HAS_PART ? payload : null;

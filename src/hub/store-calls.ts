@@ -5,7 +5,7 @@
  * than a view of the store's own bytes, charged to the member all the same, for the store may have let go of them.
  */
 import { StoreError, toWireError, type WebcclError } from "../errors.ts";
-import { runStoreOp, STORE_OPS, storeErrorOf } from "../store/calls.ts";
+import { runStoreOp, STORE_OPS, type StoreOp, storeErrorOf } from "../store/calls.ts";
 import type { LiveSpace } from "../store/live-space.ts";
 import { SpaceStore } from "../store/space-store.ts";
 import type { Account } from "../support/account.ts";
@@ -13,8 +13,10 @@ import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/sc
 
 /** The hub, as the calls of a member need it. */
 export interface CallerOwner {
-  /** Charged with the calls that wait. */
+  /** Charged with the answers that wait. */
   readonly account: Account;
+  /** Charged with the calls that wait. */
+  readonly lists: Account;
   /** Most bytes of a result. */
   readonly maxBytes: number;
   /** Does the member leave too much unread? */
@@ -22,6 +24,8 @@ export interface CallerOwner {
   reply(result: object): void;
 }
 
+/** The calls that may wait; of all others nothing is left when they have been made. */
+const WAITING: ReadonlySet<StoreOp> = new Set(["get", "wait", "multiGet", "queuePop"]);
 /** What a call costs beyond its message, and each of its keys. */
 const CALL_BYTES = 1_024;
 const KEY_BYTES = 64;
@@ -49,11 +53,17 @@ export class StoreCalls {
     const op = expectOneOf(message, "op", STORE_OPS);
     const args = expectArray(message, "args");
     const keys = Array.isArray(args[0]) ? args[0].length : 1;
-    const cost = CALL_BYTES + byteLength + keys * KEY_BYTES;
-    this.#owner.account.charge(cost);
+    const cost = WAITING.has(op) ? CALL_BYTES + byteLength + keys * KEY_BYTES : 0;
+    this.#owner.lists.charge(cost);
     void runStoreOp(this.#store, op, args).then(
-      (value) => this.#answer(cost, id, value ?? null),
-      (error: unknown) => this.#fail(cost, id, storeErrorOf(error)),
+      (value) => {
+        this.#owner.lists.release(cost);
+        this.#answer(id, value ?? null);
+      },
+      (error: unknown) => {
+        this.#owner.lists.release(cost);
+        this.#fail(id, storeErrorOf(error));
+      },
     );
   }
 
@@ -70,25 +80,24 @@ export class StoreCalls {
     void this.#store.close();
   }
 
-  #answer(cost: number, id: number, value: unknown): void {
-    const { account, maxBytes, isFull } = this.#owner;
+  #answer(id: number, value: unknown): void {
+    const { account, maxBytes, isFull, reply } = this.#owner;
     const byteLength = valueBytes(value);
     if (byteLength > maxBytes - RESULT_OVERHEAD_BYTES) {
       const text = `the value has ${byteLength} bytes, more than one message of this hub carries`;
-      this.#fail(cost, id, new StoreError(text));
+      this.#fail(id, new StoreError(text));
     } else if (isFull()) {
-      account.charge(byteLength);
-      this.#due.push(() => this.#reply(cost + byteLength, { type: "result", id, ok: value }));
-    } else this.#reply(cost, { type: "result", id, ok: value });
+      const cost = CALL_BYTES + byteLength;
+      account.charge(cost);
+      this.#due.push(() => {
+        account.release(cost);
+        reply({ type: "result", id, ok: value });
+      });
+    } else reply({ type: "result", id, ok: value });
   }
 
-  #fail(cost: number, id: number, error: WebcclError): void {
-    this.#reply(cost, { type: "result", id, error: toWireError(error) });
-  }
-
-  #reply(cost: number, result: object): void {
-    this.#owner.account.release(cost);
-    this.#owner.reply(result);
+  #fail(id: number, error: WebcclError): void {
+    this.#owner.reply({ type: "result", id, error: toWireError(error) });
   }
 }
 

@@ -16,6 +16,8 @@ export interface GreetOptions {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   silenceMs?: number | undefined;
+  /** Their connections take turns. */
+  takesTurns?: boolean | undefined;
   logger?: Logger | undefined;
   /** Hears who joins, and who is refused. */
   onEvent?: ((event: HubEvent) => void) | undefined;
@@ -113,7 +115,9 @@ export function greet(
   onSettled: () => void,
 ): NodeSocket {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
-  const socket = new NodeSocket(net, head, { side: "server", maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES });
+  const { takesTurns } = options;
+  const bounds = { maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES, takesTurns };
+  const socket = new NodeSocket(net, head, { side: "server", ...bounds });
   admit(socket, {
     doorkeeper: options.doorkeeper,
     helloTimeoutMs: options.helloTimeoutMs,

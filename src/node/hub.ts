@@ -150,7 +150,9 @@ export async function startHub(
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared: part });
   const { sharedSpace: space, account } = hub;
   const tcpStore = part && space ? new KeyServer(space, account, namesUnder(part.prefix)) : undefined;
-  const listener = await listenWebSocket({ ...options, tcpStore }, (...newcomer) => hub.accept(...newcomer));
+  const listener = await listenWebSocket({ ...options, tcpStore, takesTurns: true }, (...newcomer) =>
+    hub.accept(...newcomer),
+  );
   options.logger?.info(`hub: listening at ${listener.url}`);
   const close = async (reason = "hub closed") => {
     if (Buffer.byteLength(reason) > MAX_REASON_BYTES) {

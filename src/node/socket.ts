@@ -20,6 +20,7 @@ import {
 import { watchLiveness } from "../link/websocket/liveness.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
 import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
+import { Turn } from "./turns/turn.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -29,6 +30,8 @@ const JOINED_BYTES = 4 * 1024;
 const DIRECT_BYTES = 16 * 1024;
 /** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
+/** Most bytes of a read of short messages, of which many are in few bytes, where sockets take turns. */
+const SHORT_READ_BYTES = 16 * 1024;
 
 /** A connection: one of node:net, or what has as much of it as a socket needs. */
 export interface Connection extends Duplex {
@@ -44,6 +47,8 @@ export interface NodeSocketOptions {
   maxMessageBytes: number;
   /** Most bytes that may come until {@link NodeSocket.trust} is called. Default: no limit. */
   untrustedBytes?: number;
+  /** Takes turns with the other sockets of this process that do. Default: false. */
+  takesTurns?: boolean | undefined;
 }
 
 export class NodeSocket extends BaseSocket {
@@ -56,6 +61,7 @@ export class NodeSocket extends BaseSocket {
    */
   readonly #reads: ReadsInPlace | null;
   #wasLong = false;
+  readonly #turn: Turn | null;
   #allowedBytes: number;
   #bytesRead = 0;
   #paused = false;
@@ -73,7 +79,7 @@ export class NodeSocket extends BaseSocket {
   /** `net` is upgraded; `head` has the bytes that came behind the upgrade. */
   constructor(net: Connection, head: Uint8Array, options: NodeSocketOptions) {
     super();
-    const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY } = options;
+    const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY, takesTurns = false } = options;
     this.#isClient = side === "client";
     this.#allowedBytes = untrustedBytes;
     this.#receiver = new WebSocketReceiver({
@@ -88,6 +94,7 @@ export class NodeSocket extends BaseSocket {
     });
     this.#reads = readInPlace(net, { onBytes: (bytes) => this.#read(bytes), room: (buffer) => this.#room(buffer) });
     this.#net = this.#reads?.net ?? net;
+    this.#turn = takesTurns ? new Turn({ pause: () => this.#net.pause(), resume: () => this.#resumeReading() }) : null;
     // Whoever waits for something keeps the process running by a timer; an open connection alone does not.
     this.#net.unref();
     this.#net.setTimeout(0);
@@ -153,7 +160,11 @@ export class NodeSocket extends BaseSocket {
 
   resume(): void {
     this.#paused = false;
-    this.#net.resume();
+    this.#resumeReading();
+  }
+
+  #resumeReading(): void {
+    if (!this.#paused && !this.#turn?.isOver) this.#net.resume();
   }
 
   override withdrawRoom(): void {
@@ -197,6 +208,7 @@ export class NodeSocket extends BaseSocket {
       this.terminate();
       return;
     }
+    this.#turn?.begin();
     try {
       this.#receiver.push(bytes);
     } catch (error) {
@@ -206,13 +218,14 @@ export class NodeSocket extends BaseSocket {
       this.#net.end();
       this.deliverClose(error.code, error.message);
     }
+    this.#turn?.end();
   }
 
   /** Where the next read puts its bytes: `buffer`, or where they belong. */
   #room(buffer: Uint8Array): Uint8Array {
     const toCome = this.#receiver.dataToCome;
     if (toCome < DIRECT_BYTES) {
-      if (toCome > 0 || !this.#wasLong) return buffer;
+      if (toCome > 0 || !this.#wasLong) return this.#turn ? buffer.subarray(0, SHORT_READ_BYTES) : buffer;
       this.#wasLong = false;
       return buffer.subarray(0, HEAD_BYTES);
     }

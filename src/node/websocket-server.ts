@@ -42,6 +42,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
+  /** Those who are let in take turns, so that one that never stops sending holds no other up. Default: false. */
+  takesTurns?: boolean | undefined;
   /** Answers plain HTTP requests whose Host is known. Default: a page that says what this is at /, and 426 elsewhere. */
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent, or its public one. Default: false. */
@@ -104,7 +106,8 @@ export async function listenWebSocket(options: ServerOptions, accept: Accept): P
     }),
   );
   const front =
-    options.tcpStore && new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers);
+    options.tcpStore &&
+    new Front(server, options.tcpStore, options.helloTimeoutMs ?? HEADERS_TIMEOUT_MS, strangers, options.logger);
   strangers.watch(front?.server ?? server);
   const doors = await openAll(front?.server ?? server, host, addresses, port);
   // It watches over its connections' headers from here on.

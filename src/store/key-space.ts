@@ -111,10 +111,11 @@ export class KeySpace {
     this.#put(key, joined);
   }
 
-  /** Does compareSet write, and with which result? */
+  /** Does compareSet write, and with which result? The result is `desired`, or not the caller's to change. */
   compare(key: string, expected: Uint8Array, desired: Uint8Array): { write: boolean; result: Uint8Array } {
     const current = this.#values.get(key);
-    if (!current) return expected.length === 0 ? { write: true, result: desired } : { write: false, result: expected };
+    if (!current)
+      return expected.length === 0 ? { write: true, result: desired } : { write: false, result: copyOf(expected) };
     return equalBytes(current, expected) ? { write: true, result: desired } : { write: false, result: current };
   }
 

@@ -39,8 +39,9 @@ export class LiveSpace {
   /** As `Store.compareSet`; the result is not the caller's to change. */
   compareSet(key: string, expected: Uint8Array, desired: Uint8Array): Uint8Array {
     const { write, result } = this.contents.compare(key, expected, desired);
-    if (write) this.set(key, desired);
-    return result;
+    if (!write) return result;
+    this.set(key, desired);
+    return this.contents.get(key)!;
   }
 
   /** @throws as `Store.add` does. */

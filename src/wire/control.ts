@@ -27,13 +27,18 @@ export function encodeControl(value: unknown, limits = CONTROL_LIMITS, name = "m
 /**
  * The value that `bytes` hold. Maps become plain objects, on which no key sets a prototype.
  * @throws ProtocolError, which calls the bytes `name`, if they are not exactly one value, or hold a type that
- *   {@link encodeControl} never writes.
+ *   {@link encodeControl} never writes. `decode` is told bytes that are one value.
  */
-export function decodeControl(bytes: Uint8Array, limits = CONTROL_LIMITS, name = "a control message"): unknown {
+export function decodeControl(
+  bytes: Uint8Array,
+  limits = CONTROL_LIMITS,
+  name = "a control message",
+  decode = unpack,
+): unknown {
   const fault = scan(bytes, limits);
   if (fault) throw new ProtocolError(`${name} was refused: ${fault}`);
   try {
-    return unpack(bytes);
+    return decode(bytes);
   } catch (cause) {
     throw new ProtocolError(`${name} was refused: it cannot be decoded`, { cause });
   }

@@ -11,6 +11,9 @@ export const CALL: Fingerprint = {
   ...{ detail: 0, customOp: 0, algorithm: 1, segmentBytes: 65_536, refused: 0, persistent: 0, ahead: 0 },
 };
 
+/** The bytes of a part of that call. */
+export const PART_BYTES = 20;
+
 const NUMBERS = [0, 1, 2, 3, 7, 64, 255, 256, 4_096, 65_535, 2 ** 31, 2 ** 32 - 1, 2 ** 53 - 1, -1, 1.5, Number.NaN];
 const KEYS = ["key", "a", "b", "", "__proto__", "constructor", "n", "queue", "ü\u0000"];
 const OPS = ["set", "get", "compareSet", "add", "check", "wait", "deleteKey", "numKeys", "append", "multiGet"];
@@ -93,7 +96,7 @@ export class Draws {
       kind === FrameKind.CONTROL
         ? this.#peerMessage(group)
         : kind === FrameKind.DATA
-          ? this.bytes(64)
+          ? this.#part()
           : new Uint8Array(0);
     const call = this.chance(3)
       ? { ...CALL, root: random.below(3), count: this.chance(4) ? random.below(9) : 5 }
@@ -109,6 +112,12 @@ export class Draws {
     const header: Header = { kind, flags, ...rest, payloadBytes: declared, request: random.below(5) };
     const head = encodeHeader(header, this.chance(2) && kind !== FrameKind.CONTROL ? call : null);
     return joined(head, payload);
+  }
+
+  /** A part of a tensor: mostly of the length that the rank under attack waits for, and no two alike. */
+  #part(): Uint8Array {
+    if (this.chance(3)) return this.bytes(64);
+    return Uint8Array.from({ length: PART_BYTES }, () => this.random.below(256));
   }
 
   /** A message of a hub to its member. */

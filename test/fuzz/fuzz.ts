@@ -13,6 +13,8 @@ export interface FuzzOptions {
   readonly frames: number;
   /** The number of the first session of each target. Default: 0. */
   readonly first?: number;
+  /** Ends when so many sessions have found something. Default: 10. */
+  readonly most?: number;
   /** Default: all of {@link TARGETS}. */
   readonly targets?: readonly string[];
   onProgress?(frames: number, sessions: number): void;
@@ -34,7 +36,7 @@ export interface FuzzResult {
 
 /** Runs one session after the other of each target in turn. */
 export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
-  const { seed, seconds, frames: wanted, first = 0, targets = Object.keys(TARGETS), onProgress } = options;
+  const { seed, seconds, frames: wanted, first = 0, targets = Object.keys(TARGETS), most = 10, onProgress } = options;
   const open = new Map<string, Target>();
   for (const name of targets) open.set(name, await TARGETS[name]!());
   const findings: Finding[] = [];
@@ -45,7 +47,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   let frames = 0;
   let sessions = 0;
   try {
-    for (let session = first; performance.now() < end && frames < wanted && findings.length < 10; session++) {
+    for (let session = first; performance.now() < end && frames < wanted && findings.length < most; session++) {
       for (const [name, target] of open) {
         current = { target: name, session };
         try {

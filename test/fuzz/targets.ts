@@ -18,9 +18,10 @@ import { TcpStore } from "../../src/node/tcp-store/tcp-store.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import { listenWebSocket } from "../../src/node/websocket-server.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
-import { encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
+import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
 import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
-import { CALL, type Draws, GROUP, webSocketFrame } from "./draws.ts";
+import { CALL, type Draws, GROUP, PART_BYTES, webSocketFrame } from "./draws.ts";
+import { Heard } from "./heard.ts";
 
 export interface Target {
   /** One session of drawn messages. Returns how many were sent; rejects if the other side is not as it should be. */
@@ -150,8 +151,11 @@ function hubLink(connection: HubConnection): Link {
   return link;
 }
 
-/** Rank 0 of a group, which makes calls; its peer is rank 1. Its group must be whole or dead in the end. */
-function rankUnderTest(link: Link): { end(): Promise<void> } {
+/**
+ * Rank 0 of a group, which makes calls; its peer is rank 1. Its group must be whole or dead in the end, and each part that a call got
+ * be among those that were `heard`, where all of them are known.
+ */
+function rankUnderTest(link: Link, heard: Heard | null = null): { end(): Promise<void> } {
   const mesh = new Mesh({ rank: 0, epoch: 0, links: new Map([[1, link]]), logger: SILENT });
   mesh.start();
   let die: (cause: WebcclError) => void = () => {};
@@ -160,18 +164,31 @@ function rankUnderTest(link: Link): { end(): Promise<void> } {
   });
   const channel = mesh.open({ group: GROUP, name: "g", ranks: [0, 1], logger: SILENT, onDead: die });
   const calls: Promise<unknown>[] = [];
+  const got: Promise<unknown>[] = [];
   for (let sequence = 1; sequence <= 6; sequence++) {
     const call = channel.open(sequence, CALL);
-    calls.push(channel.agree(call), call.recv(1, new Uint8Array(20), 0), call.send(1, new Uint8Array(20), 0));
+    const part = new Uint8Array(PART_BYTES);
+    const received = call.recv(1, part, 0);
+    got.push(
+      received.then(
+        () => heard?.expectPart(sequence, 0, part),
+        () => {},
+      ),
+    );
+    calls.push(channel.agree(call), received, call.send(1, new Uint8Array(PART_BYTES), 0));
   }
   calls.push(channel.pointToPoint.match(1, 1, { ...CALL, root: 1 }));
   const settled = Promise.allSettled(calls);
+  // Who waits for it hears of a wrong part; nobody else does before.
+  const right = Promise.all(got);
+  right.catch(() => {});
   return {
     async end() {
       channel.peerLost(1, "the session is over");
       const cause = await settles(died, "the group dies");
       if (!(cause instanceof PeerLostError) && !("code" in cause)) throw new Error(`a group died of ${String(cause)}`);
       await settles(settled, "every call of a dead group settles");
+      await right;
     },
   };
 }
@@ -194,11 +211,13 @@ async function rankTarget(): Promise<Target> {
     async session(draws) {
       const { socket, link } = await linked();
       socket.onMessage = () => {};
-      const rank = rankUnderTest(link);
+      const heard = new Heard();
+      const rank = rankUnderTest(link, heard);
       const { count, mutatedOf } = lengthOf(draws);
       const sent: Promise<void>[] = [];
       for (let i = 0; i < count; i++) {
         const message = draws.maybeMutated(draws.toPeer(1), mutatedOf);
+        heard.add(message);
         sent.push(new Promise((resolve) => socket.send([message], resolve)));
       }
       await settles(Promise.all(sent), "the rank reads");
@@ -224,14 +243,22 @@ async function clientTarget(): Promise<Target> {
     async session(draws) {
       const { socket, welcome } = await connectWebSocket(listener.url, helloOf({}), { timeoutMs: ANSWER_MS });
       const connection = new HubConnection(socket, welcome, listener.url);
+      const heard = new Heard();
       const calls = Array.from({ length: 8 }, () => connection.call("get", ["key", 1], ANSWER_MS));
       const settled = Promise.allSettled(calls);
-      const rank = rankUnderTest(hubLink(connection));
+      const rank = rankUnderTest(hubLink(connection), heard);
       const hub = accepted.pop()!;
       const { count, mutatedOf } = lengthOf(draws);
-      for (let i = 0; i < count; i++) hub.send([draws.maybeMutated(draws.fromHub(), mutatedOf)]);
+      for (let i = 0; i < count; i++) {
+        const message = draws.maybeMutated(draws.fromHub(), mutatedOf);
+        heard.add(message);
+        hub.send([message]);
+      }
       hub.close(1001, "hub closed");
-      await settles(settled, "every call of a store settles");
+      const outcomes = await settles(settled, "every call of a store settles");
+      for (const [id, outcome] of outcomes.entries()) {
+        if (outcome.status === "fulfilled") heard.expectResult(id, outcome.value);
+      }
       await rank.end();
       socket.terminate();
       return count;
@@ -248,6 +275,10 @@ async function handshakeTarget(): Promise<Target> {
   return {
     async session(draws) {
       const { ws, net, closed } = await rawSocket(hub.url);
+      let isLetIn = false;
+      ws.on("message", (data: Buffer) => {
+        isLetIn ||= decodeHandshake(data, ["welcome", "refused"]).type === "welcome";
+      });
       const hello = { ...helloOf({ rank: 1 }), ...(draws.chance(2) ? { worldSize: draws.number() } : {}) };
       const proof = draws.chance(2) ? null : draws.bytes(40);
       const nonce = draws.chance(2) ? makeNonce() : draws.bytes(40);
@@ -258,6 +289,7 @@ async function handshakeTarget(): Promise<Target> {
       net.end();
       await settles(closed, "the hub refuses");
       ws.terminate();
+      if (isLetIn) throw new Error("a stranger was let in");
       return 2;
     },
     async healthy() {

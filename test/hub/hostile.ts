@@ -1,89 +1,28 @@
-/** Members written by hand, over `ws` and the wire formats, that do what no client of ours does; and a healthy group beside them. */
-import { fork } from "node:child_process";
-import { once } from "node:events";
-import type { Socket as NetSocket } from "node:net";
-import { fileURLToPath } from "node:url";
+/** Hostile members and hubs in processes of their own, which end with their test; and a healthy group beside them. */
 import { expect, onTestFinished } from "vitest";
-import type { WebSocket } from "ws";
-import type { startHub } from "../../src/node/hub.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
-import { decodeHandshake, type Hello, type Welcome } from "../../src/wire/handshake.ts";
-import { encodeHubFrame } from "../../src/wire/hub-frame.ts";
-import { dataFrame, hello, helloMessage, joinConnection, rawWebSocket } from "./support.ts";
+import type { Hello } from "../../src/wire/handshake.ts";
+import { enter, type Hostile } from "./hostile-member.ts";
+import { type HubProcess, startHubProcess } from "./hub-process.ts";
+import { dataFrame, joinConnection } from "./support.ts";
 
-const MIB = 2 ** 20;
-
-/** A hub in a process of its own. */
-export interface HubProcess {
-  readonly url: string;
-  /** Runs `attack`, and tells how many bytes of memory the hub had at most beyond what it had before. */
-  growth(attack: () => Promise<unknown>): Promise<number>;
-  readonly isAlive: boolean;
-  kill(): void;
-}
-
-export async function hubProcess(options: Parameters<typeof startHub>[0] = {}): Promise<HubProcess> {
-  const program = fileURLToPath(new URL("programs/hub.ts", import.meta.url));
-  const execArgv = ["--expose-gc", "--import", "tsx"];
-  const child = fork(program, [JSON.stringify(options)], { execArgv, stdio: ["ignore", "inherit", "inherit", "ipc"] });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  const [url] = await once(child, "message");
-  const ask = async (question: string): Promise<number> => {
-    child.send(question);
-    const [bytes] = await once(child, "message");
-    return bytes;
-  };
-  return {
-    url,
-    async growth(attack) {
-      const before = await ask("begin");
-      await attack();
-      return (await ask("end")) - before;
-    },
-    get isAlive() {
-      return child.exitCode === null && child.signalCode === null;
-    },
-    kill: () => void child.kill("SIGKILL"),
-  };
-}
-
-/** A member that has been let in, and speaks bytes. */
-export interface Hostile {
-  readonly ws: WebSocket;
-  readonly net: NetSocket;
-  readonly welcome: Welcome;
-  /** Resolves when the hub has closed the connection. */
-  readonly closed: Promise<{ code: number; reason: string }>;
-  /** Sends one message, and resolves when the operating system has taken it or the connection has closed. */
-  send(...parts: readonly Uint8Array[]): Promise<void>;
-  /** Sends a message to the hub itself. */
-  tell(message: object): Promise<void>;
+export async function hubProcess(options: Parameters<typeof startHubProcess>[0] = {}): Promise<HubProcess> {
+  const hub = await startHubProcess(options);
+  onTestFinished(() => hub.kill());
+  return hub;
 }
 
 export async function hostile(hub: { url: string }, fields: Partial<Hello> = {}): Promise<Hostile> {
-  const raw = rawWebSocket(hub.url);
-  await raw.first;
-  const answered = once(raw.ws, "message");
-  raw.ws.send(helloMessage(hello(fields)));
-  const answer = decodeHandshake((await answered)[0], ["welcome", "refused"]);
-  if (answer.type !== "welcome") throw new Error(answer.type === "refused" ? answer.reason : answer.type);
-  const { ws, closed } = raw;
-  const send = (...parts: readonly Uint8Array[]) =>
-    new Promise<void>((resolve) => {
-      ws.once("close", () => resolve());
-      ws.send(Buffer.concat(parts), { binary: true }, () => resolve());
-    });
-  ws.setMaxListeners(0);
-  // The connection, of which ws shows nothing.
-  const { _socket: net } = ws as unknown as { _socket: NetSocket };
-  return { ws, net, closed, welcome: answer.welcome, send, tell: (message) => send(...encodeHubFrame(message)) };
+  const member = await enter(hub, fields);
+  onTestFinished(() => member.ws.terminate());
+  return member;
 }
 
 /**
  * Two members of a group of their own. While `attack` runs they exchange frames and count in their store; every byte and every
- * count must be right, and the group go on afterwards.
+ * count must be right, and the group go on afterwards. Resolves with the outcome of `attack`.
  */
-export async function besideHealthyGroup(hub: { url: string }, attack: () => Promise<unknown>): Promise<void> {
+export async function besideHealthyGroup<T>(hub: { url: string }, attack: () => Promise<T>): Promise<T> {
   const group = `healthy-${Math.random()}`;
   const [zero, one] = await Promise.all([0, 1].map((rank) => joinConnection(hub, { group, rank })));
   const store = new HubStore(zero!.connection);
@@ -97,13 +36,15 @@ export async function besideHealthyGroup(hub: { url: string }, attack: () => Pro
     expect(Buffer.from(one!.frames[0]!.payload).equals(payload)).toBe(true);
     expect(await store.add("rounds", 1)).toBe(++rounds);
   };
-  await round();
+  // The hub has all that it needs for them.
+  for (let i = 0; i < 100; i++) await round();
   let isOver = false;
   const going = (async () => {
     while (!isOver) await round();
   })();
-  await Promise.all([attack().finally(() => (isOver = true)), going]);
+  const [result] = await Promise.all([attack().finally(() => (isOver = true)), going]);
   await round();
+  return result;
 }
 
 /** The head and the first bytes of a WebSocket frame of `declared` bytes, of which `sent` come. */
@@ -115,5 +56,3 @@ export function halfMessage(declared: number, sent: number): Buffer {
   bytes.fill(0, 10, 14);
   return bytes;
 }
-
-export { MIB };

@@ -10,11 +10,13 @@ import type { Socket } from "../../src/link/link.ts";
 import { startHub } from "../../src/node/hub.ts";
 import type { NodeSocket } from "../../src/node/socket.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
-import { encodeHeader, FrameKind, type Header } from "../../src/wire/frame.ts";
+import type { Header } from "../../src/wire/frame.ts";
 import { FrameSums } from "../../src/wire/frame-sums.ts";
 import { decodeHandshake, encodeHandshake, type Hello, makeNonce } from "../../src/wire/handshake.ts";
 import { helloBytes, type Nonces } from "../../src/wire/proof/proof.ts";
 import { ticketOf } from "../../src/wire/proof/ticket.ts";
+
+export { dataFrame } from "./frames.ts";
 
 export type TestHub = Awaited<ReturnType<typeof startHub>>;
 
@@ -135,21 +137,6 @@ function record(connection: HubConnection) {
       watcher();
     });
   return { connection, frames, folds, events, until };
-}
-
-export function dataFrame(peer: number, payloadBytes: number, fields: Partial<Header> = {}): Uint8Array {
-  const header = {
-    kind: FrameKind.DATA,
-    flags: 0,
-    peer,
-    epoch: 0,
-    slot: 0,
-    group: 1,
-    sequence: 7,
-    payloadBytes,
-    request: 0,
-  };
-  return encodeHeader({ ...header, ...fields }, null);
 }
 
 /** A WebSocket that says nothing of its own. */

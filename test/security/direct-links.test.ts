@@ -96,10 +96,13 @@ describe.each(Object.entries(LINKS))("S14 W14 W15 over a %s link, frames", (_kin
     const mesh = new Mesh({ rank: 0, epoch: 3, links: new Map([[1, link]]), logger: SILENT });
     mesh.start();
     for (let i = 0; i < 20; i++) send(dataFrame(1, MIB, { group: GROUP, epoch: 2 }), new Uint8Array(MIB));
-    await vi.waitFor(() => expect(mesh.droppedFrames).toBe(20));
+    await vi.waitFor(() => expect(mesh.droppedFrames).toBe(20), WAIT);
     expect(mesh.reaches(1)).toBe(true);
   });
 });
+
+/** Longer than a machine takes that is busy. */
+const WAIT = { timeout: 20_000 };
 
 /** A store that tells what is written to it. */
 class OpenStore extends HashStore {
@@ -121,7 +124,7 @@ class OpenStore extends HashStore {
     return vi.waitFor(() => {
       for (const [name, text] of this.written) if (key.test(name) && like.test(text)) return like.exec(text)![0];
       throw new Error(`nothing like ${like} in ${[...this.written.keys()].join()}`);
-    });
+    }, WAIT);
   }
 }
 

@@ -174,7 +174,9 @@ async function startHub({ platform, settings, seat }: JobParts, oldUrl: string):
   if (!platform.canListen)
     throw new UnsupportedError("this runtime cannot host a hub in place of the one that is gone");
   if (settings.ticket !== undefined) {
-    throw new UnsupportedError("this rank came by a ticket, and cannot host a hub, which needs the token");
+    throw new UnsupportedError(
+      "this rank came by a ticket, and cannot host a hub, which needs the token: give tickets to higher ranks, or run webccl hub",
+    );
   }
   const { token, listen, logger, peerTimeoutMs } = settings;
   const { host = "127.0.0.1", tls, insecure = false } = listen;

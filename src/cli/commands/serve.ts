@@ -1,14 +1,18 @@
 /** `webccl hub` and `webccl demo`: their flags, of which hub has a few more. */
 import type { CAC } from "cac";
+import { QUOTA_FLAGS } from "../quota-flags.ts";
 import type { Flags } from "../usage.ts";
 
 /** Adds both commands to `cli`. */
 export function serveCommands(cli: CAC): void {
-  serveCommand(cli, "hub", "Serve a hub, at which ranks of several hosts and browsers meet")
+  const hub = serveCommand(cli, "hub", "Serve a hub, at which ranks of several hosts and browsers meet")
     .option("--log", "One line of JSON on stderr for each join, departure, eviction and refusal")
     .option("--metrics-port <number>", "Serve /healthz and /metrics (Prometheus) there; 0 picks a free one")
-    .option("--metrics-host <address>", "Interface of that port, 127.0.0.1 if absent")
-    .action(async (flags: Flags) => (await import("../hub.ts")).hub(flags));
+    .option("--metrics-host <address>", "Interface of that port, 127.0.0.1 if absent");
+  for (const { flag, unit, description } of QUOTA_FLAGS) {
+    hub.option(`${flag} <${unit === "bytes" ? "size" : "number"}>`, description);
+  }
+  hub.action(async (flags: Flags) => (await import("../hub.ts")).hub(flags));
   serveCommand(cli, "demo", "Serve a page: every tab that opens it becomes a rank").action(async (flags: Flags) =>
     (await import("../demo.ts")).demo(flags),
   );

@@ -13,6 +13,7 @@ import { Pieces } from "./pieces.ts";
 export class FrameCollector implements ByteSink {
   readonly #onFrame: (fragments: readonly Uint8Array[]) => void;
   readonly #pieces: Pieces;
+  readonly #copy: (bytes: Uint8Array) => Uint8Array;
   readonly #header = new Uint8Array(HEADER_BYTES);
   /** Bytes of the message that have come. */
   #bytes = 0;
@@ -20,10 +21,18 @@ export class FrameCollector implements ByteSink {
   /** The frame was handed over; the message should end. */
   #isWhole = false;
 
-  /** `onFrame` gets what was collected, which it checks, and throws nothing. `account` is charged with what is not whole. */
-  constructor(onFrame: (fragments: readonly Uint8Array[]) => void, account: Account | null = null) {
+  /**
+   * `onFrame` gets what was collected, which it checks, and throws nothing. `account` is charged with what is not whole, whose bytes
+   * `copy` copies.
+   */
+  constructor(
+    onFrame: (fragments: readonly Uint8Array[]) => void,
+    account: Account | null = null,
+    copy: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes.slice(),
+  ) {
     this.#onFrame = onFrame;
     this.#pieces = new Pieces(account);
+    this.#copy = copy;
   }
 
   room(): null {
@@ -33,7 +42,7 @@ export class FrameCollector implements ByteSink {
   push(bytes: Uint8Array, last: boolean): void {
     if (this.#bytes < HEADER_BYTES) this.#takeHeader(bytes);
     this.#bytes += bytes.byteLength;
-    this.#pieces.add(bytes.slice());
+    this.#pieces.add(this.#copy(bytes));
     const isExcess = this.#isWhole && bytes.byteLength > 0;
     if (isExcess || (!this.#isWhole && (last || this.#bytes >= this.#frameBytes))) {
       this.#isWhole = true;

@@ -7,11 +7,17 @@ import { Pieces } from "./pieces.ts";
 export class MessageCollector implements ByteSink {
   readonly #onMessage: (fragments: readonly Uint8Array[]) => void;
   readonly #pieces: Pieces;
+  readonly #copy: (bytes: Uint8Array) => Uint8Array;
 
-  /** `onMessage` throws nothing. `account` is charged with a message that is not whole. */
-  constructor(onMessage: (fragments: readonly Uint8Array[]) => void, account: Account) {
+  /** `onMessage` throws nothing. `account` is charged with a message that is not whole, whose bytes `copy` copies. */
+  constructor(
+    onMessage: (fragments: readonly Uint8Array[]) => void,
+    account: Account,
+    copy: (bytes: Uint8Array) => Uint8Array,
+  ) {
     this.#onMessage = onMessage;
     this.#pieces = new Pieces(account);
+    this.#copy = copy;
   }
 
   room(): null {
@@ -19,7 +25,7 @@ export class MessageCollector implements ByteSink {
   }
 
   push(bytes: Uint8Array, last: boolean): void {
-    this.#pieces.add(bytes.slice());
+    this.#pieces.add(this.#copy(bytes));
     if (last) this.#onMessage(this.#pieces.take());
   }
 }

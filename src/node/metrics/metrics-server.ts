@@ -7,6 +7,8 @@ import { addressesOf, openAll } from "../doors.ts";
 import { allowedHosts, hostFault, isOfPage } from "../websocket-server.ts";
 import type { MetricsPage } from "./figures.ts";
 
+/** Most connections at a time: whoever reads figures has one. */
+const MAX_CONNECTIONS = 64;
 /** A request must be complete within this time, in milliseconds. */
 const REQUEST_MS = 5_000;
 
@@ -33,6 +35,7 @@ export async function openMetrics(options: MetricsServerOptions): Promise<{ url:
     timeouts,
     (request, response) => void answer(request, response, allowed, options.metrics),
   );
+  server.maxConnections = MAX_CONNECTIONS;
   const doors = await openAll(server, host, await addressesOf(host), options.port);
   for (const door of doors) door.unref();
   const { port } = server.address() as AddressInfo;

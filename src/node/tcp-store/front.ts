@@ -4,9 +4,11 @@
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Logger } from "../../options.ts";
 import type { Strangers } from "../greet.ts";
 import type { KeyServer } from "./key-server.ts";
 import { FORMS } from "./queries.ts";
+import { Refusals } from "./refusals.ts";
 import { CLIENT_LIMITS, ServedSocket } from "./served-socket.ts";
 
 /** Most clients of the store. */
@@ -19,16 +21,24 @@ export class Front {
   readonly #store: KeyServer;
   readonly #firstByteMs: number;
   readonly #strangers: Strangers;
+  readonly #refusals: Refusals;
   /** Connections that have said nothing, and those to the store. */
   readonly #silent = new Set<Socket>();
   readonly #clients = new Map<Socket, ServedSocket>();
 
   /** A connection that has said nothing for `firstByteMs` is closed. */
-  constructor(http: HttpServer, store: KeyServer, firstByteMs: number, strangers: Strangers) {
+  constructor(
+    http: HttpServer,
+    store: KeyServer,
+    firstByteMs: number,
+    strangers: Strangers,
+    logger: Logger | undefined,
+  ) {
     this.#http = http;
     this.#store = store;
     this.#firstByteMs = firstByteMs;
     this.#strangers = strangers;
+    this.#refusals = new Refusals(logger);
     // As a server of node:http is made: the request of a client that has closed its half is answered.
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#greet(socket));
   }
@@ -69,14 +79,17 @@ export class Front {
 
   /** The store has no secret: whoever speaks to it is a client. */
   #serve(socket: Socket): void {
+    const { remoteAddress } = socket;
     if (this.#clients.size >= MAX_CLIENTS) {
+      this.#refusals.tell(remoteAddress, `it has ${MAX_CLIENTS} clients, as many as it takes`);
       socket.destroy();
       return;
     }
     this.#strangers.forget(socket);
     socket.unref();
     socket.on("end", () => socket.end());
-    this.#clients.set(socket, new ServedSocket(socket, this.#store, CLIENT_LIMITS));
+    const onClosed = (reason: string) => this.#refusals.tell(remoteAddress, reason);
+    this.#clients.set(socket, new ServedSocket(socket, this.#store, CLIENT_LIMITS, onClosed));
     socket.once("close", () => this.#clients.delete(socket));
   }
 

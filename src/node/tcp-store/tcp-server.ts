@@ -1,6 +1,7 @@
 /** TcpServer: the port of a TCPStore's server. */
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { TimeoutError, UnsupportedError } from "../../errors.ts";
+import type { Logger } from "../../options.ts";
 import { toInt64 } from "../../store/counter.ts";
 import { LiveSpace } from "../../store/live-space.ts";
 import { Account } from "../../support/account.ts";
@@ -11,6 +12,7 @@ import { decodeUtf8 } from "../../support/utf8.ts";
 import { addressesOf, openAll } from "../doors.ts";
 import { KeyServer } from "./key-server.ts";
 import { JOINED_KEY, MAX_VALUE_BYTES } from "./queries.ts";
+import { Refusals } from "./refusals.ts";
 import { CLIENT_LIMITS, type ClientLimits, ServedSocket } from "./served-socket.ts";
 
 /** Most clients of one server. */
@@ -29,7 +31,16 @@ export interface TcpServerOptions {
   /** Allows a bind beyond loopback. */
   readonly insecure?: boolean;
   /** Bounds where they differ from {@link CLIENT_LIMITS}, and from a gibibyte for the store and another for all clients. */
-  readonly limits?: Partial<ClientLimits & { readonly storeBytes: number; readonly clientsBytes: number }>;
+  readonly limits?: Partial<ServerLimits>;
+  /** Hears why a client's connection was closed. */
+  readonly logger?: Logger | undefined;
+}
+
+interface ServerLimits extends ClientLimits {
+  /** Most clients, most bytes of the store, and most that is kept for its clients besides. */
+  readonly clients: number;
+  readonly storeBytes: number;
+  readonly clientsBytes: number;
 }
 
 /** A running server, whose store is its own. It does not keep the process running. */
@@ -54,6 +65,7 @@ export class TcpServer {
     const { host, port, fd, insecure = false } = options;
     const limits = {
       ...CLIENT_LIMITS,
+      clients: MAX_CLIENTS,
       storeBytes: MAX_STORE_BYTES,
       clientsBytes: MAX_CLIENTS_BYTES,
       ...options.limits,
@@ -62,13 +74,18 @@ export class TcpServer {
     const space = new LiveSpace({ account: kept, keys: Number.POSITIVE_INFINITY, valueBytes: MAX_VALUE_BYTES });
     const store = new KeyServer(space, new Account({ name: "this server", limit: limits.clientsBytes }));
     const sockets = new Set<Socket>();
+    const refusals = new Refusals(options.logger);
     const server = createServer((socket) => {
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
       socket.unref();
-      new ServedSocket(socket, store, limits);
+      const { remoteAddress } = socket;
+      new ServedSocket(socket, store, limits, (reason) => refusals.tell(remoteAddress, reason));
     });
-    server.maxConnections = MAX_CLIENTS;
+    server.maxConnections = limits.clients;
+    server.on("drop", (ends) =>
+      refusals.tell(ends?.remoteAddress, `it has ${limits.clients} clients, as many as it takes`),
+    );
     const doors = fd === undefined ? await openDoors(server, host, port, insecure) : await openAt(server, fd, port);
     for (const door of doors) door.unref();
     return new TcpServer(doors, sockets, space);

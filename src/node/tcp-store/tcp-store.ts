@@ -1,7 +1,7 @@
 /** TcpStore: PyTorch's TCPStore, server and client, as a {@link Store}. */
 import { StoreError, TimeoutError, UnsupportedError } from "../../errors.ts";
 import { checkOptions, type OptionNames } from "../../option-checks.ts";
-import { DEFAULT_TIMEOUT_MS, type QueuePopOptions } from "../../options.ts";
+import { DEFAULT_TIMEOUT_MS, type Logger, type QueuePopOptions } from "../../options.ts";
 import { checkAmount } from "../../store/counter.ts";
 import { listKeys } from "../../store/key-space.ts";
 import { type CounterValue, keysWithValues, popOptions, Store, type StoreValue, toBytes } from "../../store/store.ts";
@@ -47,6 +47,8 @@ export interface TcpListenOptions {
   useLibUv?: boolean;
   /** Allows a bind beyond loopback: a TCPStore has no secret and no TLS, so whoever reaches the port has the store. Default: false. */
   insecure?: boolean;
+  /** Hears why the server closed a client's connection, which the wire cannot say. Default: nobody. */
+  logger?: Logger;
 }
 
 const CONNECT_OPTIONS: OptionNames<TcpConnectOptions> = {
@@ -54,7 +56,7 @@ const CONNECT_OPTIONS: OptionNames<TcpConnectOptions> = {
 };
 const LISTEN_OPTIONS: OptionNames<TcpListenOptions> = {
   ...CONNECT_OPTIONS,
-  ...{ multiTenant: true, masterListenFd: true, useLibUv: true, insecure: true },
+  ...{ multiTenant: true, masterListenFd: true, useLibUv: true, insecure: true, logger: true },
 };
 
 /** How often a kind of call was made, and how long it took on average. */
@@ -103,10 +105,10 @@ export class TcpStore extends Store {
    */
   static async listen(options: TcpListenOptions = {}): Promise<TcpStore> {
     checkOptions("TcpStore.listen", LISTEN_OPTIONS, options);
-    const { multiTenant = false, masterListenFd, useLibUv = true, insecure = false } = options;
+    const { multiTenant = false, masterListenFd, useLibUv = true, insecure = false, logger } = options;
     const { host, worldSize, timeoutMs, joins } = settingsOf("TcpStore.listen", options);
     const port = portOf("TcpStore.listen", options.port ?? 0, 0);
-    const server = await joinServer({ host, port, fd: masterListenFd, isShared: multiTenant, insecure });
+    const server = await joinServer({ host, port, fd: masterListenFd, isShared: multiTenant, insecure, logger });
     try {
       // A wildcard is an address at which it listens, and nowhere to connect.
       const target = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;

@@ -55,13 +55,21 @@ async function compareCalls(): Promise<number> {
   const second = await TorchStore.server(python);
   const own = await TcpStore.connect({ port: second.port });
   let compared = 0;
+  const lacking = new Set<unknown>();
   for (const call of CALLS) {
-    const expected = comparable(await onTheirs.call(...call));
+    const outcome = await onTheirs.call(...call);
+    if (outcome.error === "AttributeError") {
+      // 1.x has no queues, nor lists of values.
+      lacking.add(call[0]);
+      continue;
+    }
+    const expected = comparable(outcome);
     assert.deepEqual(comparable(await onOurs.call(...call)), expected, `PyTorch's client, ${JSON.stringify(call)}`);
     assert.deepEqual(comparable(await ownOutcome(own, call)), expected, `this client, ${JSON.stringify(call)}`);
     compared++;
   }
-  console.log(`${theirs.torch}: ${compared} calls alike, of PyTorch's client here and of this client there`);
+  const without = lacking.size === 0 ? "" : `; it has no ${[...lacking].join(", ")}`;
+  console.log(`${theirs.torch}: ${compared} calls alike, of PyTorch's client here and of this client there${without}`);
   await own.close();
   await ours.close();
   for (const store of [theirs.store, second.store, onTheirs, onOurs]) store.close();

@@ -1,0 +1,75 @@
+/** What an attacker tried at a hub with quotas, tickets and figures together: each kind that worked once. */
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { mintTicket } from "../../src/node/hub.ts";
+import { openMetrics } from "../../src/node/metrics/metrics-server.ts";
+import { connectWebSocket } from "../../src/node/websocket-client.ts";
+import type { Hello } from "../../src/wire/handshake.ts";
+import { hello, openHub, rawTcp } from "../hub/support.ts";
+
+const TOKEN = "a token of this test";
+const ticketFor = (role: "rank" | "store") => mintTicket(TOKEN, { group: "g", role, expiresAt: Date.now() + 60_000 });
+
+async function come(hub: { url: string }, ticket: string, fields: Partial<Hello>) {
+  const joined = await connectWebSocket(hub.url, hello(fields), { timeoutMs: 5_000, ticket });
+  onTestFinished(() => joined.socket.terminate());
+  return joined;
+}
+
+describe("one ticket", () => {
+  it("lets a rank come again 32 times, so that its holder makes the hub keep no ids without end", async () => {
+    const hub = await openHub({ token: TOKEN });
+    let ticket = ticketFor("rank");
+    for (let times = 0; times <= 32; times++) {
+      const { socket, resume } = await come(hub, ticket, { rank: 1 });
+      socket.terminate();
+      ticket = resume!;
+      await vi.waitFor(() => expect(hub.stats.members).toBe(0));
+    }
+    await expect(come(hub, ticket, { rank: 1 })).rejects.toThrow(/let its holder come again 32 times: get a new one/);
+    expect(hub.stats.usedTickets).toBe(33);
+    expect((await come(hub, ticketFor("rank"), { rank: 1 })).welcome.rank).toBe(1);
+  });
+
+  it("lets one client of a store in, and not any number at once by those for coming again", async () => {
+    const hub = await openHub({ token: TOKEN });
+    const client = await come(hub, ticketFor("store"), { purpose: "store", rank: null });
+    expect(client.resume).toBeUndefined();
+  });
+});
+
+describe("two Host headers", () => {
+  it.each([
+    ["127.0.0.1", "evil.example"],
+    ["evil.example", "127.0.0.1"],
+  ])("%s and %s are refused with 403", async (...hosts) => {
+    const hub = await openHub();
+    for (const upgrade of ["", "Upgrade: websocket\r\nConnection: Upgrade\r\n"]) {
+      const { net, closed } = rawTcp(hub.port);
+      net.write(`GET / HTTP/1.1\r\n${hosts.map((host) => `Host: ${host}\r\n`).join("")}${upgrade}\r\n`);
+      expect(await closed).toMatch(/^HTTP\/1\.1 40[03] /);
+    }
+  });
+});
+
+describe("the port for figures", () => {
+  it("has at most 64 connections at a time, and answers again when they have gone", async () => {
+    const page = { status: 200, type: "text/plain", body: "" } as const;
+    const figures = await openMetrics({ port: 0, metrics: async () => page });
+    onTestFinished(() => figures.close());
+    const { port } = new URL(figures.url);
+    const open = async () => {
+      const socket = connect(Number(port), "127.0.0.1").on("error", () => {});
+      onTestFinished(() => void socket.destroy());
+      await once(socket, "connect");
+      return socket;
+    };
+    const idle = await Promise.all(Array.from({ length: 64 }, open));
+    const refused = await open();
+    await once(refused.resume(), "close");
+    for (const socket of idle) socket.destroy();
+    const answers = async () => expect((await fetch(`${figures.url}/healthz`)).status).toBe(200);
+    await vi.waitFor(answers, { timeout: 20_000 });
+  });
+});

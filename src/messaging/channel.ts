@@ -10,7 +10,6 @@
 
 import {
   fromWireError,
-  PeerLostError,
   ProtocolError,
   toWireError,
   type WebcclError,

@@ -12,7 +12,7 @@ export const MIB: number = 2 ** 20;
 export function fold(slot: number, part: Uint8Array, sequence = 1, group = 7): Uint8Array[] {
   const fields = { slot, group, sequence, payloadBytes: part.length, request: FoldFlag.HAS_PART };
   const fingerprint = {
-    ...{ refused: 0, persistent: 0, collective: 0, dtype: DATA_TYPES.indexOf("f32"), op: 0, customOp: 0 },
+    ...{ refused: 0, persistent: 0, ahead: 0, collective: 0, dtype: DATA_TYPES.indexOf("f32"), op: 0, customOp: 0 },
     ...{ root: 0, count: part.length / 4, detail: 0, algorithm: 0, segmentBytes: 0 },
   };
   return [encodeHeader({ kind: FrameKind.FOLD, flags: 0, peer: HUB_PEER, epoch: 0, ...fields }, fingerprint), part];

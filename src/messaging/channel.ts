@@ -30,8 +30,6 @@ import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Between, Probes } from "./probes.ts";
 import { Verdicts } from "./verdicts.ts";
 
-type MismatchErrors = typeof import("./mismatch-errors.ts");
-
 /** How many finished collectives are remembered for comparing late calls. */
 const REMEMBERED = 1024;
 
@@ -139,7 +137,9 @@ export class Channel implements PointToPointOwner {
 
   /** This rank cannot make the call it has opened: every other rank's rejects, too. */
   refuse({ sequence, call }: ChannelExchange, reason: string): void {
-    this.#report(sequence, ({ cannotTakePart }) => cannotTakePart(this.name, sequence, call, this.rank, reason));
+    void import("./mismatch-errors.ts").then(({ cannotTakePart }) =>
+      this.#tellJudge(sequence, cannotTakePart(this.name, sequence, call, this.rank, reason)),
+    );
   }
 
   /** This rank does not make call `sequence`: every other rank's rejects. Resolves to the error with which it does. */
@@ -148,8 +148,9 @@ export class Channel implements PointToPointOwner {
     const known = this.#verdicts.on(sequence) ?? this.dead;
     if (known) return Promise.resolve(known);
     const verdict = this.#verdicts.next(sequence);
-    const { name, rank } = this;
-    this.#report(sequence, ({ doesNotTakePart }) => doesNotTakePart(name, sequence, collective, rank, reason));
+    void import("./mismatch-errors.ts").then(({ doesNotTakePart }) =>
+      this.#tellJudge(sequence, doesNotTakePart(this.name, sequence, collective, this.rank, reason)),
+    );
     return verdict;
   }
 
@@ -232,12 +233,15 @@ export class Channel implements PointToPointOwner {
 
   /** These two ranks' calls of number `sequence` differ: tells the judge, in the order of the ranks. */
   onDisagreement(sequence: number, ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): void {
-    const [[first, second], [one, other]] = [ranks, calls];
-    this.#report(sequence, ({ callsDiffer }) =>
-      first < second
-        ? callsDiffer(this.name, sequence, ranks, calls)
-        : callsDiffer(this.name, sequence, [second, first], [other, one]),
-    );
+    const [first, second] = ranks;
+    const [one, other] = calls;
+    void import("./mismatch-errors.ts").then(({ callsDiffer }) => {
+      const error =
+        first < second
+          ? callsDiffer(this.name, sequence, ranks, calls)
+          : callsDiffer(this.name, sequence, [second, first], [other, one]);
+      this.#tellJudge(sequence, error);
+    });
   }
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
@@ -245,7 +249,7 @@ export class Channel implements PointToPointOwner {
     void import("./mismatch-errors.ts").then(({ lengthsDiffer }) => {
       const error = lengthsDiffer(this.name, sequence, call, [rank, this.rank], [sentBytes, expectedBytes]);
       if (pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
-      else this.#tellJudge(sequence, toWireError(error));
+      else this.#tellJudge(sequence, error);
     });
   }
 
@@ -346,12 +350,8 @@ export class Channel implements PointToPointOwner {
     if (!isSameCall(ours, theirs)) this.onDisagreement(sequence, [this.rank, rank], [ours, theirs]);
   }
 
-  /** Tells the judge of an error, whose words are loaded when they are first wanted. */
-  #report(sequence: number, make: (words: MismatchErrors) => WebcclError): void {
-    void import("./mismatch-errors.ts").then((words) => this.#tellJudge(sequence, toWireError(make(words))));
-  }
-
-  #tellJudge(sequence: number, error: WireError): void {
+  #tellJudge(sequence: number, mismatch: WebcclError): void {
+    const error = toWireError(mismatch);
     if (this.rank === 0) this.#judge(sequence, error);
     else this.tell(0, { type: "mismatch", sequence, error });
   }

@@ -59,7 +59,7 @@ export interface Step {
 const TABLES = [PLAIN, PLAIN, COMPOSED, COMPOSED, OTHERS].map((table) => Object.entries(table));
 
 /** A program of `length` steps for `size` ranks. */
-export function drawnProgram(seed: number, size: number, length: number, hindrances: readonly Hindrance[]): Step[] {
+function drawnProgram(seed: number, size: number, length: number, hindrances: readonly Hindrance[]): Step[] {
   const random = new SeededRandom(seed, "program");
   // Most programs await none of their calls before the end, some of them many.
   const awaited = random.pick([0, 0, 0, 1, 5]);
@@ -95,7 +95,7 @@ async function hindered(group: ProcessGroup, { hindrance }: Step, value: number)
 }
 
 /** Makes the calls of a program, each after a pause of this rank's own, and gives how they ended. */
-export async function runProgram(group: ProcessGroup, steps: readonly Step[], seed: number): Promise<End[]> {
+async function runProgram(group: ProcessGroup, steps: readonly Step[], seed: number): Promise<End[]> {
   const own = new SeededRandom(seed, `pauses of rank ${group.rank}`);
   // Some ranks are slower than others.
   const most = own.pick([2, 4, 8]);

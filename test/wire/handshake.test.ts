@@ -16,13 +16,13 @@ const resume = new Uint8Array(40).fill(3);
 describe("what a proof covers", () => {
   it("is the bytes of docs/protocol.md", () => {
     const both = [nonces.challenge, nonces.hello];
-    const said = Buffer.concat([Buffer.from("webccl/6 hello\0"), ...both, u32s(3, 8, 0, 0), Buffer.from("gruppe-é")]);
+    const said = Buffer.concat([Buffer.from("webccl/7 hello\0"), ...both, u32s(3, 8, 0, 0), Buffer.from("gruppe-é")]);
     expect(Buffer.from(helloBytes(nonces, hello))).toEqual(said);
-    const answered = Buffer.concat([Buffer.from("webccl/6 welcome\0"), ...both, u32s(1, 4, 2, 0xffffffff, 0)]);
+    const answered = Buffer.concat([Buffer.from("webccl/7 welcome\0"), ...both, u32s(1, 4, 2, 0xffffffff, 0)]);
     expect(Buffer.from(welcomeBytes(nonces, welcome, null))).toEqual(answered);
     const resumed = Buffer.concat([answered, resume]);
     expect(Buffer.from(welcomeBytes(nonces, welcome, resume))).toEqual(resumed);
-    expect(Buffer.from(maskBytes(nonces))).toEqual(Buffer.concat([Buffer.from("webccl/6 resume\0"), ...both]));
+    expect(Buffer.from(maskBytes(nonces))).toEqual(Buffer.concat([Buffer.from("webccl/7 resume\0"), ...both]));
   });
 
   it("differs wherever any field of a hello or a welcome differs", () => {

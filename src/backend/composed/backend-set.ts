@@ -1,5 +1,5 @@
 /**
- * BackendSet: several backends in one group. The memory of a call's tensors tells which runs it. From the first that is registered on the
+ * BackendSet: several backends in one group. The memory of a call's tensors tells which runs it. Once one is registered, the
  * ranks tell each other which that is before a collective begins (witness.ts).
  */
 
@@ -140,10 +140,11 @@ export class BackendSet implements Backend, BackendsByDevice {
     });
   }
 
-  /** That all ranks register a backend is agreed on by the first one. */
+  /** A call that registers the first one besides the default is on that one. */
   #isWitnessed(request: Request): boolean {
-    if (isMessage(request) || request.collective === "registerBackend") return false;
-    return this.#registered.size + this.#coming.size > 0;
+    if (isMessage(request)) return false;
+    const own = request.collective === "registerBackend" ? 1 : 0;
+    return this.#registered.size + this.#coming.size > own;
   }
 
   /** The device for which `backend` is registered; null for none. */

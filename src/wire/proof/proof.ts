@@ -2,11 +2,11 @@
  * The bytes over which both ends of a connection prove, by HMAC-SHA-256, that they hold one key: the group's token in UTF-8, or
  * the key of a ticket. Numbers are little-endian and of 4 bytes; 0xFFFFFFFF stands for none.
  *
- *   hello    "webccl/6 hello" 0 · the nonce of the challenge, 32 · the nonce of the hello, 32 · rank · world size ·
+ *   hello    "webccl/7 hello" 0 · the nonce of the challenge, 32 · the nonce of the hello, 32 · rank · world size ·
  *            purpose: 0 hub, 1 link, 2 store · 1 if frames have checksums, else 0 · group, UTF-8
- *   welcome  "webccl/6 welcome" 0 · both nonces · rank · world size · epoch · rank of the host · checksums · the resume, if there
+ *   welcome  "webccl/7 welcome" 0 · both nonces · rank · world size · epoch · rank of the host · checksums · the resume, if there
  *            is one
- *   mask     "webccl/6 resume" 0 · both nonces: what comes out hides the resume's key from those who listen
+ *   mask     "webccl/7 resume" 0 · both nonces: what comes out hides the resume's key from those who listen
  *
  * Both nonces are of this connection alone: a recorded message is worth nothing on another (S6).
  */

@@ -69,7 +69,11 @@ describe("the port for figures", () => {
     const refused = await open();
     await once(refused.resume(), "close");
     for (const socket of idle) socket.destroy();
-    const answers = async () => expect((await fetch(`${figures.url}/healthz`)).status).toBe(200);
-    await vi.waitFor(answers, { timeout: 20_000 });
+    const answer = () => {
+      const { net, closed } = rawTcp(Number(port));
+      net.write("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+      return closed;
+    };
+    await expect.poll(answer, { timeout: 20_000 }).toMatch(/^HTTP\/1\.1 200 /);
   });
 });

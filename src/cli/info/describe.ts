@@ -1,13 +1,31 @@
 /** `webccl info` as text: sections of names and values, within 80 columns. */
 import type { GpuInfo } from "./gpu.ts";
-import type { Info } from "./info.ts";
-import { describeNccl } from "./nccl.ts";
+import { describeNccl, type NcclInfo } from "./nccl.ts";
 
 const WIDTH = 80;
 const INDENT = 2;
 const NAME = 12;
 
 type Row = readonly [name: string, value: string];
+
+/** The object that `--json` prints. */
+export interface Info {
+  webccl: string;
+  runtime: string;
+  system: { platform: string; arch: string; cores: number; memoryBytes: number };
+  cpu: { description: string; arithmeticId: string };
+  /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
+  gpus: GpuInfo[];
+  nccl: NcclInfo;
+  /** Through what the C library is called to map memory, such as "koffi 3.3.4"; null where none can be mapped. */
+  ffi: string | null;
+  transports: string[];
+  /** How `webccl run` starts a .ts file. */
+  typeScript: string;
+  /** Equal for two processes that can share files and loopback. */
+  hostId: string;
+  missing: { what: string; fix: string }[];
+}
 
 /** The whole text. */
 export function describe(found: Info): string {

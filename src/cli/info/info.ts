@@ -7,30 +7,11 @@ import { nodePlatform, openMappedMemory } from "../../node/platform.ts";
 import { textOf } from "../../support/thrown.ts";
 import { statusLine } from "../bench/report.ts";
 import { typeScriptRunner } from "../launch/type-script.ts";
-import { describe } from "./describe.ts";
-import { type GpuInfo, gpuInfos } from "./gpu.ts";
-import { type NcclInfo, ncclInfo } from "./nccl.ts";
+import { describe, type Info } from "./describe.ts";
+import { gpuInfos } from "./gpu.ts";
+import { ncclInfo } from "./nccl.ts";
 
 const PAGE_BYTES = 65_536;
-
-/** The object that `--json` prints. */
-export interface Info {
-  webccl: string;
-  runtime: string;
-  system: { platform: string; arch: string; cores: number; memoryBytes: number };
-  cpu: { description: string; arithmeticId: string };
-  /** WebGPU in each runtime found; what is missing without an adapter is in its `fix`. */
-  gpus: GpuInfo[];
-  nccl: NcclInfo;
-  /** Through what the C library is called to map memory, such as "koffi 3.3.4"; null where none can be mapped. */
-  ffi: string | null;
-  transports: string[];
-  /** How `webccl run` starts a .ts file. */
-  typeScript: string;
-  /** Equal for two processes that can share files and loopback. */
-  hostId: string;
-  missing: { what: string; fix: string }[];
-}
 
 /** Prints it and returns the exit code. A missing part is no failure. */
 export async function info({ version, json }: { version: string; json: boolean }): Promise<number> {

@@ -4,7 +4,7 @@
  */
 import { initProcessGroup } from "../src/browser/index.ts";
 import { oneWay } from "./one-way.ts";
-import { openRawChannel, receiveRaw, sendRaw } from "./raw-channel.ts";
+import { oneWayRaw, openRawChannel } from "./raw-channel.ts";
 
 /** What a tab is asked. */
 export interface FarTabsJob {
@@ -46,7 +46,7 @@ try {
     await time("webrtc allReduce", () => webrtc.allReduce(data, { op: "avg" }));
     await time("hub one way", () => (rank < 2 ? oneWay(hub, data) : Promise.resolve()));
     await time("webrtc one way", () => (rank < 2 ? oneWay(webrtc, data) : Promise.resolve()));
-    await time("raw data channel", async () => raw && (rank === 0 ? sendRaw(raw, bytes) : receiveRaw(raw, bytes)));
+    await time("raw data channel", async () => raw && oneWayRaw(raw, rank, bytes));
   }
   const outcome: FarTabsTimes = { ways, auto: auto.info().webrtc };
   for (const group of [auto, webrtc, hub]) await group.destroy();

@@ -1,17 +1,27 @@
 /** A data channel as a page would use it by itself: messages of 64 KiB, as many as keep its buffer filled. */
 import type { ProcessGroup } from "../src/group/process-group.ts";
+import { assembled, inbox } from "./inbox.ts";
 
 const MESSAGE_BYTES = 64 * 1024;
 /** Bytes that the browser holds at most, and at which it is given more. */
 const FULL_BYTES = 1024 * 1024;
 const LOW_BYTES = 256 * 1024;
 
+/** One end of it. */
+export interface RawChannel {
+  readonly channel: RTCDataChannel;
+  readonly next: () => Promise<ArrayBuffer>;
+}
+
 /** Opens one between ranks 0 and 1 of `group`, by which they find each other. */
-export async function openRawChannel(group: ProcessGroup): Promise<RTCDataChannel> {
+export async function openRawChannel(group: ProcessGroup): Promise<RawChannel> {
   const { rank } = group;
   const connection = new RTCPeerConnection();
   const channel = connection.createDataChannel("raw", { negotiated: true, id: 0 });
   channel.binaryType = "arraybuffer";
+  const next = inbox<ArrayBuffer>((take) => {
+    channel.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => take(data);
+  });
   const opened = new Promise((resolve) => {
     channel.onopen = resolve;
   });
@@ -28,11 +38,11 @@ export async function openRawChannel(group: ProcessGroup): Promise<RTCDataChanne
     if (rank !== root) await connection.setRemoteDescription(description);
   }
   await opened;
-  return channel;
+  return { channel, next };
 }
 
 /** Sends `bytes`, and resolves when the other end has said that it has them. */
-export function sendRaw(channel: RTCDataChannel, bytes: number): Promise<void> {
+async function send({ channel, next }: RawChannel, bytes: number): Promise<void> {
   const message = new Uint8Array(MESSAGE_BYTES);
   let leftBytes = bytes;
   const fill = () => {
@@ -43,23 +53,13 @@ export function sendRaw(channel: RTCDataChannel, bytes: number): Promise<void> {
   };
   channel.bufferedAmountLowThreshold = LOW_BYTES;
   channel.onbufferedamountlow = fill;
-  return new Promise((resolve) => {
-    channel.onmessage = () => resolve();
-    fill();
-  });
+  fill();
+  await next();
 }
 
-/** Takes `bytes` into one array, and says that it has them. */
-export function receiveRaw(channel: RTCDataChannel, bytes: number): Promise<void> {
-  const into = new Uint8Array(bytes);
-  let cameBytes = 0;
-  return new Promise((resolve) => {
-    channel.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => {
-      into.set(new Uint8Array(data), cameBytes);
-      cameBytes += data.byteLength;
-      if (cameBytes < bytes) return;
-      channel.send("got");
-      resolve();
-    };
-  });
+/** Rank 0 sends `bytes` to rank 1, which says when it has them. */
+export async function oneWayRaw(raw: RawChannel, rank: number, bytes: number): Promise<void> {
+  if (rank === 0) return send(raw, bytes);
+  await assembled(raw.next, bytes);
+  raw.channel.send(new Uint8Array(1));
 }

@@ -1,6 +1,7 @@
 /** What two tabs of one browser could do by themselves: a WebSocket to a server that passes on, and a MessagePort. */
 import { openPortExchange } from "../src/browser/port-exchange.ts";
 import type { ProcessGroup } from "../src/group/process-group.ts";
+import { assembled, inbox } from "./inbox.ts";
 
 const MESSAGE_BYTES = 512 * 1024;
 
@@ -11,19 +12,19 @@ export type RawWay = (bytes: number) => Promise<void>;
 export async function rawSocket(url: string, sends: boolean): Promise<RawWay> {
   const socket = new WebSocket(url);
   socket.binaryType = "arraybuffer";
+  const next = inbox<ArrayBuffer>((take) => {
+    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => take(data);
+  });
   await new Promise((resolve) => socket.addEventListener("open", resolve, { once: true }));
   return async (bytes) => {
-    const data = new Uint8Array(bytes);
-    for (let at = 0; sends && at < bytes; at += MESSAGE_BYTES) socket.send(data.subarray(at, at + MESSAGE_BYTES));
-    let cameBytes = 0;
-    await new Promise<void>((resolve) => {
-      socket.onmessage = ({ data: message }: MessageEvent<ArrayBuffer>) => {
-        if (!sends) data.set(new Uint8Array(message), cameBytes);
-        cameBytes += message.byteLength;
-        if (sends || cameBytes === bytes) resolve();
-      };
-    });
-    if (!sends) socket.send(new Uint8Array(1));
+    if (sends) {
+      const data = new Uint8Array(bytes);
+      for (let at = 0; at < bytes; at += MESSAGE_BYTES) socket.send(data.subarray(at, at + MESSAGE_BYTES));
+      await next();
+    } else {
+      await assembled(next, bytes);
+      socket.send(new Uint8Array(1));
+    }
   };
 }
 
@@ -37,13 +38,13 @@ export async function rawPort(group: ProcessGroup): Promise<RawWay> {
   const { port1, port2 } = new MessageChannel();
   if (group.rank === 0) exchange.give(seats[1]!, port2);
   const port = group.rank === 0 ? port1 : await given;
+  const next = inbox<unknown>((take) => {
+    port.onmessage = ({ data }) => take(data);
+  });
   return async (bytes) => {
-    const came = new Promise((resolve) => {
-      port.onmessage = resolve;
-    });
-    const data = new Uint8Array(bytes);
+    const data = new Uint8Array(group.rank === 0 ? bytes : 0);
     if (group.rank === 0) port.postMessage(data.buffer, [data.buffer]);
-    await came;
+    await next();
     if (group.rank === 1) port.postMessage("got");
   };
 }

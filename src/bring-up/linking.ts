@@ -15,8 +15,8 @@ const LINK_SPEED: readonly LinkKind[] = [
 
 /**
  * How two ranks are joined; both come to the same answer. They have a direct link if both listen and the higher one can
- * reach the lower one's address, else a data channel if both say that they use theirs, else the hub relays; over a direct link they have memory in common if both have mapped it, else
- * share files if each has the other's open.
+ * reach the lower one's address, else a data channel if each says that it uses theirs, else the hub relays; over a direct link
+ * they have memory in common if both have mapped it, else share files if each has the other's open.
  */
 export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   if (a.inMemory && b.inMemory) return "memory";

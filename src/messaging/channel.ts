@@ -8,13 +8,7 @@
  * - A group that died stays dead: its first cause is told to the other ranks and answers every later call.
  */
 
-import {
-  fromWireError,
-  ProtocolError,
-  toWireError,
-  type WebcclError,
-  type WireError,
-} from "../errors.ts";
+import { fromWireError, ProtocolError, toWireError, type WebcclError, type WireError } from "../errors.ts";
 import type { Payload } from "../link/link.ts";
 import { hubDamage, linkDamage } from "../link/payload/damage.ts";
 import type { Logger } from "../options.ts";

@@ -205,8 +205,13 @@ describe("data channels", () => {
     }
     const right = [
       { urls: ["stun:127.0.0.1:9"] },
-      { urls: "turn:127.0.0.1:9?transport=udp", username: "", credential: "" },
+      { urls: "turn:127.0.0.1:9?transport=udp", username: "u", credential: "c" },
     ];
+    const unknown = [{ urls: "stun:127.0.0.1:99999" }];
+    const alone = { initMethod: `${hub.url}/servers`, rank: 0, worldSize: 1, transport: "webrtc" } as const;
+    await expect(initProcessGroup({ ...alone, iceServers: unknown })).rejects.toThrow(
+      /^initProcessGroup: iceServers: ICE server parse failed/,
+    );
     const joined = await join([{ iceServers: right }, {}]);
     await expectSums(joined);
     await destroyAll(joined);

@@ -49,7 +49,6 @@ export async function openMedia(
     platform.canListen && !links && transport !== "hub" && transport !== "webrtc"
       ? await (await import("./processes.ts")).openProcessMedia(platform, settings, meeting, here, undo)
       : null;
-  const { websocket = null, mapped = null, files = null } = processes ?? {};
   const mayBeTab = transport === "auto" && connection && !join ? platform.openPortExchange : null;
   const tabs: TabMedia | null =
     mayBeTab || transport === "message-port" || transport === "webrtc"
@@ -58,9 +57,16 @@ export async function openMedia(
   const hub = connection && (await import("./hub.ts")).hubMedium(platform, connection, executor, tabs?.ports ?? null);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
-  const all = [memory, ofThreads, mapped, files, tabs?.ports, websocket, tabs?.webrtc, hub].filter(
-    (medium) => medium != null,
-  );
+  const all = [
+    memory,
+    ofThreads,
+    processes?.mapped,
+    processes?.files,
+    tabs?.ports,
+    processes?.websocket,
+    tabs?.webrtc,
+    hub,
+  ].filter((medium) => medium != null);
   const missing = { missing: NO_DIRECT_LINKS };
   const nothing = {
     listenUrl: null,
@@ -73,10 +79,10 @@ export async function openMedia(
   };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {
-    ...{ all, websocket, hub, tabs, executor, offer },
+    ...{ all, websocket: processes?.websocket ?? null, hub, tabs, executor, offer },
     settle: async (offers) =>
       (await import("./settle.ts")).settleMedia(
-        { all, websocket, webrtc: tabs?.webrtc ?? null },
+        { all, processes, tabs },
         { rank, settings, store, executor, undo },
         NO_DIRECT_LINKS,
         offers,
@@ -84,7 +90,11 @@ export async function openMedia(
     reasons: () => {
       const otherwise = join ? JOINED : NO_DIRECT_LINKS;
       const saidBy = (medium: Medium | null | undefined) => medium?.description ?? otherwise;
-      return { mappedMemory: saidBy(mapped), sharedFile: saidBy(files), webrtc: saidBy(tabs?.webrtc) };
+      return {
+        mappedMemory: saidBy(processes?.mapped),
+        sharedFile: saidBy(processes?.files),
+        webrtc: saidBy(tabs?.webrtc),
+      };
     },
   };
 }

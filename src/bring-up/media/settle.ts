@@ -6,27 +6,28 @@ import type { RosterEntry } from "../roster.ts";
 import { type FilesOptions, withoutFile } from "./files.ts";
 import { withoutMapped } from "./mapped.ts";
 import type { Medium } from "./medium.ts";
-import type { WebRtc } from "./webrtc.ts";
+import type { ProcessMedia } from "./processes.ts";
+import type { TabMedia } from "./tabs.ts";
 
-/** The media of a rank: all of them, and two that are settled apart. */
+/** The media of a rank: all of them, and those that are settled apart. */
 export interface OfferedMedia {
   readonly all: readonly Medium[];
-  readonly websocket: Medium | null;
-  readonly webrtc: WebRtc | null;
+  readonly processes: ProcessMedia | null;
+  readonly tabs: TabMedia | null;
 }
 
 /** The roster, with what came of its offers. `missing` is why a rank without direct links shares nothing. */
 export async function settleMedia(
-  { all, websocket, webrtc: channels }: OfferedMedia,
+  { all, processes, tabs }: OfferedMedia,
   options: Omit<FilesOptions, "underneath">,
   missing: string,
   offers: readonly RosterEntry[],
 ): Promise<readonly RosterEntry[]> {
   let roster = offers;
   for (const medium of all) roster = await medium.settle(roster);
-  if (!websocket) roster = await settleBeside({ ...options, underneath: null }, missing, roster);
+  if (!processes) roster = await settleBeside({ ...options, underneath: null }, missing, roster);
   if (!offers.some(({ webrtc }) => webrtc)) return roster;
-  return (await import("./webrtc.ts")).settleChannels(options, channels, roster);
+  return (await import("./webrtc.ts")).settleChannels(options, tabs?.webrtc ?? null, roster);
 }
 
 /** What those have told that map memory and share files, of which this rank does neither. */

@@ -46,29 +46,39 @@ export interface WebRtc extends Medium {
 
 /**
  * The medium of this rank; null if it can make no channels.
- * @throws UnsupportedError if the settings ask for them.
+ * @throws UnsupportedError if the settings ask for them; RangeError for servers that the runtime does not take.
  */
 export async function openWebRtc(
   { loadPeerConnection }: Platform,
   { rank, settings, store, undo }: WebRtcOptions,
 ): Promise<WebRtc | null> {
-  const { transport, iceServers = [], logger } = settings;
+  const { transport, logger } = settings;
+  const iceServers = (settings.iceServers ?? []) as RTCIceServer[];
+  let Connection: typeof RTCPeerConnection;
   try {
-    const Connection = await loadPeerConnection?.();
-    if (!Connection) {
-      throw new UnsupportedError(
-        "there is no RTCPeerConnection here: a page has one in most browsers, a worker in none",
-      );
-    }
-    const onError = (error: unknown) => logger.error("a data channel broke the protocol:", error);
-    const links = new WebRtcLinks({ Connection, iceServers: iceServers as RTCIceServer[], rank, store, onError });
-    undo.push(() => links.closeAllBut([]));
-    return new Channels(links, { rank, settings, store, undo });
+    Connection = (await loadPeerConnection?.()) ?? missing();
   } catch (cause) {
     const text = `rank ${rank} has no data channels: ${textOf(cause)}`;
     if (transport === "webrtc") throw new UnsupportedError(`transport "webrtc": ${text}`, { cause });
     logger.info(text);
     return null;
+  }
+  if (iceServers.length > 0) tryServers(Connection, iceServers);
+  const onError = (error: unknown) => logger.error("a data channel broke the protocol:", error);
+  const links = new WebRtcLinks({ Connection, iceServers, rank, store, onError });
+  undo.push(() => links.closeAllBut([]));
+  return new Channels(links, { rank, settings, store, undo });
+}
+
+function missing(): never {
+  throw new UnsupportedError("there is no RTCPeerConnection here: a page has one in most browsers, a worker in none");
+}
+
+function tryServers(Connection: typeof RTCPeerConnection, iceServers: RTCIceServer[]): void {
+  try {
+    new Connection({ iceServers }).close();
+  } catch (cause) {
+    throw new RangeError(`initProcessGroup: iceServers: ${textOf(cause)}`, { cause });
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { networkInterfaces } from "node:os";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openPage } from "../../../src/cli/demo.ts";
@@ -173,6 +174,35 @@ describe.each(NAMES)("ranks in %s", { timeout: 120_000 }, (name) => {
     engine.kill();
     await expect(failed).rejects.toThrow(/rank 0 was lost/);
     await here.destroy();
+  });
+});
+
+describe("a group of Chromium and Firefox, and Node at their hub", () => {
+  it("runs every collective over a data channel", { timeout: 120_000 }, async () => {
+    // Browsers offer no address of the loopback.
+    const addresses = Object.values(networkInterfaces()).flat();
+    if (addresses.every((address) => address?.internal)) return;
+    const engines = await Promise.all([ENGINES.chromium(), ENGINES.firefox()]);
+    const jobOf = (rank: number): Job => ({
+      task: { name: "conformance", cases: HOST, memory: "host" },
+      options: { ...optionsOf(rank, 3, "channels"), backend: "cpu", ...(rank < 2 && { transport: "webrtc" }) },
+    });
+    const inEngine = async (engine: Engine, rank: number) =>
+      valueIn<Outcome & CasesReport>(
+        await engine.open(server.urlOf({ scripts: WASM }, jobOf(rank))),
+        "globalThis.outcome",
+      );
+    const outcomes = await Promise.all([...engines.map(inEngine), runProcess("node", jobOf(2))]);
+    await Promise.all(engines.map((engine) => engine.close()));
+    expect(outcomes).toMatchObject([
+      { links: ["self", "webrtc", "hub"] },
+      { links: ["webrtc", "self", "hub"] },
+      { links: ["hub", "hub", "self"] },
+    ]);
+    const { ran } = expectSame(outcomes as unknown as CasesReport[]);
+    console.log(
+      `${engines.map(({ version }) => version).join(", ")}, Node: ${ran} cases over a data channel and a hub`,
+    );
   });
 });
 

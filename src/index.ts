@@ -10,6 +10,7 @@ export type {
   CollectiveMethods,
   OwnBackend,
   PersistentRun,
+  SatOut,
 } from "./backend/backend.ts";
 export { unsupported } from "./backend/backend.ts";
 export type { BackendChoice, NcclOptions } from "./backend/choice.ts";

@@ -120,7 +120,7 @@ describe("shrink()", () => {
     },
   );
 
-  it.each(["websocket", "shared-file", "auto"])(
+  it.each(["websocket", "auto"])(
     "goes on without rank 0 that is stopped and holds the store, over %s, and refuses it when it wakes",
     { timeout: 60_000 },
     async (TRANSPORT) => {

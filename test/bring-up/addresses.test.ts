@@ -124,6 +124,7 @@ describe("direct links", () => {
         listenUrl: listener.url,
         shares: [],
         maps: [],
+        channels: [],
         thread: null,
         inMemory: false,
       }) as unknown as RosterEntry;

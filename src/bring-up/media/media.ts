@@ -69,13 +69,8 @@ export async function openMedia(
   ].filter((medium) => medium != null);
   const missing = { missing: NO_DIRECT_LINKS };
   const nothing = {
-    listenUrl: null,
-    inMemory: false,
-    thread: null,
-    tab: null,
-    webrtc: null,
-    mappedMemory: missing,
-    sharedFile: missing,
+    ...{ listenUrl: null, inMemory: false, thread: null, tab: null, webrtc: null },
+    ...{ mappedMemory: missing, sharedFile: missing },
   };
   const offer: Required<Offer> = Object.assign(nothing, ...all.map((medium) => medium.offer));
   return {

@@ -11,6 +11,7 @@
 import {
   fromWireError,
   MismatchError,
+  PeerLostError,
   ProtocolError,
   toWireError,
   type WebcclError,
@@ -27,7 +28,6 @@ import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/fra
 import { ChannelExchange } from "./exchange.ts";
 import { callsDiffer, mismatchDetails } from "./mismatch-errors.ts";
 import type { Peer } from "./peer.ts";
-import { peerLoss } from "./peer-loss.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Between, Probes } from "./probes.ts";
 
@@ -263,7 +263,9 @@ export class Channel implements PointToPointOwner {
 
   /** `rank` is gone; the group cannot go on. */
   peerLost(rank: number, reason: string): void {
-    this.condemn(peerLoss(this.name, rank, reason));
+    this.condemn(
+      new PeerLostError(`group "${this.name}": rank ${rank} was lost: ${reason}`, { group: this.name, peer: rank }),
+    );
   }
 
   /** The link to `peer` delivers other bytes than were sent. */

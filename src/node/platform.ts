@@ -46,7 +46,6 @@ export const nodePlatform: Platform = {
   memoryFiles,
   mappedMemory: openMappedMemory,
   openPortExchange: null,
-  openPageEnds: null,
   canListen: true,
   connect: connectWebSocket,
   listen: (options, accept) =>

@@ -49,7 +49,6 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     openRedisStore: () => Promise.reject(missing("Redis")),
     mappedMemory: null,
     openPortExchange: null,
-    openPageEnds: null,
     traceInto: null,
   };
 }

@@ -55,7 +55,7 @@ export async function openMedia(
     mayHavePorts || transport === "message-port"
       ? await (await import("./message-port.ts")).openMessagePorts(platform, settings, rank, connection, undo)
       : null;
-  const hub = connection && (await import("./hub.ts")).hubMedium(platform, connection, executor, ports);
+  const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor, ports);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
   const all = [memory, ofThreads, mapped, files, ports, websocket, hub].filter((medium) => medium != null);

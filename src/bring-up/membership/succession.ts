@@ -183,7 +183,7 @@ export class Succession implements JobMembership {
     const store = new HubStore(hub);
     store.timeoutMs = timeoutMs;
     const { hubMedium } = await import("../media/hub.ts");
-    const medium = hubMedium(platform, hub, media.executor, media.ports);
+    const medium = hubMedium(hub, media.executor, media.ports);
     // A rank that joined knows no entry of those that were lost before.
     await medium.settle(members.flatMap((seat) => roster[seat] ?? []));
     await medium.link([], () => {});

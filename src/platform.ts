@@ -167,9 +167,6 @@ export interface PortExchange {
   close(): void;
 }
 
-/** Calls `listener` with the reason, in words, when this page is frozen or left, until the function that it returns is called. */
-export type PageEnds = (listener: (reason: string) => void) => () => void;
-
 /** A job on this rank, for those who look on from outside. */
 export interface TracedJob {
   /** The name of the group of all its ranks. */
@@ -209,8 +206,6 @@ export interface Platform {
   readonly mappedMemory: (() => Promise<MappedMemory>) | null;
   /** Null where there are no tabs. Rejects with an UnsupportedError that says why this one cannot meet others. */
   readonly openPortExchange: (() => Promise<PortExchange>) | null;
-  /** Null where there are no pages, and in a worker of one. */
-  readonly openPageEnds: (() => Promise<PageEnds>) | null;
   /**
    * The class of peer connections, by which data channels are made; undefined where a page or worker has none. Null where nobody
    * makes any. Rejects with an UnsupportedError that says what is missing.

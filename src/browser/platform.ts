@@ -24,7 +24,6 @@ export const browserPlatform: Platform = {
   },
   mappedMemory: null,
   openPortExchange: async () => (await import("./port-exchange.ts")).openPortExchange(),
-  openPageEnds: async () => (await import("./page-ends.ts")).onPageEnd,
   loadPeerConnection: async () => globalThis.RTCPeerConnection,
   canListen: false,
   connect: connectWebSocket,

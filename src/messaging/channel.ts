@@ -8,7 +8,14 @@
  * - A group that died stays dead: its first cause is told to the other ranks and answers every later call.
  */
 
-import { fromWireError, ProtocolError, toWireError, type WebcclError, type WireError } from "../errors.ts";
+import {
+  fromWireError,
+  PeerLostError,
+  ProtocolError,
+  toWireError,
+  type WebcclError,
+  type WireError,
+} from "../errors.ts";
 import type { Payload } from "../link/link.ts";
 import { hubDamage, linkDamage } from "../link/payload/damage.ts";
 import type { Logger } from "../options.ts";
@@ -19,7 +26,6 @@ import { isSameCall } from "../wire/fingerprint.ts";
 import { type Fingerprint, FrameFlag, FrameKind, type Header } from "../wire/frame.ts";
 import { ChannelExchange } from "./exchange.ts";
 import type { Peer } from "./peer.ts";
-import { peerLoss } from "./peer-loss.ts";
 import { PointToPoint, type PointToPointOwner } from "./point-to-point.ts";
 import type { Between, Probes } from "./probes.ts";
 import { Verdicts } from "./verdicts.ts";
@@ -257,7 +263,9 @@ export class Channel implements PointToPointOwner {
 
   /** `rank` is gone; the group cannot go on. */
   peerLost(rank: number, reason: string): void {
-    this.condemn(peerLoss(this.name, rank, reason));
+    this.condemn(
+      new PeerLostError(`group "${this.name}": rank ${rank} was lost: ${reason}`, { group: this.name, peer: rank }),
+    );
   }
 
   /** The link to `peer` delivers other bytes than were sent. */

@@ -16,7 +16,6 @@ import { decodeFingerprint, decodeHeader, type Fingerprint, FrameFlag, FrameKind
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { EarlyFrames } from "./early-frames.ts";
 import { Peer } from "./peer.ts";
-import { peerLoss } from "./peer-loss.ts";
 import type { Between } from "./probes.ts";
 
 /** How long to wait for other closes before a lost rank is named, in milliseconds. */
@@ -219,11 +218,6 @@ export class Mesh {
     const peer = this.#peers.get(rank);
     if (!peer) return;
     for (const channel of [...this.#channels.values()]) if (channel.rankOf(peer) >= 0) channel.condemn(cause);
-  }
-
-  /** This rank itself is gone for the others, as `reason` tells. They are told before this returns. */
-  abortAll(reason: string): void {
-    for (const channel of [...this.#channels.values()]) channel.abort(peerLoss(channel.name, channel.rank, reason));
   }
 
   /** The hub is gone, and no rank hosted it. */

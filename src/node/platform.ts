@@ -47,7 +47,6 @@ export const nodePlatform: Platform = {
   memoryFiles,
   mappedMemory: openMappedMemory,
   openPortExchange: null,
-  openPageEnds: null,
   loadPeerConnection,
   canListen: true,
   connect: connectWebSocket,

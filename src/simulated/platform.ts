@@ -52,7 +52,6 @@ export function simulatedPlatform(world: World, process: SimulatedProcess, canLi
     openRedisStore: () => Promise.reject(missing("Redis")),
     mappedMemory: null,
     openPortExchange: null,
-    openPageEnds: null,
     loadPeerConnection: null,
     traceInto: null,
   };

@@ -1,11 +1,10 @@
 /** Hub: ranks that are connected to one hub, which relays between those that cannot reach each other. */
-import { fromWireError, PeerLostError } from "../../errors.ts";
+import { fromWireError } from "../../errors.ts";
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { HubConnection } from "../../link/hub/connection.ts";
 import { HubLinks } from "../../link/hub/links.ts";
 import { HubFolds } from "../../messaging/hub-folds.ts";
 import type { Mesh } from "../../messaging/mesh.ts";
-import type { PageEnds, Platform } from "../../platform.ts";
 import { peerOf } from "../../wire/frame.ts";
 import { FrameSums } from "../../wire/frame-sums.ts";
 import { wireHasChecksums } from "../integrity.ts";
@@ -22,7 +21,6 @@ export interface HubMedium extends Medium {
 
 /** The medium of a rank with this connection. `executor` computes the checksums of frames; `ports` are told of tabs that are gone. */
 export function hubMedium(
-  { openPageEnds }: Pick<Platform, "openPageEnds">,
   connection: HubConnection,
   executor: HostExecutor,
   ports: Pick<MessagePorts, "ended"> | null,
@@ -32,7 +30,6 @@ export function hubMedium(
   let own: RosterEntry | undefined;
   /** This rank alone would do without. The hub folds what it sends into the results of others. */
   let needsHubChecksums = false;
-  let onPageEnd: PageEnds | undefined;
   /** Null where the whole connection has checksums, or the link needs none. */
   const sumsOf = async (other: RosterEntry) => {
     if (connection.hasChecksums || !own || !wireHasChecksums(own, other, "hub")) return null;
@@ -48,7 +45,6 @@ export function hubMedium(
       return roster;
     },
     link: async (others, take) => {
-      onPageEnd = await openPageEnds?.();
       if (connection.hasChecksums) connection.replaceChecksums(new FrameSums(await executor.openChecksums()));
       else if (needsHubChecksums) connection.startChecksums(new FrameSums(await executor.openChecksums()));
       for (const other of others) take(other.rank, links.link(other.rank, await sumsOf(other)));
@@ -56,7 +52,6 @@ export function hubMedium(
     start: (mesh) => {
       const { hostRank } = connection.welcome;
       if (hostRank !== null) mesh.relayedBy(hostRank);
-      const unwatch = onPageEnd?.((reason) => leaveWithPage(mesh, connection, reason));
       connection.start({
         onFrame: (header, payload) => {
           links.deliver(peerOf(header), header, payload);
@@ -70,29 +65,15 @@ export function hubMedium(
         },
         onLeft: (rank, cause) => {
           if (cause) mesh.failed(rank, fromWireError(cause));
-          if (cause) ports?.ended(rank);
           links.closed(rank);
         },
         onClosed: (code, reason) => {
-          unwatch?.();
-          tellEnd(mesh, connection, `${code}${reason && ` ${reason}`}`);
+          const text = `${code}${reason && ` ${reason}`}`;
+          mesh.hubClosed();
+          if (hostRank === null) mesh.hubLost(connection.url, text);
+          else mesh.lost(hostRank, `the connection to the hub in its process closed (${text})`);
         },
       });
     },
   };
-}
-
-/** The connection has closed, as `text` says. */
-function tellEnd(mesh: Mesh, { url, welcome: { hostRank } }: HubConnection, text: string): void {
-  mesh.hubClosed();
-  if (hostRank === null) mesh.hubLost(url, text);
-  else mesh.lost(hostRank, `the connection to the hub in its process closed (${text})`);
-}
-
-/** A page that comes back finds its groups dead: the others may have gone on without it meanwhile. */
-function leaveWithPage(mesh: Mesh, connection: HubConnection, reason: string): void {
-  const { rank } = connection.welcome;
-  mesh.abortAll(reason);
-  connection.goodbye(new PeerLostError(`rank ${rank} was lost: ${reason}`, { peer: rank }));
-  connection.close();
 }

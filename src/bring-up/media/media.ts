@@ -54,7 +54,7 @@ export async function openMedia(
     mayBeTab || transport === "message-port" || transport === "webrtc"
       ? await (await import("./tabs.ts")).openTabMedia(platform, settings, meeting, undo)
       : null;
-  const hub = connection && (await import("./hub.ts")).hubMedium(platform, connection, executor, tabs?.ports ?? null);
+  const hub = connection && (await import("./hub.ts")).hubMedium(connection, executor, tabs?.ports ?? null);
   const memory = links && (await import("./memory.ts")).memoryMedium(links);
   const ofThreads = join ? null : threads?.medium(settings.groupName, undo);
   const all = [

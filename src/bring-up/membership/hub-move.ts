@@ -50,7 +50,7 @@ export async function moveToHub(parts: JobParts, url: string, { timeoutMs, signa
     const store = new HubStore(hub);
     store.timeoutMs = settings.timeoutMs;
     const { hubMedium } = await import("../media/hub.ts");
-    const medium = hubMedium(platform, hub, media.executor, media.tabs?.ports ?? null);
+    const medium = hubMedium(hub, media.executor, media.tabs?.ports ?? null);
     // A rank that joined knows no entry of those that were lost before.
     const entries = members.flatMap((member) => roster[member] ?? []);
     const own = entries.find(({ rank }) => rank === seat)!;

@@ -46,7 +46,6 @@ const WANTED = {
   "mismatch-errors": "ranks whose calls differ",
   offer: "a rank that may have NCCL; no page has",
   "own-backend": "a backend of one's own, and WEBCCL_DEBUG=DETAIL",
-  "page-ends": "a page that meets at a hub",
   "page-store": "ranks that meet in their page",
   "plain-loops": "a page without WebAssembly",
   "plain-xxh64": "such a page, on a connection without TLS",

@@ -1,13 +1,11 @@
-/** Where in a browser a rank lives: in a frozen page no more, in a shared worker, in a service worker never; and how little an idle one takes. */
+/** Where in a browser a rank lives: in a shared worker, in a service worker never; and how little an idle one takes. */
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium } from "../../../src/cli/launch/chromium.ts";
-import { PeerLostError } from "../../../src/errors.ts";
 import { startHub } from "../../../src/node/hub.ts";
 import { initProcessGroup } from "../../../src/node/index.ts";
 import { allocSums, expectedSums } from "../../helpers/alloc-sums.ts";
-import type { Reduced } from "./elastic.ts";
 import { PageServer } from "./page-server.ts";
 
 const program = (name: string) => fileURLToPath(new URL(`programs/${name}.ts`, import.meta.url));
@@ -18,13 +16,11 @@ const NOWHERE =
 
 describe("a rank in Chromium", { timeout: 90_000 }, () => {
   let browser: Browser;
-  let tabs: PageServer;
   let places: PageServer;
   let hub: Awaited<ReturnType<typeof startHub>>;
 
   beforeAll(async () => {
-    [tabs, places, browser] = await Promise.all([
-      PageServer.open({ programs: { "entry.js": program("frozen-tab") } }),
+    [places, browser] = await Promise.all([
       PageServer.open({
         programs: {
           "entry.js": program("places"),
@@ -35,67 +31,13 @@ describe("a rank in Chromium", { timeout: 90_000 }, () => {
       // Memory is measured at once, and not after the next garbage collection.
       launchChromium(["--enable-blink-features=ForceEagerMeasureMemory"]),
     ]);
-    hub = await startHub({ port: 0, origins: [tabs.origin, places.origin] });
+    hub = await startHub({ port: 0, origins: [places.origin] });
   });
 
   afterAll(async () => {
     await browser?.close();
     await hub?.close();
-    tabs?.close();
     places?.close();
-  });
-
-  const reached = async (page: Page, size: number, after: number): Promise<Reduced> => {
-    const found = await page.waitForFunction(
-      ([wanted, least]) => {
-        const last = (globalThis as unknown as { told?: Reduced[] }).told?.at(-1);
-        return last && last.globalRanks.length === wanted && last.at >= least! ? last : null;
-      },
-      [size, after],
-      { timeout: 30_000 },
-    );
-    return (await found.jsonValue()) as Reduced;
-  };
-
-  it("whose page the browser freezes is named as that to the others, who go on, and is let in again", async () => {
-    const options = { initMethod: `${hub.url}/frozen`, worldSize: 2, backend: "cpu", timeoutMs: 60_000 } as const;
-    const page = await browser.newPage();
-    await page.goto(tabs.urlOf(WASM, { ...options, rank: 1 }));
-    let group = await initProcessGroup({ ...options, rank: 0 });
-    const failures: unknown[] = [];
-    let isOver = false;
-    const program = (async () => {
-      while (!isOver) {
-        try {
-          const tensor = new Int32Array(1_000).fill(1);
-          await group.allReduce(tensor);
-          group = await group.admit();
-        } catch (error) {
-          failures.push(error);
-          group = await group.shrink({ timeoutMs: 5_000 });
-        }
-      }
-      await group.destroy();
-    })();
-    await reached(page, 2, 0);
-    const session = await page.context().newCDPSession(page);
-    const frozenAt = Date.now();
-    await session.send("Page.setWebLifecycleState", { state: "frozen" });
-    await expect.poll(() => group.size, { timeout: 10_000 }).toBe(1);
-    console.log(`the others went on ${Date.now() - frozenAt} ms after the page was frozen`);
-    expect(failures).toEqual([expect.any(PeerLostError)]);
-    expect(String(failures[0])).toMatch(/rank 1 was lost: its browser froze its page in the background/);
-    const shownAt = Date.now();
-    await session.send("Page.setWebLifecycleState", { state: "active" });
-    const { isRight } = await reached(page, 2, shownAt);
-    expect(isRight).toBe(true);
-    const errors = await page.evaluate(() => (globalThis as unknown as { errors: string[] }).errors);
-    expect(errors[0]).toMatch(/PeerLostError.*rank 1 was lost: its browser froze its page/);
-    isOver = true;
-    await page.close();
-    await program;
-    // A page that is closed says so, too.
-    expect(String(failures[1])).toMatch(/rank 1 was lost: its page was closed, or left for another/);
   });
 
   const openPlaces = async (isolated = false): Promise<Page> => {

@@ -19,6 +19,8 @@ export const SECTIONS: readonly Section[] = [
     title: "Where ranks run",
     pages: [
       ["browsers", "Browsers"],
+      ["support", "What each browser has"],
+      ["webrtc", "Tabs on different machines"],
       ["deno", "Deno"],
       ["several-hosts", "Several hosts and containers"],
       ["hub", "A hub"],

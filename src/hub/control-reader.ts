@@ -6,7 +6,7 @@
 import type { FragmentsPayload } from "../link/payload/fragments.ts";
 import { CONTROL_LIMITS, decodeControl } from "../wire/control.ts";
 import { expectFields, type Fields } from "../wire/schema.ts";
-import { unpackInPlace } from "../wire/unpack-in-place.ts";
+import { unpackInPlace } from "./unpack-in-place.ts";
 
 /** Of most reads inside a long message. */
 const PIECE_BYTES = 64 * 1024;

@@ -13,6 +13,7 @@ import type { ByteSink, Socket } from "../link/link.ts";
 import { type FragmentsPayload, splitCheckedFrame, splitFrame, totalBytes } from "../link/payload/fragments.ts";
 import { FrameCollector } from "../link/payload/frame-collector.ts";
 import { MessageCollector } from "../link/payload/message-collector.ts";
+import { CloseCode } from "../link/websocket/frame.ts";
 import { DEFAULT_PEER_TIMEOUT_MS, type Logger } from "../options.ts";
 import type { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
@@ -141,7 +142,8 @@ export class Hub {
     socket.streamTo(new Collector(onMessage, port.begun, this.#control.copy));
     socket.onClose = (code, reason) => {
       const text = `its connection closed (${code}${reason && ` ${reason}`})`;
-      this.#depart(room, port, { type: "lost", rank, reason: text });
+      const isUnheard = code === CloseCode.ABNORMAL && !port.hasSpoken;
+      this.#depart(room, port, { type: "lost", rank, reason: text }, isUnheard);
       port.account.close();
       this.#sockets.delete(socket);
       if (this.#sockets.size === 0) this.#allClosed();
@@ -329,7 +331,8 @@ export class Hub {
     }
   }
 
-  #depart(room: Room, port: Port, departure: Departure): void {
+  /** `isUnheard`: it was cut off before it could say anything, may not have heard its welcome, and comes again. */
+  #depart(room: Room, port: Port, departure: Departure, isUnheard = false): void {
     if (!port.open) return;
     const { type, rank } = departure;
     const gone = { group: room.group, rank };
@@ -340,8 +343,7 @@ export class Hub {
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.waiting.delete(departure.rank);
-    // Who was cut off before it could say anything may not have heard its welcome, and comes again.
-    if (!room.isStore && (port.hasSpoken || type === "left")) this.#tellOfDeparture(room, departure);
+    if (!room.isStore && !isUnheard) this.#tellOfDeparture(room, departure);
     if (room.members.size > 0) {
       // Nobody is left who could let these in.
       if (room.members.size > room.waiting.size) return;

@@ -166,7 +166,7 @@ describe("W7 a listening rank whose secret another has read", () => {
     const closed = closeOf(theirs);
     for (let i = 0; i < 60; i++) theirs.send([new Uint8Array(15 * MIB)]);
     expect((await closed).code).toBe(1006);
-    await vi.waitFor(() => expect(ours.isClosed).toBe(true));
+    await vi.waitFor(() => expect(ours.isClosed).toBe(true), { timeout: 10_000 });
   });
 });
 

@@ -217,7 +217,7 @@ describe("S24 a ticket", () => {
       await come(hub, mint({ maxBytesInFlight: 8 * MIB })),
       await come(hub, mint(), { rank: 1 }),
     ];
-    free.socket.onMessage = () => {};
+    for (const { socket } of [bounded, free]) socket.onMessage = () => {};
     free.socket.pause();
     const closed = closeOf(bounded.socket);
     for (let i = 0; i < 16; i++) bounded.socket.send([dataFrame(1, MIB), new Uint8Array(MIB)]);

@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { choicesOption, toldBy, wholeOption } from "../../scripts/command-line.ts";
 import { endProcesses } from "./processes.ts";
 import type { Extent, Part, Row } from "./row.ts";
 import { attacks } from "./rows/attacks.ts";
@@ -14,7 +14,7 @@ import { reader } from "./rows/slow-reader.ts";
 
 const PARTS: readonly Part[] = [attacks, reader, crowds];
 
-const HELP = `npm run bench:hub -- [options]
+const USAGE = `npm run bench:hub -- [options]
   --only R8,R18      these rows alone: ${PARTS.flatMap(({ ids }) => ids).join(" ")}
   --frames N         drawn frames of R8 (100000)
   --seconds S        how long R11's reader stands still (60)
@@ -28,37 +28,34 @@ interface Options {
   readonly asJson: boolean;
 }
 
-/** @throws RangeError if an option has an impossible value; TypeError if there is no such option. */
-function readOptions(): Options | null {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string" },
-      frames: { type: "string", default: "100000" },
-      seconds: { type: "string", default: "60" },
-      tabs: { type: "string", default: "1000" },
-      seed: { type: "string", default: "1" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
+const told: Options = toldBy(
+  USAGE,
+  {
+    only: { type: "string" },
+    frames: { type: "string", default: "100000" },
+    seconds: { type: "string", default: "60" },
+    tabs: { type: "string", default: "1000" },
+    seed: { type: "string", default: "1" },
+    json: { type: "boolean", default: false },
+  },
+  ({ values }) => ({
+    extent: {
+      frames: wholeOption("--frames", values.frames, 0),
+      seconds: wholeOption("--seconds", values.seconds, 1),
+      tabs: wholeOption("--tabs", values.tabs, 2),
+      seed: wholeOption("--seed", values.seed, 0),
     },
-  });
-  if (values.help) return null;
-  const extent = {
-    ...{ frames: whole("frames", values.frames, 0), seconds: whole("seconds", values.seconds, 1) },
-    ...{ tabs: whole("tabs", values.tabs, 2), seed: whole("seed", values.seed, 0) },
-  };
-  const only = values.only?.split(",");
-  const ids = PARTS.flatMap((part) => part.ids);
-  const unknown = only?.filter((id) => !ids.includes(id)) ?? [];
-  if (unknown.length > 0)
-    throw new RangeError(`--only: there is no ${unknown.join(", ")}; there are ${ids.join(", ")}`);
-  return { extent, only, asJson: values.json };
-}
-
-function whole(name: string, text: string, least: number): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number >= least) return number;
-  throw new RangeError(`--${name} is "${text}": a whole number of at least ${least} is needed`);
-}
+    only:
+      values.only === undefined
+        ? undefined
+        : choicesOption(
+            "--only",
+            values.only.split(","),
+            PARTS.flatMap(({ ids }) => ids),
+          ),
+    asJson: values.json,
+  }),
+);
 
 const lineOf = ({ id, what, target, measured, isKept }: Row) =>
   `${id.padEnd(4)} ${isKept ? "kept  " : "MISSED"} ${what}: ${measured} (target ${target})`;
@@ -88,13 +85,7 @@ async function measureAll({ extent, only, asJson }: Options): Promise<boolean> {
 }
 
 try {
-  const options = readOptions();
-  if (options) process.exitCode = (await measureAll(options)) ? 0 : 1;
-  else console.log(HELP);
-} catch (error) {
-  const isUsage = error instanceof RangeError || error instanceof TypeError;
-  console.error(isUsage ? error.message : error);
-  process.exitCode = 2;
+  process.exitCode = (await measureAll(told)) ? 0 : 1;
 } finally {
   endProcesses();
 }

@@ -6,10 +6,8 @@
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { build } from "vitepress";
+import { toldBy } from "../command-line.ts";
 import { sitePages } from "./pages.ts";
-import { Reference } from "./reference.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const folder = join(root, "site");
@@ -24,6 +22,8 @@ export async function buildSite(base = "/"): Promise<void> {
     mkdirSync(dirname(join(pagesFolder, "public", path)), { recursive: true });
     copyFileSync(join(root, file), join(pagesFolder, "public", path));
   }
+  // Both take seconds to load, and `--help` needs neither.
+  const [{ Reference }, { build }] = await Promise.all([import("./reference.ts"), import("vitepress")]);
   const reference = await Reference.read(root);
   if (reference.complaints.length > 0) throw new Error(reference.complaints.join("\n"));
   await reference.write();
@@ -36,6 +36,7 @@ function write(path: string, text: string): void {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { values } = parseArgs({ options: { base: { type: "string" } } });
-  await buildSite(values.base);
+  const usage = `npm run docs -- [options]
+  --base /path/    where the site is on its server (/)`;
+  await buildSite(toldBy(usage, { base: { type: "string" } }, ({ values }) => values.base));
 }

@@ -4,7 +4,7 @@ import type { HubServer } from "../node/hub.ts";
 import { EventLog } from "../node/metrics/event-log.ts";
 import { type Flags, integerFlag, textFlag } from "./usage.ts";
 
-/** Prints the warnings of a hub whose events nobody logs. */
+/** Prints the warnings of a hub whose events nobody logs, with the flag that each asks for. */
 export function printWarning(event: HubEvent): void {
   if (event.event === "warning") process.stderr.write(`webccl: warning: ${event.reason} (--token-file)\n`);
 }

@@ -16,14 +16,18 @@ const SPARE_PIECES = 256;
 /** See the file's head. */
 export class ControlReader {
   readonly #spare: Uint8Array[] = [];
+  /** The memory that `copy` gave out: other fragments lie where a runtime has read several members' bytes. */
+  readonly #own = new WeakSet<ArrayBufferLike>();
   #joined = new Uint8Array(0);
 
   /** A copy of bytes that have come, for a message that is not whole yet. */
   readonly copy = (bytes: Uint8Array): Uint8Array => {
-    const spare = bytes.byteLength === PIECE_BYTES ? this.#spare.pop() : undefined;
-    if (!spare) return bytes.slice();
-    spare.set(bytes);
-    return spare;
+    // Not `slice`, which gives a view of the same memory where the bytes are a Buffer.
+    if (bytes.byteLength !== PIECE_BYTES) return new Uint8Array(bytes);
+    const copy = this.#spare.pop() ?? new Uint8Array(PIECE_BYTES);
+    copy.set(bytes);
+    this.#own.add(copy.buffer);
+    return copy;
   };
 
   /**
@@ -40,8 +44,7 @@ export class ControlReader {
     if (byteLength > this.#joined.byteLength) this.#joined = new Uint8Array(2 ** Math.ceil(Math.log2(byteLength)));
     payload.copyTo(this.#joined);
     for (const { buffer } of fragments) {
-      if (buffer.byteLength === PIECE_BYTES && this.#spare.length < SPARE_PIECES)
-        this.#spare.push(new Uint8Array(buffer));
+      if (this.#own.delete(buffer) && this.#spare.length < SPARE_PIECES) this.#spare.push(new Uint8Array(buffer));
     }
     return this.#joined.subarray(0, byteLength);
   }

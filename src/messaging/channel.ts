@@ -9,6 +9,7 @@
  */
 
 import {
+  AbortedError,
   fromWireError,
   PeerLostError,
   ProtocolError,
@@ -137,9 +138,9 @@ export class Channel implements PointToPointOwner {
 
   /** This rank cannot make the call it has opened: every other rank's rejects, too. */
   refuse({ sequence, call }: ChannelExchange, reason: string): void {
-    void import("./mismatch-errors.ts").then(({ cannotTakePart }) =>
-      this.#tellJudge(sequence, cannotTakePart(this.name, sequence, call, this.rank, reason)),
-    );
+    import("./mismatch-errors.ts").then(({ cannotTakePart }) => {
+      this.#tellJudge(sequence, cannotTakePart(this.name, sequence, call, this.rank, reason));
+    }, this.onWordless);
   }
 
   /** This rank does not make call `sequence`: every other rank's rejects. Resolves to the error with which it does. */
@@ -148,9 +149,9 @@ export class Channel implements PointToPointOwner {
     const known = this.#verdicts.on(sequence) ?? this.dead;
     if (known) return Promise.resolve(known);
     const verdict = this.#verdicts.next(sequence);
-    void import("./mismatch-errors.ts").then(({ doesNotTakePart }) =>
-      this.#tellJudge(sequence, doesNotTakePart(this.name, sequence, collective, this.rank, reason)),
-    );
+    import("./mismatch-errors.ts").then(({ doesNotTakePart }) => {
+      this.#tellJudge(sequence, doesNotTakePart(this.name, sequence, collective, this.rank, reason));
+    }, this.onWordless);
     return verdict;
   }
 
@@ -235,23 +236,29 @@ export class Channel implements PointToPointOwner {
   onDisagreement(sequence: number, ranks: readonly [number, number], calls: readonly [Fingerprint, Fingerprint]): void {
     const [first, second] = ranks;
     const [one, other] = calls;
-    void import("./mismatch-errors.ts").then(({ callsDiffer }) => {
+    import("./mismatch-errors.ts").then(({ callsDiffer }) => {
       const error =
         first < second
           ? callsDiffer(this.name, sequence, ranks, calls)
           : callsDiffer(this.name, sequence, [second, first], [other, one]);
       this.#tellJudge(sequence, error);
-    });
+    }, this.onWordless);
   }
 
   onLengthMismatch(exchange: ChannelExchange, rank: number, sentBytes: number, expectedBytes: number): void {
     const { sequence, call, pointToPoint } = exchange;
-    void import("./mismatch-errors.ts").then(({ lengthsDiffer }) => {
+    import("./mismatch-errors.ts").then(({ lengthsDiffer }) => {
       const error = lengthsDiffer(this.name, sequence, call, [rank, this.rank], [sentBytes, expectedBytes]);
       if (pointToPoint) this.pointToPoint.refuse(exchange, rank, error);
       else this.#tellJudge(sequence, error);
-    });
+    }, this.onWordless);
   }
+
+  /** The module that says how calls differ cannot be loaded, as in a page whose server is gone. */
+  readonly onWordless = (error: unknown): void =>
+    this.condemn(
+      new AbortedError(`group "${this.name}": calls of its ranks differ; how could not be loaded: ${error}`),
+    );
 
   hasLeft(rank: number): boolean {
     return this.#left.has(rank) || this.peer(rank).left;

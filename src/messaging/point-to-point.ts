@@ -40,6 +40,7 @@ export interface PointToPointOwner extends ExchangeOwner {
   readonly rank: number;
   readonly dead: WebcclError | null;
   tell(rank: number, message: GroupMessage): void;
+  onWordless(error: unknown): void;
 }
 
 /** The messages between this rank and the others of its group. */
@@ -180,7 +181,10 @@ export class PointToPoint {
       receive.resolve(envelope);
       return;
     }
-    void this.#refuseEnvelope(receive, envelope, field);
+    this.#refuseEnvelope(receive, envelope, field).catch((error) => {
+      this.#channel.onWordless(error);
+      receive.reject(error);
+    });
   }
 
   async #refuseEnvelope(receive: Receive, { exchange, source, call }: Envelope, field: string): Promise<void> {

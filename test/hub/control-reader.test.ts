@@ -1,7 +1,10 @@
 /** Long calls of several members share the memory in which a hub reads them: nothing of one may show in another. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { ControlReader } from "../../src/hub/control-reader.ts";
+import { FragmentsPayload } from "../../src/link/payload/fragments.ts";
 import { HubStore } from "../../src/store/hub-store.ts";
+import { encodeControl } from "../../src/wire/control.ts";
 import { joinConnection, openHub } from "./support.ts";
 
 const CALLS = ["set", "append", "queuePush", "compareSet", "compareSetOfNothing", "multiSet"] as const;
@@ -50,4 +53,18 @@ it("a hub keeps what each of three members said, whatever the others say next", 
     },
   );
   await fc.assert(property, { numRuns: 25 });
+});
+
+it("takes back no memory but its own, where one read has bytes of two members", () => {
+  const reader = new ControlReader();
+  const long = encodeControl({ type: "call", id: 1, value: new Uint8Array(100_000).fill(1) });
+  // One read of 64 KiB: the end of one member's message, and the beginning of another's. Some runtimes give Buffers.
+  const read = Buffer.alloc(65_536, 7);
+  read.set(long.subarray(60_000));
+  const begun = reader.copy(read.subarray(long.byteLength - 60_000));
+  const start = reader.copy(Buffer.from(long.subarray(0, 60_000)));
+  reader.read(new FragmentsPayload([start, read.subarray(0, long.byteLength - 60_000)]));
+  reader.copy(Buffer.alloc(65_536, 9));
+  expect(begun.every((byte) => byte === 7)).toBe(true);
+  expect(read.subarray(long.byteLength - 60_000).every((byte) => byte === 7)).toBe(true);
 });

@@ -58,7 +58,7 @@ function reduce(tab: Tab): Promise<boolean> {
   const part = new Float32Array(COUNT).fill(tab.rank);
   tab.connection.tell({ type: "group", group: GROUP, ranks });
   const fingerprint = {
-    ...{ refused: 0, persistent: 0, collective: 0, dtype: DATA_TYPES.indexOf("f32"), op: 0, customOp: 0 },
+    ...{ refused: 0, persistent: 0, ahead: 0, collective: 0, dtype: DATA_TYPES.indexOf("f32"), op: 0, customOp: 0 },
     ...{ root: 0, count: COUNT, detail: 0, algorithm: 0, segmentBytes: 0 },
   };
   const header = {

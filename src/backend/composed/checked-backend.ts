@@ -61,13 +61,19 @@ export class CheckedBackend implements Backend {
     return Math.max(1, this.#singlesOf(request)?.length ?? 1);
   }
 
-  sitOut(sequence: number, collective: Collective, reason: Error, request: Request): SatOut {
+  async sitOut(
+    sequence: number,
+    collective: Collective,
+    reason: Error,
+    request: Request,
+  ): Promise<WebcclError | undefined> {
     const singles = this.#singlesOf(request);
     const verdicts = (singles ?? [request]).map((one, i) => {
       const name = singles ? one.collective : collective;
       return this.#guarded("sitOut", () => this.given.sitOut(sequence + i, name, reason, one));
     });
-    return this.#verdictOf(verdicts[0]);
+    const [first] = await Promise.all(verdicts.map((verdict) => this.#verdictOf(verdict)));
+    return first;
   }
 
   /** The user's code may have given anything. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allowedHosts, hostFault } from "../../node/websocket-server.ts";
+import { textOf } from "../../support/thrown.ts";
 import { statusLine } from "../bench/report.ts";
 import { nextSignal } from "../hub.ts";
 import { pathOf, sendFile } from "../page-files.ts";
@@ -105,7 +106,13 @@ export async function reportsOf(
   try {
     for (const browser of browsers) {
       const { name, settings } = browser;
-      const version = browser.version();
+      let version: string;
+      try {
+        version = browser.version();
+      } catch (error) {
+        silent.push({ browser: name, reason: `it does not tell its version: ${textOf(error)}` });
+        continue;
+      }
       onBrowser(version);
       const answer = new Promise<unknown>((resolve) => waiting.set(name, resolve));
       const facts = await openOnce(browser, `${page.url}?name=${name}`, answer);

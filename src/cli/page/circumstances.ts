@@ -8,7 +8,7 @@ export function circumstances(command: string): Circumstances {
   const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
   return {
     machine: machineText(),
-    runtime: `node ${process.versions.node}`,
+    runtime: `${process.versions.bun ? "bun" : "node"} ${process.versions.bun ?? process.versions.node}`,
     version,
     date: `${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC`,
     command,

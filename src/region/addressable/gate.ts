@@ -5,12 +5,12 @@
  *
  * For BLOCK_MS a rank stands still. While every rank can have a core of its own it reads the others' flags in a loop: a
  * sleep of 20 µs would be longer than most collectives, and two ranks that wake each other in turn would never find each
- * other awake. Where ranks outnumber cores, and when the loop was in vain, it sleeps, which gives its core to the rank it
+ * other awake. Where ranks outnumber cores, and when the loop was futile, it sleeps, which gives its core to the rank it
  * waits for. After that the wait goes on in the event loop.
  *
  * When something else has the cores, a long loop keeps the rank it waits for from running. So after PATIENCE loops that
- * were in vain they are short. To be woken takes longer than a short loop: ranks that sleep once would sleep at every step
- * from then on. So all ranks try long loops again at the same steps, TRIALS in a row out of TRIAL_STEPS, until one is in vain.
+ * were futile they are short. To be woken takes longer than a short loop: ranks that sleep once would sleep at every step
+ * from then on. So all ranks try long loops again at the same steps, TRIALS in a row out of TRIAL_STEPS, until one is futile.
  *
  * Sleepers sleep on one word (sleep.ts). Who sleeps reads it, says that it sleeps, and looks at the flags for the last time. Who comes
  * sets its flag, and if it sees that all have come, it changes the word and wakes the sleepers. So a wake-up can come twice, or
@@ -29,8 +29,8 @@ const SHORT_SPIN_MS = 0.01;
 const PATIENCE = 3;
 const TRIAL_STEPS = 32;
 const TRIALS = 5;
-/** As many as so many trials that were not in vain make a rank patient again. */
-const MOST_VAIN = 2 ** TRIALS - 1;
+/** As many as so many trials that were not futile make a rank patient again. */
+const MOST_FUTILE = 2 ** TRIALS - 1;
 
 /** Looks at the flags between two looks at the clock. */
 const LOOKS_PER_CLOCK = 64;
@@ -51,9 +51,9 @@ export class AddressableGate {
   readonly #end: number;
   readonly #spins: boolean;
   readonly #sleep: Sleep;
-  /** Rises with every loop that is in vain, to MOST_VAIN, and halves with others. */
-  #vain = 0;
-  #wasInVain = false;
+  /** Rises with every loop that is futile, to MOST_FUTILE, and halves with others. */
+  #futile = 0;
+  #wasFutile = false;
   #step = 0;
   /** What one rank is to run at this step, when all have come. */
   #once: (() => void) | undefined;
@@ -152,22 +152,22 @@ export class AddressableGate {
     for (let end = Infinity, time = 0; time < end; ) {
       for (let i = 0; i < LOOKS_PER_CLOCK; i++) {
         if (!this.#isOver()) continue;
-        this.#vain >>= 1;
-        this.#wasInVain = false;
+        this.#futile >>= 1;
+        this.#wasFutile = false;
         return true;
       }
       time = now();
       if (end === Infinity) end = time + spinMs;
     }
-    this.#vain = Math.min(this.#vain + 1, MOST_VAIN);
-    this.#wasInVain = true;
+    this.#futile = Math.min(this.#futile + 1, MOST_FUTILE);
+    this.#wasFutile = true;
     return false;
   }
 
   #isPatient(): boolean {
-    if (this.#vain < PATIENCE) return true;
+    if (this.#futile < PATIENCE) return true;
     const trial = this.#step & (TRIAL_STEPS - 1);
-    return trial === 0 || (trial < TRIALS && !this.#wasInVain);
+    return trial === 0 || (trial < TRIALS && !this.#wasFutile);
   }
 
   #block(): boolean {

@@ -45,6 +45,8 @@ const MEMBER_MESSAGES = ["call", "goodbye", "members", "group", "group-end", "ca
 /** How long members may take to answer the hub's close. */
 const CLOSE_GRACE_MS = 1_000;
 const DEFAULT_LEFT_CLOSE_MS = 5_000;
+/** How long the seat is kept of a rank that was cut off before it could say anything. */
+const COMES_AGAIN_MS = 1_000;
 
 const DISCARD: ByteSink = { push: () => {}, room: () => null };
 
@@ -331,7 +333,7 @@ export class Hub {
     }
   }
 
-  /** `isUnheard`: it was cut off before it could say anything, may not have heard its welcome, and comes again. */
+  /** `isUnheard`: it was cut off before it could say anything, may not have heard its welcome, and comes again then. */
   #depart(room: Room, port: Port, departure: Departure, isUnheard = false): void {
     if (!port.open) return;
     const { type, rank } = departure;
@@ -343,7 +345,8 @@ export class Hub {
     room.reduction.depart(departure.rank);
     room.members.delete(departure.rank);
     room.waiting.delete(departure.rank);
-    if (!room.isStore && !isUnheard) this.#tellOfDeparture(room, departure);
+    if (isUnheard) startQuietTimer(COMES_AGAIN_MS, () => this.#missUnheard(room, departure));
+    else if (!room.isStore) this.#tellOfDeparture(room, departure);
     if (room.members.size > 0) {
       // Nobody is left who could let these in.
       if (room.members.size > room.waiting.size) return;
@@ -351,6 +354,11 @@ export class Hub {
       return;
     }
     this.#rooms.close(room);
+  }
+
+  #missUnheard(room: Room, departure: Departure): void {
+    const { rank } = departure;
+    if (!room.isStore && !room.members.has(rank) && !room.departed.has(rank)) this.#tellOfDeparture(room, departure);
   }
 
   #tellOfDeparture(room: Room, departure: Departure): void {

@@ -405,6 +405,15 @@ describe("a hub's watch over its members", () => {
     expect(zero.events).toMatchObject([{ type: "lost", rank: 1 }]);
   });
 
+  it("tells of the loss of a rank that was cut off before it could say anything, and does not come again", async () => {
+    const hub = await openHub();
+    const zero = await joinConnection(hub, { rank: 0, worldSize: 3 });
+    const { socket } = await join(hub, { rank: 1, worldSize: 3 });
+    socket.terminate();
+    await zero.until(() => zero.events.length === 1);
+    expect(zero.events).toMatchObject([{ type: "lost", rank: 1 }]);
+  });
+
   it("S14 closes who keeps sending to ranks there are not, and not who sends to one that has just gone", async () => {
     const hub = await openHub();
     const [zero, one, two] = await Promise.all([0, 1, 2].map((rank) => joinConnection(hub, { rank, worldSize: 3 })));

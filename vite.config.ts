@@ -14,7 +14,7 @@ const MATRIX = [
   "test/runtime/node/versions.test.ts",
   "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
-  "test/package.test.ts",
+  "test/{package,cli/command-lines}.test.ts",
 ];
 
 /** Tests that hold seconds against limits, or count the memory and files of their own processes: they run beside each other only. */

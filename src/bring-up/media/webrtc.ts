@@ -36,14 +36,6 @@ export interface WebRtcOptions {
   undo: Cleanup;
 }
 
-/** The data channels of a rank. */
-export interface WebRtc extends Medium {
-  /** Opens and compares those of this rank; resolves to the ranks to which it would use one. */
-  open(offers: readonly RosterEntry[]): Promise<number[]>;
-  /** Keeps the channels that both ends use, and takes out of the store what this rank wrote there: all have read it. */
-  keep(roster: readonly RosterEntry[]): Promise<void>;
-}
-
 /**
  * The medium of this rank; null if it can make no channels.
  * @throws UnsupportedError if the settings ask for them; RangeError for servers that the runtime does not take.
@@ -51,7 +43,7 @@ export interface WebRtc extends Medium {
 export async function openWebRtc(
   { loadPeerConnection }: Platform,
   { rank, settings, store, undo }: WebRtcOptions,
-): Promise<WebRtc | null> {
+): Promise<WebRtcMedium | null> {
   const { transport, logger } = settings;
   const iceServers = (settings.iceServers ?? []) as RTCIceServer[];
   let Connection: typeof RTCPeerConnection;
@@ -67,7 +59,7 @@ export async function openWebRtc(
   const onError = (error: unknown) => logger.error("a data channel broke the protocol:", error);
   const links = new WebRtcLinks({ Connection, iceServers, rank, store, onError });
   undo.push(() => links.closeAllBut([]));
-  return new Channels(links, { rank, settings, store, undo });
+  return new WebRtcMedium(links, { rank, settings, store, undo });
 }
 
 function missing(): never {
@@ -82,20 +74,21 @@ function tryServers(Connection: typeof RTCPeerConnection, iceServers: RTCIceServ
   }
 }
 
-/** What every rank of the job does, those without channels too: it hears which are used. `own` are this rank's. */
-export async function settleChannels(
+/** Opens this rank's channels, `own`; every rank of the job, those without channels too, hears which are used. */
+export async function settleDataChannels(
   { rank, settings, store }: Omit<WebRtcOptions, "undo">,
-  own: WebRtc | null,
+  own: WebRtcMedium | null,
   offers: readonly RosterEntry[],
 ): Promise<readonly RosterEntry[]> {
   if (offers.every((entry) => partnersOf(offers, entry).length === 0)) return offers;
-  const channels = (await own?.open(offers)) ?? [];
-  const roster = await exchangeRoster(store, "webrtc", { ...offers[rank]!, channels }, settings);
+  const dataChannels = (await own?.open(offers)) ?? [];
+  const roster = await exchangeRoster(store, "webrtc", { ...offers[rank]!, dataChannels }, settings);
   await own?.keep(roster);
   return roster;
 }
 
-class Channels implements WebRtc {
+/** The data channels of a rank. */
+export class WebRtcMedium implements Medium {
   readonly settle = PLAIN.settle;
   readonly openRegion = PLAIN.openRegion;
   readonly kind = "webrtc";
@@ -112,6 +105,7 @@ class Channels implements WebRtc {
     this.offer = { webrtc: options.settings.transport === "webrtc" ? "always" : "faster" };
   }
 
+  /** Opens and compares those of this rank; resolves to the ranks to which it would use one. */
   async open(offers: readonly RosterEntry[]): Promise<number[]> {
     const own = offers[this.#options.rank]!;
     const partners = partnersOf(offers, own);
@@ -123,6 +117,7 @@ class Channels implements WebRtc {
     return there.map(([other]) => other.rank).filter((other) => !slow.has(other));
   }
 
+  /** Keeps the channels that both ends use, and takes out of the store what this rank wrote there: all have read it. */
   async keep(roster: readonly RosterEntry[]): Promise<void> {
     const { rank, settings, store } = this.#options;
     const own = roster[rank]!;
@@ -130,7 +125,7 @@ class Channels implements WebRtc {
     this.#links.closeAllBut(kept.map((other) => other.rank));
     await this.#links.forget();
     await store.deleteKey(probeOf(rank));
-    for (const other of own.channels) this.#reasons.set(other, "it does not use the channel that there was");
+    for (const other of own.dataChannels) this.#reasons.set(other, "it does not use the channel that there was");
     for (const other of kept) this.#reasons.delete(other.rank);
     const without = [...this.#reasons].map(([other, reason]) => `not with rank ${other}: ${reason}`);
     const withWhom = kept.map((other) => `rank ${other.rank}`).join(", ");

@@ -5,7 +5,7 @@ import { DataChannel } from "./data-channel.ts";
 import { WebRtcLink } from "./link.ts";
 import { decodeSignal, encodeSignal } from "./signal.ts";
 
-/** What the channels of a rank are made of. */
+/** The parts of a rank's channels. */
 export interface WebRtcLinksOptions {
   /** The runtime's class. */
   Connection: typeof RTCPeerConnection;

@@ -18,9 +18,14 @@ import { exchangeRoster, type RosterEntry } from "../roster.ts";
 import { inTime } from "./in-time.ts";
 import { type Medium, PLAIN } from "./medium.ts";
 
-/** How long a channel may take to open, and then to be compared with the hub, in milliseconds. */
-const CONNECT_MS = 5_000;
-const COMPARE_MS = 5_000;
+/** How long channels may take to open, and again to be compared with the hub, in milliseconds. */
+const MOST_STEP_MS = 5_000;
+/** Each of the two has at most this share of `timeoutMs`: meanwhile ranks without channels wait for that long in all. */
+const STEP_SHARE = 1 / 4;
+/** Both ends of a channel tell what they measured in this share of the time for the comparison, which is its last. */
+const TELL_SHARE = 1 / 4;
+/** The time of a hub that was not done in time: any channel is faster, also in the mean with another time. */
+const NOT_IN_TIME_MS = 1e9;
 /** Each rank's bytes through the hub, up and down. Over channels an allReduce of so many moves 2/n of them each way in each of n - 1. */
 const PROBE_BYTES = 256 * 1024;
 /** A channel is used that takes at most this share of the hub's time: one that is about as fast saves nothing. */
@@ -95,6 +100,8 @@ export class WebRtcMedium implements Medium {
   readonly offer: Medium["offer"];
   readonly #links: WebRtcLinks;
   readonly #options: WebRtcOptions;
+  /** How long opening may take, and comparing again. */
+  readonly #stepMs: number;
   /** Why there is no channel, or why it is not used, by rank. */
   readonly #reasons = new Map<number, string>();
   description = "no rank is there to which it would have one";
@@ -102,18 +109,20 @@ export class WebRtcMedium implements Medium {
   constructor(links: WebRtcLinks, options: WebRtcOptions) {
     this.#links = links;
     this.#options = options;
+    this.#stepMs = Math.min(MOST_STEP_MS, STEP_SHARE * options.settings.timeoutMs);
     this.offer = { webrtc: options.settings.transport === "webrtc" ? "always" : "faster" };
   }
 
   /** Opens and compares those of this rank; resolves to the ranks to which it would use one. */
   async open(offers: readonly RosterEntry[]): Promise<number[]> {
+    const start = now();
     const own = offers[this.#options.rank]!;
     const partners = partnersOf(offers, own);
     const opened = await Promise.all(partners.map(async (other) => [other, await this.#connect(other.rank)] as const));
     const there = opened.filter((pair): pair is [RosterEntry, DataChannel] => pair[1] !== null);
     const doubtful = there.filter(([other]) => !isWanted(own, other));
     const bytes = Math.ceil((2 * PROBE_BYTES) / offers.filter(({ webrtc }) => webrtc).length);
-    const slow = await this.#slowerThanHub(doubtful, bytes);
+    const slow = await this.#slowerThanHub(doubtful, bytes, start + 2 * this.#stepMs);
     return there.map(([other]) => other.rank).filter((other) => !slow.has(other));
   }
 
@@ -140,29 +149,34 @@ export class WebRtcMedium implements Medium {
   }
 
   async #connect(other: number): Promise<DataChannel | null> {
-    const late = () => new Error(`no channel opened within ${CONNECT_MS} ms`);
+    const late = () => new Error(`no channel opened within ${this.#stepMs} ms`);
     try {
-      return await inTime(this.#links.connect(other, CONNECT_MS), CONNECT_MS, late);
+      return await inTime(this.#links.connect(other, this.#stepMs), this.#stepMs, late);
     } catch (error) {
+      this.#links.close(other);
       this.#reasons.set(other, textOf(error));
       return null;
     }
   }
 
-  /** Compares these channels with the hub, all at once: in a call they are used at once, too. */
+  /**
+   * Compares these channels with the hub, all at once: in a call they are used at once, too. `deadline` is the same for all ranks,
+   * more or less: the other end may begin later, because it waits for channels to others.
+   */
   async #slowerThanHub(
     channels: readonly (readonly [RosterEntry, DataChannel])[],
     bytes: number,
+    deadline: number,
   ): Promise<Set<number>> {
     const slow = new Set<number>();
     if (channels.length === 0) return slow;
-    const hub = this.#hubMs(channels[0]![0].rank);
+    const hub = this.#hubMs(deadline - TELL_SHARE * this.#stepMs);
     hub.catch(() => {});
     await Promise.all(
       channels.map(async ([{ rank: other }, channel]) => {
-        const late = () => new Error(`it was not compared with the hub within ${COMPARE_MS} ms`);
+        const late = () => new Error("it could not be compared with the hub in time");
         try {
-          const { channelMs, hubMs } = await inTime(compare(channel, bytes, hub), COMPARE_MS, late);
+          const { channelMs, hubMs } = await inTime(compare(channel, bytes, hub), deadline - now(), late);
           if (channelMs <= WORTH * hubMs) return;
           const size = `an allReduce of ${PROBE_BYTES / 1024} KiB`;
           const times = `${channelMs.toFixed(1)} ms by a channel and ${hubMs.toFixed(1)} by the hub`;
@@ -176,20 +190,35 @@ export class WebRtcMedium implements Medium {
     return slow;
   }
 
-  /** Milliseconds in which this rank's bytes come to the hub, and as many of another rank come from there. */
-  async #hubMs(other: number): Promise<number> {
-    const { rank, store } = this.#options;
-    let best = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < ROUNDS; round++) {
-      const start = now();
-      await store.set(probeOf(rank), new Uint8Array(PROBE_BYTES));
-      const middle = now();
-      await store.wait([probeOf(other)], COMPARE_MS);
-      const again = now();
-      await store.get(probeOf(other));
-      best = Math.min(best, middle - start + now() - again);
+  /** Milliseconds in which bytes come to the hub and back: the fastest round that ends before `deadline`. */
+  async #hubMs(deadline: number): Promise<number> {
+    let best = NOT_IN_TIME_MS;
+    const late = new Error("the hub was not done in time");
+    try {
+      await inTime(
+        this.#probeHub(deadline, (ms) => {
+          best = Math.min(best, ms);
+        }),
+        deadline - now(),
+        () => late,
+      );
+    } catch (error) {
+      if (error !== late) throw error;
     }
     return best;
+  }
+
+  /** Writes and reads a value of this rank's own: so a rank that has given up its channels holds nobody up. */
+  async #probeHub(deadline: number, onRound: (ms: number) => void): Promise<void> {
+    const { rank, store } = this.#options;
+    for (let round = 0; round < ROUNDS && now() < deadline; round++) {
+      const start = now();
+      await store.set(probeOf(rank), new Uint8Array(PROBE_BYTES));
+      // What goes on through a narrow hub now would hold up the rest of bring-up.
+      if (now() >= deadline) return;
+      await store.get(probeOf(rank));
+      onRound(now() - start);
+    }
   }
 }
 

@@ -180,7 +180,7 @@ function entryOf(
     version,
     hostId,
     processId,
-    channels: [],
+    dataChannels: [],
     shares: [],
     maps: [],
     arithmeticIds: executors.all.map(({ arithmeticId }) => arithmeticId),

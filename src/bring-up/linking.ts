@@ -25,7 +25,7 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
   const [lower, higher] = a.rank < b.rank ? [a, b] : [b, a];
   const url = higher.listenUrl && lower.listenUrl;
   if (url === null || (lower.hostId !== higher.hostId && isLoopback(new URL(url).hostname))) {
-    return lower.channels.includes(higher.rank) && higher.channels.includes(lower.rank) ? "webrtc" : "hub";
+    return lower.dataChannels.includes(higher.rank) && higher.dataChannels.includes(lower.rank) ? "webrtc" : "hub";
   }
   if (lower.maps.includes(higher.rank) && higher.maps.includes(lower.rank)) return "mapped-memory";
   return lower.shares.includes(higher.rank) && higher.shares.includes(lower.rank) ? "shared-file" : "websocket";

@@ -50,7 +50,7 @@ export interface RosterEntry {
   /** It can make data channels, and uses them "always", or where they are "faster" than the hub; null if it makes none. */
   readonly webrtc: "always" | "faster" | null;
   /** Ranks to which it has a data channel, and uses it. */
-  readonly channels: readonly number[];
+  readonly dataChannels: readonly number[];
   /** Its file, for other processes of its host. */
   readonly sharedFile: FileOffer;
   /** Ranks whose files it has open. */

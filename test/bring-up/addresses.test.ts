@@ -124,7 +124,7 @@ describe("direct links", () => {
         listenUrl: listener.url,
         shares: [],
         maps: [],
-        channels: [],
+        dataChannels: [],
         thread: null,
         inMemory: false,
       }) as unknown as RosterEntry;

@@ -64,7 +64,7 @@ function entryOf(row: Row, rank: 0 | 1): RosterEntry {
       inMemory: false,
       tab: null,
       thread: null,
-      ...{ webrtc: null, channels: [] },
+      ...{ webrtc: null, dataChannels: [] },
       sharedFile: { missing: "" },
       shares: [],
       mappedMemory: { missing: "" },

@@ -1,5 +1,7 @@
 /** Groups whose ranks, here all in this process, are linked by data channels of the package @roamhq/wrtc. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connect, createServer, type Socket } from "node:net";
+import { Transform } from "node:stream";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { initProcessGroupOn } from "../../src/bring-up/init.ts";
 import type { InitOptions, InternalOptions } from "../../src/bring-up/init-options.ts";
 import type { ProcessGroup } from "../../src/group/process-group.ts";
@@ -39,6 +41,37 @@ async function expectSums(joined: readonly ProcessGroup[]): Promise<void> {
 
 const linksOf = (group: ProcessGroup) => group.info().ranks.map(({ link }) => link);
 const destroyAll = (joined: readonly ProcessGroup[]) => Promise.all(joined.map((group) => group.destroy()));
+
+/** As pages do, these ranks cannot listen and have no MessagePorts. */
+const asPage = (platform: Platform): Platform => ({
+  ...platform,
+  canListen: false,
+  mappedMemory: null,
+  openPortExchange: () => Promise.reject(new Error("no ports")),
+});
+
+/** The hub's address, to which the way of each rank carries so many bytes a second. */
+async function narrowHub(bytesPerSecond: number): Promise<string> {
+  const sockets: Socket[] = [];
+  const narrow = () =>
+    new Transform({
+      transform: (chunk: Buffer, _, done) => {
+        setTimeout(() => done(null, chunk), (chunk.byteLength / bytesPerSecond) * 1_000);
+      },
+    });
+  const server = createServer((rank) => {
+    const target = connect(Number(new URL(hub.url).port), "127.0.0.1");
+    rank.pipe(narrow()).pipe(target).pipe(narrow()).pipe(rank);
+    for (const socket of [rank, target]) socket.on("error", () => {});
+    sockets.push(rank, target);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `ws://127.0.0.1:${(server.address() as { port: number }).port}`;
+}
 
 /** A platform whose data channels this test can cut. */
 function cuttable(): { platform: Platform; cut(): void } {
@@ -105,14 +138,7 @@ describe("data channels", () => {
   });
 
   it("are compared with the hub where nobody asks for them, and both ranks come to one answer", async () => {
-    // As pages do, these ranks cannot listen and have no MessagePorts.
-    const page: Platform = {
-      ...nodePlatform,
-      canListen: false,
-      mappedMemory: null,
-      openPortExchange: () => Promise.reject(new Error("no ports")),
-    };
-    const joined = await join([0, 1, 2].map(() => ({ transport: "auto", platform: page })));
+    const joined = await join([0, 1, 2].map(() => ({ transport: "auto", platform: asPage(nodePlatform) })));
     for (const [rank, group] of joined.entries()) {
       const told = group.info().webrtc;
       for (const [other, link] of linksOf(group).entries()) {
@@ -123,6 +149,46 @@ describe("data channels", () => {
           expect(told).toMatch(new RegExp(`not with rank ${other}: an allReduce of 256 KiB would take .* by the hub`));
       }
     }
+    await expectSums(joined);
+    await destroyAll(joined);
+  });
+
+  it("are used where the hub is too slow to be measured in time", async () => {
+    const page = { transport: "auto", platform: asPage(nodePlatform), timeoutMs: 6_000 } as const;
+    const initMethod = `${await narrowHub(64 * 1024)}/narrow`;
+    const joined = await join([
+      { ...page, initMethod },
+      { ...page, initMethod },
+    ]);
+    expect(joined.map(linksOf)).toEqual([
+      ["self", "webrtc"],
+      ["webrtc", "self"],
+    ]);
+    await expectSums(joined);
+    await destroyAll(joined);
+  });
+
+  it("hold up no rank past its `timeoutMs` where no way is found: the hub relays", async () => {
+    // Addresses that no machine has (RFC 5737).
+    const unreachable = telling((sdp) => sdp.replace(/^(a=candidate:(?:\S+ ){4})\S+/gm, "$1192.0.2.1"));
+    const page = { transport: "auto", platform: asPage(unreachable), timeoutMs: 4_000 } as const;
+    const joined = await join([{ transport: "auto", timeoutMs: 4_000 }, page, page]);
+    expect(joined.map(linksOf)).toEqual([
+      ["self", "hub", "hub"],
+      ["hub", "self", "hub"],
+      ["hub", "hub", "self"],
+    ]);
+    expect(joined[1]!.info().webrtc).toBe("not with rank 2: no channel opened within 1000 ms");
+    await expectSums(joined);
+    await destroyAll(joined);
+  });
+
+  it("are not used to a rank that takes next to no bytes at once: the hub relays, and info() says why", async () => {
+    const taking = (bytes: number) =>
+      telling((sdp) => sdp.replace(/^a=max-message-size:\d+/m, `a=max-message-size:${bytes}`));
+    const joined = await join([{}, ...[1, 500, 1_023, 1_024].map((bytes) => ({ platform: taking(bytes) }))]);
+    expect(linksOf(joined[0]!)).toEqual(["self", "hub", "hub", "hub", "webrtc"]);
+    expect(joined[0]!.info().webrtc).toContain("not with rank 2: the other side takes messages of 500 bytes at most");
     await expectSums(joined);
     await destroyAll(joined);
   });

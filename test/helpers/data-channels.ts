@@ -11,7 +11,7 @@ export async function openChannels(): Promise<[DataChannel, DataChannel]> {
   const told: ((signal: Signal) => void)[] = [];
   const heard = ends.map(() => new Promise<Signal>((resolve) => told.push(resolve)));
   const opening = ends.map((channel, end) =>
-    connect(channel, end === 0, { tell: async (signal) => told[end]!(signal), hear: () => heard[1 - end]! }),
+    connect(channel, end === 0, { tell: async (signal) => told[end]!(signal), hear: () => heard[1 - end]! }, 5_000),
   );
   await Promise.all(opening);
   return ends as [DataChannel, DataChannel];

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { LinkReceiver } from "../../src/link/link.ts";
 import { compare } from "../../src/link/webrtc/compare.ts";
 import { connect } from "../../src/link/webrtc/connect.ts";
-import { DataChannel } from "../../src/link/webrtc/data-channel.ts";
+import { DataChannel, MOST_MESSAGE_BYTES } from "../../src/link/webrtc/data-channel.ts";
 import { WebRtcLink, WINDOW_BYTES } from "../../src/link/webrtc/link.ts";
 import { decodeSignal, encodeSignal } from "../../src/link/webrtc/signal.ts";
 import { loadPeerConnection } from "../../src/node/webrtc/peer-connection.ts";
@@ -94,15 +94,15 @@ describe("connect()", () => {
       hear: async () => (await signal) as never,
     });
     const garbage = Promise.reject(new Error("the store has garbage"));
-    await expect(connect(new DataChannel(new Connection()), false, hears(garbage))).rejects.toThrow("garbage");
+    await expect(connect(new DataChannel(new Connection()), false, hears(garbage), 5_000)).rejects.toThrow("garbage");
     expect(told).toEqual([{ type: "none", reason: "the store has garbage" }]);
     const none = hears({ type: "none", reason: "it has no network" });
-    await expect(connect(new DataChannel(new Connection()), true, none)).rejects.toThrow(
+    await expect(connect(new DataChannel(new Connection()), true, none, 5_000)).rejects.toThrow(
       /no channel: it has no network/,
     );
     expect(told).toMatchObject([{}, { type: "offer" }]);
     const nonsense = hears({ type: "offer", sdp: "v=0\r\nnonsense" });
-    await expect(connect(new DataChannel(new Connection()), false, nonsense)).rejects.toThrow();
+    await expect(connect(new DataChannel(new Connection()), false, nonsense, 5_000)).rejects.toThrow();
     expect(told[2]).toMatchObject({ type: "none" });
   });
 });
@@ -139,6 +139,8 @@ describe("WebRtcLink", () => {
     ["a piece that begins otherwise", (far) => far.send(Uint8Array.of(2, 1, 1))],
     ["a frame that is cut off", (far) => far.send(Uint8Array.of(1, ...headerOf(3).slice(0, 9)))],
     ["fewer bytes than a frame declares", (far) => far.send(Uint8Array.of(1, ...headerOf(3), 7))],
+    ["a message longer than any may be", (far) => far.send(new Uint8Array(MOST_MESSAGE_BYTES + 1))],
+    ["a text longer than any may be", (far) => far.send("1".repeat(MOST_MESSAGE_BYTES + 1))],
     ["a text that is no number", (far) => far.send("a text")],
     ["a count of what was not sent", (far) => far.send("1")],
     ["a count below 0", (far) => far.send("-1")],
@@ -176,6 +178,38 @@ describe("WebRtcLink", () => {
     await vi.waitFor(() => expect({ ...came, sent }).toEqual({ frames: 0, closes: 1, sent: 8 }), { timeout: 10_000 });
   });
 });
+
+describe("a DataChannel that nobody reads", () => {
+  it.each([MOST_MESSAGE_BYTES, 3_000])(
+    "is closed when more waits than its bound, in messages of %i bytes",
+    async (bytes) => {
+      const [near, far] = await openChannels();
+      const isClosed = () => near.connection.connectionState === "closed";
+      const message = new Uint8Array(bytes);
+      let sentBytes = 0;
+      while (!isClosed() && sentBytes < 2 ** 26) {
+        for (const end = sentBytes + 2 ** 20; sentBytes < end; sentBytes += bytes) far.send(message);
+        // No more than this runtime's own buffer holds.
+        await vi.waitFor(async () => expect(isClosed() || sentBytes - (await bytesOut(far)) < 2 ** 22).toBe(true), {
+          timeout: 20_000,
+          interval: 5,
+        });
+      }
+      expect(isClosed()).toBe(true);
+      expect(sentBytes).toBeGreaterThan(2 * WINDOW_BYTES);
+      let came = 0;
+      await new Promise<void>((onClose) => near.read({ onMessage: () => came++, onClose }));
+      expect(came).toBe(0);
+    },
+  );
+});
+
+/** Bytes that have left this end. */
+async function bytesOut(channel: DataChannel): Promise<number> {
+  for (const stat of (await channel.connection.getStats()).values())
+    if (stat.type === "data-channel") return stat.bytesSent;
+  throw new Error("the runtime tells nothing of its data channel");
+}
 
 describe("compare()", () => {
   it("finds the same at both ends, though the hub is slower for one of them", async () => {

@@ -1,4 +1,4 @@
-/** Processes: what joins ranks that can listen. Loaded where one can; a page cannot. */
+/** Processes: the media of ranks that can listen. Loaded where one can; a page cannot. */
 import type { HostExecutor } from "../../executor/executor.ts";
 import type { Platform } from "../../platform.ts";
 import type { Cleanup } from "../cleanup.ts";

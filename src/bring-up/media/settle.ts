@@ -1,5 +1,5 @@
 /**
- * Settle: what the ranks tell each other of their media when all offers are known. Every rank of a job takes part in all of it, in
+ * Settle: the talk of the ranks about their media, once all offers are known. Every rank of a job takes part in all of it, in
  * one order, whatever media it has: all have to know how any two are joined.
  */
 import type { RosterEntry } from "../roster.ts";
@@ -27,7 +27,7 @@ export async function settleMedia(
   for (const medium of all) roster = await medium.settle(roster);
   if (!processes) roster = await settleBeside({ ...options, underneath: null }, missing, roster);
   if (!offers.some(({ webrtc }) => webrtc)) return roster;
-  return (await import("./webrtc.ts")).settleChannels(options, tabs?.webrtc ?? null, roster);
+  return (await import("./webrtc.ts")).settleDataChannels(options, tabs?.webrtc ?? null, roster);
 }
 
 /** What those have told that map memory and share files, of which this rank does neither. */

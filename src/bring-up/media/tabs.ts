@@ -1,15 +1,15 @@
-/** Tabs: what joins ranks that meet at a hub and cannot listen. Loaded where a page does, or where the settings ask for it. */
+/** Tabs: the media of ranks that meet at a hub and cannot listen. Loaded where a page does, or where the settings ask for it. */
 import type { Platform } from "../../platform.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import type { Meeting } from "../meeting/contract.ts";
 import type { MessagePorts } from "./message-port.ts";
-import type { WebRtc } from "./webrtc.ts";
+import type { WebRtcMedium } from "./webrtc.ts";
 
 /** The media of a tab; null where it has none of a kind. */
 export interface TabMedia {
   readonly ports: MessagePorts | null;
-  readonly webrtc: WebRtc | null;
+  readonly webrtc: WebRtcMedium | null;
 }
 
 /**

@@ -4,8 +4,8 @@ import { textOf } from "../../support/thrown.ts";
 import type { DataChannel } from "./data-channel.ts";
 import { hasCandidates, type Signal } from "./signal.ts";
 
-/** How long a browser may look for addresses, in milliseconds: a STUN server that does not answer holds nobody up for longer. */
-const GATHER_MS = 2_000;
+/** The share of its time for which each of the two may look for addresses: a STUN server that does not answer holds nobody up for longer. */
+const GATHER_SHARE = 0.4;
 
 /** The way by which the two hear of each other. */
 export interface Signalling {
@@ -15,17 +15,22 @@ export interface Signalling {
 }
 
 /**
- * Opens `channel`. Of the two ranks one `calls`.
+ * Opens `channel`, for which the caller has `limitMs`. Of the two ranks one `calls`.
  * @throws Error that says why there is no way; the other rank is told.
  */
-export async function connect(channel: DataChannel, calls: boolean, { tell, hear }: Signalling): Promise<void> {
+export async function connect(
+  channel: DataChannel,
+  calls: boolean,
+  { tell, hear }: Signalling,
+  limitMs: number,
+): Promise<void> {
   const { connection } = channel;
   let isTold = false;
   const describe = async (type: "offer" | "answer") => {
     await connection.setLocalDescription(
       type === "offer" ? await connection.createOffer() : await connection.createAnswer(),
     );
-    await gathered(connection);
+    await gathered(connection, limitMs * GATHER_SHARE);
     const { sdp } = connection.localDescription!;
     if (!hasCandidates(sdp)) throw new Error("it found no network address at which it can be reached");
     isTold = true;
@@ -44,6 +49,7 @@ export async function connect(channel: DataChannel, calls: boolean, { tell, hear
     await listen();
     if (!calls) await describe("answer");
     await channel.opened;
+    channel.checkMessageBytes();
   } catch (error) {
     channel.terminate();
     // Where not even that can be told, the other rank waits until its time is over.
@@ -52,10 +58,10 @@ export async function connect(channel: DataChannel, calls: boolean, { tell, hear
   }
 }
 
-/** Resolves when no further address is to be found, or has been for too long. */
-function gathered(connection: RTCPeerConnection): Promise<void> {
+/** Resolves when no further address is to be found, or none was within `limitMs`. */
+function gathered(connection: RTCPeerConnection, limitMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = startTimer(GATHER_MS, resolve);
+    const timer = startTimer(limitMs, resolve);
     const look = () => {
       if (connection.iceGatheringState !== "complete") return;
       timer.cancel();

@@ -7,9 +7,13 @@ import { startQuietTimer } from "../../support/clock.ts";
 import { textOf } from "../../support/thrown.ts";
 
 /** A longer message than this would keep a browser's buffers from all others; every browser takes this one. */
-const MOST_MESSAGE_BYTES = 64 * 1024;
+export const MOST_MESSAGE_BYTES = 64 * 1024;
 /** A peer that takes less than this at once would have frames cut into crumbs. */
 const LEAST_MESSAGE_BYTES = 1_024;
+/** Most bytes that wait for a reader: several windows of a link. */
+const MOST_WAITING_BYTES = 2 ** 25;
+/** Counted for each message that waits: one without bytes takes room, too. */
+const WAITING_BYTES = 64;
 /** How long the other side has to close what this one has closed, in milliseconds. */
 const CLOSE_MS = 10_000;
 
@@ -26,6 +30,7 @@ export class DataChannel {
   readonly #channel: RTCDataChannel;
   #reader: ChannelReader | null = null;
   readonly #waiting: (ArrayBuffer | string)[] = [];
+  #waitingBytes = 0;
   #isClosed = false;
   #reason = "it was closed";
   #fail: (error: Error) => void = () => {};
@@ -50,7 +55,7 @@ export class DataChannel {
     };
     channel.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
       if (this.#reader) this.#reader.onMessage(data);
-      else this.#waiting.push(data);
+      else this.#keep(data);
     };
   }
 
@@ -58,20 +63,25 @@ export class DataChannel {
     return this.#connection;
   }
 
-  /**
-   * Most bytes of one message, once it is open.
-   * @throws ProtocolError if the other side takes next to nothing.
-   */
+  /** Most bytes of one message, once it is open. */
   get messageBytes(): number {
-    const most = Math.min(this.#connection.sctp?.maxMessageSize ?? MOST_MESSAGE_BYTES, MOST_MESSAGE_BYTES);
+    return Math.min(this.#connection.sctp?.maxMessageSize ?? MOST_MESSAGE_BYTES, MOST_MESSAGE_BYTES);
+  }
+
+  /** @throws ProtocolError if the other side, once it is open, takes next to nothing. */
+  checkMessageBytes(): void {
+    const most = this.messageBytes;
     if (most < LEAST_MESSAGE_BYTES) throw new ProtocolError(`the other side takes messages of ${most} bytes at most`);
-    return most;
   }
 
   /** From now on `reader` gets all that comes, beginning with what waits; null lets it wait again. */
   read(reader: ChannelReader | null): void {
     this.#reader = reader;
-    while (this.#waiting.length > 0 && this.#reader) this.#reader.onMessage(this.#waiting.shift()!);
+    while (this.#waiting.length > 0 && this.#reader) {
+      const message = this.#waiting.shift()!;
+      this.#waitingBytes -= WAITING_BYTES + lengthOf(message);
+      this.#reader.onMessage(message);
+    }
     if (this.#isClosed) queueMicrotask(() => this.#reader?.onClose());
   }
 
@@ -101,6 +111,16 @@ export class DataChannel {
     if (!this.#isClosed) startQuietTimer(CLOSE_MS, () => this.terminate());
   }
 
+  #keep(message: ArrayBuffer | string): void {
+    if (this.#isClosed) return;
+    this.#waiting.push(message);
+    this.#waitingBytes += WAITING_BYTES + lengthOf(message);
+    if (this.#waitingBytes <= MOST_WAITING_BYTES) return;
+    this.#reason = "the other side sent more than may wait here";
+    this.#waiting.length = 0;
+    this.terminate();
+  }
+
   /** Closes at once. */
   terminate(): void {
     if (this.#isClosed) return;
@@ -109,4 +129,9 @@ export class DataChannel {
     this.#fail(new Error(this.#reason));
     this.#reader?.onClose();
   }
+}
+
+/** Bytes of a message; of a text its characters. */
+export function lengthOf(message: ArrayBuffer | string): number {
+  return typeof message === "string" ? message.length : message.byteLength;
 }

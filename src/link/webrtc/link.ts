@@ -10,7 +10,7 @@
 import { ProtocolError } from "../../errors.ts";
 import type { Link, LinkReceiver } from "../link.ts";
 import { FrameReader } from "../payload/frame-reader.ts";
-import type { DataChannel } from "./data-channel.ts";
+import { type DataChannel, lengthOf, MOST_MESSAGE_BYTES } from "./data-channel.ts";
 
 /** Most bytes on the way, those before each piece counted. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -122,6 +122,7 @@ export class WebRtcLink implements Link {
   #take(message: ArrayBuffer | string, reader: FrameReader): void {
     if (this.#isClosed) return;
     try {
+      if (lengthOf(message) > MOST_MESSAGE_BYTES) throw new ProtocolError("a message is longer than any may be");
       if (typeof message === "string") this.#hear(message);
       else this.#read(new Uint8Array(message), reader);
     } catch (error) {
@@ -134,7 +135,6 @@ export class WebRtcLink implements Link {
     const flag = piece[0];
     if (flag !== MORE && flag !== LAST) throw new ProtocolError("a piece of a frame begins with neither 0 nor 1");
     this.#cameBytes += piece.byteLength;
-    if (this.#cameBytes - this.#toldBytes > WINDOW_BYTES) throw new ProtocolError("more bytes than may be on the way");
     reader.push(piece.subarray(1), flag === LAST);
     if (this.#cameBytes - this.#toldBytes < TOLD_BYTES) return;
     this.#toldBytes = this.#cameBytes;

@@ -1,11 +1,11 @@
 /** The data channels of one rank: each pair finds each other through the store, and of the two the lower rank calls. */
 import type { Store } from "../../store/store.ts";
-import { connect } from "./connect.ts";
+import { connect, type Signalling } from "./connect.ts";
 import { DataChannel } from "./data-channel.ts";
 import { WebRtcLink } from "./link.ts";
 import { decodeSignal, encodeSignal } from "./signal.ts";
 
-/** What the channels of a rank are made of. */
+/** The parts of a rank's channels. */
 export interface WebRtcLinksOptions {
   /** The runtime's class. */
   Connection: typeof RTCPeerConnection;
@@ -38,16 +38,19 @@ export class WebRtcLinks {
     const calls = rank < other;
     const key = (type: "offer" | "answer") => `webrtc/${type}/${Math.min(rank, other)}-${Math.max(rank, other)}`;
     const [own, others] = calls ? (["offer", "answer"] as const) : (["answer", "offer"] as const);
-    await connect(channel, calls, {
-      tell: (signal) => {
+    const signalling: Signalling = {
+      tell: async (signal) => {
+        // Of a channel that was given up nobody takes the words out of the store any more.
+        if (!this.#channels.has(other)) return;
         this.#keys.push(key(own));
-        return store.set(key(own), encodeSignal(signal));
+        await store.set(key(own), encodeSignal(signal));
       },
       hear: async () => {
         await store.wait([key(others)], limitMs);
         return decodeSignal(await store.get(key(others)), others);
       },
-    });
+    };
+    await connect(channel, calls, signalling, limitMs);
     return channel;
   }
 
@@ -63,10 +66,12 @@ export class WebRtcLinks {
 
   /** Closes the channels to all but `kept`. */
   closeAllBut(kept: readonly number[]): void {
-    for (const [other, channel] of this.#channels) {
-      if (kept.includes(other)) continue;
-      channel.terminate();
-      this.#channels.delete(other);
-    }
+    for (const other of this.#channels.keys()) if (!kept.includes(other)) this.close(other);
+  }
+
+  /** Closes the channel to `other`, or gives up opening it; the other end notices. */
+  close(other: number): void {
+    this.#channels.get(other)?.terminate();
+    this.#channels.delete(other);
   }
 }

@@ -9,8 +9,11 @@ export interface Network {
   end(): void;
 }
 
-/** Makes it; null where this user may make no network namespace. */
-export function makeNetwork(count: number): Network | null {
+/**
+ * Makes it.
+ * @throws Error where this user may make no network namespace.
+ */
+export function makeNetwork(count: number): Network {
   const nameOf = (host: number | "switch") => `webccl-${process.pid}-${host}`;
   const names = Array.from({ length: count }, (_, host) => nameOf(host));
   const middle = nameOf("switch");
@@ -18,9 +21,8 @@ export function makeNetwork(count: number): Network | null {
     for (const name of [...names, middle]) ip("netns", "delete", name);
   };
   const first = ip("netns", "add", middle);
-  if (/not permitted|denied|read-only/i.test(first)) return null;
+  if (first) throw new Error(`hosts need network namespaces, and this user can make none; run as root: ${first}`);
   const errors = [
-    first,
     ip("-n", middle, "link", "add", "bridge", "type", "bridge"),
     ip("-n", middle, "link", "set", "bridge", "up"),
     ...names.flatMap((name, i) => [

@@ -28,11 +28,13 @@ export interface TabsOnHosts {
   close(): Promise<void>;
 }
 
-/** Starts them; null where this user may make no network namespace. */
-export async function openTabsOnHosts(count: number, distance: Distance = {}): Promise<TabsOnHosts | null> {
+/**
+ * Starts them.
+ * @throws Error where this user may make no network namespace.
+ */
+export async function openTabsOnHosts(count: number, distance: Distance = {}): Promise<TabsOnHosts> {
   const { delayMs = 0, mbitPerSecond, programs } = distance;
   const network = makeNetwork(count + 1);
-  if (!network) return null;
   const [hubHost, ...others] = network.hosts;
   const { address } = hubHost!;
   const job: HubHostJob = { address, delayMs, ...(programs && { programs }) };

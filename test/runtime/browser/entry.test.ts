@@ -20,8 +20,8 @@ const MOST_GZIPPED_BYTES = 52 * 1024;
 const PACKAGES = { msgpackr: 14 * 1024, "noble-hashes": 4 * 1024 };
 /** What is loaded when it is wanted: each with who wants it. */
 const WANTED = {
+  "agree-on-cause": "a group that dies",
   "backend-set": "a group with several backends",
-  cause: "a group that dies",
   checksums: "a connection without TLS",
   choice: "a rank that has NCCL; no page has",
   "control-calls": "StoreCollectives",

@@ -105,7 +105,7 @@ describe("webccl trace", () => {
       stderr: expect.stringMatching(/no dump .*WEBCCL_TRACE_DIR.*MismatchError/),
     });
     const job = start(["run", "-n", "2", program("met.mjs")], { WEBCCL_TRACE_DIR: folder });
-    await job.printed(/met[^]*met/);
+    await job.printed(/met[\s\S]*met/);
     const { code, stderr } = await webccl(["trace", folder]);
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(`trace --live ${folder}`) });
     job.process.kill("SIGTERM");

@@ -67,7 +67,7 @@ export type ReduceOp = NamedReduceOp | PremulSumReduceOp | CustomReduceOp;
 /** What `op:` takes: a `ReduceOp`, or its name for the eight that have no argument. */
 export type ReduceOpLike = ReduceOp | NamedReduceOp["name"];
 
-/** What `ReduceOp.custom` is given. */
+/** What `ReduceOp.custom` is given: all five fields, also where no rank has a GPU. */
 export interface CustomReduceOpOptions {
   /** Your name for it: the same on every rank, and not "". */
   name: string;

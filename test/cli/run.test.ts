@@ -139,7 +139,9 @@ describe("webccl run", () => {
   it("ends the other threads when one exits with a code, and exits with that code", async () => {
     const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
     expect(code).toBe(3);
-    expect(lines(stderr).at(-1)).toMatch(/^webccl run: rank 1 exited with code 3; the others: 0 /);
+    expect(lines(stderr).at(-1)).toMatch(
+      /^webccl run: rank 1 exited with code 3; the others: 0 .*; webccl ended 0, 2 itself, 2 s after that$/,
+    );
   });
 
   it("ends the others when a rank exits with a code, and exits with that code", async () => {
@@ -147,7 +149,10 @@ describe("webccl run", () => {
     const pids = await processIds(command, 3);
     const { code, stderr } = await command.ended;
     expect(code).toBe(3);
-    expect(lines(stderr).at(-1)).toBe("webccl run: rank 1 exited with code 3; the others: 0 SIGTERM, 2 SIGTERM");
+    expect(lines(stderr).at(-1)).toBe(
+      "webccl run: rank 1 exited with code 3; the others: 0 SIGTERM, 2 SIGTERM; webccl ended 0, 2 itself, 2 s after that: " +
+        "--max-restarts 1 starts rank 1 again, and lets the others go on",
+    );
     expect(pids.filter(isRunning)).toEqual([]);
   });
 
@@ -156,7 +161,9 @@ describe("webccl run", () => {
     const pids = await processIds(command, 3);
     const { code, stderr } = await command.ended;
     expect(code).toBe(128 + 9);
-    expect(lines(stderr).at(-1)).toBe("webccl run: rank 2 was killed by SIGKILL; the others: 0 SIGKILL, 1 SIGKILL");
+    expect(lines(stderr).at(-1)).toMatch(
+      /^webccl run: rank 2 was killed by SIGKILL; the others: 0 SIGKILL, 1 SIGKILL; webccl ended 0, 1 itself, 2 s after that: /,
+    );
     expect(pids.filter(isRunning)).toEqual([]);
   });
 

@@ -97,6 +97,38 @@ describe("webccl trace", () => {
     expect(readdirSync(process.cwd()).filter((name) => name.includes("rank0"))).toEqual([]);
   });
 
+  it("names --live where running ranks have sockets but no dumps, and says why a folder may have none", async () => {
+    const folder = temporaryFolder();
+    const empty = await webccl(["trace", folder]);
+    expect(empty).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/no dump .*WEBCCL_TRACE_DIR.*MismatchError/),
+    });
+    const job = start(["run", "-n", "2", program("met.mjs")], { WEBCCL_TRACE_DIR: folder });
+    await job.printed(/met[\s\S]*met/);
+    const { code, stderr } = await webccl(["trace", folder]);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining(`trace --live ${folder}`) });
+    job.process.kill("SIGTERM");
+    await job.ended;
+  });
+
+  it("warns of dumps that are older than the process of another rank, in the first epoch alone", async () => {
+    const { files } = await dumpFiles("missing rank");
+    const dump = JSON.parse(readFileSync(files[3]!, "utf8"));
+    const write = (change: object) => writeFileSync(files[3]!, JSON.stringify({ ...dump, ...change }));
+    const aged = async () => /ranks? .* (is|are) older/.exec((await webccl(["trace", ...files])).stderr)?.[0];
+    expect(await aged()).toBeUndefined();
+    write({ clockZero: dump.clockZero + 3_600_000 });
+    expect(await aged()).toMatch(/^ranks 0 \(\d{4}-.*Z\), 1 \(.*Z\), 2 \(.*Z\) are older$/);
+    write({ clockZero: dump.clockZero - 3_600_000 });
+    expect(await aged()).toMatch(/^rank 3 \(\d{4}-.*Z\) is older$/);
+    write({
+      clockZero: dump.clockZero - 3_600_000,
+      groups: dump.groups.map((group: object) => ({ ...group, epoch: 1 })),
+    });
+    expect(await aged()).toBeUndefined();
+  });
+
   it("leaves nothing where nobody asks, and no socket where all end well", async () => {
     const folder = temporaryFolder();
     await webccl(["run", "-n", "3", program("late.mjs")], {}, folder);

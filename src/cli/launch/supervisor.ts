@@ -8,7 +8,8 @@
 import { constants } from "node:os";
 import type { Rank } from "./ranks.ts";
 
-const SURVIVOR_GRACE_MS = 2_000;
+/** How long the others have after the first rank that ended badly. */
+export const SURVIVOR_GRACE_MS = 2_000;
 const KILL_GRACE_MS = 3_000;
 
 const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -30,6 +31,8 @@ export interface LaunchResult {
   failure: RankEnd | null;
   /** Every rank, in the order in which they ended. */
   ends: readonly RankEnd[];
+  /** The ranks that the launcher ended because another one had ended badly. */
+  terminated: readonly number[];
   /** The signal that told the launcher to stop, or null. */
   stoppedBy: NodeJS.Signals | null;
 }
@@ -56,6 +59,7 @@ export class Supervisor {
   readonly #options: Supervised;
   #failure: RankEnd | null = null;
   #stoppedBy: NodeJS.Signals | null = null;
+  #terminated: readonly number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #restarted = 0;
 
@@ -84,7 +88,7 @@ export class Supervisor {
     this.#ends.push(end);
     if (!this.#failure && end.code !== 0) {
       this.#failure = end;
-      if (!this.#stoppedBy) this.#timer = setTimeout(this.#terminate, SURVIVOR_GRACE_MS);
+      if (!this.#stoppedBy) this.#timer = setTimeout(this.#endSurvivors, SURVIVOR_GRACE_MS);
     }
     if (this.#ranks.size === 0) this.#finish();
   }
@@ -101,9 +105,14 @@ export class Supervisor {
     process.off("exit", this.#killAll);
     process.stdout.off("error", this.#brokenPipe);
     expectListeners(-this.#options.count);
-    const [failure, stoppedBy] = [this.#failure, this.#stoppedBy];
-    this.#options.onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, stoppedBy });
+    const [failure, terminated, stoppedBy] = [this.#failure, this.#terminated, this.#stoppedBy];
+    this.#options.onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, terminated, stoppedBy });
   }
+
+  readonly #endSurvivors = (): void => {
+    this.#terminated = [...this.#ranks.keys()];
+    this.#terminate();
+  };
 
   readonly #terminate = (): void => {
     this.#signalAll("SIGTERM");

@@ -27,12 +27,27 @@ export function traceFiles(paths: readonly string[], { chrome, torch, json }: Tr
   const files = paths.flatMap(filesAt);
   const trace = readTrace(files);
   const verdict = verdictOf(trace);
+  warnOfAge(trace);
   if (chrome !== undefined) writeChrome(chrome, files, trace);
   if (torch !== undefined) writeTorch(torch, trace);
   const ranks = trace.dumps.map(({ rank }) => rank);
   const sentence = json ? JSON.stringify({ ...verdict, ranks, missing: trace.missing }) : printable(verdict.sentence);
   process.stdout.write(`${sentence}\n`);
   return verdict.kind === "healthy" ? 0 : 1;
+}
+
+/** Ranks of one run meet before they leave dumps. A rank that joined later began later: its group is of another epoch. */
+function warnOfAge({ dumps, epoch }: Trace): void {
+  const taken = ({ clockZero, takenMs }: TraceDump) => clockZero + takenMs;
+  const begin = Math.max(...dumps.map(({ clockZero }) => clockZero));
+  const old = dumps.filter((dump) => taken(dump) < begin);
+  if (old.length === 0 || epoch > 0) return;
+  const ranks = old.map((dump) => `${dump.rank} (${new Date(taken(dump)).toISOString()})`).join(", ");
+  const subject = old.length === 1 ? `the dump of rank ${ranks} is` : `the dumps of ranks ${ranks} are`;
+  process.stderr.write(
+    `webccl trace: ${subject} older than the process of another rank, hence of an earlier run unless the clocks of the ` +
+      "hosts differ: take an empty folder for each run\n",
+  );
 }
 
 /** Names and messages in a dump are another process's, and may have what a terminal takes for commands. */
@@ -85,9 +100,17 @@ function filesAt(path: string): string[] {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) throw new UsageError(`no such file: ${path}`);
   if (!stat.isDirectory()) return [path];
-  const files = readdirSync(path).filter((name) => name.endsWith(".json"));
-  if (files.length === 0) throw new UsageError(`there is no dump (*.json) in ${path}`);
+  const names = readdirSync(path);
+  const files = names.filter((name) => name.endsWith(".json"));
+  if (files.length === 0) throw new UsageError(`there is no dump (*.json) in ${path}: ${remedyIn(path, names)}`);
   return files.sort().map((name) => join(path, name));
+}
+
+/** How to learn more of a job that has left no dump in the folder. */
+function remedyIn(path: string, names: readonly string[]): string {
+  if (names.some((name) => name.endsWith(".sock")))
+    return `ranks that run have sockets there, which webccl trace --live ${path} asks. They leave dumps when their group dies`;
+  return "a rank leaves one with WEBCCL_TRACE_DIR when its group dies. A MismatchError or the end of a program leaves none";
 }
 
 function readDump(path: string): TraceDump {

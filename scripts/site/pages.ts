@@ -37,7 +37,7 @@ const LANGUAGES: Readonly<Record<string, string>> = {
 };
 
 /** Files that links may show as pages. Others, such as pictures, are copied. */
-const TEXTS = /(\.(ts|mjs|js|yaml|conf|sh|json|html|wgsl|py|cc|h|service)|Dockerfile|LICENSE)$/;
+const TEXTS = /(\.(ts|mjs|js|yaml|conf|sh|json|html|wgsl|py|cc|h|service)|Dockerfile|Caddyfile|LICENSE)$/;
 
 /** Every Markdown file that is a page, as a path from the root of the repository. */
 export function markdownFiles(root: string): string[] {

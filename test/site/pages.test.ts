@@ -46,6 +46,10 @@ describe("the pages of docs/", () => {
     expect(pages.flatMap((file) => deadLinks(root, file, anchorsOf))).toEqual([]);
   });
 
+  it("copy nothing but pictures: every other file to which they link is a page", () => {
+    for (const path of sitePages(root).assets.keys()) expect(path).toMatch(/\.(png|svg)$/);
+  });
+
   it("are all in the sidebar, under a name of their own", () => {
     const shown = SECTIONS.flatMap(({ pages }) => pages.map(([page]) => `${page}.md`));
     const made = [...sitePages(root).pages.keys()].filter((path) => !path.startsWith("source/"));

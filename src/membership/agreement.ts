@@ -2,9 +2,9 @@
  * Agreement: one rank's part in one epoch change, from its call of `shrink` or `admit` to the verdict. The states, messages and
  * invariants are in docs/membership.md.
  *
- * A rank follows the lowest member that it can reach, and leads if that is itself. As members are only ever given up, its leaders
- * have rising seats: a leader's seat is its ballot, and "here" is the promise to take nothing of a lower one (Lamport, "Paxos Made
- * Simple", 2001, with one ballot for each leader).
+ * A rank follows the first member that it can reach, and leads if that is itself. As members are only ever given up, each of its
+ * leaders comes after the one before in the order of members: a leader's seat is its ballot, in that order, and "here" is the promise
+ * to take nothing of an earlier one (Lamport, "Paxos Made Simple", 2001, with one ballot for each leader).
  */
 import { AdmissionError, fromWireError, TimeoutError, toWireError } from "../errors.ts";
 import { startTimer, type Timer } from "../support/clock.ts";
@@ -119,7 +119,7 @@ export class Agreement {
         this.#linked.set(from, message.unreachable);
         break;
       case "propose":
-        if (message.ballot < this.#options.ballots.promised) break;
+        if (!this.#options.ballots.mayTake(message.ballot)) break;
         this.#options.ballots.accepted = message;
         this.#tell(from, { type: "accepted", ballot: message.ballot });
         break;
@@ -280,10 +280,10 @@ export class Agreement {
   async #vote(proposal: Verdict, voters: number): Promise<Verdict> {
     const { own, ballots } = this.#options;
     const here = this.#here();
-    if (ballots.promised > own || here.length * 2 <= voters) throw this.#minority(here.length, voters);
+    if (here.length * 2 <= voters) throw this.#minority(here.length, voters);
     ballots.promise(own);
     const votes = here.flatMap((seat) => this.#voices.get(seat)?.accepted ?? []);
-    votes.sort((a, b) => b.ballot - a.ballot);
+    votes.sort((a, b) => ballots.compare(b.ballot, a.ballot));
     const verdict = votes[0]?.verdict ?? proposal;
     ballots.accepted = { ballot: own, verdict };
     this.#votes.add(own);

@@ -5,11 +5,23 @@ import type { Vote } from "./messages.ts";
 export class Ballots {
   /** Its latest vote. */
   accepted: Vote | null = null;
+  readonly #members: readonly number[];
+  /** Those that this rank has followed, and itself if it has had others vote. */
   readonly #leaders = new Set<number>();
 
-  /** The highest leader that this rank has followed, or as which it has had others vote: it takes no proposal of a lower one. */
-  get promised(): number {
-    return Math.max(-1, ...this.#leaders);
+  /** `members` are those of the epoch that ends. Their order is that of the ballots: a rank that joined late may have a low seat. */
+  constructor(members: readonly number[]) {
+    this.#members = members;
+  }
+
+  /** May this rank vote for a proposal of `leader`? It has promised to take none of a leader before one that it has followed. */
+  mayTake(leader: number): boolean {
+    return [...this.#leaders].every((other) => this.compare(other, leader) <= 0);
+  }
+
+  /** Negative if the ballot of `a` is before that of `b`. */
+  compare(a: number, b: number): number {
+    return this.#members.indexOf(a) - this.#members.indexOf(b);
   }
 
   promise(leader: number): void {

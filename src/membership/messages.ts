@@ -27,6 +27,7 @@ export type Message =
   | { type: "here"; epoch: number; kind: Kind; unreachable: readonly number[]; accepted: Vote | null }
   | { type: "leading"; epoch: number }
   | { type: "link"; epoch: number; joiners: readonly Joiner[] }
+  /** Links to those that join are made; or, of the epoch that has begun: the sender has come to the new hub. */
   | { type: "linked"; epoch: number; unreachable: readonly number[] }
   | { type: "propose"; epoch: number; ballot: number; verdict: Verdict }
   | { type: "accepted"; epoch: number; ballot: number }

@@ -9,7 +9,10 @@ export interface Verdict {
   readonly epoch: number;
   /** Seats, in the order of the new group. */
   readonly members: readonly number[];
-  /** The address of the hub that the leader started in place of one that is gone, and the leader's seat; else null. */
+  /**
+   * Where the members meet if their hub was gone, and the leader's seat: a hub that the leader started, or the same one, which was
+   * started again. Null if they stay at the hub that they have.
+   */
   readonly hub: { readonly url: string; readonly seat: number } | null;
 }
 

@@ -29,8 +29,8 @@ const JOB = 0;
 
 /** Hears of what concerns the membership of the job (`membership/`). Ranks are the job's. */
 export interface MembershipListener {
-  /** A message of `rank` about the epoch to come. */
-  onMessage(rank: number, message: unknown): void;
+  /** A message of `rank` about the epoch to come, which it sent in epoch `sentIn`. */
+  onMessage(rank: number, message: unknown, sentIn: number): void;
   /** {@link Mesh.reaches} may answer otherwise than before. */
   onChange(): void;
 }
@@ -56,7 +56,7 @@ export class Mesh {
   #epoch: number;
   #membership: MembershipListener | null = null;
   /** What came for the listener before there was one. */
-  #talk: [rank: number, message: unknown][] = [];
+  #talk: Parameters<MembershipListener["onMessage"]>[] = [];
   readonly #logger: Logger;
   readonly #peers = new Map<number, Peer>();
   readonly #channels = new Map<number, Channel>();
@@ -120,13 +120,18 @@ export class Mesh {
   /** From now on `listener` hears of the membership; of messages that came before, too. */
   listen(listener: MembershipListener): void {
     this.#membership = listener;
-    for (const [rank, message] of this.#talk.splice(0)) listener.onMessage(rank, message);
+    for (const talk of this.#talk.splice(0)) listener.onMessage(...talk);
   }
 
   /** Is there an open link to `rank`, which has not said goodbye? */
   reaches(rank: number): boolean {
     const peer = this.#peers.get(rank);
     return peer !== undefined && !peer.closed && !peer.saidGoodbye && peer.damage === null;
+  }
+
+  /** Was the link to `rank`, which has said no goodbye, closed or damaged in this epoch? */
+  hasLost(rank: number): boolean {
+    return this.#peers.has(rank) && !this.reaches(rank) && !this.#peers.get(rank)!.saidGoodbye;
   }
 
   /** Sends `rank` a message about the epoch to come, if there is a link. */
@@ -318,8 +323,9 @@ export class Mesh {
       this.#tellHooks(peer.rank, "left", "it said goodbye");
       for (const channel of [...this.#channels.values()]) channel.onPeerLeft(peer);
     } else if (message.type === "membership") {
-      if (this.#membership) this.#membership.onMessage(peer.rank, message.message);
-      else if (this.#talk.push([peer.rank, message.message]) > MAX_TALK) throw new ProtocolError("too much talk");
+      if (this.#membership) this.#membership.onMessage(peer.rank, message.message, epoch);
+      else if (this.#talk.push([peer.rank, message.message, epoch]) > MAX_TALK)
+        throw new ProtocolError("too much talk");
     } else if (message.type === "lost") {
       // Hearsay of an older epoch may be about a link that is of no use to anyone any more.
       const lost = epoch < this.#epoch ? undefined : this.#peers.get(message.rank);

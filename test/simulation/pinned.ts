@@ -190,6 +190,17 @@ export const PINNED: readonly (readonly [name: string, schedule: Schedule])[] = 
     },
   ],
   [
+    "a rank 0 that was stopped after it had left the group, while it waited for the others to leave its hub, took them along",
+    {
+      ...{ ...BASE, seed: 330, topology: "hosted", ranks: 8, calls: 9, timeoutMs: 3_000, peerTimeoutMs: 60_000 },
+      ...{ joins: 3, isOneMachine: true },
+      faults: [
+        { kind: "pause", where: "rank 0", event: 215, ms: 90_000 },
+        { kind: "crash", where: "rank 2", event: 103, ending: "exit" },
+      ],
+    },
+  ],
+  [
     "a leader whose program ended after a shrink took the new hub along before the others had come to it",
     {
       ...{ ...BASE, seed: 83_736, topology: "hosted", latencyMs: 5, timeoutMs: 3_000, joins: 2 },

@@ -64,7 +64,7 @@ export async function decide(
     else if (meeting.hub.givenUp !== null) throw shutOut(parts, `was given up: ${meeting.hub.givenUp}`);
     else await expectEnded(parts, meeting.hub.url);
   }
-  const voters = (await votersOf(parts)) - (stopped >= 0 ? 1 : 0);
+  const voters = await votersOf(parts, stopped);
   const members = proposal.members.filter((member) => member !== stopped);
   const hosted = await startHub(parts, meeting.hub.url);
   try {
@@ -97,10 +97,14 @@ async function askStore(parts: JobParts, proposal: Verdict): Promise<Verdict> {
   return verdict;
 }
 
-/** Is the process of the store one of this machine, which lives, and another than this rank's? */
+/**
+ * Is the process of the store, which gave no answer, one of this machine, which lives, and another than this rank's? It may have left
+ * the group, and wait for the others to leave its hub. One whose link was lost may have decided before, without this rank.
+ */
 function isStopped({ platform, roster, meeting: { hub }, seat, mesh }: JobParts): boolean {
   const host = hub?.welcome.hostRank ?? seat;
-  return host !== seat && mesh.reaches(host) && platform.processState(roster[host]?.processId ?? "") === "alive";
+  if (host === seat || hub?.isClosed || mesh.hasLost(host)) return false;
+  return platform.processState(roster[host]?.processId ?? "") === "alive";
 }
 
 /** The store's answer. A store whose process is stopped gives none, and may go on later: so nobody goes on without it. */
@@ -127,8 +131,12 @@ function shutOut({ settings, meeting }: JobParts, state: string): AdmissionError
   );
 }
 
-/** How many members are not proved to have died. */
-async function votersOf({ platform, settings, members, roster, mesh, seat }: JobParts): Promise<number> {
+/** How many members are not proved to have died, the rank `stopped` apart. */
+async function votersOf(
+  { platform, settings, members: all, roster, mesh, seat }: JobParts,
+  stopped = -1,
+): Promise<number> {
+  const members = all.filter((member) => member !== stopped);
   const lost = members.filter((member) => member !== seat && !mesh.reaches(member));
   const { groupName } = settings;
   const states = await Promise.all(

@@ -43,7 +43,7 @@ export class Succession implements JobMembership {
   /** The last verdict: who comes late is told. */
   #verdict: Verdict | null = null;
   /** What came for a change that has not begun here. */
-  #early: [from: number, message: Message][] = [];
+  #early: [from: number, message: Message, sentIn: number][] = [];
   /** The hub that this rank started for a verdict of its own. */
   #hosted: HubHandle | null = null;
   /** Members that have come to it. */
@@ -51,15 +51,16 @@ export class Succession implements JobMembership {
   /** Members that have come back to the hub, which was started again; null if it was not. */
   #back: ReadonlySet<number> | null = null;
   /** What this rank has promised and voted in changes to the next epoch. */
-  #ballots = new Ballots();
+  #ballots: Ballots;
   /** Asked again when a link has gone, or a guest has come. */
   readonly #watchers = new Set<() => void>();
 
   constructor(parts: JobParts, groups: JobGroups) {
     this.#parts = parts;
     this.#groups = groups;
+    this.#ballots = new Ballots(parts.members);
     parts.mesh.listen({
-      onMessage: (from, value) => this.#onMessage(from, expectMessage(value)),
+      onMessage: (from, value, sentIn) => this.#onMessage(from, expectMessage(value), sentIn),
       onChange: () => {
         this.#agreement?.onChange();
         this.#tick();
@@ -115,19 +116,20 @@ export class Succession implements JobMembership {
     this.#agreement = agreement;
     const early = this.#early;
     this.#early = [];
-    for (const [from, message] of early) this.#onMessage(from, message);
+    for (const message of early) this.#onMessage(...message);
     agreement.start();
     return agreement;
   }
 
-  #onMessage(from: number, message: Message): void {
+  #onMessage(from: number, message: Message, sentIn: number): void {
     const { epoch, mesh } = this.#parts;
     if (message.epoch > epoch && this.#agreement && (message.epoch === epoch + 1 || message.type === "verdict")) {
       this.#agreement.onMessage(from, message);
-    } else if (message.epoch > epoch) this.#early.push([from, message]);
+    } else if (message.epoch > epoch) this.#early.push([from, message, sentIn]);
     else if (message.type === "here" && this.#verdict) {
       mesh.tell(from, { type: "verdict", epoch: message.epoch, verdict: this.#verdict } satisfies Message);
-    } else if (message.type === "linked") {
+    } else if (message.type === "linked" && message.epoch === epoch && sentIn === epoch) {
+      // One that was sent in the epoch before comes late, and is about the links to those that join.
       this.#guests.add(from);
       this.#tick();
     }
@@ -186,7 +188,7 @@ export class Succession implements JobMembership {
     const { groupName } = parts.settings;
     this.#verdict = verdict;
     this.#back = null;
-    this.#ballots = new Ballots();
+    this.#ballots = new Ballots(members);
     this.#guests.clear();
     this.#groups.endAll(
       new AbortedError(

@@ -49,6 +49,12 @@ const PACKAGES: readonly SystemPackage[] = [
     purpose: "builds the NCCL addon and its stand-ins",
   },
   {
+    name: "g++-aarch64-linux-gnu",
+    file: "/usr/bin/aarch64-linux-gnu-g++",
+    purpose: "builds the NCCL addon for arm64",
+    inMatrix: true,
+  },
+  {
     name: "iproute2",
     file: "/usr/sbin/ip",
     purpose: "network namespaces, the several hosts of a test",

@@ -5,6 +5,8 @@
  *   --stand-in   also builds the stand-ins that the tests use (test/stand-in/)
  *   --sanitize   builds everything with AddressSanitizer, into build/sanitize/
  *   --force      builds even files that are newer than their sources
+ *   --prebuilt   builds the addon for x64 and arm64 instead, into prebuilt/: what the published package has. For the processor that
+ *                is not this machine's it takes Debian's cross compiler (g++-aarch64-linux-gnu, g++-x86-64-linux-gnu)
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
@@ -37,11 +39,10 @@ const sources = (folder) =>
 const modified = (file) => (existsSync(file) ? statSync(file).mtimeMs : 0);
 
 /** Runs the compiler, or throws with its messages. */
-function compile(target, inputs, flags, force) {
+function compile(target, inputs, flags, force, compiler = process.env.CXX ?? "c++") {
   const newest = Math.max(...inputs.map(modified), modified(fileURLToPath(import.meta.url)));
   if (!force && modified(target) > newest) return;
   mkdirSync(dirname(target), { recursive: true });
-  const compiler = process.env.CXX ?? "c++";
   const units = inputs.filter((file) => file.endsWith(".cc"));
   const common = ["-std=c++17", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wall", "-Wextra"];
   // Several test runners may build at once, and others load the old file meanwhile.
@@ -59,6 +60,26 @@ function compile(target, inputs, flags, force) {
   renameSync(fresh, target);
 }
 
+/** What the addon's sources are compiled with, in any mode. */
+function addonFlags() {
+  const includes = [`-I${headers("node-addon-api")}`, `-I${join(headers("node-api-headers"), "include")}`];
+  return [...includes, "-DNODE_ADDON_API_CPP_EXCEPTIONS", "-DNAPI_VERSION=8", "-ldl"];
+}
+
+/** Node's names of the processors, and GNU's. */
+const PROCESSORS = { x64: "x86_64", arm64: "aarch64" };
+
+/** Builds the addon for each processor into `folder`, and returns the paths. */
+export function buildPrebuilt(folder = join(root, "prebuilt")) {
+  return Object.entries(PROCESSORS).map(([arch, name]) => {
+    const target = join(folder, `linux-${arch}`, "webccl_nccl.node");
+    const flags = ["-O2", "-DNDEBUG", "-s", ...addonFlags()];
+    const compiler = arch === process.arch ? undefined : `${name}-linux-gnu-g++`;
+    compile(target, sources("src"), flags, true, compiler);
+    return target;
+  });
+}
+
 /** The folder of a package of headers, wherever npm put it. */
 function headers(name) {
   try {
@@ -72,9 +93,7 @@ function headers(name) {
 export function build({ standIn = false, sanitize = false, force = false } = {}) {
   const out = outputs({ sanitize });
   const mode = sanitize ? ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer"] : ["-O2", "-DNDEBUG"];
-  const includes = [`-I${headers("node-addon-api")}`, `-I${join(headers("node-api-headers"), "include")}`];
-  const defines = ["-DNODE_ADDON_API_CPP_EXCEPTIONS", "-DNAPI_VERSION=8"];
-  compile(out.addon, sources("src"), [...mode, ...includes, ...defines, "-ldl"], force);
+  compile(out.addon, sources("src"), [...mode, ...addonFlags()], force);
   if (!standIn) return out;
   const folder = "test/stand-in";
   const file = (name) => join(root, folder, name);
@@ -100,6 +119,6 @@ export function build({ standIn = false, sanitize = false, force = false } = {})
 
 if (pathToFileURL(process.argv[1] ?? "").href === import.meta.url) {
   const has = (flag) => process.argv.includes(flag);
-  const { addon } = build({ standIn: has("--stand-in"), sanitize: has("--sanitize"), force: has("--force") });
-  console.log(addon);
+  if (has("--prebuilt")) console.log(buildPrebuilt().join("\n"));
+  else console.log(build({ standIn: has("--stand-in"), sanitize: has("--sanitize"), force: has("--force") }).addon);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildPrebuilt } from "../../native-nccl/scripts/build.js";
 
 const source = fileURLToPath(new URL("../../native-nccl", import.meta.url));
 const installed = mkdtempSync(join(tmpdir(), "webccl-nccl-package-"));
@@ -48,5 +49,21 @@ describe("the package @webccl/nccl on a machine without a compiler", { timeout: 
     expect(stderr).toMatch(
       /no-such-compiler could not be started .*install a C\+\+17 compiler, such as g\+\+, or set CXX/,
     );
+  });
+});
+
+describe("the binaries of the published package", { timeout: 180_000 }, () => {
+  it("are for x64 and arm64, and that of this machine is opened without a compiler", () => {
+    const files = buildPrebuilt(join(installed, "prebuilt"));
+    // The field e_machine of ELF's header.
+    const machines = files.map((file) => readFileSync(file).readUInt16LE(18));
+    expect(machines).toEqual([62, 183]);
+    const program = `
+      const nccl = await import(${JSON.stringify(pathToFileURL(join(installed, "index.js")).href)});
+      await nccl.load().catch(({ message }) => console.log(message));`;
+    const { stdout, stderr } = node("--input-type=module", "-e", program);
+    expect(stderr).toBe("");
+    expect(stdout).not.toContain("the addon of @webccl/nccl is not there");
+    expect(stdout).toMatch(/libnccl\.so\.2|libcuda\.so\.1/);
   });
 });

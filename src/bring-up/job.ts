@@ -116,8 +116,9 @@ export class RankJob implements Job {
   }
 
   async agreeOnCause(group: Membership, cause: WebcclError): Promise<WebcclError> {
-    const { agreeOnCause } = await import("./agree-on-cause.ts");
-    return agreeOnCause(this.#parts.meeting.store, keyOf(group), cause, group.rank);
+    // A page whose server is gone cannot load it, and dies of what it saw itself.
+    const loaded = await import("./agree-on-cause.ts").catch(() => null);
+    return loaded ? loaded.agreeOnCause(this.#parts.meeting.store, keyOf(group), cause, group.rank) : cause;
   }
 
   kindOf({ backend = this.#backend }: BackendSettings): string {

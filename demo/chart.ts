@@ -1,4 +1,7 @@
 /** A chart of lines that grow while the page runs, by uPlot: it fits its data and fills its room, in the colours of the page. */
+// First: see there.
+import "./language.ts";
+
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 

@@ -7,8 +7,10 @@ import { dirname, join } from "node:path";
 import * as named from "ws";
 
 function byPath(): typeof named {
-  const require = createRequire(import.meta.url);
-  return require(join(dirname(require.resolve("ws/package.json")), "index.js"));
+  const load = createRequire(import.meta.url);
+  const path = join(dirname(load.resolve("ws/package.json")), "index.js");
+  // Bundlers that follow the path find no such file.
+  return load(/* turbopackIgnore: true */ /* webpackIgnore: true */ path);
 }
 
 /** As `ws` exports them. */

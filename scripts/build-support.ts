@@ -15,13 +15,16 @@ const [BEGIN, END] = ["<!-- begin: npm run build:support -->", "<!-- end -->"];
 
 /** The part of the page that is made: a table, and the reasons below it. */
 export function supportTable(reports: readonly BrowserReport[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   const head = ["", ...reports.map(({ browser }) => browser)];
+  const rows = [head, ...factRows(reports)];
+  const widths = head.map((_, i) => Math.max(...rows.map((cells) => cells[i]!.length)));
+  const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`;
   const notes = reports.flatMap((report) => [
     `- **${report.browser}**${report.settings === null ? "" : `, opened with \`${report.settings}\``}`,
     ...factNotes(report).map((note) => `  - ${note}`),
   ]);
-  return [line(head), line(head.map(() => "---")), ...factRows(reports).map(line), "", ...notes].join("\n");
+  const rule = line(widths.map((width) => "-".repeat(width)));
+  return [line(head), rule, ...factRows(reports).map(line), "", ...notes].join("\n");
 }
 
 /** The part that the page has. */

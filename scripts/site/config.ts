@@ -35,7 +35,11 @@ export default defineConfig({
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
   },
   themeConfig: {
-    search: { provider: "local" },
+    // The button's name has all that it shows.
+    search: {
+      provider: "local",
+      options: { translations: { button: { buttonText: "Search", buttonAriaLabel: "Search K" } } },
+    },
     outline: { level: [2, 3] },
     nav: [
       { text: "Guide", link: "/getting-started" },

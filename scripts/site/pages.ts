@@ -14,17 +14,9 @@ const ROOT_PAGES: Readonly<Record<string, string>> = {
   "docs/README.md": "index.md",
 };
 
-/** The home page's head, above the text of docs/README.md. */
+/** The head of the first page, above the text of docs/README.md. */
 const HOME = `---
-layout: home
-hero:
-  name: webccl
-  text: Collective communication for TypeScript
-  tagline: Browser tabs, Deno and Node in one process group. allReduce and its siblings, on typed arrays and GPUBuffers.
-  actions:
-    - { theme: brand, text: Getting started, link: /getting-started }
-    - { theme: alt, text: Coming from torch.distributed, link: /from-torch }
-    - { theme: alt, text: API reference, link: /api/ }
+title: Collective communication for TypeScript
 ---
 `;
 

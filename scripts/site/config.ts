@@ -35,11 +35,7 @@ export default defineConfig({
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
   },
   themeConfig: {
-    // The button's name has all that it shows.
-    search: {
-      provider: "local",
-      options: { translations: { button: { buttonText: "Search", buttonAriaLabel: "Search K" } } },
-    },
+    search: { provider: "local" },
     outline: { level: [2, 3] },
     nav: [
       { text: "Guide", link: "/getting-started" },

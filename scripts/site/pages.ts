@@ -64,7 +64,7 @@ export function sitePages(root: string): { pages: Map<string, string>; assets: M
     const text = readFileSync(join(root, file), "utf8");
     // A code host draws a diagram of Mermaid's; here its text stands.
     const page = rewriteLinks(text, (target) => placeOf(file, target)).replaceAll("```mermaid", "```text");
-    pages.set(pagePath(file), file === "docs/README.md" ? HOME + page.replace(/^# .*\n/, "") : page);
+    pages.set(pagePath(file), file === "docs/README.md" ? HOME + page : page);
   }
   // A list of files names more files.
   for (const file of sources) pages.set(sourcePath(root, file), sourcePage(root, file, sources));

@@ -74,7 +74,9 @@ export abstract class BaseSocket implements Socket {
     else {
       this.#waiting.push(fragments);
       this.#waitingBytes += MESSAGE_BYTES + totalBytes(fragments);
-      if (this.#waitingBytes > MAX_WAITING_BYTES) this.terminate();
+      if (this.#waitingBytes <= MAX_WAITING_BYTES) return;
+      this.#waiting.length = 0;
+      this.terminate();
     }
   }
 

@@ -25,6 +25,8 @@ export default defineConfig({
   title: "webccl",
   description: "Collective communication for TypeScript: browser tabs, Deno and Node in one process group",
   lang: "en",
+  // None: browsers ask for one otherwise.
+  head: [["link", { rel: "icon", href: "data:," }]],
   srcDir: "../../site/pages",
   outDir: "../../site/html",
   cacheDir: "../../site/cache",

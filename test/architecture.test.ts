@@ -74,7 +74,7 @@ const FLOORS: readonly (readonly string[])[] = [
     "node/tcp-store",
     "node/trace",
     "node/webrtc",
-    "node/turns",
+    "node/time-slice",
     "browser",
   ],
   ["deno", "bun", "simulated", "simulated/network", "simulated/run"],

@@ -16,8 +16,8 @@ export interface GreetOptions {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   silenceMs?: number | undefined;
-  /** Their connections take turns. */
-  takesTurns?: boolean | undefined;
+  /** Their connections have time slices. */
+  isSliced?: boolean | undefined;
   logger?: Logger | undefined;
   /** Hears who joins, and who is refused. */
   onEvent?: ((event: HubEvent) => void) | undefined;
@@ -115,8 +115,8 @@ export function greet(
   onSettled: () => void,
 ): NodeSocket {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
-  const { takesTurns } = options;
-  const bounds = { maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES, takesTurns };
+  const { isSliced } = options;
+  const bounds = { maxMessageBytes, untrustedBytes: MAX_PENDING_BYTES, isSliced };
   const socket = new NodeSocket(net, head, { side: "server", ...bounds });
   admit(socket, {
     doorkeeper: options.doorkeeper,

@@ -150,7 +150,7 @@ export async function startHub(
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared: part });
   const { sharedSpace: space, account } = hub;
   const tcpStore = part && space ? new KeyServer(space, account, namesUnder(part.prefix)) : undefined;
-  const listener = await listenWebSocket({ ...options, tcpStore, takesTurns: true }, (...newcomer) =>
+  const listener = await listenWebSocket({ ...options, tcpStore, isSliced: true }, (...newcomer) =>
     hub.accept(...newcomer),
   );
   options.logger?.info(`hub: listening at ${listener.url}`);

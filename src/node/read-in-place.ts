@@ -44,8 +44,7 @@ export interface ReadsInPlace {
 /**
  * Takes a TCP connection over from `net`, which is destroyed without it. Somebody must have taken all bytes that `net`
  * has read.
- * @returns null if `net` is no plain TCP connection, but for example an encrypted one, or not one of Node's or Deno's making; then
- *   nothing has changed.
+ * @returns null, and has changed nothing, if `net` is encrypted, no TCP connection, or of another runtime than Node and Deno.
  */
 export function readInPlace(net: Duplex, { onBytes, room }: Reader): ReadsInPlace | null {
   const innards = net as unknown as Innards;

@@ -20,7 +20,7 @@ import {
 import { watchLiveness } from "../link/websocket/liveness.ts";
 import { WebSocketReceiver, WebSocketViolation } from "../link/websocket/receiver.ts";
 import { type ReadsInPlace, readInPlace } from "./read-in-place.ts";
-import { Turn } from "./turns/turn.ts";
+import { TimeSlice } from "./time-slice/time-slice.ts";
 
 /** How long the other side may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -30,7 +30,7 @@ const JOINED_BYTES = 4 * 1024;
 const DIRECT_BYTES = 16 * 1024;
 /** Most bytes of the first read behind a long message: the next one's head, and not its payload. */
 const HEAD_BYTES = 4 * 1024;
-/** Most bytes of a read of short messages, of which many are in few bytes, where sockets take turns. */
+/** Most bytes of a read of short messages, of which many are in few bytes, where sockets have time slices. */
 const SHORT_READ_BYTES = 16 * 1024;
 
 /** A connection: one of node:net, or what has as much of it as a socket needs. */
@@ -47,8 +47,8 @@ export interface NodeSocketOptions {
   maxMessageBytes: number;
   /** Most bytes that may come until {@link NodeSocket.trust} is called. Default: no limit. */
   untrustedBytes?: number;
-  /** Takes turns with the other sockets of this process that do. Default: false. */
-  takesTurns?: boolean | undefined;
+  /** Is read for a time slice, before the other such sockets of this process are. Default: false. */
+  isSliced?: boolean | undefined;
 }
 
 export class NodeSocket extends BaseSocket {
@@ -61,7 +61,7 @@ export class NodeSocket extends BaseSocket {
    */
   readonly #reads: ReadsInPlace | null;
   #wasLong = false;
-  readonly #turn: Turn | null;
+  readonly #slice: TimeSlice | null;
   #allowedBytes: number;
   #bytesRead = 0;
   #paused = false;
@@ -79,7 +79,7 @@ export class NodeSocket extends BaseSocket {
   /** `net` is upgraded; `head` has the bytes that came behind the upgrade. */
   constructor(net: Connection, head: Uint8Array, options: NodeSocketOptions) {
     super();
-    const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY, takesTurns = false } = options;
+    const { side, maxMessageBytes, untrustedBytes = Number.POSITIVE_INFINITY, isSliced = false } = options;
     this.#isClient = side === "client";
     this.#allowedBytes = untrustedBytes;
     this.#receiver = new WebSocketReceiver({
@@ -94,7 +94,9 @@ export class NodeSocket extends BaseSocket {
     });
     this.#reads = readInPlace(net, { onBytes: (bytes) => this.#read(bytes), room: (buffer) => this.#room(buffer) });
     this.#net = this.#reads?.net ?? net;
-    this.#turn = takesTurns ? new Turn({ pause: () => this.#net.pause(), resume: () => this.#resumeReading() }) : null;
+    this.#slice = isSliced
+      ? new TimeSlice({ pause: () => this.#net.pause(), resume: () => this.#resumeReading() })
+      : null;
     // Whoever waits for something keeps the process running by a timer; an open connection alone does not.
     this.#net.unref();
     this.#net.setTimeout(0);
@@ -164,7 +166,7 @@ export class NodeSocket extends BaseSocket {
   }
 
   #resumeReading(): void {
-    if (!this.#paused && !this.#turn?.isOver) this.#net.resume();
+    if (!this.#paused && !this.#slice?.isOver) this.#net.resume();
   }
 
   override withdrawRoom(): void {
@@ -208,7 +210,7 @@ export class NodeSocket extends BaseSocket {
       this.terminate();
       return;
     }
-    this.#turn?.begin();
+    this.#slice?.begin();
     try {
       this.#receiver.push(bytes);
     } catch (error) {
@@ -218,14 +220,14 @@ export class NodeSocket extends BaseSocket {
       this.#net.end();
       this.deliverClose(error.code, error.message);
     }
-    this.#turn?.end();
+    this.#slice?.end();
   }
 
   /** Where the next read puts its bytes: `buffer`, or where they belong. */
   #room(buffer: Uint8Array): Uint8Array {
     const toCome = this.#receiver.dataToCome;
     if (toCome < DIRECT_BYTES) {
-      if (toCome > 0 || !this.#wasLong) return this.#turn ? buffer.subarray(0, SHORT_READ_BYTES) : buffer;
+      if (toCome > 0 || !this.#wasLong) return this.#slice ? buffer.subarray(0, SHORT_READ_BYTES) : buffer;
       this.#wasLong = false;
       return buffer.subarray(0, HEAD_BYTES);
     }

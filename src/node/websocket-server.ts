@@ -42,8 +42,8 @@ export interface ServerOptions extends MayBeAbsent<ListenOptions> {
   maxMessageBytes?: number | undefined;
   helloTimeoutMs?: number | undefined;
   maxPendingPerAddress?: number | undefined;
-  /** Those who are let in take turns, so that one that never stops sending holds no other up. Default: false. */
-  takesTurns?: boolean | undefined;
+  /** Those who are let in have time slices, so that one that never stops sending holds no other up. Default: false. */
+  isSliced?: boolean | undefined;
   /** Answers plain HTTP requests whose Host is known. Default: a page that says what this is at /, and 426 elsewhere. */
   onRequest?: RequestListener | undefined;
   /** Lets pages in that this server's own address sent, or its public one. Default: false. */

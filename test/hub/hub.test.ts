@@ -1,3 +1,4 @@
+/** The hub as its members see it: admission, relay, store calls and losses. Long, as one table of what its contract promises. */
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";

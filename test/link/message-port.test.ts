@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import type { LinkReceiver } from "../../src/link/link.ts";
 import { MessagePortLink } from "../../src/link/message-port/link.ts";
 import { MessagePortLinks } from "../../src/link/message-port/links.ts";
 import type { PortExchange } from "../../src/platform.ts";
 import { encodeHeader, FrameKind } from "../../src/wire/frame.ts";
+import { countingReceiver } from "../helpers/counting-receiver.ts";
 
 const HEADER = encodeHeader(
   {
@@ -22,28 +22,12 @@ const HEADER = encodeHeader(
   null,
 );
 
-/** Frames and closes that came. */
-function receiver(onFrame: LinkReceiver["onFrame"] = () => {}) {
-  const came = { frames: 0, closes: 0 };
-  const listener: LinkReceiver = {
-    onFrame: (header, payload) => {
-      came.frames++;
-      onFrame(header, payload);
-    },
-    onDamaged: () => {},
-    onClose: () => {
-      came.closes++;
-    },
-  };
-  return { came, listener };
-}
-
 describe("MessagePortLink", () => {
   it("takes no memory away from its sender", async () => {
     const { port1, port2 } = new MessageChannel();
     const link = new MessagePortLink(port1, () => {});
     const other = new MessagePortLink(port2, () => {});
-    const { came, listener } = receiver();
+    const { came, listener } = countingReceiver();
     other.start(listener);
     const payload = Uint8Array.of(1, 2, 3);
     link.send(HEADER, payload);
@@ -61,7 +45,7 @@ describe("MessagePortLink", () => {
   ])("closes, and throws nowhere, when what comes is %s", async (_, message) => {
     const { port1, port2 } = new MessageChannel();
     const errors: unknown[] = [];
-    const { came, listener } = receiver();
+    const { came, listener } = countingReceiver();
     new MessagePortLink(port2, (error) => errors.push(error)).start(listener);
     port1.postMessage(message);
     await vi.waitFor(() => expect(came).toEqual({ frames: 0, closes: 1 }));
@@ -72,7 +56,7 @@ describe("MessagePortLink", () => {
   it("closes when its receiver refuses a frame, and when the peer's tab has ended, each once", async () => {
     const { port1, port2 } = new MessageChannel();
     const refused: unknown[] = [];
-    const { came, listener } = receiver(() => {
+    const { came, listener } = countingReceiver(() => {
       throw new Error("refused");
     });
     const link = new MessagePortLink(port2, (error) => refused.push(error));
@@ -104,7 +88,7 @@ describe("MessagePortLinks", () => {
     const waiting = early ? null : second!.link(0, false);
     const calling = await first!.link(1, true);
     const answering = await (waiting ?? second!.link(0, false));
-    const { came, listener } = receiver();
+    const { came, listener } = countingReceiver();
     answering.start(listener);
     calling.send(HEADER, Uint8Array.of(1, 2, 3));
     await vi.waitFor(() => expect(came.frames).toBe(1));

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import type { LinkReceiver } from "../../src/link/link.ts";
 import { compare } from "../../src/link/webrtc/compare.ts";
 import { connect } from "../../src/link/webrtc/connect.ts";
 import { DataChannel, MOST_MESSAGE_BYTES } from "../../src/link/webrtc/data-channel.ts";
@@ -9,6 +8,7 @@ import { decodeSignal, encodeSignal } from "../../src/link/webrtc/signal.ts";
 import { loadPeerConnection } from "../../src/node/webrtc/peer-connection.ts";
 import { encodeControl } from "../../src/wire/control.ts";
 import { encodeHeader, FrameKind } from "../../src/wire/frame.ts";
+import { countingReceiver } from "../helpers/counting-receiver.ts";
 import { openChannels } from "../helpers/data-channels.ts";
 
 const headerOf = (payloadBytes: number) =>
@@ -19,22 +19,6 @@ const headerOf = (payloadBytes: number) =>
     },
     null,
   );
-
-/** Frames and closes that came. */
-function receiver(onFrame: LinkReceiver["onFrame"] = () => {}) {
-  const came = { frames: 0, closes: 0 };
-  const listener: LinkReceiver = {
-    onFrame: (header, payload) => {
-      came.frames++;
-      onFrame(header, payload);
-    },
-    onDamaged: () => {},
-    onClose: () => {
-      came.closes++;
-    },
-  };
-  return { came, listener };
-}
 
 /** A description as this runtime makes it. */
 async function description(): Promise<string> {
@@ -112,14 +96,14 @@ describe("WebRtcLink", () => {
     const [near, far] = await openChannels();
     const link = new WebRtcLink(near, () => {});
     const other = new WebRtcLink(far, () => {});
-    link.start(receiver().listener);
+    link.start(countingReceiver().listener);
     const frameBytes = WINDOW_BYTES / 4;
     const frames = 12;
     let sent = 0;
     for (let i = 0; i < frames; i++) link.send(headerOf(frameBytes), new Uint8Array(frameBytes), () => sent++);
     expect(sent).toBe(3);
     let cameBytes = 0;
-    const { came, listener } = receiver((_, payload) => {
+    const { came, listener } = countingReceiver((_, payload) => {
       payload.fill?.({
         ...{ into: new Uint8Array(payload.byteLength), cancelled: false, onCancelled: null },
         done: () => {
@@ -148,7 +132,7 @@ describe("WebRtcLink", () => {
   ])("closes once, and throws nowhere, when what comes is %s", async (_, send) => {
     const [near, far] = await openChannels();
     const errors: unknown[] = [];
-    const { came, listener } = receiver();
+    const { came, listener } = countingReceiver();
     new WebRtcLink(near, (error) => errors.push(error)).start(listener);
     send(far);
     await vi.waitFor(() => expect(came.closes).toBe(1), { timeout: 10_000 });
@@ -158,7 +142,7 @@ describe("WebRtcLink", () => {
   it("closes when its receiver refuses a frame", async () => {
     const [near, far] = await openChannels();
     const errors: unknown[] = [];
-    const { came, listener } = receiver(() => {
+    const { came, listener } = countingReceiver(() => {
       throw new Error("refused");
     });
     new WebRtcLink(near, (error) => errors.push(error)).start(listener);
@@ -169,7 +153,7 @@ describe("WebRtcLink", () => {
 
   it("closes, and gives back the bytes that wait, when the other end is gone", async () => {
     const [near, far] = await openChannels();
-    const { came, listener } = receiver();
+    const { came, listener } = countingReceiver();
     const link = new WebRtcLink(near, () => {});
     link.start(listener);
     let sent = 0;

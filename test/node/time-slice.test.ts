@@ -1,4 +1,4 @@
-/** Connections of a hub take turns: counted by the calls of one that were served before the call of another. */
+/** Connections of a hub have time slices: counted by the calls of one that were served before the call of another. */
 import { expect, it } from "vitest";
 import { HubStore } from "../../src/store/hub-store.ts";
 import { encodeHubFrame } from "../../src/wire/hub-frame.ts";

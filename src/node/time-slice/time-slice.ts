@@ -1,13 +1,13 @@
 /**
- * Turn: the time that one connection has of a server's thread before the others are served. Node reads up to two mebibytes of a
+ * Time slice: the time that one connection has of a server's thread before the others are served. Node reads up to two mebibytes of a
  * connection that never stops sending before it looks at the next one, and those may be tens of thousands of messages.
  */
 
-/** The time of one turn, in milliseconds. The message that is being served when it is over is served to its end. */
-const TURN_MS = 0.5;
+/** The length of a slice, in milliseconds. The message that is being served when it is over is served to its end. */
+const SLICE_MS = 0.5;
 
 /** See the file's head. */
-export class Turn {
+export class TimeSlice {
   readonly #reading: { pause(): unknown; resume(): unknown };
   #began = 0;
   #usedMs = 0;
@@ -36,7 +36,7 @@ export class Turn {
       this.#isCounted = true;
       setImmediate(() => this.#next());
     }
-    if (this.#usedMs < TURN_MS || this.#isOver) return;
+    if (this.#usedMs < SLICE_MS || this.#isOver) return;
     this.#isOver = true;
     this.#reading.pause();
   }

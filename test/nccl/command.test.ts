@@ -17,7 +17,7 @@ afterAll(() => rmSync(project, { recursive: true }));
 
 /** What the section on NCCL says, in one line. */
 function libraryLine(info: string): string {
-  const [, text = ""] = /\nNCCL\n {2}library +([^]*?)(?:\n\n|\n*$)/.exec(info) ?? [];
+  const [, text = ""] = /\nNCCL\n {2}library +([\s\S]*?)(?:\n\n|\n*$)/.exec(info) ?? [];
   return text.replaceAll(/\n +/g, " ");
 }
 

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmodSync, existsSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -23,6 +23,7 @@ import { MEMORY_FILE_DIRECTORY, memoryFiles } from "../../src/node/memory-files/
 import type { MemoryFile } from "../../src/platform.ts";
 import { SeededRandom } from "../../src/support/seeded-random.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { sharedFilesOf } from "../helpers/shared-files.ts";
 
 const system = memoryFiles();
 const files: MemoryFile[] = [];
@@ -31,8 +32,7 @@ afterEach(() => {
   for (const file of files.splice(0)) file.close();
 });
 
-/** Names of this package's files. */
-const names = () => readdirSync(MEMORY_FILE_DIRECTORY).filter((name) => name.startsWith("webccl-"));
+const names = () => sharedFilesOf([process.pid]);
 
 function newFile(byteLength = 0): { path: string; file: MemoryFile } {
   const { path, file } = system.create();

@@ -5,16 +5,17 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Tests that run inside a browser; the others of that folder drive one from Node. */
 const BROWSER_TESTS = "test/runtime/browser/device-*.test.ts";
 
-/** Tests of examples, of the package as others install it, of NCCL, and of ranks in browsers, Deno and several runtimes: `npm run matrix`. */
+/** Tests of examples, commands, the package as others install it, NCCL, and ranks in browsers, Deno and processes: `npm run matrix`. */
 const MATRIX = [
   "test/runtime/{browser,bun,bundlers,deno,engines,fresh-project,hosts,mixed,proxies}/*.test.ts",
   "test/runtime/{hosts,mixed,split-network}.test.ts",
   "test/{demo,examples,nccl}/*.test.ts",
   "test/site/{programs,site}.test.ts",
-  "test/runtime/node/versions.test.ts",
+  "test/runtime/node/{processes,versions}.test.ts",
+  "test/membership/processes.test.ts",
   "test/{ddp,nn,ort}/example.test.ts",
   "test/ort/page.test.ts",
-  "test/{package,cli/command-lines}.test.ts",
+  "test/{package,cli/bench,cli/command-lines,cli/run}.test.ts",
 ];
 
 /** Tests that hold seconds against limits, or count the memory and files of their own processes: they run beside each other only. */

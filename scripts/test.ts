@@ -1,6 +1,6 @@
 /**
  * `npm test`: sees that the system packages are here, builds, then runs the tests. `npm run matrix` runs those in which browsers,
- * Deno, several runtimes or NCCL take part. Words after `npm test --` go to vitest; with a word that names files, tests of both run.
+ * Deno, several runtimes, NCCL or the commands take part. Words after `npm test --` go to vitest; with a word that names files, tests of both run.
  *
  * With CI=true a test that was skipped is a failure. The counts are left in test-results/tests.json and test-results/matrix.json.
  */

@@ -57,7 +57,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["backend/nccl"],
   ["group", "group/child", "group/pairing", "group/trace"],
   ["membership"],
-  ["bring-up", "bring-up/media", "bring-up/membership", "bring-up/meeting", "bring-up/nccl"],
+  ["bring-up", "bring-up/media", "bring-up/epochs", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
   ["trace"],
   ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],

@@ -22,6 +22,7 @@ import { Mesh } from "../messaging/mesh.ts";
 import type { Platform } from "../platform.ts";
 import { keepAlive } from "../support/clock.ts";
 import { Cleanup } from "./cleanup.ts";
+import type { JobParts } from "./epochs/parts.ts";
 import { type Executors, joinThreads, openExecutors } from "./executors.ts";
 import { type InitOptions, type InternalOptions, resolveSettings, type Settings } from "./init-options.ts";
 import { RankJob } from "./job.ts";
@@ -30,7 +31,6 @@ import type { Mapped } from "./media/mapped.ts";
 import { type Media, openMedia } from "./media/media.ts";
 import type { Coming, Meeting } from "./meeting/contract.ts";
 import { meet } from "./meeting/meeting.ts";
-import type { JobParts } from "./membership/parts.ts";
 import type { JobNccl, NcclHere } from "./nccl/contract.ts";
 import { agreeOnNccl, openNccl } from "./nccl/nccl.ts";
 import { pendingGroup } from "./pending-group.ts";
@@ -53,7 +53,7 @@ async function begin(platform: Platform, options: InitOptions & InternalOptions)
   if (settings.iceServers !== undefined) {
     settings = { ...settings, iceServers: (await import("./ice-servers.ts")).iceServersOf(settings.iceServers) };
   }
-  if (options.join !== undefined) (await import("./membership/join-options.ts")).checkJoin(options);
+  if (options.join !== undefined) (await import("./epochs/join-options.ts")).checkJoin(options);
   const hold = keepAlive();
   try {
     for (let again = false; ; again = true) {
@@ -99,7 +99,7 @@ async function bringUp(platform: Platform, unranked: Settings, coming: Coming): 
   const own = entryOf(platform, settings, meeting, executors, ncclHere, media);
   const start = { platform, settings, meeting, media, executors, undo };
   if (settings.join) {
-    const { knockAndLink } = await import("./membership/enter.ts");
+    const { knockAndLink } = await import("./epochs/enter.ts");
     const entrance = await vigil.race(knockAndLink(own, meeting, media, settings, undo));
     const job = startJob({ ...start, ...entrance, nccl: { choice: null, ranks: null, reason: JOINED } });
     return traced(platform, job, await vigil.race(job.join()));

@@ -16,12 +16,12 @@ import { Deadlines } from "../support/deadlines.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
 import type { DataType, HostTensorOf } from "../types.ts";
 import { hash52 } from "../wire/fingerprint.ts";
+import type { JobParts } from "./epochs/parts.ts";
+import type { Succession } from "./epochs/succession.ts";
 import type { Executors } from "./executors.ts";
 import type { Settings } from "./init-options.ts";
 import { linkHasChecksums } from "./integrity.ts";
 import { clustersOf, linkBetween, slowestLink } from "./linking.ts";
-import type { JobParts } from "./membership/parts.ts";
-import type { Succession } from "./membership/succession.ts";
 import type { JobNccl, NcclPart, NcclUse } from "./nccl/contract.ts";
 import { haveSameArithmetic, type RosterEntry } from "./roster.ts";
 
@@ -219,7 +219,7 @@ export class RankJob implements Job {
   }
 
   membership(): Promise<Succession> {
-    this.#succession ??= import("./membership/succession.ts").then(
+    this.#succession ??= import("./epochs/succession.ts").then(
       ({ Succession }) =>
         new Succession(this.#parts, {
           root: () => this.#root,

@@ -13,13 +13,13 @@ import { Simulator } from "./simulator.ts";
 
 /** What one process tells: a schedule that broke an invariant, or how far it has come. */
 type Line =
-  | { readonly seed: number; readonly violations: readonly Violation[]; readonly shrunk: Schedule }
+  | { readonly seed: number; readonly violations: readonly Violation[]; readonly shortened: Schedule }
   | { readonly done: number; readonly events: number };
 
 const EVERY = 50;
 
 /** The part of one process: seeds `first`, `first + step`, … */
-async function work(first: number, step: number, end: number, shrinks: boolean): Promise<void> {
+async function work(first: number, step: number, end: number, shortens: boolean): Promise<void> {
   const simulator = new Simulator();
   let [done, events] = [0, 0];
   const say = (line: Line) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -29,7 +29,7 @@ async function work(first: number, step: number, end: number, shrinks: boolean):
     done++;
     events += result.events;
     if (violations[0]) {
-      say({ seed, violations, shrunk: shrinks ? await simulator.shrink(schedule, violations[0]) : schedule });
+      say({ seed, violations, shortened: shortens ? await simulator.shorten(schedule, violations[0]) : schedule });
     }
     if (done % EVERY === 0 || seed + step >= end) {
       say({ done, events });
@@ -56,7 +56,7 @@ async function one(schedule: Schedule, keepsLines: boolean, asJson: boolean): Pr
 }
 
 /** Runs many in processes of their own. */
-async function many(first: number, seeds: number, jobs: number, shrinks: boolean, asJson: boolean): Promise<boolean> {
+async function many(first: number, seeds: number, jobs: number, shortens: boolean, asJson: boolean): Promise<boolean> {
   const started = performance.now();
   const found: Extract<Line, { seed: number }>[] = [];
   let [done, events] = [0, 0];
@@ -72,7 +72,7 @@ async function many(first: number, seeds: number, jobs: number, shrinks: boolean
     }
   };
   const parts = Array.from({ length: jobs }, (_, job) =>
-    part(["--work", `${first + job},${jobs},${first + seeds},${shrinks ? 1 : 0}`], onLine),
+    part(["--work", `${first + job},${jobs},${first + seeds},${shortens ? 1 : 0}`], onLine),
   );
   await Promise.all(parts);
   if (process.stderr.isTTY) process.stderr.write("\r");
@@ -84,10 +84,10 @@ async function many(first: number, seeds: number, jobs: number, shrinks: boolean
   return found.length === 0 && done === seeds;
 }
 
-function report({ seed, violations, shrunk }: Extract<Line, { seed: number }>): void {
+function report({ seed, violations, shortened }: Extract<Line, { seed: number }>): void {
   console.log(`seed ${seed}:`);
   for (const { invariant, text } of violations) console.log(`  ${invariant}: ${text}`);
-  console.log(`  shorter: npm run simulate -- --trace --schedule '${lineOf(shrunk)}'`);
+  console.log(`  shorter: npm run simulate -- --trace --schedule '${lineOf(shortened)}'`);
 }
 
 /** One process, to its end. */
@@ -121,14 +121,14 @@ async function main(): Promise<boolean> {
       schedule: { type: "string" },
       trace: { type: "boolean", default: false },
       jobs: { type: "string", default: String(availableParallelism()) },
-      "no-shrink": { type: "boolean", default: false },
+      "no-shorten": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       work: { type: "string" },
     },
   });
   if (values.work !== undefined) {
-    const [first = 0, step = 1, end = 0, shrinks = 0] = values.work.split(",").map(Number);
-    await work(first, step, end, shrinks === 1);
+    const [first = 0, step = 1, end = 0, shortens = 0] = values.work.split(",").map(Number);
+    await work(first, step, end, shortens === 1);
     return true;
   }
   const { trace, json } = values;
@@ -137,7 +137,7 @@ async function main(): Promise<boolean> {
   const first = whole("first-seed", values["first-seed"], 0);
   const seeds = whole("seeds", values.seeds, 1);
   const jobs = Math.min(whole("jobs", values.jobs, 1), seeds);
-  return many(first, seeds, jobs, !values["no-shrink"], json);
+  return many(first, seeds, jobs, !values["no-shorten"], json);
 }
 
 try {

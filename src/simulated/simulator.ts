@@ -1,4 +1,4 @@
-/** Runs schedules one after the other, checks the invariants of each, and shrinks those that break one. */
+/** Runs schedules one after the other, checks the invariants of each, and shortens those that break one. */
 import { setMaxListeners } from "node:events";
 import { fileURLToPath } from "node:url";
 import { SimulatedExecutors } from "./executors.ts";
@@ -6,7 +6,7 @@ import { type Violation, violationsOf } from "./run/invariants.ts";
 import type { Program } from "./run/program.ts";
 import { type RunResult, runSchedule } from "./run/run-schedule.ts";
 import type { Schedule } from "./run/schedule.ts";
-import { shrink } from "./run/shrink.ts";
+import { shorten } from "./run/shorten.ts";
 import { warmUp } from "./warm-up.ts";
 
 /** How a schedule is run. */
@@ -39,8 +39,8 @@ export class Simulator {
   }
 
   /** The shortest schedule that was found to break the same invariant as `schedule` does. */
-  shrink(schedule: Schedule, { invariant }: Violation, options: CheckOptions = {}): Promise<Schedule> {
-    return shrink(schedule, async (shorter) => {
+  shorten(schedule: Schedule, { invariant }: Violation, options: CheckOptions = {}): Promise<Schedule> {
+    return shorten(schedule, async (shorter) => {
       const { violations } = await this.check(shorter, options);
       return violations.some((violation) => violation.invariant === invariant);
     });

@@ -21,7 +21,7 @@ interface Outcome {
   readonly events: number;
   readonly violations: readonly Violation[];
   readonly causes: readonly (string | null)[];
-  readonly shrunk: Schedule | null;
+  readonly shortened: Schedule | null;
 }
 
 function simulate(...args: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -95,7 +95,7 @@ describe("a group of 16 ranks", () => {
 });
 
 describe("a program that goes wrong", () => {
-  it("is found, and its schedule shrunk to the fewest ranks and no fault", () => {
+  it("is found, and its schedule shortened to the fewest ranks and no fault", () => {
     const schedule: Schedule = {
       ...{ seed: 1, topology: "hub", ranks: 4, calls: 1, latencyMs: 1, timeoutMs: 3_000, peerTimeoutMs: 1_500 },
       leaves: "destroy",
@@ -106,7 +106,7 @@ describe("a program that goes wrong", () => {
     };
     const [outcome] = run([schedule], "lying");
     expect(outcome?.violations[0]?.invariant).toBe("exact");
-    expect(outcome?.shrunk).toMatchObject({ ranks: 2, calls: 1, faults: [] });
+    expect(outcome?.shortened).toMatchObject({ ranks: 2, calls: 1, faults: [] });
   });
 });
 

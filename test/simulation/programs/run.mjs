@@ -17,7 +17,7 @@ const options = process.argv[2] === "lying" ? { program: lying } : {};
 const results = [];
 for (const schedule of JSON.parse(await text(process.stdin))) {
   const { result, violations } = await simulator.check(schedule, options);
-  const shrunk = options.program && violations[0] ? await simulator.shrink(schedule, violations[0], options) : null;
+  const shortened = options.program && violations[0] ? await simulator.shorten(schedule, violations[0], options) : null;
   const causes = result.ranks.flatMap(({ hasDied, cause, deaths }) => [
     hasDied ? new Error("its process ended") : cause,
     ...deaths.map((death) => death.cause),
@@ -27,7 +27,7 @@ for (const schedule of JSON.parse(await text(process.stdin))) {
     events: result.events,
     violations,
     causes: causes.map((cause) => cause?.message ?? null),
-    shrunk,
+    shortened,
   });
 }
 console.log(JSON.stringify(results));

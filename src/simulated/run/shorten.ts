@@ -1,4 +1,4 @@
-/** Shrinks a schedule that breaks an invariant to a shorter one that breaks the same. */
+/** Shortens a schedule that breaks an invariant to one that breaks the same. */
 import type { Schedule } from "./schedule.ts";
 
 /** Most schedules that are tried. */
@@ -20,7 +20,7 @@ function* shorter(schedule: Schedule): Generator<Schedule> {
 }
 
 /** `breaks` says whether a schedule breaks the invariant. */
-export async function shrink(schedule: Schedule, breaks: (schedule: Schedule) => Promise<boolean>): Promise<Schedule> {
+export async function shorten(schedule: Schedule, breaks: (schedule: Schedule) => Promise<boolean>): Promise<Schedule> {
   let best = schedule;
   for (let tries = 0, isShorter = true; isShorter; ) {
     isShorter = false;

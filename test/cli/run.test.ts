@@ -140,7 +140,7 @@ describe("webccl run", () => {
     const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
     expect(code).toBe(3);
     expect(lines(stderr).at(-1)).toMatch(
-      /^webccl run: rank 1 exited with code 3; the others: 0 .*; webccl ended 0, 2 itself, 2 s after that$/,
+      /^webccl run: rank 1 exited with code 3; the others: 0 .*; webccl ended 0, 2 itself, 2 s after that: --no-kill lets them go on$/,
     );
   });
 
@@ -151,7 +151,7 @@ describe("webccl run", () => {
     expect(code).toBe(3);
     expect(lines(stderr).at(-1)).toBe(
       "webccl run: rank 1 exited with code 3; the others: 0 SIGTERM, 2 SIGTERM; webccl ended 0, 2 itself, 2 s after that: " +
-        "--max-restarts 1 starts rank 1 again, and lets the others go on",
+        "--no-kill lets them go on; --max-restarts 1 starts rank 1 again, too",
     );
     expect(pids.filter(isRunning)).toEqual([]);
   });
@@ -229,7 +229,14 @@ describe("webccl run", () => {
   });
 
   it("takes the count as other programs do, and refuses one that is likely mistyped", async () => {
-    for (const flags of [["-n2"], ["--nproc-per-node", "2"], ["--nproc_per_node=2"], ["--ranks=2"]]) {
+    for (const flags of [
+      ["-n2"],
+      ["-np", "2"],
+      ["--np=2"],
+      ["--nproc-per-node", "2"],
+      ["--nproc_per_node=2"],
+      ["--ranks=2"],
+    ]) {
       const { code, stdout } = await webccl(["run", ...flags, program("environment.mjs"), "-n7"]);
       expect(code).toBe(0);
       const ranks = lines(stdout).map((line) => JSON.parse(line.slice(4)));
@@ -382,6 +389,7 @@ describe("splitRunArguments", () => {
     ["-n 4 -- a.ts --help", "-n 4 a.ts", "--help"],
     ["-n 4 --help a.ts", "-n 4 --help", ""],
     ["-n4 a.ts -n5", "-n 4 a.ts", "-n5"],
+    ["-np 4 --enable_recovery a.ts -np 5", "-n 4 --no-kill a.ts", "-np 5"],
     ["--nproc_per_node 4 a.ts --nproc_per_node 5", "--ranks 4 a.ts", "--nproc_per_node 5"],
   ])("cuts %j", (argv, own, rest) => {
     const words = (text: string) => text.split(" ").filter((word) => word !== "");

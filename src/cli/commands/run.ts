@@ -13,9 +13,12 @@ const MOST_PER_CORE = 16;
  */
 export function runCommand(cli: CAC, argv: readonly string[]): readonly string[] {
   const command = cli
-    .command("run <script>", "Run a program as several ranks; a rank's death ends the others")
+    .command(
+      "run <script>",
+      "Run a program as several ranks; a rank's death ends the others, unless --no-kill is given",
+    )
     .usage(
-      "run -n <ranks> [--threads | --bun <count> --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
+      "run -n <ranks> [--threads | --bun <count> --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--no-kill] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
@@ -28,6 +31,10 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option(
       "--max-restarts <count>",
       "Start ranks again that end badly, so often in all: they join the group that runs",
+    )
+    .option(
+      "--no-kill",
+      "Let the others go on when a rank ends badly: they shrink(), and the exit code is 0 if one ends well; --enable-recovery, Open MPI's word, is the same",
     )
     .option("--log-dir <folder>", "Keep what each rank prints in files of this folder, in place of printing it")
     .option("--tee", "--log-dir: print it, too")
@@ -57,6 +64,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       verbose: flags.verbose === true,
       hub: textFlag("--hub", flags.hub),
       maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
+      noKill: flags.kill === false,
       hosts: hostsOf(flags),
       logDir: textFlag("--log-dir", flags.logDir),
       tee: flags.tee === true,
@@ -81,14 +89,22 @@ function valueFlags(command: Command): ReadonlySet<string> {
   return new Set(spellingsOf(command.options.filter((option) => !option.isBoolean)));
 }
 
-/** A word as the flags are declared: -n4 is -n 4, --max_restarts is --max-restarts, and --nproc-per-node, as torchrun has it, is --ranks. */
+/** Flags of other launchers (torchrun, mpirun), each with ours. */
+const OTHERS_FLAGS: Readonly<Record<string, string>> = {
+  "--nproc-per-node": "--ranks",
+  "--np": "--ranks",
+  "--enable-recovery": "--no-kill",
+};
+
+/** A word as the flags are declared: -n4 is -n 4, -np is -n, --max_restarts is --max-restarts, and other launchers' flags are ours. */
 function asDeclared(word: string): string[] {
   const [, count] = /^-n(\d+)$/.exec(word) ?? [];
   if (count !== undefined) return ["-n", count];
+  if (word === "-np") return ["-n"];
   const [flag = "", ...value] = word.split("=");
   if (!flag.startsWith("--")) return [word];
-  const dashed = flag.replaceAll("_", "-").replace(/^--nproc-per-node$/, "--ranks");
-  return [[dashed, ...value].join("=")];
+  const dashed = flag.replaceAll("_", "-");
+  return [[OTHERS_FLAGS[dashed] ?? dashed, ...value].join("=")];
 }
 
 /**

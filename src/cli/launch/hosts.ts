@@ -120,8 +120,9 @@ export async function openHosts(hosts: Hosts, ranks: number, hub: string | undef
     nameOf: (rank) => (joins ? `${hosts.rank}.${rank}` : String(hosts.rank * ranks + rank)),
     async close({ failure, stoppedBy }) {
       await log?.close();
-      // The hosts of a job that may grow and shrink go on without this one.
-      const endsSoon = stoppedBy !== null || (failure !== null && log === null);
+      // The hosts of a job that may grow and shrink go on without this one, and so do those of one whose ranks are not ended.
+      const mayGoOn = log !== null || hosts.flags.kill === false;
+      const endsSoon = stoppedBy !== null || (failure !== null && !mayGoOn);
       const say = setTimeout(() => process.stderr.write(`webccl run: ${WAITS}\n`), QUIET_MS);
       await own?.drained(id, endsSoon ? ENDING_MS : Number.POSITIVE_INFINITY);
       clearTimeout(say);

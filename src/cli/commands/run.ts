@@ -40,7 +40,10 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option("--tee", "--log-dir: print it, too")
     .option("--nnodes <hosts>", "Number of hosts, each with -n ranks; 1:4 begins with one and lets up to four in")
     .option("--node-rank <number>", "--nnodes: the number of this host, from 0 on")
-    .option("--rdzv-endpoint <host:port>", "--nnodes: where host 0 keeps the hub at which all meet")
+    .option(
+      "--rdzv-endpoint <host:port>",
+      "--nnodes: where host 0 keeps the hub at which all meet; wss://host:port if it has TLS",
+    )
     .option("--rdzv-id <name>", "--nnodes: the job's name, run if absent")
     .option("--cert <file>", "--nnodes: TLS certificate of that hub, PEM")
     .option("--key <file>", "--nnodes: TLS key of that hub, PEM")

@@ -3,12 +3,15 @@ import { lookup } from "node:dns/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
+import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { initProcessGroupOn } from "../../src/bring-up/init.ts";
 import { linkBetween } from "../../src/bring-up/linking.ts";
 import type { RosterEntry } from "../../src/bring-up/roster.ts";
 import { openAll } from "../../src/node/doors.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { type InitOptions, initProcessGroup } from "../../src/node/index.ts";
+import { nodePlatform } from "../../src/node/platform.ts";
 import { listenWebSocket } from "../../src/node/websocket-server.ts";
 import { isLoopback } from "../../src/support/host.ts";
 import { freePort } from "../helpers/free-port.ts";
@@ -131,6 +134,47 @@ describe("direct links", () => {
     expect(linkBetween(entry(0, "a"), entry(1, "b"))).toBe((await ownNameIsLocal()) ? "hub" : "websocket");
     expect(linkBetween(entry(0, "a"), entry(1, "a"))).toBe("websocket");
     await listener.close();
+  });
+
+  it("are missing for a reason where a host is told another's loopback address: info() says it", {
+    timeout: 60_000,
+  }, async () => {
+    const host = fc.constantFrom("a", "b");
+    const transport = fc.constantFrom("auto" as const, "websocket" as const);
+    const hub = await startHub({ port: 0 });
+    let groups = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(host, { minLength: 1, maxLength: 4 }), transport, async (hosts, transport) => {
+        const options = { initMethod: `${hub.url}/reasons-${groups++}`, worldSize: hosts.length, transport };
+        const joined = await Promise.all(
+          hosts.map((hostId, rank) =>
+            initProcessGroupOn({ ...nodePlatform, hostId }, { ...options, rank, backend: "cpu", timeoutMs: 20_000 }),
+          ),
+        );
+        for (const [rank, group] of joined.entries()) {
+          const { websocket, ranks } = group.info();
+          const linkedBy = (kind: string) => ranks.filter(({ link }) => link === kind).map((other) => other.rank);
+          const named = websocket.split("; ").flatMap((part) => {
+            const [, not, list, lower] =
+              /^(not )?with rank ([\d, rank]+)(?:: rank (\d) listens at 127\.0\.0\.1, .*listen: \{ host \}.*)?$/.exec(
+                part,
+              ) ?? [];
+            if (not && lower === undefined) return [];
+            return list!.split(", rank ").map((other) => {
+              if (not) expect(Number(lower)).toBe(Math.min(rank, Number(other)));
+              return { rank: Number(other), link: not ? "hub" : "websocket" };
+            });
+          });
+          const expected = ["hub", "websocket"].flatMap((link) => linkedBy(link).map((rank) => ({ rank, link })));
+          const byRank = (a: { rank: number }, b: { rank: number }) => a.rank - b.rank;
+          if (hosts.length === 1) expect(websocket).toBe("no other rank is there");
+          else expect(named.sort(byRank)).toEqual(expected.sort(byRank));
+        }
+        await Promise.all(joined.map((group) => group.destroy()));
+      }),
+      { numRuns: 8 },
+    );
+    await hub.close();
   });
 });
 

@@ -14,6 +14,7 @@ import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import { wireHasChecksums } from "../integrity.ts";
+import { linkBetween } from "../linking.ts";
 import type { RosterEntry } from "../roster.ts";
 import { inTime } from "./in-time.ts";
 import { type Medium, PLAIN } from "./medium.ts";
@@ -63,6 +64,7 @@ export async function openWebsocket(
   undo.push(() => listener.close());
 
   let own: RosterEntry | undefined;
+  let description = "no other rank is there";
   const hasChecksums = (other: RosterEntry) => own === undefined || wireHasChecksums(own, other, "websocket");
   /** The higher rank of two opens the link, to the lower one it comes. */
   const socketTo = async (to: RosterEntry): Promise<Socket> => {
@@ -77,7 +79,11 @@ export async function openWebsocket(
     offer: { listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}` },
     settle: async (roster) => {
       own = roster.find((entry) => entry.rank === rank);
+      if (own) description = describe(own, roster) || description;
       return roster;
+    },
+    get description() {
+      return description;
     },
     link: async (others, take) => {
       const sumsOf = async (other: RosterEntry) => {
@@ -147,6 +153,36 @@ function addressToAdvertise(host: string, advertise: string | undefined): { host
     );
   }
   return url;
+}
+
+/** With whom the rank of `own` has WebSockets, and why others that no faster link joins to it have none. "" if there is no other. */
+function describe(own: RosterEntry, roster: readonly RosterEntry[]): string {
+  const others = roster.filter((other) => other.rank !== own.rank);
+  const ranksOf = new Map<string, number[]>();
+  for (const other of others) {
+    const kind = linkBetween(own, other);
+    const isRelayed = kind === "hub" || kind === "webrtc";
+    const text = isRelayed ? whyNone(own, other) : kind === "websocket" ? "" : FASTER;
+    ranksOf.set(text, [...(ranksOf.get(text) ?? []), other.rank]);
+  }
+  const told = (text: string, ranks: readonly number[]) => {
+    const names = `with rank ${ranks.join(", rank ")}`;
+    return text === "" ? names : `not ${names}: ${text}`;
+  };
+  return [...ranksOf]
+    .sort(([a], [b]) => Number(a !== "") - Number(b !== ""))
+    .map((entry) => told(...entry))
+    .join("; ");
+}
+
+const FASTER = "a faster link joins them";
+
+/** Why no WebSocket joins two ranks that a hub, or a data channel, joins. The lower one is the one to which a link comes. */
+function whyNone(own: RosterEntry, other: RosterEntry): string {
+  if (own.listenUrl === null || other.listenUrl === null) return "nothing listens there";
+  const [rank, url] = own.rank < other.rank ? [own.rank, own.listenUrl] : [other.rank, other.listenUrl];
+  const { hostname } = new URL(url);
+  return `rank ${rank} listens at ${hostname}, which other hosts cannot reach: pass listen: { host } with an address of its host`;
 }
 
 /** Most sockets that came and that nobody has waited for. */

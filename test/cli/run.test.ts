@@ -281,6 +281,19 @@ describe("webccl run", () => {
       ["f.mjs", [], "throw 'a text'", /^\[\d\] thrown: a text$/],
       ["i.mjs", [], "throw Object.create(null)", /^\[\d\] thrown: a value of type object$/],
       ["g.cjs", [], "import fs from 'node:fs';", /read as CommonJS: name it \.mjs or \.mts, or put "type": "module"/],
+      [
+        "l.mjs",
+        [],
+        "const group = { broadcast() {} }; group.broadcastCoalesced([]);",
+        /broadcastCoalesced is not a function \(l\.mjs:1:\d+\); it is broadcastCoalesced\(group, tensors\) of webccl\/ddp, or group\.broadcastAll\(tensors\)$/,
+      ],
+      [
+        "m.mjs",
+        ["--threads"],
+        "const group = {}; group.all_reduce([]);",
+        /all_reduce is not a function .*; names of webccl have no underscore: docs\/from-torch\.md has/,
+      ],
+      ["n.py", [], "print(1)", /Unknown file extension "\.py".*; webccl runs JavaScript .* and TypeScript/],
       ["h.mjs", [], "require('node:fs');", /read as a module: use import, or name it \.cjs$/],
     ] as const;
     for (const [file, flags, text, line] of cases) {
@@ -368,6 +381,19 @@ describe("webccl run", () => {
     [["run", "-n", "2"], "run needs a script: webccl run -n 4 script.ts"],
     [["run", "script.mjs"], "-n is missing; flags go before the script: webccl run -n 4 script.ts"],
     [["run", "-n", "0", "script.mjs"], "-n must be a whole number of at least 1, got 0"],
+    [["run", "-n", "-1", "script.mjs"], "-n must be a whole number of at least 1, got -1"],
+    [["run", "-n4a", "script.mjs"], "-n must be a whole number of at least 1, got 4a"],
+    [["run", "-n", "2", "--threads=2", "script.mjs"], "--threads takes no value, got 2"],
+    [["run", "-n", "2", "--no-kill=1", "script.mjs"], "--no-kill takes no value, got 1"],
+    [
+      ["run", "-n", "2", "--log-dir", "script.mjs"],
+      "run needs a script; script.mjs is the value of --log-dir: webccl run -n 4 script.ts",
+    ],
+    [["run", "-n", "2", "src"], "src is a folder: name the program in it"],
+    [
+      ["run", "-n", "2", "--hub", "http://a:1", "script.mjs"],
+      "--hub must be a hub's address, such as ws://10.0.0.1:29500/my-group or wss://…, got http://a:1",
+    ],
     [["run", "-n", "two", "script.mjs"], "-n must be a whole number of at least 1, got two"],
     [["run", "-n", "2", "nowhere.mjs"], "no such script: nowhere.mjs"],
     [["run", "--rank", "2", "nowhere.mjs"], "unknown flag --rank for run; did you mean --ranks?"],

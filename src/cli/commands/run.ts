@@ -1,10 +1,15 @@
 /** `webccl run`: its flags, and where they end. */
-import { availableParallelism } from "node:os";
 import type { CAC, Command } from "cac";
-import { type Flags, integerFlag, spellingsOf, textFlag, UsageError } from "../usage.ts";
-
-/** Most processes for each core, unless the user insists: a mistyped count must not bring the machine down. */
-const MOST_PER_CORE = 16;
+import {
+  checkCores,
+  type Flags,
+  type FlagValue,
+  integerFlag,
+  MOST_PER_CORE,
+  spellingsOf,
+  textFlag,
+  UsageError,
+} from "../usage.ts";
 
 /**
  * Adds the command to `cli`, and returns those of the words `argv` that are webccl's to parse: of `webccl run`, the words
@@ -57,7 +62,8 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     const ranks = integerFlag("-n", flags.n, 1);
     if (ranks === undefined)
       throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
-    if (flags.threads !== true && flags.oversubscribe !== true) checkCores(ranks);
+    if (flags.threads !== true && flags.oversubscribe !== true)
+      checkCores(ranks, "or --threads, or pass --oversubscribe");
     return run({
       ranks,
       bun: integerFlag("--bun", flags.bun, 0),
@@ -65,7 +71,7 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       browsers: integerFlag("--browsers", flags.browsers, 0),
       threads: flags.threads === true,
       verbose: flags.verbose === true,
-      hub: textFlag("--hub", flags.hub),
+      hub: hubFlag(flags.hub),
       maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
       noKill: flags.kill === false,
       hosts: hostsOf(flags),
@@ -78,13 +84,14 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
   return name === undefined ? [] : [name, ...own];
 }
 
-/** @throws UsageError if there would be so many processes that they would hardly get on. */
-function checkCores(ranks: number): void {
-  const cores = availableParallelism();
-  if (ranks <= MOST_PER_CORE * cores) return;
-  throw new UsageError(
-    `-n ${ranks} is more than ${MOST_PER_CORE} processes for each of ${cores} cores: take fewer, or --threads, or pass --oversubscribe`,
-  );
+/**
+ * The hub's address given by --hub.
+ * @throws UsageError if it is none.
+ */
+function hubFlag(value: FlagValue): string | undefined {
+  const url = textFlag("--hub", value);
+  if (url === undefined || (URL.canParse(url) && /^wss?:$/.test(new URL(url).protocol))) return url;
+  throw new UsageError(`--hub must be a hub's address, such as ws://10.0.0.1:29500/my-group or wss://…, got ${url}`);
 }
 
 /** Spellings of the flags of `command` that take the next word. */
@@ -101,9 +108,9 @@ const OTHERS_FLAGS: Readonly<Record<string, string>> = {
 
 /** A word as the flags are declared: -n4 is -n 4, -np is -n, --max_restarts is --max-restarts, and other launchers' flags are ours. */
 function asDeclared(word: string): string[] {
-  const [, count] = /^-n(\d+)$/.exec(word) ?? [];
-  if (count !== undefined) return ["-n", count];
   if (word === "-np") return ["-n"];
+  const [, count] = /^-n([^=].*)$/.exec(word) ?? [];
+  if (count !== undefined) return ["-n", count];
   const [flag = "", ...value] = word.split("=");
   if (!flag.startsWith("--")) return [word];
   const dashed = flag.replaceAll("_", "-");
@@ -116,12 +123,16 @@ function asDeclared(word: string): string[] {
  * @throws UsageError if there is no script.
  */
 export function splitRunArguments(argv: readonly string[], valueFlags: ReadonlySet<string>): [string[], string[]] {
-  let isValue = false;
+  /** The flag whose value the next word is, and the last value. */
+  let flag: string | null = null;
+  let taken = "";
   const own = (end: number) => argv.slice(0, end).flatMap(asDeclared);
   for (const [i, given] of argv.entries()) {
-    const [word = given] = asDeclared(given);
-    if (isValue) {
-      isValue = false;
+    const words = asDeclared(given);
+    const [word = given] = words;
+    if (flag !== null) {
+      taken = PROGRAM.test(given) ? `; ${given} is the value of ${flag}` : "";
+      flag = null;
       continue;
     }
     if (word === "--help" || word === "-h") return [own(i + 1), []];
@@ -130,8 +141,10 @@ export function splitRunArguments(argv: readonly string[], valueFlags: ReadonlyS
       if (script === undefined) break;
       return [[...own(i), script], argv.slice(i + 2)];
     }
-    if (valueFlags.has(word)) isValue = !/^-n\d/.test(given);
+    if (valueFlags.has(word)) flag = words.length === 1 ? word : null;
     else if (!word.startsWith("-")) return [own(i + 1), argv.slice(i + 1)];
   }
-  throw new UsageError("run needs a script: webccl run -n 4 script.ts");
+  throw new UsageError(`run needs a script${taken}: webccl run -n 4 script.ts`);
 }
+
+const PROGRAM = /\.[cm]?[jt]sx?$/;

@@ -20,6 +20,10 @@ const REMEDIES: readonly [RegExp, string][] = [
     /\.[a-z]+(_[a-z]+)+ is not a function/,
     "names of webccl have no underscore: docs/from-torch.md has each name of torch.distributed beside its name here",
   ],
+  [
+    /Unknown file extension|needs an import (attribute|assertion) of type/,
+    "webccl runs JavaScript (.js, .mjs, .cjs) and TypeScript (.ts, .mts, .cts)",
+  ],
   [/require is not defined in ES module scope/, "the program was read as a module: use import, or name it .cjs"],
 ];
 

@@ -1,5 +1,5 @@
 /** Starts the ranks of this host as processes or threads, and resolves when all of them have ended. */
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { PassThrough } from "node:stream";
 import { siblingModule } from "../sibling-module.ts";
@@ -56,7 +56,9 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const { ranks, hub, args = [], hosts = null, logDir } = options;
   const prefix = options.prefix ?? (ranks > 1 || hosts !== null);
   const script = resolve(options.script);
-  if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
+  const file = statSync(script, { throwIfNoEntry: false });
+  if (!file) throw new UsageError(`no such script: ${options.script}`);
+  if (file.isDirectory()) throw new UsageError(`${options.script} is a folder: name the program in it`);
   const { threads = false, verbose = false, maxRestarts = 0, noKill = false } = options;
   const counts = countsOf(options);
   checkTogether(options, counts);

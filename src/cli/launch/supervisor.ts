@@ -92,14 +92,17 @@ export class Supervisor {
       return;
     }
     this.#ends.push(end);
-    if (!this.#failure && end.code !== 0) {
-      this.#failure = end;
-      if (!this.#stoppedBy && !this.#options.survivorsGoOn)
-        this.#timer = setTimeout(this.#endSurvivors, SURVIVOR_GRACE_MS);
-    }
-    if (end.code !== 0 && this.#options.survivorsGoOn && this.#ranks.size > 0 && !this.#stoppedBy)
-      process.stderr.write(`webccl run: ${describeEnd(end)}, and the others go on\n`);
+    if (end.code !== 0) this.#endedBadly(end);
     if (this.#ranks.size === 0) this.#finish();
+  }
+
+  /** The survivors are ended after the first such end, or go on after each. */
+  #endedBadly(end: RankEnd): void {
+    const isFirst = this.#failure === null;
+    this.#failure ??= end;
+    if (this.#stoppedBy || this.#ranks.size === 0) return;
+    if (this.#options.survivorsGoOn) process.stderr.write(`webccl run: ${describeEnd(end)}, and the others go on\n`);
+    else if (isFirst) this.#timer = setTimeout(this.#endSurvivors, SURVIVOR_GRACE_MS);
   }
 
   /** Is there a restart left, and a group to join? */

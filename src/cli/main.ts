@@ -83,13 +83,16 @@ function checkArguments({ name, args }: Command, given: readonly string[]): void
   throw new UsageError(`${name} takes ${takes} beside its flags, got ${extra} as well`);
 }
 
-/** @throws UsageError at the first flag that `command` does not have. */
+/** @throws UsageError at the first flag that `command` does not have, or that has no value and needs one. */
 function checkFlags(cli: CAC, command: Command): void {
   const known = [...command.options, ...cli.globalCommand.options];
-  for (const name of Object.keys(cli.options)) {
-    if (name === "--" || known.some((option) => option.names.includes(name))) continue;
+  for (const [name, value] of Object.entries(cli.options)) {
+    if (name === "--") continue;
     const dashed = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const flag = `${dashed.length > 1 ? "--" : "-"}${dashed}`;
+    const option = known.find(({ names }) => names.includes(name));
+    if (option?.required && value === true) throw new UsageError(`${flag} needs a value: ${option.rawName}`);
+    if (option) continue;
     throw new UsageError(`unknown flag ${flag} for ${command.name}${didYouMean(flag, spellingsOf(known))}`);
   }
 }

@@ -144,7 +144,7 @@ describe("direct links", () => {
     const hub = await startHub({ port: 0 });
     let groups = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(host, { minLength: 1, maxLength: 4 }), transport, async (hosts, transport) => {
+      fc.asyncProperty(fc.array(host, { minLength: 2, maxLength: 4 }), transport, async (hosts, transport) => {
         const options = { initMethod: `${hub.url}/reasons-${groups++}`, worldSize: hosts.length, transport };
         const joined = await Promise.all(
           hosts.map((hostId, rank) =>
@@ -153,27 +153,28 @@ describe("direct links", () => {
         );
         for (const [rank, group] of joined.entries()) {
           const { websocket, ranks } = group.info();
-          const linkedBy = (kind: string) => ranks.filter(({ link }) => link === kind).map((other) => other.rank);
-          const named = websocket.split("; ").flatMap((part) => {
-            const [, not, list, lower] =
-              /^(not )?with rank ([\d, rank]+)(?:: rank (\d) listens at 127\.0\.0\.1, .*listen: \{ host \}.*)?$/.exec(
-                part,
-              ) ?? [];
-            if (not && lower === undefined) return [];
-            return list!.split(", rank ").map((other) => {
-              if (not) expect(Number(lower)).toBe(Math.min(rank, Number(other)));
-              return { rank: Number(other), link: not ? "hub" : "websocket" };
-            });
-          });
-          const expected = ["hub", "websocket"].flatMap((link) => linkedBy(link).map((rank) => ({ rank, link })));
-          const byRank = (a: { rank: number }, b: { rank: number }) => a.rank - b.rank;
-          if (hosts.length === 1) expect(websocket).toBe("no other rank is there");
-          else expect(named.sort(byRank)).toEqual(expected.sort(byRank));
+          const told = new Map<number, string[]>();
+          for (const part of websocket.split("; ")) {
+            const [, not, list = "", why = ""] = /^(not )?with rank ([^:]*)(?:: (.*))?$/.exec(part) ?? [];
+            for (const other of list.split(", rank ").map(Number)) {
+              const isFaster = why === "a faster link joins them";
+              const lower = Math.min(rank, other);
+              const whyNone = new RegExp(`^rank ${lower} listens at 127.0.0.1, which .* listen: { host }`);
+              if (not && !isFaster) expect(why).toMatch(whyNone);
+              told.set(other, isFaster ? ["mapped-memory", "shared-file"] : [not ? "hub" : "websocket"]);
+            }
+          }
+          const others = ranks.filter((other) => other.rank !== rank);
+          expect([...told.keys()].sort()).toEqual(others.map((other) => other.rank));
+          for (const other of others) expect(told.get(other.rank)).toContain(other.link);
         }
         await Promise.all(joined.map((group) => group.destroy()));
       }),
       { numRuns: 8 },
     );
+    const alone = await initProcessGroup({ initMethod: `${hub.url}/alone`, rank: 0, worldSize: 1, backend: "cpu" });
+    expect(alone.info().websocket).toBe("no other rank is there");
+    await alone.destroy();
     await hub.close();
   });
 });

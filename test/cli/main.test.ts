@@ -44,7 +44,9 @@ describe("webccl", () => {
     [["bench", "kernels", "--html", "/no/such/page.html"], "cannot be written: there is no folder /no/such"],
     [["bench", "kernels", "--html", "/"], "--html / cannot be written: it is a folder"],
     [["hub", "--port", "99999"], "--port must be a whole number from 0 to 65535, got 99999"],
-    [["hub", "--port="], "--port must be a whole number from 0 to 65535, got nothing"],
+    [["hub", "--port="], "--port needs a value: --port <number>"],
+    [["trace", "--live"], "--live needs a value: --live <where>"],
+    [["bench", "all_reduce", "-n"], "-n needs a value: -n, --ranks <count>"],
     [["demo", "--port", "-1"], "--port must be a whole number from 0 to 65535, got -1"],
     [
       ["hub", "--origin", "localhost:5173"],

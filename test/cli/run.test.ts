@@ -131,7 +131,9 @@ describe("webccl run", () => {
 
   it("starts many more threads than there are cores", { timeout: 240_000 }, async () => {
     const { code, stdout, stderr } = await webccl(["run", "-n", "64", "--threads", program("thread-sum.mjs")]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // On a machine with other work rank 0 comes late, and the others say that they wait for it.
+    const said = lines(stderr).filter((line) => !/nothing answers at .* It is tried again/.test(line));
+    expect({ code, said }).toEqual({ code: 0, said: [] });
     const [, json] = /^\[0\] (.*)$/m.exec(stdout)!;
     expect(JSON.parse(json!)).toMatchObject({ size: 64, sum: 2016, kinds: ["self", "shared-memory"] });
   });

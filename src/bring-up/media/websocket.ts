@@ -41,27 +41,16 @@ export interface WebsocketOptions {
 }
 
 /** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
-export async function openWebsocket(
-  platform: Platform,
-  { settings, rank, store, executor, undo }: WebsocketOptions,
-): Promise<WebsocketMedium> {
-  const { listen, logger, groupName: group, timeoutMs, peerTimeoutMs, signal } = settings;
+export async function openWebsocket(platform: Platform, options: WebsocketOptions): Promise<WebsocketMedium> {
+  const { settings, rank, store, executor, undo } = options;
+  const { logger, groupName: group, timeoutMs, peerTimeoutMs, signal } = settings;
   // A rank that joins a group that runs is one more than its members began with.
   const worldSize = settings.join ? 0 : settings.worldSize;
   // Who joins must not be the first to come, at a store that has just been opened in place of one that is gone.
   const token = settings.join ? decodeUtf8(await store.get(SECRET)) : await agreeOnSecret(store);
   const arrivals = new Arrivals(group, rank, worldSize);
   undo.push(() => arrivals.close());
-  const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
-  const address = addressToAdvertise(host, advertise);
-  const listener = await platform.listen(
-    {
-      ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
-      ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
-    },
-    (hello, socket) => arrivals.add(hello, socket),
-  );
-  undo.push(() => listener.close());
+  const port = await openPort(platform, options, token, arrivals);
 
   let own: RosterEntry | undefined;
   let description = "no other rank is there";
@@ -76,7 +65,7 @@ export async function openWebsocket(
   return {
     ...PLAIN,
     kind: "websocket",
-    offer: { listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}` },
+    offer: { listenUrl: port.url },
     settle: async (roster) => {
       own = roster.find((entry) => entry.rank === rank);
       if (own) description = describe(own, roster) || description;
@@ -100,8 +89,29 @@ export async function openWebsocket(
       await inTime(Promise.all(others.map(link)), timeoutMs, () => unlinked(settings, rank, pending));
     },
     secret: token,
-    close: () => listener.close(),
+    close: () => port.close(),
   };
+}
+
+/** Listens for links; `url` is where the others find this rank. */
+async function openPort(
+  platform: Platform,
+  { settings: { listen, logger, peerTimeoutMs }, undo }: WebsocketOptions,
+  token: string,
+  arrivals: Arrivals,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
+  const address = addressToAdvertise(host, advertise);
+  const listener = await platform.listen(
+    {
+      ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
+      ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
+    },
+    (hello, socket) => arrivals.add(hello, socket),
+  );
+  undo.push(() => listener.close());
+  const url = `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}`;
+  return { url, close: () => listener.close() };
 }
 
 /**

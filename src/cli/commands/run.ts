@@ -56,32 +56,37 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option("--standalone", "A job of this host alone, as it is without --nnodes");
   const [name, ...words] = argv;
   const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words.flatMap(asDeclared), []];
-  command.action(async (script: string, flags: Flags) => {
-    const { run } = await import("../run.ts");
-    const { hostsOf } = await import("../launch/hosts.ts");
-    const ranks = integerFlag("-n", flags.n, 1);
-    if (ranks === undefined)
-      throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
-    if (flags.threads !== true && flags.oversubscribe !== true)
-      checkCores(ranks, "or --threads, or pass --oversubscribe");
-    return run({
-      ranks,
-      bun: integerFlag("--bun", flags.bun, 0),
-      deno: integerFlag("--deno", flags.deno, 0),
-      browsers: integerFlag("--browsers", flags.browsers, 0),
-      threads: flags.threads === true,
-      verbose: flags.verbose === true,
-      hub: hubFlag(flags.hub),
-      maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
-      noKill: flags.kill === false,
-      hosts: hostsOf(flags),
-      logDir: textFlag("--log-dir", flags.logDir),
-      tee: flags.tee === true,
-      script,
-      args,
-    });
-  });
+  command.action((script: string, flags: Flags) => start(script, args, flags));
   return name === undefined ? [] : [name, ...own];
+}
+
+/**
+ * Runs `script` with the words `args` as the flags say, and returns the exit code.
+ * @throws UsageError if a flag is missing or wrong.
+ */
+async function start(script: string, args: readonly string[], flags: Flags): Promise<number> {
+  const { run } = await import("../run.ts");
+  const { hostsOf } = await import("../launch/hosts.ts");
+  const ranks = integerFlag("-n", flags.n, 1);
+  if (ranks === undefined) throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
+  if (flags.threads !== true && flags.oversubscribe !== true)
+    checkCores(ranks, "or --threads, or pass --oversubscribe");
+  return run({
+    ranks,
+    bun: integerFlag("--bun", flags.bun, 0),
+    deno: integerFlag("--deno", flags.deno, 0),
+    browsers: integerFlag("--browsers", flags.browsers, 0),
+    threads: flags.threads === true,
+    verbose: flags.verbose === true,
+    hub: hubFlag(flags.hub),
+    maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
+    noKill: flags.kill === false,
+    hosts: hostsOf(flags),
+    logDir: textFlag("--log-dir", flags.logDir),
+    tee: flags.tee === true,
+    script,
+    args,
+  });
 }
 
 /**

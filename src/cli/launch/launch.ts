@@ -55,10 +55,7 @@ export interface LaunchOptions {
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const { ranks, hub, args = [], hosts = null, logDir } = options;
   const prefix = options.prefix ?? (ranks > 1 || hosts !== null);
-  const script = resolve(options.script);
-  const file = statSync(script, { throwIfNoEntry: false });
-  if (!file) throw new UsageError(`no such script: ${options.script}`);
-  if (file.isDirectory()) throw new UsageError(`${options.script} is a folder: name the program in it`);
+  const script = programAt(options.script);
   const { threads = false, verbose = false, maxRestarts = 0, noKill = false } = options;
   const counts = countsOf(options);
   checkTogether(options, counts);
@@ -113,6 +110,17 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   await logs?.close();
   await job.close(result);
   return result;
+}
+
+/**
+ * The program's path from the root.
+ * @throws UsageError if it is not there.
+ */
+function programAt(path: string): string {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (!file) throw new UsageError(`no such script: ${path}`);
+  if (file.isDirectory()) throw new UsageError(`${path} is a folder: name the program in it`);
+  return resolve(path);
 }
 
 /** Who runs how many ranks, in their order. */

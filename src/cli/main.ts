@@ -37,7 +37,10 @@ async function main(argv: readonly string[]): Promise<number> {
   serveCommands(cli);
   traceCommand(cli);
   infoCommand(cli, version);
-  cli.help();
+  // The parser says of `--no-kill` that its default is true: it means that of `--kill`.
+  cli.help((sections) =>
+    sections.map(({ body, ...section }) => ({ ...section, body: body.replaceAll(" (default: true)", "") })),
+  );
   cli.version(version);
 
   const [word] = words;

@@ -11,7 +11,10 @@ describe("webccl", () => {
     expect(help.code).toBe(0);
     for (const command of ["run", "bench", "hub", "info"]) expect(help.stdout).toContain(`\n  ${command} `);
     expect(await webccl(["help"])).toEqual(help);
-    expect(await webccl(["help", "run"])).toEqual(await webccl(["run", "--help"]));
+    const run = await webccl(["run", "--help"]);
+    expect(await webccl(["help", "run"])).toEqual(run);
+    expect(run.stdout).toMatch(/^ {2}--no-kill +Let the others go on when a rank ends badly/m);
+    expect(run.stdout).not.toContain("default: true");
     const printed = await webccl(["--version"]);
     expect(printed).toMatchObject({ code: 0, stderr: "" });
     expect(printed.stdout).toContain(`webccl/${version}`);

@@ -115,7 +115,7 @@ describe("the documentation site", { timeout: 120_000 }, () => {
     ["PEER_LOST", "/errors.html#peer_lost"],
     ["broadcastCoalesced", "/api/webccl/ddp/functions/broadcastCoalesced.html"],
     ["--no-kill", "/membership.html#guide"],
-    ["shrink", "/membership.html"],
+    ["shrink", "/api/webccl/interfaces/ProcessGroup.html#shrink"],
   ])("finds %s in its own index", async (word, place) => {
     const page = await tabs.open(origin, VIEWS.light);
     await page.waitForSelector("#VPContent");

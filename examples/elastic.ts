@@ -1,7 +1,7 @@
 /**
  * Elastic training: a logistic regression that goes on when a rank is killed, and takes in a rank that comes.
  *
- *   npx webccl run -n 4 --max-restarts 2 examples/elastic.ts 2 60
+ *   npx webccl run -n 4 --max-restarts 2 examples/elastic.ts 2 60       (--no-kill in place of --max-restarts: nobody is started again)
  *   npx webccl run --nnodes 1:4 --node-rank 0 --rdzv-endpoint 10.0.0.1:29500 -n 4 …      (on several hosts: docs/several-hosts.md)
  *
  * With the two numbers, rank 2 kills itself at step 60; the others go on with three ranks, the command starts it again, and it

@@ -270,8 +270,8 @@ export interface ConnectOptions {
   /** Milliseconds for connecting and proving; a refused port is tried again until then. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
-  /** Told before each further try: how many have failed. */
-  onRetry?: (tries: number) => void;
+  /** Told before each further try: how many have failed, and the last one's error. */
+  onRetry?: (tries: number, error: Error) => void;
   /**
    * Milliseconds without a sign of life after which the connection is closed. Default: never. A page cannot tell: its browser
    * answers pings, and has none of its own.

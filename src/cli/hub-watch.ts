@@ -2,7 +2,7 @@
 import type { HubEvent } from "../hub/events.ts";
 import type { HubServer } from "../node/hub.ts";
 import { EventLog } from "../node/metrics/event-log.ts";
-import { type Flags, integerFlag, textFlag } from "./usage.ts";
+import { type Flags, portFlag, textFlag } from "./usage.ts";
 
 /** Prints the warnings of a hub whose events nobody logs, with the flag that each asks for. */
 export function printWarning(event: HubEvent): void {
@@ -22,7 +22,7 @@ export interface HubWatch {
  * @throws UsageError if one of them is wrong.
  */
 export async function openWatch(flags: Flags): Promise<HubWatch> {
-  const port = integerFlag("--metrics-port", flags.metricsPort, 0);
+  const port = portFlag("--metrics-port", flags.metricsPort);
   const host = textFlag("--metrics-host", flags.metricsHost);
   const log = flags.log === true ? new EventLog((line) => process.stderr.write(line)) : null;
   const metrics = port === undefined ? null : new (await import("../node/metrics/hub-metrics.ts")).HubMetrics();

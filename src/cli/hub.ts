@@ -5,7 +5,7 @@ import { readToken, startHub } from "../node/hub.ts";
 import { DEFAULT_PORT } from "../options.ts";
 import { openWatch } from "./hub-watch.ts";
 import { quotaOptions } from "./quota-flags.ts";
-import { type Flags, type FlagValue, integerFlag, textFlag, UsageError } from "./usage.ts";
+import { type Flags, type FlagValue, portFlag, textFlag, UsageError } from "./usage.ts";
 
 /** Serves until SIGINT or SIGTERM, and returns the exit code. Prints the address and how to join there, never the token. */
 export async function hub(flags: Flags): Promise<number> {
@@ -65,7 +65,7 @@ export function hubOptions(flags: Flags): Parameters<typeof startHub>[0] {
   if (tokenFile !== undefined) mustExist("--token-file", tokenFile);
   return {
     host: textFlag("--host", flags.host),
-    port: integerFlag("--port", flags.port, 0) ?? DEFAULT_PORT,
+    port: portFlag("--port", flags.port) ?? DEFAULT_PORT,
     token: readToken({ tokenFile, token: tokenFile === undefined ? process.env.WEBCCL_TOKEN : undefined }),
     origins: list(flags.origin),
     allowHosts: list(flags.allowHost),

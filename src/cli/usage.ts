@@ -1,4 +1,11 @@
 /** Flags of all commands: their errors, their numbers, and the nearest word to a mistyped one. */
+import { accessSync, constants, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
+
+/** Most processes for each core, unless the user insists: a mistyped count must not bring the machine down. */
+export const MOST_PER_CORE = 16;
+const LAST_PORT = 65_535;
 
 /** The command line was wrong; nothing was started. Exit code 2. */
 export class UsageError extends Error {
@@ -29,16 +36,59 @@ export function textFlag(flag: string, value: FlagValue): string | undefined {
 
 /**
  * The whole number given for `flag`, or undefined if it was not given.
- * @throws UsageError if it is not a whole number of at least `min`.
+ * @throws UsageError if it is not a whole number from `min` to `max`.
  */
-export function integerFlag(flag: string, value: FlagValue, min: number): number | undefined {
+export function integerFlag(
+  flag: string,
+  value: FlagValue,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number | undefined {
   const text = textFlag(flag, value);
   if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < min) {
-    throw new UsageError(`${flag} must be a whole number of at least ${min}, got ${text}`);
+  const number = text === "" ? Number.NaN : Number(text);
+  if (!Number.isSafeInteger(number) || number < min || number > max) {
+    const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+    throw new UsageError(`${flag} must be a whole number ${range}, got ${text === "" ? "nothing" : text}`);
   }
   return number;
+}
+
+/** The port given for `flag`, of which 0 is a free one, or undefined if none was given. */
+export function portFlag(flag: string, value: FlagValue): number | undefined {
+  return integerFlag(flag, value, 0, LAST_PORT);
+}
+
+/**
+ * The file given for `flag`, or undefined if none was given: a page is written after minutes, so the folder must be there before.
+ * @throws UsageError if no file can be written there.
+ */
+export function outputFlag(flag: string, value: FlagValue): string | undefined {
+  const file = textFlag(flag, value);
+  if (file === undefined) return undefined;
+  const folder = dirname(file);
+  const cannot = (reason: string) => new UsageError(`${flag} ${file} cannot be written: ${reason}`);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw cannot(`there is no folder ${folder}`);
+  const there = statSync(file, { throwIfNoEntry: false });
+  if (file === "" || there?.isDirectory()) throw cannot("it is a folder: give the name of a file in it");
+  try {
+    accessSync(there ? file : folder, constants.W_OK);
+  } catch (error) {
+    throw cannot((error as Error).message);
+  }
+  return file;
+}
+
+/**
+ * @param remedies what a user may do beside taking fewer.
+ * @throws UsageError if `ranks` are so many processes that they would hardly get on.
+ */
+export function checkCores(ranks: number, remedies: string): void {
+  const cores = availableParallelism();
+  if (ranks <= MOST_PER_CORE * cores) return;
+  throw new UsageError(
+    `-n ${ranks} is more than ${MOST_PER_CORE} processes for each of ${cores} cores: take fewer, ${remedies}`,
+  );
 }
 
 const SIZE_UNITS: Readonly<Record<string, number>> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 };

@@ -29,6 +29,8 @@ export interface GroupInfo {
   mappedMemory: string;
   /** With which ranks this one shares files in memory, or why with none. */
   sharedFile: string;
+  /** With which ranks this one has WebSockets of its own, and with which it has none and why: another host cannot reach a loopback address. */
+  websocket: string;
   /** With which ranks this one has data channels, or why with none. */
   webrtc: string;
   /** What does not run on the group's backend, or not as elsewhere. */

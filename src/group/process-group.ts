@@ -291,7 +291,7 @@ export class ProcessGroup {
 
   /**
    * {@link broadcast} of each tensor from one root, as one call in few large messages. The tensors may have different dtypes and counts,
-   * lie in one memory on each rank, and have no memory in common.
+   * lie in one memory on each rank, and have no memory in common. `broadcastCoalesced(group, tensors)` of `webccl/ddp` also bounds its buffers.
    */
   broadcastAll(tensors: readonly Tensor[], options: RootOptions = {}): Work<void> {
     return this.#calls.run("broadcastAll", ROOT_OPTIONS, options, () =>

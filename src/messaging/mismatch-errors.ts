@@ -4,6 +4,9 @@ import type { Collective } from "../types.ts";
 import { collectiveName, describeCall, differingField } from "../wire/call-words.ts";
 import { type Fingerprint, REFUSED_LABEL } from "../wire/frame.ts";
 
+/** The error is made where the calls meet, not where the program made them: only a rank that keeps its stacks knows that line (DebugBackend). */
+const WHERE = " (WEBCCL_DEBUG=DETAIL, or setDebugLevel, adds the line of each rank's call)";
+
 /** Two ranks of `group` made these calls of one number, which differ. */
 export function callsDiffer(
   group: string,
@@ -18,7 +21,7 @@ export function callsDiffer(
     return `rank ${ranks[i]} called ${describeCall(call)}${number}`;
   });
   return new MismatchError(
-    `group "${group}", call ${sequence}: ${field} differs: ${one}, ${other}`,
+    `group "${group}", call ${sequence}: ${field} differs: ${one}, ${other}${WHERE}`,
     mismatchDetails(group, sequence, calls[0], field),
   );
 }
@@ -66,7 +69,7 @@ export function lengthsDiffer(
 ): MismatchError {
   return new MismatchError(
     `group "${group}", ${describeCall(call)}, call ${sequence}: rank ${sender} sent ${sent} bytes where rank ${receiver} ` +
-      `expected ${expected}: count differs`,
+      `expected ${expected}: count differs${WHERE}`,
     mismatchDetails(group, sequence, call, "count"),
   );
 }
@@ -81,7 +84,7 @@ export function messagesDiffer(
 ): MismatchError {
   return new MismatchError(
     `group "${group}", message ${sequence} from rank ${source} to rank ${rank}: ${field} differs: ` +
-      `rank ${source} called ${describeCall(sent)}, rank ${rank} called ${describeCall(wanted)}`,
+      `rank ${source} called ${describeCall(sent)}, rank ${rank} called ${describeCall(wanted)}${WHERE}`,
     { group, sequence, field, collective: "recv" },
   );
 }

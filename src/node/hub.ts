@@ -13,6 +13,7 @@ import { checkOptions, type OptionNames } from "../option-checks.ts";
 import { DEFAULT_PORT, type Logger } from "../options.ts";
 import type { BindRemedies, HubHandle, SharedPart } from "../platform.ts";
 import { asyncDispose } from "../support/async-dispose.ts";
+import { hostNameOf, originOf } from "../support/host.ts";
 import { KeyServer, namesUnder } from "./tcp-store/key-server.ts";
 import { listenWebSocket } from "./websocket-server.ts";
 
@@ -102,7 +103,7 @@ export interface HubServer extends HubHandle, AsyncDisposable {
 /**
  * Starts a hub, where ranks of any number of groups meet: it keeps their stores, and relays between ranks that cannot
  * connect to each other, such as browser tabs.
- * @throws RangeError if the bind is not safe, the port is in use, or `publicUrl` or `trustProxy` has no such thing; TypeError if the token file is empty, or both token
+ * @throws RangeError if the bind is not safe, the port is in use, or `origins`, `allowHosts`, `publicUrl` or `trustProxy` has no such thing; TypeError if the token file is empty, or both token
  *   and tokenFile are given.
  */
 export async function createHub(options: CreateHubOptions = {}): Promise<HubServer> {
@@ -150,7 +151,8 @@ export async function startHub(
   const hub = new Hub({ ...options, executor, checksums: await executor.openChecksums(), shared: part });
   const { sharedSpace: space, account } = hub;
   const tcpStore = part && space ? new KeyServer(space, account, namesUnder(part.prefix)) : undefined;
-  const listener = await listenWebSocket({ ...options, tcpStore, isSliced: true }, (...newcomer) =>
+  const names = namesOf(options);
+  const listener = await listenWebSocket({ ...options, ...names, tcpStore, isSliced: true }, (...newcomer) =>
     hub.accept(...newcomer),
   );
   options.logger?.info(`hub: listening at ${listener.url}`);
@@ -172,6 +174,27 @@ export async function startHub(
     drained: (group, timeoutMs) => hub.drained(group, timeoutMs),
     close,
     [asyncDispose]: () => close(),
+  };
+}
+
+/**
+ * The names of a hub as headers have them: one that no header can have would let nobody in, and nobody would be told.
+ * @throws RangeError if one is none.
+ */
+function namesOf({ origins, allowHosts }: CreateHubOptions): Pick<CreateHubOptions, "origins" | "allowHosts"> {
+  const each = (texts: readonly string[] | undefined, read: (text: string) => string | null, wanted: string) =>
+    texts?.map((text) => {
+      const name = read(text);
+      if (name === null) throw new RangeError(`${JSON.stringify(text)} is ${wanted}`);
+      return name;
+    });
+  return {
+    origins: each(origins, originOf, 'no origin of pages: give one such as "https://example.org" (--origin, origins)'),
+    allowHosts: each(
+      allowHosts,
+      hostNameOf,
+      'no host name: give one such as "example.org", without scheme and port (--allow-host, allowHosts)',
+    ),
   };
 }
 

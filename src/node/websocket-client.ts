@@ -17,6 +17,9 @@ type NodeConnectOptions = ConnectOptions & { maxMessageBytes?: number };
 /** Answers of a hub that has too many newcomers, or of a proxy whose hub does not answer yet. */
 const RETRIED: readonly number[] = [429, 502, 503, 504];
 
+/** Errors of TLS whose other end spoke HTTP, in the words of Node and of Deno. */
+const PLAIN_ANSWER = /wrong.version.number|packet.length.too.long|InvalidContentType/i;
+
 /** {@link connect} over `ws`. */
 export function connectWebSocket(url: string, hello: Hello, options: NodeConnectOptions): Promise<Connected> {
   return connect(open, url, hello, options);
@@ -55,9 +58,23 @@ function open(url: string, options: NodeConnectOptions): Promise<NodeSocket> {
     });
     ws.on("error", (cause: NodeJS.ErrnoException) => {
       settle();
-      const isTls = /CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_VERIFY/.test(cause.code ?? "");
-      if (isTls) reject(new AdmissionError(`the certificate of ${url} is not trusted: ${cause.message}`, { cause }));
-      else reject(new NotThere(cause.message || cause.code || "the connection failed", { cause }));
+      reject(failureOf(url, cause));
     });
   });
+}
+
+/** What the socket's error means. One side with TLS and the other without is told as such: the remedy is in the address. */
+function failureOf(url: string, cause: NodeJS.ErrnoException): AdmissionError | NotThere {
+  const { code = "", message } = cause;
+  if (url.startsWith("wss:") && PLAIN_ANSWER.test(`${code} ${message}`)) {
+    const plain = url.replace("wss:", "ws:");
+    const text = `${url} answers without TLS: join ${plain}, or start the hub there with a certificate (--cert, --key)`;
+    return new AdmissionError(text, { cause });
+  }
+  if (/CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)) {
+    return new AdmissionError(`the certificate of ${url} is not trusted: ${message}`, { cause });
+  }
+  const mayBeTls = url.startsWith("ws:") && (code === "ECONNRESET" || code.startsWith("HPE_"));
+  const hint = mayBeTls ? `; if the hub there has TLS, its address is ${url.replace("ws:", "wss:")}` : "";
+  return new NotThere(`${message || code || "the connection failed"}${hint}`, { cause });
 }

@@ -268,7 +268,7 @@ function checkBind(
     const missing = [...(token ? [] : ["a token"]), ...(tls ? [] : ["TLS"])].join(" and ");
     const wanted = [...(token ? [] : [remedies.token]), ...(tls ? [] : [remedies.tls])].join(" and ");
     throw new RangeError(
-      `${isUnknown ? `${unknown}; ` : ""}binding ${host} lets other machines connect, and ${missing} is missing: ` +
+      `${isUnknown ? `${unknown}; ` : ""}binding ${host} lets other machines connect, and ${missing} ${token || tls ? "is" : "are"} missing: ` +
         `pass ${wanted}, or ${remedies.insecure} on a network where everyone is trusted`,
     );
   }

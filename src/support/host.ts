@@ -18,3 +18,18 @@ export function isLoopback(host: string): boolean {
   const { hostname } = new URL(url);
   return /^(localhost|.+\.localhost|\[::1\]|127\.\d+\.\d+\.\d+|\[::ffff:7f[\da-f]{2}:[\da-f]+\])$/.test(hostname);
 }
+
+/** The origin of pages as browsers send it, of a text such as "https://example.org/"; null if it is none. */
+export function originOf(text: string): string | null {
+  if (typeof text !== "string" || !URL.canParse(text)) return null;
+  const { protocol, host, pathname, search, hash, username, password } = new URL(text);
+  const more = `${pathname === "/" ? "" : pathname}${search}${hash}${username}${password}`;
+  return host !== "" && more === "" ? `${protocol}//${host}` : null;
+}
+
+/** A host's name as a browser puts it into the header Host, without the port; null if `text` is none, or has more than a name. */
+export function hostNameOf(text: string): string | null {
+  if (typeof text !== "string" || !/^[^\s/?#@\\]+$/.test(text)) return null;
+  const url = `http://${urlHost(text)}`;
+  return URL.canParse(url) && new URL(url).port === "" ? new URL(url).hostname : null;
+}

@@ -66,6 +66,7 @@ describe("WEBCCL_DEBUG=DETAIL", () => {
       const [first, second] = await Promise.allSettled([callOfA(a), callOfB(b)]);
       const messages = [first, second].map((outcome) => (outcome as PromiseRejectedResult).reason as MismatchError);
       for (const error of messages) expect(error).toBeInstanceOf(MismatchError);
+      expect(messages[0]!.message).not.toContain("WEBCCL_DEBUG");
       expect(messages[0]!.message).toMatch(/rank 0 made allReduce \d+ here:\n\s*at callOfA .*debug\.test\.ts:\d+/);
       expect(messages[1]!.message).toContain("rank 1 made ");
       expect(messages[1]!.message).toContain(callOfB.name);

@@ -3,12 +3,15 @@ import { lookup } from "node:dns/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
+import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { initProcessGroupOn } from "../../src/bring-up/init.ts";
 import { linkBetween } from "../../src/bring-up/linking.ts";
 import type { RosterEntry } from "../../src/bring-up/roster.ts";
 import { openAll } from "../../src/node/doors.ts";
 import { startHub } from "../../src/node/hub.ts";
 import { type InitOptions, initProcessGroup } from "../../src/node/index.ts";
+import { nodePlatform } from "../../src/node/platform.ts";
 import { listenWebSocket } from "../../src/node/websocket-server.ts";
 import { isLoopback } from "../../src/support/host.ts";
 import { freePort } from "../helpers/free-port.ts";
@@ -131,6 +134,48 @@ describe("direct links", () => {
     expect(linkBetween(entry(0, "a"), entry(1, "b"))).toBe((await ownNameIsLocal()) ? "hub" : "websocket");
     expect(linkBetween(entry(0, "a"), entry(1, "a"))).toBe("websocket");
     await listener.close();
+  });
+
+  it("are missing for a reason where a host is told another's loopback address: info() says it", {
+    timeout: 60_000,
+  }, async () => {
+    const host = fc.constantFrom("a", "b");
+    const transport = fc.constantFrom("auto" as const, "websocket" as const);
+    const hub = await startHub({ port: 0 });
+    let groups = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(host, { minLength: 2, maxLength: 4 }), transport, async (hosts, transport) => {
+        const options = { initMethod: `${hub.url}/reasons-${groups++}`, worldSize: hosts.length, transport };
+        const joined = await Promise.all(
+          hosts.map((hostId, rank) =>
+            initProcessGroupOn({ ...nodePlatform, hostId }, { ...options, rank, backend: "cpu", timeoutMs: 20_000 }),
+          ),
+        );
+        for (const [rank, group] of joined.entries()) {
+          const { websocket, ranks } = group.info();
+          const told = new Map<number, string[]>();
+          for (const part of websocket.split("; ")) {
+            const [, not, list = "", why = ""] = /^(not )?with rank ([^:]*)(?:: (.*))?$/.exec(part) ?? [];
+            for (const other of list.split(", rank ").map(Number)) {
+              const isFaster = why === "a faster link joins them";
+              const lower = Math.min(rank, other);
+              const whyNone = new RegExp(`^rank ${lower} listens at 127.0.0.1, which .* listen: { host }`);
+              if (not && !isFaster) expect(why).toMatch(whyNone);
+              told.set(other, isFaster ? ["mapped-memory", "shared-file"] : [not ? "hub" : "websocket"]);
+            }
+          }
+          const others = ranks.filter((other) => other.rank !== rank);
+          expect([...told.keys()].sort()).toEqual(others.map((other) => other.rank));
+          for (const other of others) expect(told.get(other.rank)).toContain(other.link);
+        }
+        await Promise.all(joined.map((group) => group.destroy()));
+      }),
+      { numRuns: 8 },
+    );
+    const alone = await initProcessGroup({ initMethod: `${hub.url}/alone`, rank: 0, worldSize: 1, backend: "cpu" });
+    expect(alone.info().websocket).toBe("no other rank is there");
+    await alone.destroy();
+    await hub.close();
   });
 });
 

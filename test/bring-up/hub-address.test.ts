@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { placeAtHub } from "../../src/bring-up/init-options.ts";
 import { startHub } from "../../src/node/hub.ts";
-import { HubStore, initProcessGroup } from "../../src/node/index.ts";
+import { AdmissionError, HubStore, initProcessGroup } from "../../src/node/index.ts";
 import { pathProxy } from "../helpers/path-proxy.ts";
+import { makeCertificate } from "../security/certificate.ts";
 
 /** Text that may stand in a path when it is encoded. Segments of dots alone mean something else to a URL. */
 const segment = fc
@@ -54,5 +55,26 @@ describe("the address of a hub", () => {
       /answered HTTP 404: this is no webccl hub/,
     );
     await hub.close();
+  });
+
+  it("is told with the other scheme where one side has TLS and the other has none", async () => {
+    const [plain, secure] = await Promise.all([startHub({ port: 0 }), startHub({ port: 0, tls: makeCertificate() })]);
+    const join = (initMethod: string) => initProcessGroup({ initMethod, rank: 0, worldSize: 1, timeoutMs: 300 });
+    const connect = (url: string) => HubStore.connect(url, { timeoutMs: 300 });
+    for (const attempt of [join, connect]) {
+      const { port } = plain;
+      const refused = attempt(`wss://127.0.0.1:${port}/a`);
+      await expect(refused).rejects.toThrow(AdmissionError);
+      await expect(refused).rejects.toThrow(
+        new RegExp(`wss://127.0.0.1:${port} answers without TLS: join ws://127.0.0.1:${port}, or .*--cert`),
+      );
+      // A hub that ends hangs up as well, so this one is tried again.
+      await expect(attempt(`ws://127.0.0.1:${secure.port}/a`)).rejects.toThrow(
+        new RegExp(
+          `nothing answered at ws://.*; if the hub there has TLS, its address is wss://127.0.0.1:${secure.port}`,
+        ),
+      );
+    }
+    await Promise.all([plain.close(), secure.close()]);
   });
 });

@@ -11,10 +11,14 @@ describe("webccl", () => {
     expect(help.code).toBe(0);
     for (const command of ["run", "bench", "hub", "info"]) expect(help.stdout).toContain(`\n  ${command} `);
     expect(await webccl(["help"])).toEqual(help);
-    expect(await webccl(["help", "run"])).toEqual(await webccl(["run", "--help"]));
+    const run = await webccl(["run", "--help"]);
+    expect(await webccl(["help", "run"])).toEqual(run);
+    expect(run.stdout).toMatch(/^ {2}--no-kill +Let the others go on when a rank ends badly/m);
+    expect(run.stdout).not.toContain("default: true");
     const printed = await webccl(["--version"]);
     expect(printed).toMatchObject({ code: 0, stderr: "" });
     expect(printed.stdout).toContain(`webccl/${version}`);
+    expect(await webccl(["version"])).toEqual(printed);
   });
 
   it("prints its commands and fails when no command is given", async () => {
@@ -31,8 +35,32 @@ describe("webccl", () => {
     [["bench", "all_reduce", "-b", "4X"], "-b must be a size such as 64, 4K, 64M or 1G, got 4X"],
     [["bench", "all_reduce", "-b", "4K", "-e", "1K"], "-e (1024 bytes) is less than -b (4096 bytes)"],
     [["bench", "all_reduce", "-n", "2", "-n", "3"], "-n was given 2 times"],
-    [["bench"], "missing required args for command `bench <collective>`"],
-    [["info", "extra"], "Unused args: `extra`"],
+    [["bench"], "bench needs a collective: webccl bench all_reduce -n 4"],
+    [["info", "extra"], "info takes nothing beside its flags, got extra as well"],
+    [["hub", "29500"], "hub takes nothing beside its flags, got 29500 as well"],
+    [["bench", "barrier", "broadcast"], "bench takes one collective beside its flags, got broadcast as well"],
+    [["bench", "all_reduce", "--threads=4"], "--threads takes no value, got 4"],
+    [["bench", "all_reduce", "-n", "-1"], "-n must be a whole number of at least 1, got -1"],
+    [["bench", "all_reduce", "-n", "20000"], "-n 20000 is more than 16 processes for each of"],
+    [["bench", "coalesced", "-n", "20000"], "-n 20000 is more than 16 processes for each of"],
+    [["bench", "all_reduce", "--html", "/no/such/page.html"], "cannot be written: there is no folder /no/such"],
+    [["bench", "kernels", "--html", "/no/such/page.html"], "cannot be written: there is no folder /no/such"],
+    [["bench", "kernels", "--html", "/"], "--html / cannot be written: it is a folder"],
+    [["hub", "--port", "99999"], "--port must be a whole number from 0 to 65535, got 99999"],
+    [["hub", "--port="], "--port needs a value: --port <number>"],
+    [["trace", "--live"], "--live needs a value: --live <where>"],
+    [["bench", "all_reduce", "-n"], "-n needs a value: -n, --ranks <count>"],
+    [["demo", "--port", "-1"], "--port must be a whole number from 0 to 65535, got -1"],
+    [
+      ["hub", "--origin", "localhost:5173"],
+      '"localhost:5173" is no origin of pages: give one such as "https://example.org"',
+    ],
+    [["demo", "--allow-host", "https://a"], '"https://a" is no host name: give one such as "example.org"'],
+    [["hub", "--metrics-port", "70000"], "--metrics-port must be a whole number from 0 to 65535, got 70000"],
+    [["trace", "--live", "/tmp", "--port", "70000"], "--port must be a whole number from 0 to 65535, got 70000"],
+    [["help", "rum"], "unknown command rum; did you mean run?"],
+    [["hlep"], "unknown command hlep; did you mean help?"],
+    [["--hepl"], "unknown flag --hepl; did you mean --help?"],
     [["hub", "--token", "secret"], "unknown flag --token for hub; did you mean --token-file?"],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await webccl(args);

@@ -131,7 +131,9 @@ describe("webccl run", () => {
 
   it("starts many more threads than there are cores", { timeout: 240_000 }, async () => {
     const { code, stdout, stderr } = await webccl(["run", "-n", "64", "--threads", program("thread-sum.mjs")]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    // On a machine with other work rank 0 comes late, and the others say that they wait for it.
+    const said = lines(stderr).filter((line) => !/nothing answers at .* It is tried again/.test(line));
+    expect({ code, said }).toEqual({ code: 0, said: [] });
     const [, json] = /^\[0\] (.*)$/m.exec(stdout)!;
     expect(JSON.parse(json!)).toMatchObject({ size: 64, sum: 2016, kinds: ["self", "shared-memory"] });
   });
@@ -140,7 +142,7 @@ describe("webccl run", () => {
     const { code, stderr } = await webccl(["run", "-n", "3", "--threads", program("end.mjs"), "1", "3"]);
     expect(code).toBe(3);
     expect(lines(stderr).at(-1)).toMatch(
-      /^webccl run: rank 1 exited with code 3; the others: 0 .*; webccl ended 0, 2 itself, 2 s after that$/,
+      /^webccl run: rank 1 exited with code 3; the others: 0 .*; webccl ended 0, 2 itself, 2 s after that: --no-kill lets them go on$/,
     );
   });
 
@@ -151,7 +153,7 @@ describe("webccl run", () => {
     expect(code).toBe(3);
     expect(lines(stderr).at(-1)).toBe(
       "webccl run: rank 1 exited with code 3; the others: 0 SIGTERM, 2 SIGTERM; webccl ended 0, 2 itself, 2 s after that: " +
-        "--max-restarts 1 starts rank 1 again, and lets the others go on",
+        "--no-kill lets them go on; --max-restarts 1 starts rank 1 again, too",
     );
     expect(pids.filter(isRunning)).toEqual([]);
   });
@@ -229,7 +231,14 @@ describe("webccl run", () => {
   });
 
   it("takes the count as other programs do, and refuses one that is likely mistyped", async () => {
-    for (const flags of [["-n2"], ["--nproc-per-node", "2"], ["--nproc_per_node=2"], ["--ranks=2"]]) {
+    for (const flags of [
+      ["-n2"],
+      ["-np", "2"],
+      ["--np=2"],
+      ["--nproc-per-node", "2"],
+      ["--nproc_per_node=2"],
+      ["--ranks=2"],
+    ]) {
       const { code, stdout } = await webccl(["run", ...flags, program("environment.mjs"), "-n7"]);
       expect(code).toBe(0);
       const ranks = lines(stdout).map((line) => JSON.parse(line.slice(4)));
@@ -274,6 +283,19 @@ describe("webccl run", () => {
       ["f.mjs", [], "throw 'a text'", /^\[\d\] thrown: a text$/],
       ["i.mjs", [], "throw Object.create(null)", /^\[\d\] thrown: a value of type object$/],
       ["g.cjs", [], "import fs from 'node:fs';", /read as CommonJS: name it \.mjs or \.mts, or put "type": "module"/],
+      [
+        "l.mjs",
+        [],
+        "const group = { broadcast() {} }; group.broadcastCoalesced([]);",
+        /broadcastCoalesced is not a function \(l\.mjs:1:\d+\); it is broadcastCoalesced\(group, tensors\) of webccl\/ddp, or group\.broadcastAll\(tensors\)$/,
+      ],
+      [
+        "m.mjs",
+        ["--threads"],
+        "const group = {}; group.all_reduce([]);",
+        /all_reduce is not a function .*; names of webccl have no underscore: docs\/from-torch\.md has/,
+      ],
+      ["n.py", [], "print(1)", /Unknown file extension "\.py".*; webccl runs JavaScript .* and TypeScript/],
       ["h.mjs", [], "require('node:fs');", /read as a module: use import, or name it \.cjs$/],
     ] as const;
     for (const [file, flags, text, line] of cases) {
@@ -361,6 +383,19 @@ describe("webccl run", () => {
     [["run", "-n", "2"], "run needs a script: webccl run -n 4 script.ts"],
     [["run", "script.mjs"], "-n is missing; flags go before the script: webccl run -n 4 script.ts"],
     [["run", "-n", "0", "script.mjs"], "-n must be a whole number of at least 1, got 0"],
+    [["run", "-n", "-1", "script.mjs"], "-n must be a whole number of at least 1, got -1"],
+    [["run", "-n4a", "script.mjs"], "-n must be a whole number of at least 1, got 4a"],
+    [["run", "-n", "2", "--threads=2", "script.mjs"], "--threads takes no value, got 2"],
+    [["run", "-n", "2", "--no-kill=1", "script.mjs"], "--no-kill takes no value, got 1"],
+    [
+      ["run", "-n", "2", "--log-dir", "script.mjs"],
+      "run needs a script; script.mjs is the value of --log-dir: webccl run -n 4 script.ts",
+    ],
+    [["run", "-n", "2", "src"], "src is a folder: name the program in it"],
+    [
+      ["run", "-n", "2", "--hub", "http://a:1", "script.mjs"],
+      "--hub must be a hub's address, such as ws://10.0.0.1:29500/my-group or wss://…, got http://a:1",
+    ],
     [["run", "-n", "two", "script.mjs"], "-n must be a whole number of at least 1, got two"],
     [["run", "-n", "2", "nowhere.mjs"], "no such script: nowhere.mjs"],
     [["run", "--rank", "2", "nowhere.mjs"], "unknown flag --rank for run; did you mean --ranks?"],
@@ -382,6 +417,7 @@ describe("splitRunArguments", () => {
     ["-n 4 -- a.ts --help", "-n 4 a.ts", "--help"],
     ["-n 4 --help a.ts", "-n 4 --help", ""],
     ["-n4 a.ts -n5", "-n 4 a.ts", "-n5"],
+    ["-np 4 --enable_recovery a.ts -np 5", "-n 4 --no-kill a.ts", "-np 5"],
     ["--nproc_per_node 4 a.ts --nproc_per_node 5", "--ranks 4 a.ts", "--nproc_per_node 5"],
   ])("cuts %j", (argv, own, rest) => {
     const words = (text: string) => text.split(" ").filter((word) => word !== "");

@@ -1,9 +1,10 @@
 /** Flags and variables of torchrun, on one host. Several hosts: test/runtime/hosts/launcher.test.ts. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { freePort } from "../helpers/free-port.ts";
 import { temporaryFolder } from "../helpers/temporary-folder.ts";
+import { makeCertificate } from "../security/certificate.ts";
 import { program, webccl } from "./command.ts";
 
 const PROGRAM = program("torchrun.mjs");
@@ -65,6 +66,44 @@ describe("webccl run as torchrun", () => {
     ]);
   });
 
+  it.each([
+    ["127.0.0.1:1", "ws://127.0.0.1:1"],
+    ["ws://127.0.0.1:1", "ws://127.0.0.1:1"],
+    ["wss://127.0.0.1:1", "wss://127.0.0.1:1"],
+    ["wss://[::1]:1", "wss://[::1]:1"],
+    ["wss://host-0", "wss://host-0:29500"],
+  ])("leads the ranks of a host that has no certificate from --rdzv-endpoint %s to %s", async (endpoint, url) => {
+    const words = ["-n", "1", "--nnodes", "2", "--node-rank", "1", "--rdzv-endpoint", endpoint, PROGRAM];
+    const { code, stdout } = await webccl(["run", ...words]);
+    expect(variablesIn(stdout)).toMatchObject([{ WEBCCL_INIT_METHOD: `${url}/run` }]);
+    expect(code).toBe(0);
+  });
+
+  it("keeps a hub with TLS at an endpoint that says so, where its ranks and those of a host without the certificate meet", async () => {
+    const folder = temporaryFolder();
+    const { cert, key } = makeCertificate();
+    const [certFile, keyFile] = [join(folder, "hub.pem"), join(folder, "hub.key")];
+    writeFileSync(certFile, cert);
+    writeFileSync(keyFile, key);
+    const endpoint = `wss://localhost:${await freePort()}`;
+    const ended = await Promise.all(
+      [0, 1].map((host) =>
+        webccl(
+          [
+            ...["run", "-n", "1", "--nnodes", "2", "--node-rank", `${host}`, "--rdzv-endpoint", endpoint],
+            ...(host === 0 ? ["--cert", certFile, "--key", keyFile] : []),
+            ...[program("grows.mjs"), "2", "1"],
+          ],
+          { WEBCCL_TOKEN: "a secret of both hosts", NODE_EXTRA_CA_CERTS: certFile },
+        ),
+      ),
+    );
+    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
+    expect(ended.map(({ stdout }) => stdout.replace(/, pid.*/s, ""))).toEqual(
+      [0, 1].map((rank) => `[${rank}] epoch 0: rank ${rank} of 2 has 3`),
+    );
+  });
+
   it("keeps what the ranks print in files, and prints it too if it is asked to", async () => {
     for (const threads of [[], ["--threads"]]) {
       for (const tee of [[], ["--tee"]]) {
@@ -100,6 +139,22 @@ describe("webccl run as torchrun", () => {
       "--rdzv-endpoint must be host:port, such as 10.0.0.1:29500",
     ],
     ["--nnodes 2 --node-rank 0 --rdzv-endpoint a:0 -n 1", "--rdzv-endpoint must be host:port"],
+    [
+      "--nnodes 2 --node-rank 1 --rdzv-endpoint https://a:1 -n 1",
+      "--rdzv-endpoint must be host:port, such as 10.0.0.1:29500, with wss:// before it if the hub has TLS, got https://a:1",
+    ],
+    [
+      "--nnodes 2 --node-rank 1 --rdzv-endpoint wss://a:1/job -n 1",
+      "--rdzv-endpoint must be host:port, such as 10.0.0.1:29500, with wss:// before it if the hub has TLS",
+    ],
+    [
+      "--nnodes 2 --node-rank 0 --rdzv-endpoint wss://127.0.0.1:1 -n 1",
+      "--rdzv-endpoint wss://127.0.0.1:1 is with TLS, and this host keeps the hub: give --cert and --key, or say ws://127.0.0.1:1",
+    ],
+    [
+      "--nnodes 2 --node-rank 1 --rdzv-endpoint ws://a:1 --cert c --key k -n 1",
+      "--rdzv-endpoint ws://a:1 is without TLS, and --cert gives the hub TLS: say wss://a:1",
+    ],
     ["--nnodes 2 --node-rank 0 --rdzv-endpoint a:1 --hub ws://b/c -n 1", "give --rdzv-endpoint or --hub, not both"],
     ["--standalone --nnodes 2 -n 1", "--standalone is a job of this host alone"],
     ["--node-rank 1 -n 1", "--node-rank goes with --nnodes"],

@@ -50,23 +50,17 @@ describe("reports", { timeout: 240_000 }, () => {
     await tabs.inspect(page, "kernels");
   });
 
-  it("of a collective has a plot, and a row for each size", async () => {
-    const page = await written("all-reduce", [
-      "bench",
-      "all_reduce",
-      "-e",
-      "1M",
-      "-f",
-      "4",
-      "-i",
-      "5",
-      "-w",
-      "2",
-      "--threads",
-    ]);
+  it.each([
+    ["2", ["algbw = busbw"]],
+    ["3", ["algbw", "busbw"]],
+  ])("of a collective on %s ranks has a plot of %j, and a row for each size", async (ranks, names) => {
+    const words = ["-n", ranks, "-e", "1M", "-f", "4", "-i", "5", "-w", "2", "--threads"];
+    const page = await written(`all-reduce-${ranks}`, ["bench", "all_reduce", ...words]);
     expect(await page.locator("table.rows tbody tr").count()).toBe(8);
-    expect(await page.locator("svg polyline").count()).toBe(2);
-    await tabs.inspect(page, "all-reduce");
+    expect(await page.locator(".keys li").allInnerTexts()).toEqual(names);
+    expect(await page.locator("svg polyline").count()).toBe(names.length);
+    expect(await page.locator("td.bar span").first().textContent()).toMatch(/^[\d.]+ [kMG]B\/s/);
+    await tabs.inspect(page, `all-reduce-${ranks}`);
   });
 
   it("of a barrier draws nothing", async () => {

@@ -41,6 +41,7 @@ async function expectMismatch(
   for (const error of errors) {
     expect(error).toBeInstanceOf(MismatchError);
     expect(error!.message).toMatch(words);
+    expect(error!.message).toMatch(/\(WEBCCL_DEBUG=DETAIL, or setDebugLevel, adds the line of each rank's call\)$/);
     expect(error!.message).toBe(errors[0]!.message);
     // With two ranks, and a collective that writes nothing of its own, no byte can have come.
     if (size === 2 && !/allGather/.test(error!.message)) expect(error!.tensors).toBe("untouched");

@@ -2,19 +2,20 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 
-/** What starts a program: a command, its arguments, and its environment. */
+/** What starts a program: a command, its arguments, its environment, and where it runs if not here. */
 export interface Start {
   command: string;
   args: readonly string[];
   env: NodeJS.ProcessEnv;
+  cwd?: string;
 }
 
 /**
  * What a program printed.
  * @throws Error with its exit code and all it printed, if that is not 0.
  */
-export async function outputOf({ command, args, env }: Start): Promise<string> {
-  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
+export async function outputOf({ command, args, ...place }: Start): Promise<string> {
+  const child = spawn(command, args, { ...place, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   let errors = "";
   child.stdout.on("data", (chunk) => {

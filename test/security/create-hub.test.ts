@@ -29,6 +29,34 @@ describe("createHub()", () => {
     await expect(createHub({ port: 0, token: "t", tokenFile: tokenFile("t") })).rejects.toThrow(TypeError);
   });
 
+  it("refuses an origin and a host name that no header can have", async () => {
+    for (const origin of ["example.org", "localhost:5173", "*", "https://example.org/page"]) {
+      const refused = createHub({ port: 0, origins: ["https://example.org", origin] });
+      await expect(refused).rejects.toThrow(RangeError);
+      await expect(refused).rejects.toThrow(
+        `"${origin}" is no origin of pages: give one such as "https://example.org"`,
+      );
+    }
+    for (const name of ["https://example.org", "example.org:443", "example.org/"]) {
+      const refused = createHub({ port: 0, allowHosts: ["example.org", name] });
+      await expect(refused).rejects.toThrow(RangeError);
+      await expect(refused).rejects.toThrow(`"${name}" is no host name: give one such as "example.org"`);
+    }
+  });
+
+  it("lets pages of an origin in that was given with a slash, and names in capitals", async () => {
+    const hub = await createHub({ port: 0, origins: ["https://Example.org/"], allowHosts: ["HUB.example.org"] });
+    onTestFinished(() => hub.close());
+    for (const [origin, host, status] of [
+      ["https://example.org", "hub.example.org", 101],
+      ["https://example.net", "hub.example.org", 403],
+      ["https://example.org", "hub.example.net", 403],
+    ] as const) {
+      const page = rawWebSocket(`ws://127.0.0.1:${hub.port}`, { headers: { origin, host } });
+      expect(await page.status).toBe(status);
+    }
+  });
+
   it("speaks TLS, and a client refuses a certificate it does not know", async () => {
     const tls = makeCertificate();
     const hub = await createHub({ port: 0, tls, token: "t" });

@@ -111,17 +111,22 @@ describe("the documentation site", { timeout: 120_000 }, () => {
     expect(tabs.problems).toEqual([]);
   });
 
-  it("finds a word in its own index", async () => {
+  it.each([
+    ["PEER_LOST", "/errors.html#peer_lost"],
+    ["broadcastCoalesced", "/api/webccl/ddp/functions/broadcastCoalesced.html"],
+    ["--no-kill", "/membership.html#guide"],
+    ["shrink", "/api/webccl/interfaces/ProcessGroup.html#shrink"],
+  ])("finds %s in its own index", async (word, place) => {
     const page = await tabs.open(origin, VIEWS.light);
     await page.waitForSelector("#VPContent");
     const asked: string[] = [];
     page.on("request", (request) => asked.push(request.url()));
     await page.keyboard.press("Control+k");
-    await page.fill("#localsearch-input", "PEER_LOST");
-    const first = page.locator("#localsearch-list a").first();
-    await first.waitFor({ timeout: 60_000 });
-    expect(await first.getAttribute("href")).toContain("/errors.html#peer_lost");
-    await tabs.picture(page, "search");
+    await page.fill("#localsearch-input", word);
+    const found = page.locator("#localsearch-list a");
+    await found.first().waitFor({ timeout: 60_000 });
+    expect(await found.first().getAttribute("href")).toContain(place);
+    await tabs.picture(page, `search-${word}`);
     expect(asked.filter((url) => !url.startsWith(origin))).toEqual([]);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { bareHost, isLoopback, urlHost } from "../../src/support/host.ts";
+import { bareHost, hostNameOf, isLoopback, originOf, urlHost } from "../../src/support/host.ts";
 
 describe("isLoopback()", () => {
   it.each([
@@ -36,5 +36,65 @@ describe("isLoopback()", () => {
         expect(new URL(`ws://${urlHost(host)}:29500`).port).toBe("29500");
       }),
     );
+  });
+});
+
+describe("originOf()", () => {
+  it("is what browsers send of any address of a page, and nothing of an address that has more", () => {
+    fc.assert(
+      fc.property(
+        fc.webUrl({ withFragments: true, withQueryParameters: true, validSchemes: ["http", "https"] }),
+        (url) => {
+          const { origin, href } = new URL(url);
+          expect(originOf(origin)).toBe(origin);
+          expect(originOf(`${origin}/`)).toBe(origin);
+          expect(originOf(href)).toBe(href === `${origin}/` ? origin : null);
+        },
+      ),
+    );
+  });
+
+  it.each([
+    ["http://localhost:5173", "http://localhost:5173"],
+    ["https://EXAMPLE.org:443/", "https://example.org"],
+    ["http://[::1]:80", "http://[::1]"],
+    ["chrome-extension://abcdefgh", "chrome-extension://abcdefgh"],
+    ["localhost:5173", null],
+    ["example.org", null],
+    ["*", null],
+    ["null", null],
+    ["file:///tmp", null],
+    ["https://user@example.org", null],
+    ["", null],
+  ])("of %j is %j", (text, origin) => {
+    expect(originOf(text)).toBe(origin);
+  });
+});
+
+describe("hostNameOf()", () => {
+  it("is the name in any address, which has more than a name", () => {
+    fc.assert(
+      fc.property(fc.webUrl({ validSchemes: ["http"] }), (url) => {
+        const { hostname, host, href } = new URL(url);
+        expect(hostNameOf(hostname)).toBe(hostname);
+        expect(hostNameOf(hostname.toUpperCase())).toBe(hostname);
+        expect(hostNameOf(href)).toBe(null);
+        if (host !== hostname) expect(hostNameOf(host)).toBe(null);
+      }),
+    );
+  });
+
+  it.each([
+    ["hub", "hub"],
+    ["::1", "[::1]"],
+    ["[::1]", "[::1]"],
+    ["10.0.0.1", "10.0.0.1"],
+    ["example.org:443", null],
+    ["https://example.org", null],
+    ["example.org/", null],
+    ["a b", null],
+    ["", null],
+  ])("of %j is %j", (text, name) => {
+    expect(hostNameOf(text)).toBe(name);
   });
 });

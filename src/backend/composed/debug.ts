@@ -171,7 +171,9 @@ export class DebugBackend implements Backend {
     this.#context.logger.debug(`${name} fails: ${textOf(error)}`);
     if (!(error instanceof MismatchError) || frames.length === 0) return error;
     const place = `rank ${this.#context.rank} made ${name} here:\n${frames.join("\n")}`;
-    return new MismatchError(`${error.message}\n${place}`, { ...error.details, cause: error });
+    // Where the error names this level (messaging/mismatch-errors.ts), it says of the level what now follows.
+    const message = error.message.replace(/ \(WEBCCL_DEBUG=DETAIL[^)]*\)$/, "");
+    return new MismatchError(`${message}\n${place}`, { ...error.details, cause: error });
   }
 
   #tell(text: string, hash: bigint | Promise<bigint>, place = ""): void {

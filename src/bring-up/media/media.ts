@@ -30,8 +30,8 @@ export interface Media {
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
   settle(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
-  /** With which ranks this one maps memory, shares files and has data channels, or why with none. */
-  reasons(): { mappedMemory: string; sharedFile: string; webrtc: string };
+  /** With which ranks this one maps memory, shares files, has WebSockets and data channels, or why with none. */
+  reasons(): { mappedMemory: string; sharedFile: string; websocket: string; webrtc: string };
 }
 
 /** Opens the media of this rank, which has met the others. */
@@ -88,6 +88,7 @@ export async function openMedia(
       return {
         mappedMemory: saidBy(processes?.mapped),
         sharedFile: saidBy(processes?.files),
+        websocket: saidBy(processes?.websocket),
         webrtc: saidBy(tabs?.webrtc),
       };
     },

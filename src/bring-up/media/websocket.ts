@@ -14,6 +14,7 @@ import { BIND_REMEDIES } from "../bind-remedies.ts";
 import type { Cleanup } from "../cleanup.ts";
 import type { Settings } from "../init-options.ts";
 import { wireHasChecksums } from "../integrity.ts";
+import { linkBetween } from "../linking.ts";
 import type { RosterEntry } from "../roster.ts";
 import { inTime } from "./in-time.ts";
 import { type Medium, PLAIN } from "./medium.ts";
@@ -40,29 +41,19 @@ export interface WebsocketOptions {
 }
 
 /** Listens. The ranks' links have a secret of their own, which the store shows to the job's ranks and to nobody else. */
-export async function openWebsocket(
-  platform: Platform,
-  { settings, rank, store, executor, undo }: WebsocketOptions,
-): Promise<WebsocketMedium> {
-  const { listen, logger, groupName: group, timeoutMs, peerTimeoutMs, signal } = settings;
+export async function openWebsocket(platform: Platform, options: WebsocketOptions): Promise<WebsocketMedium> {
+  const { settings, rank, store, executor, undo } = options;
+  const { logger, groupName: group, timeoutMs, peerTimeoutMs, signal } = settings;
   // A rank that joins a group that runs is one more than its members began with.
   const worldSize = settings.join ? 0 : settings.worldSize;
   // Who joins must not be the first to come, at a store that has just been opened in place of one that is gone.
   const token = settings.join ? decodeUtf8(await store.get(SECRET)) : await agreeOnSecret(store);
   const arrivals = new Arrivals(group, rank, worldSize);
   undo.push(() => arrivals.close());
-  const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
-  const address = addressToAdvertise(host, advertise);
-  const listener = await platform.listen(
-    {
-      ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
-      ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
-    },
-    (hello, socket) => arrivals.add(hello, socket),
-  );
-  undo.push(() => listener.close());
+  const port = await openPort(platform, options, token, arrivals);
 
   let own: RosterEntry | undefined;
+  let description = "no other rank is there";
   const hasChecksums = (other: RosterEntry) => own === undefined || wireHasChecksums(own, other, "websocket");
   /** The higher rank of two opens the link, to the lower one it comes. */
   const socketTo = async (to: RosterEntry): Promise<Socket> => {
@@ -74,10 +65,14 @@ export async function openWebsocket(
   return {
     ...PLAIN,
     kind: "websocket",
-    offer: { listenUrl: `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}` },
+    offer: { listenUrl: port.url },
     settle: async (roster) => {
       own = roster.find((entry) => entry.rank === rank);
+      if (own) description = describe(own, roster) || description;
       return roster;
+    },
+    get description() {
+      return description;
     },
     link: async (others, take) => {
       const sumsOf = async (other: RosterEntry) => {
@@ -94,8 +89,29 @@ export async function openWebsocket(
       await inTime(Promise.all(others.map(link)), timeoutMs, () => unlinked(settings, rank, pending));
     },
     secret: token,
-    close: () => listener.close(),
+    close: () => port.close(),
   };
+}
+
+/** Listens for links; `url` is where the others find this rank. */
+async function openPort(
+  platform: Platform,
+  { settings: { listen, logger, peerTimeoutMs }, undo }: WebsocketOptions,
+  token: string,
+  arrivals: Arrivals,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const { host = "127.0.0.1", port = 0, tls, advertise, insecure = false } = listen;
+  const address = addressToAdvertise(host, advertise);
+  const listener = await platform.listen(
+    {
+      ...{ host, port, token, insecure, remedies: BIND_REMEDIES, logger, allowHosts: [address.hostname] },
+      ...{ silenceMs: peerTimeoutMs, ...(tls === undefined ? {} : { tls }) },
+    },
+    (hello, socket) => arrivals.add(hello, socket),
+  );
+  undo.push(() => listener.close());
+  const url = `${tls ? "wss" : "ws"}://${address.hostname}:${address.port || listener.port}`;
+  return { url, close: () => listener.close() };
 }
 
 /**
@@ -147,6 +163,36 @@ function addressToAdvertise(host: string, advertise: string | undefined): { host
     );
   }
   return url;
+}
+
+/** With whom the rank of `own` has WebSockets, and why others that no faster link joins to it have none. "" if there is no other. */
+function describe(own: RosterEntry, roster: readonly RosterEntry[]): string {
+  const others = roster.filter((other) => other.rank !== own.rank);
+  const ranksOf = new Map<string, number[]>();
+  for (const other of others) {
+    const kind = linkBetween(own, other);
+    const isRelayed = kind === "hub" || kind === "webrtc";
+    const text = isRelayed ? whyNone(own, other) : kind === "websocket" ? "" : FASTER;
+    ranksOf.set(text, [...(ranksOf.get(text) ?? []), other.rank]);
+  }
+  const told = (text: string, ranks: readonly number[]) => {
+    const names = `with rank ${ranks.join(", rank ")}`;
+    return text === "" ? names : `not ${names}: ${text}`;
+  };
+  return [...ranksOf]
+    .sort(([a], [b]) => Number(a !== "") - Number(b !== ""))
+    .map((entry) => told(...entry))
+    .join("; ");
+}
+
+const FASTER = "a faster link joins them";
+
+/** Why no WebSocket joins two ranks that a hub, or a data channel, joins. The lower one is the one to which a link comes. */
+function whyNone(own: RosterEntry, other: RosterEntry): string {
+  if (own.listenUrl === null || other.listenUrl === null) return "nothing listens there";
+  const [rank, url] = own.rank < other.rank ? [own.rank, own.listenUrl] : [other.rank, other.listenUrl];
+  const { hostname } = new URL(url);
+  return `rank ${rank} listens at ${hostname}, which other hosts cannot reach: pass listen: { host } with an address of its host`;
 }
 
 /** Most sockets that came and that nobody has waited for. */

@@ -67,14 +67,14 @@ export async function joinHub(
 }
 
 /** Hears of tries that fail: one line, once a rank has waited so long that the others are likely to wait for somebody's help. */
-function saysOnce({ logger }: Settings, url: string): (tries: number) => void {
+function saysOnce({ logger }: Settings, url: string): (tries: number, error: Error) => void {
   const begin = now();
   let isSaid = false;
-  return (tries) => {
+  return (tries, { message }) => {
     if (isSaid || now() - begin < QUIET_MS) return;
     isSaid = true;
     logger.warn(
-      `nothing answers at ${url} after ${tries} tries: is the hub, or rank 0, running? It is tried again until timeoutMs is over`,
+      `nothing answers at ${url} after ${tries} tries (${message}): is the hub, or rank 0, running? It is tried again until timeoutMs is over`,
     );
   };
 }

@@ -5,7 +5,16 @@ import { DATA_TYPES, type DataType } from "../../types.ts";
 import type { BenchConfig } from "../bench/bench.ts";
 import type { Comparison } from "../bench/comparison.ts";
 import { BENCH_TABLE, type BenchOp } from "../bench/table.ts";
-import { choiceFlag, type Flags, integerFlag, sizeFlag, textFlag, UsageError } from "../usage.ts";
+import {
+  checkCores,
+  choiceFlag,
+  type Flags,
+  integerFlag,
+  outputFlag,
+  sizeFlag,
+  textFlag,
+  UsageError,
+} from "../usage.ts";
 
 const OPS = ["sum", "avg", "product", "min", "max", "band", "bor", "bxor"] as const satisfies BenchOp[];
 const TRANSPORTS = ["auto", "shared-memory", "mapped-memory", "shared-file", "websocket", "hub"] as const;
@@ -69,7 +78,7 @@ async function runBench(collective: string, flags: Flags): Promise<number> {
 }
 
 async function runKernels(flags: Flags, { json, dtype, op, device }: CommonFlags): Promise<number> {
-  const html = textFlag("--html", flags.html);
+  const html = outputFlag("--html", flags.html);
   if (device === "nccl") throw new UsageError("bench kernels has no --device nccl: NCCL's kernels are its own");
   const bytes = sizeFlag("-b", flags.b);
   const options = {
@@ -82,6 +91,13 @@ async function runKernels(flags: Flags, { json, dtype, op, device }: CommonFlags
   };
   const { kernels } = await import("../kernels/kernels.ts");
   return kernels(options, { json, ...(html === undefined ? {} : { html }) });
+}
+
+/** The number of ranks, of which a measurement needs no more than the machine can run. */
+function ranksOf(flags: Flags): number {
+  const ranks = integerFlag("-n", flags.n, 1) ?? 2;
+  if (flags.threads !== true) checkCores(ranks, "or --threads");
+  return ranks;
 }
 
 /** The flags that a comparison has no use for. */
@@ -97,7 +113,7 @@ async function runComparison(comparison: Comparison, flags: Flags, { json, devic
   return benchComparison(
     {
       comparison,
-      ranks: integerFlag("-n", flags.n, 1) ?? 2,
+      ranks: ranksOf(flags),
       sizes: bytes === undefined ? (comparison === "coalesced" ? [6_400] : [64, 4_096]) : [bytes],
       turns: integerFlag("-i", flags.i, 1) ?? 100,
       threads: flags.threads === true,
@@ -113,7 +129,7 @@ async function runCollective(name: string, flags: Flags, common: CommonFlags): P
     if (flags[flag] !== undefined) throw new UsageError(`--${flag} is for bench kernels`);
   }
   const config = collectiveConfig(name, flags, common);
-  const html = textFlag("--html", flags.html);
+  const html = outputFlag("--html", flags.html);
   const { bench } = await import("../bench/bench.ts");
   return bench(config, { json: common.json, ...(html === undefined ? {} : { html }) });
 }
@@ -131,7 +147,7 @@ function collectiveConfig(name: string, flags: Flags, { dtype = "f32", op = "sum
   const algorithm = textFlag("--algorithm", flags.algorithm);
   return {
     collectives: [name],
-    ranks: integerFlag("-n", flags.n, 1) ?? 2,
+    ranks: ranksOf(flags),
     minBytes,
     maxBytes,
     factor: integerFlag("-f", flags.f, 2) ?? 4,

@@ -1,10 +1,15 @@
 /** `webccl run`: its flags, and where they end. */
-import { availableParallelism } from "node:os";
 import type { CAC, Command } from "cac";
-import { type Flags, integerFlag, spellingsOf, textFlag, UsageError } from "../usage.ts";
-
-/** Most processes for each core, unless the user insists: a mistyped count must not bring the machine down. */
-const MOST_PER_CORE = 16;
+import {
+  checkCores,
+  type Flags,
+  type FlagValue,
+  integerFlag,
+  MOST_PER_CORE,
+  spellingsOf,
+  textFlag,
+  UsageError,
+} from "../usage.ts";
 
 /**
  * Adds the command to `cli`, and returns those of the words `argv` that are webccl's to parse: of `webccl run`, the words
@@ -13,9 +18,12 @@ const MOST_PER_CORE = 16;
  */
 export function runCommand(cli: CAC, argv: readonly string[]): readonly string[] {
   const command = cli
-    .command("run <script>", "Run a program as several ranks; a rank's death ends the others")
+    .command(
+      "run <script>",
+      "Run a program as several ranks; a rank's death ends the others, unless --no-kill is given",
+    )
     .usage(
-      "run -n <ranks> [--threads | --bun <count> --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
+      "run -n <ranks> [--threads | --bun <count> --deno <count> --browsers <count>] [--hub <url>] [--max-restarts <count>] [--no-kill] [--log-dir <folder> [--tee]] [--nnodes <hosts> --node-rank <number> --rdzv-endpoint <host:port>] <script> [arguments of the script]",
     )
     .option("-n, --ranks <count>", "Number of ranks; --nproc-per-node, torchrun's word, is the same")
     .option("--oversubscribe", `Start more than ${MOST_PER_CORE} processes for each core all the same`)
@@ -29,11 +37,18 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
       "--max-restarts <count>",
       "Start ranks again that end badly, so often in all: they join the group that runs",
     )
+    .option(
+      "--no-kill",
+      "Let the others go on when a rank ends badly: they shrink(), and the exit code is 0 if one ends well; --enable-recovery, Open MPI's word, is the same",
+    )
     .option("--log-dir <folder>", "Keep what each rank prints in files of this folder, in place of printing it")
     .option("--tee", "--log-dir: print it, too")
     .option("--nnodes <hosts>", "Number of hosts, each with -n ranks; 1:4 begins with one and lets up to four in")
     .option("--node-rank <number>", "--nnodes: the number of this host, from 0 on")
-    .option("--rdzv-endpoint <host:port>", "--nnodes: where host 0 keeps the hub at which all meet")
+    .option(
+      "--rdzv-endpoint <host:port>",
+      "--nnodes: where host 0 keeps the hub at which all meet; wss://host:port if it has TLS",
+    )
     .option("--rdzv-id <name>", "--nnodes: the job's name, run if absent")
     .option("--cert <file>", "--nnodes: TLS certificate of that hub, PEM")
     .option("--key <file>", "--nnodes: TLS key of that hub, PEM")
@@ -41,39 +56,47 @@ export function runCommand(cli: CAC, argv: readonly string[]): readonly string[]
     .option("--standalone", "A job of this host alone, as it is without --nnodes");
   const [name, ...words] = argv;
   const [own, args] = name === "run" ? splitRunArguments(words, valueFlags(command)) : [words.flatMap(asDeclared), []];
-  command.action(async (script: string, flags: Flags) => {
-    const { run } = await import("../run.ts");
-    const { hostsOf } = await import("../launch/hosts.ts");
-    const ranks = integerFlag("-n", flags.n, 1);
-    if (ranks === undefined)
-      throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
-    if (flags.threads !== true && flags.oversubscribe !== true) checkCores(ranks);
-    return run({
-      ranks,
-      bun: integerFlag("--bun", flags.bun, 0),
-      deno: integerFlag("--deno", flags.deno, 0),
-      browsers: integerFlag("--browsers", flags.browsers, 0),
-      threads: flags.threads === true,
-      verbose: flags.verbose === true,
-      hub: textFlag("--hub", flags.hub),
-      maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
-      hosts: hostsOf(flags),
-      logDir: textFlag("--log-dir", flags.logDir),
-      tee: flags.tee === true,
-      script,
-      args,
-    });
-  });
+  command.action((script: string, flags: Flags) => start(script, args, flags));
   return name === undefined ? [] : [name, ...own];
 }
 
-/** @throws UsageError if there would be so many processes that they would hardly get on. */
-function checkCores(ranks: number): void {
-  const cores = availableParallelism();
-  if (ranks <= MOST_PER_CORE * cores) return;
-  throw new UsageError(
-    `-n ${ranks} is more than ${MOST_PER_CORE} processes for each of ${cores} cores: take fewer, or --threads, or pass --oversubscribe`,
-  );
+/**
+ * Runs `script` with the words `args` as the flags say, and returns the exit code.
+ * @throws UsageError if a flag is missing or wrong.
+ */
+async function start(script: string, args: readonly string[], flags: Flags): Promise<number> {
+  const { run } = await import("../run.ts");
+  const { hostsOf } = await import("../launch/hosts.ts");
+  const ranks = integerFlag("-n", flags.n, 1);
+  if (ranks === undefined) throw new UsageError("-n is missing; flags go before the script: webccl run -n 4 script.ts");
+  if (flags.threads !== true && flags.oversubscribe !== true)
+    checkCores(ranks, "or --threads, or pass --oversubscribe");
+  return run({
+    ranks,
+    bun: integerFlag("--bun", flags.bun, 0),
+    deno: integerFlag("--deno", flags.deno, 0),
+    browsers: integerFlag("--browsers", flags.browsers, 0),
+    threads: flags.threads === true,
+    verbose: flags.verbose === true,
+    hub: hubFlag(flags.hub),
+    maxRestarts: integerFlag("--max-restarts", flags.maxRestarts, 0),
+    noKill: flags.kill === false,
+    hosts: hostsOf(flags),
+    logDir: textFlag("--log-dir", flags.logDir),
+    tee: flags.tee === true,
+    script,
+    args,
+  });
+}
+
+/**
+ * The hub's address given by --hub.
+ * @throws UsageError if it is none.
+ */
+function hubFlag(value: FlagValue): string | undefined {
+  const url = textFlag("--hub", value);
+  if (url === undefined || (URL.canParse(url) && /^wss?:$/.test(new URL(url).protocol))) return url;
+  throw new UsageError(`--hub must be a hub's address, such as ws://10.0.0.1:29500/my-group or wss://…, got ${url}`);
 }
 
 /** Spellings of the flags of `command` that take the next word. */
@@ -81,14 +104,22 @@ function valueFlags(command: Command): ReadonlySet<string> {
   return new Set(spellingsOf(command.options.filter((option) => !option.isBoolean)));
 }
 
-/** A word as the flags are declared: -n4 is -n 4, --max_restarts is --max-restarts, and --nproc-per-node, as torchrun has it, is --ranks. */
+/** Flags of other launchers (torchrun, mpirun), each with ours. */
+const OTHERS_FLAGS: Readonly<Record<string, string>> = {
+  "--nproc-per-node": "--ranks",
+  "--np": "--ranks",
+  "--enable-recovery": "--no-kill",
+};
+
+/** A word as the flags are declared: -n4 is -n 4, -np is -n, --max_restarts is --max-restarts, and other launchers' flags are ours. */
 function asDeclared(word: string): string[] {
-  const [, count] = /^-n(\d+)$/.exec(word) ?? [];
+  if (word === "-np") return ["-n"];
+  const [, count] = /^-n([^=].*)$/.exec(word) ?? [];
   if (count !== undefined) return ["-n", count];
   const [flag = "", ...value] = word.split("=");
   if (!flag.startsWith("--")) return [word];
-  const dashed = flag.replaceAll("_", "-").replace(/^--nproc-per-node$/, "--ranks");
-  return [[dashed, ...value].join("=")];
+  const dashed = flag.replaceAll("_", "-");
+  return [[OTHERS_FLAGS[dashed] ?? dashed, ...value].join("=")];
 }
 
 /**
@@ -97,12 +128,16 @@ function asDeclared(word: string): string[] {
  * @throws UsageError if there is no script.
  */
 export function splitRunArguments(argv: readonly string[], valueFlags: ReadonlySet<string>): [string[], string[]] {
-  let isValue = false;
+  /** The flag whose value the next word is, and the last value. */
+  let flag: string | null = null;
+  let taken = "";
   const own = (end: number) => argv.slice(0, end).flatMap(asDeclared);
   for (const [i, given] of argv.entries()) {
-    const [word = given] = asDeclared(given);
-    if (isValue) {
-      isValue = false;
+    const words = asDeclared(given);
+    const [word = given] = words;
+    if (flag !== null) {
+      taken = PROGRAM.test(given) ? `; ${given} is the value of ${flag}` : "";
+      flag = null;
       continue;
     }
     if (word === "--help" || word === "-h") return [own(i + 1), []];
@@ -111,8 +146,10 @@ export function splitRunArguments(argv: readonly string[], valueFlags: ReadonlyS
       if (script === undefined) break;
       return [[...own(i), script], argv.slice(i + 2)];
     }
-    if (valueFlags.has(word)) isValue = !/^-n\d/.test(given);
+    if (valueFlags.has(word)) flag = words.length === 1 ? word : null;
     else if (!word.startsWith("-")) return [own(i + 1), argv.slice(i + 1)];
   }
-  throw new UsageError("run needs a script: webccl run -n 4 script.ts");
+  throw new UsageError(`run needs a script${taken}: webccl run -n 4 script.ts`);
 }
+
+const PROGRAM = /\.[cm]?[jt]sx?$/;

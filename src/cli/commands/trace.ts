@@ -1,6 +1,6 @@
 /** `webccl trace`: its flags. */
 import type { CAC } from "cac";
-import { type Flags, integerFlag, textFlag, UsageError } from "../usage.ts";
+import { type Flags, portFlag, textFlag, UsageError } from "../usage.ts";
 
 /** Adds the command to `cli`. */
 export function traceCommand(cli: CAC): void {
@@ -34,5 +34,5 @@ async function runTrace(dumps: readonly string[], flags: Flags): Promise<number>
     (place) => textFlag("--live", place) ?? "",
   );
   const { traceLive } = await import("../trace/trace-live.ts");
-  return traceLive(places, integerFlag("--port", flags.port, 0) ?? 0);
+  return traceLive(places, portFlag("--port", flags.port) ?? 0);
 }

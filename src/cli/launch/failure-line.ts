@@ -12,6 +12,18 @@ const AS_MODULE =
 const REMEDIES: readonly [RegExp, string][] = [
   [/Top-level await is currently not supported with the "cjs"|await is only valid in async/, AS_MODULE],
   [/Cannot use import statement outside a module|Unexpected token 'export'/, AS_MODULE],
+  [
+    /\.broadcast_?[cC]oalesced is not a function/,
+    "it is broadcastCoalesced(group, tensors) of webccl/ddp, or group.broadcastAll(tensors)",
+  ],
+  [
+    /\.[a-z]+(_[a-z]+)+ is not a function/,
+    "names of webccl have no underscore: docs/from-torch.md has each name of torch.distributed beside its name here",
+  ],
+  [
+    /Unknown file extension|needs an import (attribute|assertion) of type/,
+    "webccl runs JavaScript (.js, .mjs, .cjs) and TypeScript (.ts, .mts, .cts)",
+  ],
   [/require is not defined in ES module scope/, "the program was read as a module: use import, or name it .cjs"],
 ];
 

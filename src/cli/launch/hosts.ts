@@ -26,6 +26,13 @@ const WAITS = "the ranks of this host have ended; its hub stays for those of the
 /** How a user of `webccl run` gives what a hub beyond loopback needs. */
 const REMEDIES = { token: "a token in WEBCCL_TOKEN", tls: "--cert and --key", insecure: "--insecure" };
 
+/** Where the hub of host 0 is. */
+interface Endpoint {
+  readonly scheme: "ws" | "wss";
+  readonly host: string;
+  readonly port: number;
+}
+
 /** The place of this host among them, and where they meet. */
 export interface Hosts {
   /** The job begins with so many. */
@@ -35,7 +42,7 @@ export interface Hosts {
   /** This host's number, from 0 on. */
   readonly rank: number;
   /** Where host 0 keeps the hub; null if the hub is another one. */
-  readonly endpoint: { readonly host: string; readonly port: number } | null;
+  readonly endpoint: Endpoint | null;
   /** The job's name, which tells it from others at the same hub. */
   readonly id: string;
   /** The flags that are the hub's. */
@@ -79,20 +86,35 @@ export function hostsOf(flags: Flags): Hosts | null {
     throw new UsageError("give --rdzv-endpoint or --hub, not both");
   return {
     ...{ first, most: end, rank: rank ?? 0, id: textFlag("--rdzv-id", flags.rdzvId) ?? DEFAULT_ID, flags },
-    endpoint: endpoint === undefined ? null : endpointOf(endpoint),
+    endpoint: endpoint === undefined ? null : endpointOf(endpoint, flags.cert !== undefined, rank ?? 0),
   };
 }
 
 const dashed = (flag: string) => `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-function endpointOf(text: string): { host: string; port: number } {
-  const url = URL.canParse(`tcp://${text}`) ? new URL(`tcp://${text}`) : null;
+/**
+ * The address that `text` gives, such as 10.0.0.1:29500 or wss://10.0.0.1:29500. Without a scheme it is wss:// on a host that has the
+ * hub's certificate, else ws://.
+ * @throws UsageError if it is none, or says of TLS what the flags of the host deny.
+ */
+function endpointOf(text: string, hasCertificate: boolean, rank: number): Endpoint {
+  const [, given, rest = text] = /^(wss?):\/\/(.*)$/.exec(text) ?? [];
+  const url = URL.canParse(`tcp://${rest}`) ? new URL(`tcp://${rest}`) : null;
   const host = url?.hostname.replace(/^\[|\]$/g, "") ?? "";
   const port = url?.port ? Number(url.port) : DEFAULT_PORT;
-  if (host === "" || url?.pathname || port === 0) {
-    throw new UsageError(`--rdzv-endpoint must be host:port, such as 10.0.0.1:${DEFAULT_PORT}, got ${text}`);
+  if (host === "" || url?.pathname || url?.search || url?.hash || url?.username || port === 0) {
+    throw new UsageError(
+      `--rdzv-endpoint must be host:port, such as 10.0.0.1:${DEFAULT_PORT}, with wss:// before it if the hub has TLS, got ${text}`,
+    );
   }
-  return { host, port };
+  if (given === "ws" && hasCertificate)
+    throw new UsageError(`--rdzv-endpoint ${text} is without TLS, and --cert gives the hub TLS: say wss://${rest}`);
+  if (given === "wss" && !hasCertificate && rank === 0)
+    throw new UsageError(
+      `--rdzv-endpoint ${text} is with TLS, and this host keeps the hub: give --cert and --key, or say ws://${rest}`,
+    );
+  const scheme = given === "wss" || (given === undefined && hasCertificate) ? "wss" : "ws";
+  return { scheme, host, port };
 }
 
 /**
@@ -101,11 +123,10 @@ function endpointOf(text: string): { host: string; port: number } {
  */
 export async function openHosts(hosts: Hosts, ranks: number, hub: string | undefined): Promise<LaunchedJob> {
   const { endpoint, id } = hosts;
-  const options = { ...hubOptions(hosts.flags), ...endpoint, remedies: REMEDIES };
+  const options = { ...hubOptions(hosts.flags), host: endpoint?.host, port: endpoint?.port, remedies: REMEDIES };
   const own = endpoint && hosts.rank === 0 ? await startHub(options).catch(asUsageError) : null;
-  const scheme = options.tls ? "wss" : "ws";
   const url = endpoint
-    ? `${scheme}://${urlHost(endpoint.host)}:${endpoint.port}/${encodeURIComponent(id)}`
+    ? `${endpoint.scheme}://${urlHost(endpoint.host)}:${endpoint.port}/${encodeURIComponent(id)}`
     : (hub ?? "");
   const log = hosts.most > hosts.first ? await openLog(url).catch(asUsageError) : null;
   // The first time that a host of the beginning comes it begins; else it joins.
@@ -120,8 +141,9 @@ export async function openHosts(hosts: Hosts, ranks: number, hub: string | undef
     nameOf: (rank) => (joins ? `${hosts.rank}.${rank}` : String(hosts.rank * ranks + rank)),
     async close({ failure, stoppedBy }) {
       await log?.close();
-      // The hosts of a job that may grow and shrink go on without this one.
-      const endsSoon = stoppedBy !== null || (failure !== null && log === null);
+      // The hosts of a job that may grow and shrink go on without this one, and so do those of one whose ranks are not ended.
+      const mayGoOn = log !== null || hosts.flags.kill === false;
+      const endsSoon = stoppedBy !== null || (failure !== null && !mayGoOn);
       const say = setTimeout(() => process.stderr.write(`webccl run: ${WAITS}\n`), QUIET_MS);
       await own?.drained(id, endsSoon ? ENDING_MS : Number.POSITIVE_INFINITY);
       clearTimeout(say);

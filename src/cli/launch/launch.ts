@@ -1,5 +1,5 @@
 /** Starts the ranks of this host as processes or threads, and resolves when all of them have ended. */
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { PassThrough } from "node:stream";
 import { siblingModule } from "../sibling-module.ts";
@@ -34,6 +34,8 @@ export interface LaunchOptions {
   verbose?: boolean | undefined;
   /** How often ranks that end badly are started again, all together; they join the group that runs. Default: 0. */
   maxRestarts?: number | undefined;
+  /** Let the others go on when a rank ends badly and is not started again. Default: false, they are ended. */
+  noKill?: boolean | undefined;
   /** The hosts of the job, each of which has `ranks` ranks. Default: this one alone. */
   hosts?: Hosts | null | undefined;
   /** Folder for files that keep what each rank prints. */
@@ -53,9 +55,8 @@ export interface LaunchOptions {
 export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   const { ranks, hub, args = [], hosts = null, logDir } = options;
   const prefix = options.prefix ?? (ranks > 1 || hosts !== null);
-  const script = resolve(options.script);
-  if (!existsSync(script)) throw new UsageError(`no such script: ${options.script}`);
-  const { threads = false, verbose = false, maxRestarts = 0 } = options;
+  const script = programAt(options.script);
+  const { threads = false, verbose = false, maxRestarts = 0, noKill = false } = options;
   const counts = countsOf(options);
   checkTogether(options, counts);
   const logs = logDir === undefined ? null : new LogFiles(resolve(logDir));
@@ -96,6 +97,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
       hasOthers: (hosts?.most ?? 1) > 1,
       mostRestarts: maxRestarts,
       restart: (rank, restarts) => add(rank, startOne(rank, restarts)),
+      survivorsGoOn: noKill,
     });
     if (threads)
       startAsThreads({ ranks, script, args, tsx: loader, environment: environmentOf(0, 0), piped }, verbose).forEach(
@@ -108,6 +110,17 @@ export async function launch(options: LaunchOptions): Promise<LaunchResult> {
   await logs?.close();
   await job.close(result);
   return result;
+}
+
+/**
+ * The program's path from the root.
+ * @throws UsageError if it is not there.
+ */
+function programAt(path: string): string {
+  const file = statSync(path, { throwIfNoEntry: false });
+  if (!file) throw new UsageError(`no such script: ${path}`);
+  if (file.isDirectory()) throw new UsageError(`${path} is a folder: name the program in it`);
+  return resolve(path);
 }
 
 /** Who runs how many ranks, in their order. */

@@ -2,8 +2,9 @@
  * Sees to it that the ranks of a launch end together.
  *
  * The first rank that ends badly decides the result. The others are given SURVIVOR_GRACE_MS to report their
- * PeerLostError, then SIGTERM, and KILL_GRACE_MS later SIGKILL. SIGINT, SIGTERM and SIGHUP to the launcher end
- * the ranks the same way, without the first wait; a launcher that dies itself takes them along (orphan.ts).
+ * PeerLostError, then SIGTERM, and KILL_GRACE_MS later SIGKILL; where survivors go on, the launcher waits for them instead.
+ * SIGINT, SIGTERM and SIGHUP to the launcher end the ranks the same way, without the first wait; a launcher that dies itself
+ * takes them along (orphan.ts).
  */
 import { constants } from "node:os";
 import type { Rank } from "./ranks.ts";
@@ -25,7 +26,10 @@ export interface RankEnd {
 
 /** How the job ended. */
 export interface LaunchResult {
-  /** 0, or the first failed rank's code, or 128 plus the number of the signal that ended it or the launcher. */
+  /**
+   * 0, or the first failed rank's code, or 128 plus the number of the signal that ended it or the launcher. Where survivors go on it
+   * is 0 if any rank ended well.
+   */
   exitCode: number;
   /** The first rank that ended badly, or null. */
   failure: RankEnd | null;
@@ -50,6 +54,8 @@ export interface Supervised {
   readonly mostRestarts: number;
   /** Starts a rank again; `restarts` counts all of them so far. */
   restart(rank: number, restarts: number): void;
+  /** Do the others go on after a rank has ended badly? */
+  readonly survivorsGoOn: boolean;
 }
 
 /** Holds the ranks of one launch, and listens to the launcher's signals, until the last rank has ended. */
@@ -86,11 +92,17 @@ export class Supervisor {
       return;
     }
     this.#ends.push(end);
-    if (!this.#failure && end.code !== 0) {
-      this.#failure = end;
-      if (!this.#stoppedBy) this.#timer = setTimeout(this.#endSurvivors, SURVIVOR_GRACE_MS);
-    }
+    if (end.code !== 0) this.#endedBadly(end);
     if (this.#ranks.size === 0) this.#finish();
+  }
+
+  /** The survivors are ended after the first such end, or go on after each. */
+  #endedBadly(end: RankEnd): void {
+    const isFirst = this.#failure === null;
+    this.#failure ??= end;
+    if (this.#stoppedBy || this.#ranks.size === 0) return;
+    if (this.#options.survivorsGoOn) process.stderr.write(`webccl run: ${describeEnd(end)}, and the others go on\n`);
+    else if (isFirst) this.#timer = setTimeout(this.#endSurvivors, SURVIVOR_GRACE_MS);
   }
 
   /** Is there a restart left, and a group to join? */
@@ -106,7 +118,9 @@ export class Supervisor {
     process.stdout.off("error", this.#brokenPipe);
     expectListeners(-this.#options.count);
     const [failure, terminated, stoppedBy] = [this.#failure, this.#terminated, this.#stoppedBy];
-    this.#options.onEnded({ exitCode: exitCode(stoppedBy, failure), failure, ends: this.#ends, terminated, stoppedBy });
+    const isSurvived = this.#options.survivorsGoOn && !stoppedBy && this.#ends.some(({ code }) => code === 0);
+    const code = isSurvived ? 0 : exitCode(stoppedBy, failure);
+    this.#options.onEnded({ exitCode: code, failure, ends: this.#ends, terminated, stoppedBy });
   }
 
   readonly #endSurvivors = (): void => {

@@ -57,7 +57,7 @@ export async function connect<O extends ConnectOptions>(
           cause,
         });
       }
-      onRetry?.(tries);
+      onRetry?.(tries, error);
       // Ranks that were started together do not come again together.
       await sleep(delayMs * (0.5 + (randomBytes(1)[0] ?? 0) / 256), url, signal);
       delayMs = Math.min(delayMs * 1.5, lastRetryMs);

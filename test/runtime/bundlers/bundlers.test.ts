@@ -118,4 +118,22 @@ describe("the packed package, bundled by", () => {
     await group.destroy();
     await tab.close();
   });
+
+  it("vite: examples/page.ts, which two tabs open", { timeout: 120_000 }, async () => {
+    const folder = join(project, "page");
+    mkdirSync(folder);
+    // As it is, but for the port: another program may have the hub's own.
+    const program = readFileSync(join(root, "examples/page.ts"), "utf8").replaceAll("29500", `${hub.port}`);
+    writeFileSync(join(folder, "page.ts"), program);
+    writeFileSync(join(folder, "index.html"), '<!doctype html><body><script type="module" src="page.ts"></script>');
+    expect(bundle(["vite", "build", "page", "--outDir", "../out/page", "--emptyOutDir", "--base", "./"])).toBe("");
+    const tabs = await Promise.all([browser.newPage(), browser.newPage()]);
+    const said = tabs.map(async (tab) => {
+      await tab.goto(`${origin}/out/page/index.html`);
+      await tab.waitForFunction(() => document.body.textContent?.includes("has the sum"));
+      return tab.textContent("body");
+    });
+    expect((await Promise.all(said)).sort()).toEqual([0, 1].map((rank) => `rank ${rank} of 2 has the sum 3 3 3 3`));
+    await Promise.all(tabs.map((tab) => tab.close()));
+  });
 });

@@ -1,12 +1,14 @@
 /** What README.md says, done in an empty folder with the packed package, on each Node that is supported. */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { build, isBuilt, root } from "../../../scripts/build.ts";
+import { freePort } from "../../helpers/free-port.ts";
 import { gpuEnvironment } from "../../helpers/gpu.ts";
 import { NODES, type NodeVersion, nodeFolder } from "../../helpers/nodes.ts";
+import { outputOf } from "../../helpers/output-of.ts";
 
 const readme = readFileSync(join(root, "README.md"), "utf8");
 
@@ -28,7 +30,7 @@ describe("a fresh project", () => {
     npm(project, "pkg", "set", "type=module");
     const packages = ["tsx", "webgpu", "@tensorflow/tfjs"];
     npm(project, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", `./${packed}`, ...packages);
-    for (const name of ["all-reduce.ts", "gpu-buffers.ts", "tfjs-training.ts"]) {
+    for (const name of ["all-reduce.ts", "gpu-buffers.ts", "several-hosts.ts", "tfjs-training.ts"]) {
       copyFileSync(join(root, "examples", name), join(project, name));
     }
   }, 300_000);
@@ -55,6 +57,31 @@ describe("a fresh project", () => {
     it("sums GPUBuffers", () => {
       const lines = webccl(version, "run", "-n", "2", "gpu-buffers.ts");
       expect(lines).toEqual([0, 1].map((rank) => `[${rank}] rank ${rank} of 2 has the sum 3 in a GPUBuffer`));
+    });
+
+    it("joins processes of two hosts, as examples/several-hosts.ts says", async () => {
+      const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+      // On a machine without a network the hub relays.
+      const own = addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+      const node = join(nodeFolder(version), "node");
+      const words = [...(version === 20 ? ["--import", "tsx"] : []), "several-hosts.ts"];
+      const port = await freePort();
+      const said = [0, 1].map(async (rank) => {
+        const env = {
+          ...process.env,
+          RANK: `${rank}`,
+          WORLD_SIZE: "2",
+          MASTER_ADDR: "127.0.0.1",
+          MASTER_PORT: `${port}`,
+        };
+        const place = { WEBCCL_TOKEN: "secret", OWN_ADDRESS: own ?? "127.0.0.1", WEBCCL_HOST: `host ${rank}` };
+        return outputOf({ command: node, args: words, env: { ...env, ...place }, cwd: project });
+      });
+      const link = own === undefined ? "hub" : "websocket";
+      expect(await Promise.all(said)).toEqual([
+        `rank 0 of 2 has the sum 3; its links: self, ${link}\n`,
+        `rank 1 of 2 has the sum 3; its links: ${link}, self\n`,
+      ]);
     });
 
     it("trains a model of TensorFlow.js", () => {

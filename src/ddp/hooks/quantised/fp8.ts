@@ -12,46 +12,17 @@
  * Bytes: one allReduce of 1 byte per element, and one of 4 bytes.
  * Source: P. Micikevicius et al. 2022, "FP8 Formats for Deep Learning", arXiv:2209.05433.
  */
-import { f8ToF32, f32ToF8 } from "../../executor/cpu/float8.ts";
-import type { ProcessGroup } from "../../group/process-group.ts";
-import type { TurnPart } from "../../group/turns.ts";
-import type { CommHook } from "../comm-hook.ts";
-import { inTurnOf } from "./bucket-turn.ts";
-import { compressible, readGradients, writeGradients } from "./gradients.ts";
+import { f8ToF32 } from "../../../executor/cpu/float8.ts";
+import type { ProcessGroup } from "../../../group/process-group.ts";
+import type { TurnPart } from "../../../group/turns.ts";
+import type { CommHook } from "../../comm-hook.ts";
+import { inTurnOf } from "../bucket-turn.ts";
+import { asF32OnGpu, compressible, isForKernels, readGradients, writeGradients } from "../gradients.ts";
+import { DTYPE, type Floats8 } from "./fp8-floats.ts";
+import { HostFloats8 } from "./fp8-host.ts";
 
 const LARGEST = 448;
-const DTYPE = "f8e4m3";
 const VALUES = Float32Array.from({ length: 256 }, (_, bits) => f8ToF32(DTYPE, bits));
-
-let table: Uint8Array | undefined;
-
-/**
- * The f8e4m3 of every f32, by the upper half of its bits and whether the lower half has any bit: f8e4m3 keeps 3 bits of a fraction, the
- * upper half has 7, and of the others rounding asks only whether they are all 0.
- */
-function narrowTable(): Uint8Array {
-  if (table) return table;
-  const bits = new Uint32Array(1);
-  const float = new Float32Array(bits.buffer);
-  table = Uint8Array.from({ length: 2 ** 17 }, (_, key) => {
-    bits[0] = ((key >>> 1) << 16) | (key & 1);
-    return f32ToF8(DTYPE, Number.isFinite(float[0]!) ? float[0]! : Number.NaN);
-  });
-  return table;
-}
-
-/** The values times `scale` as f8e4m3, to nearest, ties to even; what is not finite is NaN. */
-export function narrowScaled(values: Float32Array, scale: number): Uint8Array<ArrayBuffer> {
-  const narrow = narrowTable();
-  const bits = new Uint32Array(1);
-  const float = new Float32Array(bits.buffer);
-  const result = new Uint8Array(values.length);
-  for (let i = 0; i < result.length; i++) {
-    float[0] = values[i]! * scale;
-    result[i] = narrow[((bits[0]! >>> 16) << 1) | (bits[0]! & 0xffff ? 1 : 0)]!;
-  }
-  return result;
-}
 
 /**
  * The bucket's average by way of f8e4m3. The state is the group.
@@ -60,26 +31,28 @@ export function narrowScaled(values: Float32Array, scale: number): Uint8Array<Ar
 export const fp8CompressHook: CommHook<ProcessGroup> = async (group, bucket) => {
   const view = compressible("fp8CompressHook", group, bucket.buffer());
   await inTurnOf(group, bucket, async (part) => {
+    if (isForKernels(view)) {
+      const { GpuFloats8 } = await import("./fp8-gpu.ts");
+      await asF32OnGpu(group, view, (values) => average(group, part, new GpuFloats8(group, values)));
+      return;
+    }
     const values = await readGradients(group, view);
-    const scale = await agreedScale(group, part, values);
-    const compressed = { data: narrowScaled(values, scale), dtype: DTYPE } as const;
-    await group.allReduce(compressed, part);
-    const result = new Float32Array(values.length);
-    for (let i = 0; i < result.length; i++) result[i] = VALUES[compressed.data[i]!]! / (group.size * scale);
-    await writeGradients(group, view, result);
+    await average(group, part, new HostFloats8(values));
+    await writeGradients(group, view, values);
   });
   return bucket.buffer();
 };
 
-/** A power of two: the product with it is exact. */
-async function agreedScale(group: ProcessGroup, part: TurnPart, values: Float32Array): Promise<number> {
-  const most = new Float32Array(1);
-  for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (magnitude > most[0]! && magnitude < Number.POSITIVE_INFINITY) most[0] = magnitude;
+async function average(group: ProcessGroup, part: TurnPart, floats: Floats8): Promise<void> {
+  try {
+    const most = Float32Array.of(await floats.largest());
+    await group.allReduce(most, { ...part, op: "max" });
+    const scale = powerOfTwoBelow(LARGEST / (group.size * most[0]!));
+    await group.allReduce(floats.encode(scale), part);
+    floats.decode(VALUES.map((value) => value / (group.size * scale)));
+  } finally {
+    floats.discard();
   }
-  await group.allReduce(most, { ...part, op: "max" });
-  return powerOfTwoBelow(LARGEST / (group.size * most[0]!));
 }
 
 /** The largest power of two that is at most `value`; 1 for Infinity. */

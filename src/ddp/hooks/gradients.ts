@@ -55,7 +55,7 @@ export async function writeGradients(
   await writeBytes(group, view.tensor, bytesOf(host) as Uint8Array<ArrayBuffer>);
 }
 
-/** Do the gradients lie in a GPUBuffer whose kernels compute with their dtype? WGSL has no f64. */
+/** Do the gradients lie in a GPUBuffer, and have a dtype that kernels compute with? WGSL has no f64. */
 export function isForKernels(view: HostView | GpuView): view is GpuView {
   return view.memory === "gpu" && view.dtype !== "f64";
 }

@@ -75,7 +75,7 @@ const SECTIONS: readonly { title: string; interfaces: readonly [file: string, na
   },
   { title: "`ReduceOp.custom`", interfaces: [["reduce-op", "CustomReduceOpOptions"]] },
   { title: "`broadcastCoalesced`", interfaces: [["ddp/broadcast-coalesced", "BroadcastCoalescedOptions"]] },
-  { title: "`Int8State`", interfaces: [["ddp/hooks/int8", "Int8Options"]] },
+  { title: "`Int8State`", interfaces: [["ddp/hooks/quantised/int8", "Int8Options"]] },
   { title: "`PowerSgdState`", interfaces: [["ddp/hooks/power-sgd", "PowerSgdOptions"]] },
   { title: "`TopKState`", interfaces: [["ddp/hooks/top-k", "TopKOptions"]] },
   { title: "`DistributedSampler`", interfaces: [["ddp/distributed-sampler", "DistributedSamplerOptions"]] },

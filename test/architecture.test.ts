@@ -60,7 +60,17 @@ const FLOORS: readonly (readonly string[])[] = [
   ["bring-up", "bring-up/media", "bring-up/epochs", "bring-up/meeting", "bring-up/nccl"],
   ["index.ts"],
   ["trace"],
-  ["ddp", "ddp/checkpoint", "ddp/hooks", "ddp/optimizer", "ddp/reducer", "nn", "nn/steps", "ort"],
+  [
+    "ddp",
+    "ddp/checkpoint",
+    "ddp/hooks",
+    "ddp/hooks/quantised",
+    "ddp/optimizer",
+    "ddp/reducer",
+    "nn",
+    "nn/steps",
+    "ort",
+  ],
   ["tfjs"],
   [
     "node",

@@ -17,7 +17,6 @@ export type { CommHook, HookResult } from "./comm-hook.ts";
 export { DistributedSampler, type DistributedSamplerOptions } from "./distributed-sampler.ts";
 export { GradBucket, type GradBucketParts } from "./grad-bucket.ts";
 export { BuiltinCommHookType, builtinCommHook } from "./hooks/builtin.ts";
-export { fp8CompressHook } from "./hooks/fp8.ts";
 export {
   bf16CompressHook,
   bf16CompressWrapper,
@@ -25,8 +24,9 @@ export {
   fp16CompressWrapper,
   type HasGroup,
 } from "./hooks/half.ts";
-export { type Int8Options, Int8State, int8Hook } from "./hooks/int8.ts";
 export { type PowerSgdOptions, PowerSgdState, powerSgdHook } from "./hooks/power-sgd.ts";
+export { fp8CompressHook } from "./hooks/quantised/fp8.ts";
+export { type Int8Options, Int8State, int8Hook } from "./hooks/quantised/int8.ts";
 export { type TopKOptions, TopKState, topKHook } from "./hooks/top-k.ts";
 export { allReduceHook, noopHook } from "./hooks/uncompressed.ts";
 export { wireBytes } from "./hooks/wire-bytes.ts";

@@ -125,5 +125,5 @@ function textOf({ entries, names }: Told, at: number): string {
   const entry = entries[at];
   if (!entry) return "absent";
   const [, , shape, dtype] = entry;
-  return `${names[at]}, ${dtype} [${shape.join(", ")}]`;
+  return `"${names[at]}", ${dtype} [${shape.join(", ")}]`;
 }

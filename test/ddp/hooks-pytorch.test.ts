@@ -8,10 +8,14 @@ describe("hooks on the gradients of 20 steps of PyTorch's DDP on gloo", () => {
     const file = new URL(`vectors/hooks-${size}-ranks.json`, import.meta.url);
     const recorded = JSON.parse(readFileSync(file, "utf8")) as RecordedHooks;
     expect(recorded.steps).toHaveLength(20);
-    const { allReduce, fp16Compress, strangers } = await differencesOf(await ranksOf(size), recorded);
-    console.log(`${size} ranks: ALLREDUCE differs by ${allReduce} ulp of f32, FP16_COMPRESS by ${fp16Compress} of f16`);
-    expect(allReduce).toBeLessThanOrEqual(size);
-    expect(fp16Compress).toBeLessThanOrEqual(1);
-    expect(strangers).toBe(0);
+    const groups = await ranksOf(size, { deterministic: true });
+    const { allReduce, fp16CompressBits, fp16CompressInRankOrder } = await differencesOf(groups, recorded);
+    console.log(
+      `${size} ranks: ALLREDUCE differs by ${allReduce} ulp of f32, FP16_COMPRESS in rank order by ${fp16CompressInRankOrder} of f16`,
+    );
+    // Their 1/N is a division, ours a product; with a power of two both are exact.
+    expect(allReduce).toBeLessThanOrEqual(size === 3 ? size : 0);
+    expect(fp16CompressBits).toBe(0);
+    expect(fp16CompressInRankOrder).toBeLessThanOrEqual(size);
   });
 });

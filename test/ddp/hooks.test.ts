@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { CommHook } from "../../src/ddp/comm-hook.ts";
-import { narrowScaled } from "../../src/ddp/hooks/fp8.ts";
 import { orthogonalize } from "../../src/ddp/hooks/matrix.ts";
+import { narrowScaled } from "../../src/ddp/hooks/quantised/fp8-host.ts";
 import {
   allReduceHook,
   BuiltinCommHookType,

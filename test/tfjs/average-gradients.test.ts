@@ -71,11 +71,11 @@ describe("averageGradients()", () => {
     [
       "another name",
       () => ({ a: tf.ones([2]), c: tf.ones([3]) }),
-      /gradient 1 of rank 1 is c, float32 \[3\], that of rank 0 is b/,
+      /gradient 1 of rank 1 is "c", float32 \[3\], that of rank 0 is "b"/,
     ],
-    ["another shape", () => ({ a: tf.ones([2]), b: tf.ones([3, 1]) }), /gradient 1 of rank 1 is b, float32 \[3, 1\]/],
-    ["another dtype", () => ({ a: tf.ones([2], "int32"), b: tf.ones([3]) }), /gradient 0 of rank 1 is a, int32/],
-    ["another order", () => ({ b: tf.ones([3]), a: tf.ones([2]) }), /gradient 0 of rank 1 is b/],
+    ["another shape", () => ({ a: tf.ones([2]), b: tf.ones([3, 1]) }), /gradient 1 of rank 1 is "b", float32 \[3, 1\]/],
+    ["another dtype", () => ({ a: tf.ones([2], "int32"), b: tf.ones([3]) }), /gradient 0 of rank 1 is "a", int32/],
+    ["another order", () => ({ b: tf.ones([3]), a: tf.ones([2]) }), /gradient 0 of rank 1 is "b"/],
     ["fewer", () => ({ a: tf.ones([2]) }), /gradient 1 of rank 1 is absent/],
   ])("rejects on every rank with a MismatchError where a rank has %s, and goes on", async (_what, other, says) => {
     await onRanks(2, async (group) => {

@@ -53,7 +53,7 @@ describe("broadcastVariables()", () => {
       const variable = tf.variable(tf.zeros([2 + group.rank]));
       const failed = broadcastVariables(group, [variable]);
       await expect(failed).rejects.toBeInstanceOf(MismatchError);
-      await expect(failed).rejects.toThrow(/variable 0 of rank 1 is \d+, float32 \[3\], that of rank 0/);
+      await expect(failed).rejects.toThrow(/variable 0 of rank 1 is "\d+", float32 \[3\], that of rank 0/);
     });
   });
 

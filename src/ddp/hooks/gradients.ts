@@ -1,10 +1,12 @@
 /** A bucket's gradients as f32 values in host memory, whatever their dtype and memory. */
+import { Elementwise } from "../../elementwise/elementwise.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "../../executor/cpu/half.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { describe } from "../../tensor/describe.ts";
+import { describeGpu } from "../../tensor/gpu.ts";
 import type { GpuView, HostView, TensorView } from "../../tensor/view.ts";
-import type { Tensor } from "../../types.ts";
+import type { GpuTensor, Tensor } from "../../types.ts";
 import { bytesOf, deviceOf, hostTensor, readBytes, writeBytes } from "../host-copy.ts";
 
 /** The dtypes of gradients that can be compressed. */
@@ -51,6 +53,28 @@ export async function writeGradients(
   const host = describe(copy) as HostView;
   setFloats(host, values);
   await writeBytes(group, view.tensor, bytesOf(host) as Uint8Array<ArrayBuffer>);
+}
+
+/** Do the gradients lie in a GPUBuffer, and have a dtype that kernels compute with? WGSL has no f64. */
+export function isForKernels(view: HostView | GpuView): view is GpuView {
+  return view.memory === "gpu" && view.dtype !== "f64";
+}
+
+/** Runs `body` on the gradients of a GPUBuffer as f32: on the buffer itself, or on a copy, which then takes their place. */
+export async function asF32OnGpu(
+  group: ProcessGroup,
+  view: GpuView,
+  body: (values: GpuView) => Promise<void>,
+): Promise<void> {
+  if (view.dtype === "f32") return body(view);
+  const elements = new Elementwise(group.device);
+  const wide = elements.convert(view.tensor, "f32") as GpuTensor;
+  try {
+    await body(describeGpu(wide));
+    elements.convert(wide, view.dtype, view.tensor);
+  } finally {
+    wide.buffer.destroy();
+  }
 }
 
 function floatsOf(view: HostView): Float32Array {

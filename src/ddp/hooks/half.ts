@@ -6,15 +6,17 @@
  * Bytes: one allReduce of 2 bytes per element.
  * Source: fp16_compress_hook and bf16_compress_hook of torch.distributed.algorithms.ddp_comm_hooks.default_hooks.
  */
+import { Elementwise } from "../../elementwise/elementwise.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { describe } from "../../tensor/describe.ts";
-import type { HostView } from "../../tensor/view.ts";
+import type { GpuView, HostView } from "../../tensor/view.ts";
 import type { Tensor } from "../../types.ts";
 import { type CommHook, tensorOfHookResult } from "../comm-hook.ts";
 import { GradBucket } from "../grad-bucket.ts";
+import { free } from "../reducer/memory.ts";
 import { offsetsOf } from "./bucket-states.ts";
 import { bucketInTurn, inTurnOf, turnOfBucket } from "./bucket-turn.ts";
-import { compressible, narrowInto, readGradients, writeGradients } from "./gradients.ts";
+import { compressible, isForKernels, narrowInto, readGradients, writeGradients } from "./gradients.ts";
 
 type Half = "f16" | "bf16";
 
@@ -51,14 +53,31 @@ function groupOf(state: HasGroup): ProcessGroup {
 
 async function throughHalf(name: string, dtype: Half, group: ProcessGroup, bucket: GradBucket): Promise<Tensor> {
   const view = compressible(name, group, bucket.buffer());
-  const half = { data: new Uint16Array(view.count), dtype };
-  const { work } = await inTurnOf(group, bucket, async (part) => {
-    narrowInto(half.data, dtype, await readGradients(group, view));
-    return { work: group.allReduce(half, { ...part, op: "avg" }) };
+  const { half, work } = await inTurnOf(group, bucket, async (part) => {
+    const half = await narrowed(group, view, dtype);
+    return { half, work: group.allReduce(half, { ...part, op: "avg" }) };
   });
-  await work;
-  await writeGradients(group, view, await readGradients(group, describe(half) as HostView));
+  try {
+    await work;
+    await widen(group, half, view);
+  } finally {
+    free(half);
+  }
   return bucket.buffer();
+}
+
+/** A copy of the gradients in 16 bits: by a kernel where they are on a GPU that has one, else in host memory. */
+async function narrowed(group: ProcessGroup, view: HostView | GpuView, dtype: Half): Promise<Tensor> {
+  if (isForKernels(view)) return new Elementwise(group.device).convert(view.tensor, dtype);
+  const half = { data: new Uint16Array(view.count), dtype };
+  narrowInto(half.data, dtype, await readGradients(group, view));
+  return half;
+}
+
+/** The gradients become those of the copy that {@link narrowed} made. */
+async function widen(group: ProcessGroup, half: Tensor, view: HostView | GpuView): Promise<void> {
+  if (isForKernels(view)) new Elementwise(group.device).convert(half, view.dtype, view.tensor);
+  else await writeGradients(group, view, await readGradients(group, describe(half) as HostView));
 }
 
 function wrapper<S extends HasGroup>(name: string, dtype: Half, hook: CommHook<S>): CommHook<S> {

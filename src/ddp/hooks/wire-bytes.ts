@@ -1,7 +1,7 @@
 /** The bytes that each hook sends. */
 import { bytesPerElement, type DataType } from "../../types.ts";
-import { int8WireBytes } from "./int8.ts";
 import { powerSgdWireBytes } from "./power-sgd.ts";
+import { int8WireBytes } from "./quantised/int8.ts";
 import { topKWireBytes } from "./top-k.ts";
 
 /** Of an allReduce that sends each element to its owner and back: the ring, halving and owner-direct algorithms. */

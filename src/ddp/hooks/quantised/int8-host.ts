@@ -1,5 +1,5 @@
 /** The blocks of a bucket in host memory: the loops of int8Hook's steps. */
-import type { Tensor } from "../../types.ts";
+import type { Tensor } from "../../../types.ts";
 import { addBlock, type Blocks, decodeBlock, encodeBlock, type Int8Job, ownedCount, Records } from "./int8-blocks.ts";
 
 /** What a rank keeps of a bucket in host memory: what was lost of its own gradients, and of the blocks that it owns. */

@@ -11,9 +11,9 @@
  * A block whose largest magnitude is below 2^-100 has scale 0, and all its elements are 0. A block that has a NaN or an Inf
  * has scale NaN, and all its elements are NaN: a gradient that went wrong must be seen. The last block is filled up with zeros.
  */
-import type { ProcessGroup } from "../../group/process-group.ts";
-import type { Share } from "../../support/even-share.ts";
-import type { Tensor } from "../../types.ts";
+import type { ProcessGroup } from "../../../group/process-group.ts";
+import type { Share } from "../../../support/even-share.ts";
+import type { Tensor } from "../../../types.ts";
 
 /** From these bits of a magnitude on, a block has a scale. */
 export const LEAST_BITS = 27 << 23;

@@ -2,11 +2,11 @@
  * The blocks of a bucket of f32 in a GPUBuffer: the kernels of int8Hook's steps, with the bits of int8-host.ts. An invocation does one
  * block, from the values to the record and what it lacks, in one pass.
  */
-import { runGpuProgram } from "../../elementwise/gpu-program.ts";
-import { describeGpu } from "../../tensor/gpu.ts";
-import type { GpuView } from "../../tensor/view.ts";
-import type { GpuTensor } from "../../types.ts";
-import { createBuffer, deviceOf } from "../host-copy.ts";
+import { runGpuProgram } from "../../../elementwise/gpu-program.ts";
+import { describeGpu } from "../../../tensor/gpu.ts";
+import type { GpuView } from "../../../tensor/view.ts";
+import type { GpuTensor } from "../../../types.ts";
+import { createBuffer, deviceOf } from "../../host-copy.ts";
 import {
   type Blocks,
   INFINITY_BITS,

@@ -13,16 +13,16 @@
  * Sources: T. Dettmers 2015, "8-Bit Approximations for Parallelism in Deep Learning", arXiv:1511.04561; error feedback on both
  * sides: H. Tang et al. 2019, "DoubleSqueeze", arXiv:1905.05957, and S. P. Karimireddy et al. 2019, arXiv:1901.09847.
  */
-import type { ProcessGroup } from "../../group/process-group.ts";
-import type { TurnPart } from "../../group/turns.ts";
-import { checkOptions, type OptionNames } from "../../option-checks.ts";
-import { evenShare, type Share } from "../../support/even-share.ts";
-import { partOfTensor } from "../../tensor/part.ts";
-import type { CommHook } from "../comm-hook.ts";
-import { BucketStates } from "./bucket-states.ts";
-import { inTurnOf } from "./bucket-turn.ts";
-import { checkFlag, checkGroup } from "./checks.ts";
-import { compressible, readGradients, writeGradients } from "./gradients.ts";
+import type { ProcessGroup } from "../../../group/process-group.ts";
+import type { TurnPart } from "../../../group/turns.ts";
+import { checkOptions, type OptionNames } from "../../../option-checks.ts";
+import { evenShare, type Share } from "../../../support/even-share.ts";
+import { partOfTensor } from "../../../tensor/part.ts";
+import type { CommHook } from "../../comm-hook.ts";
+import { BucketStates } from "../bucket-states.ts";
+import { inTurnOf } from "../bucket-turn.ts";
+import { checkFlag, checkGroup } from "../checks.ts";
+import { asF32OnGpu, compressible, isForKernels, readGradients, writeGradients } from "../gradients.ts";
 import { type Blocks, type Int8Job, wordsOfBlock } from "./int8-blocks.ts";
 import type { GpuKept } from "./int8-gpu.ts";
 import { HostBlocks, type HostKept, keepOnHost } from "./int8-host.ts";
@@ -87,10 +87,12 @@ export const int8Hook: CommHook<Int8State> = async (state, bucket) => {
   const shares = shareOut(Math.ceil(view.count / blockSize), group.size);
   const job: Int8Job = { group, count: view.count, blockSize, errorFeedback, mine: shares[group.rank]! };
   await inTurnOf(group, bucket, async (part) => {
-    if (view.memory === "gpu" && view.dtype === "f32") {
+    if (isForKernels(view)) {
       const { GpuBlocks, keepOnGpu } = await import("./int8-gpu.ts");
       const kept = state.gpuBuckets.of(bucket, () => keepOnGpu(job));
-      await exchange(group, part, shares, blockSize, new GpuBlocks(job, view, kept));
+      await asF32OnGpu(group, view, (values) =>
+        exchange(group, part, shares, blockSize, new GpuBlocks(job, values, kept)),
+      );
       return;
     }
     const values = await readGradients(group, view);

@@ -9,6 +9,8 @@ export interface Extent {
   /** R18's tabs, and R10's sockets. */
   readonly tabs: number;
   readonly seed: number;
+  /** Of R8's and R9's attacks those whose names have this text. */
+  readonly attack: string;
 }
 
 /** See the file's head. */

@@ -8,7 +8,7 @@ import { decodeControl, encodeControl } from "../wire/control.ts";
 import type { IntegrityWish, Settings } from "./init-options.ts";
 
 /** The longest single wait, in milliseconds: a bring-up that has ended leaves none behind in a store of the caller's. */
-const LONGEST_WAIT_MS = 1_000;
+export const LONGEST_WAIT_MS = 1_000;
 
 /** What one rank offers: its NCCL, the UUIDs of the devices it sees, and what it can do with them; or why it has none. */
 export type CudaOffer =
@@ -87,40 +87,20 @@ export async function exchangeRoster(
   own: RosterEntry,
   settings: Pick<Settings, "worldSize" | "timeoutMs" | "signal" | "logger">,
 ): Promise<RosterEntry[]> {
-  const { worldSize } = settings;
+  const { worldSize, timeoutMs } = settings;
+  const deadline = now() + timeoutMs;
   await store.set(`${round}/${own.rank}`, encodeControl(own));
   const keys = Array.from({ length: worldSize }, (_, rank) => `${round}/${rank}`);
-  await waitFor(store, keys, own.rank, settings);
+  try {
+    await store.wait(keys, Math.min(timeoutMs, LONGEST_WAIT_MS));
+  } catch (cause) {
+    if (!(cause instanceof TimeoutError)) throw cause;
+    const { waitForMissing } = await import("./meeting/missing-ranks.ts");
+    await waitForMissing(store, keys, own.rank, { ...settings, deadline, cause });
+  }
   return (await store.multiGet(keys)).map((bytes, rank) => {
     const entry = decodeControl(bytes) as RosterEntry;
     if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);
     return entry;
   });
-}
-
-/** Waits for the keys in pieces, until `signal` fires, and tells who is here when that has changed. */
-async function waitFor(
-  store: Store,
-  keys: readonly string[],
-  rank: number,
-  { timeoutMs, signal, logger }: Pick<Settings, "timeoutMs" | "signal" | "logger">,
-): Promise<void> {
-  let told = "";
-  for (const deadline = now() + timeoutMs; ; ) {
-    signal?.throwIfAborted();
-    const leftMs = Math.max(0, deadline - now());
-    try {
-      return await store.wait(keys, Math.min(leftMs, LONGEST_WAIT_MS));
-    } catch (cause) {
-      if (!(cause instanceof TimeoutError)) throw cause;
-      const present = await Promise.all(keys.map((key) => store.check([key])));
-      const missingRanks = present.flatMap((there, other) => (there ? [] : [other]));
-      const text = `${keys.length - missingRanks.length} of ${keys.length} ranks are here; missing: ${missingRanks.join(", ")}`;
-      if (leftMs <= LONGEST_WAIT_MS) {
-        throw new TimeoutError(`rank ${rank}: after ${timeoutMs} ms ${text}`, { rank, missingRanks, cause });
-      }
-      if (text !== told) logger.info(text);
-      told = text;
-    }
-  }
 }

@@ -53,6 +53,37 @@ describe("two Host headers", () => {
   });
 });
 
+describe("a target that names a host besides", () => {
+  const ask = async (target: (own: string) => string, upgrade: string) => {
+    const hub = await openHub();
+    const { net, closed } = rawTcp(hub.port);
+    const own = `127.0.0.1:${hub.port}`;
+    net.write(`GET ${target(own)} HTTP/1.1\r\nHost: ${own}\r\n${upgrade}\r\n`);
+    const status = await Promise.race([closed, once(net, "data").then(([data]) => String(data))]);
+    net.destroy();
+    return status.slice(0, 12);
+  };
+  const upgrade =
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+  it.each([
+    "http://evil.example/",
+    "ws://evil.example",
+    "HTTP://127.0.0.1@evil.example/",
+    "http://127.0.0.1/",
+    "http:///x",
+  ])("%s is refused with 400", async (target) => {
+    for (const headers of ["Connection: close\r\n", upgrade]) {
+      expect(await ask(() => target, headers)).toBe("HTTP/1.1 400");
+    }
+  });
+
+  it("is served where it is the one of the header", async () => {
+    expect(await ask((own) => `http://${own}/`, "Connection: close\r\n")).toBe("HTTP/1.1 426");
+    expect(await ask((own) => `http://${own}/`, upgrade)).toBe("HTTP/1.1 101");
+  });
+});
+
 describe("the port for figures", () => {
   it("has at most 64 connections at a time, and answers again when they have gone", async () => {
     const page = { status: 200, type: "text/plain", body: "" } as const;

@@ -8,7 +8,7 @@ import { decodeControl, encodeControl } from "../wire/control.ts";
 import type { IntegrityWish, Settings } from "./init-options.ts";
 
 /** The longest single wait, in milliseconds: a bring-up that has ended leaves none behind in a store of the caller's. */
-export const LONGEST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 1_000;
 
 /** What one rank offers: its NCCL, the UUIDs of the devices it sees, and what it can do with them; or why it has none. */
 export type CudaOffer =
@@ -96,7 +96,7 @@ export async function exchangeRoster(
   } catch (cause) {
     if (!(cause instanceof TimeoutError)) throw cause;
     const { waitForMissing } = await import("./meeting/missing-ranks.ts");
-    await waitForMissing(store, keys, own.rank, { ...settings, deadline, cause });
+    await waitForMissing(store, keys, own.rank, { ...settings, deadline, cause, pieceMs: LONGEST_WAIT_MS });
   }
   return (await store.multiGet(keys)).map((bytes, rank) => {
     const entry = decodeControl(bytes) as RosterEntry;

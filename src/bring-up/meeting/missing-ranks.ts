@@ -4,7 +4,6 @@ import type { Logger } from "../../options.ts";
 import type { Store } from "../../store/store.ts";
 import { now } from "../../support/clock.ts";
 import type { Settings } from "../init-options.ts";
-import { LONGEST_WAIT_MS } from "../roster.ts";
 
 /** Of more ranks rank 0 alone tells who is missing before the end: that each asks for all others would be more than a store can answer. */
 const MANY_RANKS = 64;
@@ -15,6 +14,8 @@ interface Wait extends Pick<Settings, "timeoutMs" | "signal" | "logger"> {
   readonly deadline: number;
   /** The error of the store, of the first piece of the wait. */
   readonly cause: TimeoutError;
+  /** Milliseconds after which it looks who has come. */
+  readonly pieceMs: number;
 }
 
 /**
@@ -25,7 +26,7 @@ export async function waitForMissing(
   store: Store,
   keys: readonly string[],
   rank: number,
-  { deadline, timeoutMs, signal, logger, ...first }: Wait,
+  { deadline, timeoutMs, signal, logger, pieceMs, ...first }: Wait,
 ): Promise<void> {
   const tells = rank === 0 || keys.length <= MANY_RANKS;
   const missing = new MissingRanks(store, keys);
@@ -35,7 +36,7 @@ export async function waitForMissing(
     if (tells || leftMs === 0) await missing.look(logger);
     if (leftMs === 0) throw missing.error(rank, timeoutMs, cause);
     try {
-      return await store.wait(keys, Math.min(leftMs, tells ? LONGEST_WAIT_MS : LONGEST_WAIT_OF_MANY_MS));
+      return await store.wait(keys, Math.min(leftMs, tells ? pieceMs : LONGEST_WAIT_OF_MANY_MS));
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
       cause = error;

@@ -20,6 +20,7 @@ const USAGE = `npm run bench:hub -- [options]
   --frames N         drawn frames of R8 (100000)
   --seconds S        how long R11's reader stands still (60)
   --tabs N           tabs of R18, idle sockets of R10 (1000)
+  --ranks N          ranks of R18's process group (1000)
   --seed S           draws R8's frames (1)
   --json             prints the result as JSON`;
 
@@ -37,6 +38,7 @@ const told: Options = toldBy(
     frames: { type: "string", default: "100000" },
     seconds: { type: "string", default: "60" },
     tabs: { type: "string", default: "1000" },
+    ranks: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
   },
@@ -45,6 +47,7 @@ const told: Options = toldBy(
       frames: wholeOption("--frames", values.frames, 0),
       seconds: wholeOption("--seconds", values.seconds, 1),
       tabs: wholeOption("--tabs", values.tabs, 2),
+      ranks: wholeOption("--ranks", values.ranks, 2),
       seed: wholeOption("--seed", values.seed, 0),
       attack: values.attack,
     },

@@ -154,7 +154,7 @@ export class ServedSocket {
   #flush(): void {
     const replies = this.#replies;
     if (replies.length === 0) return;
-    this.#awake.answered();
+    this.#awake.answered(this);
     const areShort = this.#replyBytes <= BATCH_BYTES;
     this.#replies = [];
     this.#replyBytes = 0;

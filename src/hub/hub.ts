@@ -19,10 +19,11 @@ import type { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
 import { startQuietTimer, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
+import { encodeControl } from "../wire/control.ts";
 import { carriedBytes, decodeHeader, FrameKind, HUB_PEER, peerOf, setPeer } from "../wire/frame.ts";
 import { DamagedFrameError, FrameSums } from "../wire/frame-sums.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
-import { encodeHubFrame } from "../wire/hub-frame.ts";
+import { hubFrameHeader } from "../wire/hub-frame.ts";
 import { expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
@@ -128,7 +129,7 @@ export class Hub {
       maxRankBytes: this.#maxRankBytes,
       maxMessageBytes: this.#maxMessageBytes,
       isFull: (to) => this.#relay.isFull(to),
-      reply: (to, result) => this.#guard(room, rank, to, () => this.#send([to], result)),
+      reply: (to, payload) => this.#guard(room, rank, to, () => this.#sendPayload([to], payload)),
       evict: (from, code, reason) => this.#evict(room, rank, from, code, reason),
       onHeld: (of, by, isHeld) =>
         this.#send(room.members.values(), { type: "held", rank: of.rank, by: by.rank, isHeld }),
@@ -370,12 +371,16 @@ export class Hub {
 
   /** The hub's own messages count as the receivers': the hub does not read a rank that does not read its answers. */
   #send(ports: Iterable<Port>, message: object): void {
-    const [header, payload] = encodeHubFrame(message);
+    this.#sendPayload(ports, [encodeControl(message)]);
+  }
+
+  #sendPayload(ports: Iterable<Port>, payload: readonly Uint8Array[]): void {
+    const header = hubFrameHeader(totalBytes(payload));
     for (const port of ports) {
       if (!port.open) continue;
       const own = header.slice();
-      if (port.checksums) this.#sums.sealPayload(own, [payload]);
-      this.#post(port, own, [payload]);
+      if (port.checksums) this.#sums.sealPayload(own, payload);
+      this.#post(port, own, payload);
     }
   }
 

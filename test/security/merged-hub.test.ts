@@ -6,7 +6,8 @@ import { mintTicket } from "../../src/node/hub.ts";
 import { openMetrics } from "../../src/node/metrics/metrics-server.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import type { Hello } from "../../src/wire/handshake.ts";
-import { hello, openHub, rawTcp } from "../hub/support.ts";
+import { hostile } from "../hub/hostile.ts";
+import { hello, joinConnection, openHub, rawTcp } from "../hub/support.ts";
 
 const TOKEN = "a token of this test";
 const ticketFor = (role: "rank" | "store") => mintTicket(TOKEN, { group: "g", role, expiresAt: Date.now() + 60_000 });
@@ -82,6 +83,19 @@ describe("a target that names a host besides", () => {
     expect(await ask((own) => `http://${own}/`, "Connection: close\r\n")).toBe("HTTP/1.1 426");
     expect(await ask((own) => `http://${own}/`, upgrade)).toBe("HTTP/1.1 101");
   });
+});
+
+it("a group whose name has line breaks makes one line of each in the log", async () => {
+  const told: string[] = [];
+  const tell = (text: string) => void told.push(text);
+  const hub = await openHub({ logger: { error: tell, warn: tell, info: tell, debug: tell } });
+  const forged = 'a\nwebccl info: hub: rank 7 of 8 joined group "b"\u001b[2K\r';
+  const [left, lost] = [await joinConnection(hub, { group: forged }), await hostile(hub, { group: forged, rank: 1 })];
+  left.connection.goodbye();
+  await lost.tell({ type: "no such type" });
+  await lost.closed;
+  await vi.waitFor(() => expect(told.filter((line) => line.includes("rank 7")).length).toBe(5));
+  for (const line of told) expect(line).not.toMatch(/[\n\r\u001b]/);
 });
 
 describe("the port for figures", () => {

@@ -18,7 +18,7 @@ export interface StoreQuota {
 /** What a value costs a server beyond its bytes and those of its key. */
 const ITEM_BYTES = 128;
 
-/** A value, and how many bytes its memory has, which are more where it grew. V8 would first make the `buffer` of a short value that is asked for it. */
+/** A value, and the bytes of its memory: more than its own where it grew. To ask a short value for its `buffer` would make V8 allocate one. */
 interface Item {
   value: Uint8Array;
   capacity: number;

@@ -223,7 +223,9 @@ export class NodeSocket extends BaseSocket {
       this.terminate();
       return;
     }
-    this.#serve(bytes);
+    // A runtime may hand bytes over that it had read before the pause.
+    if (this.#rest) this.#rest = Buffer.concat([this.#rest, bytes]);
+    else this.#serve(bytes);
   }
 
   /** Takes the bytes that have come, or as many as there is time for. */

@@ -8,7 +8,11 @@ export interface Extent {
   readonly frames: number;
   /** R18's tabs, and R10's sockets. */
   readonly tabs: number;
+  /** R18's ranks of one process group. */
+  readonly ranks: number;
   readonly seed: number;
+  /** Of R8's and R9's attacks those whose names have this text. */
+  readonly attack: string;
 }
 
 /** See the file's head. */

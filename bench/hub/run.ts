@@ -16,9 +16,11 @@ const PARTS: readonly Part[] = [attacks, reader, crowds];
 
 const USAGE = `npm run bench:hub -- [options]
   --only R8,R18      these rows alone: ${PARTS.flatMap(({ ids }) => ids).join(" ")}
+  --attack TEXT      of the attacks of R8 and R9 those whose names have this text (all)
   --frames N         drawn frames of R8 (100000)
   --seconds S        how long R11's reader stands still (60)
   --tabs N           tabs of R18, idle sockets of R10 (1000)
+  --ranks N          ranks of R18's process group (1000)
   --seed S           draws R8's frames (1)
   --json             prints the result as JSON`;
 
@@ -32,9 +34,11 @@ const told: Options = toldBy(
   USAGE,
   {
     only: { type: "string" },
+    attack: { type: "string", default: "" },
     frames: { type: "string", default: "100000" },
     seconds: { type: "string", default: "60" },
     tabs: { type: "string", default: "1000" },
+    ranks: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
   },
@@ -43,7 +47,9 @@ const told: Options = toldBy(
       frames: wholeOption("--frames", values.frames, 0),
       seconds: wholeOption("--seconds", values.seconds, 1),
       tabs: wholeOption("--tabs", values.tabs, 2),
+      ranks: wholeOption("--ranks", values.ranks, 2),
       seed: wholeOption("--seed", values.seed, 0),
+      attack: values.attack,
     },
     only:
       values.only === undefined

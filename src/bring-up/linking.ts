@@ -33,8 +33,20 @@ export function linkBetween(a: RosterEntry, b: RosterEntry): LinkKind {
 
 /** The slowest link between any two of these ranks, by which algorithms are chosen: the same on every rank. */
 export function slowestLink(members: readonly RosterEntry[]): LinkKind {
-  const kinds = new Set(members.flatMap((a, i) => members.slice(i + 1).map((b) => linkBetween(a, b))));
-  return LINK_SPEED.findLast((kind) => kinds.has(kind)) ?? "memory";
+  let slowest = 0;
+  for (const [i, a] of members.entries()) {
+    for (let j = i + 1; j < members.length; j++) {
+      slowest = Math.max(slowest, LINK_SPEED.indexOf(linkBetween(a, members[j]!)));
+      // Nothing is slower: very many ranks that have the hub alone need not be compared in pairs.
+      if (slowest === LINK_SPEED.length - 1) return "hub";
+    }
+  }
+  return LINK_SPEED[slowest]!;
+}
+
+/** Can no other rank be linked to this one but by the hub? */
+function hasHubAlone({ inMemory, thread, tab, listenUrl, dataChannels }: RosterEntry): boolean {
+  return !inMemory && !thread && !tab && listenUrl === null && dataChannels.length === 0;
 }
 
 /**
@@ -42,14 +54,22 @@ export function slowestLink(members: readonly RosterEntry[]): LinkKind {
  * whose ranks it has direct links. The sets are in the order of their first ranks, and the same on every rank.
  */
 export function clustersOf(members: readonly RosterEntry[]): number[][] {
-  const clusters: { indices: number[]; ranks: RosterEntry[] }[] = [];
+  const clusters: number[][] = [];
+  // Those that others may join.
+  const open: { indices: number[]; ranks: RosterEntry[] }[] = [];
   members.forEach((member, index) => {
-    const home = clusters.find(({ ranks }) => ranks.every((other) => linkBetween(member, other) !== "hub"));
+    const isAlone = hasHubAlone(member);
+    const home = isAlone
+      ? undefined
+      : open.find(({ ranks }) => ranks.every((other) => linkBetween(member, other) !== "hub"));
     home?.indices.push(index);
     home?.ranks.push(member);
-    if (!home) clusters.push({ indices: [index], ranks: [member] });
+    if (home) return;
+    const indices = [index];
+    clusters.push(indices);
+    if (!isAlone) open.push({ indices, ranks: [member] });
   });
-  return clusters.map(({ indices }) => indices);
+  return clusters;
 }
 
 /** Links this rank to every other one, each by the medium that joins the two. `farewell` is said where that is undone. */

@@ -87,40 +87,20 @@ export async function exchangeRoster(
   own: RosterEntry,
   settings: Pick<Settings, "worldSize" | "timeoutMs" | "signal" | "logger">,
 ): Promise<RosterEntry[]> {
-  const { worldSize } = settings;
+  const { worldSize, timeoutMs } = settings;
+  const deadline = now() + timeoutMs;
   await store.set(`${round}/${own.rank}`, encodeControl(own));
   const keys = Array.from({ length: worldSize }, (_, rank) => `${round}/${rank}`);
-  await waitFor(store, keys, own.rank, settings);
+  try {
+    await store.wait(keys, Math.min(timeoutMs, LONGEST_WAIT_MS));
+  } catch (cause) {
+    if (!(cause instanceof TimeoutError)) throw cause;
+    const { waitForMissing } = await import("./meeting/missing-ranks.ts");
+    await waitForMissing(store, keys, own.rank, { ...settings, deadline, cause, pieceMs: LONGEST_WAIT_MS });
+  }
   return (await store.multiGet(keys)).map((bytes, rank) => {
     const entry = decodeControl(bytes) as RosterEntry;
     if (entry?.rank !== rank) throw new ProtocolError(`the store's roster entry of rank ${rank} is not one`);
     return entry;
   });
-}
-
-/** Waits for the keys in pieces, until `signal` fires, and tells who is here when that has changed. */
-async function waitFor(
-  store: Store,
-  keys: readonly string[],
-  rank: number,
-  { timeoutMs, signal, logger }: Pick<Settings, "timeoutMs" | "signal" | "logger">,
-): Promise<void> {
-  let told = "";
-  for (const deadline = now() + timeoutMs; ; ) {
-    signal?.throwIfAborted();
-    const leftMs = Math.max(0, deadline - now());
-    try {
-      return await store.wait(keys, Math.min(leftMs, LONGEST_WAIT_MS));
-    } catch (cause) {
-      if (!(cause instanceof TimeoutError)) throw cause;
-      const present = await Promise.all(keys.map((key) => store.check([key])));
-      const missingRanks = present.flatMap((there, other) => (there ? [] : [other]));
-      const text = `${keys.length - missingRanks.length} of ${keys.length} ranks are here; missing: ${missingRanks.join(", ")}`;
-      if (leftMs <= LONGEST_WAIT_MS) {
-        throw new TimeoutError(`rank ${rank}: after ${timeoutMs} ms ${text}`, { rank, missingRanks, cause });
-      }
-      if (text !== told) logger.info(text);
-      told = text;
-    }
-  }
 }

@@ -19,10 +19,11 @@ import type { LiveSpace } from "../store/live-space.ts";
 import { Account } from "../support/account.ts";
 import { startQuietTimer, startTimer } from "../support/clock.ts";
 import { timeLimitOf } from "../support/timeouts.ts";
+import { encodeControl } from "../wire/control.ts";
 import { carriedBytes, decodeHeader, FrameKind, HUB_PEER, peerOf, setPeer } from "../wire/frame.ts";
 import { DamagedFrameError, FrameSums } from "../wire/frame-sums.ts";
 import type { Hello, Welcome } from "../wire/handshake.ts";
-import { encodeHubFrame } from "../wire/hub-frame.ts";
+import { hubFrameHeader } from "../wire/hub-frame.ts";
 import { expectOneOf, expectString } from "../wire/schema.ts";
 import { expectWireError } from "../wire/wire-error.ts";
 import { RetryLaterError } from "./admission.ts";
@@ -128,13 +129,10 @@ export class Hub {
       maxRankBytes: this.#maxRankBytes,
       maxMessageBytes: this.#maxMessageBytes,
       isFull: (to) => this.#relay.isFull(to),
-      reply: (to, result) => this.#guard(room, rank, to, () => this.#send(to, result)),
+      reply: (to, payload) => this.#guard(room, rank, to, () => this.#sendPayload([to], payload)),
       evict: (from, code, reason) => this.#evict(room, rank, from, code, reason),
-      onHeld: (of, by, isHeld) => {
-        for (const member of room.members.values()) {
-          this.#send(member, { type: "held", rank: of.rank, by: by.rank, isHeld });
-        }
-      },
+      onHeld: (of, by, isHeld) =>
+        this.#send(room.members.values(), { type: "held", rank: of.rank, by: by.rank, isHeld }),
     });
     port.maxBytesInFlight = maxBytesInFlight ?? Number.POSITIVE_INFINITY;
     room.members.set(rank, port);
@@ -151,7 +149,7 @@ export class Hub {
       if (this.#sockets.size === 0) this.#allClosed();
     };
     const newcomer = room.isStore ? "a client came to store" : `rank ${rank} of ${room.seats} joined group`;
-    this.#logger?.info(`hub: ${newcomer} "${group}"`);
+    this.#logger?.info(`hub: ${newcomer} ${JSON.stringify(group)}`);
     return { rank, worldSize, epoch: room.epoch, hostRank: this.#options.hostRank ?? null, checksums: hello.checksums };
   }
 
@@ -202,7 +200,7 @@ export class Hub {
     try {
       serve();
     } catch (error) {
-      this.#logger?.warn(`hub: a frame of rank ${rank} of group "${room.group}" was refused`, error);
+      this.#logger?.warn(`hub: a frame of rank ${rank} of group ${JSON.stringify(room.group)} was refused`, error);
       if (error instanceof DamagedFrameError) {
         this.#onDamaged(room, rank, port, error.message);
         return;
@@ -249,7 +247,7 @@ export class Hub {
   /** A member's connection changed bytes, one way or the other: all are told, that member too. */
   #onDamaged(room: Room, rank: number, port: Port, seen: string): void {
     const hearers = room.isStore ? [port] : room.members.values();
-    for (const member of hearers) this.#send(member, { type: "damaged", rank, seen });
+    this.#send(hearers, { type: "damaged", rank, seen });
     this.#evict(room, rank, port, 1002, "a damaged frame");
   }
 
@@ -309,7 +307,7 @@ export class Hub {
         break;
       }
       case "checksums":
-        this.#send(port, { type: "checksums" });
+        this.#send([port], { type: "checksums" });
         port.checksums = true;
         break;
       case "damaged":
@@ -365,18 +363,25 @@ export class Hub {
     room.departed.set(departure.rank, departure.type);
     const { rank } = departure;
     const told = departure.type === "left" && departure.cause === null ? { type: "left", rank } : departure;
-    for (const member of room.members.values()) this.#send(member, told);
+    this.#send(room.members.values(), told);
     this.#logger?.info(
-      `hub: rank ${departure.rank} ${departure.type === "left" ? "left" : "was lost from"} group "${room.group}"`,
+      `hub: rank ${departure.rank} ${departure.type === "left" ? "left" : "was lost from"} group ${JSON.stringify(room.group)}`,
     );
   }
 
-  /** The hub's own messages count as the receiver's: the hub does not read a rank that does not read its answers. */
-  #send(port: Port, message: object): void {
-    if (!port.open) return;
-    const [header, payload] = encodeHubFrame(message);
-    if (port.checksums) this.#sums.sealPayload(header, [payload]);
-    this.#post(port, header, [payload]);
+  /** The hub's own messages count as the receivers': the hub does not read a rank that does not read its answers. */
+  #send(ports: Iterable<Port>, message: object): void {
+    this.#sendPayload(ports, [encodeControl(message)]);
+  }
+
+  #sendPayload(ports: Iterable<Port>, payload: readonly Uint8Array[]): void {
+    const header = hubFrameHeader(totalBytes(payload));
+    for (const port of ports) {
+      if (!port.open) continue;
+      const own = header.slice();
+      if (port.checksums) this.#sums.sealPayload(own, payload);
+      this.#post(port, own, payload);
+    }
   }
 
   /** Sends a frame of the hub's own, whose payload has its checksum already. */

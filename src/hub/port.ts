@@ -17,8 +17,8 @@ export interface PortOwner {
   readonly maxMessageBytes: number;
   /** Does the member leave more than the high-water mark unread? */
   isFull(port: Port): boolean;
-  /** Answers a store call. */
-  reply(port: Port, result: object): void;
+  /** Sends the answer to a store call. */
+  reply(port: Port, payload: readonly Uint8Array[]): void;
   /** From now on a member is paused because another one reads too little, or is so no longer. */
   onHeld(port: Port, by: Port, isHeld: boolean): void;
   /** Ends the member's connection; the others are told. */
@@ -80,7 +80,7 @@ export class Port {
       lists: this.lists,
       maxBytes: owner.maxMessageBytes,
       isFull: () => owner.isFull(this),
-      reply: (result) => owner.reply(this, result),
+      reply: (payload) => owner.reply(this, payload),
     });
   }
 

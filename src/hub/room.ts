@@ -145,10 +145,11 @@ export class Room {
   begin(from: number, message: Fields): number[] | null {
     const epoch = expectInteger(message, "epoch", 0, 0xffffffff);
     const ranks = expectArray(message, "ranks");
-    if (!ranks.includes(from)) throw new ProtocolError("a member begins an epoch to which it does not belong");
+    const members = new Set(ranks);
+    if (!members.has(from)) throw new ProtocolError("a member begins an epoch to which it does not belong");
     if (epoch <= this.epoch) return null;
     this.epoch = epoch;
     for (const rank of ranks) this.waiting.delete(rank as number);
-    return [...this.members.keys()].filter((rank) => !ranks.includes(rank) && !this.waiting.has(rank));
+    return [...this.members.keys()].filter((rank) => !members.has(rank) && !this.waiting.has(rank));
   }
 }

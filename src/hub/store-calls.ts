@@ -9,6 +9,7 @@ import { runStoreOp, STORE_OPS, type StoreOp, storeErrorOf } from "../store/call
 import type { LiveSpace } from "../store/live-space.ts";
 import { SpaceStore } from "../store/space-store.ts";
 import type { Account } from "../support/account.ts";
+import { encodeControl } from "../wire/control.ts";
 import { expectArray, expectInteger, expectOneOf, type Fields } from "../wire/schema.ts";
 
 /** The hub, as the calls of a member need it. */
@@ -21,7 +22,8 @@ export interface CallerOwner {
   readonly maxBytes: number;
   /** Does the member leave too much unread? */
   isFull(): boolean;
-  reply(result: object): void;
+  /** Sends an answer. No part of it changes any more. */
+  reply(payload: readonly Uint8Array[]): void;
 }
 
 /** The calls that may wait; of all others nothing is left when they have been made. */
@@ -29,6 +31,8 @@ const WAITING: ReadonlySet<StoreOp> = new Set(["get", "wait", "multiGet", "queue
 /** What a call costs beyond its message, and each of its keys. */
 const CALL_BYTES = 1_024;
 const KEY_BYTES = 64;
+/** From so many bytes a value is sent from where it lies. */
+const LENT_BYTES = 16_384;
 /** Room for the frame's header, the map around a result, and the lengths of its values. */
 const RESULT_OVERHEAD_BYTES = 65_536;
 
@@ -91,14 +95,49 @@ export class StoreCalls {
       account.charge(cost);
       this.#due.push(() => {
         account.release(cost);
-        reply({ type: "result", id, ok: value });
+        reply(resultPayload(id, value));
       });
-    } else reply({ type: "result", id, ok: value });
+    } else reply(resultPayload(id, value));
   }
 
   #fail(id: number, error: WebcclError): void {
-    this.#owner.reply({ type: "result", id, error: toWireError(error) });
+    this.#owner.reply([encodeControl({ type: "result", id, error: toWireError(error) })]);
   }
+}
+
+/**
+ * The payload of an answer: the bytes that `encodeControl` makes of it. Long values stand in it where the store has them, because it
+ * never changes one: what is not copied needs no memory, and no time in which nobody else is served.
+ */
+export function resultPayload(id: number, ok: unknown): readonly Uint8Array[] {
+  const isList = Array.isArray(ok);
+  const values: unknown[] = isList ? ok : [ok];
+  const areLong =
+    values.length > 0 && values.every((value) => value instanceof Uint8Array && value.length >= LENT_BYTES);
+  if (!areLong) return [encodeControl({ type: "result", id, ok })];
+  const lent = values as Uint8Array[];
+  // It ends with the head of an empty list, which is one byte, or of no bytes, which is two.
+  const empty = encodeControl({ type: "result", id, ok: isList ? [] : new Uint8Array(0) });
+  const before = empty.subarray(0, isList ? -1 : -2);
+  return [
+    before,
+    ...(isList ? [listHead(lent.length)] : []),
+    ...lent.flatMap((value) => [bytesHead(value.length), value]),
+  ];
+}
+
+/** How MessagePack begins a list. */
+function listHead(length: number): Uint8Array {
+  return length < 16 ? Uint8Array.of(0x90 + length) : Uint8Array.of(0xdc, length >> 8, length);
+}
+
+/** How MessagePack begins so many bytes, which are at least 256. */
+function bytesHead(length: number): Uint8Array {
+  const head = new DataView(new ArrayBuffer(length < 2 ** 16 ? 3 : 5));
+  head.setUint8(0, length < 2 ** 16 ? 0xc5 : 0xc6);
+  if (length < 2 ** 16) head.setUint16(1, length);
+  else head.setUint32(1, length);
+  return new Uint8Array(head.buffer);
 }
 
 function valueBytes(value: unknown): number {

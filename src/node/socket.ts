@@ -32,6 +32,8 @@ const DIRECT_BYTES = 16 * 1024;
 const HEAD_BYTES = 4 * 1024;
 /** Most bytes of a read of short messages, of which many are in few bytes, where sockets have time slices. */
 const SHORT_READ_BYTES = 16 * 1024;
+/** So many of them are served before the time is looked at; of a long message all that came. */
+const STEP_BYTES = 1024;
 
 /** A connection: one of node:net, or what has as much of it as a socket needs. */
 export interface Connection extends Duplex {
@@ -62,6 +64,8 @@ export class NodeSocket extends BaseSocket {
   readonly #reads: ReadsInPlace | null;
   #wasLong = false;
   readonly #slice: TimeSlice | null;
+  /** Bytes that came and wait for the next slice. */
+  #rest: Uint8Array | null = null;
   #allowedBytes: number;
   #bytesRead = 0;
   #paused = false;
@@ -166,7 +170,16 @@ export class NodeSocket extends BaseSocket {
   }
 
   #resumeReading(): void {
-    if (!this.#paused && !this.#slice?.isOver) this.#net.resume();
+    const rest = this.#rest;
+    if (rest && !this.#mayNotRead) {
+      this.#rest = null;
+      this.#serve(rest);
+    }
+    if (!this.#mayNotRead) this.#net.resume();
+  }
+
+  get #mayNotRead(): boolean {
+    return this.#paused || this.#slice?.isOver === true;
   }
 
   override withdrawRoom(): void {
@@ -210,17 +223,32 @@ export class NodeSocket extends BaseSocket {
       this.terminate();
       return;
     }
+    // A runtime may hand bytes over that it had read before the pause.
+    if (this.#rest) this.#rest = Buffer.concat([this.#rest, bytes]);
+    else this.#serve(bytes);
+  }
+
+  /** Takes the bytes that have come, or as many as there is time for. */
+  #serve(bytes: Uint8Array): void {
     this.#slice?.begin();
+    let at = 0;
     try {
-      this.#receiver.push(bytes);
+      do {
+        const end = this.#slice ? at + Math.max(STEP_BYTES, this.#receiver.dataToCome) : bytes.byteLength;
+        this.#receiver.push(at === 0 && end >= bytes.byteLength ? bytes : bytes.subarray(at, end));
+        at = end;
+      } while (at < bytes.byteLength && !this.#slice?.isSpent);
     } catch (error) {
       if (!(error instanceof WebSocketViolation)) throw error;
       this.#closed = { code: error.code, reason: error.message };
       this.close(error.code, error.message);
       this.#net.end();
       this.deliverClose(error.code, error.message);
+      at = bytes.byteLength;
     }
     this.#slice?.end();
+    // The next read may overwrite them.
+    if (at < bytes.byteLength) this.#rest = new Uint8Array(bytes.subarray(at));
   }
 
   /** Where the next read puts its bytes: `buffer`, or where they belong. */

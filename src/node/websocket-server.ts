@@ -281,13 +281,16 @@ export function allowedHosts(host: string, more: readonly string[] = []): Readon
 }
 
 /**
- * Why a request is refused for its header Host, or null. Of two such headers a proxy in front may have gone by the other one.
+ * Why a request is refused for its header Host, or null. Of two such headers, or of one and a target with another host, a proxy in
+ * front may have gone by the other one.
  */
 export function hostFault(
   request: IncomingMessage,
   allowed: ReadonlySet<string>,
 ): { status: 400 | 403; text: string } | null {
   if ((request.headersDistinct.host?.length ?? 0) > 1) return { status: 400, text: "more than one header Host" };
+  const [, named = request.headers.host] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)/i.exec(request.url ?? "") ?? [];
+  if (named !== request.headers.host) return { status: 400, text: "a target with another host than the header Host" };
   return hostAllowed(request, allowed) ? null : { status: 403, text: "unknown Host" };
 }
 

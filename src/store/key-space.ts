@@ -18,10 +18,16 @@ export interface StoreQuota {
 /** What a value costs a server beyond its bytes and those of its key. */
 const ITEM_BYTES = 128;
 
+/** A value, and the bytes of its memory: more than its own where it grew. To ask a short value for its `buffer` would make V8 allocate one. */
+interface Item {
+  value: Uint8Array;
+  capacity: number;
+}
+
 /** Keys with their values, and queues, which are a space of their own. Values are copied in and never changed. */
 export class KeySpace {
   readonly #quota: StoreQuota | null;
-  readonly #values = new Map<string, Uint8Array>();
+  readonly #items = new Map<string, Item>();
   readonly #queues = new Map<string, Uint8Array[]>();
   #queued = 0;
 
@@ -31,20 +37,20 @@ export class KeySpace {
   }
 
   get size(): number {
-    return this.#values.size;
+    return this.#items.size;
   }
 
   has(key: string): boolean {
-    return this.#values.has(key);
+    return this.#items.has(key);
   }
 
   get(key: string): Uint8Array | undefined {
-    return this.#values.get(key);
+    return this.#items.get(key)?.value;
   }
 
   /** Those of `keys` that are not there. */
   missing(keys: readonly string[]): string[] {
-    return keys.filter((key) => !this.#values.has(key));
+    return keys.filter((key) => !this.#items.has(key));
   }
 
   /**
@@ -56,7 +62,7 @@ export class KeySpace {
     return () => {
       for (let seen = 0; seen < keys.length; seen++, at = (at + 1) % keys.length) {
         const key = keys[at]!;
-        if (!this.#values.has(key)) return key;
+        if (!this.#items.has(key)) return key;
       }
       return null;
     };
@@ -64,56 +70,56 @@ export class KeySpace {
 
   /** All keys. */
   keys(): IterableIterator<string> {
-    return this.#values.keys();
+    return this.#items.keys();
   }
 
   /** Copies of the values of all `keys`; undefined if one is not there. */
   getAll(keys: readonly string[]): Uint8Array[] | undefined {
     if (this.missing(keys).length > 0) return undefined;
-    return keys.flatMap((key) => this.#values.get(key)?.slice() ?? []);
+    return keys.flatMap((key) => this.get(key)?.slice() ?? []);
   }
 
   set(key: string, value: Uint8Array): void {
-    this.setAll([[key, value]]);
+    this.#admit(this.#growth(key, value.length), this.has(key) ? 0 : 1);
+    this.#put(key, copyOf(value));
   }
 
   /** All of them or, where they are too many or too long, none. */
   setAll(pairs: readonly (readonly [key: string, value: Uint8Array])[]): void {
     let more = 0;
     for (const [key, value] of pairs) more += this.#growth(key, value.length);
-    this.#admit(more, pairs.filter(([key]) => !this.#values.has(key)).length);
+    this.#admit(more, pairs.filter(([key]) => !this.#items.has(key)).length);
     for (const [key, value] of pairs) this.#put(key, copyOf(value));
   }
 
   delete(key: string): boolean {
-    const value = this.#values.get(key);
-    if (value) this.#quota?.account.release(costOf(key, value));
-    return this.#values.delete(key);
+    const item = this.#items.get(key);
+    if (item) this.#quota?.account.release(costOf(key, item.capacity));
+    return this.#items.delete(key);
   }
 
   clear(): void {
-    for (const key of [...this.#values.keys()]) this.delete(key);
+    for (const key of [...this.#items.keys()]) this.delete(key);
     for (const key of [...this.#queues.keys()]) while (this.pop(key));
   }
 
   /** Takes time in the length of the tail, on average: a value that grows has room behind it, which no earlier reader sees. */
   append(key: string, tail: Uint8Array): void {
-    const head = this.#values.get(key) ?? NOTHING;
+    const item = this.#items.get(key);
+    const { value: head, capacity: before } = item ?? { value: NOTHING, capacity: 0 };
     const length = head.length + tail.length;
-    const end = head.byteOffset + length;
-    const hasRoom = end <= head.buffer.byteLength;
-    const capacity = hasRoom ? head.buffer.byteLength : length + (head.length >> 1);
-    this.#admit(this.#growth(key, capacity, length), this.#values.has(key) ? 0 : 1);
-    const buffer = hasRoom ? head.buffer : new ArrayBuffer(capacity);
-    const joined = new Uint8Array(buffer, 0, length);
+    const hasRoom = length <= before;
+    const capacity = hasRoom ? before : length + (head.length >> 1);
+    this.#admit(this.#growth(key, capacity, length), item ? 0 : 1);
+    const joined = new Uint8Array(hasRoom ? head.buffer : new ArrayBuffer(capacity), 0, length);
     if (!hasRoom) joined.set(head);
     joined.set(tail, head.length);
-    this.#put(key, joined);
+    this.#put(key, joined, capacity);
   }
 
   /** Does compareSet write, and with which result? The result is `desired`, or not the caller's to change. */
   compare(key: string, expected: Uint8Array, desired: Uint8Array): { write: boolean; result: Uint8Array } {
-    const current = this.#values.get(key);
+    const current = this.get(key);
     if (!current)
       return expected.length === 0 ? { write: true, result: desired } : { write: false, result: copyOf(expected) };
     return equalBytes(current, expected) ? { write: true, result: desired } : { write: false, result: current };
@@ -125,7 +131,7 @@ export class KeySpace {
    */
   sum<N extends number | bigint>(key: string, amount: N): CounterValue<N> {
     checkAmount(key, amount);
-    const current = this.#values.get(key);
+    const current = this.get(key);
     const before = current ? counterOf(current) : 0n;
     if (before === null) {
       throw new StoreError(
@@ -150,7 +156,7 @@ export class KeySpace {
 
   push(key: string, value: Uint8Array): void {
     const own = copyOf(value);
-    const cost = costOf(key, own);
+    const cost = costOf(key, own.length);
     this.#checkLength(key, own.length);
     this.#admit(cost, 1);
     this.#quota?.account.charge(cost);
@@ -166,7 +172,7 @@ export class KeySpace {
     if (queue?.length === 0) this.#queues.delete(key);
     if (!value) return undefined;
     this.#queued--;
-    this.#quota?.account.release(costOf(key, value));
+    this.#quota?.account.release(costOf(key, value.length));
     return value;
   }
 
@@ -174,17 +180,21 @@ export class KeySpace {
     return this.#queues.get(key)?.length ?? 0;
   }
 
-  #put(key: string, value: Uint8Array): void {
-    this.delete(key);
-    this.#quota?.account.charge(costOf(key, value));
-    this.#values.set(key, value);
+  #put(key: string, value: Uint8Array, capacity = value.length): void {
+    const item = this.#items.get(key);
+    const more = item ? capacity - item.capacity : costOf(key, capacity);
+    if (more !== 0) this.#quota?.account.charge(more);
+    if (item) {
+      item.value = value;
+      item.capacity = capacity;
+    } else this.#items.set(key, { value, capacity });
   }
 
   /** What a value of `length` bytes that takes `capacity` adds to the account in place of the one before. */
   #growth(key: string, capacity: number, length = capacity): number {
     this.#checkLength(key, length);
-    const before = this.#values.get(key);
-    return capacity + (before ? -before.buffer.byteLength : costOf(key, NOTHING));
+    const item = this.#items.get(key);
+    return item ? capacity - item.capacity : costOf(key, capacity);
   }
 
   #checkLength(key: string, length: number): void {
@@ -197,7 +207,7 @@ export class KeySpace {
     if (!this.#quota) return;
     const { account, keys: most } = this.#quota;
     const remedy = "delete keys that nobody needs, or give its server a larger quota";
-    if (keys > 0 && this.#values.size + this.#queued + keys > most) {
+    if (keys > 0 && this.#items.size + this.#queued + keys > most) {
       throw new StoreError(`the store is full: it holds at most ${most} keys; ${remedy}`);
     }
     if (bytes <= 0 || account.fits(bytes)) return;
@@ -209,7 +219,7 @@ export class KeySpace {
 
 const NOTHING = new Uint8Array(0);
 
-const costOf = (key: string, value: Uint8Array) => ITEM_BYTES + 2 * key.length + value.buffer.byteLength;
+const costOf = (key: string, capacity: number) => ITEM_BYTES + 2 * key.length + capacity;
 
 /** A copy, also of a Buffer, whose own `slice` makes none. */
 const copyOf = (bytes: Uint8Array) => new Uint8Array(bytes);

@@ -1,9 +1,14 @@
 /**
  * LiveSpace: the contents of a store, and who waits for them. A call is done when it returns, so every call is atomic; each
- * write wakes those who wait for its key, and nobody else: a waiter is parked at one key that it lacks.
+ * write wakes those who wait for its key, and nobody else: a waiter is parked at one key that it lacks. Waiters that look for very many
+ * keys take turns with everything else that the process serves: writes of one client, each of which wakes all of them, hold up no other.
  */
+import { now, startQuietTimer } from "../support/clock.ts";
 import { KeySpace, type StoreQuota } from "./key-space.ts";
 import type { CounterValue } from "./store.ts";
+
+/** How long those that were woken look before others are served, in milliseconds. */
+const LOOK_MS = 0.5;
 
 /** Looks whether a waiter can be served, and serves it: null if it has been, else the key that it lacks. */
 export type Look = () => string | null;
@@ -12,13 +17,17 @@ export type Look = () => string | null;
 export class LiveSpace {
   readonly contents: KeySpace;
   readonly #parked = new Map<string, Set<Look>>();
+  /** Those that were woken and have not looked yet, in the order in which they were. */
+  readonly #woken = new Set<Look>();
+  #isLooking = false;
 
   constructor(quota: StoreQuota | null = null) {
     this.contents = new KeySpace(quota);
   }
 
   set(key: string, value: Uint8Array): void {
-    this.setAll([[key, value]]);
+    this.contents.set(key, value);
+    this.#wake(key);
   }
 
   setAll(pairs: readonly (readonly [key: string, value: Uint8Array])[]): void {
@@ -64,7 +73,10 @@ export class LiveSpace {
       return lacking;
     };
     again();
-    return () => this.#remove(parkedAt, again);
+    return () => {
+      this.#woken.delete(again);
+      this.#remove(parkedAt, again);
+    };
   }
 
   #park(key: string | null, look: Look): void {
@@ -83,6 +95,24 @@ export class LiveSpace {
 
   /** Those who came first are served first. */
   #wake(key: string): void {
-    for (const look of [...(this.#parked.get(key) ?? [])]) look();
+    const parked = this.#parked.get(key);
+    if (!parked) return;
+    for (const look of parked) this.#woken.add(look);
+    if (!this.#isLooking) this.#lookForAWhile();
+  }
+
+  #lookForAWhile(): void {
+    this.#isLooking = true;
+    const end = now() + LOOK_MS;
+    try {
+      for (const look of this.#woken) {
+        this.#woken.delete(look);
+        look();
+        if (now() >= end) break;
+      }
+    } finally {
+      this.#isLooking = this.#woken.size > 0;
+      if (this.#isLooking) startQuietTimer(0, () => this.#lookForAWhile());
+    }
   }
 }

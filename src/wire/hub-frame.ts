@@ -5,7 +5,12 @@ import { encodeHeader, FrameKind, HUB_PEER } from "./frame.ts";
 /** Header and payload of one message between a hub and a member. */
 export function encodeHubFrame(message: object): [header: Uint8Array, payload: Uint8Array] {
   const payload = encodeControl(message);
-  const header = encodeHeader(
+  return [hubFrameHeader(payload.byteLength), payload];
+}
+
+/** The header of such a message. */
+export function hubFrameHeader(payloadBytes: number): Uint8Array {
+  return encodeHeader(
     {
       kind: FrameKind.CONTROL,
       flags: 0,
@@ -14,10 +19,9 @@ export function encodeHubFrame(message: object): [header: Uint8Array, payload: U
       slot: 0,
       group: 0,
       sequence: 0,
-      payloadBytes: payload.byteLength,
+      payloadBytes,
       request: 0,
     },
     null,
   );
-  return [header, payload];
 }

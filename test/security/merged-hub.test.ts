@@ -6,7 +6,8 @@ import { mintTicket } from "../../src/node/hub.ts";
 import { openMetrics } from "../../src/node/metrics/metrics-server.ts";
 import { connectWebSocket } from "../../src/node/websocket-client.ts";
 import type { Hello } from "../../src/wire/handshake.ts";
-import { hello, openHub, rawTcp } from "../hub/support.ts";
+import { hostile } from "../hub/hostile.ts";
+import { hello, joinConnection, openHub, rawTcp } from "../hub/support.ts";
 
 const TOKEN = "a token of this test";
 const ticketFor = (role: "rank" | "store") => mintTicket(TOKEN, { group: "g", role, expiresAt: Date.now() + 60_000 });
@@ -51,6 +52,50 @@ describe("two Host headers", () => {
       expect(await closed).toMatch(/^HTTP\/1\.1 40[03] /);
     }
   });
+});
+
+describe("a target that names a host besides", () => {
+  const ask = async (target: (own: string) => string, upgrade: string) => {
+    const hub = await openHub();
+    const { net, closed } = rawTcp(hub.port);
+    const own = `127.0.0.1:${hub.port}`;
+    net.write(`GET ${target(own)} HTTP/1.1\r\nHost: ${own}\r\n${upgrade}\r\n`);
+    const status = await Promise.race([closed, once(net, "data").then(([data]) => String(data))]);
+    net.destroy();
+    return status.slice(0, 12);
+  };
+  const upgrade =
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+  it.each([
+    "http://evil.example/",
+    "ws://evil.example",
+    "HTTP://127.0.0.1@evil.example/",
+    "http://127.0.0.1/",
+    "http:///x",
+  ])("%s is refused with 400", async (target) => {
+    for (const headers of ["Connection: close\r\n", upgrade]) {
+      expect(await ask(() => target, headers)).toBe("HTTP/1.1 400");
+    }
+  });
+
+  it("is served where it is the one of the header", async () => {
+    expect(await ask((own) => `http://${own}/`, "Connection: close\r\n")).toBe("HTTP/1.1 426");
+    expect(await ask((own) => `http://${own}/`, upgrade)).toBe("HTTP/1.1 101");
+  });
+});
+
+it("a group whose name has line breaks makes one line of each in the log", async () => {
+  const told: string[] = [];
+  const tell = (text: string) => void told.push(text);
+  const hub = await openHub({ logger: { error: tell, warn: tell, info: tell, debug: tell } });
+  const forged = 'a\nwebccl info: hub: rank 7 of 8 joined group "b"\u001b[2K\r';
+  const [left, lost] = [await joinConnection(hub, { group: forged }), await hostile(hub, { group: forged, rank: 1 })];
+  left.connection.goodbye();
+  await lost.tell({ type: "no such type" });
+  await lost.closed;
+  await vi.waitFor(() => expect(told.filter((line) => line.includes("rank 7")).length).toBe(5));
+  for (const line of told) expect(line).not.toMatch(/[\n\r\u001b]/);
 });
 
 describe("the port for figures", () => {

@@ -140,4 +140,26 @@ describe("a TCPStore's server closes who goes past a bound, says so, and serves 
     await vi.waitFor(() => expect(told.length).toBe(6));
     expect(told.at(-1)).toMatch(/99 is the number of no query; 32 were closed so far$/);
   });
+
+  it("a query that is refused after much work: nothing behind it is done", async () => {
+    const { server, healthy, told } = await openServer({ storeBytes: MIB });
+    const pairs = Array.from({ length: 20_000 }, (_, i) => [`/key ${i}`, ""]).flat();
+    const tooMany = encodeQuery(Op.MULTI_SET, "2.x", pairs.map(bytesOf));
+    await closedAfter(server.port, [Buffer.concat([tooMany, set("/after", bytesOf("1"))])]);
+    expect(told.join()).toMatch(/the store is full/);
+    expect(await healthy.numKeys()).toBe(0);
+  });
+});
+
+it("a client that has sent 200,000 adds does not hold up the one of another", async () => {
+  const { server, healthy } = await openServer();
+  const adds = 200_000;
+  const busy = connect(server.port, "127.0.0.1");
+  onTestFinished(() => void busy.destroy());
+  const add = encodeQuery(Op.ADD, "2.x", [bytesOf("/n")], 1);
+  await healthy.add("n", 0);
+  busy.resume();
+  busy.write(Buffer.concat([VALIDATE_BYTES, ...Array<Buffer>(adds).fill(add)]));
+  expect(await healthy.add("n", 0)).toBeLessThan(adds / 8);
+  await expect.poll(() => healthy.add("n", 0), { timeout: 60_000, interval: 100 }).toBe(adds);
 });

@@ -57,10 +57,11 @@ async function fuzzed({ frames, seed }: Extent): Promise<Row> {
 export const attacks: Part = {
   ids: ["R8", "R9"],
   async *measure(extent, isWanted) {
+    const wanted = (attacks: object) => Object.keys(attacks).filter((name) => name.includes(extent.attack));
     if (isWanted("R8")) {
-      for (const name of Object.keys(ATTACKS)) yield await attacked("R8", name);
+      for (const name of wanted(ATTACKS)) yield await attacked("R8", name);
       if (extent.frames > 0) yield await fuzzed(extent);
     }
-    if (isWanted("R9")) for (const name of Object.keys(BOMBS)) yield await attacked("R9", name);
+    if (isWanted("R9")) for (const name of wanted(BOMBS)) yield await attacked("R9", name);
   },
 };

@@ -127,7 +127,7 @@ export const crowds: Part = {
     if (isWanted("W9")) yield await joins();
     if (isWanted("R18")) {
       yield await tabs("tabs", extent.tabs);
-      yield await tabs("ranks", Math.ceil(extent.tabs / 10));
+      yield await tabs("ranks", extent.ranks);
     }
   },
 };

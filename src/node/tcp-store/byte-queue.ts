@@ -19,28 +19,55 @@ export class ByteQueue {
 
   /** Takes `count` bytes, which have come. They are copied only where they came in several pieces. */
   take(count: number): Buffer {
-    const piece = this.#pieces[this.#first];
-    this.#length -= count;
-    if (piece && piece.length - this.#at >= count) {
-      const taken = piece.subarray(this.#at, this.#at + count);
-      this.#skip(count);
-      return taken;
-    }
-    const taken = Buffer.allocUnsafe(count);
-    for (let filled = 0; filled < count; ) {
-      const next = this.#pieces[this.#first]!;
-      const part = Math.min(count - filled, next.length - this.#at);
-      next.copy(taken, filled, this.#at, this.#at + part);
-      filled += part;
-      this.#skip(part);
-    }
+    if (count === 0) return NOTHING;
+    const piece = this.#together(count);
+    const taken = piece.subarray(this.#at, this.#at + count);
+    this.#skip(piece, count);
     return taken;
   }
 
+  /** Takes one byte, which has come. */
+  takeByte(): number {
+    const piece = this.#pieces[this.#first]!;
+    const byte = piece[this.#at]!;
+    this.#skip(piece, 1);
+    return byte;
+  }
+
+  /** Takes a little-endian integer of 8 bytes, which have come. Past 2^53 the nearest number stands for it. */
+  takeUint64(): number {
+    const piece = this.#together(8);
+    const number = piece.readUInt32LE(this.#at) + piece.readUInt32LE(this.#at + 4) * 2 ** 32;
+    this.#skip(piece, 8);
+    return number;
+  }
+
+  /** The first piece, in which the next `count` bytes stand: they are joined where they came in several. */
+  #together(count: number): Buffer {
+    const piece = this.#pieces[this.#first]!;
+    if (piece.length - this.#at >= count) return piece;
+    const joined = Buffer.allocUnsafe(count);
+    this.#length += count;
+    for (let filled = 0; filled < count; ) {
+      const next = this.#pieces[this.#first]!;
+      const part = Math.min(count - filled, next.length - this.#at);
+      next.copy(joined, filled, this.#at, this.#at + part);
+      filled += part;
+      this.#skip(next, part);
+    }
+    // They stand before the bytes that are left of the last piece, which are a piece of their own.
+    if (this.#at > 0) this.#pieces[this.#first] = this.#pieces[this.#first]!.subarray(this.#at);
+    this.#at = 0;
+    if (this.#first > 0) this.#pieces[--this.#first] = joined;
+    else this.#pieces.unshift(joined);
+    return joined;
+  }
+
   /** Leaves `count` bytes of the first piece behind. */
-  #skip(count: number): void {
+  #skip(piece: Buffer, count: number): void {
+    this.#length -= count;
     this.#at += count;
-    if (this.#at < this.#pieces[this.#first]!.length) return;
+    if (this.#at < piece.length) return;
     this.#at = 0;
     this.#first++;
     // Pieces that were taken are let go in batches, so that a queue of many costs each of them once.
@@ -50,3 +77,5 @@ export class ByteQueue {
     }
   }
 }
+
+const NOTHING = Buffer.alloc(0);

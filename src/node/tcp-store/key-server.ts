@@ -4,6 +4,7 @@ import { toInt64 } from "../../store/counter.ts";
 import type { LiveSpace } from "../../store/live-space.ts";
 import type { Account } from "../../support/account.ts";
 import { decodeUtf8 } from "../../support/utf8.ts";
+import { Awake } from "./awake.ts";
 import {
   encodeString,
   MAX_VALUE_BYTES,
@@ -60,6 +61,7 @@ export class KeyServer {
   /** Of all that is kept for its clients. */
   readonly account: Account;
   readonly names: KeyNames;
+  readonly awake: Awake = new Awake();
 
   constructor(space: LiveSpace, account: Account, names: KeyNames = WIRE_NAMES) {
     this.space = space;

@@ -73,7 +73,7 @@ export class QueryReader {
     if (this.#dialect === null && !this.#begin()) return null;
     if (this.#part === null) {
       if (this.#bytes.length === 0) return null;
-      this.#part = this.#start(this.#bytes.take(1)[0]!);
+      this.#part = this.#start(this.#bytes.takeByte());
     }
     const part = this.#part;
     if (part.count === null) {
@@ -127,9 +127,9 @@ export class QueryReader {
   }
 
   #length(most: number, unit: string): number {
-    const length = this.#bytes.take(8).readBigUInt64LE();
+    const length = this.#bytes.takeUint64();
     if (length > most) throw new ProtocolError(`${length} ${unit} are more than the ${most} that are allowed`);
-    return Number(length);
+    return length;
   }
 
   #integer(byteLength: number): bigint {

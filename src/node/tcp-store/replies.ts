@@ -6,7 +6,7 @@ import { MAX_STRINGS, MAX_VALUE_BYTES } from "./queries.ts";
 /** Takes a reply from the bytes that have come. */
 export type Reply<T> = (bytes: ByteQueue) => T | undefined;
 
-export const byteReply = (): Reply<number> => (bytes) => (bytes.length < 1 ? undefined : bytes.take(1)[0]);
+export const byteReply = (): Reply<number> => (bytes) => (bytes.length < 1 ? undefined : bytes.takeByte());
 
 export const u32Reply = (): Reply<number> => (bytes) => (bytes.length < 4 ? undefined : bytes.take(4).readUInt32LE());
 
@@ -54,7 +54,7 @@ export function popReply(): Reply<Uint8Array | null> {
 
 function lengthFrom(bytes: ByteQueue, most: number): number | undefined {
   if (bytes.length < 8) return undefined;
-  const length = bytes.take(8).readBigUInt64LE();
+  const length = bytes.takeUint64();
   if (length > most) throw new ProtocolError(`the server declares ${length}, more than the ${most} that are taken`);
-  return Number(length);
+  return length;
 }

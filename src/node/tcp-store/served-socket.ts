@@ -1,11 +1,13 @@
 /**
  * ServedSocket: one client of a TCPStore's server, on a socket of node:net. It may send as many queries as it likes before it
- * reads a reply; while it does not read its replies it is not read either. A malformed query closes its own connection and no
- * other.
+ * reads a reply; while it does not read its replies it is not read either. Clients are served in turns. A malformed query closes its
+ * own connection and no other.
  */
 import type { Socket } from "node:net";
 import { Account } from "../../support/account.ts";
 import { textOf } from "../../support/thrown.ts";
+import { TimeSlice } from "../time-slice/time-slice.ts";
+import type { Awake } from "./awake.ts";
 import { type KeyServer, ServedClient } from "./key-server.ts";
 import type { Dialect } from "./queries.ts";
 import { type Query, QueryReader } from "./query-reader.ts";
@@ -41,12 +43,16 @@ export class ServedSocket {
   readonly #reader: QueryReader;
   readonly #client: ServedClient;
   readonly #account: Account;
+  readonly #slice: TimeSlice;
+  readonly #awake: Awake;
   #kept = 0;
   #replies: Uint8Array[] = [];
   #replyBytes = 0;
   #isAnswering = false;
   /** Too many replies wait for it. */
   #isFull = false;
+  /** It sent what may not be: nothing behind that is looked at. */
+  #isRefused = false;
   #received = 0;
   #halfTimer: NodeJS.Timeout | undefined;
   #slowTimer: NodeJS.Timeout | undefined;
@@ -57,6 +63,7 @@ export class ServedSocket {
     this.#limits = limits;
     this.#reader = new QueryReader(limits.dialects);
     this.#onClosed = onClosed;
+    this.#awake = server.awake;
     this.#client = new ServedClient(server, (bytes) => {
       this.#replies.push(bytes);
       this.#replyBytes += bytes.length;
@@ -71,6 +78,7 @@ export class ServedSocket {
         socket.destroy();
       },
     });
+    this.#slice = new TimeSlice({ pause: () => socket.pause(), resume: () => this.#goOn() });
     socket.setNoDelay(true);
     socket.on("data", this.#onData);
     socket.on("drain", () => this.#onDrain());
@@ -91,32 +99,43 @@ export class ServedSocket {
   readonly #onData = (bytes: Buffer): void => {
     this.#received += bytes.length;
     this.#reader.push(bytes);
-    if (!this.#isFull) this.#answer();
+    this.#answer();
     this.#count();
   };
 
   #onDrain(): void {
-    if (!this.#isFull) {
-      this.#count();
-      return;
-    }
+    const wasFull = this.#isFull;
     this.#isFull = false;
     clearTimeout(this.#slowTimer);
+    if (wasFull) this.#goOn();
+    else this.#count();
+  }
+
+  /** Answers what had to wait, and reads again. */
+  #goOn(): void {
     this.#answer();
-    if (!this.#isFull) this.#socket.resume();
+    if (!this.#mustWait) this.#socket.resume();
     this.#count();
+  }
+
+  /** It has replies to read first, or had its time; or it is served no more. */
+  get #mustWait(): boolean {
+    return this.#isFull || this.#slice.isOver || this.#isRefused;
   }
 
   /** Brings the account up to date. */
   #count(): void {
     const kept = this.#reader.bytesKept + this.#socket.writableLength + this.#client.waitBytes;
+    if (kept === this.#kept) return;
     this.#account.charge(kept - this.#kept);
     this.#kept = kept;
   }
 
   /** Answers the queries that have come whole. */
   #answer(): void {
+    if (this.#mustWait) return;
     this.#isAnswering = true;
+    this.#slice.begin();
     try {
       for (let query = this.#next(); query; query = this.#next()) this.#client.answer(query);
     } catch (error) {
@@ -124,19 +143,23 @@ export class ServedSocket {
     }
     this.#isAnswering = false;
     this.#flush();
-    if (!this.#isFull) this.#watch();
+    this.#slice.end();
+    if (!this.#mustWait) this.#watch();
   }
 
   #next(): Query | null {
-    return this.#isFull ? null : this.#reader.next();
+    return this.#isFull || this.#slice.isSpent ? null : this.#reader.next();
   }
 
   #flush(): void {
     const replies = this.#replies;
     if (replies.length === 0) return;
+    this.#awake.answered(this);
+    const areShort = this.#replyBytes <= BATCH_BYTES;
     this.#replies = [];
     this.#replyBytes = 0;
     if (replies.length === 1) this.#socket.write(replies[0]!);
+    else if (areShort) this.#socket.write(Buffer.concat(replies));
     else {
       this.#socket.cork();
       for (const part of replies) this.#socket.write(part);
@@ -167,6 +190,7 @@ export class ServedSocket {
 
   /** Closes the connection; the replies to what was done before go out, unless they do not move. */
   #refuse(reason: string): void {
+    this.#isRefused = true;
     this.#socket.off("data", this.#onData);
     this.#onClosed(reason);
     if (this.#isFull) this.#socket.destroy();

@@ -200,7 +200,7 @@ function waitReply(isCanceled: () => boolean): Reply<boolean> {
   let isOver = false;
   return (bytes) => {
     while (bytes.length > 0) {
-      const reply = bytes.take(1)[0];
+      const reply = bytes.takeByte();
       if (reply === WAIT_CANCELED) return isOver;
       if (reply !== STOP_WAITING) throw new StoreError(`a wait ended with ${reply}`);
       isOver = true;

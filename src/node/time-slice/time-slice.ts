@@ -24,6 +24,11 @@ export class TimeSlice {
     return this.#isOver;
   }
 
+  /** Has it had its time by now? For whoever serves many short things between {@link begin} and {@link end}. */
+  get isSpent(): boolean {
+    return this.#usedMs + performance.now() - this.#began >= SLICE_MS;
+  }
+
   /** Bytes of the connection are served from now on. */
   begin(): void {
     this.#began = performance.now();

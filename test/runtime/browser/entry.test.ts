@@ -44,6 +44,7 @@ const WANTED = {
   memory: "memory://",
   "message-port": "a page that meets at a hub",
   "mismatch-errors": "ranks whose calls differ",
+  "missing-ranks": "ranks that wait for others for a second",
   offer: "a rank that may have NCCL; no page has",
   "own-backend": "a backend of one's own, and WEBCCL_DEBUG=DETAIL",
   "page-store": "ranks that meet in their page",

@@ -83,3 +83,8 @@ export function overlapOf(a: TensorView, b: TensorView): { start: number; end: n
 export function isSameMemory(a: TensorView, b: TensorView): boolean {
   return a.buffer === b.buffer && a.byteOffset === b.byteOffset && a.byteLength === b.byteLength;
 }
+
+/** Are they the same tensor, of one dtype, in the same memory? */
+export function isSameView(a: TensorView, b: TensorView): boolean {
+  return a.tensor === b.tensor && a.dtype === b.dtype && isSameMemory(a, b);
+}

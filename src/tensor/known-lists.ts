@@ -34,7 +34,7 @@ export function knownList(
     return before;
   }
   check(views);
-  const arrays = views.map(({ tensor }) => arrayOf(tensor));
+  const arrays = views.map((view) => (view.memory === "host" ? arrayOf(view.tensor) : null));
   const list = { views, dtypes: [...new Set(views.map(({ dtype }) => dtype))], arrays };
   if (views[0]) known.set(views[0].tensor, list);
   return list;
@@ -53,7 +53,8 @@ function isUnchanged({ views, arrays }: KnownList, tensors: readonly unknown[]):
     const array = arrays[i];
     if (tensor !== tensors[i] || count === 0 || !ArrayBuffer.isView(array)) return false;
     if ((array as HostArray).length !== count) return false;
-    if (array !== tensor && ((tensor as HostTensor).data !== array || (tensor as HostTensor).dtype !== dtype))
+    // First the dtype, which an ort.Tensor lacks: its `data` throws once it is disposed of.
+    if (array !== tensor && ((tensor as HostTensor).dtype !== dtype || (tensor as HostTensor).data !== array))
       return false;
   }
   return true;

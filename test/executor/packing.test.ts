@@ -93,4 +93,15 @@ describe.each(Object.entries(EXECUTORS))("packing by %s", (_, executor) => {
       { numRuns: 60 },
     );
   });
+
+  it("throws where the memory of a part is gone, in place of doing nothing", () => {
+    const part = HostSpan.outside("f32", new Uint8Array(64));
+    const whole = executor.scratch("f32", 16) as HostSpan;
+    const packing = executor.packing([part], [0]);
+    packing.pack(whole);
+    structuredClone(part.buffer, { transfer: [part.buffer as ArrayBuffer] });
+    expect(() => packing.pack(whole)).toThrow(/detached/);
+    expect(() => packing.unpack(whole)).toThrow(/detached/);
+    executor.release(whole);
+  });
 });

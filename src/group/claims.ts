@@ -39,7 +39,11 @@ export class Claims {
    * @throws TypeError if it overlaps the memory of a pending Work and either writes it.
    */
   check(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): void {
-    if (this.#unsorted.size > 0) this.#sort();
+    for (const claim of this.#unsorted) {
+      claim.holdings = holdingsOf(claim);
+      for (const holding of claim.holdings) this.#ranges.add(holding);
+    }
+    this.#unsorted.clear();
     if (this.#ranges.isEmpty) return;
     for (const ours of holdingsOf({ call, read, written })) {
       const theirs = this.#ranges.find(ours);
@@ -70,14 +74,6 @@ export class Claims {
   release(claim: Claim): void {
     this.#unsorted.delete(claim);
     for (const holding of claim.holdings ?? []) this.#ranges.remove(holding);
-  }
-
-  #sort(): void {
-    for (const claim of this.#unsorted) {
-      claim.holdings = holdingsOf(claim);
-      for (const holding of claim.holdings) this.#ranges.add(holding);
-    }
-    this.#unsorted.clear();
   }
 }
 

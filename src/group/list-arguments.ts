@@ -26,11 +26,9 @@ export function allReduceCoalesced(
   for (const dtype of dtypes) resolved = resolveReduceOp(op, dtype);
   const inF32 = accumulationOf(accumulate, resolved, dtypes);
   return {
-    ...{
-      request: { collective: "allReduceCoalesced", tensors, op: resolved, ...inF32 },
-      written: tensors,
-      value: nothing,
-    },
+    request: { collective: "allReduceCoalesced", tensors, op: resolved, ...inF32 },
+    written: tensors,
+    value: nothing,
   };
 }
 

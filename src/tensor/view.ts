@@ -28,6 +28,8 @@ export interface HostView extends Elements {
   readonly memory: "host";
   /** What the caller passed. */
   readonly tensor: HostArray | HostTensor | OrtTensor;
+  /** The array of its elements; of a part, that of the whole tensor. */
+  readonly data: HostArray;
   /** The memory in which they lie. */
   readonly buffer: ArrayBufferLike;
 }
@@ -82,9 +84,4 @@ export function overlapOf(a: TensorView, b: TensorView): { start: number; end: n
 /** Are they the same bytes? */
 export function isSameMemory(a: TensorView, b: TensorView): boolean {
   return a.buffer === b.buffer && a.byteOffset === b.byteOffset && a.byteLength === b.byteLength;
-}
-
-/** Are they the same tensor, of one dtype, in the same memory? */
-export function isSameView(a: TensorView, b: TensorView): boolean {
-  return a.tensor === b.tensor && a.dtype === b.dtype && isSameMemory(a, b);
 }

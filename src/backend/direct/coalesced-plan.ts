@@ -35,10 +35,9 @@ interface Bundle {
 export function allReduceCoalesced(planning: Planning, { tensors, op }: RequestOf<"allReduceCoalesced">): Plan {
   const spans = spansOf(planning, tensors);
   const writes = spans.some((span) => startOfFold(op, span) === "at once") ? "at once" : "as messages come";
-  const whole = [spans];
   return coalesced(planning, "allReduce", spans, { op }, writes, 1, {
-    sources: whole,
-    targets: whole,
+    sources: [spans],
+    targets: [spans],
     alone: (row, context, item) => row.run(context, spans[item]!, op),
     together: (row, context, [flat]) => row.run(context, flat!, op),
   });
@@ -123,31 +122,20 @@ interface Runs<C extends AlgorithmFamily> extends Ends {
 
 type Parts = readonly (readonly Span[] | null)[];
 
-/** By part, how a bundle's elements are copied; null: they are not. */
-type Packings = readonly (Packing | null)[];
-
-function packingsOf(executor: Executor, parts: Parts, { items, starts }: Bundle): Packings {
-  return parts.map(
-    (spans) =>
-      spans &&
-      executor.packing(
-        items.map((item) => spans[item]!),
-        starts,
-      ),
-  );
-}
-
-/** How the elements of a bundle of several tensors come into it, and how they come out of it. */
+/** How the elements of a bundle of several tensors come into its parts, and how they come out of them. Null: not at all. */
 interface Copies {
-  readonly into: Packings;
-  readonly out: Packings;
+  readonly into: readonly (Packing | null)[];
+  readonly out: readonly (Packing | null)[];
 }
 
 /** Those of a bundle; null: it is one tensor, which is not copied. */
-function copiesOf(executor: Executor, { sources, targets }: Ends, bundle: Bundle): Copies | null {
-  if (bundle.items.length < 2) return null;
-  const into = packingsOf(executor, sources, bundle);
-  return { into, out: targets === sources ? into : packingsOf(executor, targets, bundle) };
+function copiesOf(executor: Executor, { sources, targets }: Ends, { items, starts }: Bundle): Copies | null {
+  const packings = (parts: Parts) =>
+    parts.map((spans) => {
+      const ofBundle = spans && items.map((item) => spans[item]!);
+      return ofBundle && executor.packing(ofBundle, starts);
+    });
+  return items.length > 1 ? { into: packings(sources), out: packings(targets) } : null;
 }
 
 /** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */

@@ -6,7 +6,7 @@
  * tensors' views, for the array in a `{ data, dtype }` may be another one, or have become shorter, and a list may hold others.
  */
 import type { Request } from "../../request.ts";
-import { isSameView, type TensorView } from "../../tensor/view.ts";
+import { isSameMemory, type TensorView } from "../../tensor/view.ts";
 import type { Collective } from "../../types.ts";
 import type { Call } from "../backend.ts";
 import type { CollectiveRequest, Plan } from "./planning.ts";
@@ -67,4 +67,8 @@ function isSameField(before: unknown, now: unknown): boolean {
 
 function isView(value: unknown): value is TensorView {
   return typeof value === "object" && value !== null && "buffer" in value;
+}
+
+function isSameView(before: TensorView, now: TensorView): boolean {
+  return isSameMemory(before, now) && before.dtype === now.dtype && before.tensor === now.tensor;
 }

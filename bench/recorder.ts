@@ -13,7 +13,16 @@ const ROUNDS = 21;
 
 const tensor = new Float32Array(16);
 const view = (): TensorView => ({
-  ...{ memory: "host", tensor, dtype: "f32", count: 16, byteOffset: 0, byteLength: 64, buffer: tensor.buffer },
+  ...{
+    memory: "host",
+    tensor,
+    data: tensor,
+    dtype: "f32",
+    count: 16,
+    byteOffset: 0,
+    byteLength: 64,
+    buffer: tensor.buffer,
+  },
 });
 const value = () => undefined;
 

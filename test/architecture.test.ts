@@ -31,6 +31,7 @@ const FLOORS: readonly (readonly string[])[] = [
       "executor",
       "executor/checksum",
       "executor/cpu",
+      "executor/cpu/packing",
       "executor/webgpu",
       "executor/webgpu/kernels",
       "executor/webgpu/memory",

@@ -6,6 +6,8 @@ import { Op } from "./lanes";
 import { Format } from "./half";
 import { binary, binaryHalf, divide, scale, scaleHalf } from "./loops";
 
+export { gather, scatter } from "./runs";
+
 export function sum_i8(d: usize, l: usize, r: usize, n: usize): void { binary<i8>(Op.SUM, d, l, r, n); }
 export function sum_i16(d: usize, l: usize, r: usize, n: usize): void { binary<i16>(Op.SUM, d, l, r, n); }
 export function sum_i32(d: usize, l: usize, r: usize, n: usize): void { binary<i32>(Op.SUM, d, l, r, n); }

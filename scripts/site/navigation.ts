@@ -96,6 +96,7 @@ export const SECTIONS: readonly Section[] = [
       ["notes/shared-files", "Shared files"],
       ["notes/gpu", "The GPU"],
       ["notes/crossovers", "Crossovers"],
+      ["notes/coalesced", "Many short tensors"],
     ],
   },
 ];

@@ -65,6 +65,14 @@ export interface Handle {
   release(): void;
 }
 
+/** Copies between many spans and one that has room for all, which is disjoint from them. */
+export interface Packing {
+  /** `whole` becomes what the parts hold. */
+  pack(whole: Span): void;
+  /** The parts become what `whole` holds. */
+  unpack(whole: Span): void;
+}
+
 /** How much of a call is under way at once. */
 export interface Flow {
   /** Bytes of a segment. */
@@ -123,10 +131,8 @@ export interface Executor {
 
   /** target = source. Equal counts and dtypes; the spans are the same or disjoint. `source` may be another executor's of the same `handleMemory`. */
   copy(target: Span, source: Span): void;
-  /** Copies `parts[i]` to the elements of `whole` from `starts[i]` on. All have one dtype. */
-  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void;
-  /** Copies the elements of `whole` from `starts[i]` on to `parts[i]`. */
-  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void;
+  /** Copies between `parts` and one span of their dtype, in which `parts[i]` has the elements from `starts[i]` on. For calls that are repeated. */
+  packing(parts: readonly Span[], starts: readonly number[]): Packing;
   /** target = left op right, element by element. `target` may be `left` or `right`, else it is disjoint from both. */
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void;
   /**

@@ -11,7 +11,13 @@ export interface Holding {
 }
 
 /** What one Work holds. */
-export type Claim = readonly Holding[];
+export interface Claim {
+  readonly call: CallName;
+  readonly read: readonly TensorView[];
+  readonly written: readonly TensorView[];
+  /** The same, as the ranges have it; null as long as no other call was compared with it. */
+  holdings: readonly Holding[] | null;
+}
 
 /** A call, as an error names it. */
 export interface CallName {
@@ -20,17 +26,26 @@ export interface CallName {
   readonly sequence: number;
 }
 
-/** The memory of one rank's pending Works. */
+/**
+ * The memory of one rank's pending Works. A claim is sorted into the ranges when the next call asks: most calls are awaited before that,
+ * and then it is never looked at, however many tensors it has.
+ */
 export class Claims {
   readonly #ranges = new Ranges();
+  readonly #unsorted = new Set<Claim>();
 
   /**
    * May a call have the memory of `read` and `written`? One that ends before it returns need not claim it as well.
    * @throws TypeError if it overlaps the memory of a pending Work and either writes it.
    */
   check(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): void {
+    for (const claim of this.#unsorted) {
+      claim.holdings = holdingsOf(claim);
+      for (const holding of claim.holdings) this.#ranges.add(holding);
+    }
+    this.#unsorted.clear();
     if (this.#ranges.isEmpty) return;
-    for (const ours of claimOf(call, read, written)) {
+    for (const ours of holdingsOf({ call, read, written })) {
       const theirs = this.#ranges.find(ours);
       if (!theirs) continue;
       const common = overlapOf(ours.view, theirs.view);
@@ -43,8 +58,8 @@ export class Claims {
 
   /** Claims the memory of `read` and `written`, which was checked, for a call. */
   claim(call: CallName, read: readonly TensorView[], written: readonly TensorView[]): Claim {
-    const claim = claimOf(call, read, written);
-    for (const holding of claim) this.#ranges.add(holding);
+    const claim = { call, read, written, holdings: null };
+    this.#unsorted.add(claim);
     return claim;
   }
 
@@ -57,7 +72,8 @@ export class Claims {
   }
 
   release(claim: Claim): void {
-    for (const holding of claim) this.#ranges.remove(holding);
+    this.#unsorted.delete(claim);
+    for (const holding of claim.holdings ?? []) this.#ranges.remove(holding);
   }
 }
 
@@ -67,7 +83,6 @@ export class Claims {
  * @throws TypeError that names the two.
  */
 export function checkApart(inputs: readonly TensorView[], outputs: readonly TensorView[]): void {
-  if (inputs.length === 0 && areInOrder(outputs)) return;
   const holdings = outputs.map((output, i) => {
     const name = inputs.length === 0 ? `tensors[${i}]` : `outputs[${i}]`;
     const own: Holding[] = [{ view: output, written: true, owner: name }];
@@ -88,20 +103,6 @@ export function requireApart(lists: readonly (readonly Holding[])[]): void {
     }
     for (const holding of own) ranges.add(holding);
   }
-}
-
-/** Do the views lie one behind the other in one buffer, or each in a buffer of its own? */
-function areInOrder(views: readonly TensorView[]): boolean {
-  let end = 0;
-  for (const { buffer, byteOffset, byteLength } of views) {
-    if (buffer !== views[0]?.buffer || byteOffset < end) return areInBuffersOfTheirOwn(views);
-    end = byteOffset + byteLength;
-  }
-  return true;
-}
-
-function areInBuffersOfTheirOwn(views: readonly TensorView[]): boolean {
-  return new Set(views.map(({ buffer }) => buffer)).size === views.length;
 }
 
 /** Ranges of memory, by buffer and in the order of their beginnings: a question looks at few of them. */
@@ -157,12 +158,8 @@ function lowerBound(sorted: readonly Holding[], byteOffset: number): number {
   return low;
 }
 
-function claimOf(
-  { collective, sequence }: CallName,
-  read: readonly TensorView[],
-  written: readonly TensorView[],
-): Claim {
-  const owner = sequence === 0 ? collective : `${collective} ${sequence}`;
+function holdingsOf({ call, read, written }: Omit<Claim, "holdings">): Holding[] {
+  const owner = call.sequence === 0 ? call.collective : `${call.collective} ${call.sequence}`;
   return [
     ...read.map((view) => ({ view, written: false, owner })),
     ...written.map((view) => ({ view, written: true, owner })),

@@ -5,7 +5,8 @@
  */
 import type { ReduceOptions, RootOptions } from "../options.ts";
 import { accumulationOf, type ReduceOp as Op, ReduceOp, resolveReduceOp } from "../reduce-op.ts";
-import { describeList, named } from "../tensor/describe.ts";
+import { named } from "../tensor/describe.ts";
+import { type KnownList, knownList } from "../tensor/known-lists.ts";
 import type { TensorView } from "../tensor/view.ts";
 import type { Tensor } from "../types.ts";
 import * as prepare from "./arguments.ts";
@@ -20,29 +21,22 @@ export function allReduceCoalesced(
   list: readonly Tensor[],
   { op = ReduceOp.SUM, accumulate }: ReduceOptions,
 ): PreparedCall<void> {
-  checkIsList(list, "tensors");
-  const tensors = describeList(list, "tensors");
+  const { views: tensors, dtypes } = listOf(list);
   let resolved: Op = ReduceOp.SUM;
-  for (const dtype of new Set(tensors.map((tensor) => tensor.dtype))) resolved = resolveReduceOp(op, dtype);
-  checkApart([], tensors);
-  const dtypes = tensors.map(({ dtype }) => dtype);
+  for (const dtype of dtypes) resolved = resolveReduceOp(op, dtype);
   const inF32 = accumulationOf(accumulate, resolved, dtypes);
   return {
-    ...{
-      request: { collective: "allReduceCoalesced", tensors, op: resolved, ...inF32 },
-      written: tensors,
-      value: nothing,
-    },
+    request: { collective: "allReduceCoalesced", tensors, op: resolved, ...inF32 },
+    written: tensors,
+    value: nothing,
   };
 }
 
 /** Arguments of `broadcastAll`. */
 export function broadcastCoalesced(caller: Caller, list: readonly Tensor[], options: RootOptions): PreparedCall<void> {
-  checkIsList(list, "tensors");
-  const tensors = describeList(list, "tensors");
+  const { views: tensors } = listOf(list);
   const root = rootOf(caller, options);
   const isRoot = root === caller.rank;
-  checkApart([], tensors);
   return {
     request: { collective: "broadcastCoalesced", tensors, root },
     read: isRoot ? tensors : [],
@@ -91,6 +85,12 @@ export function reduceScatterTensorCoalesced(
     written: outputs,
     value: nothing,
   };
+}
+
+/** The list `tensors` of a call, no two of which share memory. */
+function listOf(list: readonly Tensor[]): KnownList {
+  checkIsList(list, "tensors");
+  return knownList(list, "tensors", (views) => checkApart([], views));
 }
 
 /** Each output with its input, checked as a call of its own by `check`. */

@@ -60,8 +60,10 @@ export function describeHost(tensor: unknown): HostView {
     }
   }
   if (data.byteLength === 0) refuseLost(data, dtype);
-  const { length: count, buffer, byteOffset, byteLength } = data as HostArray;
-  return { memory: "host", tensor: tensor as HostArray | HostTensor, buffer, dtype, count, byteOffset, byteLength };
+  const array = data as HostArray;
+  const { length: count, buffer, byteOffset, byteLength } = array;
+  const given = tensor as HostArray | HostTensor;
+  return { memory: "host", tensor: given, data: array, buffer, dtype, count, byteOffset, byteLength };
 }
 
 /** An array whose memory is gone looks like an empty one, but none of its methods can be called any more. */

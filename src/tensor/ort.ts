@@ -1,6 +1,6 @@
 /** What counts as a tensor of onnxruntime-web, and what to say of one that cannot be used. Every page loads this: it is short. */
 import { UnsupportedError } from "../errors.ts";
-import { DATA_TYPES, type DataType, type HostArray, type HostTensor, type OrtTensor } from "../types.ts";
+import { DATA_TYPES, type DataType, type HostArray, type OrtTensor } from "../types.ts";
 import { describeGpu } from "./gpu.ts";
 import { describeHost } from "./host.ts";
 import type { GpuView, HostView } from "./view.ts";
@@ -25,15 +25,13 @@ export function describeOrt(tensor: OrtTensor): HostView | GpuView {
   const { type, size: count, location } = tensor;
   const dtype = dtypeOfOrt(type);
   if (!DATA_TYPES.includes(dtype)) throw new TypeError(`an ort.Tensor of ${type} has no elements of a dtype`);
-  if (location === "cpu") return { ...describeHost({ data: hostDataOf(tensor), dtype }), tensor };
+  if (location === "cpu") {
+    const { data } = tensor as unknown as { data: HostArray };
+    return { ...describeHost({ data, dtype }), tensor };
+  }
   if (location === "gpu-buffer") {
     return { ...describeGpu({ buffer: tensor.gpuBuffer as GPUBuffer, dtype, count }), tensor };
   }
   if (location === "none") throw new TypeError("the ort.Tensor was disposed");
   throw new UnsupportedError(`an ort.Tensor in a ${location} cannot be reached: keep it in "cpu" or "gpu-buffer"`);
-}
-
-/** The elements of a tensor in host memory that is no bare array: a typed array, if it is a right one. */
-export function hostDataOf(tensor: HostTensor | OrtTensor): HostArray {
-  return (tensor as unknown as { data: HostArray }).data;
 }

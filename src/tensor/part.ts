@@ -1,7 +1,6 @@
 /** A part of a tensor, as a tensor of its own over the same memory. */
 import { bytesPerElement, type Tensor } from "../types.ts";
 import { describe } from "./describe.ts";
-import { hostDataOf } from "./ort.ts";
 
 /**
  * Elements `start` to `start + count` of `tensor`, sharing its memory; a typed array gives a typed array.
@@ -16,7 +15,7 @@ export function partOfTensor(tensor: Tensor, start: number, count: number): Tens
   }
   if (view.memory === "host") {
     if (ArrayBuffer.isView(view.tensor)) return view.tensor.subarray(start, start + count);
-    return { data: hostDataOf(view.tensor).subarray(start, start + count), dtype };
+    return { data: view.data.subarray(start, start + count), dtype };
   }
   const byteOffset = view.byteOffset + start * bytesPerElement(dtype);
   const part =

@@ -28,6 +28,8 @@ export interface HostView extends Elements {
   readonly memory: "host";
   /** What the caller passed. */
   readonly tensor: HostArray | HostTensor | OrtTensor;
+  /** The array of its elements; of a part, that of the whole tensor. */
+  readonly data: HostArray;
   /** The memory in which they lie. */
   readonly buffer: ArrayBufferLike;
 }

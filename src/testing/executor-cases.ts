@@ -92,15 +92,12 @@ const MOVES: Readonly<Record<string, (bench: Bench, dtype: DataType) => Promise<
       return start;
     });
     const whole = bench.executor.scratch(dtype, count);
-    bench.executor.pack(
-      whole,
-      parts.map((part) => bench.span(dtype, part, part)),
-      starts,
-    );
+    const inputs = parts.map((part) => bench.span(dtype, part, part));
+    bench.executor.packing(inputs, starts).pack(whole);
     for (const [i, part] of parts.entries())
       await bench.reads(bench.executor.slice(whole, starts[i]!, part.length), part);
     const outputs = parts.map((part) => bench.span(dtype, bench.elements(dtype, part.length), part));
-    bench.executor.unpack(whole, outputs, starts);
+    bench.executor.packing(outputs, starts).unpack(whole);
     for (const [i, part] of parts.entries()) await bench.reads(outputs[i]!, part);
     bench.executor.release(whole);
   },

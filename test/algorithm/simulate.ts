@@ -323,8 +323,7 @@ export class WatchedExecutor implements Executor {
   slice = cpu.slice.bind(cpu);
   alloc = cpu.alloc.bind(cpu);
   copy = cpu.copy.bind(cpu);
-  pack = cpu.pack.bind(cpu);
-  unpack = cpu.unpack.bind(cpu);
+  packing = cpu.packing.bind(cpu);
   admit = cpu.admit.bind(cpu);
   reduce = cpu.reduce.bind(cpu);
   reduceMany = cpu.reduceMany.bind(cpu);

@@ -134,6 +134,21 @@ describe("PlanCache", () => {
     expect(find(cut([2, 2]))).toBeNull();
   });
 
+  it("finds the plan of a list that is given again without a look at its tensors", async () => {
+    const { plan, find } = await plans();
+    const tensors = Array.from({ length: 3 }, () => viewOf(new Int32Array(4)));
+    const request = () => ({ collective: "allReduceCoalesced", tensors, op: ReduceOp.SUM }) as const;
+    const made = plan(request());
+    let looks = 0;
+    const looked = () => {
+      looks++;
+      return undefined;
+    };
+    for (const index of [1, 2]) Object.defineProperty(tensors, index, { get: looked });
+    expect(find(request())).toBe(made);
+    expect(looks).toBe(0);
+  });
+
   it("keeps no plan of a call on objects, nor of one that makes a group", async () => {
     const { plan, find } = await plans();
     const requests = [

@@ -56,9 +56,8 @@ describe("the executor conformance suite", () => {
         "pack and unpack of i16",
         "packs",
         {
-          pack: (whole, parts, starts) =>
-            cpu.pack(
-              whole,
+          packing: (parts, starts) =>
+            cpu.packing(
               parts,
               starts.map((at) => (at > 4 ? at - 2 : at)),
             ),

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Claims } from "../../src/group/claims.ts";
 import { describe as viewOf } from "../../src/tensor/describe.ts";
@@ -41,3 +42,42 @@ describe("Claims", () => {
     claim("c", 1, [], [array.subarray(3, 3)]);
   });
 });
+
+/** One step of a rank: a call that begins with these tensors, each a range of a buffer, or the end of a pending one. */
+const range = fc.record({ buffer: fc.nat(1), start: fc.nat(12), count: fc.nat(6), written: fc.boolean() });
+const steps = fc.array(fc.oneof({ weight: 2, arbitrary: fc.array(range, { maxLength: 4 }) }, fc.nat(9)), {
+  maxLength: 30,
+});
+
+describe("Claims, whenever calls begin and end", () => {
+  it("refuse exactly the calls of which a tensor shares memory with a pending one's that either writes", () => {
+    const buffers = [new Uint8Array(20), new Uint8Array(20)];
+    fc.assert(
+      fc.property(steps, (drawn) => {
+        const { claims, claim } = newClaims();
+        const pending: { ranges: Range[]; held: ReturnType<typeof claim> }[] = [];
+        const conflict = (a: Range, b: Range) =>
+          a.buffer === b.buffer &&
+          (a.written || b.written) &&
+          Math.max(a.start, b.start) < Math.min(a.start + a.count, b.start + b.count);
+        for (const [index, step] of drawn.entries()) {
+          if (typeof step === "number") {
+            const [ended] = pending.splice(step % Math.max(1, pending.length), 1);
+            if (ended) claims.release(ended.held);
+            continue;
+          }
+          const tensors = (written: boolean) =>
+            step
+              .filter((one) => one.written === written)
+              .map(({ buffer, start, count }) => buffers[buffer]!.subarray(start, start + count));
+          const isRefused = pending.some(({ ranges }) => ranges.some((a) => step.some((b) => conflict(a, b))));
+          const begin = () => claim("call", index + 1, tensors(false), tensors(true));
+          if (isRefused) expect(begin).toThrow(/shares bytes/);
+          else pending.push({ ranges: step, held: begin() });
+        }
+      }),
+    );
+  });
+});
+
+type Range = { buffer: number; start: number; count: number; written: boolean };

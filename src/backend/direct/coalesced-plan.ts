@@ -6,7 +6,7 @@
 import type { Context } from "../../algorithm/context.ts";
 import type { AlgorithmFamily, Row } from "../../algorithm/rows.ts";
 import { MOST_BUNDLE_BYTES } from "../../algorithm/segments.ts";
-import type { Span } from "../../executor/executor.ts";
+import type { Executor, Packing, Span } from "../../executor/executor.ts";
 import { after, type Late } from "../../support/late.ts";
 import { bytesPerElement, type DataType } from "../../types.ts";
 import type { CallFacts } from "./call-facts.ts";
@@ -105,12 +105,16 @@ function ofItem(parts: readonly (readonly Span[])[], item: number): Span[] {
   return parts.map((ofRank) => ofRank[item]!);
 }
 
-/** How a bundle is run: one tensor alone, where it lies, or several as one. */
-interface Runs<C extends AlgorithmFamily> {
+/** Where the elements of a bundle come from, and where they go. */
+interface Ends {
   /** By part, and then by tensor: what is copied into the bundle's part before the call. Null: that part is not. */
   readonly sources: Parts;
   /** What the bundle's part is copied to afterwards. */
   readonly targets: Parts;
+}
+
+/** How a bundle is run: one tensor alone, where it lies, or several as one. */
+interface Runs<C extends AlgorithmFamily> extends Ends {
   alone(row: Row<C>, context: Context, item: number): Late;
   /** `flats` has the elements of all tensors, by part. */
   together(row: Row<C>, context: Context, flats: readonly Span[]): Late;
@@ -118,9 +122,20 @@ interface Runs<C extends AlgorithmFamily> {
 
 type Parts = readonly (readonly Span[] | null)[];
 
-/** The tensors of one bundle. */
-function ofBundle(parts: Parts, { items }: Bundle): Parts {
-  return parts.map((spans) => spans && items.map((item) => spans[item]!));
+/** How the elements of a bundle of several tensors come into its parts, and how they come out of them. Null: not at all. */
+interface Copies {
+  readonly into: readonly (Packing | null)[];
+  readonly out: readonly (Packing | null)[];
+}
+
+/** Those of a bundle; null: it is one tensor, which is not copied. */
+function copiesOf(executor: Executor, { sources, targets }: Ends, { items, starts }: Bundle): Copies | null {
+  const packings = (parts: Parts) =>
+    parts.map((spans) => {
+      const ofBundle = spans && items.map((item) => spans[item]!);
+      return ofBundle && executor.packing(ofBundle, starts);
+    });
+  return items.length > 1 ? { into: packings(sources), out: packings(targets) } : null;
 }
 
 /** The plan of a list whose tensors count as `spans` do. `parts`: how many of each bundle the call moves. */
@@ -140,12 +155,12 @@ function coalesced<C extends "allReduce" | "broadcast" | "allGather" | "reduceSc
   const choosing = { ...planning, scope: { ...scope, hub: isAtHub ? scope.hub : ("none" as const) } };
   const bytesOf = ({ dtype, count }: Bundle) => count * bytesPerElement(dtype) * parts;
   const rows = bundles.map((bundle) => choose(choosing, family, { op, bytes: bytesOf(bundle) }));
-  const copies = bundles.map((bundle) => [ofBundle(runs.sources, bundle), ofBundle(runs.targets, bundle)] as const);
+  const copies = bundles.map((bundle) => copiesOf(scope.executor, runs, bundle));
   const runIn = (context: Context) => (bundle: Bundle, index: number) => {
-    const [item, another] = bundle.items;
     const row = rows[index]!;
-    if (item !== undefined && another === undefined) return runs.alone(row, context, item);
-    return bundled(context, bundle, ...copies[index]!, (flats) => runs.together(row, context, flats));
+    const together = (flats: readonly Span[]) => runs.together(row, context, flats);
+    const ofBundle = copies[index];
+    return ofBundle ? bundled(context, bundle, ofBundle, together) : runs.alone(row, context, bundle.items[0]!);
   };
   return plan(
     planning,
@@ -210,30 +225,22 @@ function inTurn(
   return after(after(run(bundle, index), step), () => inTurn(context, bundles, run, index + 1));
 }
 
-/**
- * Lends `body` scratch for as many parts as `sources` has, each with the elements of one bundle: of `sources[part]` before it, and
- * afterwards `targets[part]` has them.
- */
+/** Lends `body` scratch for each part of a bundle, with the elements that `into` puts there; afterwards `out` takes what `body` has left. */
 function bundled(
   { executor }: Context,
-  { dtype, count, starts }: Bundle,
-  sources: Parts,
-  targets: Parts,
+  { dtype, count }: Bundle,
+  { into, out }: Copies,
   body: (flats: readonly Span[]) => Late,
 ): Late {
   const perWord = Math.max(1, 4 / bytesPerElement(dtype));
   const stride = Math.ceil(count / perWord) * perWord;
-  const scratch = executor.scratch(dtype, stride * sources.length);
-  const flats = sources.map((_, part) => executor.slice(scratch, part * stride, count));
+  const scratch = executor.scratch(dtype, stride * into.length);
+  const flats = into.map((_, part) => executor.slice(scratch, part * stride, count));
   let late: Late;
   try {
-    sources.forEach((spans, part) => {
-      if (spans) executor.pack(flats[part]!, spans, starts);
-    });
+    for (let part = 0; part < into.length; part++) into[part]?.pack(flats[part]!);
     late = after(body(flats), () => {
-      targets.forEach((spans, part) => {
-        if (spans) executor.unpack(flats[part]!, spans, starts);
-      });
+      for (let part = 0; part < out.length; part++) out[part]?.unpack(flats[part]!);
       return undefined;
     });
   } finally {

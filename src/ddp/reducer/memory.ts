@@ -3,7 +3,6 @@ import { Elementwise } from "../../elementwise/elementwise.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { ProcessGroup } from "../../group/process-group.ts";
 import { describe } from "../../tensor/describe.ts";
-import { hostDataOf } from "../../tensor/ort.ts";
 import { type HostView, isSameMemory, overlapOf, type TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, type Tensor } from "../../types.ts";
 import { bytesOf, createBuffer, deviceOf, roundUp } from "../host-copy.ts";
@@ -52,14 +51,17 @@ export function numbersOf(tensor: Tensor): Float32Array | Float64Array {
       `arithmetic on a tensor of ${view.dtype} in ${view.memory} memory is not available: use f32 or f64 in host memory`,
     );
   }
-  return ArrayBuffer.isView(view.tensor) ? (view.tensor as Float32Array) : (hostDataOf(view.tensor) as Float32Array);
+  return view.data as Float32Array;
 }
 
 /** Elements from `start` on in a part of `tensor`, in the form of `like`: a bare array, or `{ data, dtype }`, of the same class. */
 export function formedLike(like: HostView, part: Tensor): Tensor {
   const { buffer, byteOffset, count } = describe(part) as HostView;
-  const given = ArrayBuffer.isView(like.tensor) ? like.tensor : hostDataOf(like.tensor);
-  const ArrayClass = given.constructor as new (buffer: ArrayBufferLike, byteOffset: number, count: number) => HostArray;
+  const ArrayClass = like.data.constructor as new (
+    buffer: ArrayBufferLike,
+    byteOffset: number,
+    count: number,
+  ) => HostArray;
   const data = new ArrayClass(buffer, byteOffset, count);
   return ArrayBuffer.isView(like.tensor) ? data : { data, dtype: like.dtype };
 }

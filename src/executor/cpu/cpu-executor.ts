@@ -7,8 +7,8 @@ import { tensorOver } from "../../tensor/host.ts";
 import type { TensorView } from "../../tensor/view.ts";
 import { bytesPerElement, type DataType, type HostArray, isFloat, isFloat8, type Tensor } from "../../types.ts";
 import type { Checksums } from "../../wire/checksum.ts";
-import type { AddressableExecutor, Admission, HostExecutor, Lease, Span } from "../executor.ts";
-import { copyRun, HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
+import type { AddressableExecutor, Admission, HostExecutor, Lease, Packing, Span } from "../executor.ts";
+import { HostSpan, LANE_ARRAY, OUTSIDE } from "./host-span.ts";
 import { type FoldName, inputFactor, type Kernels } from "./kernels.ts";
 import type { WasmKernels } from "./wasm-kernels.ts";
 import type { ManyKernels } from "./wasm-many.ts";
@@ -179,20 +179,11 @@ class CpuExecutor implements AddressableExecutor {
     else to.bytes.set(from.bytes);
   }
 
-  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
-    const to = this.#own(whole);
-    for (let i = 0; i < parts.length; i++) {
-      const part = this.#own(parts[i]);
-      copyRun(to, starts[i]! * bytesPerElement(to.dtype), part, 0, part.byteLength);
-    }
-  }
-
-  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
-    const from = this.#own(whole);
-    for (let i = 0; i < parts.length; i++) {
-      const part = this.#own(parts[i]);
-      copyRun(part, 0, from, starts[i]! * bytesPerElement(from.dtype), part.byteLength);
-    }
+  packing(parts: readonly Span[], starts: readonly number[]): Packing {
+    return this.#kernels.packing(
+      parts.map((part) => this.#own(part)),
+      starts,
+    );
   }
 
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {

@@ -48,7 +48,6 @@ export class HostSpan implements Span, Lease {
   lastSlice: HostSpan | null = null;
 
   #bytes: Uint8Array | null = null;
-  #words: Uint32Array | null = null;
 
   constructor(dtype: DataType, count: number, buffer: ArrayBufferLike, byteOffset: number, pointer: number) {
     this.dtype = dtype;
@@ -70,15 +69,6 @@ export class HostSpan implements Span, Lease {
     return this.#bytes;
   }
 
-  /** The whole words of the bytes; empty if they do not begin at one. */
-  get words(): Uint32Array {
-    if (!this.#words) {
-      const count = this.byteOffset % 4 === 0 ? Math.floor(this.byteLength / 4) : 0;
-      this.#words = new Uint32Array(this.buffer, count > 0 ? this.byteOffset : 0, count);
-    }
-    return this.#words;
-  }
-
   /** The same bytes as lanes of another type. Made anew each time: only loops that take longer than that ask. */
   lanes<L extends DataType>(lane: L): LaneArrays[L] {
     const { buffer, byteOffset, byteLength } = this;
@@ -87,22 +77,4 @@ export class HostSpan implements Span, Lease {
 
   /** A loan of host memory needs no end. */
   release(): void {}
-}
-
-/** Up to so many words a loop is faster than a call that copies. */
-const FEW_WORDS = 64;
-
-/** Copies `byteLength` bytes from position `from` of a span to position `to` of another. */
-export function copyRun(target: HostSpan, to: number, source: HostSpan, from: number, byteLength: number): void {
-  const words = byteLength / 4;
-  if (words <= FEW_WORDS && to % 4 === 0 && from % 4 === 0 && Number.isInteger(words)) {
-    const [out, into] = [source.words, target.words];
-    if (out.length > 0 && into.length > 0) {
-      const [first, at] = [from / 4, to / 4];
-      for (let i = 0; i < words; i++) into[at + i] = out[first + i]!;
-      return;
-    }
-  }
-  const { bytes } = source;
-  target.bytes.set(from === 0 && byteLength === bytes.length ? bytes : bytes.subarray(from, from + byteLength), to);
 }

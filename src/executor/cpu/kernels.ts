@@ -3,6 +3,7 @@
  */
 import { changesInputs, type ReduceOp } from "../../reduce-op.ts";
 import { type DataType, isFloat } from "../../types.ts";
+import type { Packing } from "../executor.ts";
 import type { HostSpan } from "./host-span.ts";
 
 /** The operations that kernels fold. AVG and PREMUL_SUM fold as sum. */
@@ -19,6 +20,8 @@ export interface Kernels {
   scale(span: HostSpan, factor: number | bigint): void;
   /** span = span / divisor, truncated; integers only, divisor from 1 to 2^22. */
   divide(span: HostSpan, divisor: number): void;
+  /** {@link Executor.packing}. */
+  packing(parts: readonly HostSpan[], starts: readonly number[]): Packing;
 }
 
 const SIGNED: Readonly<Record<DataType, DataType>> = {

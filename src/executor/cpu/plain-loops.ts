@@ -3,8 +3,10 @@
  * reference that the WebAssembly kernels must equal bit for bit.
  */
 import type { DataType } from "../../types.ts";
+import type { Packing } from "../executor.ts";
 import type { HostSpan } from "./host-span.ts";
 import { type FoldName, type Kernels, signedLane } from "./kernels.ts";
+import { LoopPacking } from "./packing/loop-packing.ts";
 import { BF16_LOOPS, F16_LOOPS, F32_LOOPS, F64_LOOPS } from "./plain-float-loops.ts";
 import { DIVIDE_LOOPS, INTEGER_LOOPS, SCALE_LOOPS } from "./plain-integer-loops.ts";
 
@@ -81,5 +83,8 @@ export class PlainLoops implements Kernels {
       span.lanes(lane),
       wide ? BigInt(divisor) : divisor,
     );
+  }
+  packing(parts: readonly HostSpan[], starts: readonly number[]): Packing {
+    return new LoopPacking(parts, starts);
   }
 }

@@ -6,8 +6,10 @@
  */
 import { textOf } from "../../support/thrown.ts";
 import { DATA_TYPES, type DataType } from "../../types.ts";
+import type { Packing } from "../executor.ts";
 import { type HostSpan, OUTSIDE } from "./host-span.ts";
 import { type FoldName, type Kernels, signedLane } from "./kernels.ts";
+import { RunKernels } from "./packing/table-packing.ts";
 import { MODULE } from "./wasm-kernels.generated.ts";
 import { WasmMemory } from "./wasm-memory.ts";
 import { type Exports, foldKernels, inflate, instantiate } from "./wasm-module.ts";
@@ -35,6 +37,7 @@ export class WasmKernels implements Kernels {
   readonly #move: Move;
   readonly #scales: Readonly<Record<DataType, Scale>>;
   readonly #divides: Readonly<Record<DataType, Divide>>;
+  readonly #runs: RunKernels;
   /** Room for a block of the left operand, which becomes the result, and of the right one. */
   readonly #leftBlock: number;
   readonly #rightBlock: number;
@@ -47,6 +50,7 @@ export class WasmKernels implements Kernels {
     this.#move = exports.move as Move;
     this.#scales = perDtype((dtype) => exports[`scale_${signedLane(dtype)}`] as Scale);
     this.#divides = perDtype((dtype) => exports[`divide_${dtype}`] as Divide);
+    this.#runs = new RunKernels(memory, exports);
     this.description = memory.shared ? "wasm-simd" : "wasm-simd, memory not shared";
     const roomBytes = BLOCK_BYTES + KERNEL_MINIMUM_BYTES;
     this.#leftBlock = memory.allocate(roomBytes);
@@ -92,6 +96,10 @@ export class WasmKernels implements Kernels {
   /** target = source, both inside the memory. */
   move(target: HostSpan, source: HostSpan): void {
     this.#move(target.pointer, source.pointer, target.byteLength);
+  }
+
+  packing(parts: readonly HostSpan[], starts: readonly number[]): Packing {
+    return this.#runs.packing(parts, starts);
   }
 
   scale(span: HostSpan, factor: number | bigint): void {

@@ -5,7 +5,7 @@ import { bytesPerElement, type DataType, type GpuTensor, isFloat } from "../../t
 import { fillSpan } from "../cpu/custom-loop.ts";
 import { HostSpan } from "../cpu/host-span.ts";
 import { inputFactor } from "../cpu/kernels.ts";
-import type { Admission, Flow, Lease, Span } from "../executor.ts";
+import type { Admission, Flow, Lease, Packing, Span } from "../executor.ts";
 import type { GpuExecutor, GpuMemory } from "../gpu-executor.ts";
 import type { GpuStats } from "./batch.ts";
 import type { DeviceUser, GpuDevice } from "./device.ts";
@@ -172,16 +172,16 @@ export class WebgpuExecutor implements GpuExecutor {
     else this.#fold({ work: moveWork(to.dtype) }, to, [from]);
   }
 
-  pack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
-    parts.forEach((part, i) => {
-      this.copy(this.slice(whole, starts[i]!, part.count), part);
-    });
-  }
-
-  unpack(whole: Span, parts: readonly Span[], starts: readonly number[]): void {
-    parts.forEach((part, i) => {
-      this.copy(part, this.slice(whole, starts[i]!, part.count));
-    });
+  packing(parts: readonly Span[], starts: readonly number[]): Packing {
+    const inWhole = (whole: Span, i: number) => this.slice(whole, starts[i]!, parts[i]!.count);
+    return {
+      pack: (whole) => {
+        for (const [i, part] of parts.entries()) this.copy(inWhole(whole, i), part);
+      },
+      unpack: (whole) => {
+        for (const [i, part] of parts.entries()) this.copy(part, inWhole(whole, i));
+      },
+    };
   }
 
   reduce(op: ReduceOp, target: Span, left: Span, right: Span): void {

@@ -9,6 +9,7 @@ import { initProcessGroup } from "../../../src/node/index.ts";
 import { SeededRandom } from "../../../src/support/seeded-random.ts";
 import { type CaseOp, conformanceCases } from "../../../src/testing/index.ts";
 import { runCases } from "../../conformance/run-cases.ts";
+import { giveListsAgain } from "../../group/repeated-lists.ts";
 
 const failureOf = (call: PromiseLike<unknown>) =>
   Promise.resolve(call).then(
@@ -78,6 +79,12 @@ const SCENES: Readonly<Record<string, (group: ProcessGroup) => Promise<unknown>>
     await Promise.all(works);
     if (gathered.some((value, i) => value !== Math.floor(i / 1000))) wrong.push("all-gather among others");
     return { wrong, links: group.info().ranks.map(({ link }) => link) };
+  },
+  /** Lists of tensors that are given again and again, and change in between. */
+  lists: async (group) => {
+    const wrong: string[] = [];
+    for (let seed = 0; seed < 20; seed++) wrong.push(...(await giveListsAgain(group, seed, 40)));
+    return { wrong };
   },
   /** Ranks that pause at random before each call, in a loop or in their event loop, so that any may come last, soon or late. */
   pauses: async (group) => {

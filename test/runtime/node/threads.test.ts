@@ -63,6 +63,11 @@ describe("ProcessGroup over threads", () => {
     expect(reports[0]?.links).toEqual(["self", "shared-memory", "shared-memory"]);
   });
 
+  it.each([2, 4])("reduces lists that are given again as they are, with %i threads", async (ranks) => {
+    const reports = await play<{ wrong: string[] }>("lists", ranks);
+    expect(reports.map((report) => report?.wrong)).toEqual(Array.from({ length: ranks }, () => []));
+  });
+
   it.each([2, 4])("keeps %i ranks in step that come in any order, soon or late", async (ranks) => {
     const reports = await play<{ wrong: number }>("pauses", ranks);
     expect(reports).toEqual(Array.from({ length: ranks }, () => ({ wrong: 0 })));

@@ -56,11 +56,15 @@ async function compareCalls(): Promise<number> {
   const own = await TcpStore.connect({ port: second.port });
   let compared = 0;
   const lacking = new Set<unknown>();
+  /** Keys that a call which it lacks would have written: to ask for one would be a wait to its end. */
+  const unwritten = new Set<unknown>();
   for (const call of CALLS) {
+    if ([call[1]].flat().some((key) => unwritten.has(key))) continue;
     const outcome = await onTheirs.call(...call);
     if (outcome.error === "AttributeError") {
       // 1.x has no queues, nor lists of values.
       lacking.add(call[0]);
+      for (const key of [call[1]].flat()) unwritten.add(key);
       continue;
     }
     const expected = comparable(outcome);

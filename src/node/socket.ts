@@ -232,23 +232,27 @@ export class NodeSocket extends BaseSocket {
   #serve(bytes: Uint8Array): void {
     this.#slice?.begin();
     let at = 0;
+    do {
+      const end = this.#slice ? at + Math.max(STEP_BYTES, this.#receiver.dataToCome) : bytes.byteLength;
+      this.#push(at === 0 && end >= bytes.byteLength ? bytes : bytes.subarray(at, end));
+      at = end;
+    } while (at < bytes.byteLength && !this.#slice?.isSpent);
+    this.#slice?.end();
+    // The next read may overwrite them.
+    if (at < bytes.byteLength) this.#rest = new Uint8Array(bytes.subarray(at));
+  }
+
+  /** Bytes that break the protocol end the connection, and nothing behind them is taken. */
+  #push(bytes: Uint8Array): void {
     try {
-      do {
-        const end = this.#slice ? at + Math.max(STEP_BYTES, this.#receiver.dataToCome) : bytes.byteLength;
-        this.#receiver.push(at === 0 && end >= bytes.byteLength ? bytes : bytes.subarray(at, end));
-        at = end;
-      } while (at < bytes.byteLength && !this.#slice?.isSpent);
+      this.#receiver.push(bytes);
     } catch (error) {
       if (!(error instanceof WebSocketViolation)) throw error;
       this.#closed = { code: error.code, reason: error.message };
       this.close(error.code, error.message);
       this.#net.end();
       this.deliverClose(error.code, error.message);
-      at = bytes.byteLength;
     }
-    this.#slice?.end();
-    // The next read may overwrite them.
-    if (at < bytes.byteLength) this.#rest = new Uint8Array(bytes.subarray(at));
   }
 
   /** Where the next read puts its bytes: `buffer`, or where they belong. */
@@ -299,6 +303,10 @@ export class NodeSocket extends BaseSocket {
   #ended(): void {
     if (this.#closeTimer) clearTimeout(this.#closeTimer);
     this.#unwatch();
+    // What had come by then, and waits for its slice, is heard before the end.
+    const rest = this.#rest;
+    this.#rest = null;
+    if (rest) this.#push(rest);
     this.deliverClose(this.#closed.code, this.#closed.reason);
   }
 }

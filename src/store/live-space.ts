@@ -2,6 +2,7 @@
  * LiveSpace: the contents of a store, and who waits for them. A call is done when it returns, so every call is atomic; each
  * write wakes those who wait for its key, and nobody else: a waiter is parked at one key that it lacks. Waiters that look for very many
  * keys take turns with everything else that the process serves: writes of one client, each of which wakes all of them, hold up no other.
+ * Whoever was woken has looked before its key is taken away again: so nobody misses a write.
  */
 import { now, startQuietTimer } from "../support/clock.ts";
 import { KeySpace, type StoreQuota } from "./key-space.ts";
@@ -45,6 +46,12 @@ export class LiveSpace {
     this.#wake(key);
   }
 
+  /** Was there such a key? */
+  delete(key: string): boolean {
+    this.serve(key);
+    return this.contents.delete(key);
+  }
+
   /** As `Store.compareSet`; the result is not the caller's to change. */
   compareSet(key: string, expected: Uint8Array, desired: Uint8Array): Uint8Array {
     const { write, result } = this.contents.compare(key, expected, desired);
@@ -58,6 +65,11 @@ export class LiveSpace {
     const sum = this.contents.sum(key, amount);
     this.set(key, new TextEncoder().encode(String(sum)));
     return sum;
+  }
+
+  /** Those that a write of `key` has woken look now. To be called before the key, or what its queue holds, is taken away. */
+  serve(key: string): void {
+    for (const look of this.#parked.get(key) ?? []) if (this.#woken.delete(look)) look();
   }
 
   /** Looks now, and after each write of the key that is lacking, until `look` returns null. Returns the end of waiting. */

@@ -57,7 +57,7 @@ export class SpaceStore extends Store {
   }
 
   async deleteKey(key: string): Promise<boolean> {
-    return this.#open().contents.delete(key);
+    return this.#open().delete(key);
   }
 
   async numKeys(): Promise<number> {
@@ -92,7 +92,9 @@ export class SpaceStore extends Store {
 
   override async queuePop(key: string, options: QueuePopOptions = {}): Promise<Uint8Array> {
     const { block, timeoutMs } = popOptions(this, options);
-    const { contents } = this.#open();
+    const space = this.#open();
+    const { contents } = space;
+    space.serve(key);
     if (!block && contents.queueLength(key) === 0) throw new StoreError(`queuePop: the queue "${key}" is empty`);
     return this.#until(
       () => (contents.queueLength(key) > 0 ? null : key),

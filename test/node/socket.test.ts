@@ -245,6 +245,27 @@ describe("NodeSocket", () => {
     expect(Buffer.compare(joined(fragments), whole)).toBe(0);
     expect(fragments.length).toBe(Math.floor(3_000 / 512) + (3_000 % 512));
   });
+
+  it("hears all that has come before it hears of the end, though its time slice is over", async () => {
+    const { client, accepted } = await connected();
+    const options = { side: "server", maxMessageBytes: MIB, isSliced: true } as const;
+    const socket = new NodeSocket(accepted, new Uint8Array(0), options);
+    const frame = new Uint8Array([0x82, 0x81, 0, 0, 0, 0, 7]);
+    let heard = 0;
+    socket.onMessage = () => {
+      for (const end = performance.now() + 0.1; performance.now() < end; );
+      // The answer to one who is gone fails, and ends the connection.
+      if (heard++ === 0) client.resetAndDestroy();
+      socket.send([frame]);
+    };
+    const closed = closing(socket);
+    client.write(Buffer.concat(Array<Uint8Array>(1_000).fill(frame)));
+    await closed;
+    expect(heard).toBeGreaterThan(10);
+    expect(heard).toBe(socket.bytesRead / frame.byteLength);
+    await new Promise(setImmediate);
+    expect(heard).toBe(socket.bytesRead / frame.byteLength);
+  });
 });
 
 describe("readInPlace()", () => {

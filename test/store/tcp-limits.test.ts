@@ -1,9 +1,13 @@
 /** What one client, or all of them, can make a TCPStore's server keep: each bound closes the connection that goes past it, and is told. */
-import { connect } from "node:net";
+import { connect, createServer } from "node:net";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { KeyServer } from "../../src/node/tcp-store/key-server.ts";
 import { encodeQuery, MAX_KEY_BYTES, MAX_VALUE_BYTES, Op, VALIDATE_BYTES } from "../../src/node/tcp-store/queries.ts";
+import { CLIENT_LIMITS, ServedSocket } from "../../src/node/tcp-store/served-socket.ts";
 import { TcpServer, type TcpServerOptions } from "../../src/node/tcp-store/tcp-server.ts";
 import { TcpStore } from "../../src/node/tcp-store/tcp-store.ts";
+import { LiveSpace } from "../../src/store/live-space.ts";
+import { Account } from "../../src/support/account.ts";
 
 const MIB = 2 ** 20;
 const bytesOf = (value: string) => Buffer.from(value);
@@ -162,4 +166,29 @@ it("a client that has sent 200,000 adds does not hold up the one of another", as
   busy.write(Buffer.concat([VALIDATE_BYTES, ...Array<Buffer>(adds).fill(add)]));
   expect(await healthy.add("n", 0)).toBeLessThan(adds / 8);
   await expect.poll(() => healthy.add("n", 0), { timeout: 60_000, interval: 100 }).toBe(adds);
+});
+
+it("does nothing for a client that is gone, whatever of it waits for its turn", async () => {
+  const space = new LiveSpace();
+  const keys = new KeyServer(space, new Account({ name: "this server", limit: Number.POSITIVE_INFINITY }));
+  let tellClosed = () => {};
+  const closed = new Promise<void>((resolve) => {
+    tellClosed = resolve;
+  });
+  const door = createServer((socket) => {
+    new ServedSocket(socket, keys, CLIENT_LIMITS);
+    socket.on("data", () => socket.destroy());
+    socket.on("close", () => tellClosed());
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void door.close());
+  await new Promise((resolve) => door.once("listening", resolve));
+  const client = connect((door.address() as { port: number }).port, "127.0.0.1");
+  client.on("error", () => {});
+  const add = encodeQuery(Op.ADD, "2.x", [bytesOf("/n")], 1);
+  client.write(Buffer.concat([VALIDATE_BYTES, ...Array<Buffer>(100_000).fill(add)]));
+  await closed;
+  const done = () => new TextDecoder().decode(space.contents.get("/n"));
+  const atTheEnd = done();
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(done()).toBe(atTheEnd);
 });

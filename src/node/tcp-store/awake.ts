@@ -23,6 +23,11 @@ export class Awake {
     setImmediate(this.#look);
   }
 
+  /** This client is gone. */
+  gone(client: object): void {
+    if (client === this.#client) this.#client = null;
+  }
+
   /** While something waits for the next turn of the event loop, the loop looks at its sockets and does not sleep. */
   readonly #look = (): void => {
     this.#isAwake = performance.now() < this.#until;

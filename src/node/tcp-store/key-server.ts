@@ -173,7 +173,7 @@ export class ServedClient {
         this.#integer(this.#space.add(key, integer));
         break;
       case Op.DELETE:
-        this.#integer(contents.delete(key) ? 1n : 0n);
+        this.#integer(this.#space.delete(key) ? 1n : 0n);
         break;
       case Op.QUEUE_LEN:
         this.#integer(BigInt(contents.queueLength(key)));
@@ -188,6 +188,7 @@ export class ServedClient {
 
   /** The reply begins with the number of values that the queue held. */
   #pop(key: string): void {
+    this.#space.serve(key);
     this.#integer(BigInt(this.#space.contents.queueLength(key)));
     const value = this.#space.contents.pop(key);
     if (value) this.#string(value);

@@ -51,7 +51,7 @@ export class ServedSocket {
   #isAnswering = false;
   /** Too many replies wait for it. */
   #isFull = false;
-  /** It sent what may not be: nothing behind that is looked at. */
+  /** It sent what may not be, or is gone: nothing behind that is looked at. */
   #isRefused = false;
   #received = 0;
   #halfTimer: NodeJS.Timeout | undefined;
@@ -86,6 +86,9 @@ export class ServedSocket {
     socket.on("close", () => {
       clearTimeout(this.#halfTimer);
       clearTimeout(this.#slowTimer);
+      // What came before and waits for its turn is not looked at: nobody hears of it.
+      this.#isRefused = true;
+      this.#awake.gone(this);
       this.#client.close();
       this.#account.close();
     });
@@ -184,7 +187,7 @@ export class ServedSocket {
     this.#halfTimer = setTimeout(() => {
       this.#halfTimer = undefined;
       if (this.#received - before >= this.#limits.progressBytes) this.#watch();
-      else this.#refuse("a query of its did not come whole in time");
+      else this.#refuse("a query did not come whole in time");
     }, this.#limits.halfQueryMs).unref();
   }
 

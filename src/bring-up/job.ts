@@ -199,7 +199,7 @@ export class RankJob implements Job {
       gpu: executors.gpuReason,
       gpuMemory: executors.gpu?.memory ?? null,
       nccl: nccl.reason,
-      ...media.reasons(),
+      ...media.reasons(members),
       notes: [
         ...(nccl.choice && use ? nccl.choice.notes(use) : []),
         ...(epoch > 0 && ["shared-file", "mapped-memory"].includes(slowestLink(members)) ? [MESSAGES_ALONE] : []),

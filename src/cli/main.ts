@@ -32,7 +32,7 @@ function withNumbers(words: readonly string[]): string[] {
 async function main(argv: readonly string[]): Promise<number> {
   const cli = cac("webccl");
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
-  const words = runCommand(cli, withHelp(argv));
+  const words = withNumbers(runCommand(cli, withHelp(argv)));
   benchCommand(cli);
   serveCommands(cli);
   traceCommand(cli);
@@ -48,7 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (word !== undefined && !word.startsWith("-") && !names.includes(word)) {
     throw new UsageError(`unknown command ${word}${didYouMean(word, [...names, "help", "version"])}`);
   }
-  const { options, args } = cli.parse(["node", "webccl", ...withNumbers(words)], { run: false });
+  const { options, args } = cli.parse(["node", "webccl", ...words], { run: false });
   if (options.help || (options.version && !cli.matchedCommand)) return 0;
   if (!cli.matchedCommand) {
     if (word !== undefined) throw new UsageError(`unknown flag ${word}${didYouMean(word, ["--help", "--version"])}`);

@@ -25,11 +25,11 @@ export interface GroupInfo {
   gpuMemory: GpuMemory | null;
   /** Why this rank is on NCCL, or why not: which rank cannot, and what is missing there. */
   nccl: string;
-  /** With which ranks this one has mapped memory in common and how, or why with none. */
+  /** With which ranks of the job, as it began, this one has mapped memory in common and how, or why with none. */
   mappedMemory: string;
-  /** With which ranks this one shares files in memory, or why with none. */
+  /** With which ranks of the job, as it began, this one shares files in memory, or why with none. */
   sharedFile: string;
-  /** With which ranks this one has WebSockets of its own, and with which it has none and why: another host cannot reach a loopback address. */
+  /** With which ranks of this group this one has WebSockets of its own, and with which it has none and why: another host cannot reach a loopback address. */
   websocket: string;
   /** With which ranks this one has data channels, or why with none. */
   webrtc: string;

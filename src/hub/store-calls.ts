@@ -126,7 +126,7 @@ export function resultPayload(id: number, ok: unknown): readonly Uint8Array[] {
   ];
 }
 
-/** How MessagePack begins a list. */
+/** How MessagePack begins a list of fewer than 65,536 values: a call names 10,000 keys at most. */
 function listHead(length: number): Uint8Array {
   return length < 16 ? Uint8Array.of(0x90 + length) : Uint8Array.of(0xdc, length >> 8, length);
 }

@@ -22,9 +22,9 @@ export function isLoopback(host: string): boolean {
 /** The origin of pages as browsers send it, of a text such as "https://example.org/"; null if it is none. */
 export function originOf(text: string): string | null {
   if (typeof text !== "string" || !URL.canParse(text)) return null;
-  const { protocol, host, pathname, search, hash, username, password } = new URL(text);
-  const more = `${pathname === "/" ? "" : pathname}${search}${hash}${username}${password}`;
-  return host !== "" && more === "" ? `${protocol}//${host}` : null;
+  const { protocol, host, pathname } = new URL(text);
+  const hasMore = /[?#@]/.test(text) || (pathname !== "/" && pathname !== "");
+  return host !== "" && !hasMore ? `${protocol}//${host}` : null;
 }
 
 /** A host's name as a browser puts it into the header Host, without the port; null if `text` is none, or has more than a name. */

@@ -59,9 +59,10 @@ export function describeHost(tensor: unknown): HostView {
       throw new TypeError(`a ${dtype} tensor holds its elements in a ${classes[0]}, and data is a ${name}`);
     }
   }
-  if (data.byteLength === 0) refuseLost(data, dtype);
   const array = data as HostArray;
   const { length: count, buffer, byteOffset, byteLength } = array;
+  // Of an array that was detached, compiled code of V8 11.3 (Node 20) may see the old length; its buffer has none.
+  if (byteLength === 0 || buffer.byteLength < byteLength) refuseLost(data, dtype);
   const given = tensor as HostArray | HostTensor;
   return { memory: "host", tensor: given, data: array, buffer, dtype, count, byteOffset, byteLength };
 }

@@ -6,7 +6,7 @@
 export { DebugBackend } from "../backend/composed/debug.ts";
 export { FakeBackend } from "../backend/composed/fake.ts";
 export { RoundRobinBackend } from "../backend/composed/round-robin.ts";
-export type { Admission, Executor, Flow, Handle, Lease, Span } from "../executor/executor.ts";
+export type { Admission, Executor, Flow, Handle, Lease, Packing, Span } from "../executor/executor.ts";
 export type { Destination, Link, LinkReceiver, Payload } from "../link/link.ts";
 export { SeededRandom } from "../support/seeded-random.ts";
 export type { Checksums, RunningChecksum } from "../wire/checksum.ts";

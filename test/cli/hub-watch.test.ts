@@ -149,7 +149,7 @@ describe("webccl hub --log --metrics-port", { timeout: 90_000 }, () => {
   });
 
   it.each([
-    [["--metrics-port", "x"], "--metrics-port must be a whole number of at least 0, got x"],
+    [["--metrics-port", "x"], "--metrics-port must be a whole number from 0 to 65535, got x"],
     [["--metrics-port", "0", "--metrics-host", "no-such-host.invalid"], "no-such-host.invalid"],
   ])("refuses %j", async (flags, message) => {
     const { code, stdout, stderr } = await webccl(["hub", "--port", "0", ...flags]);

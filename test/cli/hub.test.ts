@@ -114,7 +114,7 @@ describe("webccl hub", () => {
   it.each([
     [["hub", "--cert", "a.pem"], "--cert and --key go together"],
     [["hub", "--token-file", "nowhere"], "--token-file: no such file: nowhere"],
-    [["hub", "--port=-1"], "--port must be a whole number of at least 0, got -1"],
+    [["hub", "--port=-1"], "--port must be a whole number from 0 to 65535, got -1"],
     [["hub", "--host", "0.0.0.0", "--port", "0"], "--insecure"],
     [["hub", "--max-keys=0"], "--max-keys must be a whole number of at least 1, got 0"],
     [["hub", "--max-rank-bytes", "1M"], "--max-rank-bytes 1048576 has no room for one message"],

@@ -19,7 +19,7 @@ describe("wasm-*.generated.ts", () => {
   }, 120_000);
 
   it.each([
-    [KERNELS, 60, /^(move|(sum|product|min|max|band|bor|bxor|scale|divide)_[iubf]+\d+)$/, 4_000],
+    [KERNELS, 62, /^(move|gather|scatter|(sum|product|min|max|band|bor|bxor|scale|divide)_[iubf]+\d+)$/, 4_000],
     [XXH64, 3, /^(begin|update|digest)$/, 1_000],
     [MANY, 43, /^(sum|product|min|max|band|bor|bxor)_[iubf]+\d+$/, 5_000],
   ])("import one memory, export kernels only, and are small", ({ base64 }, count, names, mostCharacters) => {

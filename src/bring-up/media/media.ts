@@ -30,8 +30,13 @@ export interface Media {
   readonly offer: Required<Offer>;
   /** The roster, once all media have found out what comes of its offers. */
   settle(offers: readonly RosterEntry[]): Promise<readonly RosterEntry[]>;
-  /** With which ranks this one maps memory, shares files, has WebSockets and data channels, or why with none. */
-  reasons(): { mappedMemory: string; sharedFile: string; websocket: string; webrtc: string };
+  /** With which ranks this one maps memory, shares files, has data channels, and of `members` WebSockets, or why with none. */
+  reasons(members: readonly RosterEntry[]): {
+    mappedMemory: string;
+    sharedFile: string;
+    websocket: string;
+    webrtc: string;
+  };
 }
 
 /** Opens the media of this rank, which has met the others. */
@@ -82,13 +87,13 @@ export async function openMedia(
         NO_DIRECT_LINKS,
         offers,
       ),
-    reasons: () => {
+    reasons: (members) => {
       const otherwise = join ? JOINED : NO_DIRECT_LINKS;
       const saidBy = (medium: Medium | null | undefined) => medium?.description ?? otherwise;
       return {
         mappedMemory: saidBy(processes?.mapped),
         sharedFile: saidBy(processes?.files),
-        websocket: saidBy(processes?.websocket),
+        websocket: processes?.websocket.describe(members) ?? otherwise,
         webrtc: saidBy(tabs?.webrtc),
       };
     },

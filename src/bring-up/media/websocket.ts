@@ -26,6 +26,8 @@ export const SECRET = "link-secret";
 export interface WebsocketMedium extends Medium {
   /** The secret of the ranks' links, which the store has for those who join. */
   readonly secret: string;
+  /** With which of `members` this rank has WebSockets, and why with others none. */
+  describe(members: readonly RosterEntry[]): string;
   /** Ends the listening; links stay. */
   close(): Promise<void>;
 }
@@ -53,7 +55,6 @@ export async function openWebsocket(platform: Platform, options: WebsocketOption
   const port = await openPort(platform, options, token, arrivals);
 
   let own: RosterEntry | undefined;
-  let description = "no other rank is there";
   const hasChecksums = (other: RosterEntry) => own === undefined || wireHasChecksums(own, other, "websocket");
   /** The higher rank of two opens the link, to the lower one it comes. */
   const socketTo = async (to: RosterEntry): Promise<Socket> => {
@@ -68,12 +69,9 @@ export async function openWebsocket(platform: Platform, options: WebsocketOption
     offer: { listenUrl: port.url },
     settle: async (roster) => {
       own = roster.find((entry) => entry.rank === rank);
-      if (own) description = describe(own, roster) || description;
       return roster;
     },
-    get description() {
-      return description;
-    },
+    describe: (members) => (own && describe(own, members)) || "no other rank is there",
     link: async (others, take) => {
       const sumsOf = async (other: RosterEntry) => {
         if (!hasChecksums(other)) return null;

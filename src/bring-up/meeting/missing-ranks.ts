@@ -33,7 +33,7 @@ export async function waitForMissing(
   for (let { cause } = first; ; ) {
     signal?.throwIfAborted();
     const leftMs = Math.max(0, deadline - now());
-    if (tells || leftMs === 0) await missing.look(logger);
+    if ((tells || leftMs === 0) && !(await missing.look(logger))) return;
     if (leftMs === 0) throw missing.error(rank, timeoutMs, cause);
     try {
       return await store.wait(keys, Math.min(leftMs, tells ? pieceMs : LONGEST_WAIT_OF_MANY_MS));
@@ -58,12 +58,13 @@ export class MissingRanks {
     this.#ranks = [...keys.keys()];
   }
 
-  /** Looks again, and tells `logger` where somebody has come since. */
-  async look(logger: Logger): Promise<void> {
+  /** Looks again, and tells `logger` where somebody has come since. Is anybody missing still? */
+  async look(logger: Logger): Promise<boolean> {
     const before = this.#ranks;
     this.#ranks = await this.#missingOf(before);
     if (!this.#hasLooked || this.#ranks.length < before.length) logger.info(this.#text);
     this.#hasLooked = true;
+    return this.#ranks.length > 0;
   }
 
   /** The error of `rank`, which has waited for `timeoutMs`. */

@@ -17,7 +17,7 @@ const REMEDIES: readonly [RegExp, string][] = [
     "it is broadcastCoalesced(group, tensors) of webccl/ddp, or group.broadcastAll(tensors)",
   ],
   [
-    /\.[a-z]+(_[a-z]+)+ is not a function/,
+    /\.(all_(reduce|gather|to_all)|reduce_scatter|send_object|recv_object|batch_isend_irecv|monitored_barrier|new_group|init_process_group|destroy_process_group|get_(rank|world_size)|broadcast_object_list|gather_object|scatter_object_list)\w* is not a function/,
     "names of webccl have no underscore: docs/from-torch.md has each name of torch.distributed beside its name here",
   ],
   [

@@ -36,9 +36,10 @@ export async function connect<O extends ConnectOptions>(
   const hasNone = token === undefined && ticket === undefined;
   const credential = hasNone ? null : new (await import("./credential.ts")).Credential(options);
   let delayMs = FIRST_RETRY_MS;
-  // A refusal, or the cause of an error, says more than the last try, which may only have run out of time.
+  // A refusal, or the error of a try before, says more than the last try, which may only have run out of time.
   let refusal: RetryableRefusal | undefined;
   let cause: unknown;
+  let said = "";
   for (let tries = 1; ; tries++) {
     try {
       const leftMs = Math.max(1, deadline - now());
@@ -51,12 +52,13 @@ export async function connect<O extends ConnectOptions>(
       cause = error.cause ?? cause;
       if (now() + delayMs >= deadline) {
         if (refusal) throw refusal;
-        const detail = `${error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
+        const detail = `${said || error.message}. Is the hub, or rank 0, running? Are address and port (MASTER_ADDR, MASTER_PORT) right?`;
         throw new TimeoutError(`nothing answered at ${url} within ${timeoutMs} ms, in ${tries} tries: ${detail}`, {
           group: hello.group,
           cause,
         });
       }
+      said = error.message;
       onRetry?.(tries, error);
       // Ranks that were started together do not come again together.
       await sleep(delayMs * (0.5 + (randomBytes(1)[0] ?? 0) / 256), url, signal);

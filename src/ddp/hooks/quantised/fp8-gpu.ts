@@ -1,4 +1,4 @@
-/** The gradients of a bucket of f32 in a GPUBuffer: the kernels of fp8CompressHook's steps, with the bits of fp8-host.ts. */
+/** The gradients of a bucket of f32 in a GPUBuffer: the kernels of fp8CompressHook's steps, with the bits of fp8-host.ts where all numbers are normal or zero. */
 import { floatSource, runGpuProgram } from "../../../elementwise/gpu-program.ts";
 import type { ProcessGroup } from "../../../group/process-group.ts";
 import { describeGpu } from "../../../tensor/gpu.ts";

@@ -51,7 +51,8 @@ export class LoopPacking implements Packing {
   /** A loop over an array whose memory is gone would do nothing, and say nothing. */
   #part(index: number): Uint32Array | Uint8Array {
     const part = this.#parts[index]!;
-    if (part.length === this.#lengths[index]) return part;
+    // A compiled loop may see the old length of an array that was detached; the buffer tells.
+    if (part.length === this.#lengths[index] && part.buffer.byteLength >= part.byteLength) return part;
     throw new TypeError("a tensor's buffer was detached or made shorter while the call had it");
   }
 }

@@ -92,7 +92,7 @@ describe("the packed package, bundled by", () => {
     // One stream: some tell warnings on one, some on the other.
     const shell = `"${join(project, "node_modules", ".bin", name)}" ${words.map((word) => `'${word}'`).join(" ")} 2>&1`;
     const { status, stdout } = spawnSync("sh", ["-c", shell], { cwd: project, env, encoding: "utf8" });
-    const problems = stdout.split("\n").filter((line) => /\b(warning|error|critical)\b/i.test(line));
+    const problems = stdout.split("\n").filter((line) => /(?<![\w-])(warning|error|critical)\b/i.test(line));
     return status === 0 ? problems.join("\n") : stdout;
   }
 

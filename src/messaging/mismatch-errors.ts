@@ -5,7 +5,7 @@ import { collectiveName, describeCall, differingField } from "../wire/call-words
 import { type Fingerprint, REFUSED_LABEL } from "../wire/frame.ts";
 
 /** The error is made where the calls meet, not where the program made them: only a rank that keeps its stacks knows that line (DebugBackend). */
-export const WHERE = " (WEBCCL_DEBUG=DETAIL, or setDebugLevel, adds the line of each rank's call)";
+const WHERE = " (WEBCCL_DEBUG=DETAIL, or setDebugLevel, adds the line of each rank's call)";
 
 /** Two ranks of `group` made these calls of one number, which differ. */
 export function callsDiffer(

@@ -62,7 +62,7 @@ export function describeHost(tensor: unknown): HostView {
   const array = data as HostArray;
   const { length: count, buffer, byteOffset, byteLength } = array;
   // Of an array that was detached, compiled code of V8 11.3 (Node 20) may see the old length; its buffer has none.
-  if (byteLength === 0 || buffer.byteLength < byteLength) refuseLost(data, dtype);
+  if (!byteLength || !buffer.byteLength) refuseLost(data, dtype);
   const given = tensor as HostArray | HostTensor;
   return { memory: "host", tensor: given, data: array, buffer, dtype, count, byteOffset, byteLength };
 }

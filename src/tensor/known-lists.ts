@@ -30,8 +30,7 @@ export function knownList(
   const views = describeList(tensors, name);
   check(views);
   const list = { views, dtypes: [...new Set(views.map(({ dtype }) => dtype))] };
-  const first = views[0];
-  if (first && isUnchanged(list, tensors)) known.set(first.tensor, list);
+  if (views[0] && isUnchanged(list, tensors)) known.set(views[0].tensor, list);
   return list;
 }
 
@@ -45,7 +44,7 @@ function isUnchanged({ views }: KnownList, tensors: readonly unknown[]): boolean
     const view = views[i]!;
     const { tensor, dtype, count } = view;
     if (tensor !== tensors[i] || view.memory !== "host" || !count || view.data.length !== count) return false;
-    if (view.buffer.byteLength < view.byteOffset + view.byteLength) return false;
+    if (!view.buffer.byteLength) return false;
     const named = tensor as HostTensor;
     if (view.data !== tensor && (named.dtype !== dtype || named.data !== view.data)) return false;
   }

@@ -10,7 +10,6 @@
 import { MismatchError, type WebcclError } from "../../errors.ts";
 import { PLAIN_XXH64 } from "../../executor/checksum/plain-xxh64.ts";
 import { TensorHash } from "../../executor/checksum/tensor-hash.ts";
-import { WHERE } from "../../messaging/mismatch-errors.ts";
 import { type Request, tensorsOf } from "../../request.ts";
 import { textOf } from "../../support/thrown.ts";
 import { overlapOf, type TensorView } from "../../tensor/view.ts";
@@ -173,7 +172,7 @@ export class DebugBackend implements Backend {
     if (!(error instanceof MismatchError) || frames.length === 0) return error;
     const place = `rank ${this.#context.rank} made ${name} here:\n${frames.join("\n")}`;
     // Where the error names this level (messaging/mismatch-errors.ts), it says of the level what now follows.
-    const message = error.message.endsWith(WHERE) ? error.message.slice(0, -WHERE.length) : error.message;
+    const message = error.message.replace(/ \(WEBCCL_DEBUG=DETAIL[^)]*\)$/, "");
     return new MismatchError(`${message}\n${place}`, { ...error.details, cause: error });
   }
 

@@ -1,3 +1,4 @@
+/** `webccl run` as its user sees it. More than 400 lines, most of them tables of flags, failures and their texts. */
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import {
@@ -131,9 +132,7 @@ describe("webccl run", () => {
 
   it("starts many more threads than there are cores", { timeout: 240_000 }, async () => {
     const { code, stdout, stderr } = await webccl(["run", "-n", "64", "--threads", program("thread-sum.mjs")]);
-    // On a machine with other work rank 0 comes late, and the others say that they wait for it.
-    const said = lines(stderr).filter((line) => !/nothing answers at .* It is tried again/.test(line));
-    expect({ code, said }).toEqual({ code: 0, said: [] });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const [, json] = /^\[0\] (.*)$/m.exec(stdout)!;
     expect(JSON.parse(json!)).toMatchObject({ size: 64, sum: 2016, kinds: ["self", "shared-memory"] });
   });

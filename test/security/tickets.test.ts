@@ -1,4 +1,4 @@
-/** S24: tickets, and the proof of both sides, over real sockets. */
+/** S24: tickets, and the proof of both sides, over real sockets. More than 400 lines: one set of helpers that speak both sides of the proof. */
 import { createHmac } from "node:crypto";
 import { connect, createServer } from "node:net";
 import fc from "fast-check";
